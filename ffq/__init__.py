@@ -1,0 +1,1 @@
+"""ffq: an actor framework on Trio that embeds the FFQ distributed query protocol."""

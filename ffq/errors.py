@@ -1,0 +1,165 @@
+"""Every error ffq raises on purpose, in one tree.
+
+    FfqError
+    ├── CallerError                 the request was at fault; the same call again fails again
+    │   ├── InvalidRequest          malformed id, number, message or setting        INVALID_CONFIG
+    │   ├── InvalidPlan             plan bytes that are no plan of ours             INVALID_PLAN
+    │   ├── PlanningError           a plan that cannot be cut, bound or laid out    PLANNING
+    │   ├── UnsupportedPlan         a node or type this engine does not run         UNSUPPORTED
+    │   ├── UnknownId               no such query, task, attempt or worker          UNKNOWN_QUERY, ...
+    │   ├── PlanConflict            same query id, other plan                       PLAN_CONFLICT
+    │   └── AccessDenied            missing or bad credentials                      UNAUTHENTICATED, ...
+    ├── NotReady                    right call, too early (or output lost again)    NOT_READY, ...
+    ├── QuotaExceeded               over a bound; try again after retry_after_ms    QUOTA
+    ├── ExecutionError              running a fragment failed                       EXECUTION
+    │   ├── OperatorError           the user's custom operator raised               OPERATOR
+    │   ├── ShuffleInputError       a named shuffle input could not be read         SHUFFLE_INPUT
+    │   └── StorageError            disk or file I/O failed                         IO
+    ├── QueryFailed                 a query the client waited for ended FAILED      QUERY_FAILED
+    ├── QueryCanceled               a query the client waited for was canceled      QUERY_CANCELED
+    ├── Unavailable                 the peer cannot be reached (now)                UNAVAILABLE
+    ├── StartupError                a process or cluster could not start            STARTUP
+    └── InvariantViolated           a bug of ours: a core machine is inconsistent   INTERNAL
+
+Each class carries a stable `reason` (upper snake case): it travels in google.rpc.ErrorInfo and is
+part of the public contract. `ffq.rpc.status` is the one place that maps classes to gRPC codes.
+The errors of the actor framework live in `ffq.runtime.errors`, under FfqError as well.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FfqError(Exception):
+    """Base of everything ffq raises on purpose.
+
+    Args:
+        message: one line that names the offending thing and what would be right.
+        reason: overrides the class's stable reason (upper snake case).
+    """
+
+    reason: ClassVar[str] = "INTERNAL"
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.stable_reason: str = reason if reason is not None else type(self).reason
+
+
+class CallerError(FfqError):
+    """The request was at fault: the same call again fails again."""
+
+    reason = "INVALID_CONFIG"
+
+
+class InvalidRequest(CallerError):
+    """A malformed id, number, message or setting (R28)."""
+
+
+class InvalidPlan(CallerError):
+    """Plan bytes that are not a plan of this vocabulary (R1, R28)."""
+
+    reason = "INVALID_PLAN"
+
+
+class PlanningError(CallerError):
+    """A well-formed plan that cannot be cut, bound to tables and columns, or laid out (R28)."""
+
+    reason = "PLANNING"
+
+
+class UnsupportedPlan(CallerError):
+    """A node, expression or type that this engine does not run (R17, R28)."""
+
+    reason = "UNSUPPORTED"
+
+
+class UnknownId(CallerError):
+    """No such query, stage, task, attempt or worker (R13, R27, R29)."""
+
+    reason = "UNKNOWN_QUERY"
+
+
+class PlanConflict(CallerError):
+    """The query id is taken by another plan (R1, R29)."""
+
+    reason = "PLAN_CONFLICT"
+
+
+class AccessDenied(CallerError):
+    """Credentials missing (UNAUTHENTICATED) or not good enough (PERMISSION_DENIED) (R29)."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class NotReady(FfqError):
+    """The right call, too early: not finished, not registered, or lost and made again (R29)."""
+
+    reason = "NOT_READY"
+
+
+class QuotaExceeded(FfqError):
+    """Over a bound (R30). `retry_after_ms` says when a retry may succeed."""
+
+    reason = "QUOTA"
+
+    def __init__(
+        self, message: str, *, retry_after_ms: int = 1000, reason: str | None = None
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.retry_after_ms = retry_after_ms
+
+
+class ExecutionError(FfqError):
+    """Running a fragment failed (R28)."""
+
+    reason = "EXECUTION"
+
+
+class OperatorError(ExecutionError):
+    """The user's custom operator raised, or broke its contract (R17)."""
+
+    reason = "OPERATOR"
+
+
+class ShuffleInputError(ExecutionError):
+    """A shuffle input named in the assignment could not be read; it may be lost."""
+
+    reason = "SHUFFLE_INPUT"
+
+
+class StorageError(ExecutionError):
+    """Reading or writing a file failed: missing, corrupt, not Parquet, disk full."""
+
+    reason = "IO"
+
+
+class QueryFailed(FfqError):
+    """A query the client waited for ended FAILED; the message is the coordinator's."""
+
+    reason = "QUERY_FAILED"
+
+
+class QueryCanceled(FfqError):
+    """A query the client waited for was canceled."""
+
+    reason = "QUERY_CANCELED"
+
+
+class Unavailable(FfqError):
+    """The peer cannot be reached now; a retry may succeed."""
+
+    reason = "UNAVAILABLE"
+
+
+class StartupError(FfqError):
+    """A process or an embedded cluster could not start: port taken, module not importable, ..."""
+
+    reason = "STARTUP"
+
+
+class InvariantViolated(FfqError):
+    """A bug of ours: `validate_state()` found a core machine inconsistent."""
+
+    reason = "INTERNAL"

@@ -1,0 +1,56 @@
+"""The identities of the protocol, parsed once at the edge and trusted inside.
+
+Ids of stages, tasks and attempts are plain integers on the wire; here they get names of their own
+so that a type checker tells them apart.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+import attrs
+
+QueryId = NewType("QueryId", str)
+WorkerId = NewType("WorkerId", str)
+StageId = NewType("StageId", int)
+TaskId = NewType("TaskId", int)
+Attempt = NewType("Attempt", int)
+
+MAX_ID_LENGTH = 128
+ID_RULE = f"1 to {MAX_ID_LENGTH} characters from [A-Za-z0-9._-], and not '.' or '..'"
+_ID = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_ID_LENGTH}}}")
+
+
+def is_valid_id(text: str) -> bool:
+    """Whether `text` may name a query or a worker: ids become file names, so no separators."""
+    return _ID.fullmatch(text) is not None and text not in {".", ".."}
+
+
+@attrs.frozen(order=True)
+class TaskKey:
+    """One task of one stage of one query."""
+
+    query_id: QueryId
+    stage_id: StageId
+    task_id: TaskId
+
+    def __str__(self) -> str:
+        return f"{self.query_id}/{self.stage_id}/{self.task_id}"
+
+
+@attrs.frozen(order=True)
+class AttemptKey:
+    """One attempt of one task: the key of every report, output and result (R12)."""
+
+    query_id: QueryId
+    stage_id: StageId
+    task_id: TaskId
+    attempt: Attempt
+
+    @property
+    def task(self) -> TaskKey:
+        return TaskKey(self.query_id, self.stage_id, self.task_id)
+
+    def __str__(self) -> str:
+        return f"{self.query_id}/{self.stage_id}/{self.task_id}/{self.attempt}"
