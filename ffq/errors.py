@@ -6,10 +6,10 @@
     │   ├── InvalidPlan             plan bytes that are no plan of ours             INVALID_PLAN
     │   ├── PlanningError           a plan that cannot be cut, bound or laid out    PLANNING
     │   ├── UnsupportedPlan         a node or type this engine does not run         UNSUPPORTED
-    │   ├── UnknownId               no such query, task, attempt or worker          UNKNOWN_QUERY, ...
+    │   ├── UnknownId               no such query, task, attempt or worker          UNKNOWN_QUERY
     │   ├── PlanConflict            same query id, other plan                       PLAN_CONFLICT
-    │   └── AccessDenied            missing or bad credentials                      UNAUTHENTICATED, ...
-    ├── NotReady                    right call, too early (or output lost again)    NOT_READY, ...
+    │   └── AccessDenied            missing or bad credentials                      UNAUTHENTICATED
+    ├── NotReady                    right call, too early (or output lost again)    NOT_READY
     ├── QuotaExceeded               over a bound; try again after retry_after_ms    QUOTA
     ├── ExecutionError              running a fragment failed                       EXECUTION
     │   ├── OperatorError           the user's custom operator raised               OPERATOR
@@ -23,6 +23,7 @@
 
 Each class carries a stable `reason` (upper snake case): it travels in google.rpc.ErrorInfo and is
 part of the public contract. `ffq.rpc.status` is the one place that maps classes to gRPC codes.
+A single error may carry a finer reason than its class (UNKNOWN_TASK, EXPIRED, PERMISSION_DENIED).
 The errors of the actor framework live in `ffq.runtime.errors`, under FfqError as well.
 """
 

@@ -1,0 +1,456 @@
+"""The physical plan as frozen values: nodes, expressions, literals.
+
+Pure data. `ffq.plan.codec` reads and writes the JSON, `ffq.plan.stages` cuts a plan into stages,
+`ffq.engine` runs a stage's fragment. Names are those of the wire, so that an error can quote them.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+import attrs
+
+
+class BinaryOperator(enum.Enum):
+    """`op` of BinaryOp and of ScalarSubqueryFilter."""
+
+    EQ = "Eq"
+    NOT_EQ = "NotEq"
+    LT = "Lt"
+    LT_EQ = "LtEq"
+    GT = "Gt"
+    GT_EQ = "GtEq"
+    PLUS = "Plus"
+    MINUS = "Minus"
+    MULTIPLY = "Multiply"
+    DIVIDE = "Divide"
+
+
+class JoinType(enum.Enum):
+    INNER = "Inner"
+    LEFT = "Left"
+    RIGHT = "Right"
+    FULL = "Full"
+    SEMI = "Semi"
+    ANTI = "Anti"
+
+
+class JoinStrategy(enum.Enum):
+    AUTO = "Auto"
+    BROADCAST_LEFT = "BroadcastLeft"
+    BROADCAST_RIGHT = "BroadcastRight"
+    SHUFFLE = "Shuffle"
+    SORT_MERGE = "SortMerge"
+
+
+class BuildSide(enum.Enum):
+    LEFT = "Left"
+    RIGHT = "Right"
+
+
+class AggregateFunction(enum.Enum):
+    COUNT = "Count"
+    COUNT_DISTINCT = "CountDistinct"
+    APPROX_COUNT_DISTINCT = "ApproxCountDistinct"
+    SUM = "Sum"
+    MIN = "Min"
+    MAX = "Max"
+    AVG = "Avg"
+
+
+# --- types -----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class DataType:
+    """An Arrow type as Arrow's Rust names it: `Int64`, or `Decimal128` with arguments [15, 2].
+
+    `arguments` holds the positional JSON values, nested lists as tuples.
+    """
+
+    name: str
+    arguments: tuple[object, ...] = ()
+
+
+@attrs.frozen
+class Field:
+    name: str
+    data_type: DataType
+    nullable: bool = True
+
+
+@attrs.frozen
+class Schema:
+    fields: tuple[Field, ...]
+
+
+# --- expressions -----------------------------------------------------------------------------
+
+LiteralValue: TypeAlias = int | float | str | bool | tuple[float, ...] | None
+
+
+class LiteralType(enum.Enum):
+    INT64 = "Int64"
+    FLOAT64 = "Float64"
+    UTF8 = "Utf8"
+    BOOLEAN = "Boolean"
+    NULL = "Null"
+    VECTOR_F32 = "VectorF32"
+
+
+@attrs.frozen
+class Column:
+    """A column by name: exact, else by its last dotted part."""
+
+    name: str
+
+
+@attrs.frozen
+class ColumnRef:
+    """A column by position; the index wins over the name."""
+
+    name: str
+    index: int
+
+
+@attrs.frozen
+class Literal:
+    type: LiteralType
+    value: LiteralValue
+
+
+@attrs.frozen
+class BinaryOp:
+    left: Expr
+    op: BinaryOperator
+    right: Expr
+
+
+@attrs.frozen
+class Cast:
+    expr: Expr
+    to_type: DataType
+
+
+@attrs.frozen
+class And:
+    left: Expr
+    right: Expr
+
+
+@attrs.frozen
+class Or:
+    left: Expr
+    right: Expr
+
+
+@attrs.frozen
+class Not:
+    expr: Expr
+
+
+@attrs.frozen
+class IsNull:
+    expr: Expr
+
+
+@attrs.frozen
+class IsNotNull:
+    expr: Expr
+
+
+@attrs.frozen
+class CaseWhen:
+    branches: tuple[tuple[Expr, Expr], ...]
+    else_expr: Expr | None
+
+
+@attrs.frozen
+class ScalarUdf:
+    name: str
+    args: tuple[Expr, ...]
+
+
+@attrs.frozen
+class VectorDistance:
+    """CosineSimilarity, L2Distance or DotProduct of a vector column and a query vector."""
+
+    function: str
+    vector: Expr
+    query: Expr
+
+
+Expr: TypeAlias = (
+    Column
+    | ColumnRef
+    | Literal
+    | BinaryOp
+    | Cast
+    | And
+    | Or
+    | Not
+    | IsNull
+    | IsNotNull
+    | CaseWhen
+    | ScalarUdf
+    | VectorDistance
+)
+
+
+@attrs.frozen
+class AggregateExpr:
+    function: AggregateFunction
+    argument: Expr
+
+
+@attrs.frozen
+class SortKey:
+    expr: Expr
+    asc: bool
+    nulls_first: bool
+
+
+@attrs.frozen
+class FrameBound:
+    """kind: UnboundedPreceding, Preceding, CurrentRow, Following or UnboundedFollowing."""
+
+    kind: str
+    offset: int | None = None
+
+
+@attrs.frozen
+class WindowFrame:
+    """units: Rows, Range or Groups; exclusion: NoOthers, CurrentRow, Group or Ties."""
+
+    units: str
+    start: FrameBound
+    end: FrameBound
+    exclusion: str
+
+
+@attrs.frozen
+class WindowFunction:
+    """`name` as on the wire; `argument`, `offset` (Ntile, Lag, Lead, NthValue), `default`."""
+
+    name: str
+    argument: Expr | None = None
+    offset: int | None = None
+    default: Expr | None = None
+
+
+@attrs.frozen
+class WindowExpr:
+    function: WindowFunction
+    partition_by: tuple[Expr, ...]
+    order_by: tuple[SortKey, ...]
+    frame: WindowFrame | None
+    output_name: str
+
+
+# --- nodes -----------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class HashPartitioning:
+    """By hash of the named keys; no keys means that every row goes to one reduce task."""
+
+    keys: tuple[str, ...]
+    partitions: int
+
+
+@attrs.frozen
+class SinglePartitioning:
+    """Everything to reduce partition 0."""
+
+
+Partitioning: TypeAlias = HashPartitioning | SinglePartitioning
+
+
+@attrs.frozen
+class ParquetScan:
+    table: str
+    schema: Schema | None
+    projection: tuple[str, ...] | None
+    filters: tuple[Expr, ...]
+
+
+@attrs.frozen
+class ParquetWrite:
+    table: str
+    input: Node
+
+
+@attrs.frozen
+class Filter:
+    predicate: Expr
+    input: Node
+
+
+@attrs.frozen
+class InSubqueryFilter:
+    input: Node
+    expr: Expr
+    subquery: Node
+    negated: bool
+
+
+@attrs.frozen
+class ExistsSubqueryFilter:
+    input: Node
+    subquery: Node
+    negated: bool
+
+
+@attrs.frozen
+class ScalarSubqueryFilter:
+    input: Node
+    expr: Expr
+    op: BinaryOperator
+    subquery: Node
+
+
+@attrs.frozen
+class Project:
+    exprs: tuple[tuple[Expr, str], ...]
+    input: Node
+
+
+@attrs.frozen
+class Window:
+    exprs: tuple[WindowExpr, ...]
+    input: Node
+
+
+@attrs.frozen
+class CoalesceBatches:
+    target_batch_rows: int
+    input: Node
+
+
+@attrs.frozen
+class PartialHashAggregate:
+    group_exprs: tuple[Expr, ...]
+    aggr_exprs: tuple[tuple[AggregateExpr, str], ...]
+    input: Node
+
+
+@attrs.frozen
+class FinalHashAggregate:
+    group_exprs: tuple[Expr, ...]
+    aggr_exprs: tuple[tuple[AggregateExpr, str], ...]
+    input: Node
+
+
+@attrs.frozen
+class HashJoin:
+    left: Node
+    right: Node
+    on: tuple[tuple[str, str], ...]
+    join_type: JoinType
+    strategy_hint: JoinStrategy
+    build_side: BuildSide
+
+
+@attrs.frozen
+class ShuffleWrite:
+    """Exchange ShuffleWrite."""
+
+    input: Node
+    partitioning: Partitioning
+
+
+@attrs.frozen
+class ShuffleRead:
+    """Exchange ShuffleRead: the plan is cut here; `input` is another stage."""
+
+    input: Node
+    partitioning: Partitioning
+
+
+@attrs.frozen
+class Broadcast:
+    """Exchange Broadcast: not a cut; every task of the stage computes its input whole."""
+
+    input: Node
+
+
+@attrs.frozen
+class Limit:
+    n: int
+    input: Node
+
+
+@attrs.frozen
+class TopKByScore:
+    """The k rows of largest score, largest first."""
+
+    score_expr: Expr
+    k: int
+    input: Node
+
+
+@attrs.frozen
+class UnionAll:
+    left: Node
+    right: Node
+
+
+@attrs.frozen
+class CteRef:
+    name: str
+    plan: Node
+
+
+@attrs.frozen
+class VectorTopK:
+    table: str
+    query_vector: tuple[float, ...]
+    k: int
+    filter: str | None
+
+
+@attrs.frozen
+class VectorKnn:
+    source: str
+    query_vectors: tuple[tuple[float, ...], ...]
+    k: int
+    ef_search: int | None
+    prefilter: str | None
+    metric: str
+    provider: str
+
+
+@attrs.frozen
+class Custom:
+    """A user's operator; `config` as sorted (key, value) pairs."""
+
+    op_name: str
+    config: tuple[tuple[str, str], ...]
+    input: Node
+
+
+Node: TypeAlias = (
+    ParquetScan
+    | ParquetWrite
+    | Filter
+    | InSubqueryFilter
+    | ExistsSubqueryFilter
+    | ScalarSubqueryFilter
+    | Project
+    | Window
+    | CoalesceBatches
+    | PartialHashAggregate
+    | FinalHashAggregate
+    | HashJoin
+    | ShuffleWrite
+    | ShuffleRead
+    | Broadcast
+    | Limit
+    | TopKByScore
+    | UnionAll
+    | CteRef
+    | VectorTopK
+    | VectorKnn
+    | Custom
+)
