@@ -1,0 +1,249 @@
+"""Which leaves of a stage may be shared out over tasks, so that the tasks' outputs unite rightly.
+
+Each node of a stage gets a distribution from those of its children, bottom-up:
+
+    SCAN        scan splits are shared out: any row may be in any task
+    HASH        reduce partitions are shared out: rows equal in `keys` are in one task
+    REPLICATED  every task computes all rows (below a Broadcast)
+    GATHER      right only where one task sees all rows, but then always the same rows
+    PIN         right only in a stage of one task: a Limit, a TopK, a global aggregate (R31), or a
+                node whose outcome may differ from run to run or whose effect must happen once
+
+Broadcast turns all but PIN into REPLICATED. A stage runs as many tasks if its root is SCAN or
+HASH. Where the analysis cannot tell, it says GATHER or PIN: slower, never wrong.
+
+Custom operators see their task's share, as Spark's mapPartitions does; an operator that needs all
+rows stands over a Single exchange.
+
+Keys are tracked by exact column name, as the ShuffleWrite named them. `keys` is None when they
+are not known any more; the rows are still shared out by whole partitions.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+import attrs
+
+from ffq.plan import model
+from ffq.plan.model import Column, ColumnRef, Expr, JoinStrategy, JoinType, Node
+
+# One set of names per hash key: a Project may give the same column out under several names.
+Keys = tuple[frozenset[str], ...]
+
+
+class Kind(enum.Enum):
+    SCAN = "scan"
+    HASH = "hash"
+    REPLICATED = "replicated"
+    GATHER = "gather"
+    PIN = "pin"
+
+
+@attrs.frozen
+class Distribution:
+    """How one node's rows lie over the tasks of its stage.
+
+    `scans` and `reads` are the leaf numbers that are shared out to make it so (see `walk_stage`);
+    `partitions` and `keys` are set for HASH only.
+    """
+
+    kind: Kind
+    scans: frozenset[int] = frozenset()
+    reads: frozenset[int] = frozenset()
+    partitions: int = 0
+    keys: Keys | None = None
+
+    @property
+    def is_split(self) -> bool:
+        return self.kind in {Kind.SCAN, Kind.HASH}
+
+
+_GATHER = Distribution(Kind.GATHER)
+_PIN = Distribution(Kind.PIN)
+_REPLICATED = Distribution(Kind.REPLICATED)
+
+# Join types for which the other side may be shared out while this side is whole in every task:
+# those that emit no row on behalf of the whole side alone.
+_WHOLE_RIGHT = frozenset({JoinType.INNER, JoinType.LEFT, JoinType.SEMI, JoinType.ANTI})
+_WHOLE_LEFT = frozenset({JoinType.INNER, JoinType.RIGHT})
+# Join types whose output holds the left keys unchanged. A Right or Full join fills them with
+# nulls in rows of the right side, which lie by the right key's hash.
+_KEEPS_LEFT_KEYS = frozenset({JoinType.INNER, JoinType.LEFT, JoinType.SEMI, JoinType.ANTI})
+
+
+def distribution_of(fragment: Node) -> Distribution:
+    """The distribution of a stage's root. Leaves are numbered as `walk_stage` meets them."""
+    return _Analysis().visit(fragment)
+
+
+class _Analysis:
+    def __init__(self) -> None:
+        self._scans = 0
+        self._reads = 0
+
+    def visit(self, node: Node) -> Distribution:  # noqa: PLR0911, PLR0912: one case per node
+        match node:
+            case model.ParquetScan():
+                leaf, self._scans = self._scans, self._scans + 1
+                return Distribution(Kind.SCAN, scans=frozenset({leaf}))
+            case model.ShuffleRead():
+                leaf, self._reads = self._reads, self._reads + 1
+                return _of_read(node, leaf)
+            case model.Filter() | model.CoalesceBatches() | model.ShuffleWrite():
+                return self.visit(node.input)
+            case model.CteRef():
+                return self.visit(node.plan)
+            case model.Broadcast():
+                return _replicate(self.visit(node.input))
+            case model.Project():
+                return _of_project(node, self.visit(node.input))
+            case model.PartialHashAggregate():
+                return _of_partial(node, self.visit(node.input))
+            case model.FinalHashAggregate():
+                return _of_final(node, self.visit(node.input))
+            case model.Window():
+                return _of_window(node, self.visit(node.input))
+            case model.Custom():
+                return _of_custom(self.visit(node.input))
+            case model.HashJoin():
+                return _of_join(node, self.visit(node.left), self.visit(node.right))
+            case model.UnionAll():
+                return _of_union(self.visit(node.left), self.visit(node.right))
+            case _:
+                # Limit, TopK, subquery filters, writes, vector search. PIN wins all the way up,
+                # so that the leaves below need no numbers.
+                return _PIN
+
+
+def _of_read(node: model.ShuffleRead, leaf: int) -> Distribution:
+    match node.partitioning:
+        case model.HashPartitioning(keys=keys, partitions=partitions) if keys:
+            return Distribution(
+                Kind.HASH,
+                reads=frozenset({leaf}),
+                partitions=partitions,
+                keys=tuple(frozenset({key}) for key in keys),
+            )
+        case _:
+            return _GATHER
+
+
+def _replicate(below: Distribution) -> Distribution:
+    return _PIN if below.kind is Kind.PIN else _REPLICATED
+
+
+def _without_keys(below: Distribution) -> Distribution:
+    return attrs.evolve(below, keys=None)
+
+
+def _rename_keys(below: Distribution, columns: Iterable[tuple[str, str]]) -> Distribution:
+    """`columns` as (name below, name above); unknown keys when one of them is not given out."""
+    if below.keys is None:
+        return below
+    pairs = tuple(columns)
+    renamed = tuple(
+        frozenset(above for name, above in pairs if name in names) for names in below.keys
+    )
+    return attrs.evolve(below, keys=renamed if all(renamed) else None)
+
+
+def _of_project(node: model.Project, below: Distribution) -> Distribution:
+    # A ColumnRef's index wins over its name, so the name proves nothing here.
+    return _rename_keys(
+        below, ((expr.name, name) for expr, name in node.exprs if isinstance(expr, Column))
+    )
+
+
+def _group_name(expr: Expr) -> str | None:
+    """The name under which an aggregate gives a group column out."""
+    return expr.name if isinstance(expr, Column | ColumnRef) else None
+
+
+def _of_partial(node: model.PartialHashAggregate, below: Distribution) -> Distribution:
+    return _rename_keys(
+        below, ((expr.name, expr.name) for expr in node.group_exprs if isinstance(expr, Column))
+    )
+
+
+def _of_final(node: model.FinalHashAggregate, below: Distribution) -> Distribution:
+    if not node.group_exprs:
+        return _PIN
+    if below.kind is Kind.HASH and below.keys is not None:
+        # By name also for a ColumnRef: its index is of the partial aggregate's input, while the
+        # keys name the partial aggregate's output, which is named by these very expressions.
+        groups = {_group_name(expr) for expr in node.group_exprs}
+        if all(names & groups for names in below.keys):
+            return attrs.evolve(below, keys=tuple(names & groups for names in below.keys))
+    return _whole(below)
+
+
+def _whole(*below: Distribution) -> Distribution:
+    """For a node that must see all rows of its children, and then is deterministic."""
+    kinds = {child.kind for child in below}
+    if Kind.PIN in kinds:
+        return _PIN
+    return _REPLICATED if kinds == {Kind.REPLICATED} else _GATHER
+
+
+def _of_window(node: model.Window, below: Distribution) -> Distribution:
+    if below.kind is not Kind.HASH or below.keys is None:
+        return _PIN
+    for window in node.exprs:
+        names = {expr.name for expr in window.partition_by if isinstance(expr, Column)}
+        if not all(key & names for key in below.keys):
+            return _PIN
+    return below
+
+
+def _of_custom(below: Distribution) -> Distribution:
+    # The operator may give out anything: keys are lost; and computed once per task of a
+    # broadcast it might differ from task to task.
+    return _without_keys(below) if below.is_split else _PIN
+
+
+def _of_join(node: model.HashJoin, left: Distribution, right: Distribution) -> Distribution:
+    if Kind.PIN in {left.kind, right.kind}:
+        return _PIN
+    if _is_copartitioned(node, left, right):
+        return Distribution(
+            Kind.HASH,
+            reads=left.reads | right.reads,
+            partitions=left.partitions,
+            keys=left.keys if node.join_type in _KEEPS_LEFT_KEYS else None,
+        )
+    hint = node.strategy_hint
+    whole_left = left.kind is Kind.REPLICATED or hint is JoinStrategy.BROADCAST_LEFT
+    whole_right = right.kind is Kind.REPLICATED or hint is JoinStrategy.BROADCAST_RIGHT
+    if right.kind is Kind.REPLICATED and left.kind is Kind.REPLICATED:
+        return _REPLICATED
+    if whole_right and left.is_split and node.join_type in _WHOLE_RIGHT:
+        return left
+    if whole_left and right.is_split and node.join_type in _WHOLE_LEFT:
+        return _without_keys(right)
+    return _GATHER
+
+
+def _is_copartitioned(node: model.HashJoin, left: Distribution, right: Distribution) -> bool:
+    """Whether rows that join lie in the same task: both sides hashed alike on join keys."""
+    if left.kind is not Kind.HASH or right.kind is not Kind.HASH:
+        return False
+    if left.partitions != right.partitions or left.keys is None or right.keys is None:
+        return False
+    if len(left.keys) != len(right.keys):
+        return False
+    return all(
+        any(on_left in names and on_right in others for on_left, on_right in node.on)
+        for names, others in zip(left.keys, right.keys, strict=True)
+    )
+
+
+def _of_union(left: Distribution, right: Distribution) -> Distribution:
+    if left.kind is right.kind is Kind.SCAN:
+        return Distribution(Kind.SCAN, scans=left.scans | right.scans)
+    if left.kind is right.kind is Kind.HASH and left.partitions == right.partitions:
+        # UnionAll matches columns by position and names by its left side: whether the keys of
+        # both sides stand in the same places is not known here.
+        return Distribution(Kind.HASH, reads=left.reads | right.reads, partitions=left.partitions)
+    return _whole(left, right)

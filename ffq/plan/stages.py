@@ -1,0 +1,247 @@
+"""Cutting a plan into stages.
+
+The plan is cut at every Exchange ShuffleRead. The root stage is 0 and is the sink. A walk from
+the root, depth first, children left to right, gives each ShuffleRead's input the next free id
+when it meets the ShuffleRead, before it goes on below. A CteRef is its plan in place, cut again
+each time it stands in the plan.
+
+Cutting is deterministic: a coordinator and a worker that cut the same bytes get the same graph.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from ffq.errors import PlanningError
+from ffq.ids import StageId
+from ffq.plan import model
+from ffq.plan.distribution import Kind, distribution_of
+from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
+from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
+from ffq.plan.walk import child_fields, node_name, stage_reads, stage_scans, walk_stage
+
+
+class Parallelism(enum.Enum):
+    """What a stage's tasks share out.
+
+    SINGLE: one task; every source is read whole. SCAN: scan splits. HASH: reduce partitions.
+    """
+
+    SINGLE = "single"
+    SCAN = "scan"
+    HASH = "hash"
+
+
+@attrs.frozen
+class ShuffleSource:
+    """One ShuffleRead of a stage.
+
+    Attributes:
+        leaf: number of the ShuffleRead in the stage's walk order, from 0.
+        stage_id: the stage it reads.
+        partitions: how many reduce partitions that stage writes.
+        whole: True: every task reads all partitions. False: its assigned_reduce_partitions only.
+    """
+
+    leaf: int
+    stage_id: StageId
+    partitions: int
+    whole: bool
+
+
+@attrs.frozen
+class ScanSource:
+    """One ParquetScan of a stage.
+
+    Attributes:
+        leaf: number of the ParquetScan in the stage's walk order, from 0.
+        table: its table's name.
+        split: True: a task reads its share. False: every task reads the whole table.
+    """
+
+    leaf: int
+    table: str
+    split: bool
+
+
+@attrs.frozen
+class StagePlan:
+    """One stage: what it reads, needs and writes.
+
+    Attributes:
+        parents: its shuffle sources, by leaf.
+        scans: its scan sources, by leaf.
+        operators: `op_name`s of the Custom nodes in it: what a task of it needs (R10).
+        output: how its output is partitioned; None for the sink.
+        output_partitions: reduce partitions it writes: 0 for the sink, 1 for Single, else n.
+        fragment: its subtree. The root of a non-sink is its ShuffleWrite. ShuffleReads stand in
+            place as leaves; what is below them belongs to other stages.
+        reduce_partitions: for HASH: the partitions that its tasks share out; else 0.
+    """
+
+    stage_id: StageId
+    parents: tuple[ShuffleSource, ...]
+    scans: tuple[ScanSource, ...]
+    operators: frozenset[str]
+    parallelism: Parallelism
+    output: Partitioning | None
+    output_partitions: int
+    fragment: Node
+    reduce_partitions: int
+
+
+@attrs.frozen
+class StageGraph:
+    """All stages of a plan; a stage's index is its id."""
+
+    stages: tuple[StagePlan, ...]
+
+    def parents_of(self, stage_id: StageId) -> tuple[StageId, ...]:
+        """Stages that it reads, by leaf."""
+        return tuple(source.stage_id for source in self.stages[stage_id].parents)
+
+    def consumers_of(self, stage_id: StageId) -> tuple[StageId, ...]:
+        """Stages that read it: exactly one, but for the sink, which has none."""
+        return tuple(
+            stage.stage_id
+            for stage in self.stages
+            if any(source.stage_id == stage_id for source in stage.parents)
+        )
+
+
+def cut(plan: Node, *, limits: PlanLimits = DEFAULT_LIMITS) -> StageGraph:
+    """Cut a plan into its stages.
+
+    Raises:
+        PlanningError: exchanges that do not pair up, or more nodes or stages than `limits` allow.
+    """
+    return _Cutter(limits).cut(plan)
+
+
+@attrs.define
+class _Cutter:
+    _limits: PlanLimits
+    _nodes: int = 0
+    _roots: list[Node] = attrs.field(factory=list)
+    _parents: list[list[StageId]] = attrs.field(factory=list)
+
+    def cut(self, plan: Node) -> StageGraph:
+        self._open(plan, "plan", 0)
+        return StageGraph(
+            tuple(
+                _stage(StageId(index), root, tuple(parents))
+                for index, (root, parents) in enumerate(
+                    zip(self._roots, self._parents, strict=True)
+                )
+            )
+        )
+
+    def _open(self, root: Node, path: str, depth: int) -> StageId:
+        stage_id = StageId(len(self._roots))
+        if stage_id >= self._limits.max_stages:
+            raise PlanningError(
+                f"the plan has more than {self._limits.max_stages} stages: use fewer exchanges"
+            )
+        self._roots.append(root)
+        self._parents.append([])
+        self._walk(root, stage_id, path, depth)
+        return stage_id
+
+    def _walk(self, node: Node, stage_id: StageId, path: str, depth: int) -> None:
+        self._nodes += 1
+        if self._nodes > self._limits.max_nodes or depth > self._limits.max_depth:
+            raise PlanningError(
+                f"the plan has more than {self._limits.max_nodes} nodes, or nests deeper than "
+                f"{self._limits.max_depth}, when every CteRef is written out in its place"
+            )
+        here = f"{path}.{node_name(node)}"
+        if isinstance(node, ShuffleRead):
+            below = self._open(_map_side(node, here), f"{here}.input", depth + 1)
+            self._parents[stage_id].append(below)
+            return
+        if isinstance(node, ShuffleWrite) and node is not self._roots[stage_id]:
+            raise PlanningError(f"{here} has no ShuffleRead directly above it: exchanges pair up")
+        for name in child_fields(node):
+            self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)
+
+
+def _map_side(read: ShuffleRead, path: str) -> ShuffleWrite:
+    """The ShuffleWrite that feeds a ShuffleRead.
+
+    CteRef and CoalesceBatches between the two change no row: the latter moves below the write.
+    """
+    below = read.input
+    batch_rows: list[int] = []
+    while not isinstance(below, ShuffleWrite):
+        match below:
+            case model.CteRef(plan=plan):
+                below = plan
+            case model.CoalesceBatches(target_batch_rows=rows, input=child):
+                batch_rows.append(rows)
+                below = child
+            case _:
+                raise PlanningError(
+                    f"{path} reads {node_name(below)}; right would be a ShuffleWrite, "
+                    f"so that the stage below has an output to read"
+                )
+    if below.partitioning != read.partitioning:
+        raise PlanningError(
+            f"{path} reads {describe(read.partitioning)}, "
+            f"but the ShuffleWrite below it writes {describe(below.partitioning)}"
+        )
+    for rows in reversed(batch_rows):
+        below = attrs.evolve(below, input=model.CoalesceBatches(rows, below.input))
+    return below
+
+
+def describe(partitioning: Partitioning) -> str:
+    """A partitioning in words, for messages and plan listings."""
+    match partitioning:
+        case model.HashPartitioning(keys=keys, partitions=partitions):
+            return f"HashKeys({', '.join(keys)}; {partitions} partitions)"
+        case model.SinglePartitioning():
+            return "Single"
+
+
+def partition_count(partitioning: Partitioning) -> int:
+    """Reduce partitions of an exchange: n of HashKeys, also without keys; 1 of Single."""
+    match partitioning:
+        case model.HashPartitioning(partitions=partitions):
+            return partitions
+        case model.SinglePartitioning():
+            return 1
+
+
+def _stage(stage_id: StageId, root: Node, parents: tuple[StageId, ...]) -> StagePlan:
+    rows = distribution_of(root)
+    match rows.kind:
+        case Kind.SCAN:
+            parallelism = Parallelism.SCAN
+        case Kind.HASH:
+            parallelism = Parallelism.HASH
+        case _:
+            parallelism = Parallelism.SINGLE
+    output = root.partitioning if isinstance(root, ShuffleWrite) else None
+    return StagePlan(
+        stage_id=stage_id,
+        parents=tuple(
+            ShuffleSource(
+                leaf, parent, partition_count(read.partitioning), whole=leaf not in rows.reads
+            )
+            for leaf, (read, parent) in enumerate(zip(stage_reads(root), parents, strict=True))
+        ),
+        scans=tuple(
+            ScanSource(leaf, scan.table, split=leaf in rows.scans)
+            for leaf, scan in enumerate(stage_scans(root))
+        ),
+        operators=frozenset(
+            node.op_name for node in walk_stage(root) if isinstance(node, model.Custom)
+        ),
+        parallelism=parallelism,
+        output=output,
+        output_partitions=0 if output is None else partition_count(output),
+        fragment=root,
+        reduce_partitions=rows.partitions,
+    )
