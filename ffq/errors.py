@@ -125,9 +125,22 @@ class OperatorError(ExecutionError):
 
 
 class ShuffleInputError(ExecutionError):
-    """A shuffle input named in the assignment could not be read; it may be lost."""
+    """A shuffle input named in the assignment could not be read; it may be lost.
+
+    `inputs`: (stage, map task, attempt) of each, where they are known.
+    """
 
     reason = "SHUFFLE_INPUT"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        inputs: tuple[tuple[int, int, int], ...] = (),
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.inputs = inputs
 
 
 class StorageError(ExecutionError):
