@@ -1,0 +1,421 @@
+"""A cell is what the framework keeps for one actor: mailbox, state, accounts and its task.
+
+A cell lives from spawn to end. Its actor object lives from start to restart: one incarnation. Each
+incarnation has a nursery of its own, which holds the actor's children and background tasks, so
+that an incarnation cannot end before everything below it has (A1).
+"""
+
+from __future__ import annotations
+
+import logging
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import trio
+from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
+
+from ffq.runtime._envelope import DONE, HANDLING, QUEUED, Envelope, start_envelope
+from ffq.runtime._family import Family
+from ffq.runtime._mailbox import MailboxCell
+from ffq.runtime._replies import check_reply
+from ffq.runtime._serve import serve, serve_concurrently
+from ffq.runtime.errors import ActorEnded, MessageExpired
+from ffq.runtime.lifecycle import Ended, EndReason, State, Terminated
+from ffq.runtime.ref import ActorRef
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ffq.runtime._options import Options
+    from ffq.runtime.actor import Actor
+
+logger = logging.getLogger("ffq.runtime")
+
+
+class Cell(MailboxCell):
+    """The framework's side of one actor. All methods run in the Trio thread."""
+
+    __slots__ = (
+        "actor",
+        "args",
+        "born",
+        "down_event",
+        "dying",
+        "ended",
+        "ended_event",
+        "errors",
+        "factory",
+        "families",
+        "killed",
+        "max_concurrency",
+        "name",
+        "nursery",
+        "observed",
+        "parent",
+        "parked",
+        "ready_event",
+        "restart",
+        "restarts",
+        "scope",
+        "start",
+        "started_at",
+        "state",
+        "stopping",
+        "suspended",
+        "watchers",
+        "watching",
+    )
+
+    def __init__(
+        self,
+        parent: Family,
+        name: str,
+        options: Options,
+        factory: Callable[..., Actor[Any]],
+        args: tuple[Any, ...],
+        actor: Actor[Any],
+    ) -> None:
+        system = parent.system
+        super().__init__(system, f"{parent.path}/{name}", options, type(actor).__routes__)
+        self.parent = parent
+        self.name = name
+        self.factory = factory
+        self.args = args
+        self.actor: Actor[Any] | None = actor
+        self.max_concurrency = options.max_concurrency
+        self.observed = system.debug or system.hooks is not None
+        self.state = State.STARTING
+        self.started_at = trio.current_time()
+        self.restarts = 0
+        self.born = self.dying = self.killed = self.stopping = False
+        self.suspended = self.parked = self.restart = False
+        self.errors: list[Exception] | None = None
+        self.start: Envelope | None = None
+        self.scope: trio.CancelScope | None = None
+        self.nursery: trio.Nursery | None = None
+        self.families: Family | None = None
+        self.ended: Ended | None = None
+        self.ready_event: trio.Event | None = None
+        self.ended_event: trio.Event | None = None
+        self.down_event: trio.Event | None = None
+        self.watchers: dict[Cell, None] | None = None
+        self.watching: dict[Cell, None] | None = None
+
+    # The actor's task
+
+    async def run(self) -> None:
+        """The task of this actor, in its parent's nursery: incarnations until the end."""
+        self.task = current_task()
+        HANDLING.set(None)
+        try:
+            while True:
+                await self._incarnation()
+                if not await self._goes_on():
+                    return
+        finally:
+            self._finish()
+
+    async def _incarnation(self) -> None:
+        self.state = State.STARTING
+        self.dying = self.suspended = False
+        self.errors = None
+        started = False
+        try:
+            async with trio.open_nursery() as nursery:
+                self.nursery = nursery
+                self.scope = nursery.cancel_scope
+                if self.killed:
+                    nursery.cancel_scope.cancel()
+                started = await self._begin()
+                if started:
+                    if self.max_concurrency == 1:
+                        await serve(self)
+                    else:
+                        await serve_concurrently(self, nursery)
+                    if self.families is not None and not self.dying:
+                        await self.families.stop_all()
+                nursery.cancel_scope.cancel()
+        finally:
+            self.nursery = self.scope = self.families = None
+        if started:
+            await self._close()
+
+    async def _begin(self) -> bool:
+        """Make the actor and let it start: False when that failed."""
+        self.start = start_envelope(self)
+        HANDLING.set(self.start)
+        try:
+            if self.actor is None:
+                self.actor = self.factory(*self.args)
+                self.routes = type(self.actor).__routes__
+            self.actor.attach(self)
+            await self.actor.on_start()
+        except Exception as error:  # noqa: BLE001  # goes to the spawner or to supervision
+            self.fail(error, "starting")
+            return False
+        finally:
+            self.start.status = DONE
+            self.start = None
+            HANDLING.set(None)
+        self.state = State.STOPPING if self.stopping else State.RUNNING
+        self.born = True
+        self.signal_ready()
+        if self.system.hooks is not None:
+            self.system.hooks.actor_started(self.path, self.restarts)
+        return True
+
+    async def _close(self) -> None:
+        """Let the actor clean up after its nursery has closed; at once cancelled by a kill."""
+        assert self.actor is not None
+        with trio.CancelScope() as scope:
+            self.scope = scope
+            if self.killed:
+                scope.cancel()
+            try:
+                await self.actor.on_stop()
+            except Exception as error:  # noqa: BLE001  # goes to supervision
+                self.fail(error, "stopping")
+        self.scope = None
+
+    async def _goes_on(self) -> bool:
+        """After an incarnation: wait for the supervisor; True means start again."""
+        self.actor = None
+        if self.killed or not self.born or not (self.errors or self.suspended):
+            return False
+        if self.errors and not self.parent.child_failed(self):
+            return False
+        self.state = State.RESTARTING
+        self.restart = False
+        self.parked = True
+        self.signal_ready()
+        if self.down_event is not None:
+            self.down_event.set()
+        await wait_task_rescheduled(self._abort_parked)
+        return self.restart
+
+    def _abort_parked(self, _raise_cancel: Any) -> Abort:
+        self.parked = False
+        return Abort.SUCCEEDED
+
+    def _unpark(self, restart: bool) -> None:
+        if self.parked and self.task is not None:
+            self.parked = False
+            self.restart = restart
+            reschedule(self.task)
+
+    def _finish(self) -> None:
+        """The end: no mail, no name, watchers told, accounts closed. Does not wait."""
+        if self.errors:
+            reason, error = EndReason.FAILED, self.error()
+        else:
+            stopped = self.stopping and not self.killed and self.born
+            reason, error = EndReason.STOPPED if stopped else EndReason.KILLED, None
+        self.accepting = False
+        self.state = State.ENDED
+        self.ended = Ended(self.path, reason, error)
+        self.bury_queued(f"the actor has ended ({reason.value})")
+        self.parent.forget(self)
+        for watched in self.watching or ():
+            if watched.watchers is not None:
+                watched.watchers.pop(self, None)
+        for watcher in self.watchers or ():
+            watcher.notify_end(self)
+        self.watchers = self.watching = None
+        self.task = None
+        for event in (self.ready_event, self.ended_event, self.down_event):
+            if event is not None:
+                event.set()
+        self.check_ledger()
+        self.books = self.system.ledger
+        self.books.add(
+            sent=self.sent,
+            handled=self.handled,
+            rejected=self.rejected,
+            expired=self.expired,
+            dead=self.dead,
+        )
+        if self.system.hooks is not None:
+            self.system.hooks.actor_ended(self.ended)
+
+    # What handlers come to; called by the loops
+
+    def observe(self, envelope: Envelope, value: Any) -> None:
+        """Debug and metrics: check the reply's type. Raises WrongReplyType."""
+        if self.system.debug:
+            check_reply(self.path, envelope.message, value)
+        if self.system.hooks is not None:
+            self.system.hooks.message_handled(self.path, envelope.message, None)
+
+    def handler_failed(self, envelope: Envelope, error: Exception) -> None:
+        """To the asker as itself if one waits, otherwise to supervision (A7)."""
+        self._settle(envelope)
+        doing = f"handling {type(envelope.message).__qualname__}"
+        if self.system.hooks is not None:
+            self.system.hooks.message_handled(self.path, envelope.message, error)
+        if envelope.task is not None:
+            error.add_note(f"raised by the actor {self.path} while {doing}")
+            envelope.wake(error)
+        else:
+            self.fail(error, doing)
+
+    def handler_interrupted(self, envelope: Envelope, error: BaseException) -> None:
+        """A handler was cancelled, or something worse than an Exception passes through it."""
+        self._settle(envelope)
+        if self.system.hooks is not None:
+            self.system.hooks.message_handled(self.path, envelope.message, error)
+        if envelope.task is not None:
+            what = type(envelope.message).__qualname__
+            if envelope.deadline <= trio.current_time():
+                envelope.wake(MessageExpired(f"{self.path}: {what} was not done by its deadline"))
+            else:
+                envelope.wake(ActorEnded(f"{self.path} ended while it handled {what}"))
+
+    def handler_stashed(self, envelope: Envelope) -> None:
+        """The message is in the stash: it waits again."""
+        self.current = None
+        envelope.status = QUEUED
+
+    def _settle(self, envelope: Envelope) -> None:
+        self.current = None
+        self.handled += 1
+        envelope.status = DONE
+
+    # The control lane
+
+    def fail(self, error: Exception, doing: str) -> None:
+        """This incarnation has failed: it ends, and supervision decides what comes next."""
+        error.add_note(f"raised by the actor {self.path} while {doing}")
+        if self.errors is None:
+            self.errors = []
+        self.errors.append(error)
+        if self.system.hooks is not None:
+            self.system.hooks.actor_failed(self.path, error)
+        logger.debug("%s failed while %s: %r", self.path, doing, error)
+        self.die()
+
+    def die(self) -> None:
+        """End this incarnation now: its handlers, tasks and children are cancelled."""
+        self.dying = True
+        if self.scope is not None:
+            self.scope.cancel()
+
+    def error(self) -> Exception:
+        """What this incarnation failed with."""
+        assert self.errors
+        if len(self.errors) == 1:
+            return self.errors[0]
+        return ExceptionGroup(f"{self.path} failed more than once", self.errors)
+
+    def kill(self) -> None:
+        """End now: mail becomes dead letters, handlers are cancelled (A4)."""
+        if self.ended is not None or self.killed:
+            return
+        self.killed = True
+        self.accepting = False
+        self.die()
+        self.bury_queued("the actor was killed")
+        self._unpark(restart=False)
+
+    def stop(self) -> None:
+        """Take no new mail, finish what is there, then end (A4)."""
+        if self.stopping or self.ended is not None:
+            return
+        self.stopping = True
+        self.accepting = False
+        if self.state is State.RUNNING:
+            self.state = State.STOPPING
+        self.wake()
+        self._unpark(restart=False)
+
+    async def suspend(self) -> None:
+        """End this incarnation because a sibling failed, and wait until it is down."""
+        if self.parked or self.stopping or self.killed or self.ended is not None:
+            return
+        self.suspended = True
+        self.down_event = trio.Event()
+        self.die()
+        await self.down_event.wait()
+        self.down_event = None
+
+    async def resume(self) -> None:
+        """Start the next incarnation and wait until it is ready, down again or ended."""
+        if self.parked:
+            self.restarts += 1
+            self.ready_event = trio.Event()
+            self._unpark(restart=True)
+            await self.ready_event.wait()
+
+    def signal_ready(self) -> None:
+        """Wake whoever waits for this start."""
+        if self.ready_event is not None:
+            self.ready_event.set()
+            self.ready_event = None
+
+    async def wait_ended(self) -> Ended:
+        """Wait until the actor has ended and its name is free."""
+        while self.ended is None:
+            if self.ended_event is None:
+                self.ended_event = trio.Event()
+            await self.ended_event.wait()
+        return self.ended
+
+    # Family and watches
+
+    @property
+    def family(self) -> Family:
+        """The children of this incarnation; made when first needed. Raises SystemClosed."""
+        if self.families is None:
+            self.families = Family.of_cell(self)
+        return self.families
+
+    @property
+    def ref(self) -> ActorRef[Any]:
+        """A reference to this actor."""
+        return ActorRef(self)
+
+    def watch(self, other: Cell) -> None:
+        """Have Terminated sent to this actor when `other` ends; at once if it has."""
+        self.check_message(Terminated(other.ref, Ended(other.path, EndReason.STOPPED)))
+        if other.ended is not None:
+            self.notify_end(other)
+            return
+        if other.watchers is None:
+            other.watchers = {}
+        if self.watching is None:
+            self.watching = {}
+        other.watchers[self] = self.watching[other] = None
+
+    def unwatch(self, other: Cell) -> None:
+        """Undo `watch`; does nothing when there was none."""
+        for table, key in ((other.watchers, self), (self.watching, other)):
+            if table is not None:
+                table.pop(key, None)
+
+    def notify_end(self, other: Cell) -> None:
+        """Put Terminated on this actor's control lane."""
+        assert other.ended is not None
+        if self.watching is not None:
+            self.watching.pop(other, None)
+        message = Terminated(other.ref, other.ended)
+        route = self.route_for(message)
+        self.notify(Envelope(self, message, route, inf, None, False))
+
+    # For the graph of waits
+
+    def handlers(self) -> tuple[Envelope, ...]:
+        """What this actor is busy with: its start, or the messages being handled."""
+        if self.start is not None:
+            return (self.start,)
+        if self.running is not None:
+            return tuple(self.running)
+        return () if self.current is None else (self.current,)
+
+    def slots_full(self) -> bool:
+        """True when a queued message must wait for one of `handlers()` to finish."""
+        if self.start is not None:
+            return True
+        return len(self.handlers()) >= self.max_concurrency
+
+    def children(self) -> tuple[Cell, ...]:
+        """Living children, in order of their start."""
+        return () if self.families is None else tuple(self.families.children.values())

@@ -1,0 +1,112 @@
+"""One message under way: who waits for it, how long, and what its handler waits for in turn."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+from trio.lowlevel import Abort, Task, reschedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import trio
+
+    from ffq.runtime._cell import Cell
+    from ffq.runtime._handlers import Route
+
+QUEUED = 0
+RUNNING = 1
+DONE = 2
+
+
+class Envelope:
+    """A message on its way; also stands for an actor's start, which can wait on others too.
+
+    `deadline` is absolute, in seconds of Trio's clock. `task` is the task parked on it: for an ask
+    the asker until the reply, for a tell the sender until there is room. `waits` holds what the
+    handler of this message waits for now (envelopes, or cells it waits to end).
+    """
+
+    __slots__ = (
+        "asks",
+        "cell",
+        "deadline",
+        "error",
+        "message",
+        "route",
+        "scope",
+        "status",
+        "task",
+        "value",
+        "waits",
+    )
+
+    def __init__(
+        self,
+        cell: Cell,
+        message: Any,
+        route: Route | None,
+        deadline: float,
+        task: Task | None,
+        asks: bool,
+    ) -> None:
+        self.cell = cell
+        self.message = message
+        self.route = route
+        self.deadline = deadline
+        self.task = task
+        self.asks = asks
+        self.status = QUEUED
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.scope: trio.CancelScope | None = None
+        self.waits: list[Envelope | Cell] | None = None
+
+    def abandon(self, _raise_cancel: Callable[[], Any]) -> Abort:
+        """The asker was cancelled: cancel its handler, unless the message is detached (A5)."""
+        self.task = None
+        if self.status == QUEUED:
+            self.cell.withdraw(self)
+        elif self.scope is not None and self.route is not None:
+            scope, self.scope = self.scope, None
+            if self.status == RUNNING and not self.route.detached:
+                scope.cancel()
+        return Abort.SUCCEEDED
+
+    def withdraw(self, _raise_cancel: Callable[[], Any]) -> Abort:
+        """A sender that waited for room was cancelled: its message was never sent."""
+        self.task = None
+        self.cell.withdraw(self)
+        return Abort.SUCCEEDED
+
+    def wake(self, error: BaseException | None = None) -> None:
+        """Let the parked task go on, with `error` if given; nothing happens if nobody waits."""
+        task = self.task
+        if task is not None:
+            self.task = None
+            self.error = error
+            reschedule(task)
+
+    def __repr__(self) -> str:
+        what = "start" if self.route is None else type(self.message).__qualname__
+        return f"<{what} to {self.cell.path}>"
+
+
+# The message whose handler runs in the current task, or None outside of handlers. Tasks that a
+# handler starts inherit it, so that asks made in a handler's own nursery count as the handler's.
+HANDLING: ContextVar[Envelope | None] = ContextVar("ffq_handling", default=None)
+
+
+def handling() -> Envelope | None:
+    """The message being handled in this task, if its handler has not finished."""
+    envelope = HANDLING.get()
+    return envelope if envelope is not None and envelope.status == RUNNING else None
+
+
+def start_envelope(cell: Cell) -> Envelope:
+    """Stands for the start of an actor in the graph of who waits for whom."""
+    envelope = Envelope(cell, None, None, inf, None, False)
+    envelope.status = RUNNING
+    return envelope

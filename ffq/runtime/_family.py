@@ -1,0 +1,118 @@
+"""The children of one actor incarnation, or of the system: supervision and end (A4, A6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import trio
+
+from ffq.runtime.errors import ActorFailed, SystemClosed
+from ffq.runtime.supervision import RestartBudget, Strategy, Supervision
+
+if TYPE_CHECKING:
+    from ffq.runtime._cell import Cell
+    from ffq.runtime.system import ActorSystem
+
+
+class Owner(Protocol):
+    """Who owns a family: an actor's cell, or the system at the top."""
+
+    stopping: bool
+
+    def fail(self, error: Exception, doing: str) -> None:
+        """A failure of a child has gone up to this owner."""
+
+
+class Family:
+    """Children by name, in order of their start, and how their failures are treated."""
+
+    __slots__ = (
+        "_budgets",
+        "_group_restart",
+        "_policy",
+        "children",
+        "named",
+        "nursery",
+        "owner",
+        "path",
+        "system",
+    )
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        owner: Owner,
+        path: str,
+        nursery: trio.Nursery,
+        policy: Supervision,
+    ) -> None:
+        self.system = system
+        self.owner = owner
+        self.path = path
+        self.nursery = nursery
+        self.children: dict[str, Cell] = {}
+        self._policy = policy
+        self._budgets: dict[Cell | None, RestartBudget] = {}
+        self.named: dict[str, int] = {}
+        self._group_restart = trio.Lock()
+
+    @classmethod
+    def of_cell(cls, cell: Cell) -> Family:
+        """The family of an actor's present incarnation. Raises SystemClosed when it has none."""
+        if cell.nursery is None or cell.actor is None:
+            raise SystemClosed(f"{cell.path} has ended: it can have no children or tasks")
+        return cls(cell.system, cell, cell.path, cell.nursery, cell.actor.supervision)
+
+    # Failure
+
+    def child_failed(self, cell: Cell) -> bool:
+        """Decide on a failed child: True if it will be restarted, False if the failure goes up."""
+        policy = cell.options.supervision or self._policy
+        key = cell if cell.options.supervision is not None else None
+        if key not in self._budgets:
+            self._budgets[key] = RestartBudget(policy)
+        delay: float | None = None
+        if not (self.owner.stopping or cell.stopping):
+            delay = self._budgets[key].spend(trio.current_time())
+        if delay is None:
+            error = cell.error()
+            failure = ActorFailed(
+                f"{cell.path} failed after {cell.restarts} restarts: {error!r}", cell.path
+            )
+            failure.__cause__ = error
+            self.owner.fail(failure, f"supervising {cell.name}")
+            return False
+        self.nursery.start_soon(self._restart, cell, policy.strategy, delay)
+        return True
+
+    async def _restart(self, cell: Cell, strategy: Strategy, delay: float) -> None:
+        if delay > 0:
+            await trio.sleep(delay)
+        if strategy is Strategy.ONE_FOR_ONE:
+            await cell.resume()
+            return
+        async with self._group_restart:
+            if not cell.parked:
+                return
+            group = list(self.children.values())
+            if strategy is Strategy.REST_FOR_ONE:
+                group = group[group.index(cell) :]
+            for member in reversed(group):
+                await member.suspend()
+            for member in group:
+                await member.resume()
+
+    # End
+
+    def forget(self, cell: Cell) -> None:
+        """The child has ended: its name is free."""
+        if self.children.get(cell.name) is cell:
+            del self.children[cell.name]
+        self._budgets.pop(cell, None)
+
+    async def stop_all(self) -> None:
+        """Stop the children one after another, the last started first (A4)."""
+        while self.children:
+            cell = next(reversed(self.children.values()))
+            cell.stop()
+            await cell.wait_ended()

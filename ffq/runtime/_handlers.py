@@ -1,0 +1,167 @@
+"""The protocol of an actor class: which method takes which message, checked at class definition."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar, overload
+
+import attrs
+
+from ffq.runtime.errors import (
+    DuplicateHandler,
+    MissingHandler,
+    ProtocolError,
+    UnfrozenMessage,
+    UnhandledMessage,
+)
+from ffq.runtime.message import Request, Sendable
+
+A = TypeVar("A")
+M = TypeVar("M")
+R = TypeVar("R")
+
+Routes = dict[type, "Route"]
+_MARK = "__ffq_handles__"
+
+
+class Handles(Generic[M, R]):
+    """The decorator that `handles(Message)` returns; a wrong signature is a type error."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: type) -> None:
+        self._kind = kind
+
+    @overload
+    def __call__(
+        self, method: Callable[[A, M], Coroutine[Any, Any, R]]
+    ) -> Callable[[A, M], Coroutine[Any, Any, R]]: ...
+
+    @overload
+    def __call__(self, method: Callable[[A, M], R]) -> Callable[[A, M], R]: ...
+
+    def __call__(self, method: Any) -> Any:
+        setattr(method, _MARK, (*getattr(method, _MARK, ()), self._kind))
+        return method
+
+
+def handles(kind: type[Sendable[M, R]]) -> Handles[M, R]:
+    """Mark a method, async or plain, as the handler of one message class.
+
+    The method takes the message and returns its reply. `handles(Request)` takes every message
+    that no other handler takes. Decorate twice to take two messages.
+    """
+    return Handles(kind)
+
+
+class Route:
+    """Where a message class goes: the method's name and function, and whether it is detached."""
+
+    __slots__ = ("attribute", "detached", "function", "kind")
+
+    def __init__(self, attribute: str, function: Callable[[Any, Any], Any], kind: type) -> None:
+        self.attribute = attribute
+        self.function = function
+        self.kind = kind
+        self.detached = bool(getattr(kind, "detached", False))
+
+
+def is_frozen_message(kind: type) -> bool:
+    """True for an attrs-frozen subclass of Request (an undecorated subclass of one is not)."""
+    return (
+        issubclass(kind, Request)
+        and "__attrs_attrs__" in kind.__dict__
+        and attrs.inspect(kind).is_frozen
+    )
+
+
+def check_frozen(kind: type, owner: str) -> None:
+    """Raise UnfrozenMessage, naming the message and `owner`, unless `kind` is frozen."""
+    if not is_frozen_message(kind):
+        raise UnfrozenMessage(
+            f"{owner}: {kind.__qualname__} is not a message: it must be a subclass of "
+            "Request[Reply] decorated with @attrs.frozen"
+        )
+
+
+def build_routes(cls: type) -> Routes:
+    """The handlers of an actor class, its own before those of its bases.
+
+    Raises DuplicateHandler, UnfrozenMessage.
+    """
+    routes: Routes = {}
+    for base in reversed(cls.__mro__):
+        own: dict[type, str] = {}
+        for attribute, value in vars(base).items():
+            for kind in getattr(value, _MARK, ()):
+                if kind in own:
+                    raise DuplicateHandler(
+                        f"{cls.__qualname__}: {own[kind]} and {attribute} both handle "
+                        f"{kind.__qualname__}; one message has one handler"
+                    )
+                own[kind] = attribute
+        for kind, attribute in own.items():
+            if kind is not Request:
+                check_frozen(kind, cls.__qualname__)
+            routes[kind] = Route(attribute, getattr(cls, attribute), kind)
+    return {kind: Route(r.attribute, getattr(cls, r.attribute), kind) for kind, r in routes.items()}
+
+
+def declared_protocol(cls: type, generic_base: type) -> frozenset[type]:
+    """The messages named in `class X(Actor[A | B])`, or in the bases of X.
+
+    Raises ProtocolError when the parameter is not made of classes.
+    """
+    found: set[type] = set()
+    for owner in cls.__mro__:
+        for base in owner.__dict__.get("__orig_bases__", ()):
+            origin = typing.get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, generic_base):
+                for argument in typing.get_args(base):
+                    found.update(_flatten(argument, cls))
+    return frozenset(found)
+
+
+def _flatten(argument: object, cls: type) -> set[type]:
+    if isinstance(argument, TypeVar) or argument is Any:
+        return set()
+    value = getattr(argument, "__value__", None)  # a `type X = A | B` alias of Python 3.12
+    if value is not None:
+        return _flatten(value, cls)
+    if isinstance(argument, types.UnionType) or typing.get_origin(argument) is typing.Union:
+        return set().union(*(_flatten(part, cls) for part in typing.get_args(argument)))
+    if isinstance(argument, type):
+        return {argument}
+    raise ProtocolError(
+        f"{cls.__qualname__}: the protocol in Actor[...] must be message classes joined by |, "
+        f"not {argument!r}"
+    )
+
+
+def check_protocol(cls: type, protocol: frozenset[type], routes: Routes) -> None:
+    """Raise MissingHandler or UnfrozenMessage unless every message of `protocol` has a handler."""
+    for kind in sorted(protocol, key=lambda kind: kind.__qualname__):
+        check_frozen(kind, cls.__qualname__)
+        if not any(base in routes for base in kind.__mro__):
+            raise MissingHandler(
+                f"{cls.__qualname__} declares {kind.__qualname__} but has no handler for it: "
+                f"add a method decorated with @handles({kind.__qualname__})"
+            )
+
+
+def find_route(routes: Routes, message: object, path: str) -> Route:
+    """The route of a message class met for the first time; remembered in `routes`.
+
+    Raises UnfrozenMessage, UnhandledMessage; both name the actor's path and the message.
+    """
+    kind = type(message)
+    check_frozen(kind, path)
+    for base in kind.__mro__:
+        route = routes.get(base)
+        if route is not None:
+            routes[kind] = Route(route.attribute, route.function, kind)
+            return routes[kind]
+    known = ", ".join(sorted(kind.__qualname__ for kind in routes)) or "no message at all"
+    raise UnhandledMessage(f"{path} takes {known}; it has no handler for {kind.__qualname__}")

@@ -1,0 +1,255 @@
+"""The bounded mailbox of an actor, its waiting senders, and the accounts of its messages (A3, A11).
+
+Three queues, served in this order: notices (the control lane: ends of watched actors), the mailbox
+of at most `capacity` messages, and the senders parked because it was full. Bounds: one notice per
+watched actor, one waiting message per parked task, `stash_size` messages in the stash.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Any
+
+from trio.lowlevel import Abort, Task, reschedule
+
+from ffq.runtime._envelope import DONE, Envelope
+from ffq.runtime._handlers import find_route
+from ffq.runtime.deadletters import DeadLetter
+from ffq.runtime.errors import (
+    ActorEnded,
+    LedgerMismatch,
+    MailboxFull,
+    MessageExpired,
+    StashFull,
+    SystemClosed,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ffq.runtime._handlers import Route, Routes
+    from ffq.runtime._options import Options
+    from ffq.runtime.ledger import Ledger
+    from ffq.runtime.system import ActorSystem
+
+
+class MailboxCell:
+    """The half of a cell that takes, keeps and accounts for messages."""
+
+    __slots__ = (
+        "accepting",
+        "books",
+        "capacity",
+        "current",
+        "dead",
+        "expired",
+        "handled",
+        "idle",
+        "mailbox",
+        "notices",
+        "options",
+        "overflow",
+        "path",
+        "rejected",
+        "routes",
+        "running",
+        "sent",
+        "stashed",
+        "system",
+        "task",
+    )
+
+    def __init__(self, system: ActorSystem, path: str, options: Options, routes: Routes) -> None:
+        self.system = system
+        self.path = path
+        self.options = options
+        self.routes = routes
+        self.capacity = options.mailbox
+        self.mailbox: deque[Envelope] = deque()
+        self.overflow: OrderedDict[Envelope, None] | None = None
+        self.notices: deque[Envelope] | None = None
+        self.stashed: deque[Envelope] | None = None
+        self.current: Envelope | None = None
+        self.running: dict[Envelope, None] | None = None
+        self.accepting = True
+        self.idle = False
+        self.task: Task | None = None
+        # Mail that comes after the end is added here, to the system's ledger; until then None.
+        self.books: Ledger | None = None
+        self.sent = self.handled = self.rejected = self.expired = self.dead = 0
+
+    def route_for(self, message: Any) -> Route:
+        """The handler for a message class met for the first time.
+
+        Raises UnfrozenMessage, UnhandledMessage: the message counts as rejected.
+        """
+        try:
+            return find_route(self.routes, message, self.path)
+        except Exception:
+            self.sent += 1
+            self.rejected += 1
+            if self.books is not None:
+                self.books.add(sent=1, rejected=1)
+            raise
+
+    def check_message(self, message: Any) -> None:
+        """Raise UnfrozenMessage or UnhandledMessage, without counting it as a rejected message."""
+        if message.__class__ not in self.routes:
+            find_route(self.routes, message, self.path)
+
+    def post(self, envelope: Envelope) -> bool:
+        """Take a message: True if it went into the mailbox, False if its sender must wait.
+
+        Raises ActorEnded or SystemClosed for an ask when the actor takes no mail any more; a tell
+        becomes a dead letter.
+        """
+        self.sent += 1
+        if not self.accepting:
+            self._refuse(envelope)
+            return True
+        if len(self.mailbox) < self.capacity:
+            self.mailbox.append(envelope)
+            if self.idle:
+                self.wake()
+            return True
+        if self.overflow is None:
+            self.overflow = OrderedDict()
+        self.overflow[envelope] = None
+        return False
+
+    def post_nowait(self, envelope: Envelope) -> None:
+        """Take a message if there is room. Raises MailboxFull."""
+        if self.accepting and len(self.mailbox) >= self.capacity:
+            self.sent += 1
+            self.rejected += 1
+            raise MailboxFull(
+                f"{self.path}: the mailbox is full ({self.capacity} messages), so "
+                f"{type(envelope.message).__qualname__} was not taken; `await ref.tell()` waits"
+            )
+        self.post(envelope)
+
+    def notify(self, envelope: Envelope) -> None:
+        """Put a message on the control lane, before all user messages."""
+        self.sent += 1
+        if not self.accepting:
+            self.bury(envelope, "the watcher has ended")
+            return
+        if self.notices is None:
+            self.notices = deque()
+        self.notices.append(envelope)
+        if self.idle:
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the parked mailbox loop look again."""
+        if self.idle and self.task is not None:
+            self.idle = False
+            reschedule(self.task)
+
+    def abort_idle(self, _raise_cancel: Any) -> Abort:
+        """The mailbox loop was cancelled while it was parked."""
+        self.idle = False
+        return Abort.SUCCEEDED
+
+    def admit(self) -> None:
+        """Move the first waiting message into the room that has come free."""
+        overflow = self.overflow
+        if overflow and len(self.mailbox) < self.capacity:
+            envelope, _ = overflow.popitem(last=False)
+            self.mailbox.append(envelope)
+            if not envelope.asks:
+                envelope.wake()
+
+    def withdraw(self, envelope: Envelope) -> None:
+        """A waiting sender has gone; mail already in the mailbox is skipped when its turn comes."""
+        if self.overflow is not None and envelope in self.overflow:
+            del self.overflow[envelope]
+            envelope.status = DONE
+            self.expired += 1
+
+    def expire(self, envelope: Envelope) -> None:
+        """Skip a message whose deadline has passed or whose asker has gone (A5)."""
+        self.expired += 1
+        envelope.status = DONE
+        envelope.wake(
+            MessageExpired(
+                f"{self.path}: the deadline of {type(envelope.message).__qualname__} passed "
+                "before it was handled"
+            )
+        )
+
+    def stash(self, envelope: Envelope) -> None:
+        """Put the message being handled aside. Raises StashFull."""
+        if self.stashed is None:
+            self.stashed = deque()
+        if len(self.stashed) >= self.options.stash:
+            raise StashFull(
+                f"{self.path}: the stash holds {self.options.stash} messages already; "
+                f"{type(envelope.message).__qualname__} does not fit"
+            )
+        self.stashed.append(envelope)
+
+    def unstash(self) -> None:
+        """Put stashed messages back at the head of the mailbox, oldest first."""
+        if self.stashed:
+            self.mailbox.extendleft(reversed(self.stashed))
+            self.stashed.clear()
+            self.wake()
+
+    def pending(self) -> Iterator[Envelope]:
+        """Every message in flight: queued, waiting for room, stashed or being handled."""
+        for queue in (self.notices, self.mailbox, self.overflow, self.stashed, self.running):
+            yield from queue or ()
+        if self.current is not None:
+            yield self.current
+
+    def bury_queued(self, why: str) -> None:
+        """Make dead letters of all mail that no handler has begun."""
+        for queue in (self.notices, self.mailbox, self.overflow, self.stashed):
+            if queue:
+                envelopes = list(queue)
+                queue.clear()
+                for envelope in envelopes:
+                    if envelope.asks and envelope.task is None:
+                        self.expire(envelope)
+                    else:
+                        self.bury(envelope, why)
+
+    def bury(self, envelope: Envelope, why: str) -> None:
+        """Make a dead letter of one message and tell the asker that waits for its reply."""
+        self.dead += 1
+        envelope.status = DONE
+        self.system.dead_letters.publish(DeadLetter(self.path, envelope.message, why))
+        envelope.wake(self._gone(envelope, why) if envelope.asks else None)
+
+    def _refuse(self, envelope: Envelope) -> None:
+        envelope.task = None  # the sender runs this very call: it gets the error as a raise
+        self.bury(envelope, "the actor takes no new messages")
+        if self.books is not None:
+            self.books.add(sent=1, dead=1)
+        if self.system.closed:
+            raise SystemClosed(
+                f"{self.path}: the system {self.system.name} is closed; "
+                f"{type(envelope.message).__qualname__} was not taken"
+            )
+        if envelope.asks:
+            raise self._gone(envelope, "it takes no new messages")
+
+    def _gone(self, envelope: Envelope, why: str) -> ActorEnded:
+        return ActorEnded(
+            f"{self.path} will not reply to {type(envelope.message).__qualname__}: {why}"
+        )
+
+    def in_flight(self) -> int:
+        """Messages sent to this actor that have no fate yet."""
+        return sum(1 for _ in self.pending())
+
+    def check_ledger(self) -> None:
+        """Raise LedgerMismatch unless every message is accounted for (A11)."""
+        known = self.handled + self.rejected + self.expired + self.dead + self.in_flight()
+        if self.sent != known:
+            raise LedgerMismatch(
+                f"{self.path}: sent {self.sent} is not handled {self.handled} + rejected "
+                f"{self.rejected} + expired {self.expired} + dead-lettered {self.dead} + "
+                f"in flight {self.in_flight()}"
+            )

@@ -1,0 +1,96 @@
+"""Spawning: a child is made, given a name, started, and handed over when it is ready (A1, A9)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from ffq.runtime._cell import Cell
+from ffq.runtime._waits import waiting
+from ffq.runtime.errors import InvalidOption, NameTaken, NotStarted, ProtocolError, SystemClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ffq.runtime._family import Family
+    from ffq.runtime._options import Options
+    from ffq.runtime.actor import Actor
+
+
+async def spawn(
+    family: Family,
+    factory: Callable[..., Actor[Any]],
+    args: tuple[Any, ...],
+    name: str | None,
+    options: Options,
+    get_if_exists: bool,
+) -> Cell:
+    """Start a child and wait until it is ready.
+
+    Raises what the factory or `on_start` raised, NameTaken, InvalidOption, SystemClosed.
+    """
+    who = f"{family.path}/{name or getattr(factory, '__name__', repr(factory))}"
+    options.check(who)
+    if name is not None:
+        if get_if_exists and name in family.children:
+            return await _existing(family.children[name])
+        _check_name(family, name)
+    _check_open(family, who)
+    actor = factory(*args)
+    if not hasattr(type(actor), "__routes__"):
+        raise ProtocolError(f"{who}: spawn needs an Actor class or factory, which gave {actor!r}")
+    name = name or _new_name(family, type(actor).__name__)
+    cell = Cell(family, name, options, factory, args, actor)
+    family.children[name] = cell
+    ready = cell.ready_event = trio.Event()
+    family.nursery.start_soon(cell.run, name=cell.path)
+    try:
+        with waiting(cell, "spawn"):
+            await ready.wait()
+    except BaseException:
+        cell.kill()
+        with trio.CancelScope(shield=True):
+            await cell.wait_ended()
+        raise
+    return _ready(cell)
+
+
+async def _existing(cell: Cell) -> Cell:
+    if not cell.born:
+        if cell.ready_event is None:
+            cell.ready_event = trio.Event()
+        with waiting(cell, "spawn"):
+            await cell.ready_event.wait()
+    await trio.lowlevel.checkpoint()
+    return _ready(cell)
+
+
+def _ready(cell: Cell) -> Cell:
+    if cell.born:
+        return cell
+    if cell.errors:
+        raise cell.error()
+    raise NotStarted(f"{cell.path} was ended before it was ready")
+
+
+def _check_open(family: Family, who: str) -> None:
+    if family.system.closed or family.owner.stopping or family.nursery.cancel_scope.cancel_called:
+        raise SystemClosed(
+            f"{who} cannot be spawned: {family.path or 'the system ' + family.system.name} "
+            "is shutting down"
+        )
+
+
+def _check_name(family: Family, name: str) -> None:
+    if not name or "/" in name:
+        raise InvalidOption(f"{family.path}/: name={name!r} must be non-empty and without '/'")
+    if name in family.children:
+        raise NameTaken(f"{family.path}/{name} is alive already; get_if_exists=True would share it")
+
+
+def _new_name(family: Family, kind: str) -> str:
+    while True:
+        number = family.named[kind] = family.named.get(kind, 0) + 1
+        if f"{kind}-{number}" not in family.children:
+            return f"{kind}-{number}"

@@ -1,0 +1,166 @@
+"""What an actor sees of the framework: `self.ctx`."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import inf
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack
+
+import trio
+
+from ffq.runtime._envelope import HANDLING, handling
+from ffq.runtime._serve import Stashed
+from ffq.runtime._timers import Timer, check_seconds
+from ffq.runtime.errors import ProtocolError
+from ffq.runtime.spawner import Spawner
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ffq.runtime._cell import Cell
+    from ffq.runtime._family import Family
+    from ffq.runtime.message import Request
+    from ffq.runtime.ref import ActorRef
+    from ffq.runtime.system import ActorSystem
+
+Ts = TypeVarTuple("Ts")
+
+
+class ActorContext(Spawner):
+    """An actor's own view: its children, tasks, timers, stash and watches.
+
+    Everything started here belongs to the actor's present incarnation and ends with it.
+    """
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    @property
+    def _family(self) -> Family:
+        return self._cell.family
+
+    @property
+    def ref(self) -> ActorRef[Any]:
+        """A ref to this actor that takes its private messages too."""
+        return self._cell.ref
+
+    @property
+    def path(self) -> str:
+        """Where this actor stands, such as /bank/account-7."""
+        return self._cell.path
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self._cell.name
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system this actor lives in."""
+        return self._cell.system
+
+    @property
+    def children(self) -> tuple[ActorRef[Any], ...]:
+        """Living children, in order of their start."""
+        return tuple(child.ref for child in self._cell.children())
+
+    @property
+    def restarts(self) -> int:
+        """How often this actor was restarted; 0 in its first incarnation."""
+        return self._cell.restarts
+
+    def start_task(
+        self,
+        function: Callable[[Unpack[Ts]], Awaitable[object]],
+        *args: *Ts,
+        name: str | None = None,
+    ) -> trio.CancelScope:
+        """Run an async function beside the handlers, in the actor's nursery.
+
+        Its exception is the actor's failure. Returns the scope that cancels it. What the task
+        asks is not part of any handler, so it takes no part in the detection of wait cycles.
+        """
+        scope = trio.CancelScope()
+        nursery = self._family.nursery
+        what = name or getattr(function, "__qualname__", repr(function))
+        nursery.start_soon(partial(self._run_task, scope, function, args, what), name=what)
+        return scope
+
+    async def _run_task(
+        self,
+        scope: trio.CancelScope,
+        function: Callable[..., Awaitable[object]],
+        args: tuple[Any, ...],
+        what: str,
+    ) -> None:
+        HANDLING.set(None)
+        try:
+            with scope:
+                await function(*args)
+        except Exception as error:  # noqa: BLE001  # the actor's failure, to supervision
+            self._cell.fail(error, f"running the task {what}")
+
+    def after(self, seconds: float, message: Request[Any]) -> Timer:
+        """Send this actor `message` once, `seconds` from now (A10)."""
+        check_seconds(self.path, "a timer of", seconds, positive=False)
+        return self._timer(seconds, inf, message)
+
+    def every(self, seconds: float, message: Request[Any], *, first: float | None = None) -> Timer:
+        """Send this actor `message` every `seconds`, the first time `first` seconds from now.
+
+        `first` is `seconds` when not given. At most one tick waits; missed ticks are skipped.
+        """
+        check_seconds(self.path, "a period of", seconds, positive=True)
+        start = seconds if first is None else first
+        check_seconds(self.path, "a first tick after", start, positive=False)
+        return self._timer(start, seconds, message)
+
+    def _timer(self, first: float, period: float, message: Request[Any]) -> Timer:
+        self._cell.check_message(message)
+        timer = Timer()
+        self._family.nursery.start_soon(
+            self._run_timer, timer, trio.current_time() + first, period, message
+        )
+        return timer
+
+    async def _run_timer(
+        self, timer: Timer, first: float, period: float, message: Request[Any]
+    ) -> None:
+        HANDLING.set(None)
+        await timer.run(self._cell, first, period, message)
+
+    def stash(self) -> NoReturn:
+        """Put the message being handled aside and leave the handler; its asker goes on waiting.
+
+        Raises StashFull. Call it in the handler itself, not in a task the handler started.
+        """
+        envelope = handling()
+        if envelope is None or envelope.cell is not self._cell or envelope.route is None:
+            raise ProtocolError(f"{self.path}: stash() works inside a handler of this actor only")
+        self._cell.stash(envelope)
+        raise Stashed
+
+    def unstash_all(self) -> None:
+        """Put all stashed messages back at the head of the mailbox, oldest first."""
+        self._cell.unstash()
+
+    def watch(self, ref: ActorRef[Any]) -> None:
+        """Get a Terminated message when that actor ends; at once if it has (A9).
+
+        Raises UnhandledMessage when this actor has no handler for Terminated.
+        """
+        self._cell.watch(ref.cell)
+
+    def unwatch(self, ref: ActorRef[Any]) -> None:
+        """Undo `watch`."""
+        self._cell.unwatch(ref.cell)
+
+    def stop(self) -> None:
+        """Stop this actor: it finishes its mailbox, then ends. Does not wait."""
+        self._cell.stop()
+
+    def kill(self) -> None:
+        """End this actor now. Does not wait."""
+        self._cell.kill()

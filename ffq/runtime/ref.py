@@ -1,0 +1,208 @@
+"""References: the only way to talk to an actor."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from trio import current_effective_deadline
+from trio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    wait_task_rescheduled,
+)
+
+from ffq.runtime._envelope import HANDLING, RUNNING, Envelope, handling
+from ffq.runtime._replies import check_payload
+from ffq.runtime._waits import enter, leave, waiting
+from ffq.runtime.message import Sendable
+
+if TYPE_CHECKING:
+    # The default makes a bare `ActorRef` one that takes any message. Type checkers know
+    # typing_extensions without it being installed.
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    from ffq.runtime._cell import Cell
+    from ffq.runtime._handlers import Route
+    from ffq.runtime.lifecycle import Ended
+
+    M_contra = TypeVarWithDefault("M_contra", contravariant=True, default=Any)
+else:
+    M_contra = TypeVar("M_contra", contravariant=True)
+
+R = TypeVar("R")
+
+
+class ActorRef(Generic[M_contra]):
+    """A typed reference to an actor that takes the messages `M_contra`, a union of classes.
+
+    It stays valid over restarts. Refs are equal when they lead to the same actor, hashable, and
+    may be put into messages. Use them in the Trio thread only; `system.portal()` is for others.
+    """
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Cell) -> None:
+        self._cell = cell
+
+    @property
+    def path(self) -> str:
+        """Where the actor stands, such as /bank/account-7."""
+        return self._cell.path
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self._cell.name
+
+    @property
+    def alive(self) -> bool:
+        """False once the actor has ended."""
+        return self._cell.ended is None
+
+    @property
+    def cell(self) -> Cell:
+        """The framework's side of the actor; not for users."""
+        return self._cell
+
+    def _cell_for(self, _message: Any) -> Cell:
+        return self._cell
+
+    async def ask(self, message: Sendable[M_contra, R]) -> R:
+        """Send a message and wait for its reply.
+
+        Waits for room when the mailbox is full. The reply must come before the deadline of the
+        scope around this call; when that scope is cancelled the handler is cancelled too (A5).
+
+        Raises the handler's own exception, WaitCycle, ActorEnded, MessageExpired, SystemClosed,
+        UnhandledMessage, UnfrozenMessage.
+        """
+        cell = self._cell_for(message)
+        route = cell.routes.get(message.__class__)
+        if route is None:
+            route = cell.route_for(message)
+        if cell.observed:
+            _inspect(cell, message)
+        deadline = current_effective_deadline()
+        if deadline == -inf:
+            await checkpoint()  # raises Cancelled: nothing was sent
+        envelope = Envelope(cell, message, route, deadline, current_task(), True)
+        origin = HANDLING.get()
+        if origin is not None and origin.status == RUNNING:
+            _enter(origin, envelope)
+            try:
+                cell.post(envelope)
+                await wait_task_rescheduled(envelope.abandon)
+            finally:
+                leave(origin, envelope)
+        else:
+            cell.post(envelope)
+            await wait_task_rescheduled(envelope.abandon)
+        error = envelope.error
+        if error is not None:
+            try:
+                raise error
+            finally:
+                # The traceback holds this frame; without this the error would be in a cycle.
+                del error, envelope
+        value: R = envelope.value
+        return value
+
+    async def tell(self, message: Sendable[M_contra, Any], *, deadline: float = inf) -> None:
+        """Send a message without waiting for its handler; waits for room in a full mailbox (A3).
+
+        `deadline` is absolute, in seconds of `trio.current_time()`: not handled by then, the
+        message is skipped and counted as expired. A message to an ended actor becomes a dead
+        letter.
+
+        Raises WaitCycle, SystemClosed, UnhandledMessage, UnfrozenMessage.
+        """
+        cell = self._cell_for(message)
+        route = cell.routes.get(message.__class__)
+        if route is None:
+            route = cell.route_for(message)
+        if cell.observed:
+            _inspect(cell, message)
+        await checkpoint_if_cancelled()
+        envelope = Envelope(cell, message, route, deadline, None, False)
+        if len(cell.mailbox) < cell.capacity or not cell.accepting:
+            cell.post(envelope)
+            await cancel_shielded_checkpoint()
+            return
+        origin = handling()
+        if origin is not None:
+            _enter(origin, envelope)
+        try:
+            envelope.task = current_task()
+            cell.post(envelope)
+            await wait_task_rescheduled(envelope.withdraw)
+        finally:
+            if origin is not None:
+                leave(origin, envelope)
+
+    def tell_nowait(self, message: Sendable[M_contra, Any], *, deadline: float = inf) -> None:
+        """Send a message at once. Raises MailboxFull, and what `tell` raises but WaitCycle."""
+        cell = self._cell_for(message)
+        route: Route = cell.routes.get(message.__class__) or cell.route_for(message)
+        if cell.observed:
+            _inspect(cell, message)
+        cell.post_nowait(Envelope(cell, message, route, deadline, None, False))
+
+    def stop_nowait(self) -> None:
+        """Ask the actor to take no new mail, finish what it has, and end."""
+        self._cell.stop()
+
+    def kill_nowait(self) -> None:
+        """End the actor now: its handlers are cancelled, its mail becomes dead letters."""
+        self._cell.kill()
+
+    async def stop(self) -> Ended:
+        """`stop_nowait` and wait until the actor and its children have ended (A4).
+
+        Raises WaitCycle when called from a handler the end would have to wait for.
+        """
+        with waiting(self._cell, "stop"):
+            self._cell.stop()
+            return await self._wait()
+
+    async def kill(self) -> Ended:
+        """`kill_nowait` and wait until the actor and its children have ended (A4)."""
+        with waiting(self._cell, "kill"):
+            self._cell.kill()
+            return await self._wait()
+
+    async def wait_ended(self) -> Ended:
+        """Wait until the actor has ended, and say how."""
+        with waiting(self._cell, "wait for the end"):
+            return await self._wait()
+
+    async def _wait(self) -> Ended:
+        await checkpoint()
+        return await self._cell.wait_ended()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ActorRef) and other._cell is self._cell
+
+    def __hash__(self) -> int:
+        return hash(self._cell)
+
+    def __repr__(self) -> str:
+        return f"<ActorRef {self.path}>"
+
+
+def _enter(origin: Envelope, envelope: Envelope) -> None:
+    """Record the wait of a handler; a refused one counts as a rejected message."""
+    try:
+        enter(origin, envelope, f"sending {type(envelope.message).__qualname__}")
+    except Exception:
+        cell = envelope.cell
+        cell.sent += 1
+        cell.rejected += 1
+        raise
+
+
+def _inspect(cell: Cell, message: Any) -> None:
+    if cell.system.debug:
+        check_payload(cell.path, message)

@@ -1,0 +1,169 @@
+"""The actor system: the scope in which actors live."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+
+import trio
+
+from ffq.runtime._family import Family
+from ffq.runtime.deadletters import DeadLetterOffice
+from ffq.runtime.errors import ActorNotFound, InvalidOption, SystemClosed
+from ffq.runtime.ledger import Ledger
+from ffq.runtime.ref import ActorRef
+from ffq.runtime.spawner import Spawner
+from ffq.runtime.supervision import Supervision
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from ffq.runtime._cell import Cell
+    from ffq.runtime.actor import Actor
+    from ffq.runtime.hooks import Hooks
+
+M = TypeVar("M")
+
+
+class ActorSystem(Spawner):
+    """The top of a tree of actors, as an async context manager.
+
+    Leaving the block stops the top actors, the last started first, and waits for every actor;
+    when the block is left by an exception or a cancellation they are killed instead. Either way
+    nothing is left running. A failure that no supervision absorbs cancels the block and comes out
+    of it as ActorFailed.
+
+    Args:
+        name: shown in messages.
+        supervision: what happens when a top actor fails; by default nothing is restarted.
+        debug: check reply types and message payloads at every message.
+        hooks: called at starts, ends, failures, messages and dead letters.
+    """
+
+    def __init__(
+        self,
+        name: str = "actors",
+        *,
+        supervision: Supervision | None = None,
+        debug: bool = False,
+        hooks: Hooks | None = None,
+    ) -> None:
+        if not name:
+            raise InvalidOption("an actor system needs a non-empty name")
+        self.name = name
+        self.debug = debug
+        self.hooks = hooks
+        self.dead_letters = DeadLetterOffice()
+        self.ledger = Ledger()
+        self.stopping = False
+        self.closed = False
+        self._supervision = supervision or Supervision()
+        self._errors: list[Exception] = []
+        self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
+        self._top: Family | None = None
+
+    @property
+    def _family(self) -> Family:
+        if self._top is None or self.closed:
+            state = "closed" if self.closed else "not open: use `async with`"
+            raise SystemClosed(f"the system {self.name} is {state}")
+        return self._top
+
+    async def __aenter__(self) -> Self:
+        if self._manager is not None:
+            raise SystemClosed(f"the system {self.name} was used already; make a new one")
+        self._manager = trio.open_nursery()
+        nursery = await self._manager.__aenter__()
+        self._top = Family(self, self, "", nursery, self._supervision)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        assert self._manager is not None
+        assert self._top is not None
+        self.stopping = True
+        outcome = error
+        if error is None:
+            try:
+                await self._top.stop_all()
+            except BaseException as stopped:  # noqa: BLE001  # handed to the nursery below
+                outcome = stopped
+        self._top.nursery.cancel_scope.cancel()
+        left: BaseException | None = None
+        try:
+            swallowed = await self._manager.__aexit__(
+                type(outcome) if outcome else None,
+                outcome,
+                outcome.__traceback__ if outcome else None,
+            )
+            if not swallowed:
+                left = outcome
+        except BaseException as raised:  # noqa: BLE001  # sorted out below
+            left = raised
+        self.closed = True
+        self.dead_letters.close()
+        self.ledger.check(0)
+        return self._leave(error, left)
+
+    def _leave(self, error: BaseException | None, left: BaseException | None) -> bool:
+        """Raise what must leave the block; True if it was only our own cancellation."""
+        found = [*self._errors, *_leaves(left)]
+        others = [leaf for leaf in found if leaf is not error]
+        if not others:
+            return not found
+        try:
+            if len(found) == 1:
+                raise found[0]
+            raise BaseExceptionGroup(f"the system {self.name} failed", found)
+        finally:
+            del found, others, error, left
+
+    def fail(self, error: Exception, doing: str) -> None:
+        """A failure has gone up to the top: everything ends and the block raises it (A6)."""
+        error.add_note(f"left the system {self.name} while {doing}")
+        self._errors.append(error)
+        if self._top is not None:
+            self._top.nursery.cancel_scope.cancel()
+
+    @overload
+    def get_actor(self, path: str) -> ActorRef[Any]: ...
+
+    @overload
+    def get_actor(self, path: str, kind: type[Actor[M]]) -> ActorRef[M]: ...
+
+    def get_actor(self, path: str, kind: type[Actor[Any]] | None = None) -> ActorRef[Any]:
+        """The living actor at a path, "/bank/account-7", or a top actor by its name (A9).
+
+        Raises ActorNotFound, also when the actor is not of class `kind`.
+        """
+        ref = self.find_actor(path, kind)
+        if ref is None:
+            what = f" of class {kind.__qualname__}" if kind else ""
+            raise ActorNotFound(f"the system {self.name} has no actor {path!r}{what}")
+        return ref
+
+    def find_actor(self, path: str, kind: type[Actor[Any]] | None = None) -> ActorRef[Any] | None:
+        """Like `get_actor`, but None when there is no such actor."""
+        children = {} if self._top is None else self._top.children
+        cell: Cell | None = None
+        for part in path.removeprefix("/").split("/"):
+            cell = children.get(part)
+            if cell is None:
+                return None
+            children = {} if cell.families is None else cell.families.children
+        if cell is None or (kind is not None and not isinstance(cell.actor, kind)):
+            return None
+        return cell.ref
+
+
+def _leaves(error: BaseException | None) -> list[BaseException]:
+    """The exceptions in a nest of groups, in order."""
+    if error is None:
+        return []
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
