@@ -83,7 +83,7 @@ class _Analysis:
         self._scans = 0
         self._reads = 0
 
-    def visit(self, node: Node) -> Distribution:  # noqa: PLR0911, PLR0912: one case per node
+    def visit(self, node: Node) -> Distribution:  # noqa: PLR0911, PLR0912
         match node:
             case model.ParquetScan():
                 leaf, self._scans = self._scans, self._scans + 1

@@ -1,0 +1,166 @@
+"""Plan nodes: each shape once, for reading and writing."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ffq.plan import model
+from ffq.plan.codec.cursor import Budget, Cursor, Json, shown
+from ffq.plan.codec.expressions import AGGREGATE, BINARY_OPERATOR, COUNT, EXPR, WINDOW
+from ffq.plan.codec.shapes import (
+    BOOLEAN,
+    FLOAT32,
+    NAME,
+    STRING,
+    Codec,
+    Key,
+    enumeration,
+    listing,
+    optional,
+    pair,
+    read_variant,
+    record,
+    unit,
+    variants_of,
+    write_variant,
+)
+from ffq.plan.codec.types import SCHEMA
+from ffq.plan.model import (
+    BuildSide,
+    HashPartitioning,
+    JoinStrategy,
+    JoinType,
+    Node,
+    Partitioning,
+    SinglePartitioning,
+)
+
+DEFAULT_PARTITIONS: Final = 64
+
+
+def _read_node(cursor: Cursor) -> Node:
+    cursor.budget.spend()
+    node: Node = read_variant("node", _NODES, cursor)[1]
+    return node
+
+
+def _write_node(node: Node, budget: Budget) -> Json:
+    with budget.nested():
+        name = "Exchange" if type(node).__name__ in _EXCHANGES else type(node).__name__
+        return write_variant(name, _NODES[name], node, budget)
+
+
+NODE: Codec[Node] = Codec(_read_node, _write_node)
+
+
+def _read_partitions(cursor: Cursor) -> int:
+    return cursor.integer(1, cursor.budget.limits.max_partitions)
+
+
+_PARTITIONING: Codec[Partitioning] = variants_of(
+    "partitioning",
+    {
+        "HashKeys": record(
+            HashPartitioning,
+            Key("keys", listing(STRING)),
+            Key(
+                "partitions",
+                Codec(_read_partitions, lambda count, _budget: count),
+                default=DEFAULT_PARTITIONS,
+            ),
+        ),
+        "Single": unit(SinglePartitioning()),
+    },
+    lambda partitioning: "HashKeys" if isinstance(partitioning, HashPartitioning) else "Single",
+)
+
+
+def _read_config(cursor: Cursor) -> tuple[tuple[str, str], ...]:
+    pairs = cursor.object("an object of strings").items()
+    entries = ((key, cursor.into(value, f"[{shown(key)}]")) for key, value in pairs)
+    return tuple(sorted((entry.into(key, "").string(), entry.string()) for key, entry in entries))
+
+
+_CONFIG: Codec[tuple[tuple[str, str], ...]] = Codec(
+    _read_config, lambda config, _budget: dict(config)
+)
+
+_INPUT: Final = Key("input", NODE)
+_SUBQUERY: Final = Key("subquery", NODE)
+_NEGATED: Final = Key("negated", BOOLEAN)
+_PARTITIONED: Final = (_INPUT, Key("partitioning", _PARTITIONING))
+_AGGREGATION: Final = (
+    Key("group_exprs", listing(EXPR)),
+    Key("aggr_exprs", listing(pair(AGGREGATE, STRING, "aggregate, output name"))),
+    _INPUT,
+)
+
+_EXCHANGES: dict[str, Codec[Any]] = {
+    "ShuffleWrite": record(model.ShuffleWrite, *_PARTITIONED),
+    "ShuffleRead": record(model.ShuffleRead, *_PARTITIONED),
+    "Broadcast": record(model.Broadcast, _INPUT),
+}
+
+_NODES: dict[str, Codec[Any]] = {
+    "ParquetScan": record(
+        model.ParquetScan,
+        Key("table", NAME),
+        Key("schema", optional(SCHEMA), default=None),
+        Key("projection", optional(listing(STRING)), default=None),
+        Key("filters", listing(EXPR)),
+    ),
+    "ParquetWrite": record(model.ParquetWrite, Key("table", NAME), _INPUT),
+    "Filter": record(model.Filter, Key("predicate", EXPR), _INPUT),
+    "InSubqueryFilter": record(
+        model.InSubqueryFilter, _INPUT, Key("expr", EXPR), _SUBQUERY, _NEGATED
+    ),
+    "ExistsSubqueryFilter": record(model.ExistsSubqueryFilter, _INPUT, _SUBQUERY, _NEGATED),
+    "ScalarSubqueryFilter": record(
+        model.ScalarSubqueryFilter,
+        _INPUT,
+        Key("expr", EXPR),
+        Key("op", BINARY_OPERATOR),
+        _SUBQUERY,
+    ),
+    "Project": record(
+        model.Project, Key("exprs", listing(pair(EXPR, STRING, "expression, output name"))), _INPUT
+    ),
+    "Window": record(model.Window, Key("exprs", listing(WINDOW)), _INPUT),
+    "CoalesceBatches": record(model.CoalesceBatches, Key("target_batch_rows", COUNT), _INPUT),
+    "PartialHashAggregate": record(model.PartialHashAggregate, *_AGGREGATION),
+    "FinalHashAggregate": record(model.FinalHashAggregate, *_AGGREGATION),
+    "HashJoin": record(
+        model.HashJoin,
+        Key("left", NODE),
+        Key("right", NODE),
+        Key("on", listing(pair(STRING, STRING, "left key, right key"))),
+        Key("join_type", enumeration(JoinType, "join type")),
+        Key("strategy_hint", enumeration(JoinStrategy, "join strategy")),
+        Key("build_side", enumeration(BuildSide, "build side")),
+    ),
+    "Exchange": variants_of("exchange", _EXCHANGES, lambda node: type(node).__name__),
+    "Limit": record(model.Limit, Key("n", COUNT), _INPUT),
+    "TopKByScore": record(model.TopKByScore, Key("score_expr", EXPR), Key("k", COUNT), _INPUT),
+    "UnionAll": record(model.UnionAll, Key("left", NODE), Key("right", NODE)),
+    "CteRef": record(model.CteRef, Key("name", STRING), Key("plan", NODE)),
+    "VectorTopK": record(
+        model.VectorTopK,
+        Key("table", NAME),
+        Key("query_vector", listing(FLOAT32)),
+        Key("k", COUNT),
+        Key("filter", optional(STRING), default=None),
+    ),
+    "VectorKnn": record(
+        model.VectorKnn,
+        Key("source", NAME),
+        Key("query_vectors", listing(listing(FLOAT32))),
+        Key("k", COUNT),
+        Key("ef_search", optional(COUNT), default=None),
+        Key("prefilter", optional(STRING), default=None),
+        Key("metric", STRING),
+        Key("provider", STRING),
+    ),
+    "Custom": record(
+        model.Custom, Key("op_name", NAME), Key("config", _CONFIG, default={}), _INPUT
+    ),
+}
