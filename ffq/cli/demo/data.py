@@ -1,0 +1,108 @@
+"""TPC-H data as Parquet, made once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from ffq.errors import InvalidRequest, StartupError, StorageError
+
+TABLES = ("customer", "orders", "lineitem")
+PARTS = 4
+"""Files for each table: enough for several scan tasks."""
+
+MAX_SCALE = 100.0
+
+
+def check_scale(scale: float) -> float:
+    """Raises InvalidRequest for a scale factor that makes no sense here."""
+    if not 0 < scale <= MAX_SCALE:
+        raise InvalidRequest(f"--scale {scale:g} is not above 0 and at most {MAX_SCALE:g}")
+    return scale
+
+
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where data sets are kept: `$XDG_CACHE_HOME/ffq/tpch`, by default under `~/.cache`."""
+    base = environ.get("XDG_CACHE_HOME", "")
+    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
+    return root / "ffq" / "tpch"
+
+
+def dataset_name(scale: float, version: str) -> str:
+    """A data set's folder: everything that decides its bytes is in its name."""
+    return f"sf{scale:g}-{PARTS}-parts-tpchgen-{version}"
+
+
+def ensure_dataset(scale: float, cache: Path) -> Path:
+    """The folder with one subfolder of Parquet files per table; made if it is not there yet.
+
+    It is made under a temporary name and renamed when complete, so an interrupted run leaves
+    nothing half done, and two runs at once do no harm: the first to finish wins.
+
+    Raises:
+        StartupError: tpchgen-cli is not installed.
+        StorageError: it failed, or the folder cannot be written.
+    """
+    program, version = _generator()
+    folder = cache / dataset_name(scale, version)
+    if folder.is_dir():
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".making-") as temporary:
+            _generate(program, scale, Path(temporary) / "data")
+            _publish(Path(temporary) / "data", folder)
+    except OSError as error:
+        raise StorageError(f"cannot keep TPC-H data in {cache}: {error.strerror}") from error
+    return folder
+
+
+def _generator() -> tuple[Path, str]:
+    """The program and its version: beside this Python first, as an environment need not be on."""
+    try:
+        version = metadata.version("tpchgen-cli")
+    except metadata.PackageNotFoundError:
+        version = "unknown"
+    beside = Path(sys.executable).parent / "tpchgen-cli"
+    found = str(beside) if beside.is_file() else shutil.which("tpchgen-cli")
+    if found is None:
+        raise StartupError(
+            "tpchgen-cli, which writes the TPC-H data, is not installed: "
+            'pip install "ffq-runtime[demo]"'
+        )
+    return Path(found), version
+
+
+def _generate(program: Path, scale: float, folder: Path) -> None:
+    command = [
+        str(program),
+        "parquet",
+        f"--scale-factor={scale:g}",
+        f"--parts={PARTS}",
+        f"--tables={','.join(TABLES)}",
+        f"--output-dir={folder}",
+        "--quiet",
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise StorageError(f"tpchgen-cli failed: {last}")
+    for table in TABLES:
+        if not any((folder / table).glob("*.parquet")):
+            raise StorageError(f"tpchgen-cli wrote no Parquet file for table {table}")
+
+
+def _publish(made: Path, folder: Path) -> None:
+    try:
+        made.rename(folder)
+    except OSError:
+        if not folder.is_dir():
+            raise

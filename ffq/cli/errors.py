@@ -1,0 +1,103 @@
+"""From any exception to one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+
+import attrs
+import typer
+
+from ffq.errors import FfqError, InvalidRequest, StartupError, Unavailable
+
+OK = 0
+FAILED = 1
+USAGE = 2
+UNREACHABLE = 3
+INTERRUPTED = 130
+
+EXIT_CODES = """\b
+Exit codes:
+  0    done
+  1    the query failed, was canceled or is not known; or something else went wrong
+  2    bad usage, a bad setting, or a process that could not start
+  3    the coordinator cannot be reached
+  130  interrupted (Ctrl-C)"""
+
+
+@attrs.define
+class Reporting:
+    """How errors are shown. `with_traceback` is set by the global flag --traceback."""
+
+    with_traceback: bool = False
+
+    def report(self, error: BaseException) -> int:
+        """Say what happened on stderr, in one line, and return the exit code."""
+        cause = root_cause(error)
+        if isinstance(cause, BrokenPipeError):
+            return _reader_went_away()
+        if self.with_traceback:
+            traceback.print_exception(error)
+        if isinstance(cause, KeyboardInterrupt):
+            return INTERRUPTED
+        sys.stderr.write(f"error: {' '.join(_describe(cause).split())}\n")
+        return exit_code(cause)
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code for an error, as EXIT_CODES says."""
+    match error:
+        case Unavailable():
+            return UNREACHABLE
+        case InvalidRequest() | StartupError():
+            return USAGE
+        case typer.TyperException():
+            return error.exit_code
+        case KeyboardInterrupt():
+            return INTERRUPTED
+        case _:
+            return FAILED
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The exception to speak of: nurseries wrap what goes wrong inside them in groups.
+
+    Of several, an interrupt comes first, then an error of ours, then whatever was first.
+    """
+    leaves = list(_leaves(error))
+    for kind in (KeyboardInterrupt, FfqError):
+        for leaf in leaves:
+            if isinstance(leaf, kind):
+                return leaf
+    return leaves[0]
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def _describe(error: BaseException) -> str:
+    match error:
+        case FfqError():
+            return error.message
+        case typer.TyperException():
+            return f"{error.format_message()} (see --help)"
+        case typer.Abort():
+            return "aborted"
+        case OSError() if error.strerror is not None:
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{error.strerror}"
+        case _:
+            return f"{type(error).__name__}: {error} (--traceback shows where)"
+
+
+def _reader_went_away() -> int:
+    """`ffq ... | head` is no error. Python would complain when it flushes stdout at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK

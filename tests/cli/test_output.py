@@ -1,0 +1,145 @@
+"""What results look like: csv, json, tables, files."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+import json
+import os
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ffq.cli.output.cells import text_column
+from ffq.cli.output.csv import write_csv
+from ffq.cli.output.formats import ResultFormat, choose_format
+from ffq.cli.output.grid import Grid, plain_lines
+from ffq.cli.output.jsonrows import write_json
+from ffq.cli.output.writer import result_grid, write_result
+from ffq.errors import InvalidRequest, StorageError
+
+
+def written(table: pa.Table) -> str:
+    out = io.StringIO()
+    write_csv(table, out)
+    return out.getvalue()
+
+
+SALES = pa.table(
+    {
+        "flag": pa.array(["A", None, ""], pa.string_view()),
+        "sum": pa.array([Decimal("37734107.00"), Decimal("-0.01"), None], pa.decimal128(38, 2)),
+        "day": pa.array([datetime.date(1998, 9, 2), None, datetime.date(1970, 1, 1)]),
+        "avg": pa.array([25.5, 1e-7, None]),
+    }
+)
+
+
+def test_csv_has_iso_dates_exact_decimals_and_nothing_for_null() -> None:
+    assert written(SALES) == (
+        'flag,sum,day,avg\nA,37734107.00,1998-09-02,25.5\n,-0.01,,1e-7\n"",,1970-01-01,\n'
+    )
+
+
+def test_csv_quotes_what_needs_it_and_a_reader_gets_it_back() -> None:
+    awkward = ["a,b", 'say "hi"', "two\nlines", " padded ", "plain", "cr\rlf"]
+    text = written(pa.table({"a,b": awkward}))
+    assert [row[0] for row in csv.reader(io.StringIO(text, newline=""))] == ["a,b", *awkward]
+    assert "\nplain\n" in text
+
+
+def test_csv_of_no_rows_is_its_header() -> None:
+    assert written(SALES.slice(0, 0)) == "flag,sum,day,avg\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "text"),
+    [
+        ([Decimal("0.0000001")], pa.decimal128(20, 7), "0.0000001"),
+        ([Decimal("1E+3")], pa.decimal128(20, 0), "1000"),
+        ([2**63 - 1], pa.int64(), "9223372036854775807"),
+        ([True], pa.bool_(), "true"),
+        ([b"\x00\xff"], pa.binary(), "00ff"),
+        ([[1, None]], pa.list_(pa.int64()), "[1, null]"),
+        ([datetime.time(1, 2, 3)], pa.time32("s"), "01:02:03"),
+        ([datetime.datetime(2024, 1, 2, 3, 4)], pa.timestamp("s"), "2024-01-02T03:04:00"),
+        (
+            [datetime.datetime(2024, 1, 2, 3, 4, tzinfo=datetime.UTC)],
+            pa.timestamp("s", tz="Europe/Berlin"),
+            "2024-01-02T03:04:00Z",
+        ),
+        ([90], pa.duration("s"), "90"),
+    ],
+)
+def test_values_as_text(values: list[object], kind: pa.DataType, text: str) -> None:
+    assert text_column(pa.array([*values, None], kind)) == [text, None]
+
+
+def test_a_dictionary_column_shows_its_values() -> None:
+    assert text_column(pa.array(["x", None, "x"]).dictionary_encode()) == ["x", None, "x"]
+
+
+def test_json_is_an_array_of_rows_with_decimals_exact() -> None:
+    out = io.StringIO()
+    write_json(SALES, out)
+    rows = json.loads(out.getvalue())
+    assert rows[0] == {"flag": "A", "sum": "37734107.00", "day": "1998-09-02", "avg": 25.5}
+    assert rows[2] == {"flag": "", "sum": None, "day": "1970-01-01", "avg": None}
+
+
+def test_json_of_no_rows_and_of_what_json_has_no_number_for() -> None:
+    out = io.StringIO()
+    write_json(SALES.slice(0, 0), out)
+    assert json.loads(out.getvalue()) == []
+    out = io.StringIO()
+    write_json(pa.table({"x": [float("nan"), float("inf"), 1.0]}), out)
+    assert json.loads(out.getvalue()) == [{"x": "nan"}, {"x": "inf"}, {"x": 1.0}]
+
+
+def test_a_plain_table_is_aligned_with_numbers_to_the_right() -> None:
+    grid = result_grid(pa.table({"name": ["a", "long"], "n": [1, 1000]}), title="Things")
+    assert list(plain_lines(grid)) == [
+        "Things",
+        "name     n",
+        "----  ----",
+        "a        1",
+        "long  1000",
+    ]
+
+
+def test_a_cell_never_breaks_its_line() -> None:
+    lines = list(plain_lines(Grid(columns=["why"], rows=[["one\ntwo"], [None]])))
+    assert lines == ["why", "-------", "one two", ""]
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "arrow", "parquet"])
+def test_a_file_name_tells_the_format(name: str, tmp_path: Path) -> None:
+    assert choose_format(None, tmp_path / f"out.{name}") is ResultFormat(name)
+    assert choose_format(ResultFormat.CSV, tmp_path / f"out.{name}") is ResultFormat.CSV
+
+
+def test_a_file_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="folder does not exist"):
+        choose_format(None, tmp_path / "no" / "out.csv")
+
+
+def test_files_hold_the_result(tmp_path: Path) -> None:
+    for chosen in ResultFormat:
+        write_result(SALES, chosen, tmp_path / f"out.{chosen.value}")
+    assert (tmp_path / "out.csv").read_text() == written(SALES)
+    assert pq.read_table(tmp_path / "out.parquet").to_pylist() == SALES.to_pylist()
+    with pa.ipc.open_stream((tmp_path / "out.arrow").read_bytes()) as stream:
+        assert stream.read_all().equals(SALES)
+    assert sorted(os.listdir(tmp_path)) == sorted(f"out.{chosen.value}" for chosen in ResultFormat)
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    taken = tmp_path / "out.csv"
+    taken.mkdir()
+    with pytest.raises(StorageError, match=r"cannot write .*out\.csv"):
+        write_result(SALES, ResultFormat.CSV, taken)
+    assert os.listdir(tmp_path) == ["out.csv"]
