@@ -1,0 +1,190 @@
+"""The catalog file: `tables.json` or `.toml`, as `{"tables": [...]}` or (JSON) the bare list.
+
+An entry: `name`; `uri`, or `paths`, which wins where it is not empty; `format` "parquet" (the
+default); `schema` as in a plan, or absent; `options`, kept and not looked into. Each uri or path
+is a file, a folder or a glob; a relative one is meant from the catalog file's folder. Other keys
+are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NoReturn
+from urllib.parse import unquote
+
+import attrs
+
+from ffq.catalog.files import list_files
+from ffq.catalog.shares import make_shares
+from ffq.errors import InvalidPlan, InvalidRequest, PlanningError
+from ffq.messages import ScanSplit
+from ffq.plan.codec.cursor import Cursor
+from ffq.plan.codec.shapes import NAME, STRING, listing, optional
+from ffq.plan.codec.types import SCHEMA
+from ffq.plan.limits import DEFAULT_LIMITS
+from ffq.plan.model import Schema
+
+MAX_CATALOG_BYTES = 16 * 1024 * 1024
+_MAX_NAMED = 20
+
+
+@attrs.frozen
+class Table:
+    """One table of the catalog.
+
+    Attributes:
+        locations: absolute files, folders or globs.
+        schema: as the catalog declares it; None: the Parquet files tell.
+        options: as the catalog gives them.
+    """
+
+    name: str
+    locations: tuple[str, ...]
+    schema: Schema | None = None
+    options: Mapping[str, object] = attrs.field(factory=dict, eq=False)
+
+
+@attrs.frozen
+class Catalog:
+    """Tables by name. Files are listed and footers read when asked for, never at load."""
+
+    _tables: Mapping[str, Table]
+
+    @classmethod
+    def of(cls, tables: Iterable[Table]) -> Catalog:
+        """A catalog of these tables.
+
+        Raises:
+            InvalidRequest: two of one name.
+        """
+        by_name: dict[str, Table] = {}
+        for table in tables:
+            if table.name in by_name:
+                raise InvalidRequest(f"table {table.name!r} stands twice in the catalog")
+            by_name[table.name] = table
+        return cls(MappingProxyType(by_name))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Catalog:
+        """Read a catalog file, JSON unless its name ends in `.toml`.
+
+        Raises:
+            InvalidRequest: naming the file, and the entry and field that are wrong.
+        """
+        file = Path(path)
+        try:
+            return cls.of(_read_tables(_read_entries(file), file))
+        except (InvalidPlan, InvalidRequest) as error:
+            raise InvalidRequest(f"catalog {file}: {error.message}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tables
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._tables)
+
+    def table(self, name: str) -> Table:
+        """A table by name.
+
+        Raises:
+            PlanningError: there is none of that name (R1); names some that exist.
+        """
+        table = self._tables.get(name)
+        if table is None:
+            some = ", ".join(sorted(self._tables)[:_MAX_NAMED]) or "none"
+            raise PlanningError(f"unknown table {name!r}; the catalog has: {some}")
+        return table
+
+    def files(self, name: str) -> tuple[str, ...]:
+        """Absolute paths of a table's files, each once: sorted within each location.
+
+        Raises:
+            PlanningError: no such table.
+            StorageError: a location is missing, cannot be read, or holds no Parquet file.
+        """
+        table = self.table(name)
+        return list_files(table.name, table.locations)
+
+    def scan_shares(
+        self, name: str, target_bytes: int, max_shares: int
+    ) -> tuple[tuple[ScanSplit, ...], ...]:
+        """A table's row groups in 1 to `max_shares` shares of about `target_bytes` each.
+
+        Sizes are those of the Parquet footers: encoded, before compression. An empty table is one
+        share: an empty row group range of its first file, which still tells the schema.
+
+        Raises:
+            PlanningError: no such table.
+            StorageError: a file is missing or is not Parquet.
+        """
+        return make_shares(name, self.files(name), target_bytes, max_shares)
+
+
+def _read_entries(file: Path) -> object:
+    try:
+        size = file.stat().st_size
+        if size > MAX_CATALOG_BYTES:
+            raise InvalidRequest(f"has {size} bytes; the bound is {MAX_CATALOG_BYTES} bytes")
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidRequest(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    kind, parse = ("TOML", tomllib.loads) if file.suffix == ".toml" else ("JSON", json.loads)
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise InvalidRequest(f"is not {kind}: {error}") from None
+    except RecursionError:
+        raise InvalidRequest(f"is not {kind} that can be read: it nests too deep") from None
+
+
+def _read_tables(value: object, file: Path) -> Iterable[Table]:
+    if isinstance(value, dict) and "tables" not in value:
+        raise InvalidRequest("missing 'tables'; right would be {\"tables\": [...]} or a bare list")
+    entries = value["tables"] if isinstance(value, dict) else value
+    for entry in Cursor.root(entries, "tables", DEFAULT_LIMITS).items("a list of tables"):
+        yield _read_table(entry, file.absolute().parent)
+
+
+def _read_table(entry: Cursor, folder: Path) -> Table:
+    name = NAME.read(entry.field("name"))
+    # From here on errors name the table as well as its place in the list.
+    entry = entry.into(entry.value, f" ({name})")
+    uri = optional(NAME).read(entry.field("uri", default=None))
+    paths = optional(listing(NAME)).read(entry.field("paths", default=None))
+    given = paths or ((uri,) if uri is not None else ())
+    if not given:
+        entry.fail("has neither 'uri' nor 'paths': one of them says where the files are")
+    format_ = entry.field("format", default="parquet")
+    if STRING.read(format_).lower() != "parquet":
+        format_.fail(f"unknown format {format_.value!r}; known: parquet")
+    schema = entry.field("schema", default=None)
+    options = entry.field("options", default={})
+    key = ".paths" if paths else ".uri"
+    return Table(
+        name=name,
+        locations=tuple(_locate(folder, where, entry.into(where, key)) for where in given),
+        schema=optional(SCHEMA).read(schema),
+        options=MappingProxyType(dict(options.object())),
+    )
+
+
+def _locate(folder: Path, where: str, cursor: Cursor) -> str:
+    scheme, separator, rest = where.partition("://")
+    if not separator:
+        return str(folder / where)
+    if scheme != "file":
+        _refuse_scheme(scheme, cursor)
+    host, slash, path = unquote(rest).partition("/")
+    if host not in {"", "localhost"} or not slash:
+        cursor.fail(f"{where!r} is not file:///path")
+    return f"/{path}"
+
+
+def _refuse_scheme(scheme: str, cursor: Cursor) -> NoReturn:
+    cursor.fail(f"{scheme}:// is not supported; known: a path, a glob, or file:///path")
