@@ -180,9 +180,9 @@ class Cell(MailboxCell):
     async def _goes_on(self) -> bool:
         """After an incarnation: wait for the supervisor; True means start again."""
         self.actor = None
-        if self.killed or not self.born or not (self.errors or self.suspended):
+        if not self.born or (self.errors and not self.parent.child_failed(self)):
             return False
-        if self.errors and not self.parent.child_failed(self):
+        if self.killed or not (self.errors or self.suspended):
             return False
         self.state = State.RESTARTING
         self.restart = False
@@ -372,6 +372,10 @@ class Cell(MailboxCell):
     def ref(self) -> ActorRef[Any]:
         """A reference to this actor."""
         return ActorRef(self)
+
+    def factory_name(self) -> str:
+        """What makes this actor, for display between two incarnations."""
+        return getattr(self.factory, "__name__", type(self.factory).__name__)
 
     def watch(self, other: Cell) -> None:
         """Have Terminated sent to this actor when `other` ends; at once if it has."""

@@ -72,7 +72,8 @@ class Family:
         if key not in self._budgets:
             self._budgets[key] = RestartBudget(policy)
         delay: float | None = None
-        if not (self.owner.stopping or cell.stopping):
+        ending = self.owner.stopping or self.nursery.cancel_scope.cancel_called
+        if not (ending or cell.stopping or cell.killed):
             delay = self._budgets[key].spend(trio.current_time())
         if delay is None:
             error = cell.error()

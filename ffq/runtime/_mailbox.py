@@ -219,7 +219,10 @@ class MailboxCell:
         """Make a dead letter of one message and tell the asker that waits for its reply."""
         self.dead += 1
         envelope.status = DONE
-        self.system.dead_letters.publish(DeadLetter(self.path, envelope.message, why))
+        letter = DeadLetter(self.path, envelope.message, why)
+        self.system.dead_letters.publish(letter)
+        if self.system.hooks is not None:
+            self.system.hooks.dead_letter(letter)
         envelope.wake(self._gone(envelope, why) if envelope.asks else None)
 
     def _refuse(self, envelope: Envelope) -> None:

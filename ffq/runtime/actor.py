@@ -31,7 +31,7 @@ class Actor(Generic[M_contra]):
     `supervision` says what happens when a child of this actor fails.
     """
 
-    supervision: ClassVar[Supervision] = Supervision()
+    supervision: Supervision = Supervision()
 
     __routes__: ClassVar[Routes] = {}
     __protocol__: ClassVar[frozenset[type]] = frozenset()

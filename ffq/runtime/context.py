@@ -84,7 +84,7 @@ class ActorContext(Spawner):
         """
         scope = trio.CancelScope()
         nursery = self._family.nursery
-        what = name or getattr(function, "__qualname__", repr(function))
+        what: str = name or getattr(function, "__qualname__", None) or repr(function)
         nursery.start_soon(partial(self._run_task, scope, function, args, what), name=what)
         return scope
 

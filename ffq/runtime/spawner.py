@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
 
-from ffq.runtime._options import DEFAULT_MAILBOX, DEFAULT_STASH, Options
+from ffq.runtime._options import DEFAULT_MAILBOX, DEFAULT_OPTIONS, DEFAULT_STASH, Options
+from ffq.runtime.errors import InvalidOption
 from ffq.runtime.ref import ActorRef
+from ffq.runtime.supervision import Supervision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ffq.runtime._cell import Cell
     from ffq.runtime._family import Family
     from ffq.runtime.actor import Actor
-    from ffq.runtime.supervision import Supervision
+    from ffq.runtime.pool import PoolRef, Routing
 
 M = TypeVar("M")
 Ts = TypeVarTuple("Ts")
@@ -48,8 +52,47 @@ class Spawner:
 
         Raises what the start raised, NameTaken, InvalidOption, SystemClosed.
         """
+        options = Options(mailbox, max_concurrency, stash, supervision)
+        return ActorRef(await self._spawn(factory, args, name, options, get_if_exists))
+
+    async def _spawn(
+        self,
+        factory: Callable[..., Actor[Any]],
+        args: tuple[Any, ...],
+        name: str | None,
+        options: Options,
+        get_if_exists: bool,
+    ) -> Cell:
+        # An actor needs a context, a context spawns, spawning makes actors: the circle is cut here.
         from ffq.runtime._spawn import spawn  # noqa: PLC0415
 
-        options = Options(mailbox, max_concurrency, stash, supervision)
-        cell = await spawn(self._family, factory, args, name, options, get_if_exists)
-        return ActorRef(cell)
+        return await spawn(self._family, factory, args, name, options, get_if_exists)
+
+    async def spawn_pool(
+        self,
+        factory: Callable[[Unpack[Ts]], Actor[M]],
+        *args: *Ts,
+        size: int,
+        routing: Routing | None = None,
+        name: str | None = None,
+        mailbox: int = DEFAULT_MAILBOX,
+        max_concurrency: int = 1,
+        stash: int = DEFAULT_STASH,
+        supervision: Supervision | None = None,
+    ) -> PoolRef[M]:
+        """Start `size` actors alike and return one ref to all of them (A10).
+
+        `routing` picks the member for each message, round-robin if not given. The bounds are those
+        of each member; `supervision` is how the pool treats a member's failure.
+
+        Raises what `spawn` raises, InvalidOption.
+        """
+        from ffq.runtime.pool import Pool, PoolRef, RoundRobin  # noqa: PLC0415  # the same circle
+
+        if size < 1:
+            raise InvalidOption(f"a pool of {size} {factory!r}: size must be 1 or more")
+        options = Options(mailbox, max_concurrency, stash)
+        policy = supervision or Supervision()
+        make = partial(Pool, factory, args, size, options, policy)
+        cell = await self._spawn(make, (), name, DEFAULT_OPTIONS, False)
+        return PoolRef(cell, routing or RoundRobin())

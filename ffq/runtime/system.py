@@ -10,6 +10,7 @@ import trio
 from ffq.runtime._family import Family
 from ffq.runtime.deadletters import DeadLetterOffice
 from ffq.runtime.errors import ActorNotFound, InvalidOption, SystemClosed
+from ffq.runtime.introspection import ActorInfo, PendingAsk, describe, pending_asks, render
 from ffq.runtime.ledger import Ledger
 from ffq.runtime.ref import ActorRef
 from ffq.runtime.spawner import Spawner
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ffq.runtime._cell import Cell
     from ffq.runtime.actor import Actor
     from ffq.runtime.hooks import Hooks
+    from ffq.runtime.portal import Portal
 
 M = TypeVar("M")
 
@@ -110,8 +112,14 @@ class ActorSystem(Spawner):
         return self._leave(error, left)
 
     def _leave(self, error: BaseException | None, left: BaseException | None) -> bool:
-        """Raise what must leave the block; True if it was only our own cancellation."""
-        found = [*self._errors, *_leaves(left)]
+        """Raise what must leave the block; True if it was only our own cancellation.
+
+        A cancellation from outside leaves as one Cancelled, and not beside an error.
+        """
+        leaves = [*self._errors, *_leaves(left)]
+        found = [leaf for leaf in leaves if not isinstance(leaf, trio.Cancelled)] or leaves
+        if found and isinstance(found[0], trio.Cancelled):
+            found = [error] if isinstance(error, trio.Cancelled) else found[:1]
         others = [leaf for leaf in found if leaf is not error]
         if not others:
             return not found
@@ -120,7 +128,7 @@ class ActorSystem(Spawner):
                 raise found[0]
             raise BaseExceptionGroup(f"the system {self.name} failed", found)
         finally:
-            del found, others, error, left
+            del found, others, error, left, leaves
 
     def fail(self, error: Exception, doing: str) -> None:
         """A failure has gone up to the top: everything ends and the block raises it (A6)."""
@@ -128,6 +136,27 @@ class ActorSystem(Spawner):
         self._errors.append(error)
         if self._top is not None:
             self._top.nursery.cancel_scope.cancel()
+
+    def portal(self) -> Portal:
+        """A way in for other threads, asyncio and synchronous code (A13)."""
+        from ffq.runtime.portal import Portal  # noqa: PLC0415  # it has a system of its own
+
+        return Portal(self, self._family.nursery)
+
+    def tree(self) -> tuple[ActorInfo, ...]:
+        """The top actors with all below them, as they are now (A12)."""
+        return tuple(describe(cell) for cell in self._cells())
+
+    def render_tree(self) -> str:
+        """The tree of actors as aligned text (A12)."""
+        return render(self.name, self.tree())
+
+    def pending_asks(self) -> tuple[PendingAsk, ...]:
+        """Every ask in the system that has no reply yet (A12)."""
+        return tuple(pending_asks(self._cells()))
+
+    def _cells(self) -> tuple[Cell, ...]:
+        return () if self._top is None else tuple(self._top.children.values())
 
     @overload
     def get_actor(self, path: str) -> ActorRef[Any]: ...

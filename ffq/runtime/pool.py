@@ -1,0 +1,116 @@
+"""Pools: several actors of one class behind one ref (A10)."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ffq.runtime.actor import Actor
+from ffq.runtime.errors import ActorEnded
+from ffq.runtime.ref import ActorRef
+from ffq.runtime.supervision import Supervision
+
+if TYPE_CHECKING:
+    from ffq.runtime._cell import Cell
+    from ffq.runtime._options import Options
+
+M = TypeVar("M")
+
+
+class Routing(ABC):
+    """How a pool picks the member for a message. A routing object belongs to one pool."""
+
+    @abstractmethod
+    def pick(self, loads: Sequence[int], message: Any) -> int:
+        """The index of the member to take; `loads` counts each member's queued and running."""
+
+
+class RoundRobin(Routing):
+    """One member after the other."""
+
+    def __init__(self) -> None:
+        self._next = -1
+
+    def pick(self, loads: Sequence[int], message: Any) -> int:
+        """The member after the last one taken."""
+        self._next = (self._next + 1) % len(loads)
+        return self._next
+
+
+class LeastLoaded(Routing):
+    """The member with the fewest messages queued and running; the first of equals."""
+
+    def pick(self, loads: Sequence[int], message: Any) -> int:
+        """The member with the smallest load."""
+        return min(range(len(loads)), key=loads.__getitem__)
+
+
+class ByKey(Routing):
+    """Messages of one key always go to the same member, so they keep their order.
+
+    `key` takes the message; the repr of what it returns decides, the same in every process.
+    """
+
+    def __init__(self, key: Callable[[Any], object]) -> None:
+        self._key = key
+
+    def pick(self, loads: Sequence[int], message: Any) -> int:
+        """The member that owns the message's key."""
+        return zlib.crc32(repr(self._key(message)).encode()) % len(loads)
+
+
+class Pool(Actor[Any]):
+    """The parent of a pool's members; it takes no messages itself."""
+
+    def __init__(
+        self,
+        factory: Callable[..., Actor[Any]],
+        args: tuple[Any, ...],
+        size: int,
+        options: Options,
+        supervision: Supervision,
+    ) -> None:
+        self._factory = factory
+        self._args = args
+        self._size = size
+        self._options = options
+        self.supervision = supervision
+
+    async def on_start(self) -> None:
+        """Start the members, one after the other."""
+        for number in range(self._size):
+            await self.ctx.spawn(
+                self._factory,
+                *self._args,
+                name=str(number),
+                mailbox=self._options.mailbox,
+                max_concurrency=self._options.max_concurrency,
+                stash=self._options.stash,
+            )
+
+
+class PoolRef(ActorRef[M]):
+    """A ref to a pool: each message goes to the member its routing picks, at the sending call."""
+
+    __slots__ = ("_routing",)
+
+    def __init__(self, cell: Cell, routing: Routing) -> None:
+        super().__init__(cell)
+        self._routing = routing
+
+    def _cell_for(self, message: Any) -> Cell:
+        members = self._cell.children()
+        if not members:
+            raise ActorEnded(
+                f"the pool {self.path} has no members now ({self._cell.state.value}); "
+                f"{type(message).__qualname__} was not sent"
+            )
+        loads = [len(member.mailbox) + len(member.handlers()) for member in members]
+        return members[self._routing.pick(loads, message)]
+
+    @property
+    def members(self) -> tuple[ActorRef[M], ...]:
+        """The members, in order of their number."""
+        return tuple(member.ref for member in self._cell.children())

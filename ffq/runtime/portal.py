@@ -1,0 +1,248 @@
+"""Bridges: talk to actors from other threads, from asyncio and from synchronous code (A13)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
+
+import trio
+
+from ffq.runtime._options import DEFAULT_MAILBOX
+from ffq.runtime.errors import ProtocolError, SystemClosed
+from ffq.runtime.system import ActorSystem
+
+if TYPE_CHECKING:
+    from ffq.runtime.actor import Actor
+    from ffq.runtime.message import Sendable
+    from ffq.runtime.ref import ActorRef
+    from ffq.runtime.supervision import Supervision
+
+M = TypeVar("M")
+R = TypeVar("R")
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Portal:
+    """A way into an actor system from outside of its Trio thread.
+
+    Get one with `system.portal()` in the Trio thread, use it anywhere else. Every call runs as a
+    task of the system: when the system closes, calls under way raise SystemClosed. Giving up on a
+    call (a timeout, Ctrl-C, a cancelled asyncio task) cancels it, and so its handler.
+    """
+
+    def __init__(self, system: ActorSystem, nursery: trio.Nursery) -> None:
+        self._system = system
+        self._nursery = nursery
+        self._token = trio.lowlevel.current_trio_token()
+
+    def ask(self, ref: ActorRef[M], message: Sendable[M, R], *, timeout: float | None = None) -> R:
+        """`await ref.ask(message)`, blocking this thread; `timeout` in seconds.
+
+        Raises what the ask raises, TimeoutError, SystemClosed, ProtocolError in a Trio thread.
+        """
+        return self.call(partial(ref.ask, message), timeout=timeout)
+
+    def tell(
+        self, ref: ActorRef[M], message: Sendable[M, Any], *, timeout: float | None = None
+    ) -> None:
+        """`await ref.tell(message)`, blocking this thread while the mailbox is full."""
+        self.call(partial(ref.tell, message), timeout=timeout)
+
+    async def ask_asyncio(self, ref: ActorRef[M], message: Sendable[M, R]) -> R:
+        """`await ref.ask(message)` from a coroutine that runs under asyncio."""
+        return await asyncio.wrap_future(self.submit(partial(ref.ask, message)))
+
+    async def tell_asyncio(self, ref: ActorRef[M], message: Sendable[M, Any]) -> None:
+        """`await ref.tell(message)` from a coroutine that runs under asyncio."""
+        await asyncio.wrap_future(self.submit(partial(ref.tell, message)))
+
+    def call(self, function: Callable[[], Awaitable[T]], *, timeout: float | None = None) -> T:
+        """Run any async function in the system, blocking this thread until it has returned."""
+        if trio.lowlevel.in_trio_run():
+            raise ProtocolError(
+                f"a portal of the system {self._system.name} was used in a Trio thread, which it "
+                "would block: await ref.ask() there"
+            )
+        future = self.submit(function, timeout=timeout)
+        try:
+            return future.result()
+        finally:
+            future.cancel()
+
+    def submit(
+        self, function: Callable[[], Awaitable[T]], *, timeout: float | None = None
+    ) -> Future[T]:
+        """Start an async function in the system. Cancelling the future cancels the function."""
+        future: Future[T] = Future()
+        scope = trio.CancelScope()
+        self.run_soon(partial(self._start, function, scope, future, timeout))
+        future.add_done_callback(partial(self._given_up, scope))
+        return future
+
+    def run_soon(self, function: Callable[[], object]) -> None:
+        """Call a plain function in the Trio thread, without waiting. Raises SystemClosed."""
+        try:
+            self._token.run_sync_soon(function)
+        except trio.RunFinishedError:
+            raise self._closed() from None
+
+    def _given_up(self, scope: trio.CancelScope, future: Future[Any]) -> None:
+        if future.cancelled():
+            with suppress(SystemClosed):  # then nothing is left to cancel
+                self.run_soon(scope.cancel)
+
+    def _closed(self) -> SystemClosed:
+        return SystemClosed(f"the system {self._system.name} is closed: its portal leads nowhere")
+
+    def _start(
+        self,
+        function: Callable[[], Awaitable[T]],
+        scope: trio.CancelScope,
+        future: Future[T],
+        seconds: float | None,
+    ) -> None:
+        if self._system.closed or self._system.stopping:
+            _settle(future, error=self._closed())
+            return
+        self._nursery.start_soon(self._run, function, scope, future, seconds)
+
+    async def _run(
+        self,
+        function: Callable[[], Awaitable[T]],
+        scope: trio.CancelScope,
+        future: Future[T],
+        seconds: float | None,
+    ) -> None:
+        timer = trio.move_on_after(seconds if seconds is not None else float("inf"))
+        try:
+            with scope, timer:
+                _settle(future, value=await function())
+                return
+        except trio.Cancelled:
+            _settle(future, error=self._closed())
+            raise
+        except Exception as error:  # noqa: BLE001  # handed to the thread that called
+            _settle(future, error=error)
+            return
+        if timer.cancelled_caught:
+            _settle(future, error=TimeoutError(f"no reply within {seconds} seconds"))
+        else:
+            future.cancel()
+
+
+def _settle(
+    future: Future[T], *, value: T | None = None, error: BaseException | None = None
+) -> None:
+    """Give a future its outcome, unless its owner has cancelled it in the meantime."""
+    if not future.set_running_or_notify_cancel():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)  # type: ignore[arg-type]  # None only where T is None
+
+
+class SyncActorSystem:
+    """An actor system on a Trio thread of its own, for synchronous code.
+
+        with SyncActorSystem("bank") as actors:
+            counter = actors.spawn(Counter, 0)
+            assert actors.ask(counter, Add(5)) == 5
+
+    Leaving the block stops the system as `async with ActorSystem` does, and raises what it raised.
+    """
+
+    def __init__(
+        self, name: str = "actors", *, supervision: Supervision | None = None, debug: bool = False
+    ) -> None:
+        self._system = ActorSystem(name, supervision=supervision, debug=debug)
+        self._opened: Future[Portal] = Future()
+        self._outcome: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run_thread, name=f"actors-{name}")
+        self._leave = trio.Event()
+        self._scope = trio.CancelScope()
+        self._portal: Portal | None = None
+
+    @property
+    def portal(self) -> Portal:
+        """The portal to the system. Raises SystemClosed outside of the `with` block."""
+        if self._portal is None:
+            raise SystemClosed(f"the system {self._system.name} is not open: use `with`")
+        return self._portal
+
+    @property
+    def system(self) -> ActorSystem:
+        """The system itself, for use in its Trio thread only."""
+        return self._system
+
+    def __enter__(self) -> Self:
+        if self._thread.ident is not None:
+            raise SystemClosed(f"the system {self._system.name} was used already; make a new one")
+        self._thread.start()
+        self._portal = self._opened.result()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        portal, self._portal = self.portal, None
+        with suppress(SystemClosed):  # it has crashed: the outcome says how
+            portal.run_soon(self._leave.set if error is None else self._scope.cancel)
+        self._thread.join()
+        self._outcome.result()
+
+    def _run_thread(self) -> None:
+        try:
+            trio.run(self._main)
+        except BaseException as error:  # noqa: BLE001  # raised in the thread that owns the block
+            self._outcome.set_exception(error)
+            if not self._opened.done():
+                self._opened.set_exception(error)
+        else:
+            self._outcome.set_result(None)
+
+    async def _main(self) -> None:
+        with self._scope:
+            async with self._system as system:
+                self._opened.set_result(system.portal())
+                await self._leave.wait()
+
+    def spawn(
+        self,
+        factory: Callable[[Unpack[Ts]], Actor[M]],
+        *args: *Ts,
+        name: str | None = None,
+        mailbox: int = DEFAULT_MAILBOX,
+        max_concurrency: int = 1,
+    ) -> ActorRef[M]:
+        """`await system.spawn(...)`, blocking. See `Spawner.spawn`."""
+        return self.portal.call(
+            partial(
+                self._system.spawn,
+                factory,
+                *args,
+                name=name,
+                mailbox=mailbox,
+                max_concurrency=max_concurrency,
+            )
+        )
+
+    def ask(self, ref: ActorRef[M], message: Sendable[M, R], *, timeout: float | None = None) -> R:
+        """See `Portal.ask`."""
+        return self.portal.ask(ref, message, timeout=timeout)
+
+    def tell(
+        self, ref: ActorRef[M], message: Sendable[M, Any], *, timeout: float | None = None
+    ) -> None:
+        """See `Portal.tell`."""
+        self.portal.tell(ref, message, timeout=timeout)
