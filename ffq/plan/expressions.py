@@ -1,0 +1,264 @@
+"""Expressions for the plan builder: Python operators on columns and literals.
+
+    (col("l_extendedprice") * (1 - col("l_discount"))).sum().alias("revenue")
+    (col("o_orderdate") < "1995-03-15") & ~col("o_comment").is_null()
+
+`Expression` wraps the model's value, because `==` here builds a comparison, while the model's
+values compare by value.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import math
+from typing import NoReturn, TypeAlias
+
+import attrs
+
+from ffq.errors import InvalidPlan, InvalidRequest
+from ffq.plan import model
+from ffq.plan.codec.shapes import MAX_I64
+from ffq.plan.codec.types import data_type
+from ffq.plan.model import (
+    AggregateExpr,
+    AggregateFunction,
+    BinaryOperator,
+    DataType,
+    Expr,
+    LiteralType,
+)
+
+Value: TypeAlias = int | float | str | bool | decimal.Decimal | datetime.date | None
+_MAX_DECIMAL_DIGITS = 38
+
+
+@attrs.frozen(eq=False)
+class Expression:
+    """An expression under construction; `expr` is the model's value.
+
+    `output_name` is set by `alias`, and for a plain column is the column's name.
+    """
+
+    expr: Expr
+    output_name: str | None = None
+
+    def alias(self, name: str) -> Expression:
+        """The same under an output name."""
+        return attrs.evolve(self, output_name=name)
+
+    def __add__(self, other: Operand) -> Expression:
+        return _binary(self, BinaryOperator.PLUS, other)
+
+    def __radd__(self, other: Operand) -> Expression:
+        return _binary(other, BinaryOperator.PLUS, self)
+
+    def __sub__(self, other: Operand) -> Expression:
+        return _binary(self, BinaryOperator.MINUS, other)
+
+    def __rsub__(self, other: Operand) -> Expression:
+        return _binary(other, BinaryOperator.MINUS, self)
+
+    def __mul__(self, other: Operand) -> Expression:
+        return _binary(self, BinaryOperator.MULTIPLY, other)
+
+    def __rmul__(self, other: Operand) -> Expression:
+        return _binary(other, BinaryOperator.MULTIPLY, self)
+
+    def __truediv__(self, other: Operand) -> Expression:
+        """Of two integers: integer division, as the plan's Divide is."""
+        return _binary(self, BinaryOperator.DIVIDE, other)
+
+    def __rtruediv__(self, other: Operand) -> Expression:
+        return _binary(other, BinaryOperator.DIVIDE, self)
+
+    def __eq__(self, other: Operand) -> Expression:  # type: ignore[override]
+        return _binary(self, BinaryOperator.EQ, other)
+
+    def __ne__(self, other: Operand) -> Expression:  # type: ignore[override]
+        return _binary(self, BinaryOperator.NOT_EQ, other)
+
+    def __lt__(self, other: Operand) -> Expression:
+        return _binary(self, BinaryOperator.LT, other)
+
+    def __le__(self, other: Operand) -> Expression:
+        return _binary(self, BinaryOperator.LT_EQ, other)
+
+    def __gt__(self, other: Operand) -> Expression:
+        return _binary(self, BinaryOperator.GT, other)
+
+    def __ge__(self, other: Operand) -> Expression:
+        return _binary(self, BinaryOperator.GT_EQ, other)
+
+    def __and__(self, other: Operand) -> Expression:
+        return Expression(model.And(self.expr, as_expr(other)))
+
+    def __or__(self, other: Operand) -> Expression:
+        return Expression(model.Or(self.expr, as_expr(other)))
+
+    def __invert__(self) -> Expression:
+        return Expression(model.Not(self.expr))
+
+    # A chained comparison, `and`, `or` and `not` ask for a truth value. Answering would drop
+    # half of the condition without a word.
+    def __bool__(self) -> NoReturn:
+        raise InvalidRequest(
+            "an expression has no truth value while a plan is built: use &, | and ~, "
+            "and write a < b < c as (a < b) & (b < c)"
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def is_null(self) -> Expression:
+        return Expression(model.IsNull(self.expr))
+
+    def is_not_null(self) -> Expression:
+        return Expression(model.IsNotNull(self.expr))
+
+    def cast(self, to_type: str | DataType) -> Expression:
+        """Cast to a type: `"Decimal128(15, 2)"`, `"Date32"`, `"Timestamp(Microsecond)"`.
+
+        Raises:
+            InvalidRequest: no such type.
+        """
+        return Expression(model.Cast(self.expr, _type_of(to_type)), self.output_name)
+
+    def count(self) -> Aggregation:
+        """Rows in which it is not null."""
+        return self._aggregate(AggregateFunction.COUNT)
+
+    def count_distinct(self) -> Aggregation:
+        return self._aggregate(AggregateFunction.COUNT_DISTINCT)
+
+    def approx_count_distinct(self) -> Aggregation:
+        return self._aggregate(AggregateFunction.APPROX_COUNT_DISTINCT)
+
+    def sum(self) -> Aggregation:
+        return self._aggregate(AggregateFunction.SUM)
+
+    def min(self) -> Aggregation:
+        return self._aggregate(AggregateFunction.MIN)
+
+    def max(self) -> Aggregation:
+        return self._aggregate(AggregateFunction.MAX)
+
+    def avg(self) -> Aggregation:
+        return self._aggregate(AggregateFunction.AVG)
+
+    def _aggregate(self, function: AggregateFunction) -> Aggregation:
+        name = None
+        if self.output_name is not None:
+            name = f"{function.name.lower()}_{self.output_name}"
+        return Aggregation(AggregateExpr(function, self.expr), name)
+
+
+@attrs.frozen
+class Aggregation:
+    """An aggregate under construction; of a plain column x it is named `sum_x` and so on."""
+
+    aggregate: AggregateExpr
+    output_name: str | None = None
+
+    def alias(self, name: str) -> Aggregation:
+        """The same under an output name."""
+        return attrs.evolve(self, output_name=name)
+
+
+Operand: TypeAlias = Expression | Value
+
+
+def col(name: str) -> Expression:
+    """A column: by its exact name, else by its last dotted part."""
+    return Expression(model.Column(name), name)
+
+
+def lit(value: Value) -> Expression:
+    """A literal. Dates and decimals are texts that are cast, as the plan has no such literals.
+
+    Raises:
+        InvalidRequest: a number out of range, or a value of another type.
+    """
+    return Expression(_literal(value))
+
+
+def count() -> Aggregation:
+    """Number of rows: SQL's `count(*)`."""
+    return lit(1).count().alias("count")
+
+
+def when(condition: Expression, then: Operand) -> Case:
+    """`when(a, x).when(b, y).otherwise(z)`: SQL's CASE; without `otherwise`, null (`.end()`)."""
+    return Case(((condition.expr, as_expr(then)),))
+
+
+@attrs.frozen
+class Case:
+    """A CASE under construction."""
+
+    _branches: tuple[tuple[Expr, Expr], ...]
+
+    def when(self, condition: Expression, then: Operand) -> Case:
+        return Case((*self._branches, (condition.expr, as_expr(then))))
+
+    def otherwise(self, value: Operand) -> Expression:
+        return Expression(model.CaseWhen(self._branches, as_expr(value)))
+
+    def end(self) -> Expression:
+        return Expression(model.CaseWhen(self._branches, None))
+
+
+def udf(name: str, *args: Operand) -> Expression:
+    """A call of a scalar function that the workers' engine knows."""
+    return Expression(model.ScalarUdf(name, tuple(as_expr(arg) for arg in args)))
+
+
+def as_expr(operand: Operand) -> Expr:
+    """The model's value of an operand; Python values become literals."""
+    return operand.expr if isinstance(operand, Expression) else _literal(operand)
+
+
+def _binary(left: Operand, op: BinaryOperator, right: Operand) -> Expression:
+    return Expression(model.BinaryOp(as_expr(left), op, as_expr(right)))
+
+
+def _literal(value: Value) -> Expr:
+    if isinstance(value, decimal.Decimal) and value.is_finite():
+        return model.Cast(_literal(f"{value:f}"), _decimal_type(value))
+    if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
+        return model.Cast(_literal(value.isoformat()), DataType("Date32"))
+    match value:
+        case None:
+            literal = LiteralType.NULL
+        case bool():
+            literal = LiteralType.BOOLEAN
+        case int() if -MAX_I64 - 1 <= value <= MAX_I64:
+            literal = LiteralType.INT64
+        case float() if math.isfinite(value):
+            literal = LiteralType.FLOAT64
+        case str():
+            literal = LiteralType.UTF8
+        case _:
+            raise InvalidRequest(
+                f"{value!r} is no literal of a plan; right would be an integer of 64 bits, a "
+                "finite float or Decimal, a str, a bool, a date or None"
+            )
+    return model.Literal(literal, value)
+
+
+def _decimal_type(value: decimal.Decimal) -> DataType:
+    _, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)  # a finite decimal's
+    scale = max(0, -exponent)
+    precision = max(len(digits) + max(0, exponent), scale)
+    if precision > _MAX_DECIMAL_DIGITS:
+        raise InvalidRequest(f"{value} needs more than {_MAX_DECIMAL_DIGITS} decimal digits")
+    return DataType("Decimal128", (precision, scale))
+
+
+def _type_of(to_type: str | DataType) -> DataType:
+    if isinstance(to_type, DataType):
+        return to_type
+    try:
+        return data_type(to_type)
+    except InvalidPlan as error:
+        raise InvalidRequest(error.message) from None
