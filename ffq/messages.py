@@ -423,10 +423,15 @@ class RecordHeartbeat(Request[BeatReply]):
 
 @attrs.frozen
 class RecordEvidence(Request[BeatReply]):
-    """To liveness: another RPC proved a worker alive (R18). Registers an unknown one (R6)."""
+    """To liveness: another RPC proved a worker alive (R18).
+
+    `register`: whether it introduces a worker that is not known, as GetTask does (R6). A report or
+    a registration does not: a late one must not bring a dead worker's record back.
+    """
 
     worker_id: WorkerId
     incarnation: int = 0
+    register: bool = True
 
 
 @attrs.frozen
@@ -473,7 +478,8 @@ class ConfirmHeartbeat(Request[HeartbeatReply]):
 class AdmitMapOutput(Request[RegisterReply]):
     """Registry to scheduling: this is what the attempt's output now amounts to.
 
-    The registry stores it only when the reply counts it (R13).
+    The registry stores it only when the reply counts it (R13). `complete`: no partition named so
+    far is unfinished.
     """
 
     key: AttemptKey
@@ -481,6 +487,9 @@ class AdmitMapOutput(Request[RegisterReply]):
     endpoint: str
     sizes: tuple[PartitionSize, ...]
     batches: int
+    complete: bool = True
+    worker_id: WorkerId | None = None
+    incarnation: int = 0
 
 
 @attrs.frozen
@@ -503,7 +512,15 @@ class AdmitResult(Request[ResultAdmission]):
 
 
 @attrs.frozen
-class ResolveMapOutput(Request[AttemptKey]):
+class ResolvedOutput:
+    """`registered`: False for a committed attempt that named no partition: all are empty (R22)."""
+
+    key: AttemptKey
+    registered: bool
+
+
+@attrs.frozen
+class ResolveMapOutput(Request[ResolvedOutput]):
     """To scheduling: attempt 0 becomes the committed attempt; others are checked (R23)."""
 
     key: AttemptKey

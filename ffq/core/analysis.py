@@ -1,0 +1,49 @@
+"""What the core asks of a plan beyond its stages. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ffq.plan import model
+from ffq.plan.model import Node
+from ffq.plan.stages import StageGraph, StagePlan
+from ffq.plan.walk import children, walk_stage
+
+_FREE_TO_CHOOSE: Final = (
+    model.Limit,
+    model.TopKByScore,
+    model.Window,
+    model.VectorTopK,
+    model.VectorKnn,
+    model.Custom,
+)
+
+
+def is_repeatable(stage: StagePlan) -> bool:
+    """Whether a task of it, run again on the same input, is sure to give the same rows.
+
+    Which rows a Limit takes, how ties are broken and what an operator does may differ from run to
+    run. Tasks that read one run must then not be mixed with tasks that read another (R25).
+    """
+    return not any(isinstance(node, _FREE_TO_CHOOSE) for node in walk_stage(stage.fragment))
+
+
+def needs_own_numbering(graph: StageGraph) -> bool:
+    """Whether peers on the fixed wire would number the plan's stages otherwise.
+
+    They do when a CteRef with an exchange inside stands more than once in the plan (PLAN: Stages).
+    """
+    seen: set[str] = set()
+    pending: list[Node] = [graph.stages[0].fragment]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, model.CteRef) and _has_exchange(node):
+            if node.name in seen:
+                return True
+            seen.add(node.name)
+        pending.extend(children(node))
+    return False
+
+
+def _has_exchange(cte: model.CteRef) -> bool:
+    return any(isinstance(node, model.ShuffleRead) for node in walk_stage(cte.plan))

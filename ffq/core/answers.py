@@ -1,0 +1,203 @@
+"""What scheduling tells without changing anything: statuses, lists, where to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from ffq.core.ready import Requirement
+from ffq.core.records import QueryRecord, StageRecord, TaskRecord
+from ffq.core.state import SchedulingState
+from ffq.errors import NotReady, UnknownId
+from ffq.ids import AttemptKey, StageId
+from ffq.messages import (
+    AttemptStatus,
+    GetQueryStatus,
+    ListAttempts,
+    ListQueries,
+    QueryState,
+    QueryStatus,
+    ResolvedOutput,
+    ResolveMapOutput,
+    ResolveResult,
+    StageStatus,
+    TaskState,
+)
+from ffq.plan.stages import Parallelism
+
+
+def query_status(state: SchedulingState, msg: GetQueryStatus) -> QueryStatus:
+    """Where a query stands; a waiting one says what it waits for (R10).
+
+    Raises:
+        UnknownId: no such query.
+    """
+    query = state.query(msg.query_id)
+    return _status(state, query, tuple(_stage_status(state, stage) for stage in query.stages))
+
+
+def list_queries(state: SchedulingState, msg: ListQueries) -> tuple[QueryStatus, ...]:
+    """The newest queries, newest first, without their stages."""
+    newest = islice(reversed(state.queries.values()), max(0, msg.limit))
+    return tuple(_status(state, query, ()) for query in newest)
+
+
+def _status(
+    state: SchedulingState, query: QueryRecord, stages: tuple[StageStatus, ...]
+) -> QueryStatus:
+    return QueryStatus(
+        query_id=query.query_id,
+        state=query.state,
+        submitted_at_ms=query.submitted_at_ms,
+        started_at_ms=query.started_at_ms,
+        finished_at_ms=query.finished_at_ms,
+        message=query.message if query.state.terminal else waiting_message(state, query),
+        stages=stages,
+    )
+
+
+def waiting_message(state: SchedulingState, query: QueryRecord) -> str:
+    """What no live worker has that the query waits for; empty when there is no such thing."""
+    missing = sorted(
+        {
+            _missing(state, requirement)
+            for requirement, _ in state.ready.unmatched_of(query.query_id)
+        }
+    )
+    return f"waiting: {'; '.join(missing)}" if missing else ""
+
+
+def _missing(state: SchedulingState, requirement: Requirement) -> str:
+    profiles = list(state.ready.profile_counts())
+    if not profiles:
+        return "no live worker"
+    for operator in sorted(requirement.operators):
+        if not any(operator in each.capabilities for each in profiles):
+            return f"no live worker has custom operator '{operator}'"
+    needs = [f"custom operator '{each}'" for each in sorted(requirement.operators)]
+    if requirement.family is not None:
+        needs.append(f"engine family '{requirement.family}', on which the query was started")
+    if requirement.splits:
+        needs.append("the capability 'ffq.splits'")
+    if requirement.ours_only:
+        needs.append("stage numbers of its own for a repeated CteRef")
+    return f"no live worker has {', '.join(needs)} together"
+
+
+def _stage_status(state: SchedulingState, stage: StageRecord) -> StageStatus:
+    outputs = [
+        attempt.output
+        for task in stage.tasks
+        if (attempt := task.committed) is not None and attempt.output is not None
+    ]
+    shares_partitions = stage.plan.parallelism is Parallelism.HASH
+    return StageStatus(
+        stage_id=stage.stage_id,
+        queued_tasks=stage.queued,
+        running_tasks=stage.running,
+        succeeded_tasks=stage.committed,
+        failed_tasks=stage.failed,
+        map_output_rows=sum(output.rows for output in outputs),
+        map_output_bytes=sum(output.bytes for output in outputs),
+        map_output_batches=sum(output.batches for output in outputs),
+        map_output_partitions=sum(output.partitions for output in outputs),
+        planned_reduce_tasks=stage.plan.reduce_partitions,
+        adaptive_reduce_tasks=len(stage.tasks) if shares_partitions else 0,
+        adaptive_target_bytes=state.settings.adaptive_target_bytes if shares_partitions else 0,
+        layout_finalize_count=0 if stage.layout is None else 1,
+    )
+
+
+def list_attempts(state: SchedulingState, msg: ListAttempts) -> tuple[AttemptStatus, ...]:
+    """Every attempt of a query that was assigned or is queued, in key order.
+
+    Raises:
+        UnknownId: no such query.
+    """
+    query = state.query(msg.query_id)
+    return tuple(
+        status
+        for stage in query.stages
+        for task in stage.tasks
+        for status in _attempts(query, stage.stage_id, task)
+    )
+
+
+def _attempts(query: QueryRecord, stage_id: StageId, task: TaskRecord) -> Iterator[AttemptStatus]:
+    committed = task.committed
+    for attempt in task.attempts:
+        yield AttemptStatus(
+            key=attempt.key,
+            state=attempt.state,
+            worker_id=attempt.worker_id,
+            assigned_at_ms=attempt.assigned_at_ms,
+            finished_at_ms=attempt.finished_at_ms,
+            message=attempt.message,
+            committed=attempt is committed,
+        )
+    if task.state is TaskState.QUEUED:
+        yield AttemptStatus(
+            key=AttemptKey(query.query_id, stage_id, task.task_id, task.next_attempt),
+            state=TaskState.QUEUED,
+            worker_id=None,
+            assigned_at_ms=None,
+            finished_at_ms=None,
+            message="",
+            committed=False,
+        )
+
+
+def resolve_map_output(state: SchedulingState, msg: ResolveMapOutput) -> ResolvedOutput:
+    """The exact attempt whose output may be read; attempt 0 is the committed one (R23).
+
+    Raises:
+        UnknownId: no such query, stage or task, or the attempt was never assigned.
+        NotReady: nothing committed yet, the attempt is stale, its output is lost or was not
+            registered, or the query has ended.
+    """
+    key = msg.key
+    query, stage = state.stage(key)
+    if query.state.terminal:
+        raise NotReady(f"query {query.query_id} is {query.state.name}: its outputs are removed")
+    if stage.is_sink:
+        raise UnknownId(
+            f"stage {key.stage_id} is the sink: it has no output", reason="UNKNOWN_TASK"
+        )
+    if key.attempt == 0:
+        if stage.layout is None:
+            raise NotReady(f"stage {key.stage_id} of query {query.query_id} has not started")
+        if not 0 <= key.task_id < len(stage.tasks):
+            raise UnknownId(f"there is no task {key.task}", reason="UNKNOWN_TASK")
+        task = stage.tasks[key.task_id]
+        if task.committed is None:
+            raise NotReady(f"task {key.task} has no committed attempt")
+        attempt = task.committed
+    else:
+        at = state.locate(key)
+        task, attempt = at.task, at.attempt
+    if attempt is not task.attempts[-1] or attempt.state is TaskState.FAILED:
+        raise NotReady(f"attempt {attempt.key} is stale", reason="STALE_ATTEMPT")
+    if task.state is TaskState.QUEUED or task.lost:
+        raise NotReady(f"the output of {attempt.key} is lost", reason="OUTPUT_LOST")
+    if attempt.output is None and attempt.state is TaskState.RUNNING:
+        raise NotReady(f"attempt {attempt.key} has not registered any output")
+    return ResolvedOutput(attempt.key, registered=attempt.output is not None)
+
+
+def resolve_result(state: SchedulingState, msg: ResolveResult) -> tuple[AttemptKey, ...]:
+    """The committed sink attempts, in task order (R26).
+
+    Raises:
+        UnknownId: no such query, or its result was evicted.
+        NotReady: the query has not SUCCEEDED; with reason QUERY_FAILED or QUERY_CANCELED when it
+            never will.
+    """
+    query = state.query(msg.query_id)
+    if query.state is QueryState.SUCCEEDED:
+        return tuple(
+            attempt.key for task in query.stages[0].tasks if (attempt := task.committed) is not None
+        )
+    message = f"query {query.query_id} is {query.state.name}: it has no result"
+    if query.state.terminal:
+        raise NotReady(f"{message}: {query.message}", reason=f"QUERY_{query.state.name}")
+    raise NotReady(f"{message} yet")

@@ -1,0 +1,150 @@
+"""Assignment: the gates of R6 to R11, in order, and what an assignment says."""
+
+from __future__ import annotations
+
+from ffq.core.layout import scan_inputs
+from ffq.core.progress import lay_out_stage, promote_ready, refresh_offer
+from ffq.core.ready import SPLITS, Requirement
+from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.state import SchedulingState
+from ffq.core.transitions import AttemptEvent, QueryEvent
+from ffq.core.workers import WorkerRecord
+from ffq.errors import InvariantViolated
+from ffq.ids import AttemptKey
+from ffq.messages import Assignment, GetTask, PartitionSize, QueryState, ShuffleInput, TaskState
+
+# What one more shuffle input or partition size adds to an encoded answer, generously.
+_INPUT_BYTES = 200
+_SIZE_BYTES = 32
+
+
+def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignment, ...]:
+    """Assign to a worker what it may run and whose turn it is, at most `capacity` attempts.
+
+    One task per query and round, so that no query keeps the others waiting (R11). A worker that is
+    not known, or is known under another incarnation, gets nothing and may ask again.
+    """
+    promote_ready(state, now_ms)
+    worker = state.workers.live.get(msg.worker_id)
+    if worker is None or worker.incarnation != msg.incarnation or worker.profile is None:
+        return ()
+    state.workers.readmit_if_needed(worker, now_ms)
+    if state.workers.is_excluded(worker, now_ms):
+        return ()
+    free = state.settings.max_concurrent_tasks_per_worker - len(worker.running)
+    assignments: list[Assignment] = []
+    room = state.settings.max_assignment_bytes
+    while len(assignments) < min(msg.capacity, free):
+        turn = state.ready.pick(worker.profile)
+        if turn is None:
+            break
+        query = state.queries[turn[0]]
+        stage = query.stages[turn[1]]
+        if assignments and len(query.plan_bytes) > room:
+            break
+        assignment = _assign(state, worker, query, stage, now_ms)
+        assignments.append(assignment)
+        room -= _encoded_bytes(assignment)
+    return tuple(assignments)
+
+
+def _assign(
+    state: SchedulingState,
+    worker: WorkerRecord,
+    query: QueryRecord,
+    stage: StageRecord,
+    now_ms: int,
+) -> Assignment:
+    if query.state is QueryState.QUEUED:
+        _start(state, query, worker, now_ms)
+    task = stage.tasks[stage.ready.popleft()]
+    if stage.layout is None:
+        raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no layout")
+    attempt = AttemptRecord(
+        key=AttemptKey(query.query_id, stage.stage_id, task.task_id, task.next_attempt),
+        layout=stage.layout,
+        worker_id=worker.worker_id,
+        incarnation=worker.incarnation,
+        assigned_at_ms=now_ms,
+        confirmed_at_ms=now_ms,
+    )
+    attempt.apply(AttemptEvent.ASSIGN)
+    task.attempts.append(attempt)
+    task.state = TaskState.RUNNING
+    stage.queued -= 1
+    stage.running += 1
+    query.running[attempt.key] = attempt
+    worker.running[attempt.key] = attempt
+    refresh_offer(state, query, stage, now_ms)
+    state.ready.served(query.query_id)
+    if len(query.running) >= state.settings.max_concurrent_tasks_per_query:
+        state.ready.close(query.query_id)
+    ours = worker.incarnation != 0
+    return Assignment(
+        key=attempt.key,
+        plan_bytes=query.plan_bytes,
+        reduce_partitions=task.share.partitions,
+        layout=attempt.layout,
+        scans=scan_inputs(stage.plan, query.scans.get(stage.stage_id, {}), task.share)
+        if ours
+        else (),
+        inputs=_shuffle_inputs(query, stage, task) if ours else (),
+        task_count=len(stage.tasks),
+    )
+
+
+def _start(state: SchedulingState, query: QueryRecord, worker: WorkerRecord, now_ms: int) -> None:
+    """The first assignment starts the query (R2) and fixes its engine family (R31)."""
+    query.apply(QueryEvent.ASSIGN)
+    query.started_at_ms = now_ms
+    query.splits = SPLITS in worker.capabilities
+    for stage in query.stages:
+        state.ready.withdraw(query.query_id, stage.stage_id, stage.requirement)
+        stage.requirement = Requirement(
+            stage.plan.operators,
+            family=worker.family,
+            splits=query.splits,
+            ours_only=stage.requirement.ours_only,
+        )
+    for stage in query.stages:
+        if stage.unmet == 0:
+            lay_out_stage(state, query, stage, now_ms)
+
+
+def _shuffle_inputs(
+    query: QueryRecord, stage: StageRecord, task: TaskRecord
+) -> tuple[ShuffleInput, ...]:
+    """The committed attempts the task reads, each once, by stage and map task (R25)."""
+    mine = frozenset(task.share.partitions)
+    whole = {source.stage_id for source in stage.plan.parents if source.whole}
+    return tuple(
+        _shuffle_input(attempt, None if parent_id in whole or not query.splits else mine)
+        for parent_id in stage.parents
+        for map_task in query.stages[parent_id].tasks
+        if (attempt := map_task.committed) is not None
+    )
+
+
+def _shuffle_input(attempt: AttemptRecord, partitions: frozenset[int] | None) -> ShuffleInput:
+    """`partitions`: those the task reads; None: all."""
+    output = attempt.output
+    sizes: tuple[PartitionSize, ...] = ()
+    if output is not None:
+        if partitions is None:
+            wanted = sorted(output.sizes)
+        else:
+            wanted = sorted(partitions & output.sizes.keys())
+        sizes = tuple(output.sizes[each] for each in wanted if output.sizes[each].rows)
+    return ShuffleInput(
+        stage_id=attempt.key.stage_id,
+        map_task=attempt.key.task_id,
+        attempt=attempt.key.attempt,
+        endpoint=output.endpoint if output is not None else "",
+        partitions=sizes,
+    )
+
+
+def _encoded_bytes(assignment: Assignment) -> int:
+    return len(assignment.plan_bytes) + sum(
+        _INPUT_BYTES + _SIZE_BYTES * len(each.partitions) for each in assignment.inputs
+    )

@@ -1,0 +1,123 @@
+"""How many tasks a stage gets, and what each of them reads (R31).
+
+A query whose family cannot take shares runs every stage as one task that reads everything. Else a
+SCAN stage gets a task for each share of its tables, and a HASH stage one for each group of
+neighbouring reduce partitions of about the target size. Every partition is in exactly one task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from ffq.core.records import TaskShare
+from ffq.core.settings import CoordinatorSettings
+from ffq.ids import QueryId, StageId
+from ffq.messages import Layout, ScanInput, ScanSplit, StageScan
+from ffq.plan.stages import Parallelism, StagePlan
+
+LAYOUT_VERSION = 1
+
+
+def lay_out(
+    stage: StagePlan,
+    scans: Mapping[int, StageScan],
+    sizes: Sequence[int],
+    *,
+    splits: bool,
+    settings: CoordinatorSettings,
+) -> tuple[TaskShare, ...]:
+    """The tasks of a stage, task 0 first.
+
+    Args:
+        stage: the stage.
+        scans: the shares of its scan leaves, by leaf; a leaf whose table is not known is absent.
+        sizes: bytes of each reduce partition that its tasks share out; only for a HASH stage.
+        splits: whether the query's workers take shares.
+        settings: targets.
+    """
+    if splits and _is_divisible_scan(stage, scans):
+        return tuple(
+            TaskShare(scan=(source.leaf, number))
+            for source in stage.scans
+            if source.split
+            for number in range(len(scans[source.leaf].shares))
+        )
+    if splits and stage.parallelism is Parallelism.HASH:
+        return tuple(TaskShare(partitions=group) for group in group_partitions(sizes, settings))
+    every = max((source.partitions for source in stage.parents), default=0)
+    return (TaskShare(partitions=tuple(range(every))),)
+
+
+def max_tasks(stage: StagePlan, scans: Mapping[int, StageScan]) -> int:
+    """No layout of the stage has more tasks than this."""
+    if _is_divisible_scan(stage, scans):
+        return sum(len(scans[source.leaf].shares) for source in stage.scans if source.split)
+    return max(1, stage.reduce_partitions)
+
+
+def _is_divisible_scan(stage: StagePlan, scans: Mapping[int, StageScan]) -> bool:
+    return stage.parallelism is Parallelism.SCAN and all(
+        source.leaf in scans and scans[source.leaf].shares for source in stage.scans if source.split
+    )
+
+
+def group_partitions(
+    sizes: Sequence[int], settings: CoordinatorSettings
+) -> tuple[tuple[int, ...], ...]:
+    """Group neighbouring partitions to about the target size; at least one group.
+
+    The target is lowered where it would leave fewer groups than adaptive_min_tasks; an empty
+    partition never opens a group of its own.
+    """
+    total = sum(sizes)
+    target = max(1, min(settings.adaptive_target_bytes, total // settings.adaptive_min_tasks))
+    groups: list[list[int]] = [[]]
+    filled = 0
+    for partition, size in enumerate(sizes):
+        if size > 0 and filled > 0 and filled + size > target:
+            groups.append([])
+            filled = 0
+        groups[-1].append(partition)
+        filled += size
+    return tuple(tuple(group) for group in groups)
+
+
+def fingerprint(
+    query_id: QueryId, ordinal: int, stage_id: StageId, tasks: Sequence[TaskShare]
+) -> Layout:
+    """The layout's identity, which reports must echo (R13).
+
+    `ordinal` makes the layouts of two queries differ that had the same id one after the other.
+    """
+    text = hashlib.blake2b(digest_size=8)
+    text.update(f"{query_id}/{ordinal}/{stage_id}/v{LAYOUT_VERSION}".encode())
+    for task in tasks:
+        text.update(f"|{task.scan}:{task.partitions}".encode())
+    return Layout(LAYOUT_VERSION, int.from_bytes(text.digest(), "big"))
+
+
+def scan_inputs(
+    stage: StagePlan, scans: Mapping[int, StageScan], task: TaskShare
+) -> tuple[ScanInput, ...]:
+    """What a task reads for each scan leaf whose table is known, by leaf.
+
+    In a stage with several split leaves (a union) a task has a share of one of them. Of the others
+    it gets an empty range of their first file: no rows, but their schema.
+    """
+    inputs = []
+    for source in stage.scans:
+        scan = scans.get(source.leaf)
+        if scan is None:
+            continue
+        if task.scan is None or not source.split:
+            splits = tuple(split for share in scan.shares for split in share)
+        elif task.scan[0] == source.leaf:
+            splits = scan.shares[task.scan[1]]
+        else:
+            splits = tuple(
+                ScanSplit(split.path, split.row_group_start, split.row_group_start)
+                for split in scan.shares[0][:1]
+            )
+        inputs.append(ScanInput(source.leaf, source.table, splits))
+    return tuple(inputs)

@@ -1,0 +1,209 @@
+"""Queries: submitted, ended, kept for a while, evicted (R1 to R5, R27)."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ffq.core.analysis import is_repeatable, needs_own_numbering
+from ffq.core.layout import max_tasks
+from ffq.core.ready import Requirement
+from ffq.core.records import QueryRecord, StageRecord
+from ffq.core.state import SchedulingState
+from ffq.core.transitions import AttemptEvent, QueryEvent
+from ffq.errors import PlanConflict, PlanningError, QuotaExceeded
+from ffq.ids import StageId
+from ffq.messages import (
+    CancelQuery,
+    CancelReply,
+    DropQueryOutputs,
+    DropQueryResults,
+    QueryState,
+    StageScan,
+    SubmitQuery,
+    SubmitReply,
+    TaskState,
+)
+from ffq.plan.stages import StageGraph
+
+_RETRY_SUBMIT_MS = 1_000
+
+
+def submit_query(state: SchedulingState, msg: SubmitQuery, now_ms: int) -> SubmitReply:
+    """Accept a plan, or answer for the one that has its id (R1).
+
+    Raises:
+        PlanConflict: the id is taken by other bytes.
+        PlanningError: it would be laid out into too many tasks.
+        QuotaExceeded: as many queries, or as many plan bytes, as are allowed are not terminal.
+    """
+    digest = hashlib.blake2b(msg.plan_bytes, digest_size=32).digest()
+    known = state.queries.get(msg.query_id)
+    if known is not None:
+        if known.digest != digest:
+            raise PlanConflict(f"query {msg.query_id} was submitted before with another plan")
+        return SubmitReply(known.query_id, known.state)
+    scans = _scans_by_leaf(msg)
+    _check_quota(state, msg, scans)
+    state.submissions += 1
+    query = QueryRecord(
+        query_id=msg.query_id,
+        ordinal=state.submissions,
+        digest=digest,
+        plan_bytes=msg.plan_bytes,
+        scans=scans,
+        stages=_stages(msg.graph),
+        submitted_at_ms=now_ms,
+        uncommitted=len(msg.graph.stages),
+    )
+    state.expired.pop(msg.query_id, None)
+    state.queries[msg.query_id] = query
+    state.plan_bytes += len(msg.plan_bytes)
+    for stage in query.stages:
+        if stage.unmet == 0:
+            state.ready.offer(query.query_id, stage.stage_id, stage.requirement, now_ms)
+    state.readiness += 1
+    return SubmitReply(query.query_id, query.state)
+
+
+def _scans_by_leaf(msg: SubmitQuery) -> dict[StageId, dict[int, StageScan]]:
+    scans: dict[StageId, dict[int, StageScan]] = {}
+    for scan in msg.scans:
+        scans.setdefault(scan.stage_id, {})[scan.leaf] = scan
+    return scans
+
+
+def _check_quota(
+    state: SchedulingState, msg: SubmitQuery, scans: dict[StageId, dict[int, StageScan]]
+) -> None:
+    settings = state.settings
+    tasks = sum(max_tasks(each, scans.get(each.stage_id, {})) for each in msg.graph.stages)
+    if tasks > settings.max_tasks_per_query:
+        raise PlanningError(
+            f"query {msg.query_id} may need {tasks} tasks; at most "
+            f"{settings.max_tasks_per_query} are allowed: use fewer partitions or larger splits"
+        )
+    if len(state.queries) - len(state.finished) >= settings.max_queries:
+        raise QuotaExceeded(
+            f"{settings.max_queries} queries are queued or running: submit again later",
+            retry_after_ms=_RETRY_SUBMIT_MS,
+        )
+    if state.plan_bytes + len(msg.plan_bytes) > settings.max_plan_bytes:
+        raise QuotaExceeded(
+            f"the plans of queued and running queries would exceed {settings.max_plan_bytes} "
+            f"bytes: submit again later",
+            retry_after_ms=_RETRY_SUBMIT_MS,
+        )
+
+
+def _stages(graph: StageGraph) -> list[StageRecord]:
+    consumers: list[set[StageId]] = [set() for _ in graph.stages]
+    for stage in graph.stages:
+        for source in stage.parents:
+            consumers[source.stage_id].add(stage.stage_id)
+    ours_only = needs_own_numbering(graph)
+    siblings = frozenset(stage.operators for stage in graph.stages if stage.operators)
+    records = []
+    for stage in graph.stages:
+        parents = tuple(sorted({source.stage_id for source in stage.parents}))
+        records.append(
+            StageRecord(
+                plan=stage,
+                requirement=Requirement(stage.operators, ours_only=ours_only, siblings=siblings),
+                parents=parents,
+                consumers=tuple(sorted(consumers[stage.stage_id])),
+                unmet=len(parents),
+                repeatable=is_repeatable(stage),
+            )
+        )
+    return records
+
+
+def cancel_query(state: SchedulingState, msg: CancelQuery, now_ms: int) -> CancelReply:
+    """End a query at once (R5); a terminal one stays as it is (R4).
+
+    Raises:
+        UnknownId: no such query.
+    """
+    query = state.query(msg.query_id)
+    if not query.state.terminal:
+        end_query(state, query, QueryEvent.CANCEL, msg.reason, now_ms)
+    return CancelReply(query.query_id, query.state)
+
+
+def end_query(
+    state: SchedulingState, query: QueryRecord, event: QueryEvent, message: str, now_ms: int
+) -> None:
+    """Make a query terminal: nothing of it is queued, running or served after this (R4, R5)."""
+    query.apply(event)
+    query.finished_at_ms = now_ms
+    query.message = message
+    state.ready.drop(query.query_id)
+    state.backoff.forget(query)
+    for attempt in query.running.values():
+        attempt.apply(AttemptEvent.FAIL)
+        attempt.finished_at_ms = now_ms
+        attempt.message = f"the query ended: {query.state.name}"
+        state.workers.live[attempt.worker_id].running.pop(attempt.key)
+    query.running.clear()
+    for worker_id in query.output_workers:
+        state.workers.live[worker_id].outputs.pop(query.query_id, None)
+    query.output_workers.clear()
+    state.plan_bytes -= len(query.plan_bytes)
+    state.active_result_bytes -= query.result_bytes
+    query.plan_bytes = b""
+    _release_details(query)
+    state.notices.append(DropQueryOutputs(query.query_id))
+    if query.state is QueryState.SUCCEEDED:
+        state.finished_result_bytes += query.result_bytes
+    else:
+        query.result_bytes = 0
+        state.notices.append(DropQueryResults(query.query_id))
+    state.finished[query.query_id] = None
+    state.readiness += 1
+    evict(state, now_ms)
+
+
+def _release_details(query: QueryRecord) -> None:
+    """Keep of an ended query what statuses and late reports need, and no more."""
+    query.scans = {}
+    for stage in query.stages:
+        stage.ready.clear()
+        for task in stage.tasks:
+            if task.state is TaskState.RUNNING:
+                task.state = task.attempts[-1].state
+                stage.running -= 1
+                stage.failed += 1
+            for attempt in task.attempts:
+                if attempt.output is not None:
+                    attempt.output.sizes = {}
+
+
+def evict(state: SchedulingState, now_ms: int) -> None:
+    """Forget finished queries past their time or over the caps, oldest first (R27)."""
+    settings = state.settings
+    while state.finished:
+        query = state.queries[next(iter(state.finished))]
+        ended_ms = query.finished_at_ms if query.finished_at_ms is not None else now_ms
+        if (
+            now_ms - ended_ms <= settings.result_ttl_ms
+            and len(state.finished) <= settings.max_finished_queries
+            and held_result_bytes(state) <= settings.max_result_bytes
+        ):
+            return
+        _evict_one(state, query)
+
+
+def held_result_bytes(state: SchedulingState) -> int:
+    """Result bytes of all queries."""
+    return state.active_result_bytes + state.finished_result_bytes
+
+
+def _evict_one(state: SchedulingState, query: QueryRecord) -> None:
+    del state.queries[query.query_id]
+    del state.finished[query.query_id]
+    state.finished_result_bytes -= query.result_bytes
+    if query.state is QueryState.SUCCEEDED:
+        state.notices.append(DropQueryResults(query.query_id))
+    state.expired[query.query_id] = None
+    if len(state.expired) > state.settings.max_expired_ids:
+        state.expired.popitem(last=False)

@@ -1,0 +1,268 @@
+"""How work moves: a stage gets tasks, a task is queued, an attempt commits or fails (R8 to R16).
+
+Every change of a task's state goes through here, so that the counts, the ready index and the
+workers' slots change with it.
+"""
+
+from __future__ import annotations
+
+from ffq.core.layout import fingerprint, lay_out
+from ffq.core.lifecycle import end_query
+from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.state import Located, SchedulingState
+from ffq.core.transitions import AttemptEvent, QueryEvent
+from ffq.ids import TaskId
+from ffq.messages import DropMapOutputs, DropResults, TaskState
+from ffq.plan.stages import Parallelism
+
+# --- stages ----------------------------------------------------------------------------------
+
+
+def lay_out_stage(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> None:
+    """Give a stage its tasks, all queued. It keeps this layout whatever is run again (R31)."""
+    shares = lay_out(
+        stage.plan,
+        query.scans.get(stage.stage_id, {}),
+        _partition_bytes(query, stage),
+        splits=query.splits,
+        settings=state.settings,
+    )
+    stage.layout = fingerprint(query.query_id, query.ordinal, stage.stage_id, shares)
+    stage.tasks = [TaskRecord(TaskId(number), share) for number, share in enumerate(shares)]
+    stage.queued = len(stage.tasks)
+    stage.ready.extend(task.task_id for task in stage.tasks)
+    refresh_offer(state, query, stage, now_ms)
+
+
+def _partition_bytes(query: QueryRecord, stage: StageRecord) -> list[int]:
+    """Bytes of each reduce partition that the stage's tasks share out."""
+    totals = [0] * stage.plan.reduce_partitions
+    if stage.plan.parallelism is not Parallelism.HASH:
+        return totals
+    for source in stage.plan.parents:
+        if source.whole:
+            continue
+        for task in query.stages[source.stage_id].tasks:
+            attempt = task.committed
+            if attempt is not None and attempt.output is not None:
+                for partition, size in attempt.output.sizes.items():
+                    totals[partition] += size.bytes
+    return totals
+
+
+def refresh_offer(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> None:
+    """Make the ready index say what the stage says: that it has work, or has none (R8)."""
+    if stage.has_work:
+        state.ready.offer(query.query_id, stage.stage_id, stage.requirement, now_ms)
+        state.readiness += 1
+    else:
+        state.ready.withdraw(query.query_id, stage.stage_id, stage.requirement)
+
+
+def _became_readable(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> None:
+    for consumer_id in stage.consumers:
+        consumer = query.stages[consumer_id]
+        consumer.unmet -= 1
+        if consumer.unmet == 0 and consumer.layout is None:
+            lay_out_stage(state, query, consumer, now_ms)
+        else:
+            refresh_offer(state, query, consumer, now_ms)
+
+
+def _became_unreadable(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> None:
+    for consumer_id in stage.consumers:
+        consumer = query.stages[consumer_id]
+        consumer.unmet += 1
+        refresh_offer(state, query, consumer, now_ms)
+
+
+# --- tasks -----------------------------------------------------------------------------------
+
+
+def queue_task(
+    state: SchedulingState,
+    query: QueryRecord,
+    stage: StageRecord,
+    task: TaskRecord,
+    ready_at_ms: int,
+    now_ms: int,
+) -> None:
+    """Queue the task's next attempt, to be assigned at `ready_at_ms` or later (R9, R12, R14)."""
+    task.state = TaskState.QUEUED
+    task.ready_at_ms = ready_at_ms
+    stage.queued += 1
+    if ready_at_ms > now_ms:
+        state.backoff.push(query, stage, task)
+    else:
+        _make_ready(state, query, stage, task, now_ms)
+
+
+def _make_ready(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, task: TaskRecord, now_ms: int
+) -> None:
+    stage.ready.append(task.task_id)
+    refresh_offer(state, query, stage, now_ms)
+
+
+def promote_ready(state: SchedulingState, now_ms: int) -> None:
+    """Offer the tasks whose backoff has ended."""
+    for query, stage, task in state.backoff.pop_ready(now_ms):
+        _make_ready(state, query, stage, task, now_ms)
+
+
+def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
+    """The attempt succeeded: it is its task's committed one (R15); maybe the query's last (R3)."""
+    query, stage, task, attempt = at.query, at.stage, at.task, at.attempt
+    attempt.apply(AttemptEvent.SUCCEED)
+    attempt.finished_at_ms = now_ms
+    task.state = TaskState.SUCCEEDED
+    _release_slot(state, query, stage, attempt)
+    worker = state.workers.live[attempt.worker_id]
+    worker.standing.failures = 0
+    if attempt.output is not None and attempt.output.endpoint:
+        worker.outputs.setdefault(query.query_id, {})[attempt.key] = None
+        query.output_workers.add(worker.worker_id)
+    stage.committed += 1
+    if stage.is_committed:
+        query.uncommitted -= 1
+        if query.uncommitted == 0:
+            end_query(state, query, QueryEvent.SUCCEED, "", now_ms)
+            return
+        if stage.is_readable:
+            _became_readable(state, query, stage, now_ms)
+
+
+def withdraw_commit(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, task: TaskRecord, now_ms: int
+) -> None:
+    """A committed attempt does not count any more; its task is in no state until queued again."""
+    attempt = task.attempts[-1]
+    was_readable, was_committed = stage.is_readable, stage.is_committed
+    if task.lost:
+        task.lost = False
+        stage.lost -= 1
+    stage.committed -= 1
+    forget_server(state, query, attempt)
+    _drop_stored(state, query, attempt)
+    if was_committed:
+        query.uncommitted += 1
+    if was_readable:
+        _became_unreadable(state, query, stage, now_ms)
+
+
+def mark_lost(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, task: TaskRecord, now_ms: int
+) -> None:
+    """The committed output is gone. No consumer is assigned until it is there again (R8)."""
+    was_readable = stage.is_readable
+    task.lost = True
+    stage.lost += 1
+    if was_readable:
+        _became_unreadable(state, query, stage, now_ms)
+
+
+def forget_server(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
+    """The attempt's output is not one that a worker's loss would lose."""
+    worker = state.workers.live.get(attempt.worker_id)
+    served = worker.outputs.get(query.query_id) if worker is not None else None
+    if worker is None or served is None or attempt.key not in served:
+        return
+    del served[attempt.key]
+    if not served:
+        del worker.outputs[query.query_id]
+        query.output_workers.discard(worker.worker_id)
+
+
+# --- failures --------------------------------------------------------------------------------
+
+
+def fail_charged(
+    state: SchedulingState, at: Located, message: str, now_ms: int, *, blame: bool
+) -> None:
+    """The attempt failed, and its task is charged for it (R14)."""
+    _fail_attempt(state, at, message, now_ms)
+    if blame:
+        state.workers.blame(state.workers.live[at.attempt.worker_id], now_ms)
+    at.task.failures += 1
+    if at.task.failures >= state.settings.max_task_attempts:
+        at.task.state = TaskState.FAILED
+        why = (
+            f"{message} (task {at.attempt.key.task} failed {at.task.failures} times, "
+            f"last on worker {at.attempt.worker_id})"
+        )
+        end_query(state, at.query, QueryEvent.FAIL, why, now_ms)
+        return
+    ready_at_ms = now_ms + state.settings.retry_delay_ms(at.task.failures)
+    queue_task(state, at.query, at.stage, at.task, ready_at_ms, now_ms)
+
+
+def fail_uncharged(
+    state: SchedulingState, at: Located, message: str, now_ms: int, *, delay: bool = False
+) -> None:
+    """The attempt failed for no fault of its task or worker: it is queued again (part 3)."""
+    _fail_attempt(state, at, message, now_ms)
+    queue_uncharged(state, at, message, now_ms, delay=delay)
+
+
+def queue_uncharged(
+    state: SchedulingState, at: Located, message: str, now_ms: int, *, delay: bool = False
+) -> None:
+    """Queue the next attempt without charge, or end the query when that went on for too long."""
+    at.task.uncharged += 1
+    if at.task.uncharged > state.settings.max_uncharged_retries_per_stage:
+        at.task.state = TaskState.FAILED
+        why = (
+            f"{message} (task {at.attempt.key.task} had to be run again "
+            f"{at.task.uncharged} times through no fault of its own)"
+        )
+        end_query(state, at.query, QueryEvent.FAIL, why, now_ms)
+        return
+    pause_ms = state.settings.retry_delay_ms(at.task.uncharged) if delay else 0
+    queue_task(state, at.query, at.stage, at.task, now_ms + pause_ms, now_ms)
+
+
+def fail_query(state: SchedulingState, at: Located, message: str, now_ms: int) -> None:
+    """The attempt failed for a reason that no retry can mend (R17)."""
+    _fail_attempt(state, at, message, now_ms)
+    at.task.state = TaskState.FAILED
+    end_query(state, at.query, QueryEvent.FAIL, message, now_ms)
+
+
+def _fail_attempt(state: SchedulingState, at: Located, message: str, now_ms: int) -> None:
+    at.attempt.apply(AttemptEvent.FAIL)
+    at.attempt.finished_at_ms = now_ms
+    at.attempt.message = message
+    at.stage.failed += 1
+    _release_slot(state, at.query, at.stage, at.attempt)
+    _drop_stored(state, at.query, at.attempt)
+
+
+def _release_slot(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, attempt: AttemptRecord
+) -> None:
+    stage.running -= 1
+    del query.running[attempt.key]
+    state.workers.live[attempt.worker_id].running.pop(attempt.key)
+    if len(query.running) < state.settings.max_concurrent_tasks_per_query:
+        state.ready.reopen(query.query_id)
+    state.readiness += 1
+
+
+def _drop_stored(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
+    """What the attempt registered is of no use any more (R26)."""
+    if attempt.output is not None:
+        attempt.output = None
+        state.notices.append(DropMapOutputs((attempt.key,)))
+    if attempt.result_bytes or attempt.result_complete:
+        query.result_bytes -= attempt.result_bytes
+        state.active_result_bytes -= attempt.result_bytes
+        attempt.result_bytes, attempt.result_complete = 0, False
+        state.notices.append(DropResults((attempt.key,)))

@@ -1,0 +1,176 @@
+"""What scheduling remembers: queries, their stages, tasks and attempts.
+
+An attempt's record is made when it is assigned. Before that, the queued attempt of a task is the
+task itself in state QUEUED: its number is one more than the attempts made so far (R12), so that a
+gap or a reuse of numbers cannot be written down.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import attrs
+
+from ffq.core.ready import Requirement
+from ffq.core.transitions import AttemptEvent, QueryEvent, next_attempt_state, next_query_state
+from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
+from ffq.messages import Layout, PartitionSize, QueryState, StageScan, TaskState
+from ffq.plan.stages import StagePlan
+
+
+@attrs.define(eq=False)
+class Output:
+    """One attempt's map output as registered so far (R22).
+
+    `sizes` holds the partitions that were named, by reduce partition; it is emptied when the query
+    ends. `complete`: none of them is unfinished. `endpoint` empty: on a folder shared by all.
+    """
+
+    endpoint: str
+    sizes: dict[int, PartitionSize]
+    rows: int
+    bytes: int
+    batches: int
+    partitions: int
+    complete: bool
+
+
+@attrs.define(eq=False)
+class AttemptRecord:
+    """One attempt since its assignment. `confirmed_at_ms`: its lease runs from then."""
+
+    key: AttemptKey
+    layout: Layout
+    worker_id: WorkerId
+    incarnation: int
+    assigned_at_ms: int
+    confirmed_at_ms: int
+    state: TaskState = TaskState.QUEUED
+    finished_at_ms: int | None = None
+    message: str = ""
+    output: Output | None = None
+    result_bytes: int = 0
+    result_complete: bool = False
+
+    def apply(self, event: AttemptEvent) -> None:
+        self.state = next_attempt_state(self.state, event)
+
+
+@attrs.frozen
+class TaskShare:
+    """What one task of a stage reads.
+
+    `partitions`: its reduce partitions. `scan`: (leaf, share number) of the scan share it reads,
+    None where every task reads the stage's scans whole.
+    """
+
+    partitions: tuple[int, ...] = ()
+    scan: tuple[int, int] | None = None
+
+
+@attrs.define(eq=False)
+class TaskRecord:
+    """One task; `state` is that of its newest attempt, so SUCCEEDED means committed.
+
+    `waiting`: QUEUED, but in backoff until `ready_at_ms`. `lost`: committed, and its output is
+    known lost, though no task needs it (yet).
+    """
+
+    task_id: TaskId
+    share: TaskShare
+    attempts: list[AttemptRecord] = attrs.field(factory=list)
+    state: TaskState = TaskState.QUEUED
+    failures: int = 0
+    uncharged: int = 0
+    ready_at_ms: int = 0
+    waiting: bool = False
+    lost: bool = False
+
+    @property
+    def committed(self) -> AttemptRecord | None:
+        return self.attempts[-1] if self.state is TaskState.SUCCEEDED else None
+
+    @property
+    def next_attempt(self) -> Attempt:
+        return Attempt(len(self.attempts) + 1)
+
+
+@attrs.define(eq=False)
+class StageRecord:
+    """One stage. `tasks` is empty until it is laid out; `unmet`: parents that are not readable.
+
+    `ready` holds its tasks that are QUEUED and past their backoff, in the order they became so.
+    The counts are of tasks by state; `failed` counts failed attempts.
+    """
+
+    plan: StagePlan
+    requirement: Requirement
+    parents: tuple[StageId, ...]
+    consumers: tuple[StageId, ...]
+    repeatable: bool
+    unmet: int
+    tasks: list[TaskRecord] = attrs.field(factory=list)
+    layout: Layout | None = None
+    ready: deque[TaskId] = attrs.field(factory=deque)
+    queued: int = 0
+    running: int = 0
+    committed: int = 0
+    failed: int = 0
+    lost: int = 0
+
+    @property
+    def stage_id(self) -> StageId:
+        return self.plan.stage_id
+
+    @property
+    def is_sink(self) -> bool:
+        return self.plan.output is None
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether every task has a committed attempt (R3)."""
+        return self.layout is not None and self.committed == len(self.tasks)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether every task has a committed attempt whose output is not known lost (R8)."""
+        return self.is_committed and self.lost == 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a task of it could be assigned now: a stage not laid out yet has some too."""
+        return self.unmet == 0 and (self.layout is None or bool(self.ready))
+
+
+@attrs.define(eq=False)
+class QueryRecord:
+    """One query. `ordinal` tells two queries apart that had the same id one after the other.
+
+    `plan_bytes` is emptied when the query ends; `digest` stays. `uncommitted`: stages that are not
+    committed. `output_workers`: workers whose loss would lose committed outputs.
+    """
+
+    query_id: QueryId
+    ordinal: int
+    digest: bytes
+    plan_bytes: bytes
+    scans: dict[StageId, dict[int, StageScan]]
+    stages: list[StageRecord]
+    submitted_at_ms: int
+    uncommitted: int
+    state: QueryState = QueryState.QUEUED
+    started_at_ms: int | None = None
+    finished_at_ms: int | None = None
+    message: str = ""
+    splits: bool = False
+    running: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
+    in_backoff: int = 0
+    result_bytes: int = 0
+    output_workers: set[WorkerId] = attrs.field(factory=set)
+
+    def apply(self, event: QueryEvent) -> None:
+        self.state = next_query_state(self.state, event)
+
+    @property
+    def task_count(self) -> int:
+        return sum(len(stage.tasks) for stage in self.stages)

@@ -1,0 +1,125 @@
+"""What is done again when a worker, or an output, is lost (R19, and lost output in part 3).
+
+An output that only its worker could serve is lost with it. It is made again only if some task
+still has to read it: the stages are walked from the sink down, so that a consumer that has to be
+run again is seen before its parents. A lost output that nobody needs stays committed, marked lost.
+"""
+
+from __future__ import annotations
+
+from ffq.core.progress import (
+    fail_charged,
+    fail_uncharged,
+    mark_lost,
+    queue_uncharged,
+    withdraw_commit,
+)
+from ffq.core.records import QueryRecord, StageRecord, TaskRecord
+from ffq.core.state import Located, SchedulingState
+from ffq.ids import QueryId, WorkerId
+from ffq.messages import LostInput, TaskState
+
+
+def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms: int) -> None:
+    """A worker is gone: its attempts fail, what only it could serve is lost (R19).
+
+    The tasks are charged, the worker is not blamed: a restart with eight attempts running must not
+    exclude the restarted worker. An unknown worker changes nothing.
+    """
+    worker = state.workers.live.get(worker_id)
+    if worker is None:
+        return
+    touched: dict[QueryId, QueryRecord] = {}
+    for query_id, keys in worker.outputs.items():
+        query = touched[query_id] = state.queries[query_id]
+        query.output_workers.discard(worker_id)
+        for key in keys:
+            stage = query.stages[key.stage_id]
+            mark_lost(state, query, stage, stage.tasks[key.task_id], now_ms)
+    worker.outputs.clear()
+    message = f"worker lost: {worker_id}: {reason}"
+    for key in tuple(worker.running):
+        at = state.locate(key)
+        touched[key.query_id] = at.query
+        if not at.query.state.terminal:
+            fail_charged(state, at, message, now_ms, blame=False)
+    for query in touched.values():
+        recover(state, query, message, now_ms)
+    state.workers.remove(worker_id, now_ms)
+
+
+def lose_input(state: SchedulingState, at: Located, lost: LostInput, now_ms: int) -> None:
+    """A task could not fetch this output: it is made again if it is still the committed one.
+
+    Only what the task's stage reads can be lost to it; anything else is ignored.
+    """
+    if lost.stage_id not in at.stage.parents:
+        return
+    stage = at.query.stages[lost.stage_id]
+    if not 0 <= lost.map_task < len(stage.tasks):
+        return
+    task = stage.tasks[lost.map_task]
+    committed = task.committed
+    if committed is not None and committed.key.attempt == lost.attempt:
+        revoke(state, at.query, stage, task, f"its output was lost to {at.attempt.key}", now_ms)
+
+
+def recover(state: SchedulingState, query: QueryRecord, message: str, now_ms: int) -> None:
+    """Make lost outputs again that a task still has to read, until none is left."""
+    while not query.state.terminal:
+        needed = next(
+            (
+                query.stages[parent_id]
+                for consumer in query.stages
+                if not consumer.is_committed
+                for parent_id in consumer.parents
+                if query.stages[parent_id].lost
+            ),
+            None,
+        )
+        if needed is None:
+            return
+        for task in needed.tasks:
+            if task.lost and not query.state.terminal:
+                revoke(state, query, needed, task, message, now_ms)
+
+
+def revoke(
+    state: SchedulingState,
+    query: QueryRecord,
+    stage: StageRecord,
+    task: TaskRecord,
+    message: str,
+    now_ms: int,
+) -> None:
+    """A committed attempt counts no more; the task's next attempt is queued, without charge.
+
+    Where the task may give other rows when it is run again, whatever read the old ones is run
+    again too: else some consumers would have read one run and some the other (R25).
+    """
+    attempt = task.attempts[-1]
+    withdraw_commit(state, query, stage, task, now_ms)
+    queue_uncharged(state, Located(query, stage, task, attempt), message, now_ms)
+    if not stage.repeatable:
+        _restart_consumers(state, query, stage, message, now_ms)
+
+
+def _restart_consumers(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, message: str, now_ms: int
+) -> None:
+    for consumer_id in stage.consumers:
+        consumer = query.stages[consumer_id]
+        if len(consumer.tasks) == 1 and not consumer.is_committed:
+            # Its one running attempt reads one run of everything, whichever that is.
+            continue
+        read_before = consumer.committed > 0
+        for task in consumer.tasks:
+            if query.state.terminal:
+                return
+            if task.state is TaskState.SUCCEEDED:
+                revoke(state, query, consumer, task, message, now_ms)
+            elif task.state is TaskState.RUNNING:
+                at = Located(query, consumer, task, task.attempts[-1])
+                fail_uncharged(state, at, message, now_ms)
+        if read_before and consumer.repeatable and not query.state.terminal:
+            _restart_consumers(state, query, consumer, message, now_ms)

@@ -1,0 +1,191 @@
+"""What workers report and register, and which of it counts (R3, R13 to R17, R22, R26)."""
+
+from __future__ import annotations
+
+from ffq.core.lifecycle import evict, held_result_bytes
+from ffq.core.progress import commit, fail_charged, fail_query, fail_uncharged
+from ffq.core.records import AttemptRecord, Output, QueryRecord
+from ffq.core.recovery import lose_input, recover
+from ffq.core.state import Located, SchedulingState
+from ffq.errors import InvalidRequest, QuotaExceeded, UnknownId
+from ffq.ids import AttemptKey, WorkerId
+from ffq.messages import (
+    AdmitMapOutput,
+    AdmitResult,
+    ErrorKind,
+    Layout,
+    RegisterReply,
+    ReportReply,
+    ReportTaskStatus,
+    ResultAdmission,
+    TaskState,
+)
+
+_RETRY_UPLOAD_MS = 1_000
+
+
+def report_task_status(state: SchedulingState, msg: ReportTaskStatus, now_ms: int) -> ReportReply:
+    """Take a report if it is of a current attempt by its holder; else it changes nothing (R13).
+
+    Raises:
+        InvalidRequest: a state that no worker can report.
+        UnknownId: no such query, or the attempt was never assigned.
+    """
+    if msg.state is TaskState.QUEUED:
+        raise InvalidRequest(
+            f"report of {msg.key}: a worker reports RUNNING, SUCCEEDED or FAILED, not QUEUED"
+        )
+    at = state.locate(msg.key)
+    if not _counts(at, msg.layout, msg.worker_id, msg.incarnation):
+        return ReportReply(counted=False, worker_id=at.attempt.worker_id)
+    match msg.state:
+        case TaskState.RUNNING:
+            at.attempt.confirmed_at_ms = now_ms
+        case TaskState.SUCCEEDED:
+            _succeeded(state, at, now_ms)
+        case _:
+            _failed(state, at, msg, now_ms)
+    return ReportReply(counted=True, worker_id=at.attempt.worker_id)
+
+
+def _counts(
+    at: Located, layout: Layout | None, worker_id: WorkerId | None, incarnation: int
+) -> bool:
+    """Whether this comes from the holder of an attempt that is running (R4, R13)."""
+    attempt = at.attempt
+    return (
+        attempt.state is TaskState.RUNNING
+        and (layout is None or layout == attempt.layout)
+        and worker_id in {None, attempt.worker_id}
+        and incarnation in {0, attempt.incarnation}
+    )
+
+
+def _succeeded(state: SchedulingState, at: Located, now_ms: int) -> None:
+    attempt = at.attempt
+    if at.stage.is_sink:
+        if not attempt.result_complete:
+            why = f"attempt {attempt.key} reported SUCCEEDED without registering a result"
+            fail_charged(state, at, why, now_ms, blame=True)
+            return
+    elif attempt.output is None and attempt.incarnation != 0:
+        why = f"attempt {attempt.key} reported SUCCEEDED without registering its output"
+        fail_charged(state, at, why, now_ms, blame=True)
+        return
+    elif attempt.output is not None and not attempt.output.complete:
+        why = f"attempt {attempt.key} reported SUCCEEDED with an unfinished output partition"
+        fail_charged(state, at, why, now_ms, blame=True)
+        return
+    commit(state, at, now_ms)
+
+
+def _failed(state: SchedulingState, at: Located, msg: ReportTaskStatus, now_ms: int) -> None:
+    match msg.kind:
+        case ErrorKind.PLAN:
+            fail_query(state, at, msg.message, now_ms)
+        case ErrorKind.OPERATOR:
+            fail_charged(state, at, msg.message, now_ms, blame=False)
+        case ErrorKind.STOPPED:
+            fail_uncharged(state, at, msg.message, now_ms)
+        case ErrorKind.SHUFFLE_INPUT:
+            _lost_inputs(state, at, msg, now_ms)
+        case ErrorKind.EXECUTION | None:
+            fail_charged(state, at, msg.message, now_ms, blame=True)
+
+
+def _lost_inputs(state: SchedulingState, at: Located, msg: ReportTaskStatus, now_ms: int) -> None:
+    """The inputs are made again first; where none has to be, the reader pauses before it retries.
+
+    That way a reader that cannot reach an output which is still there does not spin.
+    """
+    for lost in msg.lost_inputs:
+        if not at.query.state.terminal:
+            lose_input(state, at, lost, now_ms)
+    recover(state, at.query, msg.message, now_ms)
+    if at.attempt.state is TaskState.RUNNING:
+        fail_uncharged(state, at, msg.message, now_ms, delay=at.stage.unmet == 0)
+
+
+# --- map outputs and results -----------------------------------------------------------------
+
+
+def admit_map_output(state: SchedulingState, msg: AdmitMapOutput, now_ms: int) -> RegisterReply:
+    """Take what an attempt's output amounts to by now, if the attempt is running (R13, R22).
+
+    Raises:
+        InvalidRequest: a partition that the stage does not write.
+        UnknownId: no such query, or the attempt was never assigned.
+    """
+    del now_ms
+    at = state.locate(msg.key)
+    written = at.stage.plan.output_partitions
+    for size in msg.sizes:
+        if not 0 <= size.reduce_partition < written:
+            raise InvalidRequest(
+                f"output of {msg.key}: stage {msg.key.stage_id} writes {written} reduce "
+                f"partitions, there is no partition {size.reduce_partition}"
+            )
+    if not _counts(at, msg.layout, msg.worker_id, msg.incarnation):
+        return RegisterReply(counted=False, worker_id=at.attempt.worker_id)
+    at.attempt.output = Output(
+        endpoint=msg.endpoint,
+        sizes={size.reduce_partition: size for size in msg.sizes},
+        rows=sum(size.rows for size in msg.sizes),
+        bytes=sum(size.bytes for size in msg.sizes),
+        batches=msg.batches,
+        partitions=len(msg.sizes),
+        complete=msg.complete,
+    )
+    return RegisterReply(counted=True, worker_id=at.attempt.worker_id)
+
+
+def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> ResultAdmission:
+    """Take a piece of a result, if it belongs to a running sink attempt (R13, R26).
+
+    Without a key it belongs to the running attempt of the sink's only task.
+
+    Raises:
+        InvalidRequest: the key is of a stage that is not the sink, or a key is needed.
+        UnknownId: no such query, or the attempt was never assigned.
+        QuotaExceeded: more result bytes than are allowed in all.
+    """
+    query = state.query(msg.query_id)
+    attempt = _sink_attempt(state, query, msg.key)
+    if attempt.state is not TaskState.RUNNING:
+        return ResultAdmission(counted=False, worker_id=attempt.worker_id, key=None)
+    growth = msg.total_bytes - attempt.result_bytes
+    if state.active_result_bytes + growth > state.settings.max_result_bytes:
+        raise QuotaExceeded(
+            f"results would exceed {state.settings.max_result_bytes} bytes in all with "
+            f"{msg.total_bytes} bytes of {attempt.key}",
+            retry_after_ms=_RETRY_UPLOAD_MS,
+        )
+    attempt.result_bytes = msg.total_bytes
+    attempt.result_complete = msg.complete
+    query.result_bytes += growth
+    state.active_result_bytes += growth
+    if held_result_bytes(state) > state.settings.max_result_bytes:
+        evict(state, now_ms)
+    return ResultAdmission(counted=True, worker_id=attempt.worker_id, key=attempt.key)
+
+
+def _sink_attempt(
+    state: SchedulingState, query: QueryRecord, key: AttemptKey | None
+) -> AttemptRecord:
+    if key is not None:
+        at = state.locate(key)
+        if at.query is not query or not at.stage.is_sink:
+            raise InvalidRequest(f"attempt {key} is not of the sink of query {query.query_id}")
+        return at.attempt
+    sink = query.stages[0]
+    if len(sink.tasks) > 1:
+        raise InvalidRequest(
+            f"the sink of query {query.query_id} has {len(sink.tasks)} tasks: "
+            f"a result needs the key of its attempt"
+        )
+    if not sink.tasks or not sink.tasks[0].attempts:
+        raise UnknownId(
+            f"no attempt of the sink of query {query.query_id} was ever assigned",
+            reason="UNKNOWN_TASK",
+        )
+    return sink.tasks[0].attempts[-1]

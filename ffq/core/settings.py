@@ -1,0 +1,93 @@
+"""Settings of the coordinator's core, checked where they are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from ffq.errors import InvalidRequest
+
+MAX_BACKOFF_EXPONENT = 10
+
+
+def _at_least(minimum: int) -> Any:
+    def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
+        # bool is an int in Python; as a setting it is a mistake.
+        if type(value) is not int or value < minimum:
+            raise InvalidRequest(
+                f"setting {attribute.name} must be a whole number of at least {minimum}, "
+                f"not {value!r}"
+            )
+
+    return check
+
+
+def _bound(default: int, minimum: int = 1) -> int:
+    return attrs.field(default=default, validator=_at_least(minimum), kw_only=True)
+
+
+@attrs.frozen
+class CoordinatorSettings:
+    """Settings of the core. Times in ms, sizes in bytes; each is a whole number.
+
+    The first eight are the protocol's; the others bound what the coordinator holds (R30).
+
+    Attributes:
+        blacklist_failure_threshold: consecutive failures that exclude a worker (R16).
+        max_concurrent_tasks_per_worker: running attempts of one worker (R7).
+        max_concurrent_tasks_per_query: running attempts of one query (R7).
+        max_task_attempts: charged failures of one task that fail its query (R14).
+        retry_backoff_base_ms: delay of the first retry; doubles with each further one (R14).
+        worker_liveness_timeout_ms: a worker silent for longer is stale (R19).
+        blacklist_ttl_ms: how long an exclusion lasts (R16).
+        unrunnable_timeout_ms: how long a query waits for a capability that no live worker has
+            before it fails; 0 = forever (R10).
+        assignment_lease_ms: for workers that list their attempts in heartbeats: an attempt that
+            was not listed for longer is taken back.
+        max_uncharged_retries_per_stage: how often any one task of a stage may be queued again
+            without being charged for it (lost output, lost input, stopped worker, lapsed lease).
+        adaptive_target_bytes: reduce partitions are grouped into tasks of about this many bytes.
+        adaptive_min_tasks: at least so many groups, where there are as many non-empty partitions.
+        max_tasks_per_query: tasks that a query may be laid out into.
+        max_queries: queries that are queued or running.
+        max_plan_bytes: plan bytes of all queued and running queries together.
+        max_assignment_bytes: about how large a GetTask answer may be; one task always fits.
+        max_workers: workers that are live at a time.
+        max_standings: absent workers whose failures and exclusions are remembered.
+        max_capabilities: names in one worker's capabilities.
+        max_registered_partitions: partition records of all registered map outputs together.
+        result_ttl_ms: how long a finished query is kept (R27).
+        max_result_bytes: result bytes of all queries together (R27).
+        max_finished_queries: finished queries that are kept (R27).
+        max_expired_ids: evicted ids that are remembered (R27).
+    """
+
+    blacklist_failure_threshold: int = _bound(3)
+    max_concurrent_tasks_per_worker: int = _bound(8)
+    max_concurrent_tasks_per_query: int = _bound(32)
+    max_task_attempts: int = _bound(3)
+    retry_backoff_base_ms: int = _bound(250, 0)
+    worker_liveness_timeout_ms: int = _bound(15_000)
+    blacklist_ttl_ms: int = _bound(60_000, 0)
+    unrunnable_timeout_ms: int = _bound(0, 0)
+    assignment_lease_ms: int = _bound(10_000)
+    max_uncharged_retries_per_stage: int = _bound(64)
+    adaptive_target_bytes: int = _bound(16 * 1024 * 1024)
+    adaptive_min_tasks: int = _bound(2)
+    max_tasks_per_query: int = _bound(100_000)
+    max_queries: int = _bound(10_000)
+    max_plan_bytes: int = _bound(512 * 1024 * 1024)
+    max_assignment_bytes: int = _bound(3_500_000)
+    max_workers: int = _bound(10_000)
+    max_standings: int = _bound(10_000)
+    max_capabilities: int = _bound(256)
+    max_registered_partitions: int = _bound(4_000_000)
+    result_ttl_ms: int = _bound(600_000, 0)
+    max_result_bytes: int = _bound(1024 * 1024 * 1024)
+    max_finished_queries: int = _bound(1_000)
+    max_expired_ids: int = _bound(100_000)
+
+    def retry_delay_ms(self, failures: int) -> int:
+        """How long a task waits after its `failures`-th failure (R14)."""
+        return self.retry_backoff_base_ms << min(failures - 1, MAX_BACKOFF_EXPONENT)

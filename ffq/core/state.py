@@ -1,0 +1,100 @@
+"""All that scheduling holds, and how ids are looked up in it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import attrs
+
+from ffq.core.backoff import BackoffQueue
+from ffq.core.outcome import Notice
+from ffq.core.ready import ReadyIndex
+from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.settings import CoordinatorSettings
+from ffq.core.workers import WorkerTable
+from ffq.errors import UnknownId
+from ffq.ids import AttemptKey, QueryId
+
+
+@attrs.frozen
+class Located:
+    """An attempt that was once assigned, with what it belongs to."""
+
+    query: QueryRecord
+    stage: StageRecord
+    task: TaskRecord
+    attempt: AttemptRecord
+
+
+@attrs.define(eq=False)
+class SchedulingState:
+    """The state of the scheduling core; the modules beside this one change it.
+
+    Attributes:
+        queries: all that are not evicted, in the order of their submission.
+        finished: ids of the terminal ones, the one that ended first first.
+        expired: evicted ids, oldest first (R27).
+        submissions: how many queries were ever accepted.
+        plan_bytes: plan bytes of queries that are not terminal.
+        active_result_bytes: result bytes held for queries that are not terminal.
+        finished_result_bytes: result bytes held for terminal ones.
+        readiness: grows whenever something may have become assignable.
+        notices: what the method under way has to tell others.
+    """
+
+    settings: CoordinatorSettings
+    ready: ReadyIndex = attrs.field(factory=ReadyIndex)
+    backoff: BackoffQueue = attrs.field(factory=BackoffQueue)
+    workers: WorkerTable = attrs.field(
+        default=attrs.Factory(lambda self: WorkerTable(self.settings, self.ready), takes_self=True)
+    )
+    queries: dict[QueryId, QueryRecord] = attrs.field(factory=dict)
+    finished: OrderedDict[QueryId, None] = attrs.field(factory=OrderedDict)
+    expired: OrderedDict[QueryId, None] = attrs.field(factory=OrderedDict)
+    submissions: int = 0
+    plan_bytes: int = 0
+    active_result_bytes: int = 0
+    finished_result_bytes: int = 0
+    readiness: int = 0
+    notices: list[Notice] = attrs.field(factory=list)
+
+    def query(self, query_id: QueryId) -> QueryRecord:
+        """The query of this id.
+
+        Raises:
+            UnknownId: EXPIRED when it was evicted, else UNKNOWN_QUERY (R27, R29).
+        """
+        query = self.queries.get(query_id)
+        if query is not None:
+            return query
+        if query_id in self.expired:
+            raise UnknownId(f"query {query_id} has ended and is no longer kept", reason="EXPIRED")
+        raise UnknownId(f"there is no query {query_id}")
+
+    def stage(self, key: AttemptKey) -> tuple[QueryRecord, StageRecord]:
+        """The query and stage of a key.
+
+        Raises:
+            UnknownId: no such query or stage.
+        """
+        query = self.query(key.query_id)
+        if not 0 <= key.stage_id < len(query.stages):
+            raise UnknownId(
+                f"query {query.query_id} has stages 0 to {len(query.stages) - 1}, "
+                f"not {key.stage_id}",
+                reason="UNKNOWN_TASK",
+            )
+        return query, query.stages[key.stage_id]
+
+    def locate(self, key: AttemptKey) -> Located:
+        """The attempt of this key.
+
+        Raises:
+            UnknownId: no such query, or the attempt was never assigned (R13).
+        """
+        query, stage = self.stage(key)
+        if 0 <= key.task_id < len(stage.tasks):
+            task = stage.tasks[key.task_id]
+            if 1 <= key.attempt <= len(task.attempts):
+                return Located(query, stage, task, task.attempts[key.attempt - 1])
+        raise UnknownId(f"attempt {key} was never assigned", reason="UNKNOWN_TASK")
