@@ -1,0 +1,141 @@
+"""Settings from flags and environment variables, parsed once at the start of a process.
+
+A flag wins over its variable, the variable over the default. An empty variable counts as not set.
+A bad value is refused with the name it came under, so that the one line on the screen says what to
+change: "FFQ_WORKER_CPU_SLOTS: 'abc' is not an integer >= 1".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import attrs
+
+from ffq.core.settings import CoordinatorSettings
+from ffq.errors import InvalidRequest
+from ffq.ids import ID_RULE, is_valid_id
+from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, parse_endpoint
+
+DEFAULT_COORDINATOR_PORT = 50051
+DEFAULT_SHUFFLE_PORT = 50061
+LIVENESS_TIMEOUT = ("worker_liveness_timeout_ms", "FFQ_WORKER_LIVENESS_TIMEOUT_MS")
+
+
+@attrs.frozen
+class Given:
+    """A setting that was given: the flag or variable it came under, and its text."""
+
+    label: str
+    text: str
+
+
+@attrs.frozen
+class SettingSource:
+    """Where values come from: flags given (None: not given) and the environment.
+
+    A flag's key is its name with underscores: `worker_id` for `--worker-id`. Every getter raises
+    InvalidRequest naming the flag or variable when the value is bad.
+    """
+
+    flags: Mapping[str, object | None]
+    environ: Mapping[str, str]
+
+    def find(self, name: str, variable: str) -> Given | None:
+        """None when the setting is left to its default."""
+        flag = self.flags.get(name)
+        if flag is not None:
+            return Given(f"--{name.replace('_', '-')}", str(flag))
+        text = self.environ.get(variable, "")
+        return Given(variable, text) if text else None
+
+    def integer(self, name: str, variable: str, default: int, *, minimum: int) -> int:
+        found = self.find(name, variable)
+        return default if found is None else _integer(found, minimum)
+
+    def text(self, name: str, variable: str, default: str = "") -> str:
+        found = self.find(name, variable)
+        return default if found is None else found.text
+
+    def path(self, name: str, variable: str) -> Path | None:
+        text = self.text(name, variable)
+        return Path(text) if text else None
+
+    def identifier(self, name: str, variable: str, default: str) -> str:
+        found = self.find(name, variable)
+        if found is None:
+            return default
+        if not is_valid_id(found.text):
+            raise InvalidRequest(f"{found.label}: {found.text!r} is not {ID_RULE}")
+        return found.text
+
+    def endpoint(self, name: str, variable: str, default: str) -> str:
+        """`host:port`, from that or `http://host:port`."""
+        found = self.find(name, variable)
+        return default if found is None else parse_endpoint(found.text, f"{found.label}:")
+
+    def bind(self, name: str, variable: str, default: str) -> str:
+        """Like `endpoint`; port 0 asks for any free port."""
+        found = self.find(name, variable)
+        if found is None:
+            return default
+        return parse_endpoint(found.text, f"{found.label}:", allow_any_port=True)
+
+
+def _integer(given: Given, minimum: int) -> int:
+    try:
+        value = int(given.text)
+    except ValueError:
+        value = minimum - 1
+    if value < minimum:
+        raise InvalidRequest(f"{given.label}: {given.text!r} is not an integer >= {minimum}")
+    return value
+
+
+@attrs.frozen
+class GatewaySettings:
+    """A coordinator process. `catalog_path` None: tables are left to the workers' catalogs."""
+
+    bind: str
+    catalog_path: Path | None
+    coordinator: CoordinatorSettings
+    rpc: RpcOptions
+
+
+def gateway_settings(source: SettingSource) -> GatewaySettings:
+    """Parse the settings of `ffq gateway`. Raises InvalidRequest naming the bad one."""
+    return GatewaySettings(
+        bind=source.bind("bind", "FFQ_COORDINATOR_BIND", f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"),
+        catalog_path=source.path("catalog", "FFQ_COORDINATOR_CATALOG_PATH"),
+        coordinator=coordinator_settings(source),
+        rpc=rpc_options(source),
+    )
+
+
+def rpc_options(source: SettingSource) -> RpcOptions:
+    """Bounds of gRPC servers and channels; raises InvalidRequest naming the bad one."""
+    return RpcOptions(
+        max_message_bytes=source.integer(
+            "max_message_bytes",
+            "FFQ_MAX_MESSAGE_BYTES",
+            DEFAULT_OPTIONS.max_message_bytes,
+            minimum=64 * 1024,
+        )
+    )
+
+
+def coordinator_settings(source: SettingSource) -> CoordinatorSettings:
+    """Every field of CoordinatorSettings, as flag `--field-name` or variable `FFQ_FIELD_NAME`."""
+    settings = CoordinatorSettings()
+    for field in attrs.fields(CoordinatorSettings):
+        found = source.find(field.name, f"FFQ_{field.name.upper()}")
+        if found is None:
+            continue
+        try:
+            settings = attrs.evolve(settings, **{field.name: _integer(found, 0)})
+        except InvalidRequest as error:
+            text = error.message
+            raise InvalidRequest(
+                text if text.startswith(found.label) else f"{found.label}: {text}"
+            ) from None
+    return settings

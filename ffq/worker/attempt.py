@@ -1,0 +1,182 @@
+"""One attempt, from its assignment to its last report (R3, R13 to R17, R22, R26).
+
+    fetch inputs → run the fragment → register map output, or upload the result → report
+
+Whatever goes wrong on the way is a FAILED report that says whose fault it was. An attempt ends
+silently only when the coordinator says that nobody waits for it any more, or is gone for good.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import attrs
+import trio
+
+from ffq.errors import FfqError, UnknownId
+from ffq.messages import (
+    Assignment,
+    ErrorKind,
+    RegisterMapOutput,
+    RegisterQueryResults,
+    ReportTaskStatus,
+    TaskState,
+)
+from ffq.service import Coordinator
+from ffq.worker.failures import Failure, failure_of
+from ffq.worker.inputs import FetchSettings, fetch_inputs
+from ffq.worker.link import LOG, CoordinatorLink, WorkerIdentity
+from ffq.worker.plans import PlanCache
+from ffq.worker.ports import Executor, MapOutput, ResultOutput, ShuffleTransport, TaskOutput, Work
+from ffq.worker.wanted import wanted_parts
+
+_REPORT_QUOTA_TRIES = 2**31
+"""A report is tried again until it is answered: only a stop ends it."""
+STOPPED_MESSAGE = "the worker is shutting down"
+
+
+@attrs.frozen
+class AttemptSettings:
+    """`result_chunk_bytes`: payload of one upload call, bytes."""
+
+    fetch: FetchSettings = attrs.field(factory=FetchSettings)
+    result_chunk_bytes: int = 1 << 20
+
+
+@attrs.frozen
+class AttemptContext:
+    """What every attempt of a worker shares."""
+
+    identity: WorkerIdentity
+    settings: AttemptSettings
+    coordinator: Coordinator
+    link: CoordinatorLink
+    executor: Executor
+    transport: ShuffleTransport
+    plans: PlanCache = attrs.field(factory=PlanCache)
+
+
+@attrs.define
+class AttemptRun:
+    """One attempt under way; `scope` stops it."""
+
+    context: AttemptContext
+    assignment: Assignment
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _claimed: bool = False
+    """A SUCCEEDED was sent: the output may be committed, whether or not an answer came."""
+
+    async def run(self) -> None:
+        """Carry it through; returns when it is reported, dropped, or stopped by `scope`."""
+        try:
+            with self.scope:
+                await self._carry_through()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.context.executor.release(self.assignment.key, keep_output=self._claimed)
+
+    async def report_stopped(self) -> None:
+        """Tell the coordinator that the worker gave it up (R17)."""
+        if not self._claimed:
+            await self._report_failed(Failure(ErrorKind.STOPPED, STOPPED_MESSAGE))
+
+    async def _carry_through(self) -> None:
+        try:
+            output = await self._produce()
+        except Exception as error:  # noqa: BLE001 - whatever a fragment raises is reported
+            await self._fail(error)
+            return
+        try:
+            await self._deliver(output)
+            self._claimed = True
+            await self._report(TaskState.SUCCEEDED)
+        except UnknownId as error:
+            LOG.warning("attempt %s is dropped: %s", self.assignment.key, error.message)
+        except Exception as error:  # noqa: BLE001 - refused, or the output cannot be read back
+            await self._fail(error)
+
+    async def _fail(self, error: Exception) -> None:
+        failure = failure_of(error)
+        key = self.assignment.key
+        LOG.warning("attempt %s failed (%s): %s", key, failure.kind.name, failure.message)
+        if not isinstance(error, FfqError):
+            LOG.debug("attempt %s raised", key, exc_info=error)
+        await self._report_failed(failure)
+
+    async def _produce(self) -> TaskOutput:
+        context, assignment = self.context, self.assignment
+        stage = context.plans.stage_of(assignment)
+        inputs = await fetch_inputs(
+            wanted_parts(assignment, stage),
+            context.transport,
+            context.settings.fetch,
+            lambda part: context.executor.spool(assignment.key, part),
+        )
+        return await context.executor.run(Work(assignment, stage, inputs))
+
+    async def _deliver(self, output: TaskOutput) -> None:
+        """Hand the output over, before SUCCEEDED claims that it is there (R3, R22)."""
+        if isinstance(output, MapOutput):
+            await self._register(output)
+        else:
+            await self._upload(output)
+
+    async def _register(self, output: MapOutput) -> None:
+        context = self.context
+        message = RegisterMapOutput(
+            key=self.assignment.key,
+            partitions=output.partitions,
+            layout=self.assignment.layout,
+            worker_id=context.identity.worker_id,
+            incarnation=context.identity.incarnation,
+            endpoint=context.identity.endpoint,
+        )
+        await context.link.ask(
+            "RegisterMapOutput", partial(context.coordinator.register_map_output, message)
+        )
+
+    async def _upload(self, output: ResultOutput) -> None:
+        context = self.context
+        offset = 0
+        last = False
+        while not last:
+            payload = await output.read(offset, context.settings.result_chunk_bytes)
+            last = not payload or offset + len(payload) >= output.size
+            message = RegisterQueryResults(
+                query_id=self.assignment.key.query_id,
+                payload=payload,
+                key=self.assignment.key,
+                offset=offset,
+                last=last,
+            )
+            reply = await context.link.ask(
+                "RegisterQueryResults",
+                partial(context.coordinator.register_query_results, message),
+            )
+            if not reply.counted:
+                return
+            offset += len(payload)
+
+    async def _report_failed(self, failure: Failure) -> None:
+        try:
+            await self._report(TaskState.FAILED, failure)
+        except FfqError as error:
+            LOG.warning("attempt %s: its report was refused: %s", self.assignment.key, error)
+
+    async def _report(self, state: TaskState, failure: Failure | None = None) -> None:
+        context = self.context
+        message = ReportTaskStatus(
+            key=self.assignment.key,
+            state=state,
+            message="" if failure is None else failure.message,
+            layout=self.assignment.layout,
+            worker_id=context.identity.worker_id,
+            incarnation=context.identity.incarnation,
+            kind=None if failure is None else failure.kind,
+            lost_inputs=() if failure is None else failure.lost,
+        )
+        await context.link.ask(
+            "ReportTaskStatus",
+            partial(context.coordinator.report_task_status, message),
+            quota_tries=_REPORT_QUOTA_TRIES,
+        )

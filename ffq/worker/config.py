@@ -1,0 +1,122 @@
+"""What a worker process is told, parsed from flags and FFQ_* variables."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import attrs
+
+from ffq.errors import InvalidRequest
+from ffq.ids import WorkerId, is_valid_id
+from ffq.rpc.options import RpcOptions
+from ffq.settings import (
+    DEFAULT_COORDINATOR_PORT,
+    DEFAULT_SHUFFLE_PORT,
+    LIVENESS_TIMEOUT,
+    SettingSource,
+    rpc_options,
+)
+from ffq.worker.loop import LoopSettings
+
+MAX_HEARTBEAT_MS = 1_000
+_BEATS_PER_TIMEOUT = 5
+_MIB = 1 << 20
+
+
+@attrs.frozen
+class WorkerConfig:
+    """A worker process.
+
+    Attributes:
+        coordinator: `host:port`.
+        operators: modules to import for custom operators, comma separated.
+        shuffle_bind: where its shuffle service listens, `host:port`.
+        shuffle_bind_given: False: any free port will do when that one is taken.
+        shuffle_advertise: `host:port` or a host name that others reach it by; empty: found out.
+        shuffle_root: folder of its map outputs; None: a private one, removed at exit.
+        catalog_path: tables for scans that an assignment does not resolve.
+        engine_threads: threads of one fragment inside the engine.
+        engine_memory_bytes: memory the engine may use for all fragments together; 0: its default.
+    """
+
+    coordinator: str
+    worker_id: WorkerId
+    loop: LoopSettings
+    operators: str = ""
+    shuffle_bind: str = f"0.0.0.0:{DEFAULT_SHUFFLE_PORT}"
+    shuffle_bind_given: bool = False
+    shuffle_advertise: str = ""
+    shuffle_root: Path | None = None
+    catalog_path: Path | None = None
+    engine_threads: int = 1
+    engine_memory_bytes: int = 0
+    rpc: RpcOptions = attrs.field(factory=RpcOptions)
+
+
+def worker_config(source: SettingSource) -> WorkerConfig:
+    """Parse the settings of `ffq worker`.
+
+    Flags: coordinator, worker-id, slots, operators, poll-ms, heartbeat-ms, connect-timeout-ms,
+    shuffle-bind, shuffle-advertise, shuffle-root, catalog, engine-threads, engine-memory-mb.
+
+    Raises:
+        InvalidRequest: a value is bad; names the flag or variable.
+    """
+    processors = len(os.sched_getaffinity(0))
+    slots = source.integer("slots", "FFQ_WORKER_CPU_SLOTS", processors, minimum=1)
+    memory_mb = source.integer("engine_memory_mb", "FFQ_WORKER_ENGINE_MEMORY_MB", 0, minimum=0)
+    return WorkerConfig(
+        coordinator=source.endpoint(
+            "coordinator", "FFQ_COORDINATOR_ENDPOINT", f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
+        ),
+        worker_id=WorkerId(
+            source.identifier("worker_id", "FFQ_WORKER_ID", default_worker_id(os.getpid()))
+        ),
+        loop=LoopSettings(
+            slots=slots,
+            poll_ms=source.integer("poll_ms", "FFQ_WORKER_POLL_MS", 20, minimum=1),
+            heartbeat_ms=_heartbeat_ms(source),
+            connect_timeout_ms=source.integer(
+                "connect_timeout_ms", "FFQ_WORKER_CONNECT_TIMEOUT_MS", 30_000, minimum=0
+            ),
+        ),
+        operators=source.text("operators", "FFQ_WORKER_OPERATORS"),
+        shuffle_bind=source.bind(
+            "shuffle_bind", "FFQ_WORKER_SHUFFLE_BIND", f"0.0.0.0:{DEFAULT_SHUFFLE_PORT}"
+        ),
+        shuffle_bind_given=source.find("shuffle_bind", "FFQ_WORKER_SHUFFLE_BIND") is not None,
+        shuffle_advertise=source.text("shuffle_advertise", "FFQ_WORKER_SHUFFLE_ADVERTISE"),
+        shuffle_root=source.path("shuffle_root", "FFQ_SHUFFLE_ROOT"),
+        catalog_path=source.path("catalog", "FFQ_WORKER_CATALOG_PATH"),
+        engine_threads=source.integer(
+            "engine_threads",
+            "FFQ_WORKER_ENGINE_THREADS",
+            max(1, processors // slots),
+            minimum=1,
+        ),
+        engine_memory_bytes=memory_mb * _MIB,
+        rpc=rpc_options(source),
+    )
+
+
+def default_worker_id(pid: int) -> str:
+    """`worker-{host}-{pid}`: tells the workers of one cluster apart without being told."""
+    host = socket.gethostname().split(".", maxsplit=1)[0]
+    return f"worker-{host}-{pid}" if is_valid_id(f"worker-{host}-{pid}") else f"worker-{pid}"
+
+
+def _heartbeat_ms(source: SettingSource) -> int:
+    """At most a fifth of the liveness timeout, where that is told: one lost beat is no news."""
+    timeout_ms = source.integer(*LIVENESS_TIMEOUT, 15_000, minimum=1)
+    longest = max(1, timeout_ms // _BEATS_PER_TIMEOUT)
+    heartbeat_ms = source.integer(
+        "heartbeat_ms", "FFQ_WORKER_HEARTBEAT_MS", min(MAX_HEARTBEAT_MS, longest), minimum=1
+    )
+    if heartbeat_ms > longest:
+        raise InvalidRequest(
+            f"--heartbeat-ms: {heartbeat_ms} is more than a fifth of the liveness timeout "
+            f"({timeout_ms} ms): at most {longest}"
+        )
+    return heartbeat_ms

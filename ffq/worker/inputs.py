@@ -1,0 +1,201 @@
+"""Fetching what a task reads from other stages (R23 to R25).
+
+Each part is streamed into a spool and resumed at the offset where it broke. A part that cannot be
+had from its worker is asked of the coordinator, which may still reach it. What neither has is lost:
+the attempt fails and names every lost map output, so that they are made again at once and not one
+after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import attrs
+import trio
+
+from ffq.errors import NotReady, ShuffleInputError, Unavailable, UnknownId
+from ffq.ids import AttemptKey
+from ffq.retry import RetryPolicy, within
+from ffq.worker.ports import Fetched, ShuffleTransport, Spool
+from ffq.worker.wanted import InputPart
+
+_NAMED_IN_MESSAGE = 3
+
+
+@attrs.frozen
+class FetchSettings:
+    """Bounds of fetching.
+
+    Attributes:
+        retry: the time limit is for one chunk.
+        patience_ms: how long a worker may make no progress before it is given up.
+        coordinator_patience_ms: the same for outputs that only the coordinator serves.
+        concurrency: streams open at once for one attempt.
+    """
+
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    patience_ms: int = 5_000
+    coordinator_patience_ms: int = 30_000
+    concurrency: int = 8
+
+
+async def fetch_inputs(
+    wanted: Mapping[int, Sequence[InputPart]],
+    transport: ShuffleTransport,
+    settings: FetchSettings,
+    make_spool: Callable[[InputPart], Spool],
+) -> dict[int, tuple[Fetched, ...]]:
+    """Fetch all parts of all leaves.
+
+    Raises:
+        ShuffleInputError: some could not be had; its `inputs` name each map attempt.
+        StorageError: a spool had no room.
+    """
+    fetched = {
+        leaf: tuple(Fetched(part, make_spool(part)) for part in parts)
+        for leaf, parts in wanted.items()
+    }
+    todo = iter([item for items in fetched.values() for item in items])
+    job = _FetchJob(transport, settings, todo)
+    await job.run(sum(len(items) for items in fetched.values()))
+    return fetched
+
+
+@attrs.define
+class _FetchJob:
+    """The fetches of one attempt; `lost` and `dead` spare later parts a wait that is in vain."""
+
+    _transport: ShuffleTransport
+    _settings: FetchSettings
+    _todo: Iterator[Fetched]
+    _lost: dict[AttemptKey, str] = attrs.field(factory=dict)
+    _dead: dict[str, str] = attrs.field(factory=dict)
+    _hopeless: set[str] = attrs.field(factory=set)
+    _error: Exception | None = None
+
+    async def run(self, parts: int) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(parts, self._settings.concurrency)):
+                nursery.start_soon(self._drain, nursery.cancel_scope)
+        if self._error is not None:
+            raise self._error
+        if self._lost:
+            raise _lost_error(self._lost)
+
+    async def _drain(self, job_scope: trio.CancelScope) -> None:
+        try:
+            for item in self._todo:
+                await self._fetch(item.part, item.spool)
+        except Exception as error:  # noqa: BLE001 - raised by run, without the nursery's group
+            self._error = self._error or error
+            job_scope.cancel()
+
+    async def _fetch(self, part: InputPart, spool: Spool) -> None:
+        if part.key in self._lost:
+            return
+        if part.endpoint in self._hopeless:
+            self._lost[part.key] = self._dead[part.endpoint]
+            return
+        stream = _PartStream(self._transport, self._settings.retry, spool)
+        try:
+            await self._fetch_somewhere(part, stream)
+        except (UnknownId, NotReady, ShuffleInputError) as error:
+            self._lost[part.key] = error.message
+        except Unavailable as error:
+            self._lost[part.key] = self._dead.get(part.endpoint, error.message)
+            if part.endpoint:
+                self._hopeless.add(part.endpoint)
+
+    async def _fetch_somewhere(self, part: InputPart, stream: _PartStream) -> None:
+        if not part.endpoint:
+            await stream.read(part, self._settings.coordinator_patience_ms)
+            return
+        if part.endpoint not in self._dead:
+            try:
+                await stream.read(part, self._settings.patience_ms)
+            except Unavailable as error:
+                self._dead[part.endpoint] = error.message
+            else:
+                return
+        await stream.read(attrs.evolve(part, endpoint=""), 0)
+
+
+@attrs.define
+class _PartStream:
+    """One part on its way into its spool; keeps the offset over broken streams (R24)."""
+
+    _transport: ShuffleTransport
+    _retry: RetryPolicy
+    _spool: Spool
+    _offset: int = 0
+
+    async def read(self, part: InputPart, patience_ms: int) -> None:
+        """Read to the end, from the offset reached so far.
+
+        Raises:
+            Unavailable: no progress for `patience_ms`.
+            UnknownId, NotReady: it is not there.
+            ShuffleInputError: what came breaks R24.
+        """
+        failures = 0
+        since = trio.current_time()
+        while True:
+            before = self._offset
+            try:
+                if await self._read_once(part):
+                    self._check_size(part)
+                    return
+                broken = Unavailable(f"{part}: the stream ended at byte {self._offset}, unfinished")
+            except Unavailable as error:
+                broken = error
+            if self._offset > before:
+                failures = 0
+                since = trio.current_time()
+            failures += 1
+            delay = self._retry.delay_s(failures)
+            if trio.current_time() + delay > since + patience_ms / 1000:
+                raise broken
+            await trio.sleep(delay)
+
+    def _check_size(self, part: InputPart) -> None:
+        if part.bytes and self._offset != part.bytes:
+            raise ShuffleInputError(
+                f"{part}: it has {self._offset} bytes, registered were {part.bytes}",
+                inputs=(_triple(part.key),),
+            )
+
+    async def _read_once(self, part: InputPart) -> bool:
+        """Whether the stream was read to the end of a complete partition."""
+        async with self._transport.fetch(part, self._offset) as stream:
+            while True:
+                chunk = await within(stream.receive(), self._retry, str(part))
+                if chunk is None:
+                    return False
+                if chunk.start_offset != self._offset or chunk.end_offset != self._offset + len(
+                    chunk.payload
+                ):
+                    raise ShuffleInputError(
+                        f"{part}: a chunk of {len(chunk.payload)} bytes said it was bytes "
+                        f"{chunk.start_offset} to {chunk.end_offset}, expected {self._offset} on",
+                        inputs=(_triple(part.key),),
+                    )
+                if chunk.payload:
+                    await self._spool.write(chunk.payload)
+                self._offset = chunk.end_offset
+                if chunk.finalized and chunk.end_offset >= chunk.watermark_offset:
+                    return True
+
+
+def _triple(key: AttemptKey) -> tuple[int, int, int]:
+    return (key.stage_id, key.task_id, key.attempt)
+
+
+def _lost_error(lost: Mapping[AttemptKey, str]) -> ShuffleInputError:
+    keys = sorted(lost)
+    named = "; ".join(f"{key}: {lost[key]}" for key in keys[:_NAMED_IN_MESSAGE])
+    more = len(keys) - _NAMED_IN_MESSAGE
+    tail = f"; and {more} more" if more > 0 else ""
+    return ShuffleInputError(
+        f"map outputs could not be fetched: {named}{tail}",
+        inputs=tuple(_triple(key) for key in keys),
+    )

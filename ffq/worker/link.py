@@ -1,0 +1,78 @@
+"""The worker's side of its coordinator: who it is there, and calls that outlive an absence."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import attrs
+
+from ffq.errors import Unavailable
+from ffq.ids import WorkerId
+from ffq.retry import RetryPolicy, until_answered, within
+
+T = TypeVar("T")
+
+LOG = logging.getLogger("ffq.worker")
+
+
+@attrs.frozen
+class WorkerIdentity:
+    """What a worker says about itself in every call.
+
+    Attributes:
+        incarnation: tells a restarted worker from the one before it; greater after a restart, > 0.
+        capabilities: custom operators by name, and features (`ffq.splits`).
+        endpoint: `host:port` where others fetch its map outputs.
+        family: its engine's hashes and aggregate states (R31).
+    """
+
+    worker_id: WorkerId
+    incarnation: int
+    capabilities: frozenset[str]
+    endpoint: str
+    family: str
+
+
+@attrs.define
+class CoordinatorLink:
+    """Says once when the coordinator goes away and once when it is back."""
+
+    name: str
+    retry: RetryPolicy
+    _away: bool = False
+
+    async def once(self, what: str, call: Awaitable[T], *, timeout_ms: int | None = None) -> T:
+        """One try. Raises Unavailable, or the error that the coordinator answered."""
+        retry = self.retry
+        if timeout_ms is not None:
+            retry = attrs.evolve(retry, timeout_ms=timeout_ms)
+        try:
+            answer = await within(call, retry, what)
+        except Unavailable as error:
+            self._missed(error)
+            raise
+        self._answered()
+        return answer
+
+    async def ask(
+        self, what: str, call: Callable[[], Awaitable[T]], *, quota_tries: int | None = None
+    ) -> T:
+        """Try until it answers; for calls that may be repeated. The way out is to be cancelled."""
+        retry = self.retry
+        if quota_tries is not None:
+            retry = attrs.evolve(retry, quota_tries=quota_tries)
+        answer = await until_answered(call, retry, what, on_failure=self._missed)
+        self._answered()
+        return answer
+
+    def _missed(self, error: Unavailable) -> None:
+        if not self._away:
+            self._away = True
+            LOG.warning("coordinator %s is unreachable, trying on: %s", self.name, error.message)
+
+    def _answered(self) -> None:
+        if self._away:
+            self._away = False
+            LOG.info("coordinator %s answers again", self.name)

@@ -1,0 +1,258 @@
+"""The worker loop: beat, pull, run, report. It meets the world only through its arguments.
+
+    ┌ heartbeats ── every heartbeat_ms, on a task of their own: a busy worker is never stale (R20)
+    ├ janitor ───── removes files of queries that the heartbeat's answer names as ended
+    └ pull loop ─── one GetTask for all free slots; each assignment becomes a task of its own
+
+Cancelling `run` is a crash: nothing is reported. `stop` is the orderly end: no more pulls, and what
+runs is reported FAILED, kind STOPPED, within `stop_grace_ms`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from ffq.errors import CallerError, FfqError, StartupError, Unavailable
+from ffq.ids import AttemptKey, QueryId
+from ffq.messages import Assignment, GetTask, Heartbeat, HeartbeatReply
+from ffq.retry import RetryPolicy
+from ffq.service import Coordinator
+from ffq.worker.attempt import AttemptContext, AttemptRun, AttemptSettings
+from ffq.worker.link import LOG, CoordinatorLink, WorkerIdentity
+from ffq.worker.ports import Executor, ShuffleTransport
+
+MAX_HELD_QUERIES_TOLD = 1_000
+"""Queries with files here that one heartbeat names; the next one names the following ones."""
+_IDLE_POLLS_PER_STEP = 50
+_IDLE_MAX_FACTOR = 5
+
+
+@attrs.frozen
+class LoopSettings:
+    """Times in ms.
+
+    Attributes:
+        slots: attempts at once.
+        poll_ms: between pulls that found nothing; grows to five times that while nothing comes.
+        heartbeat_ms: between beats; at most a fifth of the coordinator's liveness timeout.
+        connect_timeout_ms: how long the first beat may wait for a coordinator; 0: for ever.
+        stop_grace_ms: how long an orderly end may take to stop fragments and report them.
+    """
+
+    slots: int
+    poll_ms: int = 20
+    heartbeat_ms: int = 1_000
+    connect_timeout_ms: int = 30_000
+    stop_grace_ms: int = 5_000
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy)
+    attempts: AttemptSettings = attrs.field(factory=AttemptSettings)
+
+
+class WorkerLoop:
+    """One worker's life at one coordinator.
+
+    Args:
+        coordinator_name: what log lines call it: its endpoint.
+        unix_ms: the wall clock, for `at_ms` in heartbeats only; all waiting is on Trio's clock.
+    """
+
+    def __init__(
+        self,
+        identity: WorkerIdentity,
+        settings: LoopSettings,
+        *,
+        coordinator: Coordinator,
+        executor: Executor,
+        transport: ShuffleTransport,
+        unix_ms: Callable[[], int],
+        coordinator_name: str = "coordinator",
+    ) -> None:
+        self._identity = identity
+        self._settings = settings
+        self._coordinator = coordinator
+        self._executor = executor
+        self._unix_ms = unix_ms
+        self._link = CoordinatorLink(coordinator_name, settings.retry)
+        self._context = AttemptContext(
+            identity, settings.attempts, coordinator, self._link, executor, transport
+        )
+        self._running: dict[AttemptKey, AttemptRun] = {}
+        self._ended: dict[QueryId, None] = {}
+        self._told_from = 0
+        self._stopping = False
+        self._pull_scope = trio.CancelScope()
+        self._wake_pull = trio.Event()
+        self._wake_janitor = trio.Event()
+
+    @property
+    def running(self) -> tuple[AttemptKey, ...]:
+        """Attempts assigned here whose last report has not been answered yet."""
+        return tuple(self._running)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Work until `stop`; `started` once the coordinator has answered the first beat.
+
+        Raises:
+            StartupError: no coordinator answered within `connect_timeout_ms`, or it refused.
+        """
+        await self._introduce()
+        task_status.started()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat_forever)
+            nursery.start_soon(self._clean_forever)
+            async with trio.open_nursery() as attempts:
+                with self._pull_scope:
+                    await self._pull(attempts)
+            nursery.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """Begin the orderly end; `run` returns when it is done."""
+        self._stopping = True
+        self._pull_scope.deadline = trio.current_time() + self._settings.stop_grace_ms / 1000
+        self._wake_pull.set()
+        for attempt in self._running.values():
+            attempt.scope.cancel()
+
+    # --- heartbeats --------------------------------------------------------------------------
+
+    async def _introduce(self) -> None:
+        """Beat until the coordinator knows this worker."""
+        timeout_ms = self._settings.connect_timeout_ms
+        deadline = trio.current_time() + timeout_ms / 1000 if timeout_ms else float("inf")
+        failures = 0
+        while not self._stopping:
+            try:
+                self._obey(await self._beat())
+            except Unavailable as error:
+                failures += 1
+                delay = self._settings.retry.delay_s(failures)
+                if trio.current_time() + delay > deadline:
+                    raise StartupError(
+                        f"no coordinator answers at {self._link.name} within {timeout_ms} ms "
+                        f"(--connect-timeout-ms): {error.message}"
+                    ) from None
+                await trio.sleep(delay)
+            except CallerError as error:
+                raise StartupError(
+                    f"coordinator {self._link.name} refuses this worker: {error.message}"
+                ) from None
+            else:
+                return
+
+    async def _beat_forever(self) -> None:
+        interval = self._settings.heartbeat_ms / 1000
+        next_at = trio.current_time() + interval
+        while True:
+            await trio.sleep_until(next_at)
+            next_at = trio.current_time() + interval
+            try:
+                self._obey(await self._beat())
+            except Unavailable:
+                continue  # said once by the link
+            except FfqError as error:
+                LOG.warning("heartbeat refused: %s", error.message)
+
+    async def _beat(self) -> HeartbeatReply:
+        message = Heartbeat(
+            worker_id=self._identity.worker_id,
+            at_ms=self._unix_ms(),
+            running_tasks=len(self._running),
+            capabilities=self._identity.capabilities,
+            incarnation=self._identity.incarnation,
+            endpoint=self._identity.endpoint,
+            family=self._identity.family,
+            running_attempts=self.running,
+            held_queries=self._held_queries(),
+        )
+        timeout_ms = min(2 * self._settings.heartbeat_ms, self._settings.retry.timeout_ms)
+        return await self._link.once(
+            "Heartbeat", self._coordinator.heartbeat(message), timeout_ms=timeout_ms
+        )
+
+    def _held_queries(self) -> tuple[QueryId, ...]:
+        held = self._executor.held_queries()
+        if self._told_from >= len(held):
+            self._told_from = 0
+        told = tuple(held[self._told_from : self._told_from + MAX_HELD_QUERIES_TOLD])
+        self._told_from += len(told)
+        return told
+
+    def _obey(self, reply: HeartbeatReply) -> None:
+        for key in reply.stop_attempts:
+            attempt = self._running.get(key)
+            if attempt is not None:
+                LOG.info("attempt %s is stopped: the coordinator wants it no more", key)
+                attempt.scope.cancel()
+        if reply.ended_queries:
+            self._ended.update(dict.fromkeys(reply.ended_queries))
+            self._wake_janitor.set()
+
+    async def _clean_forever(self) -> None:
+        """Removing files takes time that heartbeats do not have."""
+        while True:
+            await self._wake_janitor.wait()
+            self._wake_janitor = trio.Event()
+            while self._ended:
+                query_id = next(iter(self._ended))
+                try:
+                    await self._executor.forget(query_id)
+                except FfqError as error:
+                    LOG.warning("files of query %s stay: %s", query_id, error.message)
+                self._ended.pop(query_id)
+
+    # --- pulling and running -----------------------------------------------------------------
+
+    async def _pull(self, attempts: trio.Nursery) -> None:
+        idle_polls = 0
+        failures = 0
+        while not self._stopping:
+            self._wake_pull = trio.Event()
+            capacity = self._settings.slots - len(self._running) - self._executor.stuck
+            if capacity <= 0:
+                await self._sleep_unless_woken(self._settings.poll_ms / 1000)
+                continue
+            try:
+                assignments = await self._get_task(capacity)
+            except FfqError as error:
+                failures += 1
+                if not isinstance(error, Unavailable):
+                    LOG.warning("GetTask refused: %s", error.message)
+                await self._sleep_unless_woken(self._settings.retry.delay_s(failures))
+                continue
+            failures = 0
+            for assignment in assignments:
+                self._start(assignment, attempts)
+            idle_polls = 0 if assignments else idle_polls + 1
+            if not assignments:
+                factor = min(1 + idle_polls // _IDLE_POLLS_PER_STEP, _IDLE_MAX_FACTOR)
+                await self._sleep_unless_woken(factor * self._settings.poll_ms / 1000)
+
+    async def _get_task(self, capacity: int) -> tuple[Assignment, ...]:
+        message = GetTask(self._identity.worker_id, capacity, self._identity.incarnation)
+        return await self._link.once("GetTask", self._coordinator.get_task(message))
+
+    async def _sleep_unless_woken(self, seconds: float) -> None:
+        with trio.move_on_after(seconds):
+            await self._wake_pull.wait()
+
+    def _start(self, assignment: Assignment, attempts: trio.Nursery) -> None:
+        if assignment.key in self._running:
+            return
+        attempt = AttemptRun(self._context, assignment)
+        self._running[assignment.key] = attempt
+        if self._stopping:
+            attempt.scope.cancel()
+        attempts.start_soon(self._run_attempt, attempt)
+
+    async def _run_attempt(self, attempt: AttemptRun) -> None:
+        try:
+            await attempt.run()
+            if self._stopping and attempt.scope.cancelled_caught:
+                with trio.move_on_after(self._settings.stop_grace_ms / 1000):
+                    await attempt.report_stopped()
+        finally:
+            del self._running[attempt.assignment.key]
+            self._wake_pull.set()

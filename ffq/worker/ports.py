@@ -1,0 +1,142 @@
+"""What the worker loop needs of the world, as protocols.
+
+A worker process plugs in DuckDB, disk and gRPC; the simulated cluster plugs in memory, on a
+virtual clock. Neither this module nor the loop knows which.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeAlias
+
+import attrs
+
+from ffq.ids import AttemptKey, QueryId
+from ffq.messages import Assignment, OutputPartition
+from ffq.plan.stages import StagePlan
+from ffq.worker.wanted import InputPart
+
+
+@attrs.frozen
+class ShuffleChunk:
+    """A piece of one partition's Arrow IPC stream; offsets in bytes (R24).
+
+    `finalized`: the partition is complete; its last chunk has end_offset = watermark_offset.
+    """
+
+    payload: bytes = attrs.field(repr=False)
+    start_offset: int
+    end_offset: int
+    watermark_offset: int
+    finalized: bool
+    stream_epoch: int = 0
+
+
+class ShuffleStream(Protocol):
+    """One open fetch."""
+
+    async def receive(self) -> ShuffleChunk | None:
+        """The next chunk; None when the stream has ended. Raises as `ShuffleTransport.fetch`."""
+        ...
+
+
+class ShuffleTransport(Protocol):
+    """Reads map output from where it lies."""
+
+    def fetch(
+        self, part: InputPart, start_offset: int
+    ) -> AbstractAsyncContextManager[ShuffleStream]:
+        """Stream one partition from `start_offset` on.
+
+        Raises (on entry or while receiving):
+            Unavailable: whoever serves it cannot be reached, or the stream broke.
+            UnknownId, NotReady: it is not there: stale, never registered, or lost.
+        """
+        ...
+
+
+class Spool(Protocol):
+    """Holds one fetched part until the fragment has read it; bounded by whoever made it."""
+
+    async def write(self, data: bytes) -> None:
+        """Append. Raises StorageError when there is no room."""
+        ...
+
+
+@attrs.frozen
+class Fetched:
+    """A part whose bytes are all in `spool`."""
+
+    part: InputPart
+    spool: Spool
+
+
+@attrs.frozen
+class Work:
+    """One attempt, ready to run.
+
+    Attributes:
+        stage: its stage, cut from the plan.
+        inputs: by shuffle leaf of the stage, everything it reads from other stages.
+    """
+
+    assignment: Assignment = attrs.field(repr=False)
+    stage: StagePlan = attrs.field(repr=False)
+    inputs: Mapping[int, Sequence[Fetched]] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class MapOutput:
+    """A non-sink attempt's output: complete, on this worker's disk, ready to be served."""
+
+    partitions: tuple[OutputPartition, ...]
+
+
+class ResultOutput(Protocol):
+    """A sink attempt's output: one Arrow IPC stream."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    async def read(self, offset: int, max_bytes: int) -> bytes:
+        """At most `max_bytes` from `offset`; empty at the end."""
+        ...
+
+
+TaskOutput: TypeAlias = MapOutput | ResultOutput
+
+
+class Executor(Protocol):
+    """Runs fragments and keeps what they wrote, keyed by attempt."""
+
+    @property
+    def stuck(self) -> int:
+        """Threads that were told to stop and have not: each takes a slot until it ends."""
+        ...
+
+    def spool(self, reader: AttemptKey, part: InputPart) -> Spool:
+        """A place for one fetched part of the attempt `reader`."""
+        ...
+
+    async def run(self, work: Work) -> TaskOutput:
+        """Run a fragment to its end. Cancelling interrupts it.
+
+        Raises:
+            FfqError: by class, what was at fault (see `ffq.worker.failures`).
+        """
+        ...
+
+    async def release(self, key: AttemptKey, *, keep_output: bool) -> None:
+        """The attempt is over: remove what it used, and its output too unless it counted."""
+        ...
+
+    def held_queries(self) -> Sequence[QueryId]:
+        """Queries whose map outputs are kept here."""
+        ...
+
+    async def forget(self, query_id: QueryId) -> None:
+        """Remove all outputs of a query."""
+        ...

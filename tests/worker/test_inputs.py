@@ -1,0 +1,171 @@
+"""Fetching shuffle inputs: resume, fallback, and naming all that is lost."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from ffq.errors import InvalidPlan, ShuffleInputError, StorageError
+from ffq.ids import Attempt, StageId, TaskId
+from ffq.messages import PartitionSize, ShuffleInput
+from ffq.plan.codec import parse_plan
+from ffq.plan.stages import cut
+from ffq.worker.inputs import FetchSettings, fetch_inputs
+from ffq.worker.wanted import InputPart, wanted_parts
+from tests.worker.fakes import (
+    PARTITIONS,
+    PLAN,
+    FakeTransport,
+    MemorySpool,
+    key,
+    sink_task,
+)
+
+W1, W2 = "w1:1", "w2:2"
+SINK = cut(parse_plan(PLAN)).stages[0]
+
+
+def map_input(task: int, endpoint: str, *partitions: int, attempt: int = 1) -> ShuffleInput:
+    return ShuffleInput(
+        StageId(1),
+        TaskId(task),
+        Attempt(attempt),
+        endpoint,
+        tuple(PartitionSize(partition, 8, 1) for partition in partitions),
+    )
+
+
+def part(task: int, endpoint: str = W1, partition: int = 0) -> InputPart:
+    return InputPart(key(1, task), partition, endpoint)
+
+
+async def fetch(transport: FakeTransport, *parts: InputPart) -> list[bytes]:
+    fetched = await fetch_inputs({0: parts}, transport, FetchSettings(), lambda part: MemorySpool())
+    return [item.spool.data for item in fetched[0]]  # type: ignore[attr-defined]
+
+
+def test_each_named_partition_is_wanted_once_in_order() -> None:
+    """R25: exactly the committed attempts named, each (map task, partition) once."""
+    task = sink_task([map_input(1, W2, 3, 0, attempt=4), map_input(0, W1, 2)])
+    task = attrs.evolve(task, reduce_partitions=(0, 2, 3))
+    assert wanted_parts(task, SINK) == {
+        0: (
+            InputPart(key(1, 0), 2, W1, 8),
+            InputPart(key(1, 1, 4), 0, W2, 8),
+            InputPart(key(1, 1, 4), 3, W2, 8),
+        )
+    }
+
+
+def test_partitions_of_other_tasks_are_not_read() -> None:
+    task = attrs.evolve(sink_task([map_input(0, W1, 0, 1, 2, 3)]), reduce_partitions=(2,))
+    (parts,) = wanted_parts(task, SINK).values()
+    assert [item.reduce_partition for item in parts] == [2]
+
+
+def test_when_all_is_empty_one_partition_is_read_for_its_schema() -> None:
+    task = attrs.evolve(sink_task([map_input(0, W1), map_input(1, W2)]), reduce_partitions=(2, 3))
+    assert wanted_parts(task, SINK) == {0: (InputPart(key(1, 0), 2, W1),)}
+
+
+def test_without_inputs_the_coordinator_serves_the_committed_attempt() -> None:
+    """A coordinator on the fixed wire: one map task a stage, attempt 0 means the committed one."""
+    (parts,) = wanted_parts(sink_task(), SINK).values()
+    assert parts == tuple(InputPart(key(1, attempt=0), p, "") for p in range(PARTITIONS))
+
+
+def test_a_partition_that_the_parent_does_not_write_is_refused() -> None:
+    task = attrs.evolve(sink_task(), reduce_partitions=(PARTITIONS,))
+    with pytest.raises(InvalidPlan, match="partition 4, but stage 1 writes 4"):
+        wanted_parts(task, SINK)
+
+
+async def test_a_broken_stream_goes_on_where_it_broke(autojump_clock: MockClock) -> None:
+    """R24."""
+    transport = FakeTransport({(W1, key(1), 0): b"0123456789abcdef"}, breaks=3)
+    assert await fetch(transport, part(0)) == [b"0123456789abcdef"]
+    assert [start for *_, start in transport.opened] == [0, 4, 8, 12]
+
+
+async def test_many_parts_arrive_each_in_its_spool(autojump_clock: MockClock) -> None:
+    data = {(W1, key(1, task), 0): bytes([task]) * task for task in range(100)}
+    got = await fetch(FakeTransport(data), *(part(task) for task in range(100)))
+    assert got == [bytes([task]) * task for task in range(100)]
+
+
+async def test_the_coordinator_is_asked_for_what_a_worker_does_not_serve(
+    autojump_clock: MockClock,
+) -> None:
+    """A worker that this one cannot reach may still be reached by the coordinator."""
+    data = {("", key(1, task), 0): b"via" for task in range(3)}
+    transport = FakeTransport(data, away={W1})
+    assert await fetch(transport, *(part(task) for task in range(3))) == [b"via"] * 3
+
+
+async def test_all_lost_inputs_are_named_at_once(autojump_clock: MockClock) -> None:
+    """One dead worker costs one wait, not one for each of its outputs."""
+    transport = FakeTransport({(W2, key(1, 9), 0): b"there"}, away={W1, ""})
+    parts = [part(task) for task in range(50)] + [part(9, W2)]
+    since = trio.current_time()
+    with pytest.raises(ShuffleInputError, match="connection refused; and 47 more") as info:
+        await fetch(transport, *parts)
+    assert info.value.inputs == tuple((1, task, 1) for task in range(50))
+    assert trio.current_time() - since < 15
+
+
+async def test_an_output_that_is_not_registered_is_lost_without_waiting(
+    autojump_clock: MockClock,
+) -> None:
+    """R23: a stale or unknown attempt is an explicit error."""
+    since = trio.current_time()
+    with pytest.raises(ShuffleInputError, match="not registered") as info:
+        await fetch(FakeTransport(), part(0), part(1))
+    assert info.value.inputs == ((1, 0, 1), (1, 1, 1))
+    assert trio.current_time() == since
+
+
+async def test_a_worker_back_in_time_loses_nothing(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    transport = FakeTransport({(W1, key(1), 0): b"data"}, away={W1, ""})
+
+    async def come_back() -> None:
+        await trio.sleep(3)
+        transport.away.clear()
+
+    nursery.start_soon(come_back)
+    assert await fetch(transport, part(0)) == [b"data"]
+
+
+async def test_a_silent_stream_counts_as_broken(autojump_clock: MockClock) -> None:
+    transport = FakeTransport({("", key(1), 0): b"01234567"}, silent=True)
+    with pytest.raises(ShuffleInputError, match="no answer within 10000 ms"):
+        await fetch(transport, part(0, ""))
+
+
+async def test_a_chunk_with_a_gap_is_refused(autojump_clock: MockClock) -> None:
+    transport = FakeTransport({(W1, key(1), 0): b"01234567"}, skew=1)
+    with pytest.raises(ShuffleInputError, match="expected 0 on") as info:
+        await fetch(transport, part(0))
+    assert info.value.inputs == ((1, 0, 1),)
+
+
+async def test_a_part_of_another_size_than_registered_is_lost(autojump_clock: MockClock) -> None:
+    """A truncated file, or that of a worker that has begun anew."""
+    transport = FakeTransport({(W1, key(1), 0): b"0123"})
+    registered = attrs.evolve(part(0), bytes=8)
+    with pytest.raises(ShuffleInputError, match="has 4 bytes, registered were 8") as info:
+        await fetch(transport, registered)
+    assert info.value.inputs == ((1, 0, 1),)
+
+
+async def test_no_room_for_a_spool_is_this_workers_fault(autojump_clock: MockClock) -> None:
+    class Full(MemorySpool):
+        async def write(self, data: bytes) -> None:
+            raise StorageError("no space left on device")
+
+    transport = FakeTransport({(W1, key(1), 0): b"data"})
+    with pytest.raises(StorageError, match="no space left"):
+        await fetch_inputs({0: [part(0)]}, transport, FetchSettings(), lambda part: Full())
