@@ -9,8 +9,10 @@ Each node of a stage gets a distribution from those of its children, bottom-up:
     PIN         right only in a stage of one task: a Limit, a TopK, a global aggregate (R31), or a
                 node whose outcome may differ from run to run or whose effect must happen once
 
-Broadcast turns all but PIN into REPLICATED. A stage runs as many tasks if its root is SCAN or
-HASH. Where the analysis cannot tell, it says GATHER or PIN: slower, never wrong.
+Broadcast turns all but PIN into REPLICATED, provided that computing it again gives the same rows:
+a Custom operator or a window (ties) may not, and several tasks must not disagree about one table.
+A stage runs as many tasks if its root is SCAN or HASH. Where the analysis cannot tell, it says
+GATHER or PIN: slower, never wrong.
 
 Custom operators see their task's share, as Spark's mapPartitions does; an operator that needs all
 rows stands over a Single exchange.
@@ -46,7 +48,8 @@ class Distribution:
     """How one node's rows lie over the tasks of its stage.
 
     `scans` and `reads` are the leaf numbers that are shared out to make it so (see `walk_stage`);
-    `partitions` and `keys` are set for HASH only.
+    `partitions` and `keys` are set for HASH only. `repeatable` is False where computing the rows
+    twice may give other rows.
     """
 
     kind: Kind
@@ -54,6 +57,7 @@ class Distribution:
     reads: frozenset[int] = frozenset()
     partitions: int = 0
     keys: Keys | None = None
+    repeatable: bool = True
 
     @property
     def is_split(self) -> bool:
@@ -131,11 +135,11 @@ def _of_read(node: model.ShuffleRead, leaf: int) -> Distribution:
 
 
 def _replicate(below: Distribution) -> Distribution:
-    return _PIN if below.kind is Kind.PIN else _REPLICATED
+    return _REPLICATED if _is_replicable(below) else _PIN
 
 
-def _without_keys(below: Distribution) -> Distribution:
-    return attrs.evolve(below, keys=None)
+def _is_replicable(below: Distribution) -> bool:
+    return below.kind is not Kind.PIN and below.repeatable
 
 
 def _rename_keys(below: Distribution, columns: Iterable[tuple[str, str]]) -> Distribution:
@@ -181,10 +185,9 @@ def _of_final(node: model.FinalHashAggregate, below: Distribution) -> Distributi
 
 def _whole(*below: Distribution) -> Distribution:
     """For a node that must see all rows of its children, and then is deterministic."""
-    kinds = {child.kind for child in below}
-    if Kind.PIN in kinds:
+    if not all(_is_replicable(child) for child in below):
         return _PIN
-    return _REPLICATED if kinds == {Kind.REPLICATED} else _GATHER
+    return _REPLICATED if all(child.kind is Kind.REPLICATED for child in below) else _GATHER
 
 
 def _of_window(node: model.Window, below: Distribution) -> Distribution:
@@ -194,35 +197,32 @@ def _of_window(node: model.Window, below: Distribution) -> Distribution:
         names = {expr.name for expr in window.partition_by if isinstance(expr, Column)}
         if not all(key & names for key in below.keys):
             return _PIN
-    return below
+    return attrs.evolve(below, repeatable=False)
 
 
 def _of_custom(below: Distribution) -> Distribution:
-    # The operator may give out anything: keys are lost; and computed once per task of a
-    # broadcast it might differ from task to task.
-    return _without_keys(below) if below.is_split else _PIN
+    # The operator may give out anything: keys are lost.
+    return attrs.evolve(below, keys=None, repeatable=False) if below.is_split else _PIN
 
 
 def _of_join(node: model.HashJoin, left: Distribution, right: Distribution) -> Distribution:
-    if Kind.PIN in {left.kind, right.kind}:
-        return _PIN
     if _is_copartitioned(node, left, right):
         return Distribution(
             Kind.HASH,
             reads=left.reads | right.reads,
             partitions=left.partitions,
             keys=left.keys if node.join_type in _KEEPS_LEFT_KEYS else None,
+            repeatable=left.repeatable and right.repeatable,
         )
-    hint = node.strategy_hint
-    whole_left = left.kind is Kind.REPLICATED or hint is JoinStrategy.BROADCAST_LEFT
-    whole_right = right.kind is Kind.REPLICATED or hint is JoinStrategy.BROADCAST_RIGHT
-    if right.kind is Kind.REPLICATED and left.kind is Kind.REPLICATED:
-        return _REPLICATED
-    if whole_right and left.is_split and node.join_type in _WHOLE_RIGHT:
-        return left
-    if whole_left and right.is_split and node.join_type in _WHOLE_LEFT:
-        return _without_keys(right)
-    return _GATHER
+    if left.is_split and node.join_type in _WHOLE_RIGHT:
+        by_hint = node.strategy_hint is JoinStrategy.BROADCAST_RIGHT and _is_replicable(right)
+        if by_hint or right.kind is Kind.REPLICATED:
+            return left
+    if right.is_split and node.join_type in _WHOLE_LEFT:
+        by_hint = node.strategy_hint is JoinStrategy.BROADCAST_LEFT and _is_replicable(left)
+        if by_hint or left.kind is Kind.REPLICATED:
+            return attrs.evolve(right, keys=None)
+    return _whole(left, right)
 
 
 def _is_copartitioned(node: model.HashJoin, left: Distribution, right: Distribution) -> bool:
@@ -240,10 +240,14 @@ def _is_copartitioned(node: model.HashJoin, left: Distribution, right: Distribut
 
 
 def _of_union(left: Distribution, right: Distribution) -> Distribution:
-    if left.kind is right.kind is Kind.SCAN:
-        return Distribution(Kind.SCAN, scans=left.scans | right.scans)
-    if left.kind is right.kind is Kind.HASH and left.partitions == right.partitions:
-        # UnionAll matches columns by position and names by its left side: whether the keys of
-        # both sides stand in the same places is not known here.
-        return Distribution(Kind.HASH, reads=left.reads | right.reads, partitions=left.partitions)
+    if left.kind is right.kind and left.is_split and left.partitions == right.partitions:
+        # UnionAll matches columns by position and names them by its left side: whether the keys
+        # of both sides stand in the same places is not known here.
+        return Distribution(
+            left.kind,
+            scans=left.scans | right.scans,
+            reads=left.reads | right.reads,
+            partitions=left.partitions,
+            repeatable=left.repeatable and right.repeatable,
+        )
     return _whole(left, right)

@@ -161,7 +161,8 @@ class _Cutter:
             below = self._open(_map_side(node, here), f"{here}.input", depth + 1)
             self._parents[stage_id].append(below)
             return
-        if isinstance(node, ShuffleWrite) and node is not self._roots[stage_id]:
+        is_output = stage_id > 0 and node is self._roots[stage_id]
+        if isinstance(node, ShuffleWrite) and not is_output:
             raise PlanningError(f"{here} has no ShuffleRead directly above it: exchanges pair up")
         for name in child_fields(node):
             self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)

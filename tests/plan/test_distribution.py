@@ -1,0 +1,215 @@
+"""What a stage may share out over tasks: each rule, and each way to break it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from ffq.plan import Parallelism, cut
+from ffq.plan import model as m
+
+T = m.ParquetScan("t", None, None, ())
+U = m.ParquetScan("u", None, None, ())
+SINGLE = m.SinglePartitioning()
+ALL_JOINS = tuple(m.JoinType)
+Inner, Left, Right, Full, Semi, Anti = ALL_JOINS
+SCAN, HASH, ONE = Parallelism.SCAN, Parallelism.HASH, Parallelism.SINGLE
+
+
+def exchange(node: m.Node, *keys: str, partitions: int = 4) -> m.ShuffleRead:
+    partitioning = m.HashPartitioning(keys, partitions)
+    return m.ShuffleRead(m.ShuffleWrite(node, partitioning), partitioning)
+
+
+def gathered(node: m.Node = T) -> m.ShuffleRead:
+    return m.ShuffleRead(m.ShuffleWrite(node, SINGLE), SINGLE)
+
+
+def join(
+    left: m.Node,
+    right: m.Node,
+    how: m.JoinType = Inner,
+    on: Sequence[tuple[str, str]] = (("k", "k"),),
+    hint: m.JoinStrategy = m.JoinStrategy.AUTO,
+) -> m.HashJoin:
+    return m.HashJoin(left, right, tuple(on), how, hint, m.BuildSide.RIGHT)
+
+
+def final(node: m.Node, *groups: str | m.Expr) -> m.FinalHashAggregate:
+    exprs = tuple(m.Column(g) if isinstance(g, str) else g for g in groups)
+    return m.FinalHashAggregate(exprs, (), node)
+
+
+def project(node: m.Node, **columns: str) -> m.Project:
+    return m.Project(tuple((m.Column(old), new) for new, old in columns.items()), node)
+
+
+def window(node: m.Node, *partition_by: str) -> m.Window:
+    exprs = tuple(m.Column(name) for name in partition_by)
+    row_number = m.WindowExpr(m.WindowFunction("RowNumber"), exprs, (), None, "n")
+    return m.Window((row_number,), node)
+
+
+def sink(plan: m.Node) -> Parallelism:
+    return cut(plan).stages[0].parallelism
+
+
+WIDE = exchange(T, "k")
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        # Leaves, and nodes that pass their child's distribution.
+        (T, SCAN),
+        (WIDE, HASH),
+        (exchange(T), ONE),
+        (gathered(), ONE),
+        (m.Filter(m.Column("a"), T), SCAN),
+        (m.CoalesceBatches(10, WIDE), HASH),
+        (m.CteRef("c", m.Custom("op", (), T)), SCAN),
+        (m.Custom("op", (), WIDE), HASH),
+        (m.PartialHashAggregate((), (), T), SCAN),
+        (m.Broadcast(T), ONE),
+        # R31, and what must happen once.
+        (m.Limit(1, T), ONE),
+        (m.TopKByScore(m.Column("a"), 1, WIDE), ONE),
+        (final(WIDE), ONE),
+        (m.Filter(m.Column("a"), m.Limit(1, WIDE)), ONE),
+        (m.ParquetWrite("out", T), ONE),
+        (m.ExistsSubqueryFilter(T, U, False), ONE),
+        (m.VectorTopK("t", (), 1, None), ONE),
+        # A grouped aggregate: the hash keys must be group columns.
+        (final(WIDE, "k"), HASH),
+        (final(WIDE, "a", "k"), HASH),
+        (final(WIDE, "a"), ONE),
+        (final(exchange(T, "k", "j"), "k"), ONE),
+        (final(T, "k"), ONE),
+        (final(WIDE, m.ColumnRef("k", 7)), HASH),
+        (final(final(WIDE, "k", "a"), "k"), HASH),
+        (final(m.PartialHashAggregate((m.Column("k"),), (), WIDE), "k"), HASH),
+        (final(m.PartialHashAggregate((m.Column("a"),), (), WIDE), "a"), ONE),
+        # Keys through a projection.
+        (final(project(WIDE, key="k"), "key"), HASH),
+        (final(project(WIDE, k="a"), "k"), ONE),
+        (final(m.Project(((m.ColumnRef("k", 0), "k"),), WIDE), "k"), ONE),
+        (final(m.Custom("op", (), WIDE), "k"), ONE),
+        # Windows.
+        (window(WIDE, "a", "k"), HASH),
+        (window(WIDE, "a"), ONE),
+        (window(T, "k"), ONE),
+        (final(window(WIDE, "k"), "k"), HASH),
+        # Unions.
+        (m.UnionAll(T, U), SCAN),
+        (m.UnionAll(WIDE, exchange(U, "j")), HASH),
+        (m.UnionAll(WIDE, exchange(U, "k", partitions=5)), ONE),
+        (m.UnionAll(T, WIDE), ONE),
+        (m.UnionAll(T, m.Broadcast(U)), ONE),
+        (final(m.UnionAll(WIDE, exchange(U, "k")), "k"), ONE),
+    ],
+)
+def test_parallelism_of_a_stage(plan: m.Node, expected: Parallelism) -> None:
+    assert sink(plan) is expected
+
+
+@pytest.mark.parametrize("how", ALL_JOINS)
+def test_a_join_of_sides_hashed_by_the_join_keys_is_shared_out(how: m.JoinType) -> None:
+    assert sink(join(WIDE, exchange(U, "k"), how)) is HASH
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "on"),
+    [
+        (exchange(T, "a"), exchange(U, "b"), [("x", "y"), ("a", "b")]),
+        (exchange(T, "a", "b"), exchange(U, "c", "d"), [("b", "d"), ("a", "c")]),
+        (project(exchange(T, "a"), k="a"), exchange(U, "k"), [("k", "k")]),
+    ],
+)
+def test_hash_keys_may_be_some_of_the_join_keys(
+    left: m.Node, right: m.Node, on: list[tuple[str, str]]
+) -> None:
+    assert sink(join(left, right, on=on)) is HASH
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "on"),
+    [
+        (WIDE, exchange(U, "k", partitions=5), [("k", "k")]),
+        (WIDE, exchange(U, "j"), [("k", "k")]),
+        (exchange(T, "a", "b"), exchange(U, "d", "c"), [("a", "c"), ("b", "d")]),
+        (exchange(T, "a", "b"), exchange(U, "c"), [("a", "c"), ("b", "d")]),
+        (WIDE, U, [("k", "k")]),
+        (T, U, [("k", "k")]),
+        (WIDE, gathered(U), [("k", "k")]),
+        (WIDE, exchange(U, "k"), []),
+    ],
+)
+def test_a_join_of_sides_that_lie_otherwise_is_one_task(
+    left: m.Node, right: m.Node, on: list[tuple[str, str]]
+) -> None:
+    assert sink(join(left, right, on=on)) is ONE
+
+
+@pytest.mark.parametrize("how", ALL_JOINS)
+def test_which_side_may_be_broadcast(how: m.JoinType) -> None:
+    right_whole, left_whole = {Inner, Left, Semi, Anti}, {Inner, Right}
+    for split, parallelism in ((T, SCAN), (WIDE, HASH)):
+        whole_right = sink(join(split, m.Broadcast(U), how))
+        assert whole_right is (parallelism if how in right_whole else ONE)
+        whole_left = sink(join(m.Broadcast(U), split, how))
+        assert whole_left is (parallelism if how in left_whole else ONE)
+
+
+def test_a_strategy_hint_broadcasts_without_the_node() -> None:
+    by_right, by_left = m.JoinStrategy.BROADCAST_RIGHT, m.JoinStrategy.BROADCAST_LEFT
+    stage = cut(join(T, U, hint=by_right)).stages[0]
+    assert [scan.split for scan in stage.scans] == [True, False]
+    stage = cut(join(T, gathered(U), hint=by_right)).stages[0]
+    assert stage.parallelism is SCAN
+    assert [source.whole for source in stage.parents] == [True]
+    stage = cut(join(T, U, hint=by_left)).stages[0]
+    assert [scan.split for scan in stage.scans] == [False, True]
+    assert sink(join(T, U, Left, hint=by_left)) is ONE
+    assert sink(join(T, U, hint=m.JoinStrategy.SHUFFLE)) is ONE
+
+
+def test_a_whole_side_reads_everything_below_it_whole() -> None:
+    side = m.Broadcast(join(exchange(U, "k"), m.UnionAll(U, gathered(U))))
+    stage = cut(join(WIDE, side)).stages[0]
+    assert stage.parallelism is HASH
+    assert [source.whole for source in stage.parents] == [False, True, True]
+    assert [scan.split for scan in stage.scans] == [False]
+
+
+@pytest.mark.parametrize(
+    "side",
+    [
+        m.Limit(1, U),
+        m.TopKByScore(m.Column("a"), 1, U),
+        m.Custom("op", (), U),
+        final(U),
+        window(U, "k"),
+        window(exchange(U, "k"), "j"),
+    ],
+)
+def test_a_whole_side_that_could_differ_between_tasks_makes_one_task(side: m.Node) -> None:
+    assert sink(join(T, m.Broadcast(side))) is ONE
+    assert sink(join(T, m.Broadcast(final(gathered(U), "k")))) is SCAN
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [(Inner, HASH), (Left, HASH), (Semi, HASH), (Anti, HASH), (Right, ONE), (Full, ONE)],
+)
+def test_a_join_keeps_the_left_keys_unless_it_fills_them_with_nulls(
+    how: m.JoinType, expected: Parallelism
+) -> None:
+    joined = join(WIDE, exchange(U, "j"), how, on=[("k", "j")])
+    assert sink(final(joined, "k")) is expected
+    assert sink(final(joined, "j")) is ONE
+
+
+def test_a_broadcast_join_keeps_the_keys_of_a_left_side_shared_out() -> None:
+    assert sink(final(join(WIDE, m.Broadcast(U)), "k")) is HASH
+    assert sink(final(join(m.Broadcast(U), WIDE), "k")) is ONE
