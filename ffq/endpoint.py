@@ -1,0 +1,26 @@
+"""Addresses of servers, as flags, variables and messages give them."""
+
+from __future__ import annotations
+
+import re
+
+from ffq.errors import InvalidRequest
+
+MAX_ENDPOINT_LENGTH = 300
+_ENDPOINT = re.compile(
+    r"(?:https?://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?"
+)
+
+
+def parse_endpoint(text: str, what: str = "endpoint", *, allow_any_port: bool = False) -> str:
+    """`host:port` or `http://host:port` as `host:port`.
+
+    `what` names the setting or field in the error; `allow_any_port` accepts port 0 (to bind).
+
+    Raises:
+        InvalidRequest: anything else.
+    """
+    match = _ENDPOINT.fullmatch(text) if len(text) <= MAX_ENDPOINT_LENGTH else None
+    if match is None or not (0 if allow_any_port else 1) <= int(match["port"]) <= 65535:
+        raise InvalidRequest(f"{what} {text[:MAX_ENDPOINT_LENGTH]!r}: want host:port")
+    return f"{match['host']}:{int(match['port'])}"

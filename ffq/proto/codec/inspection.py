@@ -1,0 +1,81 @@
+"""ffq.ext.v1: what people and tools ask the coordinator."""
+
+from __future__ import annotations
+
+from ffq.messages import AttemptStatus, DrainWorker, ListAttempts, ListQueries, WorkerStatus
+from ffq.proto import ffq_ext_pb2 as ext
+from ffq.proto.codec.queries import decode_time, encode_time
+from ffq.proto.codec.values import (
+    decode_key,
+    decode_task_state,
+    encode_ref,
+    encode_task_state,
+    parse_optional_worker_id,
+    parse_query_id,
+    parse_worker_id,
+)
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 10_000
+
+
+def decode_list_queries(message: ext.ListQueriesRequest) -> ListQueries:
+    return ListQueries(min(message.limit or DEFAULT_LIMIT, MAX_LIMIT))
+
+
+def decode_list_attempts(message: ext.ListAttemptsRequest) -> ListAttempts:
+    return ListAttempts(parse_query_id(message.query_id))
+
+
+def decode_drain(message: ext.DrainWorkerRequest) -> DrainWorker:
+    return DrainWorker(parse_worker_id(message.worker_id))
+
+
+def encode_attempt(status: AttemptStatus, unix_offset_ms: int) -> ext.AttemptStatus:
+    return ext.AttemptStatus(
+        attempt=encode_ref(status.key),
+        state=encode_task_state(status.state),
+        worker_id=status.worker_id or "",
+        assigned_at_ms=encode_time(status.assigned_at_ms, unix_offset_ms),
+        finished_at_ms=encode_time(status.finished_at_ms, unix_offset_ms),
+        message=status.message,
+        committed=status.committed,
+    )
+
+
+def decode_attempt(message: ext.AttemptStatus) -> AttemptStatus:
+    return AttemptStatus(
+        key=decode_key(message.attempt),
+        state=decode_task_state(message.state),
+        worker_id=parse_optional_worker_id(message.worker_id),
+        assigned_at_ms=decode_time(message.assigned_at_ms),
+        finished_at_ms=decode_time(message.finished_at_ms),
+        message=message.message,
+        committed=message.committed,
+    )
+
+
+def encode_worker(status: WorkerStatus) -> ext.WorkerStatus:
+    return ext.WorkerStatus(
+        worker_id=status.worker_id,
+        capabilities=status.capabilities,
+        running_attempts=status.running_attempts,
+        consecutive_failures=status.consecutive_failures,
+        excluded=status.excluded,
+        draining=status.draining,
+        shuffle_endpoint=status.endpoint,
+        engine_family=status.family,
+    )
+
+
+def decode_worker(message: ext.WorkerStatus) -> WorkerStatus:
+    return WorkerStatus(
+        worker_id=parse_worker_id(message.worker_id),
+        capabilities=tuple(message.capabilities),
+        running_attempts=message.running_attempts,
+        consecutive_failures=message.consecutive_failures,
+        excluded=message.excluded,
+        draining=message.draining,
+        endpoint=message.shuffle_endpoint,
+        family=message.engine_family,
+    )

@@ -1,0 +1,54 @@
+"""Heartbeats."""
+
+from __future__ import annotations
+
+from ffq.messages import Heartbeat, HeartbeatReply
+from ffq.proto import ffq_distributed_pb2 as wire
+from ffq.proto.codec.outputs import parse_optional_endpoint
+from ffq.proto.codec.values import decode_key, encode_ref, parse_query_id, parse_worker_id
+
+
+def decode_heartbeat(message: wire.HeartbeatRequest) -> Heartbeat:
+    running = tuple(decode_key(ref) for ref in message.running_attempts)
+    return Heartbeat(
+        worker_id=parse_worker_id(message.worker_id),
+        at_ms=message.at_ms,
+        running_tasks=message.running_tasks,
+        capabilities=frozenset(message.custom_operator_capabilities),
+        incarnation=message.incarnation,
+        endpoint=parse_optional_endpoint(message.shuffle_endpoint),
+        family=message.engine_family,
+        running_attempts=running if message.reports_attempts else None,
+        held_queries=tuple(parse_query_id(query_id) for query_id in message.held_queries),
+    )
+
+
+def encode_heartbeat(beat: Heartbeat) -> wire.HeartbeatRequest:
+    return wire.HeartbeatRequest(
+        worker_id=beat.worker_id,
+        at_ms=beat.at_ms,
+        running_tasks=beat.running_tasks,
+        custom_operator_capabilities=sorted(beat.capabilities),
+        incarnation=beat.incarnation,
+        shuffle_endpoint=beat.endpoint,
+        engine_family=beat.family,
+        reports_attempts=beat.running_attempts is not None,
+        running_attempts=[encode_ref(key) for key in beat.running_attempts or ()],
+        held_queries=beat.held_queries,
+    )
+
+
+def encode_heartbeat_reply(reply: HeartbeatReply) -> wire.HeartbeatResponse:
+    return wire.HeartbeatResponse(
+        accepted=reply.accepted,
+        stop_attempts=[encode_ref(key) for key in reply.stop_attempts],
+        ended_queries=reply.ended_queries,
+    )
+
+
+def decode_heartbeat_reply(message: wire.HeartbeatResponse) -> HeartbeatReply:
+    return HeartbeatReply(
+        accepted=message.accepted,
+        stop_attempts=tuple(decode_key(ref) for ref in message.stop_attempts),
+        ended_queries=tuple(parse_query_id(query_id) for query_id in message.ended_queries),
+    )

@@ -1,0 +1,173 @@
+"""Tasks: assignments to workers and their reports."""
+
+from __future__ import annotations
+
+from ffq.errors import InvalidRequest
+from ffq.ids import Attempt, StageId, TaskId
+from ffq.messages import (
+    Assignment,
+    ErrorKind,
+    GetTask,
+    LostInput,
+    PartitionSize,
+    ReportReply,
+    ReportTaskStatus,
+    ScanInput,
+    ScanSplit,
+    ShuffleInput,
+)
+from ffq.proto import ffq_distributed_pb2 as wire
+from ffq.proto.codec.values import (
+    decode_key,
+    decode_layout,
+    decode_task_state,
+    encode_task_state,
+    parse_optional_worker_id,
+    parse_worker_id,
+    short,
+)
+
+SPLIT_COUNT = 1
+"""A reduce partition is never split over tasks; peers on the fixed wire refuse 0."""
+
+
+def decode_get_task(message: wire.GetTaskRequest) -> GetTask:
+    return GetTask(parse_worker_id(message.worker_id), message.capacity, message.incarnation)
+
+
+def encode_get_task(request: GetTask) -> wire.GetTaskRequest:
+    return wire.GetTaskRequest(
+        worker_id=request.worker_id, capacity=request.capacity, incarnation=request.incarnation
+    )
+
+
+def encode_assignment(assignment: Assignment) -> wire.TaskAssignment:
+    key = assignment.key
+    return wire.TaskAssignment(
+        query_id=key.query_id,
+        stage_id=key.stage_id,
+        task_id=key.task_id,
+        attempt=key.attempt,
+        plan_fragment_json=assignment.plan_bytes,
+        assigned_reduce_partitions=assignment.reduce_partitions,
+        assigned_reduce_split_count=SPLIT_COUNT,
+        layout_version=assignment.layout.version,
+        layout_fingerprint=assignment.layout.fingerprint,
+        scans=[_encode_scan(scan) for scan in assignment.scans],
+        inputs=[_encode_input(source) for source in assignment.inputs],
+        task_count=assignment.task_count,
+    )
+
+
+def decode_assignment(message: wire.TaskAssignment) -> Assignment:
+    return Assignment(
+        key=decode_key(message),
+        plan_bytes=message.plan_fragment_json,
+        reduce_partitions=tuple(message.assigned_reduce_partitions),
+        layout=decode_layout(message),
+        scans=tuple(_decode_scan(scan) for scan in message.scans),
+        inputs=tuple(_decode_input(source) for source in message.inputs),
+        task_count=message.task_count,
+    )
+
+
+def _encode_scan(scan: ScanInput) -> wire.ScanInput:
+    return wire.ScanInput(
+        leaf=scan.leaf,
+        table=scan.table,
+        splits=[
+            wire.ScanSplit(
+                path=split.path,
+                row_group_start=split.row_group_start,
+                row_group_end=split.row_group_end,
+                bytes=split.bytes,
+            )
+            for split in scan.splits
+        ],
+    )
+
+
+def _decode_scan(message: wire.ScanInput) -> ScanInput:
+    splits = tuple(
+        ScanSplit(split.path, split.row_group_start, split.row_group_end, split.bytes)
+        for split in message.splits
+    )
+    return ScanInput(message.leaf, message.table, splits)
+
+
+def _encode_input(source: ShuffleInput) -> wire.ShuffleInput:
+    return wire.ShuffleInput(
+        stage_id=source.stage_id,
+        map_task=source.map_task,
+        attempt=source.attempt,
+        endpoint=source.endpoint,
+        partitions=[
+            wire.PartitionSize(
+                reduce_partition=size.reduce_partition, bytes=size.bytes, rows=size.rows
+            )
+            for size in source.partitions
+        ],
+    )
+
+
+def _decode_input(message: wire.ShuffleInput) -> ShuffleInput:
+    return ShuffleInput(
+        stage_id=StageId(message.stage_id),
+        map_task=TaskId(message.map_task),
+        attempt=Attempt(message.attempt),
+        endpoint=message.endpoint,
+        partitions=tuple(
+            PartitionSize(size.reduce_partition, size.bytes, size.rows)
+            for size in message.partitions
+        ),
+    )
+
+
+def decode_report(message: wire.ReportTaskStatusRequest) -> ReportTaskStatus:
+    return ReportTaskStatus(
+        key=decode_key(message),
+        state=decode_task_state(message.state),
+        message=short(message.message),
+        layout=decode_layout(message),
+        worker_id=parse_optional_worker_id(message.worker_id),
+        incarnation=message.incarnation,
+        kind=_decode_kind(message.error_kind),
+        lost_inputs=tuple(
+            LostInput(StageId(lost.stage_id), TaskId(lost.map_task), Attempt(lost.attempt))
+            for lost in message.lost_inputs
+        ),
+    )
+
+
+def encode_report(report: ReportTaskStatus) -> wire.ReportTaskStatusRequest:
+    key = report.key
+    return wire.ReportTaskStatusRequest(
+        query_id=key.query_id,
+        stage_id=key.stage_id,
+        task_id=key.task_id,
+        attempt=key.attempt,
+        state=encode_task_state(report.state),
+        message=short(report.message),
+        layout_version=report.layout.version,
+        layout_fingerprint=report.layout.fingerprint,
+        worker_id=report.worker_id or "",
+        incarnation=report.incarnation,
+        error_kind=wire.ErrorKind.ValueType(report.kind.value if report.kind else 0),
+        lost_inputs=[
+            wire.LostInput(stage_id=lost.stage_id, map_task=lost.map_task, attempt=lost.attempt)
+            for lost in report.lost_inputs
+        ],
+    )
+
+
+def _decode_kind(number: int) -> ErrorKind | None:
+    if number == wire.ERROR_KIND_UNSPECIFIED:
+        return None
+    try:
+        return ErrorKind(number)
+    except ValueError:
+        raise InvalidRequest(f"error_kind {number} is not a kind of error") from None
+
+
+def encode_report_reply(reply: ReportReply) -> wire.ReportTaskStatusResponse:
+    return wire.ReportTaskStatusResponse(counted=reply.counted)

@@ -1,0 +1,106 @@
+"""Ids, keys and states: what every message of the wire is made of.
+
+Ids become file names and map keys: here they are checked, once, and trusted inside.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ffq.errors import InvalidRequest
+from ffq.ids import ID_RULE, MAX_ID_LENGTH, Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
+from ffq.ids import is_valid_id as is_id
+from ffq.messages import Layout, QueryState, TaskState
+from ffq.proto import ffq_distributed_pb2 as wire
+
+MAX_TEXT = 4096
+"""Longest message or reason kept of what a caller sends, characters."""
+
+
+class HasKey(Protocol):
+    """A wire message that names an attempt by (query_id, stage_id, task_id, attempt)."""
+
+    query_id: str
+    stage_id: int
+    task_id: int
+    attempt: int
+
+
+class HasLayout(Protocol):
+    """A wire message that echoes an assignment's layout."""
+
+    layout_version: int
+    layout_fingerprint: int
+
+
+def parse_query_id(text: str) -> QueryId:
+    """Raises InvalidRequest for what may not be an id (and could be a path)."""
+    return QueryId(_checked(text, "query_id"))
+
+
+def parse_worker_id(text: str) -> WorkerId:
+    """Raises InvalidRequest for what may not be an id."""
+    return WorkerId(_checked(text, "worker_id"))
+
+
+def parse_optional_worker_id(text: str) -> WorkerId | None:
+    """None for the empty text of a peer on the fixed wire. Raises InvalidRequest."""
+    return parse_worker_id(text) if text else None
+
+
+def _checked(text: str, field: str) -> str:
+    if not is_id(text):
+        shown = text[:MAX_ID_LENGTH]
+        raise InvalidRequest(f"{field} {shown!r} is not an id: want {ID_RULE}")
+    return text
+
+
+def attempt_key(query_id: str, stage_id: int, task_id: int, attempt: int) -> AttemptKey:
+    """Raises InvalidRequest for a bad query id; whether the attempt exists is not known here."""
+    return AttemptKey(
+        parse_query_id(query_id), StageId(stage_id), TaskId(task_id), Attempt(attempt)
+    )
+
+
+def decode_key(message: HasKey) -> AttemptKey:
+    """The attempt that a message names. Raises InvalidRequest."""
+    return attempt_key(message.query_id, message.stage_id, message.task_id, message.attempt)
+
+
+def encode_ref(key: AttemptKey) -> wire.AttemptRef:
+    return wire.AttemptRef(
+        query_id=key.query_id, stage_id=key.stage_id, task_id=key.task_id, attempt=key.attempt
+    )
+
+
+def decode_layout(message: HasLayout) -> Layout:
+    return Layout(message.layout_version, message.layout_fingerprint)
+
+
+def encode_query_state(state: QueryState) -> wire.QueryState.ValueType:
+    return wire.QueryState.ValueType(state.value)
+
+
+def decode_query_state(number: int) -> QueryState:
+    """Raises InvalidRequest for QUERY_STATE_UNSPECIFIED and numbers unknown to us."""
+    try:
+        return QueryState(number)
+    except ValueError:
+        raise InvalidRequest(f"state {number} is not a state of a query") from None
+
+
+def encode_task_state(state: TaskState) -> wire.TaskState.ValueType:
+    return wire.TaskState.ValueType(state.value)
+
+
+def decode_task_state(number: int) -> TaskState:
+    """Raises InvalidRequest for TASK_STATE_UNSPECIFIED and numbers unknown to us."""
+    try:
+        return TaskState(number)
+    except ValueError:
+        raise InvalidRequest(f"state {number} is not a state of an attempt") from None
+
+
+def short(text: str) -> str:
+    """A text from outside, cut to MAX_TEXT characters."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"

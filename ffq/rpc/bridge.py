@@ -1,0 +1,222 @@
+"""From grpc.aio handlers, on the loop's thread, to Trio handlers and back.
+
+A call comes in on the asyncio loop, is decoded once, and runs as one Trio task. When the caller
+cancels or its deadline passes, the Trio task is cancelled. The counts of open calls belong to the
+loop's thread alone; the Trio side is reached by `run_sync_soon`, the loop by
+`call_soon_threadsafe`: both keep order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Never
+
+import attrs
+import grpc
+import trio
+from google.protobuf.message import Message
+
+from ffq.errors import QuotaExceeded, Unavailable
+from ffq.rpc.options import RpcOptions
+from ffq.rpc.routes import ServerStream, Unary
+from ffq.rpc.status import BUSY_RETRY_MS, status_of
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+Handler = Callable[[bytes, Context], Awaitable[Any]]
+Routes = tuple[Unary[Any, Any] | ServerStream[Any, Any], ...]
+
+CLOSING = "the server is shutting down"
+GONE = "the call's deadline passed, or its caller has gone"
+
+
+@attrs.define
+class _Call:
+    """One call under way. `finished` completes on the loop when the Trio task has ended."""
+
+    work: Callable[[], Awaitable[Any]]
+    timeout_s: float | None
+    finished: asyncio.Future[Any]
+    on_end: Callable[[], None] | None
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+
+class Bridge:
+    """Runs the calls of one server in a Trio nursery."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        token: trio.lowlevel.TrioToken,
+        nursery: trio.Nursery,
+        options: RpcOptions,
+    ) -> None:
+        self._loop = loop
+        self._token = token
+        self._nursery = nursery
+        self._options = options
+        self._open_calls = 0
+        self._open_streams = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """In Trio, before the nursery goes: calls that still come are refused."""
+        self._closed = True
+        self._nursery.cancel_scope.cancel()
+
+    def unary(self, route: Unary[Any, Any]) -> Handler:
+        """The grpc.aio handler of a unary route: bytes in, bytes out."""
+
+        async def handler(raw: bytes, context: Context) -> bytes:
+            try:
+                self._check_calls()
+                request = route.request_type.FromString(raw)
+                call = self._begin(partial(route.handle, request), context)
+                try:
+                    reply: Message = await call.finished
+                except BaseException:
+                    self._abandon(call)
+                    raise
+                return reply.SerializeToString()
+            except Exception as error:  # noqa: BLE001  # each becomes a status
+                await _refuse(context, error)
+
+        return handler
+
+    def stream(self, route: ServerStream[Any, Any]) -> Handler:
+        """The grpc.aio handler of a server-streaming route."""
+
+        async def handler(raw: bytes, context: Context) -> None:
+            try:
+                self._check_calls()
+                self._check_streams()
+                request = route.request_type.FromString(raw)
+                self._open_streams += 1
+                try:
+                    await self._pump(partial(route.handle, request), context)
+                finally:
+                    self._open_streams -= 1
+            except Exception as error:  # noqa: BLE001  # each becomes a status
+                await _refuse(context, error)
+
+        return handler
+
+    async def _pump(
+        self,
+        handle: Callable[[Callable[[Message], Awaitable[None]]], Awaitable[None]],
+        context: Context,
+    ) -> None:
+        outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        slots = trio.Semaphore(self._options.stream_window)
+
+        async def send(message: Message) -> None:
+            await slots.acquire()
+            self._loop.call_soon_threadsafe(outbox.put_nowait, message.SerializeToString())
+
+        call = self._begin(partial(handle, send), context, partial(outbox.put_nowait, None))
+        try:
+            # Also after an error everything sent before it goes out first: gRPC allows one
+            # operation at a time, so a status must not overtake a message being written.
+            while (message := await outbox.get()) is not None:
+                await context.write(message)
+                self._to_trio(slots.release)
+            await call.finished
+        except BaseException:
+            self._abandon(call)
+            raise
+
+    def _begin(
+        self,
+        work: Callable[[], Awaitable[Any]],
+        context: Context,
+        on_end: Callable[[], None] | None = None,
+    ) -> _Call:
+        """Run `work` as a Trio task. `on_end` is called on the loop when it has ended."""
+        call = _Call(work, context.time_remaining(), self._loop.create_future(), on_end)
+        self._open_calls += 1
+        self._to_trio(partial(self._start, call))
+        return call
+
+    def _abandon(self, call: _Call) -> None:
+        """The caller has gone, or has its error: nobody waits for the Trio task any more."""
+        call.finished.cancel()
+        self._to_trio(call.scope.cancel)
+
+    def _to_trio(self, action: Callable[[], object]) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(action)
+
+    def _start(self, call: _Call) -> None:
+        """In Trio: begin a call's task."""
+        if self._closed:
+            self._ended(call, None, Unavailable(CLOSING))
+        else:
+            self._nursery.start_soon(self._run, call)
+
+    async def _run(self, call: _Call) -> None:
+        """One call's Trio task."""
+        error: Exception | None = Unavailable(CLOSING)
+        result = None
+        try:
+            with call.scope:
+                if call.timeout_s is not None:
+                    call.scope.deadline = trio.current_time() + call.timeout_s
+                result = await call.work()
+            error = Unavailable(GONE) if call.scope.cancelled_caught else None
+        except Exception as failure:  # noqa: BLE001  # travels to the caller as a status
+            error = failure
+        finally:
+            self._ended(call, result, error)
+
+    def _ended(self, call: _Call, result: Any, error: Exception | None) -> None:
+        self._loop.call_soon_threadsafe(self._end, call, result, error)
+
+    def _end(self, call: _Call, result: Any, error: Exception | None) -> None:
+        """On the loop's thread: the Trio task has ended."""
+        self._open_calls -= 1
+        if call.on_end is not None:
+            call.on_end()
+        if call.finished.done():
+            return
+        if error is None:
+            call.finished.set_result(result)
+        else:
+            call.finished.set_exception(error)
+
+    def _check_calls(self) -> None:
+        bound = self._options.max_concurrent_rpcs
+        if self._open_calls >= bound:
+            raise QuotaExceeded(f"{bound} calls are open already", retry_after_ms=BUSY_RETRY_MS)
+
+    def _check_streams(self) -> None:
+        bound = self._options.max_streams
+        if self._open_streams >= bound:
+            raise QuotaExceeded(
+                f"{bound} streams are open already", retry_after_ms=10 * BUSY_RETRY_MS
+            )
+
+
+async def _refuse(context: Context, error: Exception) -> Never:
+    if isinstance(error, grpc.aio.BaseError):
+        # grpc.aio's own: the connection is gone, or it has answered already.
+        raise error
+    status = status_of(error)
+    await context.abort(status.code, status.text, status.metadata)
+
+
+def handlers_of(bridge: Bridge, routes: Routes) -> list[grpc.GenericRpcHandler]:
+    """One generic handler per service. Bytes stay bytes: the bridge decodes them itself."""
+    services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {}
+    for route in routes:
+        handler: grpc.RpcMethodHandler[Any, Any] = (
+            grpc.unary_unary_rpc_method_handler(bridge.unary(route))
+            if isinstance(route, Unary)
+            else grpc.unary_stream_rpc_method_handler(bridge.stream(route))
+        )
+        services.setdefault(route.service, {})[route.method] = handler
+    return [
+        grpc.method_handlers_generic_handler(service, methods)
+        for service, methods in services.items()
+    ]

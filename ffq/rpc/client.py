@@ -1,0 +1,192 @@
+"""A gRPC channel for Trio code: calls are awaited, streams are iterated, both can be cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Generic, TypeVar, cast
+
+import grpc
+import trio
+from google.protobuf.message import Message
+
+from ffq.endpoint import parse_endpoint
+from ffq.errors import FfqError, Unavailable
+from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, channel_arguments
+from ffq.rpc.status import FailedCall, error_of
+from ffq.rpc.waiting import wait_future
+
+R = TypeVar("R", bound=Message)
+T = TypeVar("T")
+
+# The wire's deadline only serves a peer that no longer hears us: Trio's own comes first.
+DEADLINE_SLACK_S = 0.5
+
+
+class RpcChannel:
+    """Calls to one endpoint. Reconnects by itself; use it in one Trio run.
+
+    Errors of calls are FfqErrors as the peer raised them (`ffq.rpc.status`); Unavailable when the
+    peer cannot be reached or does not answer in time.
+    """
+
+    def __init__(self, endpoint: str, options: RpcOptions = DEFAULT_OPTIONS) -> None:
+        """Raises InvalidRequest unless `endpoint` is host:port. Does not connect yet."""
+        self.endpoint = parse_endpoint(endpoint)
+        self._options = options
+        self._channel = grpc.insecure_channel(self.endpoint, options=channel_arguments(options))
+        self._threads = trio.CapacityLimiter(options.max_streams)
+
+    def close(self) -> None:
+        """End the calls under way and the connection."""
+        self._channel.close()
+
+    async def unary(
+        self, path: str, request: Message, reply_type: type[R], *, timeout_s: float | None = None
+    ) -> R:
+        """One call of the method `path` ("/package.Service/Method").
+
+        `timeout_s` replaces the option call_timeout_s.
+        """
+        method = self._channel.unary_unary(
+            path,
+            request_serializer=_serialize,
+            response_deserializer=reply_type.FromString,
+        )
+        limit_s = self._options.call_timeout_s if timeout_s is None else timeout_s
+        with self._typed_errors(), trio.move_on_after(limit_s):
+            return await wait_future(method.future(request, timeout=_wire_timeout()))
+        raise Unavailable(f"{self.endpoint}: no answer to {path} within {limit_s:g} s")
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, request: Message, chunk_type: type[R]
+    ) -> AsyncIterator[Messages[R]]:
+        """The messages of a server stream; leaving the block ends the call.
+
+        A thread reads ahead by at most `stream_window` messages.
+        """
+        method = self._channel.unary_stream(
+            path,
+            request_serializer=_serialize,
+            response_deserializer=chunk_type.FromString,
+        )
+        call = method(request, timeout=_wire_timeout())
+        send, receive = trio.open_memory_channel[R](self._options.stream_window)
+        messages = Messages(receive, f"{self.endpoint}: {path}", self._options.idle_timeout_s)
+
+        def read() -> None:
+            # Blocks in gRPC for the next message, then until there is room for it in Trio.
+            for message in call:
+                trio.from_thread.run(send.send, message)
+
+        async def reader() -> None:
+            with send:
+                try:
+                    with self._typed_errors(), suppress(trio.BrokenResourceError):
+                        await trio.to_thread.run_sync(read, limiter=self._threads)
+                except FfqError as error:
+                    messages.failure = error
+
+        async with _nursery_without_groups() as nursery:
+            nursery.start_soon(reader)
+            try:
+                yield messages
+            finally:
+                # Wakes the thread wherever it blocks; the nursery then waits for it.
+                receive.close()
+                call.cancel()
+
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.FutureCancelledError:
+            raise Unavailable(f"{self.endpoint}: the call was cancelled") from None
+        except grpc.RpcError as error:
+            raise error_of(cast(FailedCall, error), self.endpoint) from None
+        except ValueError as error:
+            # What a closed channel says to a further call.
+            raise Unavailable(f"{self.endpoint}: {error}") from None
+
+
+class Messages(Generic[R]):
+    """The messages of one stream, in order; then its end or its error.
+
+    Iterating raises Unavailable when the peer sends nothing for `idle_timeout_s` seconds.
+    """
+
+    def __init__(
+        self, receive: trio.MemoryReceiveChannel[R], what: str, idle_timeout_s: float
+    ) -> None:
+        self.failure: FfqError | None = None
+        self._receive = receive
+        self._what = what
+        self._idle_timeout_s = idle_timeout_s
+
+    def map(self, decode: Callable[[R], T]) -> Mapped[R, T]:
+        """The same messages, each decoded."""
+        return Mapped(self, decode)
+
+    def __aiter__(self) -> Messages[R]:
+        return self
+
+    async def __anext__(self) -> R:
+        with trio.move_on_after(self._idle_timeout_s):
+            try:
+                return await self._receive.receive()
+            except trio.EndOfChannel:
+                if self.failure is not None:
+                    raise self.failure from None
+                raise StopAsyncIteration from None
+        raise Unavailable(f"{self._what} sent nothing for {self._idle_timeout_s:g} s")
+
+
+class Mapped(Generic[R, T]):
+    """Messages, decoded one by one. (No async generator: those must be closed by their user.)"""
+
+    def __init__(self, messages: Messages[R], decode: Callable[[R], T]) -> None:
+        self._messages = messages
+        self._decode = decode
+
+    def __aiter__(self) -> Mapped[R, T]:
+        return self
+
+    async def __anext__(self) -> T:
+        return self._decode(await anext(self._messages))
+
+
+@asynccontextmanager
+async def open_channel(
+    endpoint: str, options: RpcOptions = DEFAULT_OPTIONS
+) -> AsyncIterator[RpcChannel]:
+    """A channel that is closed when the block is left. Raises InvalidRequest."""
+    channel = RpcChannel(endpoint, options)
+    try:
+        yield channel
+    finally:
+        channel.close()
+
+
+@asynccontextmanager
+async def _nursery_without_groups() -> AsyncIterator[trio.Nursery]:
+    """For a helper task that raises nothing itself: what the block raises stays ungrouped."""
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _wire_timeout() -> float | None:
+    """Seconds until Trio's effective deadline, a little later: for the peer to know."""
+    deadline = trio.current_effective_deadline()
+    if deadline == float("inf"):
+        return None
+    return max(0.0, deadline - trio.current_time()) + DEADLINE_SLACK_S

@@ -1,0 +1,98 @@
+"""The asyncio loop that grpc.aio servers run on, on a thread of its own.
+
+grpc.aio has one poller for the whole process. Loops that share it steal each other's wake-ups, so
+all servers of a process share one loop: started by the first, closed with the last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import trio
+
+from ffq.rpc.waiting import wait_future
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """A thread that runs an asyncio loop until it is closed."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(_on_exception)
+        self._thread = threading.Thread(target=self._run, name="ffq-grpc", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_forever()
+            self.loop.run_until_complete(_finish_tasks())
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        finally:
+            asyncio.set_event_loop(None)
+            self.loop.close()
+
+    def close(self) -> None:
+        """Stop the loop and wait for its thread. Blocks."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+
+    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """From Trio: the result of a coroutine that runs on the loop."""
+        return await wait_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+
+
+async def _finish_tasks() -> None:
+    """grpc.aio leaves tasks of its own behind a stopped server: let them end."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _on_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # A second loop in this process (an application's own use of grpc.aio) may have read the
+    # poller's wake-up first; grpc.aio does not expect that, but nothing is lost.
+    if isinstance(context.get("exception"), BlockingIOError):
+        return
+    loop.default_exception_handler(context)
+
+
+_lock = threading.Lock()
+_shared: LoopThread | None = None
+_users = 0
+
+
+def _acquire() -> LoopThread:
+    global _shared, _users  # noqa: PLW0603  # mirrors grpc.aio's own process-wide poller
+    with _lock:
+        if _shared is None:
+            _shared = LoopThread()
+        _users += 1
+        return _shared
+
+
+def _release() -> None:
+    global _shared, _users  # noqa: PLW0603
+    with _lock:
+        _users -= 1
+        if _users == 0 and _shared is not None:
+            _shared.close()
+            _shared = None
+
+
+@asynccontextmanager
+async def shared_loop() -> AsyncIterator[LoopThread]:
+    """The process's loop for grpc.aio, kept running inside the block."""
+    loop = _acquire()
+    try:
+        yield loop
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(_release)

@@ -1,0 +1,64 @@
+"""Bounds of gRPC servers and channels (R30)."""
+
+from __future__ import annotations
+
+import attrs
+from attrs import validators
+
+MIB = 1024 * 1024
+
+
+@attrs.frozen
+class RpcOptions:
+    """Bounds of one server or channel.
+
+    Attributes:
+        max_message_bytes: largest message received or sent.
+        chunk_bytes: payload of one message of a stream. (1 MiB messages stream fastest.)
+        stream_window: messages of one stream that may wait for a slow receiver.
+        max_concurrent_rpcs: calls a server handles at once; more are refused.
+        max_streams: streams a server has open at once; more are refused.
+        call_timeout_s: how long a client waits for a unary call, seconds.
+        idle_timeout_s: how long a client waits for the next message of a stream, seconds.
+        grace_s: how long a closing server lets its calls finish, seconds.
+    """
+
+    max_message_bytes: int = attrs.field(default=64 * MIB, validator=validators.ge(64 * 1024))
+    chunk_bytes: int = attrs.field(default=MIB, validator=validators.ge(1024))
+    stream_window: int = attrs.field(default=4, validator=validators.ge(1))
+    max_concurrent_rpcs: int = attrs.field(default=1024, validator=validators.ge(1))
+    max_streams: int = attrs.field(default=256, validator=validators.ge(1))
+    call_timeout_s: float = attrs.field(default=30.0, validator=validators.gt(0))
+    idle_timeout_s: float = attrs.field(default=60.0, validator=validators.gt(0))
+    grace_s: float = attrs.field(default=2.0, validator=validators.ge(0))
+
+
+DEFAULT_OPTIONS = RpcOptions()
+
+GrpcArguments = list[tuple[str, int]]
+
+
+def message_arguments(options: RpcOptions) -> GrpcArguments:
+    """gRPC's names for what servers and channels have in common."""
+    return [
+        ("grpc.max_receive_message_length", options.max_message_bytes),
+        ("grpc.max_send_message_length", options.max_message_bytes),
+    ]
+
+
+def server_arguments(options: RpcOptions) -> GrpcArguments:
+    # With SO_REUSEPORT two servers would share a port, each getting some of the calls.
+    return [*message_arguments(options), ("grpc.so_reuseport", 0)]
+
+
+def channel_arguments(options: RpcOptions) -> GrpcArguments:
+    return [
+        *message_arguments(options),
+        ("grpc.enable_http_proxy", 0),
+        # A restarted coordinator is found again within about a second, not gRPC's two minutes.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        # Channels to one endpoint share no state: closing one does not disturb another.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]

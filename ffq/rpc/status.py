@@ -1,0 +1,162 @@
+"""The one map between errors and gRPC status, in both directions (R28, R29).
+
+Every status carries a google.rpc.ErrorInfo with the error's stable reason, and a RetryInfo where a
+retry may help. What was not raised on purpose leaves as INTERNAL with a generic line: no status is
+ever UNKNOWN, and no traceback is on the wire.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Protocol
+
+import attrs
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from ffq import errors
+from ffq.errors import FfqError
+from ffq.runtime import errors as runtime_errors
+
+logger = logging.getLogger("ffq.rpc")
+
+DOMAIN = "ffq.dev"
+DETAILS_KEY = "grpc-status-details-bin"
+# The text is sent twice, in headers: gRPC refuses more than 8 KiB of them.
+MAX_TEXT = 1000
+INTERNAL_TEXT = "internal error of this ffq process; its log has the details"
+
+Code = grpc.StatusCode
+
+# Looked up along an error's class hierarchy. Also read backwards: of the classes with a code, the
+# one whose reason came with the status, else the first.
+CODES: dict[type[FfqError], grpc.StatusCode] = {
+    errors.InvalidRequest: Code.INVALID_ARGUMENT,
+    errors.InvalidPlan: Code.INVALID_ARGUMENT,
+    errors.CallerError: Code.INVALID_ARGUMENT,
+    errors.NotReady: Code.FAILED_PRECONDITION,
+    errors.PlanningError: Code.FAILED_PRECONDITION,
+    errors.QueryFailed: Code.FAILED_PRECONDITION,
+    errors.QueryCanceled: Code.FAILED_PRECONDITION,
+    errors.UnsupportedPlan: Code.UNIMPLEMENTED,
+    errors.UnknownId: Code.NOT_FOUND,
+    errors.PlanConflict: Code.ALREADY_EXISTS,
+    errors.AccessDenied: Code.UNAUTHENTICATED,
+    errors.QuotaExceeded: Code.RESOURCE_EXHAUSTED,
+    errors.ExecutionError: Code.INTERNAL,
+    errors.OperatorError: Code.INTERNAL,
+    errors.ShuffleInputError: Code.INTERNAL,
+    errors.StorageError: Code.INTERNAL,
+    errors.Unavailable: Code.UNAVAILABLE,
+    runtime_errors.MailboxFull: Code.RESOURCE_EXHAUSTED,
+    runtime_errors.MessageExpired: Code.DEADLINE_EXCEEDED,
+    runtime_errors.ActorEnded: Code.UNAVAILABLE,
+    runtime_errors.SystemClosed: Code.UNAVAILABLE,
+}
+PERMISSION_DENIED = "PERMISSION_DENIED"
+BUSY_RETRY_MS = 100
+
+# What a status of a peer stands for when it names no reason of ours.
+FOREIGN: dict[grpc.StatusCode, type[FfqError]] = {
+    Code.PERMISSION_DENIED: errors.AccessDenied,
+    Code.OUT_OF_RANGE: errors.InvalidRequest,
+    Code.DEADLINE_EXCEEDED: errors.Unavailable,
+    Code.CANCELLED: errors.Unavailable,
+    Code.ABORTED: errors.Unavailable,
+}
+
+
+@attrs.frozen
+class RpcStatus:
+    """How a call ended: `metadata` is the trailing metadata that carries the details."""
+
+    code: grpc.StatusCode
+    text: str
+    metadata: tuple[tuple[str, bytes], ...]
+
+
+def status_of(error: Exception) -> RpcStatus:
+    """The status that tells a caller of `error`; logs what was not raised on purpose."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    if isinstance(error, DecodeError):
+        error = errors.InvalidRequest("the request is not a valid protobuf message")
+    code = _code_of(error)
+    if code is None or not isinstance(error, FfqError):
+        logger.error("a call failed unexpectedly", exc_info=error)
+        return _status(Code.INTERNAL, INTERNAL_TEXT, FfqError.reason, None)
+    retry_ms: int | None = None
+    if isinstance(error, errors.QuotaExceeded):
+        retry_ms = error.retry_after_ms
+    elif code is Code.RESOURCE_EXHAUSTED:
+        retry_ms = BUSY_RETRY_MS
+    return _status(code, error.message, error.stable_reason, retry_ms)
+
+
+class FailedCall(Protocol):
+    """What gRPC's client-side exceptions have besides being exceptions."""
+
+    def code(self) -> grpc.StatusCode: ...
+
+    def details(self) -> str | None: ...
+
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]] | None: ...
+
+
+def error_of(error: FailedCall, peer: str) -> FfqError:
+    """The typed error that a failed call to `peer` stands for."""
+    code, text = error.code(), error.details() or ""
+    reason, retry_ms = _read_details(error)
+    message = f"{peer}: {text or code.name}" if code is Code.UNAVAILABLE else text or code.name
+    kinds = [kind for kind, kind_code in CODES.items() if kind_code is code]
+    for kind in kinds:
+        if kind.reason == reason:
+            return _made(kind, message, reason, retry_ms)
+    fallback = FOREIGN.get(code, errors.ExecutionError)
+    return _made(kinds[0] if kinds else fallback, message, reason, retry_ms)
+
+
+def _code_of(error: Exception) -> grpc.StatusCode | None:
+    if isinstance(error, errors.AccessDenied) and error.stable_reason == PERMISSION_DENIED:
+        return Code.PERMISSION_DENIED
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), None)
+
+
+def _status(code: grpc.StatusCode, text: str, reason: str, retry_ms: int | None) -> RpcStatus:
+    line = " ".join(text.split())
+    if len(line) > MAX_TEXT:
+        line = line[: MAX_TEXT - 1] + "…"
+    detail = status_pb2.Status(code=code.value[0], message=line)
+    detail.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    if retry_ms is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(retry_ms)
+        detail.details.add().Pack(retry)
+    return RpcStatus(code, line, ((DETAILS_KEY, detail.SerializeToString()),))
+
+
+def _read_details(call: FailedCall) -> tuple[str | None, int | None]:
+    """Reason and retry delay (ms) that came with a status; None for each that did not."""
+    reason, retry_ms = None, None
+    raw = dict(call.trailing_metadata() or ()).get(DETAILS_KEY)
+    if isinstance(raw, bytes):
+        detail = status_pb2.Status()
+        try:
+            detail.ParseFromString(raw)
+        except DecodeError:
+            return None, None
+        for item in detail.details:
+            info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+            if item.Unpack(info) and info.domain == DOMAIN:
+                reason = info.reason
+            elif item.Unpack(retry):
+                retry_ms = retry.retry_delay.ToMilliseconds()
+    return reason, retry_ms
+
+
+def _made(kind: type[FfqError], message: str, reason: str | None, retry_ms: int | None) -> FfqError:
+    if issubclass(kind, errors.QuotaExceeded) and retry_ms is not None:
+        return kind(message, retry_after_ms=retry_ms, reason=reason)
+    return kind(message, reason=reason)
