@@ -112,6 +112,10 @@ class Cell(MailboxCell):
                 await self._incarnation()
                 if not await self._goes_on():
                     return
+        except BaseException:
+            if self.born and self.errors:  # cleaning up after a cancellation failed
+                self.parent.escalate(self)
+            raise
         finally:
             self._finish()
 
@@ -137,8 +141,8 @@ class Cell(MailboxCell):
                 nursery.cancel_scope.cancel()
         finally:
             self.nursery = self.scope = self.families = None
-        if started:
-            await self._close()
+            if started:
+                await self._close()
 
     async def _begin(self) -> bool:
         """Make the actor and let it start: False when that failed."""
@@ -263,7 +267,11 @@ class Cell(MailboxCell):
         self._settle(envelope)
         if self.system.hooks is not None:
             self.system.hooks.message_handled(self.path, envelope.message, error)
-        if envelope.task is not None:
+        if not isinstance(error, trio.Cancelled) and not isinstance(error, BaseExceptionGroup):
+            # Ctrl-C and its like end the whole system: that, and not its echo, is what the asker
+            # should see if the system's end cancels it.
+            self.system.left_waiting.append(envelope)
+        elif envelope.task is not None:
             what = type(envelope.message).__qualname__
             if envelope.deadline <= trio.current_time():
                 envelope.wake(MessageExpired(f"{self.path}: {what} was not done by its deadline"))

@@ -76,15 +76,19 @@ class Family:
         if not (ending or cell.stopping or cell.killed):
             delay = self._budgets[key].spend(trio.current_time())
         if delay is None:
-            error = cell.error()
-            failure = ActorFailed(
-                f"{cell.path} failed after {cell.restarts} restarts: {error!r}", cell.path
-            )
-            failure.__cause__ = error
-            self.owner.fail(failure, f"supervising {cell.name}")
+            self.escalate(cell)
             return False
         self.nursery.start_soon(self._restart, cell, policy.strategy, delay)
         return True
+
+    def escalate(self, cell: Cell) -> None:
+        """The failure of a child goes up: its parent fails with it."""
+        error = cell.error()
+        failure = ActorFailed(
+            f"{cell.path} failed after {cell.restarts} restarts: {error!r}", cell.path
+        )
+        failure.__cause__ = error
+        self.owner.fail(failure, f"supervising {cell.name}")
 
     async def _restart(self, cell: Cell, strategy: Strategy, delay: float) -> None:
         if delay > 0:

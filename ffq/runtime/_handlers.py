@@ -125,7 +125,7 @@ def declared_protocol(cls: type, generic_base: type) -> frozenset[type]:
 
 
 def _flatten(argument: object, cls: type) -> set[type]:
-    if isinstance(argument, TypeVar) or argument is Any:
+    if isinstance(argument, TypeVar) or argument in (Any, typing.Never):
         return set()
     value = getattr(argument, "__value__", None)  # a `type X = A | B` alias of Python 3.12
     if value is not None:

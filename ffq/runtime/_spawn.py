@@ -52,6 +52,8 @@ async def spawn(
         cell.kill()
         with trio.CancelScope(shield=True):
             await cell.wait_ended()
+        if cell.errors:  # giving up on the start failed: that must not be lost
+            raise cell.error() from None
         raise
     return _ready(cell)
 

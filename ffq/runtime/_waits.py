@@ -41,8 +41,8 @@ def waiting(target: Envelope | Cell, doing: str) -> Iterator[None]:
 
 def enter(origin: Envelope, target: Envelope | Cell, doing: str) -> None:
     """Add the edge origin → target. Raises WaitCycle if it closes a cycle."""
-    chain = _chain(target, origin, set())
-    if chain is not None:
+    chain = _Search(origin).chain(target)
+    if chain:
         path = (origin.cell.path, *(cell.path for cell in chain))
         raise WaitCycle(
             f"{origin.cell.path} would wait on itself: {' → '.join(path)} ({doing}); "
@@ -61,41 +61,72 @@ def leave(origin: Envelope, target: Envelope | Cell) -> None:
         origin.waits.remove(target)
 
 
-def _chain(node: Envelope | Cell, origin: Envelope, seen: set[int]) -> Chain | None:
-    """The actors from `node` to `origin` if `node` cannot go on before `origin` does."""
-    if node is origin:
-        return (origin.cell,)
-    if id(node) in seen:
-        return None
-    seen.add(id(node))
-    if not isinstance(node, Envelope):
-        return _through(node, _any_of([*node.handlers(), *node.children()], origin, seen))
-    if node.status == QUEUED:
-        return _queued(node.cell, origin, seen)
-    if node.status == DONE or node.waits is None:
-        return None
-    return _through(node.cell, _any_of(node.waits, origin, seen))
+class _Search:
+    """Looks for the actors between a node and `origin`, if the node cannot go on before `origin`.
 
+    Every result is None (the node can go on), or a chain of actors. A chain is empty when the node
+    waits for something that is being looked at already: that alone frees nobody.
+    """
 
-def _queued(cell: Cell, origin: Envelope, seen: set[int]) -> Chain | None:
-    handlers = cell.handlers()
-    if not cell.slots_full():
-        return None
-    chains = [_chain(handler, origin, seen) for handler in handlers]
-    if not chains or any(chain is None for chain in chains):
-        return None
-    return chains[0] if handlers[0] is origin else _through(cell, chains[0])
+    __slots__ = ("_known", "_open", "_origin")
 
+    def __init__(self, origin: Envelope) -> None:
+        self._origin = origin
+        self._open: set[int] = set()
+        self._known: dict[int, Chain | None] = {}
 
-def _any_of(nodes: Sequence[Envelope | Cell], origin: Envelope, seen: set[int]) -> Chain | None:
-    for node in nodes:
-        chain = _chain(node, origin, seen)
-        if chain is not None:
-            return chain
-    return None
+    def chain(self, node: Envelope | Cell) -> Chain | None:
+        """The chain of one node."""
+        if node is self._origin:
+            return (node.cell,)
+        # All mail queued for one actor waits for the same thing: the actor stands for it.
+        queued = isinstance(node, Envelope) and node.status == QUEUED
+        key = id(node.cell.mailbox) if isinstance(node, Envelope) and queued else id(node)
+        if key in self._open:
+            return ()
+        if key not in self._known:
+            self._open.add(key)
+            found = self._look(node)
+            self._open.discard(key)
+            if found is None:
+                # What was stuck may have been so only because this node was taken to be stuck.
+                self._known = {key: None for key, known in self._known.items() if known is None}
+            self._known[key] = found
+        return self._known[key]
+
+    def _look(self, node: Envelope | Cell) -> Chain | None:
+        if not isinstance(node, Envelope):
+            return _through(node, self._any_of([*node.handlers(), *node.children()]))
+        if node.status == QUEUED:
+            return self._queue(node.cell)
+        if node.status == DONE or node.waits is None:
+            return None
+        return _through(node.cell, self._any_of(node.waits))
+
+    def _queue(self, cell: Cell) -> Chain | None:
+        """Queued mail is stuck when every slot of its actor is taken by a stuck handler."""
+        if not cell.slots_full():
+            return None
+        best: Chain | None = None
+        for handler in cell.handlers():
+            found = self.chain(handler)
+            if found is None:
+                return None
+            best = best or found
+        return _through(cell, best)
+
+    def _any_of(self, nodes: Sequence[Envelope | Cell]) -> Chain | None:
+        """A handler with several waits, or an end with several handlers, needs all of them."""
+        best: Chain | None = None
+        for node in nodes:
+            found = self.chain(node)
+            if found:
+                return found
+            best = found if best is None else best
+        return best
 
 
 def _through(cell: Cell, chain: Chain | None) -> Chain | None:
-    if chain is None:
-        return None
-    return chain if chain[0] is cell and len(chain) > 1 else (cell, *chain)
+    if not chain or chain[0] is cell:
+        return chain
+    return (cell, *chain)

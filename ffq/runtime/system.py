@@ -9,7 +9,7 @@ import trio
 
 from ffq.runtime._family import Family
 from ffq.runtime.deadletters import DeadLetterOffice
-from ffq.runtime.errors import ActorNotFound, InvalidOption, SystemClosed
+from ffq.runtime.errors import ActorEnded, ActorNotFound, InvalidOption, SystemClosed
 from ffq.runtime.introspection import ActorInfo, PendingAsk, describe, pending_asks, render
 from ffq.runtime.ledger import Ledger
 from ffq.runtime.ref import ActorRef
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ffq.runtime._cell import Cell
+    from ffq.runtime._envelope import Envelope
     from ffq.runtime.actor import Actor
     from ffq.runtime.hooks import Hooks
     from ffq.runtime.portal import Portal
@@ -59,6 +60,8 @@ class ActorSystem(Spawner):
         self.ledger = Ledger()
         self.stopping = False
         self.closed = False
+        self.left_waiting: list[Envelope] = []
+        """Asks whose handlers ended the whole system by more than an Exception."""
         self._supervision = supervision or Supervision()
         self._errors: list[Exception] = []
         self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
@@ -108,6 +111,8 @@ class ActorSystem(Spawner):
             left = raised
         self.closed = True
         self.dead_letters.close()
+        for envelope in self.left_waiting:
+            envelope.wake(ActorEnded(f"{envelope.cell.path} ended with the system {self.name}"))
         self.ledger.check(0)
         return self._leave(error, left)
 
@@ -116,7 +121,7 @@ class ActorSystem(Spawner):
 
         A cancellation from outside leaves as one Cancelled, and not beside an error.
         """
-        leaves = [*self._errors, *_leaves(left)]
+        leaves = [*self._errors, *_leaves(left, error)]
         found = [leaf for leaf in leaves if not isinstance(leaf, trio.Cancelled)] or leaves
         if found and isinstance(found[0], trio.Cancelled):
             found = [error] if isinstance(error, trio.Cancelled) else found[:1]
@@ -189,10 +194,10 @@ class ActorSystem(Spawner):
         return cell.ref
 
 
-def _leaves(error: BaseException | None) -> list[BaseException]:
-    """The exceptions in a nest of groups, in order."""
+def _leaves(error: BaseException | None, whole: BaseException | None) -> list[BaseException]:
+    """The exceptions in a nest of groups, in order; `whole` is not taken apart."""
     if error is None:
         return []
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    if isinstance(error, BaseExceptionGroup) and error is not whole:
+        return [leaf for part in error.exceptions for leaf in _leaves(part, whole)]
     return [error]

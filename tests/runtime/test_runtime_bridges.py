@@ -1,0 +1,147 @@
+"""A13: other threads, asyncio and synchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import trio
+import trio.testing
+
+from ffq.runtime import ActorFailed, ActorSystem
+from ffq.runtime.errors import ProtocolError, SystemClosed
+from ffq.runtime.portal import SyncActorSystem
+from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, Total
+
+
+async def test_runtime_A13_another_thread_asks_and_tells() -> None:
+    async with ActorSystem() as system:
+        ref = await system.spawn(Counter)
+        portal = system.portal()
+
+        def in_a_thread() -> int:
+            portal.tell(ref, Add(1))
+            with pytest.raises(ValueError, match="boom"):
+                portal.ask(ref, Fail())
+            return portal.ask(ref, Add(5))
+
+        assert await trio.to_thread.run_sync(in_a_thread) == 6
+
+
+async def test_runtime_A13_a_timeout_in_a_thread_cancels_the_handler() -> None:
+    gate = Gate()
+    async with ActorSystem() as system:
+        ref = await system.spawn(Holder, gate)
+        portal = system.portal()
+
+        def in_a_thread() -> None:
+            with pytest.raises(TimeoutError, match="0.01 seconds"):
+                portal.ask(ref, Hold("a"), timeout=0.01)
+
+        await trio.to_thread.run_sync(in_a_thread)
+        assert await ref.ask(Total()) == 0
+        assert gate.log == ["a waits", "a cancelled"]
+
+
+async def test_runtime_A13_calls_under_way_when_the_system_closes_raise() -> None:
+    gate = Gate()
+    raised: list[str] = []
+    with trio.CancelScope() as scope:
+        async with ActorSystem("s") as system:
+            ref = await system.spawn(Holder, gate)
+            portal = system.portal()
+
+            def in_a_thread() -> None:
+                with pytest.raises(SystemClosed, match="s is closed"):
+                    portal.ask(ref, Hold("a"))
+                raised.append("under way")
+                with pytest.raises(SystemClosed, match="s is closed"):
+                    portal.ask(ref, Hold("b"))
+                raised.append("after")
+
+            thread = threading.Thread(target=in_a_thread)
+            thread.start()
+            while not gate.log:
+                await trio.sleep(0.001)
+            scope.cancel()
+            await trio.sleep_forever()
+    await trio.to_thread.run_sync(thread.join)
+    assert raised == ["under way", "after"]
+
+
+async def test_runtime_A13_a_portal_refuses_to_block_its_own_trio_thread() -> None:
+    async with ActorSystem() as system:
+        ref = await system.spawn(Counter)
+        with pytest.raises(ProtocolError, match="Trio thread"):
+            system.portal().ask(ref, Add(1))
+
+
+async def test_runtime_A13_asyncio_code_asks_and_its_cancel_reaches_the_handler() -> None:
+    gate = Gate()
+    async with ActorSystem() as system:
+        counter = await system.spawn(Counter)
+        holder = await system.spawn(Holder, gate)
+        portal = system.portal()
+
+        async def under_asyncio() -> list[int]:
+            await portal.tell_asyncio(counter, Add(1))
+            replies = await asyncio.gather(
+                *(portal.ask_asyncio(counter, Add(1)) for _ in range(10))
+            )
+            waiting = asyncio.ensure_future(portal.ask_asyncio(holder, Hold("a")))
+            while not gate.log:
+                await asyncio.sleep(0.001)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            with pytest.raises(ValueError, match="boom"):
+                await portal.ask_asyncio(counter, Fail())
+            return replies
+
+        replies = await trio.to_thread.run_sync(lambda: asyncio.run(under_asyncio()))
+        assert sorted(replies) == list(range(2, 12))
+        assert await holder.ask(Total()) == 0
+        assert gate.log == ["a waits", "a cancelled"]
+
+
+def test_runtime_A13_synchronous_code_has_a_system_on_a_thread_of_its_own() -> None:
+    with SyncActorSystem("sync") as actors:
+        counter = actors.spawn(Counter, 10, name="c")
+        actors.tell(counter, Add(1))
+        assert actors.ask(counter, Add(5), timeout=30) == 16
+        with pytest.raises(ValueError, match="boom"):
+            actors.ask(counter, Fail())
+    with pytest.raises(SystemClosed, match="sync"):
+        actors.ask(counter, Add(1))
+    with pytest.raises(SystemClosed, match="used already"), actors:
+        pass
+
+
+def test_runtime_A13_a_crash_comes_out_of_the_synchronous_block() -> None:
+    closed: list[str] = []
+    with pytest.raises(ActorFailed, match="/c failed"):  # noqa: PT012
+        with SyncActorSystem("sync") as actors:
+            counter = actors.spawn(Counter, name="c")
+            actors.tell(counter, Fail())
+            try:
+                while True:
+                    actors.ask(counter, Total())
+            except Exception as error:  # noqa: BLE001  # ended or closed: the crash is under way
+                closed.append(type(error).__name__)
+    assert closed[0] in {"SystemClosed", "ActorEnded"}
+
+
+def test_runtime_A13_an_error_in_the_synchronous_block_ends_the_system_and_stays_itself() -> None:
+    gate = Gate
+    with pytest.raises(KeyError, match="mine"), SyncActorSystem("sync") as actors:
+        holder = actors.portal.call(lambda: _holding(actors, gate))
+        assert holder
+        raise KeyError("mine")
+    assert actors.system.closed
+
+
+async def _holding(actors: SyncActorSystem, gate: type[Gate]) -> bool:
+    ref = await actors.system.spawn(Holder, gate())
+    await ref.tell(Hold("for ever"))
+    return True

@@ -1,0 +1,175 @@
+"""A8: an ask that would wait on itself, through any chain, raises at once and names the path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from ffq.runtime import Actor, ActorRef, ActorSystem, Request, WaitCycle, handles
+from tests.runtime.stock import settle
+
+
+@attrs.frozen
+class Go(Request[str]):
+    """Ask the first of the names for a Go with the rest; then answer."""
+
+    names: tuple[str, ...] = ()
+    together: bool = False
+
+
+class Node(Actor[Go]):
+    def __init__(self, gate: trio.Event | None = None) -> None:
+        self.gate = gate
+
+    @handles(Go)
+    async def go(self, message: Go) -> str:
+        if self.gate is not None:
+            await self.gate.wait()
+        find: Callable[[str], ActorRef[Go]] = self.ctx.system.get_actor
+        if message.together:
+            async with trio.open_nursery() as nursery:
+                for name in message.names:
+                    nursery.start_soon(find(name).ask, Go())
+        elif message.names:
+            return await find(message.names[0]).ask(Go(message.names[1:]))
+        return self.ctx.name
+
+
+async def test_runtime_A8_ask_to_oneself_raises_at_once() -> None:
+    async with ActorSystem() as system:
+        a = await system.spawn(Node, name="a")
+        with pytest.raises(WaitCycle, match="/a → /a") as caught:
+            await a.ask(Go(("a",)))
+        assert caught.value.path == ("/a", "/a")
+        assert await a.ask(Go()) == "a"
+
+
+async def test_runtime_A8_a_chain_of_four_names_the_path() -> None:
+    async with ActorSystem() as system:
+        for name in "abcd":
+            await system.spawn(Node, name=name)
+        a: ActorRef[Go] = system.get_actor("a")
+        with pytest.raises(WaitCycle) as caught:
+            await a.ask(Go(("b", "c", "d", "b")))
+        assert caught.value.path == ("/d", "/b", "/c", "/d")
+        assert "/d → /b → /c → /d" in str(caught.value)
+        assert await a.ask(Go(("b", "c", "d"))) == "d"
+    assert system.ledger.rejected == 1
+
+
+async def test_runtime_A8_two_chains_that_block_each_other() -> None:
+    """a asks b while b, for another asker, is about to ask a."""
+    gate = trio.Event()
+    errors: list[WaitCycle] = []
+    async with ActorSystem() as system:
+        a = await system.spawn(Node, gate, name="a")
+        b = await system.spawn(Node, gate, name="b")
+
+        async def ask(ref: ActorRef[Go], to: str) -> None:
+            try:
+                await ref.ask(Go((to,)))
+            except WaitCycle as error:
+                errors.append(error)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, a, "b")
+            nursery.start_soon(ask, b, "a")
+            await settle()
+            gate.set()
+    assert [sorted(set(error.path)) for error in errors] == [["/a", "/b"]]
+
+
+async def test_runtime_A8_parallel_asks_of_one_handler_are_seen() -> None:
+    async with ActorSystem() as system:
+        for name in "abc":
+            await system.spawn(Node, name=name)
+        a: ActorRef[Go] = system.get_actor("a")
+        assert await a.ask(Go(("b", "c"), together=True)) == "a"
+        with pytest.raises(ExceptionGroup) as caught:
+            await a.ask(Go(("b", "a"), together=True))
+        assert caught.group_contains(WaitCycle, match="/a → /a")
+
+
+async def test_runtime_A8_a_free_slot_is_no_cycle_and_no_free_slot_is() -> None:
+    async with ActorSystem() as system:
+        a = await system.spawn(Node, name="a", max_concurrency=3)
+        assert await a.ask(Go(("a", "a"))) == "a"
+        with pytest.raises(WaitCycle, match="/a → /a"):
+            await a.ask(Go(("a", "a", "a")))
+
+
+async def test_runtime_A8_a_busy_actor_in_no_cycle_is_waited_for() -> None:
+    gate = trio.Event()
+    async with ActorSystem() as system, trio.open_nursery() as nursery:
+        await system.spawn(Node, gate, name="busy")
+        a = await system.spawn(Node, name="a")
+        nursery.start_soon(system.get_actor("busy").ask, Go())
+        nursery.start_soon(a.ask, Go(("busy",)))
+        await settle()
+        assert len(system.pending_asks()) == 3
+        gate.set()
+
+
+async def test_runtime_A8_waiting_for_ones_own_end_raises() -> None:
+    class Stopper(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            await self.ctx.system.get_actor("top").stop()
+            return ""
+
+    class Top(Actor[Go]):
+        async def on_start(self) -> None:
+            self.child = await self.ctx.spawn(Stopper, name="child")
+
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            return await self.child.ask(message)
+
+    async with ActorSystem() as system:
+        top = await system.spawn(Top, name="top")
+        with pytest.raises(WaitCycle, match="stop"):
+            await top.ask(Go())
+        lone = await system.spawn(Stopper, name="lone")
+        with pytest.raises(WaitCycle, match="/top/child → /top"):
+            await top.ask(Go())
+        assert lone.alive
+
+
+async def test_runtime_A8_a_start_that_asks_the_spawning_parent_raises() -> None:
+    class Child(Actor[Go]):
+        async def on_start(self) -> None:
+            await self.ctx.system.get_actor("parent").ask(Go())
+
+        @handles(Go)
+        def go(self, message: Go) -> str:
+            return ""
+
+    class Parent(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            await self.ctx.spawn(Child, name="child")
+            return ""
+
+    async with ActorSystem() as system:
+        parent = await system.spawn(Parent, name="parent")
+        with pytest.raises(WaitCycle, match="/parent/child → /parent → /parent/child"):
+            await parent.ask(Go())
+
+
+async def test_runtime_A8_a_caught_cycle_leaves_the_actors_usable() -> None:
+    class Careful(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            try:
+                return await self.ctx.ref.ask(Go())
+            except WaitCycle as error:
+                return " ".join(error.path)
+
+    async with ActorSystem() as system:
+        ref = await system.spawn(Careful, name="c")
+        assert await ref.ask(Go()) == "/c /c"
+        assert await ref.ask(Go()) == "/c /c"
