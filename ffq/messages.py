@@ -503,12 +503,16 @@ class ResultAdmission:
 
 @attrs.frozen
 class AdmitResult(Request[ResultAdmission]):
-    """Results to scheduling: a result is (about to be) stored, `complete` or a piece of it."""
+    """Results to scheduling: a result is (about to be) stored, `complete` or a piece of it.
+
+    `problem`: why the piece cannot be stored, if so: an error only where the attempt counts (R13).
+    """
 
     query_id: QueryId
     key: AttemptKey | None
     total_bytes: int
     complete: bool
+    problem: str = ""
 
 
 @attrs.frozen

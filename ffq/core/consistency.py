@@ -66,9 +66,18 @@ def _check_query(state: SchedulingState, query: QueryRecord) -> None:
         )
     if query.state.terminal:
         _require(not running and not query.in_backoff, f"{name} has ended but goes on (R5)")
-        _require(not query.plan_bytes and not query.output_workers, f"{name} has left-overs")
-    elif uncommitted == 0:
-        _require(False, f"{name} is complete but not SUCCEEDED (R3)")
+        left = (query.plan_bytes, query.output_workers, query.output_partitions)
+        _require(not any(left), f"{name} has left-overs")
+    else:
+        _require(uncommitted > 0, f"{name} is complete but not SUCCEEDED (R3)")
+        registered = sum(
+            attempt.output.partitions
+            for stage in query.stages
+            for task in stage.tasks
+            for attempt in task.attempts
+            if attempt.output is not None
+        )
+        _require(query.output_partitions == registered, f"{name} miscounts its partitions")
     _check_results(query)
 
 
@@ -227,6 +236,10 @@ def _check_bounds(state: SchedulingState) -> None:
     _require(
         state.plan_bytes == sum(len(query.plan_bytes) for query in active),
         "plan bytes are miscounted",
+    )
+    _require(
+        state.output_partitions == sum(query.output_partitions for query in active),
+        "registered partitions are miscounted",
     )
     _require(
         state.active_result_bytes == sum(query.result_bytes for query in active),

@@ -69,8 +69,8 @@ class CoreCoordinator:
         self.settings = settings if settings is not None else CoordinatorSettings()
         self.scheduling = SchedulingCore(self.settings)
         self.liveness = LivenessCore(self.settings)
-        self.registry = RegistryCore(self.settings)
-        self.results = ResultsCore(self.settings)
+        self.registry = RegistryCore()
+        self.results = ResultsCore()
 
     def _deliver(self, outcome: Outcome[R], now_ms: int) -> R:
         for notice in outcome.notices:
@@ -188,6 +188,11 @@ class CoreCoordinator:
         """
         for machine in (self.scheduling, self.liveness, self.registry, self.results):
             machine.validate_state()
+        if self.registry.held_partitions() != self.scheduling.held_partitions:
+            raise InvariantViolated(
+                f"the registry holds {self.registry.held_partitions()} partitions, "
+                f"scheduling counts {self.scheduling.held_partitions}"
+            )
         if self.results.held_bytes() != self.scheduling.held_result_bytes:
             raise InvariantViolated(
                 f"results hold {self.results.held_bytes()} bytes, "

@@ -150,6 +150,8 @@ def end_query(
     query.output_workers.clear()
     state.plan_bytes -= len(query.plan_bytes)
     state.active_result_bytes -= query.result_bytes
+    state.output_partitions -= query.output_partitions
+    query.output_partitions = 0
     query.plan_bytes = b""
     _release_details(query)
     state.notices.append(DropQueryOutputs(query.query_id))

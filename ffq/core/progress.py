@@ -259,6 +259,8 @@ def _release_slot(
 def _drop_stored(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
     """What the attempt registered is of no use any more (R26)."""
     if attempt.output is not None:
+        query.output_partitions -= attempt.output.partitions
+        state.output_partitions -= attempt.output.partitions
         attempt.output = None
         state.notices.append(DropMapOutputs((attempt.key,)))
     if attempt.result_bytes or attempt.result_complete:

@@ -147,7 +147,8 @@ class QueryRecord:
     """One query. `ordinal` tells two queries apart that had the same id one after the other.
 
     `plan_bytes` is emptied when the query ends; `digest` stays. `uncommitted`: stages that are not
-    committed. `output_workers`: workers whose loss would lose committed outputs.
+    committed. `output_partitions`: partition records of its outputs. `output_workers`: workers
+    whose loss would lose committed outputs.
     """
 
     query_id: QueryId
@@ -166,6 +167,7 @@ class QueryRecord:
     running: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
     in_backoff: int = 0
     result_bytes: int = 0
+    output_partitions: int = 0
     output_workers: set[WorkerId] = attrs.field(factory=set)
 
     def apply(self, event: QueryEvent) -> None:

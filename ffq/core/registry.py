@@ -1,7 +1,7 @@
 """The shuffle registry: which partitions each exact attempt has registered, and where (R22, R23).
 
 A registration is merged with what the attempt registered before; scheduling says whether the
-attempt still counts; only then is the merged record stored. Records are bounded in all (R30).
+attempt still counts, and whether there is room; only then is the merged record stored.
 """
 
 from __future__ import annotations
@@ -9,8 +9,7 @@ from __future__ import annotations
 import attrs
 
 from ffq.core.outcome import Outcome
-from ffq.core.settings import CoordinatorSettings
-from ffq.errors import InvariantViolated, NotReady, QuotaExceeded
+from ffq.errors import InvariantViolated, NotReady
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
     AdmitMapOutput,
@@ -24,8 +23,6 @@ from ffq.messages import (
     RegisterReply,
 )
 
-_RETRY_REGISTER_MS = 1_000
-
 
 @attrs.frozen
 class _Record:
@@ -36,26 +33,13 @@ class _Record:
 class RegistryCore:
     """Takes one message and the time in ms, gives the reply. It tells nobody anything."""
 
-    def __init__(self, settings: CoordinatorSettings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._queries: dict[QueryId, dict[AttemptKey, _Record]] = {}
-        self._partitions = 0
 
     def propose(self, msg: RegisterMapOutput, now_ms: int) -> AdmitMapOutput:
-        """What the attempt's output would amount to. Changes nothing.
-
-        Raises:
-            QuotaExceeded: more partition records than are allowed in all.
-        """
+        """What the attempt's output would amount to. Changes nothing."""
         del now_ms
         merged = self._merge(msg)
-        growth = len(merged.partitions) - len(self._known(msg.key).partitions)
-        if self._partitions + growth > self._settings.max_registered_partitions:
-            raise QuotaExceeded(
-                f"{self._settings.max_registered_partitions} map output partitions are "
-                f"registered: register {msg.key} again later",
-                retry_after_ms=_RETRY_REGISTER_MS,
-            )
         in_order = sorted(merged.partitions.values(), key=lambda each: each.reduce_partition)
         return AdmitMapOutput(
             key=msg.key,
@@ -77,7 +61,6 @@ class RegistryCore:
         del now_ms
         if admission.counted:
             merged = self._merge(msg)
-            self._partitions += len(merged.partitions) - len(self._known(msg.key).partitions)
             self._queries.setdefault(msg.key.query_id, {})[msg.key] = merged
         return Outcome(admission)
 
@@ -98,18 +81,14 @@ class RegistryCore:
         del now_ms
         for key in msg.keys:
             records = self._queries.get(key.query_id, {})
-            record = records.pop(key, None)
-            if record is not None:
-                self._partitions -= len(record.partitions)
-                if not records:
-                    del self._queries[key.query_id]
+            if records.pop(key, None) is not None and not records:
+                del self._queries[key.query_id]
         return Outcome(None)
 
     def drop_query_outputs(self, msg: DropQueryOutputs, now_ms: int) -> Outcome[None]:
         """Forget all outputs of a query (R5)."""
         del now_ms
-        for record in self._queries.pop(msg.query_id, {}).values():
-            self._partitions -= len(record.partitions)
+        self._queries.pop(msg.query_id, None)
         return Outcome(None)
 
     def read_map_output(self, msg: ReadMapOutput, now_ms: int) -> Outcome[OutputLocation]:
@@ -126,20 +105,25 @@ class RegistryCore:
             OutputLocation(msg.key, record.endpoint, record.partitions.get(msg.reduce_partition))
         )
 
+    def held_partitions(self) -> int:
+        """Partition records of all outputs."""
+        return sum(
+            len(record.partitions)
+            for records in self._queries.values()
+            for record in records.values()
+        )
+
     def validate_state(self) -> None:
         """Raises InvariantViolated, naming what is inconsistent."""
-        counted = 0
         for query_id, records in self._queries.items():
             if not records:
                 raise InvariantViolated(f"registry: query {query_id} is kept without outputs")
             for key, record in records.items():
                 if key.query_id != query_id:
                     raise InvariantViolated(f"registry: {key} is kept under query {query_id}")
-                counted += len(record.partitions)
-        if counted != self._partitions:
-            raise InvariantViolated(
-                f"registry: counts {self._partitions} partitions, holds {counted}"
-            )
+                for number, partition in record.partitions.items():
+                    if partition.reduce_partition != number:
+                        raise InvariantViolated(f"registry: {key} keeps a partition as {number}")
 
 
 def _progress(partition: OutputPartition) -> tuple[int, int, bool]:

@@ -21,7 +21,7 @@ from ffq.messages import (
     TaskState,
 )
 
-_RETRY_UPLOAD_MS = 1_000
+_RETRY_MS = 1_000
 
 
 def report_task_status(state: SchedulingState, msg: ReportTaskStatus, now_ms: int) -> ReportReply:
@@ -114,6 +114,7 @@ def admit_map_output(state: SchedulingState, msg: AdmitMapOutput, now_ms: int) -
 
     Raises:
         InvalidRequest: a partition that the stage does not write.
+        QuotaExceeded: more partition records than are allowed in all.
         UnknownId: no such query, or the attempt was never assigned.
     """
     del now_ms
@@ -127,6 +128,16 @@ def admit_map_output(state: SchedulingState, msg: AdmitMapOutput, now_ms: int) -
             )
     if not _counts(at, msg.layout, msg.worker_id, msg.incarnation):
         return RegisterReply(counted=False, worker_id=at.attempt.worker_id)
+    known = at.attempt.output.partitions if at.attempt.output is not None else 0
+    growth = len(msg.sizes) - known
+    if state.output_partitions + growth > state.settings.max_registered_partitions:
+        raise QuotaExceeded(
+            f"{state.settings.max_registered_partitions} map output partitions are registered: "
+            f"register {msg.key} again later",
+            retry_after_ms=_RETRY_MS,
+        )
+    at.query.output_partitions += growth
+    state.output_partitions += growth
     at.attempt.output = Output(
         endpoint=msg.endpoint,
         sizes={size.reduce_partition: size for size in msg.sizes},
@@ -145,7 +156,8 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
     Without a key it belongs to the running attempt of the sink's only task.
 
     Raises:
-        InvalidRequest: the key is of a stage that is not the sink, or a key is needed.
+        InvalidRequest: the key is of a stage that is not the sink, a key is needed, or the piece
+            does not continue its upload.
         UnknownId: no such query, or the attempt was never assigned.
         QuotaExceeded: more result bytes than are allowed in all.
     """
@@ -153,12 +165,14 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
     attempt = _sink_attempt(state, query, msg.key)
     if attempt.state is not TaskState.RUNNING:
         return ResultAdmission(counted=False, worker_id=attempt.worker_id, key=None)
+    if msg.problem:
+        raise InvalidRequest(f"the result of attempt {attempt.key} {msg.problem}")
     growth = msg.total_bytes - attempt.result_bytes
     if state.active_result_bytes + growth > state.settings.max_result_bytes:
         raise QuotaExceeded(
             f"results would exceed {state.settings.max_result_bytes} bytes in all with "
             f"{msg.total_bytes} bytes of {attempt.key}",
-            retry_after_ms=_RETRY_UPLOAD_MS,
+            retry_after_ms=_RETRY_MS,
         )
     attempt.result_bytes = msg.total_bytes
     attempt.result_complete = msg.complete

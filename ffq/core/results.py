@@ -9,8 +9,7 @@ from __future__ import annotations
 import attrs
 
 from ffq.core.outcome import Outcome
-from ffq.core.settings import CoordinatorSettings
-from ffq.errors import InvalidRequest, InvariantViolated, NotReady, QuotaExceeded
+from ffq.errors import InvariantViolated, NotReady
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
     AdmitResult,
@@ -23,8 +22,6 @@ from ffq.messages import (
     ResultParts,
 )
 
-_RETRY_UPLOAD_MS = 1_000
-
 
 @attrs.define(eq=False)
 class _Upload:
@@ -36,53 +33,42 @@ class _Upload:
 
     def has(self, msg: RegisterQueryResults) -> bool:
         """Whether this very piece is stored: its answer was lost and it came again."""
-        ends_it = msg.offset + len(msg.payload) == self.total_bytes
-        return (
-            self.pieces.get(msg.offset) == msg.payload and (self.complete and ends_it) == msg.last
-        )
+        ends_it = self.complete and msg.offset + len(msg.payload) == self.total_bytes
+        return self.pieces.get(msg.offset) == msg.payload and ends_it == msg.last
+
+    def add(self, msg: RegisterQueryResults) -> None:
+        """Store a piece that continues the upload, or is stored already."""
+        if not self.has(msg):
+            self.pieces[msg.offset] = msg.payload
+            self.total_bytes += len(msg.payload)
+            self.complete = msg.last
 
 
 class ResultsCore:
     """Takes one message and the time in ms, gives the reply. It tells nobody anything."""
 
-    def __init__(self, settings: CoordinatorSettings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._queries: dict[QueryId, dict[AttemptKey, _Upload]] = {}
 
     def propose(self, msg: RegisterQueryResults, now_ms: int) -> AdmitResult:
         """What the upload would amount to. Changes nothing.
 
-        Raises:
-            InvalidRequest: a piece that does not continue its upload.
-            QuotaExceeded: the upload would be larger than all results may be.
+        A piece that does not continue its upload is a problem that scheduling raises, if the
+        attempt counts at all.
         """
         del now_ms
         if msg.key is None:
-            total, complete = len(msg.payload), True
-        else:
-            total, complete = self._with_piece(self._known(msg.key), msg)
-        if total > self._settings.max_result_bytes:
-            raise QuotaExceeded(
-                f"the result of query {msg.query_id} is larger than "
-                f"{self._settings.max_result_bytes} bytes",
-                retry_after_ms=_RETRY_UPLOAD_MS,
-            )
-        return AdmitResult(query_id=msg.query_id, key=msg.key, total_bytes=total, complete=complete)
-
-    def _with_piece(self, upload: _Upload, msg: RegisterQueryResults) -> tuple[int, bool]:
+            return AdmitResult(msg.query_id, None, len(msg.payload), complete=True)
+        upload = self._known(msg.key)
         if upload.has(msg):
-            return upload.total_bytes, upload.complete
+            return AdmitResult(msg.query_id, msg.key, upload.total_bytes, upload.complete)
+        problem = ""
         if upload.complete:
-            raise InvalidRequest(
-                f"the result of attempt {msg.key} is complete at {upload.total_bytes} bytes; "
-                f"the piece at offset {msg.offset} is not part of it"
-            )
-        if msg.offset != upload.total_bytes:
-            raise InvalidRequest(
-                f"the result of attempt {msg.key} continues at offset {upload.total_bytes}, "
-                f"not {msg.offset}"
-            )
-        return upload.total_bytes + len(msg.payload), msg.last
+            problem = f"is complete, the piece at offset {msg.offset} is not part of it"
+        elif msg.offset != upload.total_bytes:
+            problem = f"continues at offset {upload.total_bytes}, not {msg.offset}"
+        total = upload.total_bytes + len(msg.payload)
+        return AdmitResult(msg.query_id, msg.key, total, msg.last, problem)
 
     def store(
         self, msg: RegisterQueryResults, admission: ResultAdmission, now_ms: int
@@ -94,9 +80,7 @@ class ResultsCore:
             if msg.key is None:
                 uploads[admission.key] = _Upload({0: msg.payload}, len(msg.payload), True)
             else:
-                upload = uploads.setdefault(admission.key, _Upload())
-                upload.total_bytes, upload.complete = self._with_piece(upload, msg)
-                upload.pieces[msg.offset] = msg.payload
+                uploads.setdefault(admission.key, _Upload()).add(msg)
         return Outcome(RegisterReply(admission.counted, admission.worker_id))
 
     def _known(self, key: AttemptKey) -> _Upload:

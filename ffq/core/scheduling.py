@@ -180,6 +180,11 @@ class SchedulingCore:
         """Result bytes that are accounted for, of all queries."""
         return lifecycle.held_result_bytes(self._state)
 
+    @property
+    def held_partitions(self) -> int:
+        """Partition records that are accounted for, of all map outputs."""
+        return self._state.output_partitions
+
     def validate_state(self) -> None:
         """Raises InvariantViolated, naming what is inconsistent."""
         consistency.validate(self._state)

@@ -38,6 +38,7 @@ class SchedulingState:
         plan_bytes: plan bytes of queries that are not terminal.
         active_result_bytes: result bytes held for queries that are not terminal.
         finished_result_bytes: result bytes held for terminal ones.
+        output_partitions: partition records of all registered outputs.
         readiness: grows whenever something may have become assignable.
         notices: what the method under way has to tell others.
     """
@@ -55,6 +56,7 @@ class SchedulingState:
     plan_bytes: int = 0
     active_result_bytes: int = 0
     finished_result_bytes: int = 0
+    output_partitions: int = 0
     readiness: int = 0
     notices: list[Notice] = attrs.field(factory=list)
 

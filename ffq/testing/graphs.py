@@ -1,0 +1,130 @@
+"""Hypothesis strategies for queries as scheduling sees them: plans that cut into several stages.
+
+`relations()` draws plans whose stages share out work in every way there is: scans by splits,
+reduce partitions by hash, whole inputs in one task, broadcast sides, operators in some stages.
+`scans_of()` draws the shares of their tables, `submissions()` a whole SubmitQuery. (The plans of
+`ffq.testing.plans` are of every node and shape instead, and nearly all of one task per stage.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+from ffq.ids import QueryId
+from ffq.messages import ScanSplit, StageScan, SubmitQuery
+from ffq.plan import dump_plan, model
+from ffq.plan.model import BuildSide, Column, JoinStrategy, JoinType, Node
+from ffq.plan.stages import StageGraph, cut
+
+KEY = "k"
+_GROUPS = (Column(KEY),)
+_COUNT = ((model.AggregateExpr(model.AggregateFunction.COUNT, Column(KEY)), "n"),)
+
+
+def scan(table: str = "t") -> Node:
+    """A scan of the one column that all these plans have."""
+    return model.ParquetScan(table, None, (KEY,), ())
+
+
+def exchange(below: Node, partitions: int = 1) -> Node:
+    """A hash exchange by the key."""
+    partitioning = model.HashPartitioning((KEY,), partitions)
+    return model.ShuffleRead(model.ShuffleWrite(below, partitioning), partitioning)
+
+
+def gather(below: Node) -> Node:
+    """A Single exchange."""
+    single = model.SinglePartitioning()
+    return model.ShuffleRead(model.ShuffleWrite(below, single), single)
+
+
+def operator(name: str, below: Node) -> Node:
+    return model.Custom(name, (), below)
+
+
+def aggregate(below: Node, partitions: int = 1) -> Node:
+    """A count by key in two phases."""
+    partial = model.PartialHashAggregate(_GROUPS, _COUNT, below)
+    return model.FinalHashAggregate(_GROUPS, _COUNT, exchange(partial, partitions))
+
+
+def join(left: Node, right: Node, partitions: int = 1) -> Node:
+    """A shuffled join on the key."""
+    return model.HashJoin(
+        exchange(left, partitions),
+        exchange(right, partitions),
+        ((KEY, KEY),),
+        JoinType.INNER,
+        JoinStrategy.SHUFFLE,
+        BuildSide.RIGHT,
+    )
+
+
+def broadcast_join(left: Node, right: Node) -> Node:
+    """A join whose right side every task reads whole."""
+    return model.HashJoin(
+        left,
+        model.Broadcast(right),
+        ((KEY, KEY),),
+        JoinType.INNER,
+        JoinStrategy.BROADCAST_RIGHT,
+        BuildSide.RIGHT,
+    )
+
+
+def relations(
+    operators: Sequence[str] = ("op.a", "op.b"), max_leaves: int = 3
+) -> st.SearchStrategy[Node]:
+    """Plans of one to about ten stages.
+
+    Args:
+        operators: names that custom operators are drawn from; empty: none are.
+        max_leaves: about how many tables a plan reads.
+    """
+    partitions = st.integers(1, 4)
+
+    def nested(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
+        choices = [
+            st.builds(aggregate, inner, partitions),
+            st.builds(join, inner, inner, partitions),
+            st.builds(exchange, inner, partitions),
+            st.builds(broadcast_join, inner, inner),
+            st.builds(model.UnionAll, inner, inner),
+            st.builds(gather, inner),
+            st.builds(model.Limit, st.just(10), inner),
+        ]
+        if operators:
+            choices.append(st.builds(operator, st.sampled_from(operators), inner))
+        return st.one_of(choices)
+
+    return st.recursive(st.sampled_from(["t", "u"]).map(scan), nested, max_leaves=max_leaves)
+
+
+def scans_of(graph: StageGraph, max_shares: int = 3) -> st.SearchStrategy[tuple[StageScan, ...]]:
+    """Shares of the tables that a plan reads; about one table in five is not known."""
+    leaves = [(stage.stage_id, source) for stage in graph.stages for source in stage.scans]
+    counts = st.integers(0, 4).map(lambda drawn: min(drawn, max_shares))
+    return st.tuples(*(counts for _ in leaves)).map(
+        lambda drawn: tuple(
+            StageScan(
+                stage_id,
+                source.leaf,
+                source.table,
+                tuple((ScanSplit(f"{source.table}.parquet", n, n + 1),) for n in range(shares)),
+            )
+            for (stage_id, source), shares in zip(leaves, drawn, strict=True)
+            if shares
+        )
+    )
+
+
+@st.composite
+def submissions(
+    draw: st.DrawFn, query_id: QueryId, plans: st.SearchStrategy[Node] | None = None
+) -> SubmitQuery:
+    """A query, with its tables' shares."""
+    plan = draw(plans if plans is not None else relations())
+    graph = cut(plan)
+    return SubmitQuery(query_id, dump_plan(plan), graph, draw(scans_of(graph)))

@@ -1,0 +1,260 @@
+"""Drives a CoreCoordinator by hand: clients, workers of both kinds, and the clock.
+
+Every call is followed by `validate_state()`, also one that raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import attrs
+
+from ffq.core import CoordinatorSettings, CoreCoordinator
+from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
+from ffq.messages import (
+    Assignment,
+    AttemptStatus,
+    CancelQuery,
+    CancelReply,
+    ErrorKind,
+    FetchQueryResults,
+    GetQueryStatus,
+    GetTask,
+    Heartbeat,
+    HeartbeatReply,
+    ListAttempts,
+    ListWorkers,
+    LostInput,
+    OutputPartition,
+    QueryStatus,
+    RegisterMapOutput,
+    RegisterQueryResults,
+    RegisterReply,
+    ReportReply,
+    ReportTaskStatus,
+    ScanSplit,
+    StageScan,
+    SubmitQuery,
+    SubmitReply,
+    TaskState,
+    WorkerStatus,
+)
+from ffq.plan import dump_plan
+from ffq.plan.model import Node
+from ffq.plan.stages import cut
+
+M = TypeVar("M")
+R = TypeVar("R")
+FAMILY = "ffq-test"
+OURS = frozenset({"ffq.splits"})
+
+
+def key(query: str, stage: int, task: int, attempt: int) -> AttemptKey:
+    return AttemptKey(QueryId(query), StageId(stage), TaskId(task), Attempt(attempt))
+
+
+def shares(plan: Node, counts: Mapping[str, int]) -> tuple[StageScan, ...]:
+    """Shares for every scan of the tables named, one row group each."""
+    return tuple(
+        StageScan(
+            stage.stage_id,
+            source.leaf,
+            source.table,
+            tuple(
+                (ScanSplit(f"{source.table}.parquet", n, n + 1),)
+                for n in range(counts[source.table])
+            ),
+        )
+        for stage in cut(plan).stages
+        for source in stage.scans
+        if source.table in counts
+    )
+
+
+@attrs.define
+class Driver:
+    """`incarnations`: 0 for a peer on the fixed wire; unknown workers are such peers too."""
+
+    settings: CoordinatorSettings = attrs.field(factory=CoordinatorSettings)
+    now_ms: int = 0
+    core: CoreCoordinator = attrs.field(init=False)
+    incarnations: dict[str, int] = attrs.field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        self.core = CoreCoordinator(self.settings)
+
+    def call(self, method: Callable[[M, int], R], msg: M) -> R:
+        try:
+            return method(msg, self.now_ms)
+        finally:
+            self.core.validate_state()
+
+    def advance(self, ms: int) -> None:
+        """Time passes, and both timers fire."""
+        self.now_ms += ms
+        self.sweep()
+        self.core.tick(self.now_ms)
+        self.core.validate_state()
+
+    def sweep(self) -> None:
+        self.core.sweep(self.now_ms)
+        self.core.validate_state()
+
+    # --- clients -----------------------------------------------------------------------------
+
+    def submit(
+        self, query: str, plan: Node, tables: Mapping[str, int] | None = None
+    ) -> SubmitReply:
+        return self.call(
+            self.core.submit_query,
+            SubmitQuery(QueryId(query), dump_plan(plan), cut(plan), shares(plan, tables or {})),
+        )
+
+    def cancel(self, query: str, reason: str = "no longer wanted") -> CancelReply:
+        return self.call(self.core.cancel_query, CancelQuery(QueryId(query), reason))
+
+    def status(self, query: str) -> QueryStatus:
+        return self.call(self.core.get_query_status, GetQueryStatus(QueryId(query)))
+
+    def attempts(self, query: str) -> tuple[AttemptStatus, ...]:
+        return self.call(self.core.list_attempts, ListAttempts(QueryId(query)))
+
+    def attempt_states(self, query: str) -> dict[str, str]:
+        """`stage/task/attempt` to state, with a star where committed."""
+        return {
+            str(each.key).removeprefix(f"{query}/"): each.state.name + "*" * each.committed
+            for each in self.attempts(query)
+        }
+
+    def fetch(self, query: str) -> list[bytes]:
+        reply = self.call(self.core.fetch_query_results, FetchQueryResults(QueryId(query)))
+        return [b"".join(part) for part in reply.parts]
+
+    def worker(self, worker: str) -> WorkerStatus | None:
+        statuses = self.call(self.core.list_workers, ListWorkers())
+        return next((each for each in statuses if each.worker_id == worker), None)
+
+    # --- workers -----------------------------------------------------------------------------
+
+    def beat(
+        self,
+        worker: str,
+        capabilities: Iterable[str] = OURS,
+        *,
+        incarnation: int = 1,
+        endpoint: str | None = None,
+        running: Iterable[AttemptKey] | None = None,
+        held: Iterable[str] = (),
+        family: str = FAMILY,
+    ) -> HeartbeatReply:
+        """A heartbeat; of a worker of ours unless `incarnation` is 0."""
+        self.incarnations[worker] = incarnation
+        ours = incarnation != 0
+        return self.call(
+            self.core.heartbeat,
+            Heartbeat(
+                worker_id=WorkerId(worker),
+                at_ms=0,
+                running_tasks=0,
+                capabilities=frozenset(capabilities),
+                incarnation=incarnation,
+                endpoint=(f"{worker}:50061" if endpoint is None else endpoint) if ours else "",
+                family=family if ours else "",
+                running_attempts=None if running is None else tuple(running),
+                held_queries=tuple(QueryId(each) for each in held),
+            ),
+        )
+
+    def pull(self, worker: str, capacity: int = 1) -> tuple[Assignment, ...]:
+        incarnation = self.incarnations.get(worker, 0)
+        return self.call(self.core.get_task, GetTask(WorkerId(worker), capacity, incarnation))
+
+    def pull_one(self, worker: str) -> Assignment:
+        (assignment,) = self.pull(worker)
+        return assignment
+
+    def register(
+        self,
+        of: Assignment,
+        rows: Mapping[int, int] | None = None,
+        *,
+        endpoint: str = "",
+        finalized: bool = True,
+    ) -> RegisterReply:
+        """Register map output: reduce partition to rows, ten bytes each."""
+        partitions = tuple(
+            OutputPartition(
+                n, 10 * count, count, 1, committed_offset=10 * count, finalized=finalized
+            )
+            for n, count in (rows or {}).items()
+        )
+        return self.call(
+            self.core.register_map_output,
+            RegisterMapOutput(of.key, partitions, of.layout, endpoint=endpoint),
+        )
+
+    def upload(
+        self, of: Assignment, payload: bytes = b"rows", *, keyed: bool = True
+    ) -> RegisterReply:
+        return self.call(
+            self.core.register_query_results,
+            RegisterQueryResults(of.key.query_id, payload, of.key if keyed else None),
+        )
+
+    def report(
+        self,
+        of: Assignment,
+        state: TaskState,
+        message: str = "",
+        *,
+        kind: ErrorKind | None = None,
+        lost: Iterable[LostInput] = (),
+        worker: str | None = None,
+        incarnation: int = 0,
+    ) -> ReportReply:
+        return self.call(
+            self.core.report_task_status,
+            ReportTaskStatus(
+                key=of.key,
+                state=state,
+                message=message,
+                layout=of.layout,
+                worker_id=None if worker is None else WorkerId(worker),
+                incarnation=incarnation,
+                kind=kind,
+                lost_inputs=tuple(lost),
+            ),
+        )
+
+    def succeed(self, of: Assignment) -> ReportReply:
+        return self.report(of, TaskState.SUCCEEDED)
+
+    def fail(
+        self, of: Assignment, message: str = "boom", kind: ErrorKind | None = None
+    ) -> ReportReply:
+        return self.report(of, TaskState.FAILED, message, kind=kind)
+
+    def finish(
+        self,
+        of: Assignment,
+        rows: Mapping[int, int] | None = None,
+        *,
+        endpoint: str = "",
+        payload: bytes = b"rows",
+    ) -> ReportReply:
+        """Register what the attempt made, then report SUCCEEDED."""
+        if of.key.stage_id == 0:
+            self.upload(of, payload)
+        else:
+            self.register(of, rows if rows is not None else {0: 1}, endpoint=endpoint)
+        return self.succeed(of)
+
+    def run_all(self, *workers: str, rounds: int = 100) -> None:
+        """Let the workers run whatever they get, until they get nothing any more."""
+        for _ in range(rounds):
+            pulled = [each for worker in workers for each in self.pull(worker, 4)]
+            for each in pulled:
+                self.finish(each)
+            if not pulled:
+                return
