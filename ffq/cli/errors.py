@@ -84,10 +84,12 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _describe(error: BaseException) -> str:
     match error:
+        case Unavailable():
+            return f"cannot reach the coordinator: {error.message}"
         case FfqError():
             return error.message
         case typer.TyperException():
-            return f"{error.format_message()} (see --help)"
+            return f"{error.format_message().rstrip('.')} (see --help)"
         case typer.Abort():
             return "aborted"
         case OSError() if error.strerror is not None:

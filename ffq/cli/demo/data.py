@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
+
+import trio
 
 from ffq.errors import InvalidRequest, StartupError, StorageError
 
@@ -39,11 +40,12 @@ def dataset_name(scale: float, version: str) -> str:
     return f"sf{scale:g}-{PARTS}-parts-tpchgen-{version}"
 
 
-def ensure_dataset(scale: float, cache: Path) -> Path:
+async def ensure_dataset(scale: float, cache: Path) -> Path:
     """The folder with one subfolder of Parquet files per table; made if it is not there yet.
 
     It is made under a temporary name and renamed when complete, so an interrupted run leaves
-    nothing half done, and two runs at once do no harm: the first to finish wins.
+    nothing half done, and two runs at once do no harm: the first to finish wins. Cancelling stops
+    the program that makes it.
 
     Raises:
         StartupError: tpchgen-cli is not installed.
@@ -54,13 +56,17 @@ def ensure_dataset(scale: float, cache: Path) -> Path:
     if folder.is_dir():
         return folder
     try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".making-") as temporary:
-            _generate(program, scale, Path(temporary) / "data")
+        with _temporary_folder(cache) as temporary:
+            await _generate(program, scale, Path(temporary) / "data")
             _publish(Path(temporary) / "data", folder)
     except OSError as error:
         raise StorageError(f"cannot keep TPC-H data in {cache}: {error.strerror}") from error
     return folder
+
+
+def _temporary_folder(cache: Path) -> tempfile.TemporaryDirectory[str]:
+    cache.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=cache, prefix=".making-")
 
 
 def _generator() -> tuple[Path, str]:
@@ -79,7 +85,7 @@ def _generator() -> tuple[Path, str]:
     return Path(found), version
 
 
-def _generate(program: Path, scale: float, folder: Path) -> None:
+async def _generate(program: Path, scale: float, folder: Path) -> None:
     command = [
         str(program),
         "parquet",
@@ -89,11 +95,12 @@ def _generate(program: Path, scale: float, folder: Path) -> None:
         f"--output-dir={folder}",
         "--quiet",
     ]
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    done = await trio.run_process(
+        command, capture_stdout=True, capture_stderr=True, check=False, start_new_session=True
     )
     if done.returncode != 0:
-        last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        said = done.stderr.decode(errors="replace").strip()
+        last = (said or f"exit code {done.returncode}").splitlines()[-1]
         raise StorageError(f"tpchgen-cli failed: {last}")
     for table in TABLES:
         if not any((folder / table).glob("*.parquet")):

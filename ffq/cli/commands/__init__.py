@@ -1,0 +1,1 @@
+"""The subcommands, one file each: parse, call, print. Heavy imports happen when one runs."""

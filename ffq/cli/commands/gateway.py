@@ -1,0 +1,102 @@
+"""`ffq gateway`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ffq.cli.options import (
+    LogLevel,
+    LogLevelOption,
+    StopWithStdinOption,
+    setting,
+    settings_of,
+)
+
+
+def _tuning(text: str, name: str, default: int) -> object:
+    return setting(text, f"FFQ_{name.upper()}", str(default), metavar="N")
+
+
+def gateway(
+    context: typer.Context,
+    bind: Annotated[
+        str | None,
+        setting(
+            "Where to listen; port 0 picks a free one.",
+            "FFQ_COORDINATOR_BIND",
+            "127.0.0.1:50051",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        setting(
+            "The tables, as JSON or TOML.", "FFQ_COORDINATOR_CATALOG_PATH", "none", metavar="FILE"
+        ),
+    ] = None,
+    blacklist_failure_threshold: Annotated[
+        str | None,
+        _tuning("Failures in a row that exclude a worker.", "blacklist_failure_threshold", 3),
+    ] = None,
+    blacklist_ttl_ms: Annotated[
+        str | None, _tuning("How long a worker stays excluded, ms.", "blacklist_ttl_ms", 60000)
+    ] = None,
+    max_concurrent_tasks_per_worker: Annotated[
+        str | None,
+        _tuning("Tasks a worker runs at once.", "max_concurrent_tasks_per_worker", 8),
+    ] = None,
+    max_concurrent_tasks_per_query: Annotated[
+        str | None,
+        _tuning("Tasks of one query that run at once.", "max_concurrent_tasks_per_query", 32),
+    ] = None,
+    max_task_attempts: Annotated[
+        str | None, _tuning("Failures of one task that fail its query.", "max_task_attempts", 3)
+    ] = None,
+    retry_backoff_base_ms: Annotated[
+        str | None,
+        _tuning("Wait before the first retry, ms; doubles.", "retry_backoff_base_ms", 250),
+    ] = None,
+    worker_liveness_timeout_ms: Annotated[
+        str | None,
+        _tuning("Silence after which a worker is lost, ms.", "worker_liveness_timeout_ms", 15000),
+    ] = None,
+    unrunnable_timeout_ms: Annotated[
+        str | None,
+        _tuning(
+            "How long a query waits for a worker that can run it, ms; 0 = forever.",
+            "unrunnable_timeout_ms",
+            0,
+        ),
+    ] = None,
+    max_message_bytes: Annotated[
+        str | None, _tuning("Largest gRPC message.", "max_message_bytes", 67108864)
+    ] = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    stop_with_stdin: StopWithStdinOption = False,
+) -> None:
+    """Run the coordinator: it takes queries, hands tasks to workers and keeps results.
+
+    A flag wins over its variable (in brackets), the variable over the default. Ctrl-C or SIGTERM
+    stops it cleanly, a second one at once.
+    """
+    from functools import partial
+
+    import trio
+
+    from ffq.cli.output.consoles import note
+    from ffq.cli.serving import log_to_stderr
+    from ffq.cli.signals import until_signalled
+    from ffq.gateway import serve_gateway
+    from ffq.settings import gateway_settings
+
+    log_to_stderr(log_level)
+    settings = gateway_settings(settings_of(context))
+
+    async def serve() -> None:
+        async with trio.open_nursery() as nursery:
+            endpoint = await nursery.start(serve_gateway, settings)
+            note(f"gateway ready on {endpoint}")
+
+    trio.run(partial(until_signalled, serve, stop_with_stdin=stop_with_stdin))

@@ -1,0 +1,60 @@
+"""`ffq status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ffq.cli.options import PATIENCE_MS, CoordinatorOption, coordinator_endpoint
+
+if TYPE_CHECKING:
+    from ffq.messages import AttemptStatus, QueryStatus
+
+
+def status(
+    query_id: Annotated[
+        str | None, typer.Argument(metavar="[QUERY_ID]", show_default=False)
+    ] = None,
+    coordinator: CoordinatorOption = None,
+) -> None:
+    """Show one query with its stages and attempts; without an id, all workers and queries."""
+    import trio
+
+    from ffq.cli.output.consoles import stdout_console
+    from ffq.cli.output.grid import print_grid
+    from ffq.cli.output.queries import queries_grid, workers_grid
+    from ffq.client import connect
+
+    endpoint = coordinator_endpoint(coordinator)
+    console = stdout_console()
+
+    async def run() -> None:
+        async with connect(endpoint, timeout_ms=PATIENCE_MS) as client:
+            if query_id is not None:
+                _show(await client.status(query_id), await client.attempts(query_id))
+                return
+            workers, queries = await client.workers(), await client.queries()
+        print_grid(console, workers_grid(workers))
+        typer.echo()
+        print_grid(console, queries_grid(queries))
+
+    trio.run(run)
+
+
+def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...]) -> None:
+    from ffq.cli.output.attempts import attempts_grid
+    from ffq.cli.output.consoles import stdout_console
+    from ffq.cli.output.grid import print_grid
+    from ffq.cli.output.queries import duration, local_time, stages_grid
+
+    console = stdout_console()
+    typer.echo(f"{query.query_id} {query.state.name}")
+    typer.echo(f"submitted {local_time(query.submitted_at_ms)}")
+    if query.finished_at_ms is not None:
+        typer.echo(f"took {duration(query)} ms")
+    if query.message:
+        typer.echo(f"message: {query.message}")
+    for grid in (stages_grid(query.stages), attempts_grid(attempts, "Attempts")):
+        typer.echo()
+        print_grid(console, grid)

@@ -1,0 +1,88 @@
+"""`ffq submit`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ffq.cli.options import (
+    PATIENCE_MS,
+    CoordinatorOption,
+    FormatOption,
+    OutputOption,
+    coordinator_endpoint,
+)
+from ffq.cli.output.consoles import note
+from ffq.cli.output.formats import ResultFormat, choose_format
+from ffq.errors import InvalidRequest
+
+WAITING_PATIENCE_MS = 60_000
+
+
+def submit(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan; - reads stdin.")],
+    query_id: Annotated[
+        str | None,
+        typer.Option(help="The query's id; by default a new one.", show_default=False),
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for the end and write the result.")
+    ] = False,
+    format_: FormatOption = None,
+    output: OutputOption = None,
+    coordinator: CoordinatorOption = None,
+) -> None:
+    """Submit a query; print its id, or with --wait its result."""
+    import trio
+
+    from ffq.client import connect
+
+    if not wait and (format_ is not None or output is not None):
+        raise InvalidRequest("--format and --output write the result: they need --wait")
+    chosen = choose_format(format_, output)
+    endpoint = coordinator_endpoint(coordinator)
+    plan_bytes = read_plan(plan)
+
+    async def run() -> None:
+        async with connect(endpoint, timeout_ms=PATIENCE_MS) as client:
+            handle = await client.submit(plan_bytes, query_id)
+        if not wait:
+            typer.echo(handle)
+            return
+        await _wait(endpoint, str(handle), chosen, output)
+
+    trio.run(run)
+
+
+async def _wait(endpoint: str, query_id: str, chosen: ResultFormat, output: Path | None) -> None:
+    """The query is on its way: now a coordinator may even restart before we give up on it."""
+    import trio
+
+    from ffq.cli.output.writer import write_result
+    from ffq.cli.progress import shown
+    from ffq.client import connect
+
+    try:
+        async with connect(endpoint, timeout_ms=WAITING_PATIENCE_MS) as client:
+            with shown(f"query {query_id}") as progress:
+                await client.wait(query_id, progress)
+            result = await client.fetch(query_id)
+    except (trio.Cancelled, KeyboardInterrupt):
+        note(f"query {query_id} goes on: ffq fetch {query_id}, or ffq cancel {query_id}")
+        raise
+    write_result(result, chosen, output)
+
+
+def read_plan(path: Path) -> bytes:
+    """The bytes of a plan file.
+
+    Raises:
+        InvalidRequest: it cannot be read; names it.
+    """
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"plan file {path}: {error.strerror}") from error

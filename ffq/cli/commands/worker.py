@@ -1,0 +1,158 @@
+"""`ffq worker`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ffq.cli.options import (
+    CoordinatorOption,
+    LogLevel,
+    LogLevelOption,
+    StopWithStdinOption,
+    setting,
+    settings_of,
+)
+
+if TYPE_CHECKING:
+    from ffq.worker import WorkerConfig, WorkerReady
+
+
+def worker(
+    context: typer.Context,
+    coordinator: CoordinatorOption = None,
+    worker_id: Annotated[
+        str | None,
+        setting("Its name.", "FFQ_WORKER_ID", "worker-HOST-PID", metavar="ID"),
+    ] = None,
+    slots: Annotated[
+        str | None,
+        setting("Tasks at once.", "FFQ_WORKER_CPU_SLOTS", "number of CPUs", metavar="N"),
+    ] = None,
+    operators: Annotated[
+        str | None,
+        setting(
+            "Modules with custom operators, with commas between; the current folder is searched.",
+            "FFQ_WORKER_OPERATORS",
+            "none",
+            metavar="MODULES",
+        ),
+    ] = None,
+    catalog: Annotated[
+        str | None,
+        setting(
+            "Tables that the coordinator does not know, as JSON or TOML.",
+            "FFQ_WORKER_CATALOG_PATH",
+            "none",
+            metavar="FILE",
+        ),
+    ] = None,
+    shuffle_bind: Annotated[
+        str | None,
+        setting(
+            "Where it serves its map outputs; port 0 picks a free one.",
+            "FFQ_WORKER_SHUFFLE_BIND",
+            "0.0.0.0:50061, or any free port when that is taken",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    shuffle_advertise: Annotated[
+        str | None,
+        setting(
+            "Where others reach that.",
+            "FFQ_WORKER_SHUFFLE_ADVERTISE",
+            "found out",
+            metavar="HOST[:PORT]",
+        ),
+    ] = None,
+    shuffle_root: Annotated[
+        str | None,
+        setting(
+            "Folder for map outputs.",
+            "FFQ_SHUFFLE_ROOT",
+            "a private one, removed at exit",
+            metavar="DIR",
+        ),
+    ] = None,
+    poll_ms: Annotated[
+        str | None,
+        setting("Pause between polls for tasks, ms.", "FFQ_WORKER_POLL_MS", "20", metavar="N"),
+    ] = None,
+    heartbeat_ms: Annotated[
+        str | None,
+        setting(
+            "Between heartbeats, ms; at most a fifth of the coordinator's liveness timeout.",
+            "FFQ_WORKER_HEARTBEAT_MS",
+            "1000",
+            metavar="N",
+        ),
+    ] = None,
+    connect_timeout_ms: Annotated[
+        str | None,
+        setting(
+            "How long to wait for the coordinator at start, ms; 0 = for ever.",
+            "FFQ_WORKER_CONNECT_TIMEOUT_MS",
+            "30000",
+            metavar="N",
+        ),
+    ] = None,
+    engine_threads: Annotated[
+        str | None,
+        setting("Threads of one task.", "FFQ_WORKER_ENGINE_THREADS", "CPUs / slots", metavar="N"),
+    ] = None,
+    engine_memory_mb: Annotated[
+        str | None,
+        setting(
+            "Memory for all tasks together, MiB; 0 = the engine's own limit.",
+            "FFQ_WORKER_ENGINE_MEMORY_MB",
+            "0",
+            metavar="N",
+        ),
+    ] = None,
+    max_message_bytes: Annotated[
+        str | None,
+        setting("Largest gRPC message.", "FFQ_MAX_MESSAGE_BYTES", "67108864", metavar="N"),
+    ] = None,
+    log_level: LogLevelOption = LogLevel.INFO,
+    stop_with_stdin: StopWithStdinOption = False,
+) -> None:
+    """Run a worker: it pulls tasks from the coordinator and runs them.
+
+    A flag wins over its variable (in brackets), the variable over the default. Ctrl-C or SIGTERM
+    stops it cleanly, a second one at once.
+    """
+    from functools import partial
+
+    import trio
+
+    from ffq.cli.output.consoles import note
+    from ffq.cli.serving import log_to_stderr
+    from ffq.cli.signals import until_signalled
+    from ffq.worker import run_worker
+    from ffq.worker.config import worker_config
+
+    log_to_stderr(log_level)
+    config = worker_config(settings_of(context))
+    # A script's own folder is on the path, not the one it is called in; operators live there.
+    sys.path.insert(0, os.getcwd())
+    stop = trio.Event()
+
+    async def serve() -> None:
+        async with trio.open_nursery() as nursery:
+            ready = await nursery.start(partial(run_worker, config, stop=stop))
+            note(_ready_line(config, ready))
+
+    trio.run(
+        partial(until_signalled, serve, request_stop=stop.set, stop_with_stdin=stop_with_stdin)
+    )
+
+
+def _ready_line(config: WorkerConfig, ready: WorkerReady) -> str:
+    operators = " ".join(sorted(ready.capabilities)) or "none"
+    return (
+        f"worker {ready.worker_id} ready, coordinator {config.coordinator}, "
+        f"shuffle {ready.endpoint}, operators {operators}"
+    )

@@ -1,0 +1,97 @@
+"""Options that several commands share, and how help names a setting's variable."""
+
+from __future__ import annotations
+
+import enum
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ffq.cli.output.formats import ResultFormat
+
+if TYPE_CHECKING:
+    from ffq.settings import SettingSource
+
+
+PATIENCE_MS = 5_000
+"""How long a command tries to reach the coordinator before it gives up."""
+
+
+class LogLevel(enum.StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def setting(text: str, variable: str, default: str, *flags: str, metavar: str | None = None) -> Any:
+    """An option that is parsed with its variable by `ffq.settings`: here it is only text.
+
+    The parser there knows which of the two a bad value came from, and says so.
+    """
+    return typer.Option(
+        *flags, help=f"{text} [{variable}; default: {default}]", metavar=metavar, show_default=False
+    )
+
+
+CoordinatorOption = Annotated[
+    str | None,
+    setting(
+        "The coordinator, as HOST:PORT or http://HOST:PORT.",
+        "FFQ_COORDINATOR_ENDPOINT",
+        "127.0.0.1:50051",
+        metavar="HOST:PORT",
+    ),
+]
+QueryIdArgument = Annotated[str, typer.Argument(metavar="QUERY_ID", show_default=False)]
+FormatOption = Annotated[
+    ResultFormat | None,
+    typer.Option(
+        "--format",
+        help="How to write the result; by default as --output's name says, else table. "
+        "csv and json are exact: dates in ISO 8601, decimals with all places, NULL empty or null.",
+        show_default=False,
+    ),
+]
+OutputOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="FILE",
+        help="Write the result here instead of stdout.",
+        show_default=False,
+    ),
+]
+LogLevelOption = Annotated[
+    LogLevel, typer.Option(help="What is logged, on stderr.", case_sensitive=False)
+]
+StopWithStdinOption = Annotated[
+    bool,
+    typer.Option(
+        "--stop-with-stdin",
+        help="Stop when stdin closes: with a pipe from the process that starts this one, "
+        "this one never outlives it.",
+    ),
+]
+
+
+def settings_of(context: typer.Context) -> SettingSource:
+    """The command's flags and this process's environment."""
+    from ffq.settings import SettingSource
+
+    return SettingSource(context.params, os.environ)
+
+
+def coordinator_endpoint(flag: str | None) -> str:
+    """Where the coordinator is, as `host:port`.
+
+    Raises:
+        InvalidRequest: no such address; names the flag or the variable it came from.
+    """
+    from ffq.settings import DEFAULT_COORDINATOR_PORT, SettingSource
+
+    source = SettingSource({"coordinator": flag}, os.environ)
+    default = f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
+    return source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", default)
