@@ -13,9 +13,10 @@ from pathlib import Path
 import attrs
 
 from ffq.core.settings import CoordinatorSettings
+from ffq.endpoint import parse_endpoint
 from ffq.errors import InvalidRequest
 from ffq.ids import ID_RULE, is_valid_id
-from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, parse_endpoint
+from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions
 
 DEFAULT_COORDINATOR_PORT = 50051
 DEFAULT_SHUFFLE_PORT = 50061

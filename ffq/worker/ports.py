@@ -15,22 +15,8 @@ import attrs
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import Assignment, OutputPartition
 from ffq.plan.stages import StagePlan
+from ffq.proto.codec.shuffle import ShuffleChunk
 from ffq.worker.wanted import InputPart
-
-
-@attrs.frozen
-class ShuffleChunk:
-    """A piece of one partition's Arrow IPC stream; offsets in bytes (R24).
-
-    `finalized`: the partition is complete; its last chunk has end_offset = watermark_offset.
-    """
-
-    payload: bytes = attrs.field(repr=False)
-    start_offset: int
-    end_offset: int
-    watermark_offset: int
-    finalized: bool
-    stream_epoch: int = 0
 
 
 class ShuffleStream(Protocol):

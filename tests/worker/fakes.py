@@ -27,9 +27,10 @@ from ffq.messages import (
 )
 from ffq.plan.codec import dump_plan
 from ffq.plan.model import HashPartitioning, ParquetScan, ShuffleRead, ShuffleWrite
+from ffq.proto.codec.shuffle import ShuffleChunk
 from ffq.worker.link import WorkerIdentity
 from ffq.worker.loop import LoopSettings, WorkerLoop
-from ffq.worker.ports import MapOutput, ShuffleChunk, TaskOutput, Work
+from ffq.worker.ports import MapOutput, TaskOutput, Work
 from ffq.worker.wanted import InputPart
 
 T = TypeVar("T")

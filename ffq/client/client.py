@@ -1,0 +1,221 @@
+"""The client: submits queries, watches them, fetches their results."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeAlias, TypeVar
+
+import attrs
+import pyarrow as pa
+import trio
+
+from ffq.client.plans import PlanLike, plan_bytes
+from ffq.client.results import table_of
+from ffq.errors import FfqError, InvalidRequest, QueryCanceled, QueryFailed
+from ffq.ids import ID_RULE, QueryId, WorkerId, is_valid_id
+from ffq.messages import (
+    AttemptStatus,
+    CancelQuery,
+    DrainWorker,
+    FetchQueryResults,
+    GetQueryStatus,
+    ListAttempts,
+    ListQueries,
+    ListWorkers,
+    QueryState,
+    QueryStatus,
+    WorkerStatus,
+)
+from ffq.retry import RetryPolicy, until_answered
+from ffq.service import Coordinator
+
+T = TypeVar("T")
+Progress: TypeAlias = Callable[[QueryStatus], None]
+"""Called with each status that differs from the one before."""
+
+_MAX_DEFAULT_ID = 2**64 - 1
+_CALL_TIMEOUT_MS = 30_000
+_FETCH_TIMEOUT_MS = 24 * 3_600_000
+"""A large result takes its time; the channel notices a stream that stands still."""
+_QUOTA_TRIES = 10
+_CANCEL_GRACE_S = 1.0
+
+
+@attrs.frozen
+class QueryHandle:
+    """One query at one coordinator. `str(handle)` is its id."""
+
+    client: Client = attrs.field(repr=False)
+    query_id: QueryId
+
+    def __str__(self) -> str:
+        return self.query_id
+
+    async def status(self) -> QueryStatus:
+        return await self.client.status(self)
+
+    async def wait(self, progress: Progress | None = None) -> QueryStatus:
+        """As `Client.wait`."""
+        return await self.client.wait(self, progress)
+
+    async def fetch(self) -> pa.Table:
+        """As `Client.fetch`."""
+        return await self.client.fetch(self)
+
+    async def result(self, progress: Progress | None = None) -> pa.Table:
+        """Wait, then fetch."""
+        await self.wait(progress)
+        return await self.fetch()
+
+    async def cancel(self, reason: str = "canceled by the client") -> QueryState:
+        return await self.client.cancel(self, reason)
+
+    async def attempts(self) -> tuple[AttemptStatus, ...]:
+        return await self.client.attempts(self)
+
+
+QueryLike: TypeAlias = str | QueryHandle
+
+
+class Client:
+    """Calls one coordinator.
+
+    Every call waits up to `timeout_ms` for a coordinator that cannot be reached, trying again with
+    backoff, and then raises Unavailable. Calls that change something may be repeated safely: a
+    query keeps the id it was given before the first try (R1).
+
+    Args:
+        coordinator: whom to ask.
+        timeout_ms: patience with an absent coordinator.
+        poll_ms: between two looks at a query that `wait` waits for.
+    """
+
+    def __init__(
+        self, coordinator: Coordinator, *, timeout_ms: int = 30_000, poll_ms: int = 50
+    ) -> None:
+        self._coordinator = coordinator
+        self._timeout_ms = timeout_ms
+        self._poll_s = poll_ms / 1000
+
+    def query(self, query_id: str) -> QueryHandle:
+        """A handle for a query that was submitted before. Raises InvalidRequest."""
+        return QueryHandle(self, parse_query_id(query_id))
+
+    async def submit(self, plan: PlanLike, query_id: str | None = None) -> QueryHandle:
+        """Submit a plan. Without an id the query gets a random decimal number below 2^64.
+
+        Raises:
+            InvalidPlan, PlanningError: the plan is refused; the message says where.
+            PlanConflict: the id is taken by another plan.
+            QuotaExceeded: the coordinator has too many queries.
+        """
+        chosen = str(1 + secrets.randbelow(_MAX_DEFAULT_ID)) if query_id is None else query_id
+        name = parse_query_id(chosen)
+        data = plan_bytes(plan)
+        reply = await self._ask("SubmitQuery", lambda: self._coordinator.submit_plan(name, data))
+        return QueryHandle(self, reply.query_id)
+
+    async def run(self, plan: PlanLike, progress: Progress | None = None) -> pa.Table:
+        """Submit, wait and fetch; a query that is not waited for any more is canceled.
+
+        Raises:
+            QueryFailed, QueryCanceled: and what `submit` and `fetch` raise.
+        """
+        handle = await self.submit(plan)
+        try:
+            return await handle.result(progress)
+        except trio.Cancelled:
+            message = CancelQuery(handle.query_id, "the client stopped waiting")
+            with trio.move_on_after(_CANCEL_GRACE_S, shield=True), suppress(FfqError):
+                await self._coordinator.cancel_query(message)
+            raise
+
+    async def status(self, query: QueryLike) -> QueryStatus:
+        """Raises UnknownId."""
+        message = GetQueryStatus(_id_of(query))
+        return await self._ask(
+            "GetQueryStatus", lambda: self._coordinator.get_query_status(message)
+        )
+
+    async def wait(self, query: QueryLike, progress: Progress | None = None) -> QueryStatus:
+        """Wait until it has SUCCEEDED.
+
+        Raises:
+            QueryFailed, QueryCanceled: it ended otherwise, with the coordinator's message.
+            UnknownId: there is no such query (any more).
+        """
+        shown: QueryStatus | None = None
+        while True:
+            status = await self.status(query)
+            if progress is not None and status != shown:
+                progress(status)
+                shown = status
+            if status.state is QueryState.FAILED:
+                raise QueryFailed(f"query {status.query_id} failed: {status.message}")
+            if status.state is QueryState.CANCELED:
+                raise QueryCanceled(f"query {status.query_id} was canceled: {status.message}")
+            if status.state is QueryState.SUCCEEDED:
+                return status
+            await trio.sleep(self._poll_s)
+
+    async def fetch(self, query: QueryLike) -> pa.Table:
+        """The result of a query that has SUCCEEDED.
+
+        Raises:
+            NotReady: it has not; QueryFailed, QueryCanceled: and never will.
+            UnknownId: there is no such query, or its result is no longer kept.
+            ExecutionError: the result is no Arrow IPC stream.
+        """
+        message = FetchQueryResults(_id_of(query))
+        parts = await self._ask(
+            "FetchQueryResults",
+            lambda: self._coordinator.fetch_query_results(message),
+            timeout_ms=_FETCH_TIMEOUT_MS,
+        )
+        return table_of(parts)
+
+    async def cancel(self, query: QueryLike, reason: str = "canceled by the client") -> QueryState:
+        """Its state afterwards: CANCELED, or the terminal state it had already (R4, R5)."""
+        message = CancelQuery(_id_of(query), reason)
+        reply = await self._ask("CancelQuery", lambda: self._coordinator.cancel_query(message))
+        return reply.state
+
+    async def attempts(self, query: QueryLike) -> tuple[AttemptStatus, ...]:
+        """Every attempt of its tasks, in key order: which worker ran what."""
+        message = ListAttempts(_id_of(query))
+        return await self._ask("ListAttempts", lambda: self._coordinator.list_attempts(message))
+
+    async def queries(self, limit: int = 100) -> tuple[QueryStatus, ...]:
+        """The newest queries, newest first."""
+        message = ListQueries(limit)
+        return await self._ask("ListQueries", lambda: self._coordinator.list_queries(message))
+
+    async def workers(self) -> tuple[WorkerStatus, ...]:
+        """The live workers."""
+        return await self._ask("ListWorkers", lambda: self._coordinator.list_workers(ListWorkers()))
+
+    async def drain(self, worker_id: str) -> None:
+        """No more tasks for a worker; what it runs may finish. Raises UnknownId."""
+        if not is_valid_id(worker_id):
+            raise InvalidRequest(f"worker id {worker_id!r} is not {ID_RULE}")
+        message = DrainWorker(WorkerId(worker_id))
+        await self._ask("DrainWorker", lambda: self._coordinator.drain_worker(message))
+
+    async def _ask(
+        self, what: str, call: Callable[[], Awaitable[T]], *, timeout_ms: int = _CALL_TIMEOUT_MS
+    ) -> T:
+        retry = RetryPolicy(timeout_ms=timeout_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
+        return await until_answered(call, retry, what, patience_ms=self._timeout_ms)
+
+
+def parse_query_id(text: str) -> QueryId:
+    """Raises InvalidRequest for what may not name a query."""
+    if not is_valid_id(text):
+        raise InvalidRequest(f"query id {text!r} is not {ID_RULE}")
+    return QueryId(text)
+
+
+def _id_of(query: QueryLike) -> QueryId:
+    return query.query_id if isinstance(query, QueryHandle) else parse_query_id(query)

@@ -1,0 +1,33 @@
+"""A client of a coordinator somewhere else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ffq.client.client import Client
+from ffq.rpc.client import open_channel
+from ffq.rpc.coordinator import RemoteCoordinator
+from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions
+
+
+@asynccontextmanager
+async def connect(
+    endpoint: str,
+    *,
+    timeout_ms: int = 30_000,
+    poll_ms: int = 50,
+    options: RpcOptions = DEFAULT_OPTIONS,
+) -> AsyncIterator[Client]:
+    """A client of the coordinator at `host:port` or `http://host:port`.
+
+        async with ffq.connect("127.0.0.1:50051") as client:
+            table = await client.run(plan)
+
+    Nothing is sent before the first call; see `Client` for the other arguments.
+
+    Raises:
+        InvalidRequest: the endpoint is malformed.
+    """
+    async with open_channel(endpoint, options) as channel:
+        yield Client(RemoteCoordinator(channel), timeout_ms=timeout_ms, poll_ms=poll_ms)

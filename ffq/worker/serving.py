@@ -1,0 +1,67 @@
+"""The worker's ShuffleService: serves the map outputs on its disk by byte ranges (R23, R24)."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import attrs
+import trio
+
+from ffq.errors import InvalidRequest, NotReady
+from ffq.proto.codec.shuffle import FetchPartition, ShuffleChunk
+from ffq.rpc.shuffle import SendChunk
+from ffq.shuffle.store import ShuffleStore
+
+MAX_READS = 16
+"""Threads that read for other workers at a time."""
+OUR_EPOCH = 0
+"""Our outputs are written once: there is no later epoch to wait for."""
+
+
+@attrs.frozen
+class ShuffleServer:
+    """Answers FetchShufflePartition from a store; chunks of at most `chunk_bytes`."""
+
+    store: ShuffleStore
+    chunk_bytes: int
+    _reads: trio.CapacityLimiter = attrs.field(factory=partial(trio.CapacityLimiter, MAX_READS))
+
+    async def fetch(self, request: FetchPartition, send: SendChunk) -> None:
+        """Send the range asked for, at least one chunk.
+
+        Raises:
+            UnknownId: no finished output of exactly this attempt is here.
+            NotReady: an epoch is asked for that will not come.
+            InvalidRequest: no exact attempt.
+        """
+        if request.key.attempt == 0:
+            raise InvalidRequest(
+                f"map output {request.key}: attempt 0, the committed one, is known to the "
+                f"coordinator only; a worker serves exact attempts from 1 up"
+            )
+        if request.min_stream_epoch > OUR_EPOCH:
+            raise NotReady(
+                f"map output {request.key} is complete at stream epoch {OUR_EPOCH}, "
+                f"asked for was {request.min_stream_epoch} or later"
+            )
+        chunks = self.store.read_range(
+            request.key,
+            request.reduce_partition,
+            request.start_offset,
+            request.max_bytes,
+            self.chunk_bytes,
+        )
+        while True:
+            chunk = await trio.to_thread.run_sync(next, chunks, None, limiter=self._reads)
+            if chunk is None:
+                return
+            await send(
+                ShuffleChunk(
+                    payload=chunk.payload,
+                    start_offset=chunk.start,
+                    end_offset=chunk.end,
+                    watermark_offset=chunk.watermark,
+                    finalized=True,  # an attempt's folder appears only when it is complete
+                    stream_epoch=OUR_EPOCH,
+                )
+            )

@@ -1,0 +1,146 @@
+"""The client on a virtual clock: ids, patience, waiting, results."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+import trio
+from trio.testing import MockClock
+
+from ffq.client import Client
+from ffq.client.results import table_of
+from ffq.errors import (
+    ExecutionError,
+    InvalidRequest,
+    PlanConflict,
+    QueryCanceled,
+    QueryFailed,
+    QuotaExceeded,
+    Unavailable,
+)
+from ffq.messages import QueryState, QueryStatus, ResultParts
+from ffq.plan.codec import parse_plan
+from ffq.plan.model import ParquetScan
+from ffq.shuffle.ipc import encode_stream
+from tests.client.fake_coordinator import ScriptedCoordinator, status_of
+
+PLAN = b'{"ParquetScan": {"table": "t", "schema": null, "projection": null, "filters": []}}'
+SCHEMA = pa.schema([("x", pa.int64())])
+
+
+def stream(*values: int) -> bytes:
+    batches = [pa.record_batch([pa.array([value])], schema=SCHEMA) for value in values]
+    return b"".join(encode_stream(SCHEMA, batches))
+
+
+def client_of(coordinator: ScriptedCoordinator, timeout_ms: int = 30_000) -> Client:
+    return Client(coordinator, timeout_ms=timeout_ms)  # type: ignore[arg-type]
+
+
+async def test_default_ids_are_numbers_that_any_coordinator_serves(
+    autojump_clock: MockClock,
+) -> None:
+    coordinator = ScriptedCoordinator()
+    handles = [await client_of(coordinator).submit(PLAN) for _ in range(50)]
+    ids = [int(str(handle)) for handle in handles]
+    assert len(set(ids)) == 50
+    assert all(0 < number < 2**64 for number in ids)
+
+
+async def test_a_submit_is_repeated_under_the_same_id(autojump_clock: MockClock) -> None:
+    """R1: the same id with the same bytes is idempotent, so a lost answer costs nothing."""
+    coordinator = ScriptedCoordinator(away=3)
+    await client_of(coordinator).submit(PLAN)
+    assert len(coordinator.submitted) == 4
+    assert len(set(coordinator.submitted)) == 1
+
+
+async def test_an_absent_coordinator_is_waited_for_and_then_reported(
+    autojump_clock: MockClock,
+) -> None:
+    coordinator = ScriptedCoordinator(away=10**9)
+    since = trio.current_time()
+    with pytest.raises(Unavailable, match="connection refused"):
+        await client_of(coordinator, timeout_ms=5_000).submit(PLAN)
+    assert 3 < trio.current_time() - since <= 5
+
+
+@pytest.mark.parametrize("error", [PlanConflict("taken"), InvalidRequest("bad")])
+async def test_a_refusal_is_not_repeated(autojump_clock: MockClock, error: Exception) -> None:
+    coordinator = ScriptedCoordinator(refuse=error)  # type: ignore[arg-type]
+    with pytest.raises(type(error)):
+        await client_of(coordinator).submit(PLAN)
+    assert len(coordinator.submitted) == 1
+
+
+async def test_over_a_quota_it_waits_as_told_and_then_gives_up(autojump_clock: MockClock) -> None:
+    coordinator = ScriptedCoordinator(refuse=QuotaExceeded("full", retry_after_ms=700))
+    since = trio.current_time()
+    with pytest.raises(QuotaExceeded):
+        await client_of(coordinator).submit(PLAN)
+    assert len(coordinator.submitted) == 10
+    assert trio.current_time() - since >= 9 * 0.7
+
+
+async def test_waiting_tells_each_change_once(autojump_clock: MockClock) -> None:
+    states = [QueryState.QUEUED, QueryState.QUEUED, QueryState.RUNNING, QueryState.SUCCEEDED]
+    coordinator = ScriptedCoordinator([status_of(state) for state in states])
+    seen: list[QueryStatus] = []
+    final = await client_of(coordinator).query("7").wait(seen.append)
+    assert [status.state for status in seen] == [states[0], states[2], states[3]]
+    assert final.state is QueryState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [(QueryState.FAILED, QueryFailed), (QueryState.CANCELED, QueryCanceled)]
+)
+async def test_a_query_that_did_not_succeed_is_an_error(
+    autojump_clock: MockClock, state: QueryState, error: type[Exception]
+) -> None:
+    coordinator = ScriptedCoordinator([status_of(state, "no such column")])
+    with pytest.raises(error, match="query 7 .*: no such column"):
+        await client_of(coordinator).wait("7")
+
+
+async def test_run_gives_the_rows_of_all_sink_tasks(autojump_clock: MockClock) -> None:
+    parts = ((stream(1, 2)[:100], stream(1, 2)[100:]), (stream(3),))
+    coordinator = ScriptedCoordinator([status_of(QueryState.SUCCEEDED)], parts)
+    table = await client_of(coordinator).run(PLAN)
+    assert table == pa.table({"x": [1, 2, 3]})
+
+
+async def test_a_run_that_is_given_up_cancels_its_query(autojump_clock: MockClock) -> None:
+    coordinator = ScriptedCoordinator([status_of(QueryState.RUNNING)])
+    with trio.move_on_after(10):
+        await client_of(coordinator).run(PLAN)
+    ((query_id, _),) = coordinator.submitted
+    assert [message.query_id for message in coordinator.canceled] == [query_id]
+
+
+async def test_a_plan_may_be_given_as_a_value(autojump_clock: MockClock) -> None:
+    coordinator = ScriptedCoordinator()
+    await client_of(coordinator).submit(ParquetScan("t", None, None, ()))
+    assert parse_plan(coordinator.submitted[0][1]) == parse_plan(PLAN)
+
+
+async def test_an_id_that_could_be_a_path_is_refused_here(autojump_clock: MockClock) -> None:
+    coordinator = ScriptedCoordinator()
+    with pytest.raises(InvalidRequest, match=r"query id '\.\./x' is not 1 to 128"):
+        await client_of(coordinator).submit(PLAN, query_id="../x")
+    assert not coordinator.submitted
+
+
+def test_no_bytes_at_all_are_an_empty_result() -> None:
+    """R26."""
+    assert table_of(ResultParts(((b"",),))) == pa.table({})
+    assert table_of(ResultParts(())) == pa.table({})
+
+
+def test_zero_rows_keep_their_schema() -> None:
+    assert table_of(ResultParts(((stream(),),))).schema == SCHEMA
+
+
+@pytest.mark.parametrize("data", [b"not arrow at all", stream(1, 2)[:-60]])
+def test_a_result_that_is_no_arrow_stream_is_an_error(data: bytes) -> None:
+    with pytest.raises(ExecutionError, match="the result is no Arrow IPC stream"):
+        table_of(ResultParts(((data,),)))
