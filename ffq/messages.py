@@ -4,11 +4,15 @@ Three groups, in this order: vocabulary (states, splits, outputs), requests of t
 per RPC, with their replies), and what the actors tell each other. Requests name their reply type
 (`Request[Reply]`), so that `await ref.ask(GetTask(...))` is checked. Nothing here holds a mutable
 object. Times are milliseconds, sizes are bytes, counts are rows unless a name says otherwise.
+
+`detached` messages are handled in two steps, of which another actor is told in between: once begun
+they are finished, also when their caller has gone.
 """
 
 from __future__ import annotations
 
 import enum
+from typing import ClassVar
 
 import attrs
 
@@ -320,6 +324,8 @@ class RegisterReply:
 class RegisterMapOutput(Request[RegisterReply]):
     """Map output metadata of one exact attempt, in one or several calls (R22)."""
 
+    detached: ClassVar[bool] = True
+
     key: AttemptKey
     partitions: tuple[OutputPartition, ...]
     layout: Layout
@@ -334,6 +340,8 @@ class RegisterQueryResults(Request[RegisterReply]):
 
     `offset` is the position of `payload` in that attempt's result, in bytes; `last` ends it.
     """
+
+    detached: ClassVar[bool] = True
 
     query_id: QueryId
     payload: bytes = attrs.field(repr=False)
@@ -418,6 +426,8 @@ class BeatReply:
 class RecordHeartbeat(Request[BeatReply]):
     """To liveness: a heartbeat arrived. Answered after scheduling has been told what changed."""
 
+    detached: ClassVar[bool] = True
+
     beat: Heartbeat
 
 
@@ -429,6 +439,8 @@ class RecordEvidence(Request[BeatReply]):
     a registration does not: a late one must not bring a dead worker's record back.
     """
 
+    detached: ClassVar[bool] = True
+
     worker_id: WorkerId
     incarnation: int = 0
     register: bool = True
@@ -437,6 +449,8 @@ class RecordEvidence(Request[BeatReply]):
 @attrs.frozen
 class SweepStaleWorkers(Request[None]):
     """To liveness, from its own timer: find workers silent for too long (R19)."""
+
+    detached: ClassVar[bool] = True
 
     sent_at_ms: int
 

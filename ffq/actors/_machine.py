@@ -1,0 +1,82 @@
+"""What the four actors have in common: each owns one core machine and asks it under its clock.
+
+A machine that raises a typed error has changed nothing: the caller gets the error and the next
+message is served. After any other exception (a bug of ours) the machine is checked: consistent, it
+serves on; inconsistent, the actor fails, and with it, loudly, the coordinator.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import attrs
+
+from ffq.core import Outcome
+from ffq.errors import FfqError, InvariantViolated
+from ffq.runtime import Actor, Request, handles
+
+logger = logging.getLogger("ffq.actors")
+
+Clock = Callable[[], int]
+"""The coordinator's monotonic clock, ms."""
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+M_contra = TypeVar("M_contra", contravariant=True)
+C_co = TypeVar("C_co", bound="Machine", covariant=True)
+
+
+class Machine(Protocol):
+    """What every core machine can do."""
+
+    def validate_state(self) -> None: ...
+
+
+@attrs.frozen
+class ValidateState(Request[None]):
+    """Check the machine. Raises InvariantViolated."""
+
+
+class MachineActor(Actor[M_contra]):
+    """The owner of one machine. It is handed in: an actor that starts finds it checked."""
+
+    def __init__(self, machine: Machine, clock: Clock) -> None:
+        self._machine = machine
+        self._clock = clock
+
+    async def on_start(self) -> None:
+        self._machine.validate_state()
+
+    @handles(ValidateState)
+    def validate_state(self, _: ValidateState) -> None:
+        self._machine.validate_state()
+
+    def decide(self, step: Callable[[Q, int], R], msg: Q) -> R:
+        """`step(msg, now)` of the machine. Raises what it raises."""
+        try:
+            return step(msg, self._clock())
+        except Exception as error:
+            if not isinstance(error, FfqError) or isinstance(error, InvariantViolated):
+                logger.exception("%s failed in %s", type(msg).__name__, self.ctx.path)
+                self._check_after_bug()
+            raise
+
+    def reply(self, step: Callable[[Q, int], Outcome[R]], msg: Q) -> R:
+        """`decide` for a machine that tells nobody anything."""
+        return self.decide(step, msg).reply
+
+    def _check_after_bug(self) -> None:
+        try:
+            self._machine.validate_state()
+        except InvariantViolated as violation:
+            self.stop_loudly(violation)
+
+    def stop_loudly(self, error: Exception) -> None:
+        """Fail this actor, whoever asks: what it holds can no longer be trusted."""
+
+        async def fail() -> None:
+            raise error
+
+        self.ctx.start_task(fail)

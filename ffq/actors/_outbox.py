@@ -1,0 +1,65 @@
+"""Notices on their way from scheduling to the stores.
+
+Scheduling must not wait for the actors that ask it, so it leaves notices here and a courier
+delivers them. All of them tell a store to forget something: they commute, and those about one
+query are merged, so there are at most four entries per query that scheduling holds.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+import attrs
+import trio
+
+from ffq.ids import AttemptKey, QueryId
+from ffq.messages import DropMapOutputs, DropQueryOutputs, DropQueryResults, DropResults
+
+Drop = DropMapOutputs | DropQueryOutputs | DropResults | DropQueryResults
+
+
+class Outbox:
+    """Merged notices in the order in which their queries first came up."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[tuple[type, QueryId], Drop] = OrderedDict()
+        self._changed = trio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, notice: Drop) -> None:
+        """Add a notice; does not wait."""
+        if isinstance(notice, DropMapOutputs | DropResults):
+            for query_id, keys in _by_query(notice.keys).items():
+                self._merge(notice, query_id, keys)
+        else:
+            self._waiting[type(notice), notice.query_id] = notice
+        self._changed.set()
+
+    def _merge(
+        self,
+        notice: DropMapOutputs | DropResults,
+        query_id: QueryId,
+        keys: tuple[AttemptKey, ...],
+    ) -> None:
+        place = (type(notice), query_id)
+        known = self._waiting.get(place)
+        if isinstance(known, DropMapOutputs | DropResults):
+            keys = tuple(dict.fromkeys((*known.keys, *keys)))
+        self._waiting[place] = attrs.evolve(notice, keys=keys)
+
+    async def get(self) -> Drop:
+        """The oldest notice; waits for one."""
+        while not self._waiting:
+            self._changed = trio.Event()
+            await self._changed.wait()
+        return self._waiting.popitem(last=False)[1]
+
+
+def _by_query(keys: Iterable[AttemptKey]) -> dict[QueryId, tuple[AttemptKey, ...]]:
+    found: dict[QueryId, tuple[AttemptKey, ...]] = {}
+    for key in keys:
+        found[key.query_id] = (*found.get(key.query_id, ()), key)
+    return found
