@@ -87,18 +87,21 @@ class ActorSystem(Spawner):
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         assert self._manager is not None
         assert self._top is not None
         self.stopping = True
-        outcome = error
+        # Trio rebuilds groups that pass a nursery. What holds no cancellation need not pass, and so
+        # leaves the block as the very object the body raised.
+        own = error if error is not None and not _has_cancelled(error) else None
+        outcome = error if own is None else None
         if error is None:
             try:
                 await self._top.stop_all()
             except BaseException as stopped:  # noqa: BLE001  # handed to the nursery below
                 outcome = stopped
         self._top.nursery.cancel_scope.cancel()
-        left: BaseException | None = None
+        left: BaseException | None = own
         try:
             swallowed = await self._manager.__aexit__(
                 type(outcome) if outcome else None,
@@ -106,18 +109,18 @@ class ActorSystem(Spawner):
                 outcome.__traceback__ if outcome else None,
             )
             if not swallowed:
-                left = outcome
+                left = left or outcome
         except BaseException as raised:  # noqa: BLE001  # sorted out below
-            left = raised
+            left = raised if own is None else BaseExceptionGroup("", [own, raised])
         self.closed = True
         self.dead_letters.close()
         for envelope in self.left_waiting:
             envelope.wake(ActorEnded(f"{envelope.cell.path} ended with the system {self.name}"))
         self.ledger.check(0)
-        return self._leave(error, left)
+        self._leave(error, left)
 
-    def _leave(self, error: BaseException | None, left: BaseException | None) -> bool:
-        """Raise what must leave the block; True if it was only our own cancellation.
+    def _leave(self, error: BaseException | None, left: BaseException | None) -> None:
+        """Raise what must leave the block in place of the body's own error.
 
         A cancellation from outside leaves as one Cancelled, and not beside an error.
         """
@@ -127,7 +130,7 @@ class ActorSystem(Spawner):
             found = [error] if isinstance(error, trio.Cancelled) else found[:1]
         others = [leaf for leaf in found if leaf is not error]
         if not others:
-            return not found
+            return
         try:
             if len(found) == 1:
                 raise found[0]
@@ -192,6 +195,12 @@ class ActorSystem(Spawner):
         if cell is None or (kind is not None and not isinstance(cell.actor, kind)):
             return None
         return cell.ref
+
+
+def _has_cancelled(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
 
 
 def _leaves(error: BaseException | None, whole: BaseException | None) -> list[BaseException]:

@@ -267,16 +267,15 @@ async def test_runtime_A7_a_failing_on_stop_is_not_lost_however_the_actor_ends(e
         async def on_stop(self) -> None:
             raise OSError("cleanup")
 
-    with pytest.raises(ActorFailed, match="cleanup"):  # noqa: PT012
-        with trio.CancelScope() as scope:
-            async with ActorSystem() as system:
-                ref = await system.spawn(Bad)
-                if end == "cancel":
-                    scope.cancel()
-                if end in ("stop", "kill"):
-                    await getattr(ref, end)()
-                if end != "leave":
-                    await trio.sleep_forever()
+    with pytest.raises(ActorFailed, match="cleanup"), trio.CancelScope() as scope:
+        async with ActorSystem() as system:
+            ref = await system.spawn(Bad)
+            if end == "cancel":
+                scope.cancel()
+            if end in ("stop", "kill"):
+                await getattr(ref, end)()
+            if end != "leave":
+                await trio.sleep_forever()
 
 
 async def test_runtime_A7_the_blocks_own_error_and_a_crash_leave_together() -> None:

@@ -1,0 +1,113 @@
+"""A15: the framework imports nothing of FFQ but the root of its error tree; examples and docs run."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from examples.actors import bank, counter, cpu_pool, fetcher, pipeline
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = ROOT / "ffq" / "runtime"
+
+
+def test_runtime_A15_imports_nothing_of_ffq() -> None:
+    allowed = {"trio", "attrs", "ffq.errors", *sys.stdlib_module_names}
+    for path in RUNTIME.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            for name in names:
+                known = name in allowed or name.split(".")[0] in allowed
+                types_only = name == "typing_extensions"
+                assert known or types_only or name.startswith("ffq.runtime"), (path, name)
+
+
+@pytest.mark.parametrize("module", ["ffq.runtime.message", "ffq.runtime.errors"])
+def test_runtime_A15_messages_and_errors_are_pure(module: str) -> None:
+    code = f"import sys, {module}; assert 'trio' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_runtime_A15_the_package_exports_what_it_says() -> None:
+    package = importlib.import_module("ffq.runtime")
+    drawn = set(re.findall(r"import (\w+) as \1", (RUNTIME / "__init__.py").read_text()))
+    assert drawn == set(package.__all__)
+    for name in package.__all__:
+        assert getattr(package, name).__name__ == name
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = package.nothing
+
+
+async def test_runtime_A15_example_counter() -> None:
+    assert await counter.main() == 4950
+
+
+async def test_runtime_A15_example_pipeline(autojump_clock: trio.testing.MockClock) -> None:
+    output, most = await pipeline.main(100)
+    assert output == [f"LINE {number}" for number in range(100)]
+    assert most <= 16
+
+
+async def test_runtime_A15_example_fetcher(autojump_clock: trio.testing.MockClock) -> None:
+    assert await fetcher.main(seed=7) > 0
+
+
+async def test_runtime_A15_example_bank() -> None:
+    ada, bob, refusal = await bank.main()
+    assert (ada, bob) == (8000, 2500)
+    assert refusal == "bob has 2500 cents, not 1000000"
+
+
+async def test_runtime_A15_example_cpu_pool() -> None:
+    digests = await cpu_pool.main(jobs=8)
+    assert digests == {data: cpu_pool.digest(data, 1000) for data in digests}
+    assert len(digests) == 8
+
+
+def doc_examples() -> list[tuple[str, int, str]]:
+    """Kind, line and code of each Python example in docs/actors.md."""
+    text = (ROOT / "docs" / "actors.md").read_text()
+    return [
+        (match[1].strip(), text[: match.start()].count("\n") + 2, match[2])
+        for match in re.finditer(r"^```python(.*?)\n(.*?)^```", text, re.M | re.S)
+    ]
+
+
+def test_runtime_A15_every_example_in_the_docs_runs() -> None:
+    """The examples are one program in the order of the page, each with the names before it.
+
+    An example with `await` at its top is the body of an `async def` run on a virtual clock.
+    """
+    module = types.ModuleType("docs_actors")
+    sys.modules["docs_actors"] = module
+    examples = doc_examples()
+    assert len(examples) > 10
+    for _, line, code in examples:
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        compiled = compile("\n" * (line - 1) + code, "docs/actors.md", "exec", flags, True)
+        result = eval(compiled, module.__dict__)  # the docs are ours
+        if result is not None:
+
+            async def run(body: types.CoroutineType[None, None, None] = result) -> None:
+                await body
+
+            trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def test_runtime_A15_no_code_in_the_docs_is_left_out() -> None:
+    text = (ROOT / "docs" / "actors.md").read_text()
+    fences = re.findall(r"^```(\w*)", text, re.M)[::2]
+    assert set(fences) <= {"python", "text", "sh"}
