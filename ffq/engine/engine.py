@@ -1,0 +1,135 @@
+"""The engine of one process: runs fragments on DuckDB, several at once on threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Protocol
+
+import attrs
+import duckdb
+import pyarrow as pa
+
+from ffq.engine.cancel import CancelToken
+from ffq.engine.faults import Faults
+from ffq.engine.operators import REGISTRY, OperatorRegistry
+from ffq.engine.session import FragmentSpec, Session
+from ffq.errors import FfqError, StartupError
+
+ENGINE_FAMILY: Final = "ffq-duckdb-1"
+"""Engines of one family can share a query: same hash, same partial states (R31)."""
+
+
+@attrs.frozen
+class EngineSettings:
+    """threads: of DuckDB, shared by all fragments. memory_limit: in DuckDB's words, as "4GB"."""
+
+    threads: int | None = None
+    memory_limit: str | None = None
+    temp_directory: Path | None = None
+
+
+@attrs.frozen
+class RunStats:
+    """What a fragment put out. bytes: of Arrow memory."""
+
+    rows: int
+    bytes: int
+    batches: int
+
+
+class BatchSink(Protocol):
+    """Takes a fragment's output; raises FfqError to stop it."""
+
+    def write(self, batch: pa.RecordBatch, /) -> object: ...
+
+
+class Engine:
+    """Runs fragments. Thread-safe: one DuckDB instance, one connection per fragment and part.
+
+    Args:
+        settings: bounds for all fragments together.
+        registry: the custom operators.
+
+    Raises:
+        StartupError: DuckDB refuses a setting.
+    """
+
+    def __init__(
+        self, settings: EngineSettings | None = None, *, registry: OperatorRegistry = REGISTRY
+    ) -> None:
+        self._registry = registry
+        try:
+            self._connection = duckdb.connect(":memory:", config=_config(settings))
+            for statement in _STATEMENTS:
+                self._connection.execute(statement)
+        except duckdb.Error as error:
+            raise StartupError(f"DuckDB cannot start: {error}") from error
+
+    def close(self) -> None:
+        """No fragment may be running."""
+        self._connection.close()
+
+    def run(
+        self,
+        spec: FragmentSpec,
+        open_sink: Callable[[pa.Schema], BatchSink],
+        cancel: CancelToken,
+    ) -> RunStats:
+        """Run a fragment to its end; blocks the calling thread.
+
+        Args:
+            spec: what to run.
+            open_sink: called once with the output's schema, before any batch, also for no rows.
+                The caller finishes the sink after this returns, and aborts it if this raises.
+            cancel: stops it from another thread.
+
+        Raises:
+            UnsupportedPlan, PlanningError: the plan cannot run here; names the node.
+            StorageError: a file cannot be read; or what the sink raises.
+            ShuffleInputError: an input is not readable; or what its reader raises, if FfqError.
+            OperatorError: a custom operator failed; names it.
+            QueryCanceled: `cancel` was called.
+            ExecutionError: anything else that the data does: overflow, division by zero, ...
+        """
+        faults = Faults()
+        rows = size = batches = 0
+        try:
+            with ExitStack() as closing:
+                session = Session(self._connection, spec, self._registry, cancel, faults, closing)
+                stream = session.stream(spec.fragment)
+                sink = open_sink(stream.schema)
+                for batch in stream.batches:
+                    cancel.check()
+                    sink.write(batch)
+                    rows += batch.num_rows
+                    size += batch.nbytes
+                    batches += 1
+        except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
+            raise faults.translate(error, cancel) from error
+        return RunStats(rows, size, batches)
+
+
+_STATEMENTS: Final = (
+    "SET error_on_division_by_zero = true",
+    # Python variables and files must not answer for table names.
+    "SET python_enable_replacements = false",
+    # Nothing here relies on the order of rows, and keeping it would cost memory.
+    "SET preserve_insertion_order = false",
+    # A fragment must not download code.
+    "SET autoinstall_known_extensions = false",
+)
+
+
+def _config(settings: EngineSettings | None) -> dict[str, str | bool | int | float | list[str]]:
+    config: dict[str, str | bool | int | float | list[str]] = {}
+    if settings is None:
+        return config
+    if settings.threads is not None:
+        config["threads"] = settings.threads
+    if settings.memory_limit is not None:
+        config["memory_limit"] = settings.memory_limit
+    if settings.temp_directory is not None:
+        config["temp_directory"] = str(settings.temp_directory)
+    return config

@@ -1,0 +1,168 @@
+"""One run of one fragment: its connections, leaves and streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Final, TypeAlias
+
+import attrs
+import duckdb
+import pyarrow as pa
+
+from ffq.engine.cancel import CancelToken
+from ffq.engine.custom import operator_reader
+from ffq.engine.expressions import TypeOracle, travelling_type
+from ffq.engine.faults import Faults, binding_error
+from ffq.engine.operators import OperatorRegistry
+from ffq.engine.readers import guarded, named
+from ffq.engine.scans import Source, scan_source
+from ffq.engine.sql import ColumnInfo, Columns, select_list
+from ffq.engine.translate import Translator
+from ffq.errors import PlanningError
+from ffq.messages import ScanSplit
+from ffq.plan import model
+from ffq.plan.model import Node
+
+BATCH_ROWS: Final = 64 * 1024
+
+ReaderFactory: TypeAlias = Callable[[], pa.RecordBatchReader]
+
+
+@attrs.frozen
+class FragmentSpec:
+    """What to run.
+
+    Attributes:
+        fragment: a stage's subtree, as `ffq.plan.stages.cut` gives it.
+        scans: by number of the ParquetScan in the stage's walk order, the files it reads.
+        shuffles: by number of the ShuffleRead in the stage's walk order, what opens its input.
+            Each is called once, on the running thread.
+    """
+
+    fragment: Node
+    scans: Mapping[int, Sequence[ScanSplit]] = attrs.field(factory=dict)
+    shuffles: Mapping[int, ReaderFactory] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Stream:
+    """Batches under the plan's column names, read once."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+
+
+class Session:
+    """Runs one fragment. Everything it opens is closed with `closing`."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        spec: FragmentSpec,
+        registry: OperatorRegistry,
+        cancel: CancelToken,
+        faults: Faults,
+        closing: ExitStack,
+    ) -> None:
+        self._connection = connection
+        self._spec = spec
+        self._registry = registry
+        self._cancel = cancel
+        self._faults = faults
+        self._closing = closing
+        self._scans = 0
+        self._reads = 0
+
+    def stream(self, fragment: Node) -> Stream:
+        """Start the fragment, or the part of it below a custom operator.
+
+        Raises as `Translator.query`, and duckdb.Error for what fails before the first rows.
+        """
+        cursor = self._connection.cursor()
+        self._closing.callback(cursor.close)
+        self._closing.enter_context(self._cancel.interrupting(cursor.interrupt))
+        translator = Translator(TypeOracle(cursor), _Leaves(self, cursor))
+        sql, columns = translator.query(fragment)
+        try:
+            relation = cursor.sql(sql)
+        except duckdb.BinderException as error:
+            raise binding_error("the fragment", error) from error
+        reader = relation.to_arrow_reader(BATCH_ROWS)
+        self._closing.callback(reader.close)
+        fields = [
+            reader.schema.field(at).with_name(column.name) for at, column in enumerate(columns)
+        ]
+        schema = pa.schema(fields)
+        return Stream(schema, (named(batch, schema) for batch in reader))
+
+    def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
+        leaf, self._scans = self._scans, self._scans + 1
+        return scan_source(node, self._spec.scans.get(leaf, ()), cursor)
+
+    def next_read(self, cursor: duckdb.DuckDBPyConnection) -> Source:
+        leaf, self._reads = self._reads, self._reads + 1
+        factory = self._spec.shuffles.get(leaf)
+        if factory is None:
+            raise PlanningError(f"ShuffleRead {leaf} of the stage was given no input")
+        return self._register(factory(), f"shuffle_{leaf}", cursor)
+
+    def run_custom(self, node: model.Custom, cursor: duckdb.DuckDBPyConnection) -> Source:
+        operator = self._registry.get(node.op_name)
+        if operator is None:
+            known = ", ".join(sorted(self._registry.names())) or "none"
+            raise PlanningError(
+                f"Custom: operator {node.op_name!r} is not loaded here; loaded: {known}"
+            )
+        source = self.stream(node.input)
+        reader = operator_reader(
+            node,
+            operator,
+            self._translated(source.batches),
+            source.schema,
+            self._faults,
+            self._cancel,
+        )
+        return self._register(reader, f"custom_{id(reader)}", cursor)
+
+    def _translated(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """What fails below an operator, as our errors: the operator is not to blame."""
+        try:
+            yield from batches
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            raise self._faults.note(self._faults.translate(error, self._cancel)) from error
+
+    def _register(
+        self, reader: pa.RecordBatchReader, name: str, cursor: duckdb.DuckDBPyConnection
+    ) -> Source:
+        names = reader.schema.names
+        cursor.register(name, guarded(reader, self._faults, self._cancel))
+        self._closing.callback(reader.close)
+        rows = cursor.execute(f"DESCRIBE SELECT * FROM {name}").fetchall()
+        kinds = [kind for _, kind, *_ in rows][: len(names)]
+        columns: Columns = tuple(
+            ColumnInfo(name, travelling_type(kind)) for name, kind in zip(names, kinds, strict=True)
+        )
+        outputs = [
+            f"c{at}" if kind == column.type else f"CAST(c{at} AS {column.type})"
+            for at, (kind, column) in enumerate(zip(kinds, columns, strict=True))
+        ]
+        return Source(f"SELECT {select_list(outputs)} FROM {name}", columns)
+
+
+@attrs.frozen
+class _Leaves:
+    """The session's leaves, for the connection that reads them."""
+
+    session: Session
+    cursor: duckdb.DuckDBPyConnection
+
+    def scan(self, node: model.ParquetScan) -> Source:
+        return self.session.next_scan(node, self.cursor)
+
+    def read(self, node: model.ShuffleRead) -> Source:
+        del node
+        return self.session.next_read(self.cursor)
+
+    def custom(self, node: model.Custom) -> Source:
+        return self.session.run_custom(node, self.cursor)

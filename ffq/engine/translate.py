@@ -1,0 +1,250 @@
+"""Plan nodes as one chain of SQL common table expressions.
+
+Each node becomes one; a chain keeps the SQL flat however deep the plan is. No relation is read
+twice, because a stream that feeds one can be read only once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ffq.engine.aggregates import final_sql, partial_sql
+from ffq.engine.expressions import ExpressionWriter, TypeOracle
+from ffq.engine.joins import join_columns, join_sql
+from ffq.engine.scans import Source
+from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
+from ffq.engine.subqueries import subquery_condition
+from ffq.engine.windows import window_sql
+from ffq.errors import PlanningError, UnsupportedPlan
+from ffq.plan import model
+from ffq.plan.model import Expr, Node
+from ffq.plan.walk import node_name
+
+
+class Leaves(Protocol):
+    """Where a fragment's rows come from. Called in the stage's walk order."""
+
+    def scan(self, node: model.ParquetScan) -> Source: ...
+
+    def read(self, node: model.ShuffleRead) -> Source: ...
+
+    def custom(self, node: model.Custom) -> Source: ...
+
+
+class Translator:
+    """Translates one fragment, or the part of one that lies above a custom operator."""
+
+    def __init__(self, oracle: TypeOracle, leaves: Leaves) -> None:
+        self._oracle = oracle
+        self._leaves = leaves
+        self._tables: list[str] = []
+
+    def query(self, fragment: Node) -> tuple[str, Columns]:
+        """A whole SQL query and its columns.
+
+        Raises:
+            PlanningError, UnsupportedPlan: the plan cannot run; names the node.
+            StorageError: a file cannot be read.
+            OperatorError: a custom operator below failed before its first batch.
+        """
+        relation = self.visit(fragment)
+        outputs = select_list(_positions(relation.columns))
+        return f"WITH {', '.join(self._tables)} SELECT {outputs} FROM {relation.name}", (
+            relation.columns
+        )
+
+    def visit(self, node: Node) -> Relation:  # noqa: PLR0911, PLR0912
+        match node:
+            case model.ParquetScan():
+                return self._scan(node)
+            case model.ShuffleRead():
+                return self._source(self._leaves.read(node))
+            case model.Custom():
+                return self._source(self._leaves.custom(node))
+            case model.CoalesceBatches() | model.ShuffleWrite() | model.Broadcast():
+                return self.visit(node.input)
+            case model.CteRef():
+                return self.visit(node.plan)
+            case model.Filter():
+                return self._filter(node, (node.predicate,), self.visit(node.input))
+            case model.Project():
+                return self._project(node, self.visit(node.input))
+            case model.PartialHashAggregate():
+                return self._partial(node, self.visit(node.input))
+            case model.FinalHashAggregate():
+                return self._final(node, self.visit(node.input))
+            case model.HashJoin():
+                left, right = self.visit(node.left), self.visit(node.right)
+                self._check_keys(node, left, right)
+                columns = join_columns(node, left.columns, right.columns)
+                return self._add(join_sql(node, left, right), columns)
+            case model.Limit():
+                below = self.visit(node.input)
+                return self._add(f"SELECT * FROM {below.name} LIMIT {node.n}", below.columns)
+            case model.TopKByScore():
+                return self._top_k(node, self.visit(node.input))
+            case model.UnionAll():
+                return self._union(self.visit(node.left), self.visit(node.right))
+            case model.Window():
+                return self._window(node, self.visit(node.input))
+            case (
+                model.InSubqueryFilter()
+                | model.ExistsSubqueryFilter()
+                | model.ScalarSubqueryFilter()
+            ):
+                return self._subquery(node)
+            case _:
+                raise UnsupportedPlan(f"this engine does not run {node_name(node)} nodes")
+
+    def _add(self, sql: str, columns: Columns) -> Relation:
+        name = f"r{len(self._tables)}"
+        self._tables.append(f"{name} AS NOT MATERIALIZED ({sql})")
+        return Relation(name, columns)
+
+    def _source(self, source: Source) -> Relation:
+        return self._add(source.sql, source.columns)
+
+    def _writer(self, node: Node, below: Relation) -> ExpressionWriter:
+        return ExpressionWriter(below.columns, self._oracle, node_name(node))
+
+    def _typed(
+        self, expressions: list[tuple[str, str]], writer: ExpressionWriter, below: Relation
+    ) -> Relation:
+        sqls, columns = writer.typed(expressions)
+        return self._add(f"SELECT {select_list(sqls)} FROM {below.name}", columns)
+
+    def _scan(self, node: model.ParquetScan) -> Relation:
+        everything = self._source(self._leaves.scan(node))
+        rows = self._filter(node, node.filters, everything) if node.filters else everything
+        if node.projection is None:
+            return rows
+        writer = self._writer(node, rows)
+        kept = [int(writer.sql(model.Column(name))[1:]) for name in node.projection]
+        columns = tuple(rows.columns[at] for at in kept)
+        return self._add(f"SELECT {select_list(f'c{at}' for at in kept)} FROM {rows.name}", columns)
+
+    def _filter(self, node: Node, predicates: Sequence[Expr], below: Relation) -> Relation:
+        writer = self._writer(node, below)
+        conditions = [writer.sql(predicate) for predicate in predicates]
+        for condition in conditions:
+            if (kind := writer.type_of(condition)) not in {"BOOLEAN", '"NULL"'}:
+                raise PlanningError(f"{node_name(node)}: the predicate is a {kind}, not a BOOLEAN")
+        return self._add(
+            f"SELECT * FROM {below.name} WHERE {' AND '.join(conditions)}", below.columns
+        )
+
+    def _project(self, node: model.Project, below: Relation) -> Relation:
+        writer = self._writer(node, below)
+        return self._typed([(writer.sql(expr), name) for expr, name in node.exprs], writer, below)
+
+    def _partial(self, node: model.PartialHashAggregate, below: Relation) -> Relation:
+        writer = self._writer(node, below)
+        groups = writer.typed(
+            [(writer.sql(expr), _group_name(expr, at)) for at, expr in enumerate(node.group_exprs)]
+        )
+        states = writer.typed([(partial_sql(one, writer), name) for one, name in node.aggr_exprs])
+        return self._aggregate(node, groups, states, below)
+
+    def _final(self, node: model.FinalHashAggregate, below: Relation) -> Relation:
+        count = len(node.group_exprs)
+        wanted = count + len(node.aggr_exprs)
+        if len(below.columns) != wanted:
+            raise PlanningError(
+                f"FinalHashAggregate: its input has {len(below.columns)} columns; right would be "
+                f"{wanted}: {count} of groups, then one partial state per aggregate"
+            )
+        writer = self._writer(node, below)
+        groups = writer.typed(
+            [(f"c{at}", _group_name(expr, at)) for at, expr in enumerate(node.group_exprs)]
+        )
+        results = writer.typed(
+            [
+                (final_sql(one, f"c{at}", below.columns[at].type), name)
+                for at, (one, name) in enumerate(node.aggr_exprs, count)
+            ]
+        )
+        return self._aggregate(node, groups, results, below)
+
+    def _aggregate(
+        self,
+        node: Node,
+        groups: tuple[list[str], Columns],
+        values: tuple[list[str], Columns],
+        below: Relation,
+    ) -> Relation:
+        if not groups[0] and not values[0]:
+            raise PlanningError(f"{node_name(node)} has neither groups nor aggregates")
+        by = ", ".join(str(at + 1) for at in range(len(groups[0])))
+        return self._add(
+            f"SELECT {select_list(groups[0] + values[0])} FROM {below.name}"
+            + (f" GROUP BY {by}" if by else ""),
+            groups[1] + values[1],
+        )
+
+    def _check_keys(self, node: model.HashJoin, left: Relation, right: Relation) -> None:
+        """Raises PlanningError: DuckDB cannot compare the keys of a pair."""
+        a, b = self._writer(node, left), self._writer(node, right)
+        for left_key, right_key in node.on:
+            kinds = (
+                a.type_of(a.sql(model.Column(left_key))),
+                b.type_of(b.sql(model.Column(right_key))),
+            )
+            self._oracle.types(
+                ["c0 = c1"],
+                (ColumnInfo(left_key, kinds[0]), ColumnInfo(right_key, kinds[1])),
+                f"HashJoin on {left_key!r} and {right_key!r}",
+            )
+
+    def _top_k(self, node: model.TopKByScore, below: Relation) -> Relation:
+        score = self._writer(node, below).sql(node.score_expr)
+        # Among rows of one score the columns decide, so that another attempt gives the same rows.
+        ties = "".join(f", {column}" for column in _positions(below.columns))
+        return self._add(
+            f"SELECT * FROM {below.name} ORDER BY {score} DESC NULLS LAST{ties} LIMIT {node.k}",
+            below.columns,
+        )
+
+    def _union(self, left: Relation, right: Relation) -> Relation:
+        if len(left.columns) != len(right.columns):
+            raise PlanningError(
+                f"UnionAll: {len(left.columns)} columns on the left, {len(right.columns)} on the "
+                f"right; right would be the same number"
+            )
+        pairs = zip(left.columns, right.columns, strict=True)
+        columns = tuple(ColumnInfo(a.name, self._common_type(a, b)) for a, b in pairs)
+        casts = select_list(f"CAST(c{at} AS {one.type})" for at, one in enumerate(columns))
+        return self._add(
+            f"SELECT {casts} FROM {left.name} UNION ALL SELECT {casts} FROM {right.name}", columns
+        )
+
+    def _common_type(self, left: ColumnInfo, right: ColumnInfo) -> str:
+        node = f"UnionAll of {left.name!r} ({left.type}) and {right.name!r} ({right.type})"
+        kinds = {left.type, right.type} - {'"NULL"'}
+        if len(kinds) > 1 and "VARCHAR" in kinds:
+            raise PlanningError(f"{node}: cast one of them")
+        choice = "CASE WHEN TRUE THEN c0 ELSE c1 END"
+        return self._oracle.types([choice], (left, right), node)[0]
+
+    def _window(self, node: model.Window, below: Relation) -> Relation:
+        writer = self._writer(node, below)
+        kept = [(f"c{at}", column.name) for at, column in enumerate(below.columns)]
+        added = [(window_sql(one, writer), one.output_name) for one in node.exprs]
+        return self._typed(kept + added, writer, below)
+
+    def _subquery(
+        self,
+        node: model.InSubqueryFilter | model.ExistsSubqueryFilter | model.ScalarSubqueryFilter,
+    ) -> Relation:
+        below, subquery = self.visit(node.input), self.visit(node.subquery)
+        condition = subquery_condition(node, self._writer(node, below), subquery)
+        return self._add(f"SELECT * FROM {below.name} WHERE {condition}", below.columns)
+
+
+def _positions(columns: Columns) -> list[str]:
+    return [f"c{at}" for at in range(len(columns))]
+
+
+def _group_name(expr: Expr, at: int) -> str:
+    """Columns keep the name that the plan calls them by; exchanges above use that name."""
+    return expr.name if isinstance(expr, model.Column | model.ColumnRef) else f"group_{at}"

@@ -1,0 +1,135 @@
+"""Arrow's types as its Rust library names them, in DuckDB's words, and classes of SQL types."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from ffq.errors import UnsupportedPlan
+from ffq.plan.model import DataType
+
+_SIMPLE: Final = {
+    "Null": '"NULL"',
+    "Boolean": "BOOLEAN",
+    "Int8": "TINYINT",
+    "Int16": "SMALLINT",
+    "Int32": "INTEGER",
+    "Int64": "BIGINT",
+    "UInt8": "UTINYINT",
+    "UInt16": "USMALLINT",
+    "UInt32": "UINTEGER",
+    "UInt64": "UBIGINT",
+    "Float16": "FLOAT",
+    "Float32": "FLOAT",
+    "Float64": "DOUBLE",
+    "Utf8": "VARCHAR",
+    "LargeUtf8": "VARCHAR",
+    "Utf8View": "VARCHAR",
+    "Binary": "BLOB",
+    "LargeBinary": "BLOB",
+    "BinaryView": "BLOB",
+    "Date32": "DATE",
+    "Date64": "DATE",
+}
+_TIMESTAMPS: Final = {
+    "Second": "TIMESTAMP_S",
+    "Millisecond": "TIMESTAMP_MS",
+    "Microsecond": "TIMESTAMP",
+    "Nanosecond": "TIMESTAMP_NS",
+}
+_BITS: Final = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
+_INTEGERS: Final = frozenset(sign + kind for sign in ("", "U") for kind in _BITS)
+_FLOATS: Final = frozenset({"FLOAT", "DOUBLE"})
+_LOSSLESS: Final = frozenset(
+    {
+        ("FLOAT", "DOUBLE"),
+        ("VARCHAR", "DATE"),
+        ("TIMESTAMP_S", "TIMESTAMP"),
+        ("TIMESTAMP_MS", "TIMESTAMP"),
+    }
+)
+_DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+
+
+def sql_type(data_type: DataType) -> str:
+    """Raises UnsupportedPlan: a type that DuckDB has not."""
+    simple = _SIMPLE.get(data_type.name)
+    if simple is not None and not data_type.arguments:
+        return simple
+    match data_type.name, data_type.arguments:
+        case (
+            ("Decimal32" | "Decimal64" | "Decimal128" | "Decimal256"),
+            (int(width), int(scale)),
+        ) if 0 <= scale <= width <= 38 and width > 0:
+            return f"DECIMAL({width},{scale})"
+        case "Timestamp", (str(unit), None) if unit in _TIMESTAMPS:
+            return _TIMESTAMPS[unit]
+        case "Timestamp", ("Microsecond", str()):
+            return "TIMESTAMP WITH TIME ZONE"
+        case (("Time32" | "Time64"), ("Second" | "Millisecond" | "Microsecond",)):
+            return "TIME"
+        case _:
+            arguments = f"({', '.join(map(str, data_type.arguments))})" * bool(data_type.arguments)
+            raise UnsupportedPlan(f"this engine has no data type {data_type.name}{arguments}")
+
+
+def is_integer(kind: str) -> bool:
+    return kind in _INTEGERS
+
+
+def is_float(kind: str) -> bool:
+    return kind in _FLOATS
+
+
+def decimal_parts(kind: str) -> tuple[int, int] | None:
+    """Width and scale of a DECIMAL; None for other types."""
+    match = _DECIMAL.fullmatch(kind)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def is_date(kind: str) -> bool:
+    return kind == "DATE"
+
+
+def is_enum(kind: str) -> bool:
+    return kind.startswith("ENUM(")
+
+
+def is_huge(kind: str) -> bool:
+    return kind in {"HUGEINT", "UHUGEINT"}
+
+
+def hash_class(kind: str) -> str:
+    """Types of one class hash alike where their values are equal (see ffq.shuffle.hashing)."""
+    if is_integer(kind) or decimal_parts(kind) or kind == "BOOLEAN":
+        return "exact number"
+    if is_float(kind):
+        return "float"
+    if kind == "DATE" or kind.startswith("TIMESTAMP"):
+        return "date or timestamp"
+    if kind in {"VARCHAR", "BLOB"} or is_enum(kind):
+        return "text or binary"
+    return kind
+
+
+def fits(kind: str, into: str) -> bool:
+    """Whether a cast from `kind` to `into` keeps every value; text may turn out to be no date."""
+    if kind == into:
+        return True
+    if kind in _INTEGERS and into in _INTEGERS:
+        low, high = _integer_bits(kind)
+        into_low, into_high = _integer_bits(into)
+        return low <= into_low and high <= into_high
+    from_decimal, to_decimal = decimal_parts(kind), decimal_parts(into)
+    if from_decimal and to_decimal:
+        whole = from_decimal[0] - from_decimal[1]
+        return from_decimal[1] <= to_decimal[1] and whole <= to_decimal[0] - to_decimal[1]
+    if into == "VARCHAR":
+        return kind == "DATE" or is_enum(kind)
+    return (kind, into) in _LOSSLESS
+
+
+def _integer_bits(kind: str) -> tuple[int, int]:
+    """Bits below zero and above it."""
+    bits = _BITS[kind.removeprefix("U")]
+    return (0, bits) if kind.startswith("U") else (bits - 1, bits - 1)

@@ -1,0 +1,105 @@
+"""Arrow IPC streams: empty ones, merged ones, and decoding of bytes that arrive in chunks."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from ffq.errors import ExecutionError, ShuffleInputError
+
+
+def empty_stream(schema: pa.Schema) -> bytes:
+    """A complete IPC stream with the schema and no rows."""
+    return b"".join(encode_stream(schema, ()))
+
+
+def encode_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """One IPC stream, a piece per batch; schema first, even for no batches (R26).
+
+    The pieces concatenated are the stream. Memory: one batch at a time.
+    """
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), schema) as stream:
+        for batch in batches:
+            stream.write_batch(batch)
+            yield sink.getvalue()
+            sink.seek(0)
+            sink.truncate()
+    yield sink.getvalue()
+
+
+def decode_stream(chunks: Iterable[bytes]) -> pa.RecordBatchReader:
+    """A reader over a stream that arrives in chunks cut anywhere; reads as it is consumed.
+
+    Raises:
+        ShuffleInputError: the bytes are no IPC stream. What the iterable raises passes through
+            while the schema is read; later it comes wrapped by Arrow, as any reader's error.
+    """
+    source = pa.PythonFile(io.BufferedReader(_ChunkReader(chunks), 1 << 16), mode="r")
+    try:
+        return pa.ipc.open_stream(source)
+    except pa.ArrowInvalid as error:
+        raise ShuffleInputError(f"the bytes received are no Arrow IPC stream: {error}") from error
+
+
+def merge_streams(
+    streams: Sequence[Callable[[], pa.RecordBatchReader]],
+) -> pa.RecordBatchReader:
+    """The rows of several streams one after the other, under the first one's schema.
+
+    Args:
+        streams: at least one; each is opened when its turn comes, so one is open at a time.
+
+    Raises:
+        ExecutionError: when read: a stream has other column types than the first.
+    """
+    first = streams[0]()
+    schema = first.schema.remove_metadata()
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield from _conform(first, schema, 0)
+        for number, stream in enumerate(streams[1:], 1):
+            yield from _conform(stream(), schema, number)
+
+    return pa.RecordBatchReader.from_batches(schema, batches())
+
+
+def _conform(
+    reader: pa.RecordBatchReader, schema: pa.Schema, number: int
+) -> Iterator[pa.RecordBatch]:
+    if reader.schema.types != schema.types:
+        raise ExecutionError(
+            f"stream {number} has columns {reader.schema.types}, the first one {schema.types}: "
+            f"parts of one result must have the same types"
+        )
+    for batch in reader:
+        if schema.names:
+            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+        else:
+            yield batch
+
+
+class _ChunkReader(io.RawIOBase):
+    """A file object over an iterable of bytes."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        target = memoryview(buffer)  # type: ignore[arg-type]
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(target), len(self._rest))
+        target[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count

@@ -1,0 +1,38 @@
+"""Where map output lies on disk.
+
+    {root}/{query_id}/{stage_id}/{map_task}/{attempt}/part-{reduce_partition}.ipc
+                                                      schema.ipc
+
+Each part file is one Arrow IPC stream; empty partitions have none. `schema.ipc` is a stream of no
+rows: what an empty partition yields (R23). An attempt's folder appears whole, by a rename.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ffq.errors import InvalidRequest
+from ffq.ids import ID_RULE, AttemptKey, QueryId, is_valid_id
+
+SCHEMA_FILE: Final = "schema.ipc"
+TEMPORARY_PREFIX: Final = ".tmp-"
+
+
+def query_folder(root: Path, query_id: QueryId) -> Path:
+    """Raises InvalidRequest for an id that must not become a file name."""
+    if not is_valid_id(query_id):
+        raise InvalidRequest(f"query id {query_id!r} is not allowed: ids are {ID_RULE}")
+    return root / query_id
+
+
+def task_folder(root: Path, key: AttemptKey) -> Path:
+    return query_folder(root, key.query_id) / str(int(key.stage_id)) / str(int(key.task_id))
+
+
+def attempt_folder(root: Path, key: AttemptKey) -> Path:
+    return task_folder(root, key) / str(int(key.attempt))
+
+
+def part_file(reduce_partition: int) -> str:
+    return f"part-{int(reduce_partition)}.ipc"

@@ -1,0 +1,113 @@
+"""Serving map output from disk by byte ranges, and removing it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from ffq.errors import StorageError, UnknownId
+from ffq.ids import AttemptKey, QueryId, is_valid_id
+from ffq.shuffle.layout import SCHEMA_FILE, attempt_folder, part_file, query_folder
+
+# The largest throughput of a gRPC stream was measured at messages of about this size.
+DEFAULT_CHUNK_BYTES: Final = 1024 * 1024
+
+
+@attrs.frozen
+class RangeChunk:
+    """A piece of one partition's IPC stream: bytes [start, end) of `watermark` (R24)."""
+
+    payload: bytes = attrs.field(repr=False)
+    start: int
+    end: int
+    watermark: int
+
+    @property
+    def is_last(self) -> bool:
+        """Whether the partition ends here: what ShufflePartitionChunk calls `finalized`."""
+        return self.end == self.watermark
+
+
+class ShuffleStore:
+    """Map output under one root folder. Thread-safe: it keeps no state but the files."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @property
+    def root(self) -> Path:
+        return self._root
+
+    def holds(self, key: AttemptKey) -> bool:
+        """Whether a finished output of exactly this attempt stands here. Raises InvalidRequest."""
+        return (attempt_folder(self._root, key) / SCHEMA_FILE).is_file()
+
+    def read_range(
+        self,
+        key: AttemptKey,
+        partition: int,
+        start: int = 0,
+        max_bytes: int = 0,
+        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    ) -> Iterator[RangeChunk]:
+        """Bytes of a partition's stream as contiguous chunks (R23, R24).
+
+        Args:
+            key: the exact attempt.
+            partition: reduce partition; one without rows yields a stream of the schema only.
+            start: first byte wanted. At or past the watermark: one empty chunk at the watermark.
+            max_bytes: at most so many bytes; 0 means to the end.
+            chunk_bytes: largest payload.
+
+        Yields:
+            at least one chunk; at most one of them is held at a time.
+
+        Raises:
+            UnknownId: no such finished attempt here.
+            StorageError: reading failed.
+            InvalidRequest: an id that must not become a file name.
+        """
+        folder = attempt_folder(self._root, key)
+        if not self.holds(key):
+            raise UnknownId(f"no map output of attempt {key} here", reason="UNKNOWN_ATTEMPT")
+        path = folder / part_file(partition)
+        if not path.is_file():
+            path = folder / SCHEMA_FILE
+        try:
+            yield from _chunks(path, start, max_bytes, chunk_bytes)
+        except OSError as error:
+            raise StorageError(f"cannot read map output {path}: {error.strerror}") from error
+
+    def delete_query(self, query_id: QueryId) -> None:
+        """Remove all outputs of a query, also those being written. Raises InvalidRequest."""
+        shutil.rmtree(query_folder(self._root, query_id), ignore_errors=True)
+
+    def held_queries(self) -> tuple[QueryId, ...]:
+        """Queries with anything on disk, sorted."""
+        if not self._root.is_dir():
+            return ()
+        return tuple(
+            sorted(
+                QueryId(entry.name)
+                for entry in self._root.iterdir()
+                if entry.is_dir() and is_valid_id(entry.name)
+            )
+        )
+
+
+def _chunks(path: Path, start: int, max_bytes: int, chunk_bytes: int) -> Iterator[RangeChunk]:
+    watermark = path.stat().st_size
+    position = min(start, watermark)
+    end = watermark if max_bytes == 0 else min(watermark, position + max_bytes)
+    with path.open("rb") as file:
+        file.seek(position)
+        while True:
+            payload = file.read(min(chunk_bytes, end - position))
+            yield RangeChunk(payload, position, position + len(payload), watermark)
+            position += len(payload)
+            if position >= end or not payload:
+                return

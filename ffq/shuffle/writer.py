@@ -1,0 +1,222 @@
+"""Writing one attempt's map output: partitioned, buffered under a bound, visible when whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import attrs
+import pyarrow as pa
+import pyarrow.ipc
+
+from ffq.errors import PlanningError, StorageError
+from ffq.ids import AttemptKey
+from ffq.messages import OutputPartition
+from ffq.plan.model import HashPartitioning, Partitioning
+from ffq.shuffle.hashing import partition_batch
+from ffq.shuffle.ipc import empty_stream
+from ffq.shuffle.layout import (
+    SCHEMA_FILE,
+    TEMPORARY_PREFIX,
+    attempt_folder,
+    part_file,
+    task_folder,
+)
+
+Compression: TypeAlias = Literal["lz4", "zstd"]
+
+DEFAULT_BUFFER_BYTES: Final = 64 * 1024 * 1024
+# A batch on the wire is decoded whole by its reader, so it stays small.
+_MAX_BATCH_ROWS: Final = 64 * 1024
+
+
+@attrs.define
+class _Part:
+    """One reduce partition being written. `sink` holds bytes of the stream not yet in its file."""
+
+    path: Path
+    sink: _Chunks
+    stream: pa.ipc.RecordBatchStreamWriter
+    pending: list[pa.RecordBatch] = attrs.field(factory=list)
+    rows: int = 0
+    batches: int = 0
+    bytes: int = 0
+
+
+class _Chunks:
+    """A file object for Arrow that keeps what is written until `drain_to` appends it to a file.
+
+    No file stays open between flushes: an output may have more partitions than a process may
+    have open files.
+    """
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._chunks.append(bytes(data))
+        return len(data)
+
+    def flush(self) -> None:
+        """Arrow calls it; there is nothing below to flush to."""
+
+    def close(self) -> None:
+        """Arrow calls it; what was written is kept."""
+
+    def drain_to(self, path: Path) -> int:
+        """Append to the file and forget. Returns bytes written; raises OSError."""
+        chunks, self._chunks = self._chunks, []
+        with path.open("ab") as file:
+            file.writelines(chunks)
+        return sum(map(len, chunks))
+
+
+class MapOutputWriter:
+    """Writes one attempt's output, one Arrow IPC stream per reduce partition (R22, R23).
+
+    Not thread-safe. Ends with `finish` or `abort`; as a context manager it aborts unless finished.
+
+    Args:
+        root: the worker's shuffle folder.
+        key: the attempt; an output that already stands under it is replaced.
+        partitioning: hash of the named columns, or everything to partition 0.
+        schema: of every batch.
+        compression: of the Arrow buffers; None writes them plain.
+        buffer_bytes: rows held back, over all partitions, before they are written out.
+
+    Raises:
+        PlanningError: a key that is not a column of `schema`.
+        StorageError: the disk is full or not writable (from `write` and `finish` too).
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        key: AttemptKey,
+        partitioning: Partitioning,
+        schema: pa.Schema,
+        *,
+        compression: Compression | None = None,
+        buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+    ) -> None:
+        self._schema = schema
+        self._keys, self._partitions = _layout(partitioning, schema)
+        self._options = pa.ipc.IpcWriteOptions(compression=compression)
+        self._buffer_bytes = buffer_bytes
+        self._buffered = 0
+        self._parts: dict[int, _Part] = {}
+        self._final = attempt_folder(root, key)
+        self._folder = (
+            task_folder(root, key) / f"{TEMPORARY_PREFIX}{key.attempt}-{uuid.uuid4().hex}"
+        )
+        self._open = True
+        try:
+            self._folder.mkdir(parents=True)
+            (self._folder / SCHEMA_FILE).write_bytes(empty_stream(schema))
+        except OSError as error:
+            self.abort()
+            raise _storage_error(self._folder, error) from error
+
+    def __enter__(self) -> MapOutputWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abort()
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take a batch in. Raises StorageError, UnsupportedPlan (a key type without a hash)."""
+        for partition, rows in partition_batch(batch, self._keys, self._partitions):
+            self._part(partition).pending.append(rows)
+        self._buffered += batch.nbytes
+        if self._buffered >= self._buffer_bytes:
+            self._flush()
+
+    def finish(self) -> tuple[OutputPartition, ...]:
+        """Write the rest and make the output visible. Returns its non-empty partitions, in order.
+
+        Raises:
+            StorageError: and the output is gone.
+        """
+        try:
+            self._flush()
+            for part in self._parts.values():
+                part.stream.close()
+                part.bytes += part.sink.drain_to(part.path)
+            if self._final.exists():
+                shutil.rmtree(self._final)
+            self._folder.rename(self._final)
+        except OSError as error:
+            self.abort()
+            raise _storage_error(self._folder, error) from error
+        self._open = False
+        return tuple(
+            OutputPartition(
+                reduce_partition=number,
+                bytes=part.bytes,
+                rows=part.rows,
+                batches=part.batches,
+                committed_offset=part.bytes,
+            )
+            for number, part in sorted(self._parts.items())
+        )
+
+    def abort(self) -> None:
+        """Remove everything written. Does nothing after `finish`, nor when called again."""
+        if self._open:
+            self._open = False
+            self._parts.clear()
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _part(self, number: int) -> _Part:
+        part = self._parts.get(number)
+        if part is None:
+            sink = _Chunks()
+            stream = pa.ipc.new_stream(
+                pa.PythonFile(sink, mode="w"), self._schema, options=self._options
+            )
+            part = self._parts[number] = _Part(self._folder / part_file(number), sink, stream)
+        return part
+
+    def _flush(self) -> None:
+        for part in self._parts.values():
+            if not part.pending:
+                continue
+            table = pa.Table.from_batches(part.pending, self._schema)
+            part.pending = []
+            # One stretch of memory per column, so that small slices become large batches.
+            for batch in table.combine_chunks().to_batches(max_chunksize=_MAX_BATCH_ROWS):
+                part.stream.write_batch(batch)
+                part.rows += batch.num_rows
+                part.batches += 1
+            try:
+                part.bytes += part.sink.drain_to(part.path)
+            except OSError as error:
+                self.abort()
+                raise _storage_error(part.path, error) from error
+        self._buffered = 0
+
+
+def _layout(partitioning: Partitioning, schema: pa.Schema) -> tuple[tuple[int, ...], int]:
+    """Positions of the key columns, and the number of partitions."""
+    if not isinstance(partitioning, HashPartitioning):
+        return (), 1
+    return tuple(_key_column(key, schema) for key in partitioning.keys), partitioning.partitions
+
+
+def _key_column(key: str, schema: pa.Schema) -> int:
+    """By exact name, else by the key's last dotted part; the first column that matches."""
+    for name in (key, key.rpartition(".")[2]):
+        if name in schema.names:
+            return int(schema.names.index(name))
+    raise PlanningError(
+        f"hash key {key!r} is no column of the output; it has {', '.join(schema.names)}"
+    )
+
+
+def _storage_error(path: Path, error: OSError) -> StorageError:
+    return StorageError(f"cannot write map output {path}: {os.strerror(error.errno or 0)}")

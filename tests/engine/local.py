@@ -1,0 +1,143 @@
+"""Runs whole plans with the real engine and map outputs on disk, task by task in one process."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ffq.engine import CancelToken, Engine, FragmentSpec
+from ffq.ids import Attempt, AttemptKey, QueryId, TaskId
+from ffq.messages import OutputPartition, ScanSplit
+from ffq.plan.model import Node
+from ffq.plan.stages import Parallelism, StageGraph, StagePlan, cut
+from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream, merge_streams
+
+_QUERY = itertools.count(1)
+
+
+class TableSink:
+    """Collects a fragment's output."""
+
+    def __init__(self) -> None:
+        self.schema: pa.Schema | None = None
+        self.batches: list[pa.RecordBatch] = []
+
+    def open(self, schema: pa.Schema) -> TableSink:
+        self.schema = schema
+        return self
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self.batches.append(batch)
+
+    def table(self) -> pa.Table:
+        return pa.Table.from_batches(self.batches, self.schema)
+
+
+def run_fragment(engine: Engine, spec: FragmentSpec, cancel: CancelToken | None = None) -> pa.Table:
+    """One fragment's whole output."""
+    sink = TableSink()
+    engine.run(spec, sink.open, cancel or CancelToken())
+    return sink.table()
+
+
+def whole_files(paths: Sequence[Path]) -> list[ScanSplit]:
+    return [ScanSplit(str(path), 0, pq.read_metadata(path).num_row_groups) for path in paths]
+
+
+@attrs.define
+class LocalRunner:
+    """tables: files by name. scan_tasks: into how many tasks a scan stage is divided at most."""
+
+    engine: Engine
+    root: Path
+    tables: dict[str, list[Path]]
+    scan_tasks: int = 3
+    outputs: dict[AttemptKey, tuple[OutputPartition, ...]] = attrs.field(factory=dict)
+
+    def run(self, plan: Node) -> pa.Table:
+        graph = cut(plan)
+        query = QueryId(str(next(_QUERY)))
+        done: dict[int, list[AttemptKey]] = {}
+        for stage in reversed(graph.stages[1:]):
+            done[stage.stage_id] = self._run_stage(query, graph, stage, done)
+        sink = graph.stages[0]
+        results = [
+            run_fragment(self.engine, self._spec(graph, sink, task, done))
+            for task in range(self._task_count(sink))
+        ]
+        return pa.concat_tables(results)
+
+    def _run_stage(
+        self, query: QueryId, graph: StageGraph, stage: StagePlan, done: dict[int, list[AttemptKey]]
+    ) -> list[AttemptKey]:
+        keys = []
+        for task in range(self._task_count(stage)):
+            key = AttemptKey(query, stage.stage_id, TaskId(task), Attempt(1))
+            writers: list[MapOutputWriter] = []
+
+            def open_writer(
+                schema: pa.Schema,
+                key: AttemptKey = key,
+                writers: list[MapOutputWriter] = writers,
+            ) -> MapOutputWriter:
+                assert stage.output is not None
+                writers.append(
+                    MapOutputWriter(self.root, key, stage.output, schema, buffer_bytes=1 << 20)
+                )
+                return writers[0]
+
+            self.engine.run(self._spec(graph, stage, task, done), open_writer, CancelToken())
+            self.outputs[key] = writers[0].finish()
+            keys.append(key)
+        return keys
+
+    def _task_count(self, stage: StagePlan) -> int:
+        match stage.parallelism:
+            case Parallelism.SINGLE:
+                return 1
+            case Parallelism.HASH:
+                return min(3, stage.reduce_partitions)
+            case Parallelism.SCAN:
+                return self.scan_tasks
+
+    def _spec(
+        self, graph: StageGraph, stage: StagePlan, task: int, done: dict[int, list[AttemptKey]]
+    ) -> FragmentSpec:
+        count = self._task_count(stage)
+        scans = {}
+        for scan in stage.scans:
+            splits = self._row_groups(scan.table)
+            share = splits[task::count] if scan.split else splits
+            scans[scan.leaf] = share or [attrs.evolve(splits[0], row_group_end=0)]
+        shuffles = {}
+        for source in stage.parents:
+            partitions = range(source.partitions)
+            mine = partitions if source.whole else partitions[task::count]
+            shuffles[source.leaf] = partial(self._read, done[source.stage_id], list(mine))
+        return FragmentSpec(stage.fragment, scans, shuffles)
+
+    def _row_groups(self, table: str) -> list[ScanSplit]:
+        splits = []
+        for path in self.tables[table]:
+            groups = pq.read_metadata(path).num_row_groups
+            splits += [ScanSplit(str(path), at, at + 1) for at in range(groups)]
+            if groups == 0:
+                splits.append(ScanSplit(str(path), 0, 0))
+        return splits
+
+    def _read(self, keys: list[AttemptKey], partitions: list[int]) -> pa.RecordBatchReader:
+        store = ShuffleStore(self.root)
+
+        def stream(key: AttemptKey, partition: int) -> pa.RecordBatchReader:
+            chunks: Iterator[bytes] = (
+                chunk.payload for chunk in store.read_range(key, partition, chunk_bytes=1000)
+            )
+            return decode_stream(chunks)
+
+        return merge_streams([partial(stream, key, one) for key in keys for one in partitions])
