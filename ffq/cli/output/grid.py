@@ -52,6 +52,7 @@ def print_grid(console: Console, grid: Grid) -> None:
         return
     for line in plain_lines(grid):
         console.file.write(line + "\n")
+    console.file.flush()
 
 
 def _drawn(grid: Grid) -> RenderableType:

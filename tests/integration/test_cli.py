@@ -1,0 +1,346 @@
+"""The commands as a user meets them: real processes, exit codes, one clear line for an error."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ffq.plan.builder import scan
+from ffq.plan.expressions import col, count
+from tests.processes import environment, ffq, gateway, running, worker
+
+QUERY_ID = "sales-by-shop"
+
+
+@attrs.frozen
+class Cluster:
+    endpoint: str
+    plan: Path
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command against it, by variable."""
+        return ffq(*arguments, env={"FFQ_COORDINATOR_ENDPOINT": f"http://{self.endpoint}"})
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("cli")
+    sales = pa.table(
+        {
+            "shop": ["a", "b", None, "a"],
+            "day": pa.array([0, 10_000, None, 1], pa.int32()).cast(pa.date32()),
+            "price": pa.array(["1.10", "2.20", "3.30", None]).cast(pa.decimal128(9, 2)),
+        }
+    )
+    pq.write_table(sales, folder / "sales.parquet")
+    catalog = folder / "tables.json"
+    catalog.write_text(json.dumps([{"name": "sales", "uri": str(folder / "sales.parquet")}]))
+    plan = folder / "plan.json"
+    totals = [count().alias("n"), col("price").sum().alias("total"), col("day").max().alias("last")]
+    relation = scan("sales", ["shop", "day", "price"]).aggregate(["shop"], totals, partitions=2)
+    plan.write_bytes(relation.to_json())
+    with gateway(f"--catalog={catalog}") as (_, endpoint), worker(endpoint, "w1"):
+        yield Cluster(endpoint, plan)
+
+
+def rows(text: str) -> list[list[str]]:
+    header, *body = csv.reader(io.StringIO(text))
+    return [header, *sorted(body)]
+
+
+EXPECTED = [
+    ["shop", "n", "total", "last"],
+    ["", "1", "3.30", ""],
+    ["a", "2", "1.10", "1970-01-02"],
+    ["b", "1", "2.20", "1997-05-19"],
+]
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """Exit code, one line on stderr with these words in it, nothing on stdout."""
+    assert done.returncode == code, done
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    for word in words:
+        assert word in line
+
+
+# --- a cluster that works ---------------------------------------------------------------------
+
+
+def test_submit_wait_writes_csv_on_stdout_and_progress_on_stderr(cluster: Cluster) -> None:
+    done = cluster("submit", str(cluster.plan), "--wait", "--format", "csv")
+    assert done.returncode == 0, done
+    assert rows(done.stdout) == EXPECTED
+    assert "SUCCEEDED" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_submit_status_fetch_cancel_of_one_query(cluster: Cluster, tmp_path: Path) -> None:
+    submitted = cluster("submit", str(cluster.plan), "--query-id", QUERY_ID)
+    assert (submitted.returncode, submitted.stdout) == (0, f"{QUERY_ID}\n")
+    again = cluster("submit", str(cluster.plan), "--query-id", QUERY_ID, "--wait")
+    assert again.returncode == 0, again
+    lines = again.stdout.splitlines()
+    assert lines[0].split() == EXPECTED[0]
+    assert len(lines) == 2 + 3
+
+    status = cluster("status", QUERY_ID)
+    assert status.stdout.startswith(f"{QUERY_ID} SUCCEEDED\n")
+    assert "w1" in status.stdout
+    everything = cluster("status").stdout
+    assert QUERY_ID in everything
+    assert "w1" in everything
+
+    for name, read in (("out.parquet", pq.read_table), ("out.arrow", _read_stream)):
+        fetched = cluster("fetch", QUERY_ID, "--output", str(tmp_path / name))
+        assert (fetched.returncode, fetched.stdout) == (0, "")
+        table = read(tmp_path / name)
+        assert table.column_names == EXPECTED[0]
+        assert table.num_rows == 3
+    fetched = cluster("fetch", QUERY_ID, "--format", "json")
+    assert {row["shop"]: row["total"] for row in json.loads(fetched.stdout)} == {
+        "a": "1.10",
+        "b": "2.20",
+        None: "3.30",
+    }
+    assert cluster("cancel", QUERY_ID).stdout == f"{QUERY_ID} SUCCEEDED\n"
+
+
+def _read_stream(path: Path) -> pa.Table:
+    with pa.ipc.open_stream(path.read_bytes()) as stream:
+        return stream.read_all()
+
+
+def test_a_plan_is_read_from_stdin(cluster: Cluster) -> None:
+    done = ffq(
+        *("submit", "-", "--wait", "--format=csv", f"--coordinator={cluster.endpoint}"),
+        stdin=cluster.plan.read_text(),
+    )
+    assert rows(done.stdout) == EXPECTED
+
+
+def test_a_query_that_nobody_can_run_says_so_and_can_be_canceled(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(scan("sales", ["shop"]).custom("nobody.has.this").to_json())
+    submitted = cluster("submit", str(plan), "--query-id", "waiting")
+    assert submitted.returncode == 0, submitted
+    assert "nobody.has.this" in cluster("status", "waiting").stdout
+    assert_refused(cluster("fetch", "waiting"), 1, "waiting")
+    assert cluster("cancel", "waiting", "--reason", "enough").stdout == "waiting CANCELED\n"
+    waited = cluster("submit", str(plan), "--query-id", "waiting", "--wait")
+    assert waited.returncode == 1
+    assert waited.stdout == ""
+    assert waited.stderr.splitlines()[-1].startswith("error: ")
+    assert "enough" in waited.stderr
+
+
+def test_a_failing_query_is_one_line_and_code_1(cluster: Cluster, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(scan("sales", ["no_such_column"]).to_json())
+    done = cluster("submit", str(plan), "--wait")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no_such_column" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("status", "nowhere"), 1, ("nowhere",)),
+        (("fetch", "nowhere"), 1, ("nowhere",)),
+        (("cancel", "nowhere"), 1, ("nowhere",)),
+        (("status", "../etc"), 2, ("../etc",)),
+    ],
+)
+def test_ids_that_name_no_query(
+    cluster: Cluster, arguments: tuple[str, ...], code: int, words: tuple[str, ...]
+) -> None:
+    assert_refused(cluster(*arguments), code, *words)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [("this is not JSON", "JSON"), ('{"Frobnicate": {}}', "Frobnicate"), ("", "JSON")],
+)
+def test_a_plan_that_is_none_is_refused(
+    cluster: Cluster, tmp_path: Path, text: str, word: str
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(text)
+    assert_refused(cluster("submit", str(plan)), 1, word)
+
+
+def test_the_same_id_with_another_plan_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    assert cluster("submit", str(cluster.plan), "--query-id", "taken").returncode == 0
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(scan("sales", ["shop"]).to_json())
+    assert_refused(cluster("submit", str(plan), "--query-id", "taken"), 1, "taken")
+
+
+def test_a_reader_that_goes_away_is_no_error(cluster: Cluster) -> None:
+    submitted = cluster("submit", str(cluster.plan), "--query-id", "piped", "--wait")
+    assert submitted.returncode == 0, submitted
+    command = [sys.executable, "-m", "ffq", "fetch", "piped", "--format", "csv"]
+    env = environment(FFQ_COORDINATOR_ENDPOINT=cluster.endpoint)
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            command, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_gateways_port_is_taken(cluster: Cluster) -> None:
+    assert_refused(ffq("gateway", f"--bind={cluster.endpoint}"), 2, cluster.endpoint)
+
+
+# --- no cluster -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "env", "words"),
+    [
+        (("gateway",), {"FFQ_MAX_TASK_ATTEMPTS": "many"}, ("FFQ_MAX_TASK_ATTEMPTS", "many")),
+        (("gateway",), {"FFQ_COORDINATOR_BIND": "nowhere"}, ("FFQ_COORDINATOR_BIND", "nowhere")),
+        (("gateway", "--retry-backoff-base-ms=-1"), {}, ("--retry-backoff-base-ms", "-1")),
+        (("gateway", "--catalog=not/there.json"), {}, ("not/there.json",)),
+        (("worker",), {"FFQ_WORKER_CPU_SLOTS": "0"}, ("FFQ_WORKER_CPU_SLOTS", "0")),
+        (("worker", "--worker-id=../x"), {"FFQ_WORKER_ID": "fine"}, ("--worker-id", "../x")),
+        (("worker", "--operators=no.such.module"), {}, ("no.such.module",)),
+        (("worker", "--operators=json"), {}, ("json", "@ffq.operator")),
+        (("submit", "not-there.json"), {}, ("not-there.json",)),
+        (("submit", "x.json", "--format=csv"), {}, ("--wait",)),
+        (("submit", "x.json", "--wait", "--output=no/where/x.csv"), {}, ("no/where/x.csv",)),
+        (("submit", "x.json", "--wait", "--format=xml"), {}, ("--format", "xml")),
+        (("status",), {"FFQ_COORDINATOR_ENDPOINT": "ftp://x"}, ("FFQ_COORDINATOR_ENDPOINT",)),
+        (("demo", "--workers=1"), {}, ("--workers",)),
+        (("demo", "--scale=0"), {}, ("--scale",)),
+        (("frobnicate",), {}, ("frobnicate",)),
+    ],
+)
+def test_bad_usage_is_one_line_and_code_2(
+    arguments: tuple[str, ...], env: dict[str, str], words: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert_refused(ffq(*arguments, env=env, cwd=tmp_path), 2, *words)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("status",),
+        ("fetch", "1"),
+        ("cancel", "1"),
+        ("worker", "--connect-timeout-ms=500", "--shuffle-bind=127.0.0.1:0"),
+    ],
+)
+def test_a_coordinator_that_is_not_there_is_code_3(arguments: tuple[str, ...]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and never listens
+        endpoint = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = ffq(*arguments, "--coordinator", endpoint)
+    assert done.returncode == 3, done
+    assert done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert endpoint in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_traceback_is_shown_when_asked_for() -> None:
+    done = ffq("--traceback", "submit", "not-there.json")
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: plan file not-there.json")
+
+
+def test_help_names_variables_and_exit_codes() -> None:
+    top = ffq("--help")
+    assert top.returncode == 0
+    assert "Exit codes:" in top.stdout
+    shown = " ".join(ffq("gateway", "--help").stdout.split())
+    shown += " ".join(ffq("worker", "--help").stdout.split())
+    for variable in (
+        "FFQ_BLACKLIST_FAILURE_THRESHOLD",
+        "FFQ_MAX_CONCURRENT_TASKS_PER_WORKER",
+        "FFQ_MAX_CONCURRENT_TASKS_PER_QUERY",
+        "FFQ_MAX_TASK_ATTEMPTS",
+        "FFQ_RETRY_BACKOFF_BASE_MS",
+        "FFQ_WORKER_LIVENESS_TIMEOUT_MS",
+        "FFQ_BLACKLIST_TTL_MS",
+        "FFQ_UNRUNNABLE_TIMEOUT_MS",
+        "FFQ_COORDINATOR_BIND",
+        "FFQ_COORDINATOR_ENDPOINT",
+        "FFQ_WORKER_ID",
+        "FFQ_WORKER_CPU_SLOTS",
+        "FFQ_SHUFFLE_ROOT",
+        "FFQ_WORKER_SHUFFLE_BIND",
+        "FFQ_COORDINATOR_CATALOG_PATH",
+        "FFQ_WORKER_CATALOG_PATH",
+        "FFQ_WORKER_OPERATORS",
+        "FFQ_WORKER_POLL_MS",
+    ):
+        assert variable in shown
+
+
+def test_version() -> None:
+    done = ffq("--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "ffq")
+
+
+# --- servers stop when they are told ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_servers_stop_cleanly_on_a_signal(number: int, tmp_path: Path) -> None:
+    with gateway() as (coordinator, endpoint):
+        with worker(endpoint, "w1", f"--shuffle-root={tmp_path}") as process:
+            process.signal(number)
+            assert process.wait() == 0
+            assert not any("Traceback" in line for line in process.rest())
+        coordinator.signal(number)
+        assert coordinator.wait() == 0
+        assert not any("Traceback" in line for line in coordinator.rest())
+
+
+def test_servers_told_to_stop_with_stdin_end_when_it_closes() -> None:
+    with (
+        gateway("--stop-with-stdin") as (coordinator, endpoint),
+        worker(endpoint, "w1", "--stop-with-stdin") as process,
+    ):
+        for each in (process, coordinator):
+            assert each.process.stdin is not None
+            each.process.stdin.close()
+            assert each.wait() == 0
+
+
+def test_a_workers_operators_are_found_in_the_current_folder(tmp_path: Path) -> None:
+    (tmp_path / "shop_operators.py").write_text(
+        "from ffq.engine.operators import operator\n\n\n"
+        '@operator("shop.same")\ndef same(batches, config):\n    yield from batches\n'
+    )
+    with gateway() as (_, endpoint):
+        options = (f"--coordinator={endpoint}", "--shuffle-bind=127.0.0.1:0", "--worker-id=w1")
+        env = {"FFQ_WORKER_OPERATORS": "shop_operators"}
+        with running("worker", *options, env=env, cwd=tmp_path) as process:
+            line = process.wait_for("worker w1 ready")
+    assert f"coordinator {endpoint}" in line
+    assert "shop.same" in line
