@@ -1,0 +1,191 @@
+"""The core machines, wired together without actors, as a coordinator under test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import attrs
+
+from ffq.core import CoordinatorSettings, CoreCoordinator
+from ffq.errors import FfqError
+from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
+from ffq.messages import (
+    Assignment,
+    CancelQuery,
+    FetchQueryResults,
+    GetQueryStatus,
+    GetTask,
+    Heartbeat,
+    Layout,
+    LocateMapOutput,
+    QueryStatus,
+    RegisterMapOutput,
+    RegisterQueryResults,
+    ReportTaskStatus,
+    SubmitQuery,
+)
+from ffq.plan.codec import parse_plan
+from ffq.plan.stages import cut
+from ffq.rpc.status import status_of
+from ffq.testing.told import ToldSettings
+from ffq.testing.wire import (
+    OutputPartition,
+    PartitionView,
+    QueryState,
+    Refusal,
+    StageView,
+    StatusView,
+    TaskState,
+    TaskView,
+)
+
+T = TypeVar("T")
+
+# Unix time 0 means "not yet" on the wire, so the clock starts later.
+_START_MS = 1_000_000
+
+
+class CoreAdapter:
+    """`CoreCoordinator` on a virtual clock, called by peers on the fixed wire."""
+
+    def __init__(self, core: CoreCoordinator | None = None) -> None:
+        self.core = CoreCoordinator() if core is None else core
+        self.now_ms = _START_MS
+
+    def submit(self, query_id: str, plan: bytes) -> QueryState | Refusal:
+        def call() -> QueryState:
+            msg = SubmitQuery(QueryId(query_id), plan, cut(parse_plan(plan)))
+            return self.core.submit_query(msg, self.now_ms).state
+
+        return _answered(call)
+
+    def get_task(self, worker_id: str, capacity: int) -> tuple[TaskView, ...] | Refusal:
+        def call() -> tuple[TaskView, ...]:
+            msg = GetTask(WorkerId(worker_id), capacity)
+            return tuple(map(task_view, self.core.get_task(msg, self.now_ms)))
+
+        return _answered(call)
+
+    def report(self, task: TaskView, state: TaskState, message: str) -> Refusal | None:
+        msg = ReportTaskStatus(_key(task), state, message, _layout(task))
+        return _acknowledged(lambda: self.core.report_task_status(msg, self.now_ms))
+
+    def heartbeat(self, worker_id: str, capabilities: frozenset[str]) -> bool | Refusal:
+        msg = Heartbeat(
+            WorkerId(worker_id), at_ms=self.now_ms, running_tasks=0, capabilities=capabilities
+        )
+        return _answered(lambda: self.core.heartbeat(msg, self.now_ms).accepted)
+
+    def register_map_output(
+        self, task: TaskView, partitions: tuple[OutputPartition, ...]
+    ) -> Refusal | None:
+        msg = RegisterMapOutput(_key(task), partitions, _layout(task))
+        return _acknowledged(lambda: self.core.register_map_output(msg, self.now_ms))
+
+    def register_results(self, query_id: str, payload: bytes) -> Refusal | None:
+        msg = RegisterQueryResults(QueryId(query_id), payload)
+        return _acknowledged(lambda: self.core.register_query_results(msg, self.now_ms))
+
+    def status(self, query_id: str) -> StatusView | Refusal:
+        msg = GetQueryStatus(QueryId(query_id))
+        return _answered(lambda: _status_view(self.core.get_query_status(msg, self.now_ms)))
+
+    def cancel(self, query_id: str, reason: str) -> QueryState | Refusal:
+        msg = CancelQuery(QueryId(query_id), reason)
+        return _answered(lambda: self.core.cancel_query(msg, self.now_ms).state)
+
+    def fetch_results(self, query_id: str) -> bytes | Refusal:
+        msg = FetchQueryResults(QueryId(query_id))
+        return _answered(
+            lambda: b"".join(
+                piece
+                for part in self.core.fetch_query_results(msg, self.now_ms).parts
+                for piece in part
+            )
+        )
+
+    def fetch_partition(self, task: TaskView, reduce_partition: int) -> PartitionView | Refusal:
+        def call() -> PartitionView:
+            msg = LocateMapOutput(_key(task), reduce_partition)
+            size = self.core.locate_map_output(msg, self.now_ms).size
+            if size is None:
+                return PartitionView(watermark=0, finalized=True)
+            return PartitionView(size.bytes, size.finalized)
+
+        return _answered(call)
+
+    def advance(self, ms: int) -> None:
+        self.now_ms += ms
+        self.core.sweep(self.now_ms)
+        self.core.tick(self.now_ms)
+
+    def validate_state(self) -> None:
+        self.core.validate_state()
+
+
+def told_of(settings: CoordinatorSettings) -> ToldSettings:
+    """What the harness is told about a `CoreCoordinator` with these settings."""
+    shared = {field.name for field in attrs.fields(CoordinatorSettings)}
+    return ToldSettings(
+        **{
+            field.name: getattr(settings, field.name)
+            for field in attrs.fields(ToldSettings)
+            if field.name in shared
+        }
+    )
+
+
+def task_view(assignment: Assignment) -> TaskView:
+    """An assignment as a peer on the fixed wire sees it."""
+    key = assignment.key
+    return TaskView(
+        query_id=key.query_id,
+        stage_id=key.stage_id,
+        task_id=key.task_id,
+        attempt=key.attempt,
+        plan=assignment.plan_bytes,
+        reduce_partitions=assignment.reduce_partitions,
+        layout_version=assignment.layout.version,
+        layout_fingerprint=assignment.layout.fingerprint,
+    )
+
+
+def _key(task: TaskView) -> AttemptKey:
+    return AttemptKey(
+        QueryId(task.query_id),
+        StageId(task.stage_id),
+        TaskId(task.task_id),
+        Attempt(task.attempt),
+    )
+
+
+def _layout(task: TaskView) -> Layout:
+    return Layout(task.layout_version, task.layout_fingerprint)
+
+
+def _status_view(status: QueryStatus) -> StatusView:
+    return StatusView(
+        state=status.state,
+        submitted_at_ms=status.submitted_at_ms,
+        started_at_ms=status.started_at_ms or 0,
+        finished_at_ms=status.finished_at_ms or 0,
+        message=status.message,
+        stages=tuple(
+            StageView(stage.stage_id, stage.map_output_rows, stage.map_output_bytes)
+            for stage in status.stages
+        ),
+    )
+
+
+def _answered(call: Callable[[], T]) -> T | Refusal:
+    """The reply, or the refusal that a typed error becomes; anything else is a bug and passes."""
+    try:
+        return call()
+    except FfqError as error:
+        return Refusal(status_of(error).code.name, error.stable_reason, error.message)
+
+
+def _acknowledged(call: Callable[[], object]) -> Refusal | None:
+    reply = _answered(call)
+    return reply if isinstance(reply, Refusal) else None

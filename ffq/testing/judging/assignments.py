@@ -1,0 +1,297 @@
+"""Judging what workers are given: GetTask, and what it should have held (R6 to R12, R31)."""
+
+from __future__ import annotations
+
+import json
+
+import attrs
+
+from ffq.testing.invariants import CheckLog
+from ffq.testing.judging.refusals import is_overload, require_answer
+from ffq.testing.model import (
+    AttemptBelief,
+    Course,
+    QueryBelief,
+    Span,
+    TaskBelief,
+    Truth,
+    WorkerBelief,
+    World,
+)
+from ffq.testing.wire import QueryState, Refusal, TaskView
+
+_PATIENT_ROUNDS = 2
+
+
+@attrs.define
+class AssignmentJudge:
+    world: World
+    log: CheckLog
+
+    def pulled(
+        self, now: Span, worker_id: str, capacity: int, reply: tuple[TaskView, ...] | Refusal
+    ) -> None:
+        """GetTask was answered."""
+        if is_overload(self.log, reply):
+            return
+        require_answer(self.log, reply, f"GetTask({worker_id}, {capacity})")
+        assert not isinstance(reply, Refusal)
+        worker = self.world.introduce(worker_id, now, "GetTask")
+        if capacity == 0:
+            self.log.require(
+                "capacity-zero-gets-nothing", not reply, f"capacity 0 was given {_names(reply)}"
+            )
+        self.log.require(
+            "capacity", len(reply) <= capacity, f"capacity {capacity} was given {_names(reply)}"
+        )
+        due = self._due(now, worker) if capacity else []
+        for task in reply:
+            self._assigned(now, worker, task)
+        if due and not reply:
+            self._withheld(worker, *due[0])
+        self._judge_turns(due, reply)
+
+    # --- what was assigned -------------------------------------------------------------------
+
+    def _assigned(self, now: Span, worker: WorkerBelief, view: TaskView) -> None:
+        query = self.world.queries.get(view.query_id)
+        known = query is not None and view.stage_id < len(query.tasks)
+        self.log.require(
+            "assigned-known-task", known, f"{view} is no task of a plan that was submitted"
+        )
+        assert query is not None
+        self._judge_quiescence(query, view)
+        self._judge_shape(query, view)
+        task = query.tasks[view.stage_id]
+        self._judge_number(task, view)
+        if not query.vague:
+            self._judge_retry(now, task, view)
+            self._judge_barrier(query, task, view)
+        self._judge_worker(worker, task, view)
+        self._judge_limits(worker, query, view)
+        query.state = QueryState.RUNNING
+        query.passed_over.clear()
+        task.attempts.append(AttemptBelief(view, worker.worker_id, now))
+        if worker.excluded is Truth.MAYBE:
+            worker.let_back_in()
+
+    def _judge_quiescence(self, query: QueryBelief, view: TaskView) -> None:
+        rule = "R5" if query.state is QueryState.CANCELED else None
+        self.log.require(
+            "no-work-after-end",
+            query.active,
+            f"{view} was assigned though its query ended {query.state.name}",
+            rule,
+        )
+
+    def _judge_shape(self, query: QueryBelief, view: TaskView) -> None:
+        expected = query.shape.stages[view.stage_id].reduce_partitions
+        self.log.require(
+            "one-task-per-stage",
+            view.task_id == 0
+            and view.split_count == 1
+            and (expected is None or tuple(sorted(view.reduce_partitions)) == expected),
+            f"{view} has partitions {view.reduce_partitions} and split count "
+            f"{view.split_count}; right is task 0 with {expected} and 1",
+        )
+        self.log.require(
+            "whole-plan-is-sent",
+            view.plan == query.shape.plan or _same_json(view.plan, query.shape.plan),
+            f"{view} carries another plan than was submitted: {view.plan!r:.200}",
+        )
+
+    def _judge_number(self, task: TaskBelief, view: TaskView) -> None:
+        assigned = len(task.attempts)
+        self.log.require("assigned-once", view.attempt > assigned, f"{view} was assigned before")
+        self.log.require(
+            "attempts-gapless",
+            view.attempt == assigned + 1,
+            f"{view} was assigned after {assigned} attempts",
+        )
+        budget = self.world.told.max_task_attempts
+        self.log.require(
+            "attempts-within-budget", view.attempt <= budget, f"{view}: the budget is {budget}"
+        )
+
+    def _judge_retry(self, now: Span, task: TaskBelief, view: TaskView) -> None:
+        newest = task.newest
+        if newest is None:
+            return
+        self.log.require(
+            "single-commit",
+            newest.course is not Course.SUCCEEDED,
+            f"{view} was assigned though {newest.task} was committed",
+        )
+        self._judge_loss(newest, view)
+        if newest.course is Course.MAYBE_LOST:
+            query = self.world.queries[view.query_id]
+            self.world.lose(query, task, newest, now)
+        self.log.require(
+            "not-before-backoff",
+            now.hi >= task.ready.lo,
+            f"{view} was assigned {task.ready.lo - now.hi} ms before its backoff was over, "
+            f"after {task.failures} failures",
+        )
+
+    def _judge_loss(self, newest: AttemptBelief, view: TaskView) -> None:
+        holder = self.world.workers[newest.worker_id]
+        name = "evidence-keeps-alive"
+        if holder.heard_by == "Heartbeat":
+            name = "beating-worker-kept"
+        elif holder.heard == newest.assigned:
+            name = "not-lost-early"
+        self.log.require(
+            name,
+            newest.course is not Course.RUNNING,
+            f"{view} was assigned though {holder.worker_id} was alive and had reported nothing "
+            f"about {newest.task}",
+        )
+
+    def _judge_barrier(self, query: QueryBelief, task: TaskBelief, view: TaskView) -> None:
+        missing = [parent for parent in task.shape.parents if query.tasks[parent].committed is None]
+        self.log.require(
+            "barrier", not missing, f"{view} was assigned, but stages {missing} are not committed"
+        )
+
+    def _judge_worker(self, worker: WorkerBelief, task: TaskBelief, view: TaskView) -> None:
+        self.log.require(
+            "excluded-gets-nothing",
+            worker.excluded is not Truth.YES,
+            f"{view} was assigned to {worker.worker_id}, which is excluded",
+        )
+        needs = task.shape.operators
+        if not needs:
+            return
+        name = "operator-placement"
+        if not worker.may_have:
+            name = "asking-grants-nothing"
+        if needs <= worker.ever_had:
+            name = "capabilities-are-replaced"
+        self.log.require(
+            name,
+            needs <= worker.may_have,
+            f"{view} needs {sorted(needs)}; {worker.worker_id} has {sorted(worker.may_have)}",
+        )
+        self.log.require("operator-placement", True, "")
+
+    def _judge_limits(self, worker: WorkerBelief, query: QueryBelief, view: TaskView) -> None:
+        told = self.world.told
+        on_worker = self.world.running(worker_id=worker.worker_id).lo
+        self.log.require(
+            "worker-limit",
+            on_worker < told.max_concurrent_tasks_per_worker,
+            f"{view}: {worker.worker_id} runs {on_worker} attempts already",
+        )
+        of_query = self.world.running(query_id=query.query_id).lo
+        self.log.require(
+            "query-limit",
+            of_query < told.max_concurrent_tasks_per_query,
+            f"{view}: {query.query_id} has {of_query} running attempts already",
+        )
+
+    # --- what was not ------------------------------------------------------------------------
+
+    def _due(self, now: Span, worker: WorkerBelief) -> list[tuple[QueryBelief, TaskBelief]]:
+        """Tasks that this worker must be given, if it is given anything at all."""
+        told = self.world.told
+        running = self.world.running(worker_id=worker.worker_id)
+        if running.hi >= told.max_concurrent_tasks_per_worker:
+            return []
+        return [
+            (query, task)
+            for query, task in self.world.waiting()
+            if not query.vague
+            and task.is_queued
+            and now.lo > task.ready.hi + told.slack_ms
+            and query.parents_committed(task)
+            and task.shape.operators <= worker.capabilities
+            and (told.unrunnable_timeout_ms == 0 or task.unserved_since is None)
+            and self.world.running(query_id=query.query_id).hi < told.max_concurrent_tasks_per_query
+            and (worker.excluded is Truth.NO or self._must_be_readmitted(worker, task))
+        ]
+
+    def _must_be_readmitted(self, worker: WorkerBelief, task: TaskBelief) -> bool:
+        """R16: it is the one excluded longest of all who could run the task, all excluded."""
+        others = [
+            other
+            for other in self.world.workers.values()
+            if other is not worker and self.world.may_run(other, task)
+        ]
+        nobody_else_is_there = self.world.told.alone or bool(task.shape.operators)
+        return nobody_else_is_there and all(
+            other.excluded is Truth.YES and worker.excluded_at.hi < other.excluded_at.lo
+            for other in others
+        )
+
+    def _withheld(self, worker: WorkerBelief, query: QueryBelief, task: TaskBelief) -> None:
+        """Nothing was given though something was due: say which promise that breaks."""
+        if worker.excluded is not Truth.NO:
+            name = "exclusion-starves-nobody"
+        elif worker.was_excluded:
+            name = "exclusion-ends"
+        elif task.retries == "lost":
+            name = "lost-work-is-requeued"
+        elif task.retries == "failed":
+            name = "retry-comes"
+        elif task.shape.operators:
+            name = "capable-is-served"
+        elif task.shape.parents:
+            name = "barrier-opens"
+        else:
+            name = "ready-is-assigned"
+        self.log.require(
+            name,
+            False,
+            f"{worker.worker_id} asked and was given nothing, but attempt "
+            f"{len(task.attempts) + 1} of {query.query_id}/{task.stage_id}/0 is ready for it "
+            f"since {task.ready.hi}",
+        )
+
+    def _judge_turns(
+        self, due: list[tuple[QueryBelief, TaskBelief]], reply: tuple[TaskView, ...]
+    ) -> None:
+        """R11: while a query waits for its first assignment, nobody else is served twice."""
+        served = {view.query_id for view in reply}
+        for query in {id(query): query for query, _ in due}.values():
+            if query.state is not QueryState.QUEUED or query.query_id in served:
+                continue
+            for other in served:
+                times = query.passed_over[other] = query.passed_over.get(other, 0) + 1
+                self.log.require(
+                    "queries-take-turns",
+                    times <= _PATIENT_ROUNDS,
+                    f"{other} was served {times} times while {query.query_id} waited",
+                )
+        for view in reply:
+            worker = self.world.workers[
+                self.world.queries[view.query_id].tasks[view.stage_id].attempts[-1].worker_id
+            ]
+            self._note_promises_kept(worker, view)
+
+    def _note_promises_kept(self, worker: WorkerBelief, view: TaskView) -> None:
+        """What was given in time counts as the promise put to the test and kept."""
+        task = self.world.queries[view.query_id].tasks[view.stage_id]
+        kept = ["ready-is-assigned"]
+        if task.retries == "lost":
+            kept.append("lost-work-is-requeued")
+        if task.retries == "failed":
+            kept += ["retry-comes", "failure-without-kind-counts"]
+        if task.shape.operators:
+            kept.append("capable-is-served")
+        if task.shape.parents:
+            kept.append("barrier-opens")
+        if worker.was_excluded:
+            kept.append("exclusion-ends")
+        for name in kept:
+            self.log.require(name, True, "")
+
+
+def _names(tasks: tuple[TaskView, ...]) -> str:
+    return ", ".join(str(task) for task in tasks)
+
+
+def _same_json(left: bytes, right: bytes) -> bool:
+    try:
+        return bool(json.loads(left) == json.loads(right))
+    except ValueError:
+        return False

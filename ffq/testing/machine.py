@@ -1,0 +1,205 @@
+"""A Hypothesis state machine that plays clients and workers against a coordinator.
+
+    from ffq.testing import ToldSettings, coordinator_machine
+
+    class TestMine(coordinator_machine(MyAdapter, ToldSettings()).TestCase):
+        settings = hypothesis.settings(max_examples=100)
+
+Every step is one thing a client or a worker does; every answer is judged by the naive model
+(`ffq.testing.model`). At the end of a run nothing fails any more, and every query has to end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from ffq.testing import steps as do
+from ffq.testing.adapter import CoordinatorAdapter
+from ffq.testing.queries import PARTITIONS, plan_shapes
+from ffq.testing.session import Session
+from ffq.testing.steps import At, Player
+from ffq.testing.told import ToldSettings
+from ffq.testing.wire import TaskState
+
+QUERIES = 4
+WORKERS = 3
+
+_QUERY = st.integers(0, QUERIES - 1)
+_WORKER = st.integers(0, WORKERS - 1)
+_PLAN = st.sampled_from(sorted(plan_shapes("any")))
+_CAPACITY = st.sampled_from([1, 1, 2, 3, 8, 0])
+_VALUE = st.integers(0, 3)
+_OUTCOME = st.sampled_from(
+    [TaskState.SUCCEEDED, TaskState.FAILED, TaskState.FAILED, TaskState.RUNNING]
+)
+# Attempts are drawn by where they stand among all that were ever assigned, the newest first.
+_PICK = st.integers(0, 30)
+
+
+def coordinator_machine(
+    make_adapter: Callable[[], CoordinatorAdapter],
+    told: ToldSettings | None = None,
+) -> type[RuleBasedStateMachine]:
+    """The machine for one kind of coordinator, to be run by Hypothesis or pytest.
+
+    Args:
+        make_adapter: a coordinator that has never been used, behind its adapter. Called for each
+            run.
+        told: the coordinator's settings. Small limits and short times find more.
+
+    A check that fails raises `ffq.testing.Violation`, which names the check and its rule and holds
+    the script of RPCs; Hypothesis shortens it.
+    """
+    settings = ToldSettings() if told is None else told
+
+    class CoordinatorMachine(_CoordinatorRules):
+        def __init__(self) -> None:
+            super().__init__(Session(make_adapter(), settings))
+
+    return CoordinatorMachine
+
+
+class _CoordinatorRules(RuleBasedStateMachine):
+    """The rules. Attempts are picked by number among those assigned so far."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.player = Player(session)
+
+    def _picked(self, pick: int) -> At:
+        """One of the attempts that were assigned; before any was, one that never was."""
+        held = self.player.held
+        if not held:
+            return At(query=0, stage=0, attempt=1)
+        task = held[-1 - pick % len(held)]
+        return At(int(task.query_id) - 1, task.stage_id, task.attempt)
+
+    # --- clients -----------------------------------------------------------------------------
+
+    @initialize(query=_QUERY, plan=_PLAN)
+    def begin(self, query: int, plan: str) -> None:
+        do.Submit(query, plan).play(self.player)
+        for worker in range(WORKERS):
+            do.Beat(worker, capable=worker == 0).play(self.player)
+
+    @rule(query=_QUERY, plan=_PLAN)
+    def submit(self, query: int, plan: str) -> None:
+        do.Submit(query, plan).play(self.player)
+
+    @rule(plan=st.sampled_from([b"", b"{", b"null", b'{"NoSuchNode": {}}', b"[" * 2000]))
+    def submit_nonsense(self, plan: bytes) -> None:
+        do.SubmitBytes(plan).play(self.player)
+
+    @rule(query=_QUERY)
+    def status(self, query: int) -> None:
+        do.Status(query).play(self.player)
+
+    @rule(query=_QUERY)
+    def results(self, query: int) -> None:
+        do.Results(query).play(self.player)
+
+    @rule(query=_QUERY)
+    def cancel(self, query: int) -> None:
+        do.Status(query).play(self.player)
+        do.Cancel(query).play(self.player)
+        do.Status(query).play(self.player)
+
+    # --- workers -----------------------------------------------------------------------------
+
+    @rule(worker=_WORKER, capable=st.booleans())
+    def beat(self, worker: int, capable: bool) -> None:
+        do.Beat(worker, capable).play(self.player)
+
+    @rule(worker=_WORKER, capacity=_CAPACITY)
+    def pull(self, worker: int, capacity: int) -> None:
+        do.Pull(worker, capacity).play(self.player)
+
+    @rule(worker=_WORKER, value=_VALUE, capacity=_CAPACITY)
+    def work(self, worker: int, value: int, capacity: int) -> None:
+        """A worker that works: pulls, and completes all that it got."""
+        for task in self.player.pull(worker, capacity):
+            self.player.complete(task, value)
+
+    @rule(worker=_WORKER)
+    def fail_at_once(self, worker: int) -> None:
+        for task in self.player.pull(worker, 1):
+            self.session.report(task, TaskState.FAILED, f"no luck with {task}")
+
+    @rule(pick=_PICK, value=_VALUE)
+    def complete(self, pick: int, value: int) -> None:
+        do.Complete(self._picked(pick), value).play(self.player)
+
+    @rule(pick=_PICK, state=_OUTCOME, echo=st.sampled_from([True, True, True, False]))
+    def report(self, pick: int, state: TaskState, echo: bool) -> None:
+        do.Report(self._picked(pick), state, echo).play(self.player)
+
+    @rule(pick=_PICK, state=_OUTCOME)
+    def report_twice(self, pick: int, state: TaskState) -> None:
+        do.Twice(self._picked(pick), state).play(self.player)
+
+    @rule(pick=_PICK, ahead=st.integers(1, 2), state=_OUTCOME)
+    def report_unassigned(self, pick: int, ahead: int, state: TaskState) -> None:
+        at = self._picked(pick)
+        do.Report(At(at.query, at.stage, at.attempt + ahead), state).play(self.player)
+
+    @rule(
+        pick=_PICK,
+        partition=st.integers(0, PARTITIONS - 1),
+        size=st.sampled_from([0, 10, 50]),
+        finalized=st.sampled_from([True, True, False]),
+        epoch=st.integers(0, 1),
+    )
+    def register(self, pick: int, partition: int, size: int, finalized: bool, epoch: int) -> None:
+        at = self._picked(pick)
+        single = 1 if self.player.held and self._plan_of(at) == "limit" else PARTITIONS
+        if at.stage != 0:
+            do.Register(at, partition % single, size, finalized, epoch).play(self.player)
+
+    @rule(query=_QUERY, value=_VALUE)
+    def upload(self, query: int, value: int) -> None:
+        do.Upload(query, value).play(self.player)
+
+    @rule(pick=_PICK, partition=st.integers(0, PARTITIONS - 1), exact=st.booleans())
+    def fetch(self, pick: int, partition: int, exact: bool) -> None:
+        at = self._picked(pick)
+        single = 1 if self.player.held and self._plan_of(at) == "limit" else PARTITIONS
+        if at.stage != 0:
+            do.Fetch(at, partition % single, exact).play(self.player)
+
+    def _plan_of(self, at: At) -> str:
+        return self.session.judge.world.queries[self.player.query_id(at.query)].shape.name
+
+    # --- time --------------------------------------------------------------------------------
+
+    @rule(share=st.sampled_from([0.1, 0.5, 1.0, 1.001, 2.0]))
+    def wait_for_backoff(self, share: float) -> None:
+        self._wait(self.session.told.retry_backoff_base_ms * share)
+
+    @rule(share=st.sampled_from([0.3, 0.6, 1.0, 1.001, 1.5]))
+    def wait_for_staleness(self, share: float) -> None:
+        self._wait(self.session.told.worker_liveness_timeout_ms * share)
+
+    @rule(share=st.sampled_from([0.5, 1.0, 1.001]), workers=st.sets(_WORKER))
+    def wait_for_readmission(self, share: float, workers: set[int]) -> None:
+        """Longer than a liveness timeout, as a rule: some workers keep beating meanwhile."""
+        ms = int(self.session.told.blacklist_ttl_ms * share)
+        do.Keep(tuple(sorted(workers)), ms).play(self.player)
+
+    @rule(workers=st.sets(_WORKER, min_size=1), capable=st.booleans())
+    def stay_alive(self, workers: set[int], capable: bool) -> None:
+        """A task that takes much longer than the liveness timeout (R20)."""
+        ms = 2 * self.session.told.worker_liveness_timeout_ms
+        do.Keep(tuple(sorted(workers)), ms, capable).play(self.player)
+
+    def _wait(self, ms: float) -> None:
+        do.Wait(max(int(ms), 1)).play(self.player)
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        if self.session.broken is None:
+            do.RunToEnd().play(self.player)

@@ -1,0 +1,265 @@
+"""One run against one coordinator: calls it, writes the script, and has every answer judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import attrs
+
+from ffq.testing.adapter import CoordinatorAdapter, SelfChecking
+from ffq.testing.invariants import CheckLog, Violation
+from ffq.testing.judging import Judge
+from ffq.testing.model import Span
+from ffq.testing.queries import PlanShape
+from ffq.testing.told import ToldSettings
+from ffq.testing.wire import (
+    OutputPartition,
+    PartitionView,
+    QueryState,
+    Refusal,
+    StatusView,
+    TaskState,
+    TaskView,
+)
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The harness's clock, in ms."""
+
+    def now_ms(self) -> int: ...
+
+    def advanced(self, ms: int) -> None:
+        """The coordinator has been told that `ms` ms pass."""
+
+
+class VirtualClock:
+    """Stands still but for `advance`: every call takes no time."""
+
+    def __init__(self) -> None:
+        self._now_ms = 0
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def advanced(self, ms: int) -> None:
+        self._now_ms += ms
+
+
+class WallClock:
+    """Goes by itself; the adapter's `advance` sleeps."""
+
+    def now_ms(self) -> int:
+        return int(time.monotonic() * 1000)
+
+    def advanced(self, ms: int) -> None:
+        del ms
+
+
+@attrs.define
+class _Line:
+    """One RPC of the script; the same call with the same answer again is only counted."""
+
+    at_ms: int
+    call: str
+    answer: str
+    times: int = 1
+
+    def __str__(self) -> str:
+        again = f"  [{self.times} times]" if self.times > 1 else ""
+        return f"+{self.at_ms} ms  {self.call} -> {self.answer}{again}"
+
+
+class Session:
+    """Every call is made through here. All raise `Violation` with the script so far.
+
+    Attributes:
+        adapter: the coordinator under test.
+        told: its settings.
+        judge: the model and the checks.
+        broken: what failed; nothing that follows means much then.
+    """
+
+    def __init__(
+        self,
+        adapter: CoordinatorAdapter,
+        told: ToldSettings,
+        *,
+        clock: Clock | None = None,
+        log: CheckLog | None = None,
+    ) -> None:
+        self.adapter = adapter
+        self.told = told
+        self.judge = Judge(told, log)
+        self.broken: Violation | None = None
+        self._clock: Clock = VirtualClock() if clock is None else clock
+        self._started_ms = self._clock.now_ms()
+        self._lines: list[_Line] = []
+
+    @property
+    def script(self) -> tuple[str, ...]:
+        """The RPCs so far, numbered, each with its answer."""
+        return tuple(f"{number}. {line}" for number, line in enumerate(self._lines, start=1))
+
+    @property
+    def now_ms(self) -> int:
+        return self._clock.now_ms()
+
+    # --- clients -----------------------------------------------------------------------------
+
+    def submit(self, query_id: str, shape: PlanShape) -> QueryState | Refusal:
+        now, reply = self._call(
+            f"SubmitQuery({query_id}, <{shape.name}>)",
+            lambda: self.adapter.submit(query_id, shape.plan),
+        )
+        self._judged(lambda: self.judge.queries.submitted(now, query_id, shape, reply))
+        return reply
+
+    def submit_bytes(self, query_id: str, plan: bytes) -> None:
+        """Submit bytes that are no plan, and see that no query came of it (R1, R28)."""
+        _, reply = self._call(
+            f"SubmitQuery({query_id}, {plan[:40]!r})", lambda: self.adapter.submit(query_id, plan)
+        )
+        _, after = self._call(f"GetQueryStatus({query_id})", lambda: self.adapter.status(query_id))
+        self._judged(lambda: self.judge.queries.bad_plan(query_id, reply, after))
+
+    def status(self, query_id: str) -> StatusView | Refusal:
+        now, reply = self._call(
+            f"GetQueryStatus({query_id})", lambda: self.adapter.status(query_id)
+        )
+        self._judged(lambda: self.judge.queries.status(now, query_id, reply))
+        self._judged(lambda: self.judge.outputs.counted(query_id, reply))
+        return reply
+
+    def cancel(self, query_id: str, reason: str = "canceled by the harness") -> None:
+        _, reply = self._call(
+            f"CancelQuery({query_id})", lambda: self.adapter.cancel(query_id, reason)
+        )
+        self._judged(lambda: self.judge.queries.canceled(query_id, reply))
+
+    def fetch_results(self, query_id: str) -> None:
+        _, reply = self._call(
+            f"FetchQueryResults({query_id})", lambda: self.adapter.fetch_results(query_id)
+        )
+        self._judged(lambda: self.judge.queries.results(query_id, reply))
+
+    # --- workers -----------------------------------------------------------------------------
+
+    def heartbeat(self, worker_id: str, capabilities: frozenset[str] = frozenset()) -> None:
+        names = ", ".join(sorted(capabilities))
+        now, reply = self._call(
+            f"Heartbeat({worker_id}, [{names}])",
+            lambda: self.adapter.heartbeat(worker_id, capabilities),
+        )
+        self._judged(lambda: self.judge.attempts.beaten(now, worker_id, capabilities, reply))
+
+    def get_task(self, worker_id: str, capacity: int = 1) -> tuple[TaskView, ...]:
+        now, reply = self._call(
+            f"GetTask({worker_id}, capacity={capacity})",
+            lambda: self.adapter.get_task(worker_id, capacity),
+        )
+        self._judged(lambda: self.judge.assignments.pulled(now, worker_id, capacity, reply))
+        return () if isinstance(reply, Refusal) else reply
+
+    def report(self, task: TaskView, state: TaskState, message: str = "") -> None:
+        now, reply = self._call(
+            f"ReportTaskStatus({task}, {state.name})",
+            lambda: self.adapter.report(task, state, message),
+        )
+        self._judged(lambda: self.judge.attempts.reported(now, task, state, message, reply))
+
+    def register_map_output(self, task: TaskView, partitions: tuple[OutputPartition, ...]) -> None:
+        sizes = ", ".join(
+            f"{each.reduce_partition}:{each.bytes}{'' if each.finalized else '...'}"
+            for each in partitions
+        )
+        now, reply = self._call(
+            f"RegisterMapOutput({task}, [{sizes}])",
+            lambda: self.adapter.register_map_output(task, partitions),
+        )
+        self._judged(lambda: self.judge.attempts.registered(now, task, partitions, reply))
+
+    def register_results(self, query_id: str, payload: bytes) -> None:
+        _, reply = self._call(
+            f"RegisterQueryResults({query_id}, {len(payload)} bytes)",
+            lambda: self.adapter.register_results(query_id, payload),
+        )
+        self._judged(lambda: self.judge.attempts.uploaded(query_id, payload, reply))
+
+    def fetch_partition(self, task: TaskView, reduce_partition: int) -> None:
+        _, reply = self._call(
+            f"FetchShufflePartition({task}, {reduce_partition})",
+            lambda: self.adapter.fetch_partition(task, reduce_partition),
+        )
+        self._judged(lambda: self.judge.outputs.fetched(task, reduce_partition, reply))
+
+    # --- time --------------------------------------------------------------------------------
+
+    def advance(self, ms: int) -> None:
+        """Let time pass."""
+        self._write(f"wait {ms} ms", "")
+        self.adapter.advance(ms)
+        self._clock.advanced(ms)
+        self._checked()
+
+    def require(self, name: str, holds: bool, detail: str) -> None:
+        """Put a check to the test that needs several calls to judge."""
+        self._judged(lambda: self.judge.log.require(name, holds, detail))
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _call(self, what: str, make: Callable[[], T]) -> tuple[Span, T]:
+        start = self._clock.now_ms()
+        self._judged(lambda: self.judge.world.settle(Span(start, start)))
+        reply = make()
+        now = Span(start, self._clock.now_ms())
+        self._write(what, _shown(reply))
+        self._judged(lambda: self.judge.world.settle(now))
+        self._checked()
+        return now, reply
+
+    def _write(self, call: str, answer: str) -> None:
+        last = self._lines[-1] if self._lines else None
+        if last is not None and (last.call, last.answer) == (call, answer):
+            last.times += 1
+        else:
+            self._lines.append(_Line(self._clock.now_ms() - self._started_ms, call, answer))
+
+    def _judged(self, judge: Callable[[], None]) -> None:
+        try:
+            judge()
+        except Violation as violation:
+            violation.script = self.script
+            self.broken = violation
+            raise
+
+    def _checked(self) -> None:
+        if isinstance(self.adapter, SelfChecking):
+            try:
+                self.adapter.validate_state()
+            except Exception as error:  # noqa: BLE001  # whatever a foreign coordinator raises
+                detail = repr(error)
+                self.require("books-are-consistent", False, detail)
+
+
+def _shown(reply: object) -> str:  # noqa: PLR0911  # one per kind of answer
+    match reply:
+        case None:
+            return "OK"
+        case QueryState():
+            return reply.name
+        case bytes():
+            return f"{len(reply)} bytes"
+        case tuple():
+            return f"[{', '.join(str(task) for task in reply)}]"
+        case StatusView():
+            return f"{reply.state.name} {reply.message!r}" if reply.message else reply.state.name
+        case PartitionView():
+            return f"{reply.watermark} bytes{'' if reply.finalized else ', unfinished'}"
+        case bool():
+            return f"accepted={reply}"
+        case _:
+            return str(reply)

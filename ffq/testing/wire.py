@@ -1,0 +1,98 @@
+"""What passes between the harness and a coordinator under test: plain frozen values.
+
+They hold what the fixed wire holds and no more, so that any FFQ coordinator can be put behind an
+adapter. Times are unix milliseconds, 0 = not yet; sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from ffq.messages import OutputPartition, QueryState, TaskState
+
+__all__ = [
+    "OutputPartition",
+    "PartitionView",
+    "QueryState",
+    "Refusal",
+    "StageView",
+    "StatusView",
+    "TaskState",
+    "TaskView",
+]
+
+
+@attrs.frozen
+class Refusal:
+    """An RPC that was answered with an error.
+
+    Attributes:
+        code: name of the gRPC status: "NOT_FOUND", "ALREADY_EXISTS", ... (R28, R29).
+        reason: stable reason of google.rpc.ErrorInfo, or "" where there is none.
+        message: for people.
+    """
+
+    code: str
+    reason: str = ""
+    message: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}".strip()
+
+
+@attrs.frozen
+class TaskView:
+    """One assigned attempt as its worker sees it; a worker names the attempt by handing it back.
+
+    `layout_version` and `layout_fingerprint` are echoed in reports and registrations (R13).
+    """
+
+    query_id: str
+    stage_id: int
+    task_id: int
+    attempt: int
+    plan: bytes = attrs.field(default=b"", repr=False)
+    reduce_partitions: tuple[int, ...] = ()
+    split_index: int = 0
+    split_count: int = 1
+    layout_version: int = 0
+    layout_fingerprint: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.query_id}/{self.stage_id}/{self.task_id}/{self.attempt}"
+
+
+@attrs.frozen
+class StageView:
+    """The part of StageMetrics that a rule speaks of."""
+
+    stage_id: int
+    map_output_rows: int = 0
+    map_output_bytes: int = 0
+
+
+@attrs.frozen
+class StatusView:
+    """A query's status. `stages` may be left empty by coordinators that keep no metrics."""
+
+    state: QueryState
+    submitted_at_ms: int
+    started_at_ms: int
+    finished_at_ms: int
+    message: str = ""
+    stages: tuple[StageView, ...] = ()
+
+
+@attrs.frozen
+class PartitionView:
+    """An answered FetchShufflePartition.
+
+    Attributes:
+        watermark: bytes of the partition so far; 0 for an empty one.
+        finalized: whether the partition is complete at this attempt (R24).
+        payload: its bytes, or None where the adapter only learns where they are.
+    """
+
+    watermark: int
+    finalized: bool
+    payload: bytes | None = attrs.field(default=None, repr=False)
