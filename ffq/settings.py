@@ -12,6 +12,7 @@ from pathlib import Path
 
 import attrs
 
+from ffq.catalog import ScanSettings
 from ffq.core.settings import CoordinatorSettings
 from ffq.endpoint import parse_endpoint
 from ffq.errors import InvalidRequest
@@ -95,12 +96,21 @@ def _integer(given: Given, minimum: int) -> int:
 
 @attrs.frozen
 class GatewaySettings:
-    """A coordinator process. `catalog_path` None: tables are left to the workers' catalogs."""
+    """A coordinator process.
+
+    Attributes:
+        bind: where it listens; port 0 picks a free one.
+        catalog_path: None: tables are left to the workers' catalogs.
+        shuffle_root: the folder that peers on the fixed wire share; None: there is none.
+        scans: how finely scans are divided.
+    """
 
     bind: str
-    catalog_path: Path | None
-    coordinator: CoordinatorSettings
-    rpc: RpcOptions
+    catalog_path: Path | None = None
+    coordinator: CoordinatorSettings = attrs.field(factory=CoordinatorSettings)
+    rpc: RpcOptions = DEFAULT_OPTIONS
+    shuffle_root: Path | None = None
+    scans: ScanSettings = attrs.field(factory=ScanSettings)
 
 
 def gateway_settings(source: SettingSource) -> GatewaySettings:
@@ -110,6 +120,7 @@ def gateway_settings(source: SettingSource) -> GatewaySettings:
         catalog_path=source.path("catalog", "FFQ_COORDINATOR_CATALOG_PATH"),
         coordinator=coordinator_settings(source),
         rpc=rpc_options(source),
+        shuffle_root=source.path("shuffle_root", "FFQ_SHUFFLE_ROOT"),
     )
 
 

@@ -21,12 +21,11 @@ from google.protobuf.message import Message
 
 from ffq.errors import QuotaExceeded, Unavailable
 from ffq.rpc.options import RpcOptions
-from ffq.rpc.routes import ServerStream, Unary
+from ffq.rpc.routes import Routes, ServerStream, Unary
 from ffq.rpc.status import BUSY_RETRY_MS, status_of
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Handler = Callable[[bytes, Context], Awaitable[Any]]
-Routes = tuple[Unary[Any, Any] | ServerStream[Any, Any], ...]
 
 CLOSING = "the server is shutting down"
 GONE = "the call's deadline passed, or its caller has gone"

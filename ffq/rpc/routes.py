@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 from google.protobuf.message import Message
@@ -37,3 +37,6 @@ class ServerStream(Generic[Q, R]):
     method: str
     request_type: type[Q]
     handle: Callable[[Q, Send[R]], Awaitable[None]]
+
+
+Routes = tuple[Unary[Any, Any] | ServerStream[Any, Any], ...]

@@ -11,9 +11,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from ffq.endpoint import parse_endpoint
 from ffq.errors import StartupError
-from ffq.rpc.bridge import Bridge, Routes, handlers_of
+from ffq.rpc.bridge import Bridge, handlers_of
 from ffq.rpc.loop import LoopThread, shared_loop
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, server_arguments
+from ffq.rpc.routes import Routes
 
 
 @attrs.frozen
@@ -26,6 +27,9 @@ class ServerAddress:
     @property
     def endpoint(self) -> str:
         return f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return self.endpoint
 
 
 async def serve(

@@ -78,7 +78,7 @@ class ShuffleStore:
         if not path.is_file():
             path = folder / SCHEMA_FILE
         try:
-            yield from _chunks(path, start, max_bytes, chunk_bytes)
+            yield from read_file_range(path, start, max_bytes, chunk_bytes)
         except OSError as error:
             raise StorageError(f"cannot read map output {path}: {error.strerror}") from error
 
@@ -99,7 +99,14 @@ class ShuffleStore:
         )
 
 
-def _chunks(path: Path, start: int, max_bytes: int, chunk_bytes: int) -> Iterator[RangeChunk]:
+def read_file_range(
+    path: Path, start: int, max_bytes: int, chunk_bytes: int
+) -> Iterator[RangeChunk]:
+    """Bytes of one file as contiguous chunks, at least one; arguments as `read_range`.
+
+    Raises:
+        OSError: reading failed.
+    """
     watermark = path.stat().st_size
     position = min(start, watermark)
     end = watermark if max_bytes == 0 else min(watermark, position + max_bytes)
