@@ -121,6 +121,14 @@ def gateway_settings(source: SettingSource) -> GatewaySettings:
         coordinator=coordinator_settings(source),
         rpc=rpc_options(source),
         shuffle_root=source.path("shuffle_root", "FFQ_SHUFFLE_ROOT"),
+        scans=ScanSettings(
+            target_bytes=source.integer(
+                "scan_target_bytes",
+                "FFQ_SCAN_TARGET_BYTES",
+                ScanSettings().target_bytes,
+                minimum=1,
+            )
+        ),
     )
 
 

@@ -70,6 +70,18 @@ def gateway(
             0,
         ),
     ] = None,
+    scan_target_bytes: Annotated[
+        str | None, _tuning("Data that one scan task reads, about.", "scan_target_bytes", 16777216)
+    ] = None,
+    shuffle_root: Annotated[
+        str | None,
+        setting(
+            "Folder for map outputs that is shared by all, for workers that serve none themselves.",
+            "FFQ_SHUFFLE_ROOT",
+            "none",
+            metavar="DIR",
+        ),
+    ] = None,
     max_message_bytes: Annotated[
         str | None, _tuning("Largest gRPC message.", "max_message_bytes", 67108864)
     ] = None,
@@ -96,7 +108,7 @@ def gateway(
 
     async def serve() -> None:
         async with trio.open_nursery() as nursery:
-            endpoint = await nursery.start(serve_gateway, settings)
-            note(f"gateway ready on {endpoint}")
+            address = await nursery.start(serve_gateway, settings)
+            note(f"gateway ready on {address.endpoint}")
 
     trio.run(partial(until_signalled, serve, stop_with_stdin=stop_with_stdin))

@@ -151,7 +151,7 @@ def worker(
 
 
 def _ready_line(config: WorkerConfig, ready: WorkerReady) -> str:
-    operators = " ".join(sorted(ready.capabilities)) or "none"
+    operators = " ".join(sorted(ready.operators)) or "none"
     return (
         f"worker {ready.worker_id} ready, coordinator {config.coordinator}, "
         f"shuffle {ready.endpoint}, operators {operators}"

@@ -62,7 +62,7 @@ class Child:
 
     def ended_early(self) -> str:
         """What to say about an end that nobody asked for."""
-        last = self.tail[-1] if self.tail else "it said nothing"
+        last = self.tail[-1].removeprefix("error: ") if self.tail else "it said nothing"
         return f"{self.name} ended with exit code {self.process.returncode}: {last}"
 
 
