@@ -6,7 +6,9 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
+from trio.lowlevel import current_task, wait_task_rescheduled
 
+from ffq.runtime._envelope import QUEUED, Envelope
 from ffq.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -28,16 +30,21 @@ class Timer:
     async def run(self, cell: Cell, first: float, period: float, message: Any) -> None:
         """Send `message` at `first` and then every `period` seconds (inf: never again).
 
-        A tick waits for room like any other sender, and ticks missed meanwhile are skipped: a
-        slow actor gets fewer ticks, never a heap of them.
+        A tick waits for room like any other message. Ticks that come due while the last one has
+        not been taken up are skipped: a slow actor gets fewer ticks, never a heap of them.
         """
         due = first
+        last: Envelope | None = None
         with self._scope:
             while True:
                 await trio.sleep_until(due)
                 if not cell.accepting:  # a stopping actor finishes its mail, ticks add no more
                     return
-                await cell.ref.tell(message)
+                if last is None or last.status != QUEUED:
+                    last = Envelope(cell, message, cell.route_for(message), inf, None, False)
+                    if not cell.post(last):
+                        last.task = current_task()
+                        await wait_task_rescheduled(last.withdraw)
                 if period == inf:
                     return
                 missed = max(0.0, (trio.current_time() - due) // period)

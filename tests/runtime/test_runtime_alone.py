@@ -1,4 +1,4 @@
-"""A15: the framework imports nothing of FFQ but the root of its error tree; examples and docs run."""
+"""A15: the framework stands alone (but for the root of the error tree); examples and docs run."""
 
 from __future__ import annotations
 

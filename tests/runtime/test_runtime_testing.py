@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -97,6 +99,36 @@ def test_runtime_A14_the_same_seed_gives_the_same_trace() -> None:
 
 def test_runtime_A14_other_seeds_give_other_traces() -> None:
     assert len({simulate(race, seed=seed).trace for seed in range(10)}) > 5
+
+
+ORDERS = """
+import trio
+from ffq.testing import simulate
+
+async def start_order(sim):
+    order = []
+
+    async def note(name):
+        await trio.lowlevel.checkpoint()
+        order.append(name)
+
+    async with trio.open_nursery() as nursery:
+        for name in "abcdef":
+            nursery.start_soon(note, name)
+    return "".join(order)
+
+print(*(simulate(start_order, seed=seed).value for seed in range(30)))
+"""
+
+
+def test_runtime_A14_seeds_reach_many_orders_and_the_same_in_every_process() -> None:
+    """In processes of their own: under pytest Trio's deterministic switch may be on already."""
+    command = [sys.executable, "-c", ORDERS]
+    first, second = (
+        subprocess.run(command, check=True, capture_output=True, text=True).stdout for _ in "ab"
+    )
+    assert len(set(first.split())) > 20
+    assert first == second
 
 
 def test_runtime_A14_the_schedule_outside_stays_as_it_was() -> None:
