@@ -117,6 +117,8 @@ _STATEMENTS: Final = (
     "SET python_enable_replacements = false",
     # Nothing here relies on the order of rows, and keeping it would cost memory.
     "SET preserve_insertion_order = false",
+    # What a timestamp with time zone means must not depend on where the process runs.
+    "SET TimeZone = 'UTC'",
     # A fragment must not download code.
     "SET autoinstall_known_extensions = false",
 )

@@ -34,6 +34,11 @@ _ARITHMETIC: Final = {
     BinaryOperator.MINUS: "-",
     BinaryOperator.MULTIPLY: "*",
 }
+_DISTANCES: Final = {
+    "CosineSimilarity": "cosine_similarity",
+    "L2Distance": "distance",
+    "DotProduct": "dot_product",
+}
 
 
 class TypeOracle:
@@ -202,12 +207,10 @@ class ExpressionWriter:
         return f"CAST({sql} AS {to_type})"
 
     def _distance(self, function: str, vector: str, query: str) -> str:
-        name = {
-            "CosineSimilarity": "list_cosine_similarity",
-            "L2Distance": "list_distance",
-            "DotProduct": "list_dot_product",
-        }[function]
-        return f"{name}(CAST({vector} AS FLOAT[]), CAST({query} AS FLOAT[]))"
+        # A list made from an array of fixed length that is null is refused by the list functions.
+        length = types.array_length(self.type_of(vector))
+        kind, of = ("list", "FLOAT[]") if length is None else ("array", f"FLOAT[{length}]")
+        return f"{kind}_{_DISTANCES[function]}(CAST({vector} AS {of}), CAST({query} AS {of}))"
 
 
 def travelling_type(kind: str) -> str:
@@ -216,8 +219,6 @@ def travelling_type(kind: str) -> str:
         return "BIGINT"
     if types.is_enum(kind):
         return "VARCHAR"
-    if kind == '"NULL"':
-        return "INTEGER"
     return kind
 
 

@@ -40,19 +40,23 @@ class Faults:
 def one_line(error: BaseException) -> str:
     """The first line of an error's text: DuckDB adds the SQL below it."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    # DuckDB's advice on its own SQL helps nobody who wrote a plan.
+    return lines[0].partition(". Use TRY(")[0] if lines else type(error).__name__
 
 
 def execution_error(error: BaseException) -> FfqError:
     """An error of running SQL or reading data."""
     text = one_line(error)
-    if isinstance(error, duckdb.IOException | OSError):
+    # Rows that fail late come out of an Arrow stream, whose errors are all OSErrors: DuckDB's
+    # class of error is then told only by how the text begins.
+    streamed = isinstance(error, OSError) and error.errno is None
+    if isinstance(error, OSError) and not streamed:
         return StorageError(text)
-    if isinstance(error, duckdb.InvalidInputException) and "parquet" in text.lower():
+    if isinstance(error, duckdb.IOException) or text.startswith("IO Error"):
         return StorageError(text)
     if isinstance(error, pa.ArrowException):
         return ExecutionError(f"Arrow: {text}")
-    if isinstance(error, duckdb.Error):
+    if isinstance(error, duckdb.Error) or streamed:
         return ExecutionError(text)
     return ExecutionError(f"{type(error).__name__}: {text}")
 

@@ -19,7 +19,7 @@ from ffq.engine.readers import guarded, named
 from ffq.engine.scans import Source, scan_source
 from ffq.engine.sql import ColumnInfo, Columns, select_list
 from ffq.engine.translate import Translator
-from ffq.errors import PlanningError
+from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.messages import ScanSplit
 from ffq.plan import model
 from ffq.plan.model import Node
@@ -136,9 +136,15 @@ class Session:
         self, reader: pa.RecordBatchReader, name: str, cursor: duckdb.DuckDBPyConnection
     ) -> Source:
         names = reader.schema.names
-        cursor.register(name, guarded(reader, self._faults, self._cancel))
         self._closing.callback(reader.close)
-        rows = cursor.execute(f"DESCRIBE SELECT * FROM {name}").fetchall()
+        try:
+            cursor.register(name, guarded(reader, self._faults, self._cancel))
+            rows = cursor.execute(f"DESCRIBE SELECT * FROM {name}").fetchall()
+        except duckdb.NotImplementedException as error:
+            raise UnsupportedPlan(
+                f"a stream has a column type that this engine does not take, among "
+                f"{', '.join(f'{field.name}: {field.type}' for field in reader.schema)}"
+            ) from error
         kinds = [kind for _, kind, *_ in rows][: len(names)]
         columns: Columns = tuple(
             ColumnInfo(name, travelling_type(kind)) for name, kind in zip(names, kinds, strict=True)

@@ -48,6 +48,7 @@ _LOSSLESS: Final = frozenset(
         ("TIMESTAMP_MS", "TIMESTAMP"),
     }
 )
+_ARRAY: Final = re.compile(r"\[(\d+)\]$")
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
 
@@ -85,6 +86,12 @@ def decimal_parts(kind: str) -> tuple[int, int] | None:
     """Width and scale of a DECIMAL; None for other types."""
     match = _DECIMAL.fullmatch(kind)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def array_length(kind: str) -> int | None:
+    """Length of an ARRAY's values; None for other types."""
+    match = _ARRAY.search(kind)
+    return int(match[1]) if match else None
 
 
 def is_date(kind: str) -> bool:

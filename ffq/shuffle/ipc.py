@@ -41,7 +41,7 @@ def decode_stream(chunks: Iterable[bytes]) -> pa.RecordBatchReader:
     source = pa.PythonFile(io.BufferedReader(_ChunkReader(chunks), 1 << 16), mode="r")
     try:
         return pa.ipc.open_stream(source)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, OSError) as error:
         raise ShuffleInputError(f"the bytes received are no Arrow IPC stream: {error}") from error
 
 

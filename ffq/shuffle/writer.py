@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -219,4 +218,4 @@ def _key_column(key: str, schema: pa.Schema) -> int:
 
 
 def _storage_error(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write map output {path}: {os.strerror(error.errno or 0)}")
+    return StorageError(f"cannot write map output {path}: {error.strerror or error}")

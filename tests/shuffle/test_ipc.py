@@ -1,0 +1,102 @@
+"""IPC streams: encoded, cut anywhere, decoded, merged."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from functools import partial
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ffq.errors import ExecutionError, ShuffleInputError, StorageError
+from ffq.shuffle import decode_stream, empty_stream, encode_stream, merge_streams
+
+SCHEMA = pa.schema([("a", pa.int64()), ("s", pa.string())])
+
+
+def batches(count: int, rows: int = 10) -> list[pa.RecordBatch]:
+    return [pa.record_batch([[at] * rows, [str(at)] * rows], schema=SCHEMA) for at in range(count)]
+
+
+def test_an_empty_stream_has_the_schema() -> None:
+    table = decode_stream([empty_stream(SCHEMA)]).read_all()
+    assert (table.schema, table.num_rows) == (SCHEMA, 0)
+
+
+def test_a_stream_is_encoded_batch_by_batch() -> None:
+    drawn: list[int] = []
+
+    def source() -> Iterator[pa.RecordBatch]:
+        for at, batch in enumerate(batches(3)):
+            drawn.append(at)
+            yield batch
+
+    pieces = encode_stream(SCHEMA, source())
+    first = next(pieces)
+    assert drawn == [0]
+    rest = list(pieces)
+    table = decode_stream([first, *rest]).read_all()
+    assert table == pa.Table.from_batches(batches(3))
+
+
+@given(st.lists(st.integers(0, 2000), max_size=8))
+def test_chunks_may_be_cut_anywhere(cuts: list[int]) -> None:
+    data = b"".join(encode_stream(SCHEMA, batches(3)))
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    chunks = [data[a:b] for a, b in itertools.pairwise(edges)]
+    assert decode_stream(chunks).read_all() == pa.Table.from_batches(batches(3))
+
+
+def test_decoding_reads_no_further_than_it_must() -> None:
+    drawn = 0
+
+    def source() -> Iterator[bytes]:
+        nonlocal drawn
+        for piece in encode_stream(SCHEMA, batches(20, rows=50_000)):
+            drawn += 1
+            yield piece
+
+    reader = decode_stream(source())
+    reader.read_next_batch()
+    assert drawn < 4
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no stream at all, but long enough to look at", b"\xff" * 64]
+)
+def test_bytes_that_are_no_stream(data: bytes) -> None:
+    with pytest.raises(ShuffleInputError, match="no Arrow IPC stream"):
+        decode_stream([data])
+
+
+def test_what_the_chunks_raise_passes_through() -> None:
+    def source() -> Iterator[bytes]:
+        yield empty_stream(SCHEMA)[:20]
+        raise StorageError("the disk is gone")
+
+    with pytest.raises(StorageError, match="the disk is gone"):
+        decode_stream(source())
+
+
+def test_merged_streams_follow_each_other_and_open_in_turn() -> None:
+    opened: list[int] = []
+
+    def stream(at: int) -> pa.RecordBatchReader:
+        opened.append(at)
+        return pa.RecordBatchReader.from_batches(SCHEMA, batches(2))
+
+    reader = merge_streams([partial(stream, at) for at in range(3)])
+    assert opened == [0]
+    assert reader.read_all().num_rows == 60
+    assert opened == [0, 1, 2]
+
+
+def test_streams_of_other_types_do_not_merge() -> None:
+    other = pa.RecordBatchReader.from_batches(pa.schema([("a", pa.int32())]), [])
+    mine = pa.RecordBatchReader.from_batches(SCHEMA, batches(1))
+    reader = merge_streams([lambda: mine, lambda: other])
+    with pytest.raises(ExecutionError, match="must have the same types"):
+        reader.read_all()
