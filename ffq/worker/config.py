@@ -37,8 +37,9 @@ class WorkerConfig:
         shuffle_advertise: `host:port` or a host name that others reach it by; empty: found out.
         shuffle_root: folder of its map outputs; None: a private one, removed at exit.
         catalog_path: tables for scans that an assignment does not resolve.
-        engine_threads: threads of one fragment inside the engine.
+        engine_threads: threads of the engine, for all fragments together.
         engine_memory_bytes: memory the engine may use for all fragments together; 0: its default.
+        spool_bytes: memory for shuffle inputs that were fetched; more of them wait on disk.
     """
 
     coordinator: str
@@ -52,6 +53,7 @@ class WorkerConfig:
     catalog_path: Path | None = None
     engine_threads: int = 1
     engine_memory_bytes: int = 0
+    spool_bytes: int = 256 * _MIB
     rpc: RpcOptions = attrs.field(factory=RpcOptions)
 
 
@@ -91,10 +93,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
         shuffle_root=source.path("shuffle_root", "FFQ_SHUFFLE_ROOT"),
         catalog_path=source.path("catalog", "FFQ_WORKER_CATALOG_PATH"),
         engine_threads=source.integer(
-            "engine_threads",
-            "FFQ_WORKER_ENGINE_THREADS",
-            max(1, processors // slots),
-            minimum=1,
+            "engine_threads", "FFQ_WORKER_ENGINE_THREADS", processors, minimum=1
         ),
         engine_memory_bytes=memory_mb * _MIB,
         rpc=rpc_options(source),

@@ -1,0 +1,248 @@
+"""Runs fragments with the engine, each on a thread, and keeps their outputs on disk."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from math import inf
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import trio
+
+from ffq.catalog import Catalog
+from ffq.engine import CancelToken, Engine, FragmentSpec
+from ffq.errors import PlanningError
+from ffq.ids import AttemptKey, QueryId
+from ffq.messages import OutputPartition, ScanSplit
+from ffq.plan.model import Partitioning
+from ffq.shuffle import MapOutputWriter, ShuffleStore
+from ffq.shuffle.layout import attempt_folder
+from ffq.worker.folders import WorkerFolders
+from ffq.worker.link import LOG
+from ffq.worker.ports import MapOutput, TaskOutput, Work
+from ffq.worker.readers import input_reader
+from ffq.worker.results import ResultSpool
+from ffq.worker.spool import FragmentSpool, MemoryBudget
+from ffq.worker.wanted import InputPart
+
+
+@attrs.define
+class _Scratch:
+    """What one attempt uses besides its output."""
+
+    folder: Path
+    spools: list[FragmentSpool] = attrs.field(factory=list)
+    result: ResultSpool | None = None
+
+
+class EngineExecutor:
+    """`Executor` on DuckDB and disk.
+
+    Args:
+        catalog: for tables that an assignment brings no splits of.
+        spool_bytes: memory for fetched parts of all attempts; beyond it they go to disk.
+        stop_grace_ms: how long a fragment told to stop is waited for before it counts as stuck.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: ShuffleStore,
+        folders: WorkerFolders,
+        catalog: Catalog,
+        *,
+        spool_bytes: int,
+        stop_grace_ms: int,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._folders = folders
+        self._catalog = catalog
+        self._budget = MemoryBudget(spool_bytes)
+        self._stop_grace_s = stop_grace_ms / 1000
+        self._threads = trio.CapacityLimiter(inf)  # the loop's slots are the bound
+        self._scratch: dict[AttemptKey, _Scratch] = {}
+        self._held: dict[QueryId, None] = {}
+        self._stuck = 0
+
+    @property
+    def stuck(self) -> int:
+        """As `Executor.stuck`."""
+        return self._stuck
+
+    def spool(self, reader: AttemptKey, part: InputPart) -> FragmentSpool:
+        """As `Executor.spool`."""
+        scratch = self._scratch_of(reader)
+        spool = FragmentSpool(scratch.folder / f"input-{len(scratch.spools)}", self._budget)
+        scratch.spools.append(spool)
+        return spool
+
+    async def run(self, work: Work) -> TaskOutput:
+        """As `Executor.run`.
+
+        Cancelled, it interrupts the fragment and waits for its thread. A thread that ignores that
+        (an operator that never looks up) is left behind, and counts as stuck until it ends.
+        """
+        scratch = self._scratch_of(work.assignment.key)
+        job = _Job(self._engine, self._store, self._catalog, scratch, work)
+        ended = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        def on_thread() -> TaskOutput:
+            try:
+                return job.run()
+            finally:
+                with suppress(trio.RunFinishedError):
+                    token.run_sync_soon(ended.set)
+
+        try:
+            output = await trio.to_thread.run_sync(
+                on_thread, abandon_on_cancel=True, limiter=self._threads
+            )
+        except trio.Cancelled:
+            if job.cancel():
+                with trio.move_on_after(self._stop_grace_s, shield=True):
+                    await ended.wait()
+                if not ended.is_set():
+                    self._leave_behind(work.assignment.key, ended)
+            raise
+        if isinstance(output, MapOutput):
+            self._held[work.assignment.key.query_id] = None
+        return output
+
+    async def release(self, key: AttemptKey, *, keep_output: bool) -> None:
+        """As `Executor.release`."""
+        scratch = self._scratch.pop(key, None)
+        if scratch is not None:
+            for spool in scratch.spools:
+                spool.forget()
+            if scratch.result is not None:
+                scratch.result.close()
+        unwanted = [] if scratch is None else [scratch.folder]
+        if not keep_output:
+            unwanted.append(attempt_folder(self._store.root, key))
+        for folder in unwanted:
+            if folder.exists():
+                await trio.to_thread.run_sync(_remove, folder)
+
+    def held_queries(self) -> Sequence[QueryId]:
+        """As `Executor.held_queries`."""
+        return tuple(self._held)
+
+    async def forget(self, query_id: QueryId) -> None:
+        """As `Executor.forget`."""
+        self._held.pop(query_id, None)
+        await trio.to_thread.run_sync(self._store.delete_query, query_id)
+
+    def _scratch_of(self, key: AttemptKey) -> _Scratch:
+        scratch = self._scratch.get(key)
+        if scratch is None:
+            name = f"{key.query_id}-{key.stage_id}-{key.task_id}-{key.attempt}"
+            scratch = self._scratch[key] = _Scratch(self._folders.attempts / name)
+        return scratch
+
+    def _leave_behind(self, key: AttemptKey, ended: trio.Event) -> None:
+        LOG.warning("attempt %s does not stop; it keeps its slot until it ends", key)
+        self._stuck += 1
+
+        async def count_down() -> None:
+            await ended.wait()
+            self._stuck -= 1
+
+        trio.lowlevel.spawn_system_task(count_down)
+
+
+class _Job:
+    """One fragment on its thread. `cancel` may come before it starts, while it runs, or after."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: ShuffleStore,
+        catalog: Catalog,
+        scratch: _Scratch,
+        work: Work,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._catalog = catalog
+        self._scratch = scratch
+        self._work = work
+        self._cancel = CancelToken()
+        self._lock = threading.Lock()
+        self._begun = False
+
+    def cancel(self) -> bool:
+        """Stop it; False when it has not begun, and now never does anything."""
+        with self._lock:
+            self._cancel.cancel()
+            return self._begun
+
+    def run(self) -> TaskOutput:
+        """Run to the end; raises as `Engine.run`."""
+        with self._lock:
+            self._cancel.check()
+            self._begun = True
+        output = self._work.stage.output
+        if output is None:
+            return self._run_sink()
+        return MapOutput(self._run_map(output))
+
+    def _run_map(self, output: Partitioning) -> tuple[OutputPartition, ...]:
+        writers: list[MapOutputWriter] = []
+
+        def open_sink(schema: pa.Schema) -> MapOutputWriter:
+            key = self._work.assignment.key
+            writers.append(MapOutputWriter(self._store.root, key, output, schema))
+            return writers[-1]
+
+        try:
+            self._engine.run(self._spec(), open_sink, self._cancel)
+            self._cancel.check()
+            return writers[0].finish()
+        except BaseException:
+            for writer in writers:
+                writer.abort()
+            raise
+
+    def _run_sink(self) -> ResultSpool:
+        def open_sink(schema: pa.Schema) -> ResultSpool:
+            self._scratch.folder.mkdir(parents=True, exist_ok=True)
+            self._scratch.result = ResultSpool(self._scratch.folder, schema)
+            return self._scratch.result
+
+        self._engine.run(self._spec(), open_sink, self._cancel)
+        assert self._scratch.result is not None
+        self._scratch.result.finish()
+        return self._scratch.result
+
+    def _spec(self) -> FragmentSpec:
+        inputs = self._work.inputs
+        return FragmentSpec(
+            fragment=self._work.stage.fragment,
+            scans=self._scans(),
+            shuffles={leaf: input_reader(items) for leaf, items in inputs.items() if items},
+        )
+
+    def _scans(self) -> Mapping[int, Sequence[ScanSplit]]:
+        """The assignment's splits; of tables it brings none of, all files that our catalog has."""
+        scans: dict[int, Sequence[ScanSplit]] = {
+            scan.leaf: scan.splits for scan in self._work.assignment.scans
+        }
+        for source in self._work.stage.scans:
+            if source.leaf not in scans:
+                if source.table not in self._catalog:
+                    raise PlanningError(
+                        f"table {source.table!r} is in neither the coordinator's catalog nor "
+                        f"this worker's (--catalog)"
+                    )
+                (scans[source.leaf],) = self._catalog.scan_shares(source.table, 1, 1)
+        return scans
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,166 @@
+"""A worker process put together: engine, disk, gRPC, and the loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from ffq.catalog import Catalog
+from ffq.engine import ENGINE_FAMILY, Engine, EngineSettings, load_operators
+from ffq.errors import StartupError
+from ffq.ids import WorkerId
+from ffq.rpc.client import RpcChannel, open_channel
+from ffq.rpc.coordinator import RemoteCoordinator
+from ffq.rpc.pool import ChannelPool
+from ffq.rpc.server import ServerAddress, serve
+from ffq.rpc.shuffle import fetch_route
+from ffq.shuffle import ShuffleStore
+from ffq.worker.addresses import advertised_endpoint
+from ffq.worker.config import WorkerConfig
+from ffq.worker.executor import EngineExecutor
+from ffq.worker.folders import WorkerFolders, worker_folders
+from ffq.worker.link import LOG, WorkerIdentity
+from ffq.worker.loop import WorkerLoop
+from ffq.worker.serving import ShuffleServer
+from ffq.worker.transport import GrpcTransport
+
+SPLITS = "ffq.splits"
+"""The capability of running one of several tasks of a scan stage."""
+
+
+@attrs.frozen
+class WorkerReady:
+    """A worker that its coordinator knows. `endpoint`: its shuffle service, as others reach it."""
+
+    worker_id: WorkerId
+    endpoint: str
+    operators: frozenset[str]
+
+
+def unix_ms() -> int:
+    """The wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+async def run_worker(
+    config: WorkerConfig,
+    *,
+    stop: trio.Event | None = None,
+    clock: Callable[[], int] = unix_ms,
+    task_status: trio.TaskStatus[WorkerReady] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run one worker until `stop` is set (in order) or it is cancelled (as if it had crashed).
+
+    `started` once the coordinator has answered its first heartbeat.
+
+    Raises:
+        InvalidRequest: a bad catalog file or address.
+        StartupError: an operators module that does not import, a port that is taken, a folder that
+            cannot be used, or a coordinator that does not answer or refuses.
+    """
+    operators = load_operators(config.operators)
+    catalog = Catalog.of(()) if config.catalog_path is None else Catalog.load(config.catalog_path)
+    with worker_folders(config.shuffle_root, config.worker_id) as folders:
+        engine = _engine(config, folders)
+        store = ShuffleStore(folders.outputs)
+        executor = EngineExecutor(
+            engine,
+            store,
+            folders,
+            catalog,
+            spool_bytes=config.spool_bytes,
+            stop_grace_ms=config.loop.stop_grace_ms,
+        )
+        try:
+            async with open_channel(config.coordinator, config.rpc) as channel:
+                worker = _Worker(config, operators, store, executor, channel, clock)
+                await worker.run(trio.Event() if stop is None else stop, task_status)
+        finally:
+            # A fragment that does not stop still uses the engine; the process's end closes it.
+            if not executor.stuck:
+                engine.close()
+
+
+@attrs.frozen
+class _Worker:
+    _config: WorkerConfig
+    _operators: frozenset[str]
+    _store: ShuffleStore
+    _executor: EngineExecutor
+    _channel: RpcChannel
+    _clock: Callable[[], int]
+
+    async def run(self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady]) -> None:
+        """Serve and work. Raises as `run_worker`, never in a group of one."""
+        try:
+            await self._serve_and_work(stop, task_status)
+        except BaseExceptionGroup as group:
+            error: BaseException = group
+            while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+                error = error.exceptions[0]
+            raise error from None
+
+    async def _serve_and_work(
+        self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady]
+    ) -> None:
+        async with trio.open_nursery() as services:
+            address = await self._start_shuffle_service(services)
+            with ChannelPool(self._config.rpc) as peers:
+                identity = self._identity(address)
+                loop = WorkerLoop(
+                    identity,
+                    self._config.loop,
+                    coordinator=RemoteCoordinator(self._channel),
+                    executor=self._executor,
+                    transport=GrpcTransport(self._channel, peers),
+                    unix_ms=self._clock,
+                    coordinator_name=self._config.coordinator,
+                )
+                services.start_soon(_stop_when, stop, loop)
+                async with trio.open_nursery() as work:
+                    await work.start(loop.run)
+                    task_status.started(
+                        WorkerReady(identity.worker_id, identity.endpoint, self._operators)
+                    )
+            services.cancel_scope.cancel()
+
+    async def _start_shuffle_service(self, services: trio.Nursery) -> ServerAddress:
+        """On the port given; without one, on the default port or else any free one."""
+        config = self._config
+        server = ShuffleServer(self._store, config.rpc.chunk_bytes)
+        routes = (fetch_route(server.fetch),)
+        address: ServerAddress
+        try:
+            address = await services.start(serve, routes, config.shuffle_bind, config.rpc)
+        except StartupError:
+            if config.shuffle_bind_given:
+                raise
+            host = config.shuffle_bind.rpartition(":")[0]
+            address = await services.start(serve, routes, f"{host}:0", config.rpc)
+        return address
+
+    def _identity(self, address: ServerAddress) -> WorkerIdentity:
+        endpoint = advertised_endpoint(
+            self._config.shuffle_advertise, address.endpoint, self._config.coordinator
+        )
+        LOG.info("worker %s serves map outputs at %s", self._config.worker_id, endpoint)
+        return WorkerIdentity(
+            worker_id=self._config.worker_id,
+            incarnation=max(1, self._clock()),
+            capabilities=self._operators | {SPLITS},
+            endpoint=endpoint,
+            family=ENGINE_FAMILY,
+        )
+
+
+def _engine(config: WorkerConfig, folders: WorkerFolders) -> Engine:
+    memory = f"{config.engine_memory_bytes}B" if config.engine_memory_bytes else None
+    return Engine(EngineSettings(config.engine_threads, memory, folders.engine))
+
+
+async def _stop_when(stop: trio.Event, loop: WorkerLoop) -> None:
+    await stop.wait()
+    loop.stop()

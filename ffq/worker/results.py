@@ -1,0 +1,63 @@
+"""A sink attempt's result while it is written and uploaded: memory first, then a file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.ipc
+import trio
+
+from ffq.errors import StorageError
+
+IN_MEMORY_BYTES = 4 << 20
+
+
+class ResultSpool:
+    """One Arrow IPC stream, schema first (R26). Written on the fragment's thread, then read.
+
+    Raises StorageError when the disk is full or cannot be read.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - `close` does it
+            IN_MEMORY_BYTES, dir=str(folder)
+        )
+        self._sink = pa.PythonFile(self._file, mode="w")
+        self._stream = pa.ipc.new_stream(self._sink, schema)
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes; known once finished."""
+        return self._size
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        try:
+            self._stream.write_batch(batch)
+        except OSError as error:
+            raise StorageError(f"cannot write the result: {error.strerror or error}") from error
+
+    def finish(self) -> None:
+        """End the stream; nothing is written after it."""
+        try:
+            self._stream.close()
+            self._size = self._file.seek(0, 2)
+        except OSError as error:
+            raise StorageError(f"cannot write the result: {error.strerror or error}") from error
+
+    async def read(self, offset: int, max_bytes: int) -> bytes:
+        return await trio.to_thread.run_sync(self._read, offset, max_bytes)
+
+    def close(self) -> None:
+        """Remove it."""
+        self._file.close()
+
+    def _read(self, offset: int, max_bytes: int) -> bytes:
+        try:
+            self._file.seek(offset)
+            return self._file.read(max_bytes)
+        except OSError as error:
+            raise StorageError(f"cannot read the result: {error.strerror or error}") from error

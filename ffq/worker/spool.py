@@ -1,0 +1,86 @@
+"""Fetched parts while they wait for their fragment: in memory while there is room, else on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+import trio
+
+from ffq.errors import StorageError
+
+READ_BYTES = 1 << 20
+
+
+@attrs.define
+class MemoryBudget:
+    """Bytes that all spools of a worker together may hold in memory. Used in the Trio thread."""
+
+    limit: int
+    used: int = 0
+
+    def take(self, size: int) -> bool:
+        """Whether there was room for `size` more bytes."""
+        if self.used + size > self.limit:
+            return False
+        self.used += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self.used -= size
+
+
+@attrs.define
+class FragmentSpool:
+    """One part's bytes: the first in memory, the others in a file once memory ran out.
+
+    Written in the Trio thread, then read on the fragment's; never both at once. `size`: in bytes.
+    """
+
+    _file: Path
+    _budget: MemoryBudget
+    _chunks: list[bytes] = attrs.field(factory=list, repr=False)
+    _held: int = 0
+    _spilled: bool = False
+    size: int = 0
+
+    async def write(self, data: bytes) -> None:
+        """Append. Raises StorageError: the disk is full or not writable."""
+        self.size += len(data)
+        if not self._spilled and self._budget.take(len(data)):
+            self._chunks.append(data)
+            self._held += len(data)
+            return
+        self._spilled = True
+        await trio.to_thread.run_sync(self._append, data)
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes in order; may be called more than once.
+
+        Raises:
+            StorageError: the spilled bytes cannot be read.
+        """
+        yield from self._chunks
+        if not self._spilled:
+            return
+        try:
+            with self._file.open("rb") as file:
+                while data := file.read(READ_BYTES):
+                    yield data
+        except OSError as error:
+            raise StorageError(f"cannot read {self._file}: {error.strerror}") from error
+
+    def forget(self) -> None:
+        """Give its memory back; the file goes with its folder."""
+        self._budget.give_back(self._held)
+        self._held = 0
+        self._chunks = []
+
+    def _append(self, data: bytes) -> None:
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._file.open("ab") as file:
+                file.write(data)
+        except OSError as error:
+            raise StorageError(f"cannot write {self._file}: {error.strerror}") from error

@@ -1,0 +1,262 @@
+"""Fragments on the real engine and disk, without a network."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import trio
+
+from ffq.catalog import Catalog, Table
+from ffq.engine import Engine, OperatorRegistry, operator
+from ffq.errors import OperatorError, PlanningError, ShuffleInputError, StorageError, UnknownId
+from ffq.ids import AttemptKey
+from ffq.messages import Assignment, ScanInput, ScanSplit
+from ffq.plan.codec import dump_plan, parse_plan
+from ffq.plan.model import Custom, HashPartitioning, Node, ParquetScan, ShuffleRead, ShuffleWrite
+from ffq.plan.stages import cut
+from ffq.proto.codec.shuffle import FetchPartition, ShuffleChunk
+from ffq.shuffle import ShuffleStore
+from ffq.worker.executor import EngineExecutor
+from ffq.worker.folders import worker_folders
+from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
+from ffq.worker.results import ResultSpool
+from ffq.worker.serving import ShuffleServer
+from ffq.worker.wanted import InputPart
+from tests.worker.fakes import LAYOUT, key
+
+ROWS = 1_000
+EXCHANGE = HashPartitioning(("k",), 4)
+SCAN = ParquetScan("t", None, None, ())
+EXCHANGED = ShuffleRead(ShuffleWrite(SCAN, EXCHANGE), EXCHANGE)
+
+
+@attrs.frozen
+class Rig:
+    """An executor, its store, and the table `t` of ROWS rows: k 0..9, v 0..ROWS-1."""
+
+    executor: EngineExecutor
+    store: ShuffleStore
+    split: ScanSplit
+    registry: OperatorRegistry
+    base: Path
+
+    async def run(
+        self,
+        plan: Node,
+        stage: int,
+        *,
+        known: bool = True,
+        inputs: Mapping[int, tuple[Fetched, ...]] | None = None,
+    ) -> TaskOutput:
+        return await self.executor.run(self.work(plan, stage, known=known, inputs=inputs))
+
+    def work(
+        self,
+        plan: Node,
+        stage: int,
+        *,
+        known: bool = True,
+        inputs: Mapping[int, tuple[Fetched, ...]] | None = None,
+    ) -> Work:
+        data = dump_plan(plan)
+        scans = (ScanInput(0, "t", (self.split,)),) if known else ()
+        assignment = Assignment(key(stage), data, tuple(range(4)), LAYOUT, scans)
+        return Work(assignment, cut(parse_plan(data)).stages[stage], inputs or {})
+
+
+@asynccontextmanager
+async def rig(tmp_path: Path, *, tables: tuple[Table, ...] = ()) -> AsyncIterator[Rig]:
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"k": [n % 10 for n in range(ROWS)], "v": range(ROWS)}), file)
+    registry = OperatorRegistry()
+    with worker_folders(tmp_path, "w1") as folders:  # type: ignore[arg-type]
+        engine = Engine(registry=registry)
+        store = ShuffleStore(folders.outputs)
+        executor = EngineExecutor(
+            engine, store, folders, Catalog.of(tables), spool_bytes=100, stop_grace_ms=500
+        )
+        yield Rig(executor, store, ScanSplit(str(file), 0, 1), registry, folders.base)
+        engine.close()
+
+
+async def served(store: ShuffleStore, request: FetchPartition) -> list[ShuffleChunk]:
+    chunks: list[ShuffleChunk] = []
+
+    async def send(chunk: ShuffleChunk) -> None:
+        chunks.append(chunk)
+
+    await ShuffleServer(store, chunk_bytes=512).fetch(request, send)
+    return chunks
+
+
+async def test_map_output_is_written_served_and_read_again(tmp_path: Path) -> None:
+    """R22 to R25: what a map attempt wrote is what a reducer's fragment sees, once."""
+    async with rig(tmp_path) as it:
+        output = await it.run(EXCHANGED, 1)
+        assert isinstance(output, MapOutput)
+        assert sum(part.rows for part in output.partitions) == ROWS
+        fetched = []
+        for partition in range(4):
+            part = InputPart(key(1), partition, "w1:1")
+            spool = it.executor.spool(key(0), part)
+            for chunk in await served(it.store, FetchPartition(key(1), partition)):
+                await spool.write(chunk.payload)
+            fetched.append(Fetched(part, spool))
+        result = await it.run(EXCHANGED, 0, inputs={0: tuple(fetched)})
+        assert isinstance(result, ResultSpool)
+        data = await result.read(0, 1 << 30)
+        assert len(data) == result.size
+        table = pa.ipc.open_stream(data).read_all()
+        assert sorted(table["v"].to_pylist()) == list(range(ROWS))
+        await it.executor.release(key(0), keep_output=False)
+        assert list((it.base / "attempts").iterdir()) == []
+
+
+async def test_ranges_are_contiguous_and_resumable(tmp_path: Path) -> None:
+    """R24."""
+    async with rig(tmp_path) as it:
+        await it.run(EXCHANGED, 1)
+        whole = await served(it.store, FetchPartition(key(1), 0))
+        data = b"".join(chunk.payload for chunk in whole)
+        assert max(len(chunk.payload) for chunk in whole) == 512
+        assert all(chunk.finalized and chunk.watermark_offset == len(data) for chunk in whole)
+        assert whole[-1].end_offset == len(data)
+        (piece,) = await served(it.store, FetchPartition(key(1), 0, 100, 200))
+        assert (piece.start_offset, piece.end_offset) == (100, 300)
+        assert piece.payload == data[100:300]
+        (beyond,) = await served(it.store, FetchPartition(key(1), 0, len(data) + 5))
+        assert (beyond.payload, beyond.finalized) == (b"", True)
+
+
+async def test_an_attempt_that_is_not_here_is_an_explicit_error(tmp_path: Path) -> None:
+    """R23."""
+    async with rig(tmp_path) as it:
+        await it.run(EXCHANGED, 1)
+        with pytest.raises(UnknownId, match="no map output of attempt 7/1/0/2"):
+            await served(it.store, FetchPartition(key(1, attempt=2), 0))
+
+
+async def test_an_output_nobody_wants_is_removed(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.run(EXCHANGED, 1)
+        await it.executor.release(key(1), keep_output=True)
+        assert it.store.holds(key(1))
+        assert it.executor.held_queries() == ("7",)
+        await it.executor.release(key(1), keep_output=False)
+        assert not it.store.holds(key(1))
+
+
+async def test_a_querys_outputs_are_forgotten_together(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        await it.run(EXCHANGED, 1)
+        await it.executor.forget(key(1).query_id)
+        assert not it.store.holds(key(1))
+        assert it.executor.held_queries() == ()
+
+
+async def test_a_table_may_be_in_the_workers_own_catalog(tmp_path: Path) -> None:
+    async with rig(tmp_path, tables=(Table("t", (str(tmp_path / "t.parquet"),)),)) as it:
+        result = await it.run(SCAN, 0, known=False)
+        assert isinstance(result, ResultSpool)
+        data = await result.read(0, 1 << 30)
+        assert pa.ipc.open_stream(data).read_all().num_rows == ROWS
+        await it.executor.release(key(0), keep_output=False)
+
+
+async def test_a_table_that_nobody_knows_is_an_error_of_the_plan(tmp_path: Path) -> None:
+    """R1, R17."""
+    async with rig(tmp_path) as it:
+        with pytest.raises(PlanningError, match="table 't' is in neither"):
+            await it.run(SCAN, 0, known=False)
+
+
+async def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+        (tmp_path / "t.parquet").write_bytes(b"no parquet at all")
+        with pytest.raises(StorageError, match=r"t\.parquet"):
+            await it.run(SCAN, 0)
+
+
+@pytest.mark.parametrize("cut_to", [50, -30])
+async def test_a_corrupt_input_names_its_map_attempt(tmp_path: Path, cut_to: int) -> None:
+    async with rig(tmp_path) as it:
+        await it.run(EXCHANGED, 1)
+        data = b"".join(
+            chunk.payload for chunk in await served(it.store, FetchPartition(key(1), 0))
+        )
+        part = InputPart(AttemptKey(*attrs.astuple(key(1, 3, 2))), 0, "w1:1")
+        spool = it.executor.spool(key(0), part)
+        await spool.write(data[:cut_to])
+        with pytest.raises(ShuffleInputError, match="map output 7/1/3/2") as info:
+            await it.run(EXCHANGED, 0, inputs={0: (Fetched(part, spool),)})
+        assert info.value.inputs == ((1, 3, 2),)
+
+
+async def test_an_operator_that_raises_is_told_apart(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+
+        @operator("broken", registry=it.registry)
+        def broken(
+            batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+        ) -> Iterator[pa.RecordBatch]:
+            yield from (1 / 0 for _ in batches)
+
+        with pytest.raises(OperatorError, match="division by zero"):
+            await it.run(Custom("broken", (), SCAN), 0)
+
+
+async def test_a_canceled_fragment_is_interrupted(tmp_path: Path) -> None:
+    """The fragment stops, its thread is waited for, and nothing it wrote stays."""
+    async with rig(tmp_path) as it:
+        running = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+
+        @operator("endless", registry=it.registry)
+        def endless(
+            batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+        ) -> Iterator[pa.RecordBatch]:
+            batch = next(iter(batches))
+            token.run_sync_soon(running.set)
+            while True:
+                yield batch
+
+        plan = ShuffleRead(ShuffleWrite(Custom("endless", (), SCAN), EXCHANGE), EXCHANGE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(it.run, plan, 1)
+            await running.wait()
+            nursery.cancel_scope.cancel()
+        assert it.executor.stuck == 0
+        assert not it.store.holds(key(1))
+        assert not list((it.base / "outputs").rglob("*.ipc"))
+
+
+async def test_an_operator_that_never_looks_up_is_left_behind(tmp_path: Path) -> None:
+    """It costs its slot until it ends, and nothing else."""
+    async with rig(tmp_path) as it:
+        running = trio.Event()
+        token = trio.lowlevel.current_trio_token()
+        release = threading.Event()
+
+        @operator("deaf", registry=it.registry)
+        def deaf(
+            batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+        ) -> Iterator[pa.RecordBatch]:
+            token.run_sync_soon(running.set)
+            release.wait()
+            yield from batches
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(it.run, Custom("deaf", (), SCAN), 0)
+            await running.wait()
+            nursery.cancel_scope.cancel()
+        assert it.executor.stuck == 1
+        release.set()
+        while it.executor.stuck:  # noqa: ASYNC110 - a thread ends it
+            await trio.sleep(0.01)

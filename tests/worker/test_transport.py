@@ -1,0 +1,115 @@
+"""Fetching over real gRPC on loopback, from a store on disk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import pytest
+import trio
+
+from ffq.errors import ShuffleInputError
+from ffq.plan.model import HashPartitioning
+from ffq.proto.codec.shuffle import FetchPartition
+from ffq.rpc.client import open_channel
+from ffq.rpc.options import RpcOptions
+from ffq.rpc.pool import ChannelPool
+from ffq.rpc.server import serve
+from ffq.rpc.shuffle import SendChunk, fetch_route
+from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream
+from ffq.worker.addresses import advertised_endpoint
+from ffq.worker.inputs import FetchSettings, fetch_inputs
+from ffq.worker.serving import ShuffleServer
+from ffq.worker.transport import GrpcTransport
+from ffq.worker.wanted import InputPart
+from tests.worker.fakes import MemorySpool, key
+
+OPTIONS = RpcOptions(chunk_bytes=4096)
+ROWS = 20_000
+
+
+@attrs.frozen
+class Peer:
+    """A worker's shuffle service; `breaks` streams are cut after their first chunk."""
+
+    endpoint: str
+    store: ShuffleStore
+    starts: list[int]
+
+
+@asynccontextmanager
+async def peer(root: Path, *, breaks: int = 0) -> AsyncIterator[Peer]:
+    store = ShuffleStore(root)
+    server = ShuffleServer(store, OPTIONS.chunk_bytes)
+    starts: list[int] = []
+
+    async def fetch(request: FetchPartition, send: SendChunk) -> None:
+        starts.append(request.start_offset)
+        if len(starts) <= breaks:
+            request = attrs.evolve(request, max_bytes=OPTIONS.chunk_bytes)
+        await server.fetch(request, send)
+
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(serve, (fetch_route(fetch),), "127.0.0.1:0", OPTIONS)
+        yield Peer(address.endpoint, store, starts)
+        nursery.cancel_scope.cancel()
+
+
+def write_output(root: Path) -> None:
+    schema = pa.schema([("k", pa.int64())])
+    with MapOutputWriter(root, key(1), HashPartitioning(("k",), 2), schema) as writer:
+        writer.write(pa.record_batch([pa.array(range(ROWS))], schema=schema))
+        writer.finish()
+
+
+async def test_partitions_arrive_whole_over_broken_streams(tmp_path: Path) -> None:
+    """R24: each new stream begins where the last one broke."""
+    write_output(tmp_path)
+    async with peer(tmp_path, breaks=3) as it, open_channel(it.endpoint, OPTIONS) as channel:
+        with ChannelPool(OPTIONS) as peers:
+            wanted = {0: [InputPart(key(1), part, it.endpoint) for part in (0, 1)]}
+            fetched = await fetch_inputs(
+                wanted,
+                GrpcTransport(channel, peers),
+                FetchSettings(concurrency=1),
+                lambda part: MemorySpool(),
+            )
+    assert it.starts[:4] == [0, 4096, 8192, 12288]
+    rows = [
+        value
+        for item in fetched[0]
+        for value in decode_stream([item.spool.data]).read_all()["k"].to_pylist()  # type: ignore[attr-defined]
+    ]
+    assert sorted(rows) == list(range(ROWS))
+
+
+async def test_a_dead_endpoint_is_a_lost_input(tmp_path: Path) -> None:
+    settings = FetchSettings(patience_ms=200)
+    async with peer(tmp_path) as it, open_channel(it.endpoint, OPTIONS) as channel:
+        with ChannelPool(OPTIONS) as peers:
+            for endpoint in ("127.0.0.1:1", "no endpoint"):
+                wanted = {0: [InputPart(key(1), 0, endpoint)]}
+                with pytest.raises(ShuffleInputError) as info:
+                    await fetch_inputs(
+                        wanted, GrpcTransport(channel, peers), settings, lambda part: MemorySpool()
+                    )
+                assert info.value.inputs == ((1, 0, 1),)
+
+
+@pytest.mark.parametrize(
+    ("advertise", "bound", "expected"),
+    [
+        ("", "127.0.0.1:7", "127.0.0.1:7"),
+        ("", "0.0.0.0:7", "127.0.0.1:7"),
+        ("", "[::]:7", "127.0.0.1:7"),
+        ("db7.example.org", "0.0.0.0:7", "db7.example.org:7"),
+        ("db7.example.org:9", "0.0.0.0:7", "db7.example.org:9"),
+    ],
+)
+def test_the_address_told_to_others_is_one_that_they_can_reach(
+    advertise: str, bound: str, expected: str
+) -> None:
+    assert advertised_endpoint(advertise, bound, "127.0.0.1:50051") == expected
