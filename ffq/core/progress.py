@@ -133,11 +133,10 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
     stage.committed += 1
     if stage.is_committed:
         query.uncommitted -= 1
-        if query.uncommitted == 0:
-            end_query(state, query, QueryEvent.SUCCEED, "", now_ms)
-            return
         if stage.is_readable:
             _became_readable(state, query, stage, now_ms)
+        if query.uncommitted == 0:
+            end_query(state, query, QueryEvent.SUCCEED, "", now_ms)
 
 
 def withdraw_commit(
