@@ -49,7 +49,7 @@ class Reporting:
 def exit_code(error: BaseException) -> int:
     """The exit code for an error, as EXIT_CODES says."""
     match error:
-        case Unavailable():
+        case FfqError(stable_reason=Unavailable.reason):
             return UNREACHABLE
         case InvalidRequest() | StartupError():
             return USAGE
@@ -66,6 +66,8 @@ def root_cause(error: BaseException) -> BaseException:
 
     Of several, an interrupt comes first, then an error of ours, then whatever was first.
     """
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+        return error.__context__  # typer exits by itself on these
     leaves = list(_leaves(error))
     for kind in (KeyboardInterrupt, FfqError):
         for leaf in leaves:
@@ -101,5 +103,6 @@ def _describe(error: BaseException) -> str:
 
 def _reader_went_away() -> int:
     """`ffq ... | head` is no error. Python would complain when it flushes stdout at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    assert sys.__stdout__ is not None
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
     return OK

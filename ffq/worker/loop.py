@@ -132,7 +132,8 @@ class WorkerLoop:
                 if trio.current_time() + delay > deadline:
                     raise StartupError(
                         f"no coordinator answers at {self._link.name} within {timeout_ms} ms "
-                        f"(--connect-timeout-ms): {error.message}"
+                        f"(--connect-timeout-ms): {error.message}",
+                        reason=Unavailable.reason,
                     ) from None
                 await trio.sleep(delay)
             except CallerError as error:

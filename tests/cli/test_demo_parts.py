@@ -23,14 +23,14 @@ from ffq.plan.stages import Parallelism, cut
 def test_q3_is_held_in_the_stage_that_scans_lineitem_and_nowhere_else(tmp_path: Path) -> None:
     query = queries.q3_held(tmp_path / "go")
     stages = cut(parse_plan(dump_plan(query.plan))).stages
-    held = stages[queries.held_stage(query)]
+    held = stages[queries.stage_with(query.plan, queries.HOLD_OPERATOR)]
     assert [scan.table for scan in held.scans] == ["lineitem"]
     assert held.parallelism is Parallelism.SCAN
     assert [stage for stage in stages if stage.operators] == [held]
 
 
 def test_the_operator_query_needs_its_operator() -> None:
-    stages = cut(queries.operator_query().plan).stages
+    stages = cut(queries.operator_query("w1").plan).stages
     assert {name for stage in stages for name in stage.operators} == {queries.LATE_OPERATOR}
 
 

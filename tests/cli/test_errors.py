@@ -26,6 +26,7 @@ from ffq.errors import (
         (StartupError("port taken"), USAGE),
         (typer.BadParameter("bad"), USAGE),
         (Unavailable("refused"), UNREACHABLE),
+        (StartupError("no coordinator answers", reason="UNAVAILABLE"), UNREACHABLE),
         (KeyboardInterrupt(), INTERRUPTED),
         (ZeroDivisionError("oops"), FAILED),
     ],

@@ -54,6 +54,14 @@ class DemoCluster:
         assert attempt.worker_id is not None
         return self.workers[attempt.worker_id]
 
+    def specialist(self) -> WorkerId:
+        """The youngest worker that has the operator `demo.days_late`: the only one alive."""
+        return next(
+            worker.worker_id
+            for worker in reversed(self.workers.values())
+            if LATE_MODULE in worker.operators
+        )
+
     async def add_worker(self, worker_id: WorkerId, operators: Sequence[str]) -> None:
         """Start a worker that has these operator modules; returns when it is ready.
 

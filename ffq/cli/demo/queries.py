@@ -22,11 +22,12 @@ _HELD_TABLE = "lineitem"
 
 @attrs.frozen
 class DemoQuery:
-    """A query and the SQL whose answer it must give."""
+    """A query and the SQL whose answer it must give. `remark` tells what to look at."""
 
     title: str
     plan: model.Node = attrs.field(repr=False)
     sql: str = attrs.field(repr=False)
+    remark: str = ""
 
 
 def q1() -> DemoQuery:
@@ -37,20 +38,28 @@ def q3_held(gate: Path) -> DemoQuery:
     """Q3 whose tasks that scan lineitem go on only when the file `gate` exists."""
     config = {"until": str(gate), "at_most_s": str(HOLD_AT_MOST_S)}
     plan = above_scans(tpch.q3().node, _HELD_TABLE, HOLD_OPERATOR, config)
-    return DemoQuery("TPC-H Q3", plan, tpch.Q3_SQL)
+    stage_id = stage_with(plan, HOLD_OPERATOR)
+    remark = (
+        f"Slowed down on purpose: in the tasks of stage {stage_id} the operator {HOLD_OPERATOR} "
+        "waits until a worker that runs one of them has been killed."
+    )
+    return DemoQuery("TPC-H Q3", plan, tpch.Q3_SQL, remark)
 
 
-def held_stage(query: DemoQuery) -> StageId:
-    """The stage whose tasks are held."""
-    stages = cut(query.plan).stages
-    return next(stage.stage_id for stage in stages if HOLD_OPERATOR in stage.operators)
+def stage_with(plan: model.Node, op_name: str) -> StageId:
+    """The first stage whose tasks need an operator."""
+    return next(stage.stage_id for stage in cut(plan).stages if op_name in stage.operators)
 
 
-def operator_query() -> DemoQuery:
-    """Needs an operator that only one worker has."""
+def operator_query(specialist: str) -> DemoQuery:
+    """Needs an operator that only the worker `specialist` has."""
     plan = tpch.late_lines(at_least=LATE_AT_LEAST, operator=LATE_OPERATOR).node
     sql = tpch.LATE_LINES_SQL.format(at_least=LATE_AT_LEAST)
-    return DemoQuery("Late lines", plan, sql)
+    remark = (
+        f"Only {specialist} has the operator {LATE_OPERATOR}: all tasks of stage "
+        f"{stage_with(plan, LATE_OPERATOR)} must run there."
+    )
+    return DemoQuery("Late lines", plan, sql, remark)
 
 
 def above_scans(

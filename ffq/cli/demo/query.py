@@ -50,6 +50,8 @@ class QueryRunner:
             FfqError: the query failed, or did not end within QUERY_TIMEOUT_S.
         """
         self._screen.heading(query.title)
+        if query.remark:
+            self._screen.say(query.remark)
         with trio.move_on_after(QUERY_TIMEOUT_S) as patience:
             handle = await self._client.submit(query.plan)
             async with trio.open_nursery() as nursery:

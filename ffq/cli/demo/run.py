@@ -84,7 +84,7 @@ class Story:
                 await self._run(runner, queries.q1())
                 killed = await self._q3(runner, cluster)
                 await self._replace(cluster, killed)
-                await self._run(runner, queries.operator_query())
+                await self._operator_query(runner, cluster)
             await cluster.stop()
 
     def verdict(self) -> int:
@@ -120,12 +120,8 @@ class Story:
         """Q3, with a worker killed on the way. Returns the worker."""
         gate = self._folder / "go"
         query = queries.q3_held(gate)
-        stage_id = queries.held_stage(query)
-        self._screen.say(
-            f"To be seen at work, tasks of stage {stage_id} of Q3 are slowed down: the "
-            f"operator {queries.HOLD_OPERATOR} in their plan holds them until a worker was killed."
-        )
-        killing = Killing(cluster, self._screen, stage_id, SPECIAL_WORKER, gate)
+        held = queries.stage_with(query.plan, queries.HOLD_OPERATOR)
+        killing = Killing(cluster, self._screen, held, SPECIAL_WORKER, gate)
         attempts = await self._run(runner, query, killing.run)
         victim = killing.victim
         assert victim is not None
@@ -139,6 +135,16 @@ class Story:
                 f"{again.key.attempt} ran on {again.worker_id}"
             )
         return victim
+
+    async def _operator_query(self, runner: QueryRunner, cluster: DemoCluster) -> None:
+        """The query that only one worker can run, and whether only that one did."""
+        specialist = cluster.specialist()
+        query = queries.operator_query(specialist)
+        attempts = await self._run(runner, query)
+        stage_id = queries.stage_with(query.plan, queries.LATE_OPERATOR)
+        ran = {attempt.worker_id for attempt in attempts if attempt.key.stage_id == stage_id}
+        if ran != {specialist}:
+            self._wrong.append(f"{query.title}: stage {stage_id} ran on {ran}, not on {specialist}")
 
     async def _replace(self, cluster: DemoCluster, killed: DemoWorker) -> None:
         worker_id = WorkerId(f"w{len(cluster.workers) + 1}")
