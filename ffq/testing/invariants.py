@@ -118,7 +118,6 @@ CHECKS: dict[str, Check] = _checks(
     ("unregistered-is-empty", "R22", "success without registration means empty output"),
     ("stale-output-refused", "R23", "only exact registered attempts are served"),
     ("committed-output-served", "R23", "attempt 0 is the committed attempt"),
-    ("past-the-end", "R24", "at or past the watermark the answer is one empty chunk"),
     ("results-after-success-only", "R26", "results are fetched after SUCCEEDED only"),
     ("result-is-the-last-upload", "R26", "the last upload before the sink's SUCCEEDED counts"),
     ("unknown-query-refused", "R27", "an unknown query id answers NOT_FOUND"),

@@ -129,6 +129,14 @@ class _CoordinatorRules(RuleBasedStateMachine):
         for task in self.player.pull(worker, 1):
             self.session.report(task, TaskState.FAILED, f"no luck with {task}")
 
+    @rule(worker=_WORKER, capable=st.booleans())
+    def fail_often(self, worker: int, capable: bool) -> None:
+        do.FailOften(worker, capable).play(self.player)
+
+    @rule(worker=_WORKER)
+    def claim_success(self, worker: int) -> None:
+        do.Claim(worker).play(self.player)
+
     @rule(pick=_PICK, value=_VALUE)
     def complete(self, pick: int, value: int) -> None:
         do.Complete(self._picked(pick), value).play(self.player)
@@ -203,3 +211,4 @@ class _CoordinatorRules(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.session.broken is None:
             do.RunToEnd().play(self.player)
+            do.UseAllSlots(QUERIES).play(self.player)

@@ -162,6 +162,7 @@ class WorkerBelief:
         fewest, most: bounds of its count of consecutive failures.
         excluded, excluded_at: and since when.
         was_excluded: it once was, so what it is refused now may be for that.
+        was_praised: a success cleared a count of failures that was not 0.
     """
 
     worker_id: str
@@ -176,6 +177,7 @@ class WorkerBelief:
     excluded: Truth = Truth.NO
     excluded_at: Span = Span(0, 0)
     was_excluded: bool = False
+    was_praised: bool = False
 
     def let_back_in(self) -> None:
         self.excluded = Truth.NO
@@ -230,6 +232,10 @@ class World:
 
     def may_run(self, worker: WorkerBelief, task: TaskBelief) -> bool:
         return worker.present is not Truth.NO and task.shape.operators <= worker.may_have
+
+    def anybody_may_be_lost(self) -> bool:
+        """Whether something may happen at any moment without a call."""
+        return any(worker.present is Truth.MAYBE for worker in self.workers.values())
 
     # --- time --------------------------------------------------------------------------------
 
@@ -348,6 +354,7 @@ class World:
     def praise(self, worker_id: str, *, surely: bool) -> None:
         """A success (R15). Whether it ends an exclusion as well is not said."""
         worker = self.workers[worker_id]
+        worker.was_praised = worker.was_praised or worker.fewest > 0
         worker.fewest = 0
         if surely:
             worker.most = 0

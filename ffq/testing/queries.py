@@ -7,6 +7,7 @@ checked against. `operator` is the custom operator that some of them need.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -93,14 +94,21 @@ def _shape(name: str, plan: Json, *stages: StageShape) -> PlanShape:
     return PlanShape(name, json.dumps(plan).encode(), stages)
 
 
-def _wide(name: str, width: int, leaf: StageShape, below: Any) -> PlanShape:
-    union = _exchange(below(_scan()))
-    for _ in range(width - 1):
-        union = {"UnionAll": {"left": union, "right": _exchange(below(_scan()))}}
+def _wide(name: str, width: int, leaf: StageShape, below: Callable[[Json], Json]) -> PlanShape:
     sink = StageShape(
         parents=tuple(range(1, width + 1)), reduce_partitions=tuple(range(PARTITIONS))
     )
-    return _shape(name, union, sink, *[leaf] * width)
+    return _shape(
+        name, _union([_exchange(below(_scan())) for _ in range(width)]), sink, *[leaf] * width
+    )
+
+
+def _union(branches: list[Json]) -> Json:
+    """Halved again and again: a wide plan must not be a deep one."""
+    if len(branches) == 1:
+        return branches[0]
+    middle = len(branches) // 2
+    return {"UnionAll": {"left": _union(branches[:middle]), "right": _union(branches[middle:])}}
 
 
 def _scan(table: str = "t") -> Json:

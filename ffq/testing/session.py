@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 import attrs
@@ -69,8 +70,9 @@ class _Line:
     times: int = 1
 
     def __str__(self) -> str:
+        answer = f" -> {self.answer}" if self.answer else ""
         again = f"  [{self.times} times]" if self.times > 1 else ""
-        return f"+{self.at_ms} ms  {self.call} -> {self.answer}{again}"
+        return f"+{self.at_ms} ms  {self.call}{answer}{again}"
 
 
 class Session:
@@ -98,6 +100,7 @@ class Session:
         self._clock: Clock = VirtualClock() if clock is None else clock
         self._started_ms = self._clock.now_ms()
         self._lines: list[_Line] = []
+        self._quiet = False
 
     @property
     def script(self) -> tuple[str, ...]:
@@ -165,22 +168,24 @@ class Session:
         return () if isinstance(reply, Refusal) else reply
 
     def report(self, task: TaskView, state: TaskState, message: str = "") -> None:
-        now, reply = self._call(
-            f"ReportTaskStatus({task}, {state.name})",
-            lambda: self.adapter.report(task, state, message),
-        )
-        self._judged(lambda: self.judge.attempts.reported(now, task, state, message, reply))
+        with self._unchanged_if_inert(task, f"ReportTaskStatus({task}, {state.name})"):
+            now, reply = self._call(
+                f"ReportTaskStatus({task}, {state.name})",
+                lambda: self.adapter.report(task, state, message),
+            )
+            self._judged(lambda: self.judge.attempts.reported(now, task, state, message, reply))
 
     def register_map_output(self, task: TaskView, partitions: tuple[OutputPartition, ...]) -> None:
         sizes = ", ".join(
             f"{each.reduce_partition}:{each.bytes}{'' if each.finalized else '...'}"
             for each in partitions
         )
-        now, reply = self._call(
-            f"RegisterMapOutput({task}, [{sizes}])",
-            lambda: self.adapter.register_map_output(task, partitions),
-        )
-        self._judged(lambda: self.judge.attempts.registered(now, task, partitions, reply))
+        with self._unchanged_if_inert(task, f"RegisterMapOutput({task})"):
+            now, reply = self._call(
+                f"RegisterMapOutput({task}, [{sizes}])",
+                lambda: self.adapter.register_map_output(task, partitions),
+            )
+            self._judged(lambda: self.judge.attempts.registered(now, task, partitions, reply))
 
     def register_results(self, query_id: str, payload: bytes) -> None:
         _, reply = self._call(
@@ -198,9 +203,20 @@ class Session:
 
     # --- time --------------------------------------------------------------------------------
 
-    def advance(self, ms: int) -> None:
-        """Let time pass."""
-        self._write(f"wait {ms} ms", "")
+    @contextmanager
+    def written_as(self, line: str) -> Iterator[None]:
+        """Write one line for all the calls inside."""
+        self._write(line, "")
+        self._quiet = True
+        try:
+            yield
+        finally:
+            self._quiet = False
+
+    def advance(self, ms: int, *, noted: bool = True) -> None:
+        """Let time pass. Not `noted`: the next call's time in the script tells as much."""
+        if noted:
+            self._write(f"wait {ms} ms", "")
         self.adapter.advance(ms)
         self._clock.advanced(ms)
         self._checked()
@@ -221,7 +237,20 @@ class Session:
         self._checked()
         return now, reply
 
+    @contextmanager
+    def _unchanged_if_inert(self, task: TaskView, what: str) -> Iterator[None]:
+        """A call about an attempt that is not current leaves the query as it is (R4, R13, R15)."""
+        check = self.judge.attempts.inert(task)
+        before = self.adapter.status(task.query_id) if check is not None else None
+        yield
+        if check is None or self.judge.world.anybody_may_be_lost():
+            return
+        after = self.adapter.status(task.query_id)
+        self.require(check, before == after, f"{what} changed the query from {before} to {after}")
+
     def _write(self, call: str, answer: str) -> None:
+        if self._quiet:
+            return
         last = self._lines[-1] if self._lines else None
         if last is not None and (last.call, last.answer) == (call, answer):
             last.times += 1

@@ -71,6 +71,11 @@ class Player:
                 return task
         return TaskView(query_id, at.stage, 0, max(at.attempt, 1))
 
+    def holds(self, at: At) -> bool:
+        """Whether the attempt was ever assigned."""
+        wanted = (self.query_id(at.query), at.stage, at.attempt)
+        return any((task.query_id, task.stage_id, task.attempt) == wanted for task in self.held)
+
     def pull(self, worker: int, capacity: int) -> tuple[TaskView, ...]:
         tasks = self.session.get_task(self.worker_id(worker), capacity)
         self.held += tasks
@@ -181,14 +186,11 @@ class Await:
 
     def play(self, player: Player) -> None:
         deadline = player.session.now_ms + self.within_ms
-        wanted = (player.query_id(self.at.query), self.at.stage, self.at.attempt)
-        while True:
-            tasks = player.pull(self.worker, 1)
-            if any((task.query_id, task.stage_id, task.attempt) == wanted for task in tasks):
-                return
+        while not player.holds(self.at):
+            player.pull(self.worker, 1)
             if player.session.now_ms >= deadline:
                 return
-            player.session.advance(POLL_MS)
+            player.session.advance(POLL_MS, noted=False)
 
 
 @attrs.frozen
@@ -215,6 +217,39 @@ class Complete:
 
     def play(self, player: Player) -> None:
         player.complete(player.task(self.at), self.value)
+
+
+@attrs.frozen
+class Claim:
+    """Pull a task and report success without what makes one: no result, or unfinished output."""
+
+    worker: int
+
+    def play(self, player: Player) -> None:
+        for task in player.pull(self.worker, 1):
+            if task.stage_id != 0:
+                unfinished = output(partition=0, size=10, finalized=False)
+                player.session.register_map_output(task, unfinished)
+            player.session.report(task, TaskState.SUCCEEDED)
+
+
+@attrs.frozen
+class FailOften:
+    """Pull and fail, one task after the other, as often as excludes a worker (R16)."""
+
+    worker: int
+    capable: bool = False
+
+    def play(self, player: Player) -> None:
+        told = player.session.told
+        Beat(self.worker, self.capable).play(player)
+        for _ in range(told.blacklist_failure_threshold):
+            tasks = player.pull(self.worker, 1)
+            for task in tasks:
+                player.session.report(task, TaskState.FAILED, f"no luck with {task}")
+            if not tasks:
+                player.session.advance(told.retry_backoff_base_ms)
+        Beat(self.worker, self.capable).play(player)
 
 
 @attrs.frozen
@@ -267,18 +302,8 @@ class Twice:
     state: TaskState
 
     def play(self, player: Player) -> None:
-        session = player.session
-        task = player.task(self.at)
-        session.report(task, self.state, "first")
-        before = session.status(task.query_id)
-        session.report(task, self.state, "again")
-        after = session.status(task.query_id)
-        if isinstance(before, StatusView):
-            session.require(
-                "duplicate-changes-nothing",
-                before == after,
-                f"a second report of {task} changed the query from {before} to {after}",
-            )
+        for _ in range(2):
+            Report(self.at, self.state).play(player)
 
 
 @attrs.frozen
@@ -301,10 +326,88 @@ class Keep:
         session = player.session
         pause = max(session.told.worker_liveness_timeout_ms // 4, 1)
         until = session.now_ms + self.ms
+        names = ", ".join(player.worker_id(worker) for worker in self.workers) or "nobody"
+        with session.written_as(f"{names} beats every {pause} ms, for {self.ms} ms"):
+            while session.now_ms < until:
+                session.advance(min(pause, until - session.now_ms))
+                for worker in self.workers:
+                    Beat(worker, self.capable).play(player)
+
+
+@attrs.frozen
+class Ask:
+    """A worker that sends nothing else but GetTask without capacity, for so long (R18)."""
+
+    worker: int
+    ms: int
+
+    def play(self, player: Player) -> None:
+        _repeat(player, self.ms, Pull(self.worker, capacity=0), "GetTask")
+
+
+@attrs.frozen
+class Tell:
+    """A worker that sends nothing else but reports that an attempt is RUNNING, for so long."""
+
+    at: At
+    ms: int
+
+    def play(self, player: Player) -> None:
+        _repeat(player, self.ms, Report(self.at, TaskState.RUNNING), "ReportTaskStatus(RUNNING)")
+
+
+@attrs.frozen
+class Publish:
+    """A worker that sends nothing else but the growing output of an attempt, for so long."""
+
+    at: At
+    ms: int
+
+    def play(self, player: Player) -> None:
+        _repeat(player, self.ms, Register(self.at, 0, 10), "RegisterMapOutput")
+
+
+def _repeat(player: Player, ms: int, step: Step, name: str) -> None:
+    session = player.session
+    pause = max(session.told.worker_liveness_timeout_ms // 2, 1)
+    until = session.now_ms + ms
+    with session.written_as(f"{name} every {pause} ms, for {ms} ms"):
         while session.now_ms < until:
             session.advance(min(pause, until - session.now_ms))
-            for worker in self.workers:
-                Beat(worker, self.capable).play(player)
+            step.play(player)
+
+
+@attrs.frozen
+class UseAllSlots:
+    """Fresh work for every slot of a fresh worker: each must be filled (R7, R30)."""
+
+    query: int
+    within_ms: int = 0
+
+    def play(self, player: Player) -> None:
+        session = player.session
+        slots = session.told.max_concurrent_tasks_per_worker
+        width = len(player.shapes["wide"].stages) - 1
+        width = min(width, session.told.max_concurrent_tasks_per_query)
+        queries = [self.query + number for number in range(-(-slots // width))]
+        for query in queries:
+            Submit(query, "custom-wide").play(player)
+        worker = 98
+        Beat(worker, capable=True).play(player)
+        deadline = session.now_ms + self.within_ms
+        filled = 0
+        while filled < slots:
+            filled += len(player.pull(worker, slots - filled))
+            if session.now_ms >= deadline:
+                break
+            session.advance(POLL_MS, noted=False)
+        session.require(
+            "slots-come-back",
+            filled == slots,
+            f"of {slots} slots of a fresh worker, {filled} could be filled",
+        )
+        for query in queries:
+            Cancel(query).play(player)
 
 
 @attrs.frozen
@@ -328,13 +431,15 @@ class RunToEnd:
             if not self._active(player):
                 break
             self._round(player, pause)
+        session = player.session
         for query_id in sorted(player.submitted):
-            status = player.session.status(query_id)
-            player.session.require(
+            status = session.status(query_id)
+            session.require(
                 "every-query-ends",
                 isinstance(status, StatusView) and status.state.terminal,
                 f"after {rounds} rounds without a fault, {query_id} is {status}",
             )
+            session.fetch_results(query_id)
 
     def _round(self, player: Player, pause: int) -> None:
         session = player.session

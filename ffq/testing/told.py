@@ -8,8 +8,6 @@ from attrs import validators
 _WHOLE = validators.ge(0)
 _POSITIVE = validators.ge(1)
 
-MAX_BACKOFF_EXPONENT = 10
-
 
 @attrs.frozen(kw_only=True)
 class ToldSettings:
@@ -21,7 +19,7 @@ class ToldSettings:
         alone: no other worker is alive at the coordinator but those that the harness plays.
         serves_outputs: FetchShufflePartition answers for registered map outputs though nothing was
             ever written (an adapter that stops at the coordinator's books).
-        keeps_metrics: status reports rows and bytes of map output.
+        keeps_metrics: status reports rows and bytes of map output. False: zeros are not judged.
         incomplete_output_fails: SUCCEEDED over a partition that was registered as not finalized
             fails the attempt.
     """
@@ -42,4 +40,4 @@ class ToldSettings:
 
     def backoff_ms(self, failures: int) -> int:
         """How long a task waits after its `failures`-th failure (R14)."""
-        return int(self.retry_backoff_base_ms * 2 ** min(failures - 1, MAX_BACKOFF_EXPONENT))
+        return int(self.retry_backoff_base_ms * 2 ** min(failures - 1, 10))

@@ -64,9 +64,16 @@ class TaskView:
 
 @attrs.frozen
 class StageView:
-    """The part of StageMetrics that a rule speaks of."""
+    """The part of StageMetrics that a rule speaks of.
+
+    What the counts count is not judged, only whether a call that must change nothing changes them.
+    """
 
     stage_id: int
+    queued_tasks: int = 0
+    running_tasks: int = 0
+    succeeded_tasks: int = 0
+    failed_tasks: int = 0
     map_output_rows: int = 0
     map_output_bytes: int = 0
 

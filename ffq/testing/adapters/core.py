@@ -172,7 +172,15 @@ def _status_view(status: QueryStatus) -> StatusView:
         finished_at_ms=status.finished_at_ms or 0,
         message=status.message,
         stages=tuple(
-            StageView(stage.stage_id, stage.map_output_rows, stage.map_output_bytes)
+            StageView(
+                stage.stage_id,
+                stage.queued_tasks,
+                stage.running_tasks,
+                stage.succeeded_tasks,
+                stage.failed_tasks,
+                stage.map_output_rows,
+                stage.map_output_bytes,
+            )
             for stage in status.stages
         ),
     )

@@ -44,6 +44,10 @@ class AssignmentJudge:
         self.log.require(
             "capacity", len(reply) <= capacity, f"capacity {capacity} was given {_names(reply)}"
         )
+        if not worker.ever_had and any(
+            task.shape.operators and task.is_queued for _, task in self.world.waiting()
+        ):
+            self.log.require("asking-grants-nothing", True, "")
         due = self._due(now, worker) if capacity else []
         for task in reply:
             self._assigned(now, worker, task)
@@ -281,7 +285,7 @@ class AssignmentJudge:
         if task.shape.parents:
             kept.append("barrier-opens")
         if worker.was_excluded:
-            kept.append("exclusion-ends")
+            kept += ["exclusion-ends", "exclusion-starves-nobody"]
         for name in kept:
             self.log.require(name, True, "")
 

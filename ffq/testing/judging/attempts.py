@@ -35,6 +35,8 @@ class AttemptJudge:
         name = "accepted-is-told"
         if worker.most or worker.was_excluded:
             name = "excluded-at-threshold"
+        if accepted and worker.was_praised:
+            name = "success-clears-count"
         if accepted and worker.was_excluded:
             name = "exclusion-ends"
         self.log.require(
@@ -66,6 +68,21 @@ class AttemptJudge:
             case _:
                 pass
 
+    def inert(self, task: TaskView) -> str | None:
+        """The check that a call about this attempt, which changes nothing, puts to the test."""
+        query = self.world.queries.get(task.query_id)
+        attempt = self.world.attempt(task)
+        if query is None or query.vague or attempt is None:
+            return None
+        if not query.active:
+            return "terminal-is-final"
+        if attempt.course is Course.MAYBE_LOST:
+            return None
+        if attempt.course is Course.RUNNING:
+            return None if self._counts(attempt, task) else "foreign-report-ignored"
+        newest = query.tasks[task.stage_id].newest
+        return "duplicate-changes-nothing" if attempt is newest else "foreign-report-ignored"
+
     def _about(self, now: Span, task: TaskView, reply: object, what: str) -> AttemptBelief | None:
         """The attempt a call is about; judges whether it had to be answered (R13, R4)."""
         if is_overload(self.log, reply):
@@ -94,7 +111,6 @@ class AttemptJudge:
             assigned.layout_version,
             assigned.layout_fingerprint,
         )
-        self.log.require("foreign-report-ignored", True, "")
         return attempt.is_open and echoed
 
     def _failed(

@@ -78,7 +78,7 @@ class OutputJudge:
         query = self.world.queries.get(query_id)
         if query is None or isinstance(reply, Refusal) or query.vague:
             return
-        if not self.world.told.keeps_metrics or not query.active:
+        if not query.active:
             return
         for stage in reply.stages:
             attempt = query.tasks[stage.stage_id].committed
@@ -86,6 +86,9 @@ class OutputJudge:
                 continue
             rows = sum(each.rows for each in attempt.outputs.values())
             size = sum(each.bytes for each in attempt.outputs.values())
+            counts = stage.map_output_rows or stage.map_output_bytes
+            if not counts and not self.world.told.keeps_metrics:
+                continue
             self.log.require(
                 "output-merges",
                 (stage.map_output_rows, stage.map_output_bytes) == (rows, size),

@@ -110,6 +110,8 @@ class QueryJudge:
 
     def _judge_state(self, now: Span, query: QueryBelief, reply: StatusView) -> None:
         if reply.state in self._possible(query):
+            for name in self._promises_kept(query, reply):
+                self.log.require(name, True, "")
             self._judge_unrunnable(now, query, reply)
             if reply.state.terminal and query.active:
                 query.end(reply.state)
@@ -121,6 +123,22 @@ class QueryJudge:
             if sink.result is None and sink.course is Course.FAILED:
                 name = "sink-needs-result"
         self.log.require(name, False, saw, rule)
+
+    def _promises_kept(self, query: QueryBelief, reply: StatusView) -> list[str]:
+        """Checks that the right state in the right place has put to the test."""
+        if query.vague:
+            return []
+        match reply.state:
+            case QueryState.SUCCEEDED:
+                return ["success-comes", "success-needs-everything"]
+            case QueryState.FAILED:
+                return ["budget-ends-query"]
+            case QueryState.CANCELED:
+                return ["cancel-takes-effect"]
+            case _ if any(task.failures for task in query.tasks):
+                return ["failed-within-budget", "success-needs-everything"]
+            case _:
+                return ["ends-only-for-cause"]
 
     def _possible(self, query: QueryBelief) -> set[QueryState]:
         """States in which the query may be."""
