@@ -50,11 +50,15 @@ CODES: dict[type[FfqError], grpc.StatusCode] = {
     errors.ShuffleInputError: Code.INTERNAL,
     errors.StorageError: Code.INTERNAL,
     errors.Unavailable: Code.UNAVAILABLE,
+}
+# Of the actor framework: outward only. A caller knows them as QuotaExceeded and Unavailable.
+RUNTIME_CODES: dict[type[FfqError], grpc.StatusCode] = {
     runtime_errors.MailboxFull: Code.RESOURCE_EXHAUSTED,
     runtime_errors.MessageExpired: Code.DEADLINE_EXCEEDED,
     runtime_errors.ActorEnded: Code.UNAVAILABLE,
     runtime_errors.SystemClosed: Code.UNAVAILABLE,
 }
+_OUTWARD = CODES | RUNTIME_CODES
 PERMISSION_DENIED = "PERMISSION_DENIED"
 BUSY_RETRY_MS = 100
 
@@ -121,7 +125,7 @@ def error_of(error: FailedCall, peer: str) -> FfqError:
 def _code_of(error: Exception) -> grpc.StatusCode | None:
     if isinstance(error, errors.AccessDenied) and error.stable_reason == PERMISSION_DENIED:
         return Code.PERMISSION_DENIED
-    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), None)
+    return next((_OUTWARD[kind] for kind in type(error).__mro__ if kind in _OUTWARD), None)
 
 
 def _status(code: grpc.StatusCode, text: str, reason: str, retry_ms: int | None) -> RpcStatus:

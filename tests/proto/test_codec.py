@@ -1,0 +1,267 @@
+"""The map between protobuf and values: what is encoded is decoded as it was, bytes in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ffq.errors import InvalidRequest
+from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
+from ffq.messages import (
+    Assignment,
+    AttemptStatus,
+    CancelReply,
+    ErrorKind,
+    GetTask,
+    Heartbeat,
+    HeartbeatReply,
+    Layout,
+    LostInput,
+    OutputPartition,
+    PartitionSize,
+    QueryState,
+    QueryStatus,
+    RegisterMapOutput,
+    RegisterQueryResults,
+    ReportTaskStatus,
+    ScanInput,
+    ScanSplit,
+    ShuffleInput,
+    StageStatus,
+    SubmitReply,
+    TaskState,
+    WorkerStatus,
+)
+from ffq.proto import ffq_distributed_pb2 as wire
+from ffq.proto.codec import inspection, liveness, outputs, queries, shuffle, tasks
+from ffq.proto.codec.values import MAX_TEXT, parse_query_id, parse_worker_id, short
+
+u32 = st.integers(0, 2**32 - 1)
+u64 = st.integers(0, 2**64 - 1)
+times = st.none() | st.integers(1, 2**62)
+texts = st.text(st.characters(codec="utf-8"), max_size=20)
+ids = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)
+query_ids, worker_ids = ids.map(QueryId), ids.map(WorkerId)
+endpoints = st.sampled_from(["", "127.0.0.1:50061", "host.example:1", "[::1]:65535"])
+tuples = lambda items: st.lists(items, max_size=3).map(tuple)  # noqa: E731
+
+keys = st.builds(AttemptKey, query_ids, u64.map(StageId), u64.map(TaskId), u32.map(Attempt))
+layouts = st.builds(Layout, u32, u64)
+splits = st.builds(ScanSplit, texts, u32, u32, u64)
+sizes = st.builds(PartitionSize, u32, u64, u64)
+inputs = st.builds(ShuffleInput, u64, u64, u32, texts, tuples(sizes))
+partitions = st.builds(OutputPartition, u32, u64, u64, u64, u32, u64, st.booleans())
+stages = st.builds(StageStatus, u64, u32, u32, u32, u32, u64, u64, u64, u64, u32, u32, u64, u32)
+PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Message], Callable[[Any], Any]]] = {
+    "get_task": (
+        st.builds(GetTask, worker_ids, u32, u64),
+        tasks.encode_get_task,
+        tasks.decode_get_task,
+    ),
+    "assignment": (
+        st.builds(
+            Assignment,
+            keys,
+            st.binary(max_size=20),
+            tuples(u32),
+            layouts,
+            tuples(st.builds(ScanInput, u32, texts, tuples(splits))),
+            tuples(inputs),
+            u32,
+        ),
+        tasks.encode_assignment,
+        tasks.decode_assignment,
+    ),
+    "report": (
+        st.builds(
+            ReportTaskStatus,
+            keys,
+            st.sampled_from(TaskState),
+            texts,
+            layouts,
+            st.none() | worker_ids,
+            u64,
+            st.none() | st.sampled_from(ErrorKind),
+            tuples(st.builds(LostInput, u64, u64, u32)),
+        ),
+        tasks.encode_report,
+        tasks.decode_report,
+    ),
+    "map output": (
+        st.builds(
+            RegisterMapOutput,
+            keys,
+            tuples(partitions),
+            layouts,
+            st.none() | worker_ids,
+            u64,
+            endpoints,
+        ),
+        outputs.encode_map_output,
+        outputs.decode_map_output,
+    ),
+    "keyed result": (
+        keys.flatmap(
+            lambda key: st.builds(
+                RegisterQueryResults,
+                st.just(key.query_id),
+                st.binary(max_size=20),
+                st.just(key),
+                u64,
+                st.booleans(),
+            )
+        ),
+        outputs.encode_results,
+        outputs.decode_results,
+    ),
+    "keyless result": (
+        st.builds(RegisterQueryResults, query_ids, st.binary(max_size=20)),
+        outputs.encode_results,
+        outputs.decode_results,
+    ),
+    "heartbeat": (
+        st.builds(
+            Heartbeat,
+            worker_ids,
+            u64,
+            u32,
+            st.frozensets(texts, max_size=3),
+            u64,
+            endpoints,
+            texts,
+            st.none() | tuples(keys),
+            tuples(query_ids),
+        ),
+        liveness.encode_heartbeat,
+        liveness.decode_heartbeat,
+    ),
+    "heartbeat reply": (
+        st.builds(HeartbeatReply, st.booleans(), tuples(keys), tuples(query_ids)),
+        liveness.encode_heartbeat_reply,
+        liveness.decode_heartbeat_reply,
+    ),
+    "submit reply": (
+        st.builds(SubmitReply, query_ids, st.sampled_from(QueryState)),
+        queries.encode_submit_reply,
+        queries.decode_submit_reply,
+    ),
+    "cancel reply": (
+        st.builds(CancelReply, query_ids, st.sampled_from(QueryState)),
+        queries.encode_cancel_reply,
+        queries.decode_cancel_reply,
+    ),
+    "status": (
+        st.builds(
+            QueryStatus,
+            query_ids,
+            st.sampled_from(QueryState),
+            st.integers(1, 2**62),
+            times,
+            times,
+            texts,
+            tuples(stages),
+        ),
+        lambda status: queries.encode_status(status, 0),
+        queries.decode_status,
+    ),
+    "attempt": (
+        st.builds(
+            AttemptStatus,
+            keys,
+            st.sampled_from(TaskState),
+            st.none() | worker_ids,
+            times,
+            times,
+            texts,
+            st.booleans(),
+        ),
+        lambda status: inspection.encode_attempt(status, 0),
+        inspection.decode_attempt,
+    ),
+    "worker": (
+        st.builds(
+            WorkerStatus,
+            worker_ids,
+            tuples(texts),
+            u32,
+            u32,
+            st.booleans(),
+            st.booleans(),
+            texts,
+            texts,
+        ),
+        inspection.encode_worker,
+        inspection.decode_worker,
+    ),
+    "fetch": (
+        st.builds(shuffle.FetchPartition, keys, u32, u64, u64, u32, u32),
+        shuffle.encode_fetch,
+        shuffle.decode_fetch,
+    ),
+    "chunk": (
+        st.builds(shuffle.ShuffleChunk, st.binary(max_size=20), u64, u64, u64, st.booleans(), u32),
+        shuffle.encode_chunk,
+        shuffle.decode_chunk,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@given(data=st.data())
+def test_what_is_encoded_is_decoded_as_it_was(name: str, data: st.DataObject) -> None:
+    values, encode, decode = PAIRS[name]
+    value = data.draw(values)
+    message = encode(value)
+    assert decode(type(message).FromString(message.SerializeToString())) == value
+
+
+def test_times_are_unix_on_the_wire_and_zero_while_there_is_none() -> None:
+    status = QueryStatus(QueryId("1"), QueryState.RUNNING, 5, 7, None, "", ())
+    message = queries.encode_status(status, unix_offset_ms=1000)
+    assert (message.submitted_at_ms, message.started_at_ms, message.finished_at_ms) == (
+        1005,
+        1007,
+        0,
+    )
+
+
+def test_a_peer_on_the_fixed_wire_sets_nothing_of_ours() -> None:
+    """R22, R26: absent extensions are read as: no incarnation, no list, the whole result."""
+    beat = liveness.decode_heartbeat(wire.HeartbeatRequest(worker_id="w"))
+    assert (beat.incarnation, beat.running_attempts, beat.endpoint) == (0, None, "")
+    result = outputs.decode_results(
+        wire.RegisterQueryResultsRequest(query_id="1", ipc_payload=b"x")
+    )
+    assert (result.key, result.offset, result.last) == (None, 0, True)
+    report = tasks.decode_report(wire.ReportTaskStatusRequest(query_id="1", state=4))
+    assert (report.worker_id, report.kind, report.incarnation) == (None, None, 0)
+
+
+def test_a_reduce_split_count_is_one_which_peers_need() -> None:
+    key = AttemptKey(QueryId("1"), StageId(0), TaskId(0), Attempt(1))
+    assignment = Assignment(key, b"{}", (), Layout(1, 2))
+    assert tasks.encode_assignment(assignment).assigned_reduce_split_count == 1
+
+
+BAD_IDS = ["", ".", "..", "../x", "a/b", "a\\b", "a b", "é", "a\n", "x" * 129, "\x00"]
+
+
+@pytest.mark.parametrize("text", BAD_IDS)
+@pytest.mark.parametrize("parse", [parse_query_id, parse_worker_id])
+def test_what_could_be_a_path_is_no_id(parse: Callable[[str], str], text: str) -> None:
+    with pytest.raises(InvalidRequest, match=r"is not an id: want 1 to 128 characters"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["0", str(2**64 - 1), "a.b-c_D", "...", "x" * 128])
+def test_ids_of_all_implementations_are_ids(text: str) -> None:
+    assert parse_query_id(text) == text
+
+
+def test_a_long_message_of_a_peer_is_cut() -> None:
+    assert len(short("x" * 1_000_000)) == MAX_TEXT
