@@ -1,0 +1,153 @@
+"""A gateway and workers as real processes on loopback, seen through a client."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+import trio
+
+from ffq.client import Client, QueryHandle, connect
+from ffq.messages import AttemptStatus, QueryState, TaskState
+from ffq.plan import Relation, col, count, scan
+from tests.processes import END_TIMEOUT_S, Running, gateway, worker
+
+ROOT = Path(__file__).parents[2]
+FILES = 4
+ROWS = 4_000
+LIVENESS_MS = 1_500
+GATE_OPERATORS = "tests.integration.gate_ops"
+SPECIAL_OPERATORS = "tests.integration.special_ops"
+
+
+@attrs.frozen
+class Dataset:
+    """Table `t`, FILES files: k 0..9, v 0..ROWS-1. `gate` is the file that opens the gate."""
+
+    folder: Path
+
+    @property
+    def gate(self) -> Path:
+        return self.folder / "gate"
+
+    @property
+    def catalog(self) -> Path:
+        return self.folder / "tables.json"
+
+    def gated_scan(self) -> Relation:
+        """Rows of `t`, held before the exchange until the gate opens."""
+        return scan("t", ["k", "v"]).custom(
+            "test.gate", {"file": str(self.gate)}, columns=["k", "v"]
+        )
+
+    def expected(self) -> pa.Table:
+        """What `totals` gives."""
+        return pa.table(
+            {
+                "k": list(range(10)),
+                "n": [ROWS // 10] * 10,
+                "total": [sum(range(k, ROWS, 10)) for k in range(10)],
+            }
+        )
+
+
+def totals(rows: Relation) -> Relation:
+    """Rows and sum of v for each k."""
+    return rows.aggregate(["k"], [count().alias("n"), col("v").sum().alias("total")], partitions=4)
+
+
+def same_rows(result: pa.Table, expected: pa.Table) -> bool:
+    """Equal as multisets, whatever the widths of the numbers."""
+    return sorted(map(_row, result.to_pylist())) == sorted(map(_row, expected.to_pylist()))
+
+
+def _row(row: dict[str, object]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(value)) for name, value in row.items())
+
+
+def write_dataset(folder: Path) -> Dataset:
+    """Write the table, a file that is no Parquet, and the catalog."""
+    dataset = Dataset(folder)
+    share = ROWS // FILES
+    (folder / "t").mkdir()
+    for number in range(FILES):
+        values = list(range(number * share, (number + 1) * share))
+        table = pa.table({"k": [value % 10 for value in values], "v": values})
+        pq.write_table(table, folder / "t" / f"{number}.parquet")
+    tables = [{"name": "t", "uri": str(folder / "t")}]
+    dataset.catalog.write_text(json.dumps(tables))
+    return dataset
+
+
+@attrs.define
+class Cluster:
+    """A running gateway, and a client of it."""
+
+    dataset: Dataset
+    endpoint: str
+    client: Client
+    gateway: Running
+    heartbeat_ms: int
+
+    def worker(
+        self, name: str, *arguments: str, operators: str = GATE_OPERATORS
+    ) -> AbstractContextManager[Running]:
+        """A worker, ready; it is killed at the end of the block."""
+        return worker(
+            self.endpoint,
+            name,
+            f"--operators={operators}",
+            f"--heartbeat-ms={self.heartbeat_ms}",
+            *arguments,
+            env={
+                "PYTHONPATH": str(ROOT),
+                "FFQ_WORKER_LIVENESS_TIMEOUT_MS": str(5 * self.heartbeat_ms),
+            },
+        )
+
+    async def sees(self, what: Callable[[], object]) -> None:
+        """Wait until an async condition holds; fails after END_TIMEOUT_S."""
+        with trio.fail_after(END_TIMEOUT_S):
+            while not await what():  # type: ignore[misc]  # noqa: ASYNC110 - another process
+                await trio.sleep(0.02)
+
+    async def running_on(self, query: QueryHandle, worker_id: str) -> AttemptStatus:
+        """Wait until an attempt of the query is seen RUNNING on that worker."""
+        with trio.fail_after(END_TIMEOUT_S):
+            while True:
+                for attempt in await query.attempts():
+                    if attempt.state is TaskState.RUNNING and attempt.worker_id == worker_id:
+                        return attempt
+                await trio.sleep(0.02)
+
+    async def end_of(self, query: QueryHandle) -> QueryState:
+        """Wait for any terminal state."""
+        with trio.fail_after(END_TIMEOUT_S):
+            while not (status := await query.status()).state.terminal:
+                await trio.sleep(0.02)
+        return status.state
+
+
+@contextmanager
+def gateway_for(dataset: Dataset, *, liveness_ms: int) -> Iterator[tuple[Running, str]]:
+    with gateway(
+        f"--catalog={dataset.catalog}",
+        f"--worker-liveness-timeout-ms={liveness_ms}",
+        "--scan-target-bytes=1",
+        "--retry-backoff-base-ms=10",
+    ) as started:
+        yield started
+
+
+@asynccontextmanager
+async def cluster(folder: Path, *, liveness_ms: int = LIVENESS_MS) -> AsyncIterator[Cluster]:
+    """A gateway over a fresh dataset; workers are added by the test."""
+    dataset = write_dataset(folder)
+    with gateway_for(dataset, liveness_ms=liveness_ms) as (process, endpoint):
+        async with connect(endpoint) as client:
+            yield Cluster(dataset, endpoint, client, process, min(300, liveness_ms // 5))

@@ -1,0 +1,199 @@
+"""Real processes, real gRPC, real Parquet: workers that work, die, pause, and come back."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import trio
+
+from ffq.messages import QueryState, TaskState
+from tests.integration.cluster import FILES, cluster, same_rows, totals
+
+
+async def test_two_workers_share_a_query(tmp_path: Path) -> None:
+    """Both are seen RUNNING tasks of it, and the answer is right (R25, R26)."""
+    async with cluster(tmp_path) as it:
+        with it.worker("w1", "--slots=2"), it.worker("w2", "--slots=2"):
+            query = await it.client.submit(totals(it.dataset.gated_scan()))
+            await it.running_on(query, "w1")
+            await it.running_on(query, "w2")
+            it.dataset.gate.touch()
+            assert same_rows(await query.result(), it.dataset.expected())
+            attempts = await query.attempts()
+            assert {attempt.key.attempt for attempt in attempts} == {1}
+            maps = [attempt for attempt in attempts if attempt.key.stage_id == 1]
+            assert len(maps) == FILES
+            assert {attempt.worker_id for attempt in maps} == {"w1", "w2"}
+
+
+async def test_a_worker_killed_mid_query_costs_an_attempt_and_no_row(tmp_path: Path) -> None:
+    """R14, R19: its attempts are requeued and run on the survivor."""
+    async with cluster(tmp_path) as it:
+        with it.worker("w1", "--slots=2") as doomed, it.worker("w2", "--slots=2"):
+            query = await it.client.submit(totals(it.dataset.gated_scan()))
+            lost = await it.running_on(query, "w1")
+            await it.running_on(query, "w2")
+            doomed.signal(signal.SIGKILL)
+            it.dataset.gate.touch()
+            assert same_rows(await query.result(), it.dataset.expected())
+            attempts = {attempt.key: attempt for attempt in await query.attempts()}
+            assert attempts[lost.key].state is TaskState.FAILED
+            assert "worker lost" in attempts[lost.key].message
+            (retried,) = (
+                attempt
+                for attempt in attempts.values()
+                if attempt.key.task == lost.key.task and attempt.committed
+            )
+            assert retried.worker_id == "w2"
+            assert retried.key.attempt > lost.key.attempt
+
+
+async def test_map_outputs_of_a_killed_worker_are_made_again(tmp_path: Path) -> None:
+    """Committed outputs that only it could serve are lost with it; the reducers get new ones."""
+    async with cluster(tmp_path) as it:
+        with it.worker("w1", "--slots=4") as doomed:
+            rows = it.dataset.gated_scan()
+            held = totals_behind_a_gate(it.dataset.gate)
+            query = await it.client.submit(held)
+            # All maps are committed on w1, and its reducers wait at the gate.
+            await it.running_on(query, "w1")
+            with it.worker("w2", "--slots=4"):
+                doomed.signal(signal.SIGKILL)
+                it.dataset.gate.touch()
+                assert same_rows(await query.result(), it.dataset.expected())
+            del rows
+            maps = [item for item in await query.attempts() if item.key.stage_id == 1]
+            committed = [item for item in maps if item.committed]
+            assert len(committed) == FILES
+            assert {item.worker_id for item in committed} == {"w2"}
+            assert {item.key.attempt for item in committed} == {2}
+
+
+def totals_behind_a_gate(gate: Path):  # type: ignore[no-untyped-def]
+    from ffq.plan import scan
+
+    return totals(scan("t", ["k", "v"])).custom("test.gate", {"file": str(gate)})
+
+
+async def test_a_worker_paused_past_the_timeout_changes_nothing_when_it_resumes(
+    tmp_path: Path,
+) -> None:
+    """R13, R19: its attempt was given to another; what it says later is acknowledged, no more."""
+    async with cluster(tmp_path) as it:
+        with it.worker("w1", "--slots=1") as paused, it.worker("w2", "--slots=2"):
+            query = await it.client.submit(totals(it.dataset.gated_scan()))
+            lost = await it.running_on(query, "w1")
+            paused.signal(signal.SIGSTOP)
+            it.dataset.gate.touch()
+            result = await query.result()
+            assert same_rows(result, it.dataset.expected())
+            before = (await query.status(), await query.attempts())
+            assert await worker_ids(it) == {"w2"}
+
+            paused.signal(signal.SIGCONT)
+            await it.sees(lambda: is_idle_again(it, "w1"))
+            assert (await query.status(), await query.attempts()) == before
+            assert await query.fetch() == result
+            assert lost.key in {attempt.key for attempt in before[1]}
+
+            # It works again: the next query runs on it too.
+            it.dataset.gate.unlink()
+            again = await it.client.submit(totals(it.dataset.gated_scan()))
+            await it.running_on(again, "w1")
+            it.dataset.gate.touch()
+            assert same_rows(await again.result(), it.dataset.expected())
+
+
+async def worker_ids(it) -> set[str]:  # type: ignore[no-untyped-def]
+    return {worker.worker_id for worker in await it.client.workers()}
+
+
+async def is_idle_again(it, worker_id: str) -> bool:  # type: ignore[no-untyped-def]
+    return any(
+        worker.worker_id == worker_id and worker.running_attempts == 0
+        for worker in await it.client.workers()
+    )
+
+
+async def test_a_worker_restarted_under_its_id_is_a_new_worker(tmp_path: Path) -> None:
+    """Its old attempts are requeued at once: with this liveness timeout nothing else could."""
+    async with cluster(tmp_path, liveness_ms=3_600_000) as it:
+        with it.worker("w1", "--slots=2") as first:
+            query = await it.client.submit(totals(it.dataset.gated_scan()))
+            lost = await it.running_on(query, "w1")
+            first.signal(signal.SIGKILL)
+            first.wait()
+        with it.worker("w1", "--slots=2"):
+            it.dataset.gate.touch()
+            assert same_rows(await query.result(), it.dataset.expected())
+            attempts = {attempt.key: attempt for attempt in await query.attempts()}
+            assert attempts[lost.key].state is TaskState.FAILED
+            assert "restarted" in attempts[lost.key].message
+
+
+async def test_cancel_reaches_running_tasks(tmp_path: Path) -> None:
+    """R5: the fragments are interrupted, and their slots take the next query."""
+    async with cluster(tmp_path) as it:
+        with it.worker("w1", "--slots=1"):
+            query = await it.client.submit(totals(it.dataset.gated_scan()))
+            await it.running_on(query, "w1")
+            assert await query.cancel("not needed") is QueryState.CANCELED
+            status = await query.status()
+            assert "not needed" in status.message
+            # The gate is still shut: only an interrupted task gives the one slot back.
+            from ffq.plan import scan
+
+            with trio.fail_after(60):
+                assert same_rows(
+                    await it.client.run(totals(scan("t", ["k", "v"]))), it.dataset.expected()
+                )
+            assert await query.status() == status
+
+
+async def test_operator_tasks_run_only_where_the_operator_is(tmp_path: Path) -> None:
+    """R10, with real workers; then R31: all tasks of a query are of one family."""
+    from ffq.plan import scan
+    from tests.integration.cluster import SPECIAL_OPERATORS
+
+    async with cluster(tmp_path) as it:
+        with it.worker("plain"), it.worker("able", operators=SPECIAL_OPERATORS):
+            special = scan("t", ["k", "v"]).custom("test.special", columns=["k", "v"])
+            query = await it.client.submit(totals(special))
+            assert same_rows(await query.result(), it.dataset.expected())
+            maps = [item for item in await query.attempts() if item.key.stage_id == 1]
+            assert {item.worker_id for item in maps} == {"able"}
+
+
+async def test_a_query_waits_for_a_capability_and_says_so(tmp_path: Path) -> None:
+    """R10."""
+    from ffq.plan import scan
+    from tests.integration.cluster import SPECIAL_OPERATORS
+
+    async with cluster(tmp_path) as it:
+        with it.worker("plain"):
+            special = scan("t", ["k", "v"]).custom("test.special", columns=["k", "v"])
+            query = await it.client.submit(totals(special))
+
+            async def says_so() -> bool:
+                return "test.special" in (await query.status()).message
+
+            await it.sees(says_so)
+            with it.worker("able", operators=SPECIAL_OPERATORS):
+                assert same_rows(await query.result(), it.dataset.expected())
+
+
+async def test_a_worker_stops_in_order_on_sigterm(tmp_path: Path) -> None:
+    """R17: what it ran is reported STOPPED, blames nobody, and runs elsewhere."""
+    async with cluster(tmp_path, liveness_ms=3_600_000) as it:
+        with it.worker("w1", "--slots=1") as leaving:
+            query = await it.client.submit(totals(it.dataset.gated_scan()))
+            stopped = await it.running_on(query, "w1")
+            with it.worker("w2", "--slots=2"):
+                leaving.signal(signal.SIGTERM)
+                assert await trio.to_thread.run_sync(leaving.wait) == 0
+                it.dataset.gate.touch()
+                assert same_rows(await query.result(), it.dataset.expected())
+            attempts = {attempt.key: attempt for attempt in await query.attempts()}
+            assert "shutting down" in attempts[stopped.key].message
+        assert not any("Traceback" in line for line in leaving.rest())
