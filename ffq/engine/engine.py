@@ -111,16 +111,17 @@ class Engine:
         return RunStats(rows, size, batches)
 
 
+# GLOBAL: a fragment runs on a connection of its own, which takes no settings from this one.
 _STATEMENTS: Final = (
-    "SET error_on_division_by_zero = true",
+    "SET GLOBAL error_on_division_by_zero = true",
     # Python variables and files must not answer for table names.
-    "SET python_enable_replacements = false",
+    "SET GLOBAL python_enable_replacements = false",
     # Nothing here relies on the order of rows, and keeping it would cost memory.
-    "SET preserve_insertion_order = false",
+    "SET GLOBAL preserve_insertion_order = false",
     # What a timestamp with time zone means must not depend on where the process runs.
-    "SET TimeZone = 'UTC'",
+    "SET GLOBAL TimeZone = 'UTC'",
     # A fragment must not download code.
-    "SET autoinstall_known_extensions = false",
+    "SET GLOBAL autoinstall_known_extensions = false",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ffq.engine import types
@@ -18,45 +19,48 @@ _SQL: Final = {
     JoinType.SEMI: "SEMI JOIN",
     JoinType.ANTI: "ANTI JOIN",
 }
+_LEFT_ONLY: Final = frozenset({JoinType.SEMI, JoinType.ANTI})
 
 
 def join_columns(join: HashJoin, left: Columns, right: Columns) -> Columns:
     """Left columns, then right columns; of Semi and Anti the left ones only."""
-    return left if join.join_type in {JoinType.SEMI, JoinType.ANTI} else left + right
+    return left if join.join_type in _LEFT_ONLY else left + right
 
 
-def join_sql(join: HashJoin, left: Relation, right: Relation) -> str:
-    """The join's SELECT.
+def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int, int]]:
+    """Positions of the keys, left and right.
 
     Raises:
-        PlanningError: no keys, a key that is no column, or keys that cannot be compared.
+        PlanningError: no keys, or a key that is no column.
         UnsupportedPlan: a shuffled join of keys whose hashes differ although they may be equal.
     """
     if not join.on:
         raise PlanningError("HashJoin: `on` is empty; right would be at least one pair of keys")
-    conditions = []
-    shuffled = _reads_hash(join)
+    keys = []
     for left_key, right_key in join.on:
-        a, b = _key(left_key, right_key, left, right)
+        a = resolve(left_key, left.columns, "HashJoin, left side")
+        b = resolve(right_key, right.columns, "HashJoin, right side")
         kinds = left.columns[a].type, right.columns[b].type
-        if types.hash_class(kinds[0]) != types.hash_class(kinds[1]):
-            pair = f"HashJoin: keys {left_key!r} ({kinds[0]}) and {right_key!r} ({kinds[1]})"
-            if shuffled:
-                raise UnsupportedPlan(f"{pair} hash differently: cast one before the exchange")
-        conditions.append(f"l.c{a} = r.c{b}")
+        if types.hash_class(kinds[0]) != types.hash_class(kinds[1]) and _reads_hash(join):
+            raise UnsupportedPlan(
+                f"HashJoin: keys {left_key!r} ({kinds[0]}) and {right_key!r} ({kinds[1]}) hash "
+                f"differently: cast one before the exchange"
+            )
+        keys.append((a, b))
+    return keys
+
+
+def join_sql(
+    join: HashJoin, keys: Sequence[tuple[int, int]], left: Relation, right: Relation
+) -> str:
+    """The join's SELECT."""
+    conditions = " AND ".join(f"l.c{a} = r.c{b}" for a, b in keys)
     outputs = [f"l.c{at}" for at in range(len(left.columns))]
-    if join.join_type not in {JoinType.SEMI, JoinType.ANTI}:
+    if join.join_type not in _LEFT_ONLY:
         outputs += [f"r.c{at}" for at in range(len(right.columns))]
     return (
         f"SELECT {select_list(outputs)} FROM {left.name} AS l {_SQL[join.join_type]} "
-        f"{right.name} AS r ON {' AND '.join(conditions)}"
-    )
-
-
-def _key(left_key: str, right_key: str, left: Relation, right: Relation) -> tuple[int, int]:
-    return (
-        resolve(left_key, left.columns, "HashJoin, left side"),
-        resolve(right_key, right.columns, "HashJoin, right side"),
+        f"{right.name} AS r ON {conditions}"
     )
 
 

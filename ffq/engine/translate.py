@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ffq.engine.aggregates import final_sql, partial_sql
 from ffq.engine.expressions import ExpressionWriter, TypeOracle
-from ffq.engine.joins import join_columns, join_sql
+from ffq.engine.joins import join_columns, join_keys, join_sql
 from ffq.engine.scans import Source
 from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
 from ffq.engine.subqueries import subquery_condition
@@ -75,10 +75,7 @@ class Translator:
             case model.FinalHashAggregate():
                 return self._final(node, self.visit(node.input))
             case model.HashJoin():
-                left, right = self.visit(node.left), self.visit(node.right)
-                self._check_keys(node, left, right)
-                columns = join_columns(node, left.columns, right.columns)
-                return self._add(join_sql(node, left, right), columns)
+                return self._join(node, self.visit(node.left), self.visit(node.right))
             case model.Limit():
                 below = self.visit(node.input)
                 return self._add(f"SELECT * FROM {below.name} LIMIT {node.n}", below.columns)
@@ -182,19 +179,14 @@ class Translator:
             groups[1] + values[1],
         )
 
-    def _check_keys(self, node: model.HashJoin, left: Relation, right: Relation) -> None:
-        """Raises PlanningError: DuckDB cannot compare the keys of a pair."""
-        a, b = self._writer(node, left), self._writer(node, right)
-        for left_key, right_key in node.on:
-            kinds = (
-                a.type_of(a.sql(model.Column(left_key))),
-                b.type_of(b.sql(model.Column(right_key))),
-            )
-            self._oracle.types(
-                ["c0 = c1"],
-                (ColumnInfo(left_key, kinds[0]), ColumnInfo(right_key, kinds[1])),
-                f"HashJoin on {left_key!r} and {right_key!r}",
-            )
+    def _join(self, node: model.HashJoin, left: Relation, right: Relation) -> Relation:
+        keys = join_keys(node, left, right)
+        for a, b in keys:
+            pair = left.columns[a], right.columns[b]
+            names = f"HashJoin on {pair[0].name!r} and {pair[1].name!r}"
+            self._oracle.types(["c0 = c1"], pair, names)
+        columns = join_columns(node, left.columns, right.columns)
+        return self._add(join_sql(node, keys, left, right), columns)
 
     def _top_k(self, node: model.TopKByScore, below: Relation) -> Relation:
         score = self._writer(node, below).sql(node.score_expr)

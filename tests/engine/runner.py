@@ -14,7 +14,16 @@ import pyarrow.parquet as pq
 from ffq.engine import CancelToken, Engine, FragmentSpec
 from ffq.ids import Attempt, AttemptKey, QueryId, TaskId
 from ffq.messages import OutputPartition, ScanSplit
-from ffq.plan.model import Node
+from ffq.plan.model import (
+    Expr,
+    Literal,
+    LiteralType,
+    Node,
+    ParquetScan,
+    Project,
+    ShuffleRead,
+    SinglePartitioning,
+)
 from ffq.plan.stages import Parallelism, StageGraph, StagePlan, cut
 from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream, merge_streams
 
@@ -141,3 +150,35 @@ class LocalRunner:
             return decode_stream(chunks)
 
         return merge_streams([partial(stream, key, one) for key in keys for one in partitions])
+
+
+# --- fragments over tables in memory ---------------------------------------------------------
+
+
+def leaf() -> ShuffleRead:
+    """A ShuffleRead: `run_over` feeds the tables to a fragment's ShuffleReads in walk order."""
+    return ShuffleRead(ParquetScan("unused", None, None, ()), SinglePartitioning())
+
+
+def run_over(
+    engine: Engine, fragment: Node, *tables: pa.Table, cancel: CancelToken | None = None
+) -> pa.Table:
+    """A fragment's output over tables."""
+    shuffles = {at: table.to_reader for at, table in enumerate(tables)}
+    return run_fragment(engine, FragmentSpec(fragment, shuffles=shuffles), cancel)
+
+
+def value_of(engine: Engine, expr: Expr, table: pa.Table) -> pa.ChunkedArray:
+    """An expression over each row of a table."""
+    return run_over(engine, Project(((expr, "value"),), leaf()), table)["value"]
+
+
+def integer(value: int) -> Literal:
+    return Literal(LiteralType.INT64, value)
+
+
+def text(value: str) -> Literal:
+    return Literal(LiteralType.UTF8, value)
+
+
+NULL = Literal(LiteralType.NULL, None)
