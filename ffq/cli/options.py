@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from ffq.settings import SettingSource
 
 
-PATIENCE_MS = 5_000
-"""How long a command tries to reach the coordinator before it gives up."""
-
-
 class LogLevel(enum.StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -43,6 +39,15 @@ CoordinatorOption = Annotated[
         "FFQ_COORDINATOR_ENDPOINT",
         "127.0.0.1:50051",
         metavar="HOST:PORT",
+    ),
+]
+TimeoutOption = Annotated[
+    str | None,
+    setting(
+        "How long to try to reach the coordinator, ms.",
+        "FFQ_CLIENT_TIMEOUT_MS",
+        "5000",
+        metavar="N",
     ),
 ]
 QueryIdArgument = Annotated[str, typer.Argument(metavar="QUERY_ID", show_default=False)]
@@ -82,16 +87,3 @@ def settings_of(context: typer.Context) -> SettingSource:
     from ffq.settings import SettingSource
 
     return SettingSource(context.params, os.environ)
-
-
-def coordinator_endpoint(flag: str | None) -> str:
-    """Where the coordinator is, as `host:port`.
-
-    Raises:
-        InvalidRequest: no such address; names the flag or the variable it came from.
-    """
-    from ffq.settings import DEFAULT_COORDINATOR_PORT, SettingSource
-
-    source = SettingSource({"coordinator": flag}, os.environ)
-    default = f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
-    return source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", default)

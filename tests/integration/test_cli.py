@@ -7,7 +7,6 @@ import io
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import pytest
 
 from ffq.plan.builder import scan
 from ffq.plan.expressions import col, count
+from tests.cli.lines import Call, assert_refused, caller
 from tests.processes import environment, ffq, gateway, running, worker
 
 QUERY_ID = "sales-by-shop"
@@ -30,13 +30,9 @@ class Cluster:
     endpoint: str
     plan: Path
 
-    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a command against it, by variable."""
-        return ffq(*arguments, env={"FFQ_COORDINATOR_ENDPOINT": f"http://{self.endpoint}"})
-
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cli")
     sales = pa.table(
         {
@@ -56,6 +52,32 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield Cluster(endpoint, plan)
 
 
+@attrs.frozen
+class Shell:
+    """Runs commands in this process against a cluster of others, which a variable names."""
+
+    _cluster: Cluster
+    _call: Call
+
+    @property
+    def endpoint(self) -> str:
+        return self._cluster.endpoint
+
+    @property
+    def plan(self) -> Path:
+        return self._cluster.plan
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self._call(*arguments, FFQ_COORDINATOR_ENDPOINT=f"http://{self._cluster.endpoint}")
+
+
+@pytest.fixture
+def cluster(
+    processes: Cluster, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Shell:
+    return Shell(processes, caller(monkeypatch, capfd))
+
+
 def rows(text: str) -> list[list[str]]:
     header, *body = csv.reader(io.StringIO(text))
     return [header, *sorted(body)]
@@ -69,28 +91,19 @@ EXPECTED = [
 ]
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    """Exit code, one line on stderr with these words in it, nothing on stdout."""
-    assert done.returncode == code, done
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
-    for word in words:
-        assert word in line
-
-
 # --- a cluster that works ---------------------------------------------------------------------
 
 
-def test_submit_wait_writes_csv_on_stdout_and_progress_on_stderr(cluster: Cluster) -> None:
-    done = cluster("submit", str(cluster.plan), "--wait", "--format", "csv")
+def test_submit_wait_writes_csv_on_stdout_and_progress_on_stderr(cluster: Shell) -> None:
+    options = ("--wait", "--format", "csv", "--coordinator", cluster.endpoint)
+    done = ffq("submit", str(cluster.plan), *options)
     assert done.returncode == 0, done
     assert rows(done.stdout) == EXPECTED
     assert "SUCCEEDED" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
 
 
-def test_submit_status_fetch_cancel_of_one_query(cluster: Cluster, tmp_path: Path) -> None:
+def test_submit_status_fetch_cancel_of_one_query(cluster: Shell, tmp_path: Path) -> None:
     submitted = cluster("submit", str(cluster.plan), "--query-id", QUERY_ID)
     assert (submitted.returncode, submitted.stdout) == (0, f"{QUERY_ID}\n")
     again = cluster("submit", str(cluster.plan), "--query-id", QUERY_ID, "--wait")
@@ -126,7 +139,7 @@ def _read_stream(path: Path) -> pa.Table:
         return stream.read_all()
 
 
-def test_a_plan_is_read_from_stdin(cluster: Cluster) -> None:
+def test_a_plan_is_read_from_stdin(cluster: Shell) -> None:
     done = ffq(
         *("submit", "-", "--wait", "--format=csv", f"--coordinator={cluster.endpoint}"),
         stdin=cluster.plan.read_text(),
@@ -135,7 +148,7 @@ def test_a_plan_is_read_from_stdin(cluster: Cluster) -> None:
 
 
 def test_a_query_that_nobody_can_run_says_so_and_can_be_canceled(
-    cluster: Cluster, tmp_path: Path
+    cluster: Shell, tmp_path: Path
 ) -> None:
     plan = tmp_path / "plan.json"
     plan.write_bytes(scan("sales", ["shop"]).custom("nobody.has.this").to_json())
@@ -151,7 +164,7 @@ def test_a_query_that_nobody_can_run_says_so_and_can_be_canceled(
     assert "enough" in waited.stderr
 
 
-def test_a_failing_query_is_one_line_and_code_1(cluster: Cluster, tmp_path: Path) -> None:
+def test_a_failing_query_is_one_line_and_code_1(cluster: Shell, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_bytes(scan("sales", ["no_such_column"]).to_json())
     done = cluster("submit", str(plan), "--wait")
@@ -171,7 +184,7 @@ def test_a_failing_query_is_one_line_and_code_1(cluster: Cluster, tmp_path: Path
     ],
 )
 def test_ids_that_name_no_query(
-    cluster: Cluster, arguments: tuple[str, ...], code: int, words: tuple[str, ...]
+    cluster: Shell, arguments: tuple[str, ...], code: int, words: tuple[str, ...]
 ) -> None:
     assert_refused(cluster(*arguments), code, *words)
 
@@ -181,21 +194,21 @@ def test_ids_that_name_no_query(
     [("this is not JSON", "JSON"), ('{"Frobnicate": {}}', "Frobnicate"), ("", "JSON")],
 )
 def test_a_plan_that_is_none_is_refused(
-    cluster: Cluster, tmp_path: Path, text: str, word: str
+    cluster: Shell, tmp_path: Path, text: str, word: str
 ) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(text)
     assert_refused(cluster("submit", str(plan)), 1, word)
 
 
-def test_the_same_id_with_another_plan_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+def test_the_same_id_with_another_plan_is_refused(cluster: Shell, tmp_path: Path) -> None:
     assert cluster("submit", str(cluster.plan), "--query-id", "taken").returncode == 0
     plan = tmp_path / "plan.json"
     plan.write_bytes(scan("sales", ["shop"]).to_json())
     assert_refused(cluster("submit", str(plan), "--query-id", "taken"), 1, "taken")
 
 
-def test_a_reader_that_goes_away_is_no_error(cluster: Cluster) -> None:
+def test_a_reader_that_goes_away_is_no_error(cluster: Shell) -> None:
     submitted = cluster("submit", str(cluster.plan), "--query-id", "piped", "--wait")
     assert submitted.returncode == 0, submitted
     command = [sys.executable, "-m", "ffq", "fetch", "piped", "--format", "csv"]
@@ -211,99 +224,8 @@ def test_a_reader_that_goes_away_is_no_error(cluster: Cluster) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_gateways_port_is_taken(cluster: Cluster) -> None:
+def test_the_gateways_port_is_taken(cluster: Shell) -> None:
     assert_refused(ffq("gateway", f"--bind={cluster.endpoint}"), 2, cluster.endpoint)
-
-
-# --- no cluster -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("arguments", "env", "words"),
-    [
-        (("gateway",), {"FFQ_MAX_TASK_ATTEMPTS": "many"}, ("FFQ_MAX_TASK_ATTEMPTS", "many")),
-        (("gateway",), {"FFQ_COORDINATOR_BIND": "nowhere"}, ("FFQ_COORDINATOR_BIND", "nowhere")),
-        (("gateway", "--retry-backoff-base-ms=-1"), {}, ("--retry-backoff-base-ms", "-1")),
-        (("gateway", "--catalog=not/there.json"), {}, ("not/there.json",)),
-        (("worker",), {"FFQ_WORKER_CPU_SLOTS": "0"}, ("FFQ_WORKER_CPU_SLOTS", "0")),
-        (("worker", "--worker-id=../x"), {"FFQ_WORKER_ID": "fine"}, ("--worker-id", "../x")),
-        (("worker", "--operators=no.such.module"), {}, ("no.such.module",)),
-        (("worker", "--operators=json"), {}, ("json", "@ffq.operator")),
-        (("submit", "not-there.json"), {}, ("not-there.json",)),
-        (("submit", "x.json", "--format=csv"), {}, ("--wait",)),
-        (("submit", "x.json", "--wait", "--output=no/where/x.csv"), {}, ("no/where/x.csv",)),
-        (("submit", "x.json", "--wait", "--format=xml"), {}, ("--format", "xml")),
-        (("status",), {"FFQ_COORDINATOR_ENDPOINT": "ftp://x"}, ("FFQ_COORDINATOR_ENDPOINT",)),
-        (("demo", "--workers=1"), {}, ("--workers",)),
-        (("demo", "--scale=0"), {}, ("--scale",)),
-        (("frobnicate",), {}, ("frobnicate",)),
-    ],
-)
-def test_bad_usage_is_one_line_and_code_2(
-    arguments: tuple[str, ...], env: dict[str, str], words: tuple[str, ...], tmp_path: Path
-) -> None:
-    assert_refused(ffq(*arguments, env=env, cwd=tmp_path), 2, *words)
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("status",),
-        ("fetch", "1"),
-        ("cancel", "1"),
-        ("worker", "--connect-timeout-ms=500", "--shuffle-bind=127.0.0.1:0"),
-    ],
-)
-def test_a_coordinator_that_is_not_there_is_code_3(arguments: tuple[str, ...]) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and never listens
-        endpoint = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = ffq(*arguments, "--coordinator", endpoint)
-    assert done.returncode == 3, done
-    assert done.stdout == ""
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert endpoint in done.stderr.splitlines()[-1]
-    assert "Traceback" not in done.stderr
-
-
-def test_a_traceback_is_shown_when_asked_for() -> None:
-    done = ffq("--traceback", "submit", "not-there.json")
-    assert "Traceback" in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("error: plan file not-there.json")
-
-
-def test_help_names_variables_and_exit_codes() -> None:
-    top = ffq("--help")
-    assert top.returncode == 0
-    assert "Exit codes:" in top.stdout
-    shown = " ".join(ffq("gateway", "--help").stdout.split())
-    shown += " ".join(ffq("worker", "--help").stdout.split())
-    for variable in (
-        "FFQ_BLACKLIST_FAILURE_THRESHOLD",
-        "FFQ_MAX_CONCURRENT_TASKS_PER_WORKER",
-        "FFQ_MAX_CONCURRENT_TASKS_PER_QUERY",
-        "FFQ_MAX_TASK_ATTEMPTS",
-        "FFQ_RETRY_BACKOFF_BASE_MS",
-        "FFQ_WORKER_LIVENESS_TIMEOUT_MS",
-        "FFQ_BLACKLIST_TTL_MS",
-        "FFQ_UNRUNNABLE_TIMEOUT_MS",
-        "FFQ_COORDINATOR_BIND",
-        "FFQ_COORDINATOR_ENDPOINT",
-        "FFQ_WORKER_ID",
-        "FFQ_WORKER_CPU_SLOTS",
-        "FFQ_SHUFFLE_ROOT",
-        "FFQ_WORKER_SHUFFLE_BIND",
-        "FFQ_COORDINATOR_CATALOG_PATH",
-        "FFQ_WORKER_CATALOG_PATH",
-        "FFQ_WORKER_OPERATORS",
-        "FFQ_WORKER_POLL_MS",
-    ):
-        assert variable in shown
-
-
-def test_version() -> None:
-    done = ffq("--version")
-    assert (done.returncode, done.stdout.split()[0]) == (0, "ffq")
 
 
 # --- servers stop when they are told ----------------------------------------------------------

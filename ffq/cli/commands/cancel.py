@@ -6,25 +6,26 @@ from typing import Annotated
 
 import typer
 
-from ffq.cli.options import PATIENCE_MS, CoordinatorOption, QueryIdArgument, coordinator_endpoint
+from ffq.cli.options import CoordinatorOption, QueryIdArgument, TimeoutOption
+from ffq.cli.target import target_of
 
 
 def cancel(
+    context: typer.Context,
     query_id: QueryIdArgument,
     reason: Annotated[
         str, typer.Option(help="Kept in the query's status.")
     ] = "canceled by the user",
     coordinator: CoordinatorOption = None,
+    timeout_ms: TimeoutOption = None,
 ) -> None:
     """Cancel a query that is queued or running; of one that has ended, say how."""
     import trio
 
-    from ffq.client import connect
-
-    endpoint = coordinator_endpoint(coordinator)
+    target = target_of(context)
 
     async def run() -> None:
-        async with connect(endpoint, timeout_ms=PATIENCE_MS) as client:
+        async with target.connect() as client:
             state = await client.cancel(query_id, reason)
         typer.echo(f"{query_id} {state.name}")
 

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+import typer
+
 from ffq.cli.options import (
-    PATIENCE_MS,
     CoordinatorOption,
     FormatOption,
     OutputOption,
     QueryIdArgument,
-    coordinator_endpoint,
+    TimeoutOption,
 )
 from ffq.cli.output.formats import choose_format
+from ffq.cli.target import target_of
 
 
 def fetch(
+    context: typer.Context,
     query_id: QueryIdArgument,
     format_: FormatOption = None,
     output: OutputOption = None,
     coordinator: CoordinatorOption = None,
+    timeout_ms: TimeoutOption = None,
 ) -> None:
     """Write the result of a query that has succeeded."""
     import trio
 
     from ffq.cli.output.writer import write_result
-    from ffq.client import connect
 
     chosen = choose_format(format_, output)
-    endpoint = coordinator_endpoint(coordinator)
+    target = target_of(context)
 
     async def run() -> None:
-        async with connect(endpoint, timeout_ms=PATIENCE_MS) as client:
+        async with target.connect() as client:
             result = await client.fetch(query_id)
         write_result(result, chosen, output)
 

@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ffq.cli.options import PATIENCE_MS, CoordinatorOption, coordinator_endpoint
+from ffq.cli.options import CoordinatorOption, TimeoutOption
+from ffq.cli.target import target_of
 
 if TYPE_CHECKING:
     from ffq.messages import AttemptStatus, QueryStatus
 
 
 def status(
+    context: typer.Context,
     query_id: Annotated[
         str | None, typer.Argument(metavar="[QUERY_ID]", show_default=False)
     ] = None,
     coordinator: CoordinatorOption = None,
+    timeout_ms: TimeoutOption = None,
 ) -> None:
     """Show one query with its stages and attempts; without an id, all workers and queries."""
     import trio
@@ -24,13 +27,12 @@ def status(
     from ffq.cli.output.consoles import stdout_console
     from ffq.cli.output.grid import print_grid
     from ffq.cli.output.queries import queries_grid, workers_grid
-    from ffq.client import connect
 
-    endpoint = coordinator_endpoint(coordinator)
+    target = target_of(context)
     console = stdout_console()
 
     async def run() -> None:
-        async with connect(endpoint, timeout_ms=PATIENCE_MS) as client:
+        async with target.connect() as client:
             if query_id is not None:
                 _show(await client.status(query_id), await client.attempts(query_id))
                 return

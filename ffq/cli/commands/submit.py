@@ -9,20 +9,19 @@ from typing import Annotated
 import typer
 
 from ffq.cli.options import (
-    PATIENCE_MS,
     CoordinatorOption,
     FormatOption,
     OutputOption,
-    coordinator_endpoint,
+    TimeoutOption,
 )
 from ffq.cli.output.consoles import note
 from ffq.cli.output.formats import ResultFormat, choose_format
+from ffq.cli.target import Target, target_of
 from ffq.errors import InvalidRequest
-
-WAITING_PATIENCE_MS = 60_000
 
 
 def submit(
+    context: typer.Context,
     plan: Annotated[Path, typer.Argument(metavar="PLAN.json", help="A plan; - reads stdin.")],
     query_id: Annotated[
         str | None,
@@ -34,39 +33,37 @@ def submit(
     format_: FormatOption = None,
     output: OutputOption = None,
     coordinator: CoordinatorOption = None,
+    timeout_ms: TimeoutOption = None,
 ) -> None:
     """Submit a query; print its id, or with --wait its result."""
     import trio
 
-    from ffq.client import connect
-
     if not wait and (format_ is not None or output is not None):
         raise InvalidRequest("--format and --output write the result: they need --wait")
     chosen = choose_format(format_, output)
-    endpoint = coordinator_endpoint(coordinator)
+    target = target_of(context)
     plan_bytes = read_plan(plan)
 
     async def run() -> None:
-        async with connect(endpoint, timeout_ms=PATIENCE_MS) as client:
+        async with target.connect() as client:
             handle = await client.submit(plan_bytes, query_id)
         if not wait:
             typer.echo(handle)
             return
-        await _wait(endpoint, str(handle), chosen, output)
+        await _wait(target.for_waiting(), str(handle), chosen, output)
 
     trio.run(run)
 
 
-async def _wait(endpoint: str, query_id: str, chosen: ResultFormat, output: Path | None) -> None:
+async def _wait(target: Target, query_id: str, chosen: ResultFormat, output: Path | None) -> None:
     """The query is on its way: now a coordinator may even restart before we give up on it."""
     import trio
 
     from ffq.cli.output.writer import write_result
     from ffq.cli.progress import shown
-    from ffq.client import connect
 
     try:
-        async with connect(endpoint, timeout_ms=WAITING_PATIENCE_MS) as client:
+        async with target.connect() as client:
             with shown(f"query {query_id}") as progress:
                 await client.wait(query_id, progress)
             result = await client.fetch(query_id)

@@ -1,0 +1,52 @@
+"""The coordinator that a command talks to."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
+
+import attrs
+import typer
+
+from ffq.cli.options import settings_of
+
+if TYPE_CHECKING:
+    from ffq.client import Client
+
+PATIENCE_MS = 5_000
+WAITING_PATIENCE_MS = 60_000
+
+
+@attrs.frozen
+class Target:
+    """`patience_ms`: how long a call tries to reach it."""
+
+    endpoint: str
+    patience_ms: int
+
+    def connect(self) -> AbstractAsyncContextManager[Client]:
+        """A client; nothing is sent before its first call."""
+        from ffq.client import connect
+
+        return connect(self.endpoint, timeout_ms=self.patience_ms)
+
+    def for_waiting(self) -> Target:
+        """While a query is under way a coordinator may even restart before we give up on it."""
+        return Target(self.endpoint, max(self.patience_ms, WAITING_PATIENCE_MS))
+
+
+def target_of(context: typer.Context) -> Target:
+    """Where the command's flags and variables say it is.
+
+    Raises:
+        InvalidRequest: a bad value; names the flag or the variable it came from.
+    """
+    from ffq.settings import DEFAULT_COORDINATOR_PORT
+
+    source = settings_of(context)
+    return Target(
+        source.endpoint(
+            "coordinator", "FFQ_COORDINATOR_ENDPOINT", f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
+        ),
+        source.integer("timeout_ms", "FFQ_CLIENT_TIMEOUT_MS", PATIENCE_MS, minimum=0),
+    )
