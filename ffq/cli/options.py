@@ -87,3 +87,16 @@ def settings_of(context: typer.Context) -> SettingSource:
     from ffq.settings import SettingSource
 
     return SettingSource(context.params, os.environ)
+
+
+def coordinator_endpoint(flag: str | None) -> str:
+    """Where the coordinator is, as `host:port`.
+
+    Raises:
+        InvalidRequest: no such address; names the flag or the variable it came from.
+    """
+    from ffq.settings import DEFAULT_COORDINATOR_PORT, SettingSource
+
+    source = SettingSource({"coordinator": flag}, os.environ)
+    default = f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
+    return source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", default)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 import typer
 
-from ffq.cli.options import settings_of
+from ffq.cli.options import coordinator_endpoint, settings_of
 
 if TYPE_CHECKING:
     from ffq.client import Client
@@ -41,12 +41,7 @@ def target_of(context: typer.Context) -> Target:
     Raises:
         InvalidRequest: a bad value; names the flag or the variable it came from.
     """
-    from ffq.settings import DEFAULT_COORDINATOR_PORT
-
-    source = settings_of(context)
-    return Target(
-        source.endpoint(
-            "coordinator", "FFQ_COORDINATOR_ENDPOINT", f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
-        ),
-        source.integer("timeout_ms", "FFQ_CLIENT_TIMEOUT_MS", PATIENCE_MS, minimum=0),
+    patience_ms = settings_of(context).integer(
+        "timeout_ms", "FFQ_CLIENT_TIMEOUT_MS", PATIENCE_MS, minimum=0
     )
+    return Target(coordinator_endpoint(context.params["coordinator"]), patience_ms)

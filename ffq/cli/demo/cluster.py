@@ -15,7 +15,8 @@ from ffq.messages import AttemptStatus
 LIVENESS_TIMEOUT_MS = 3_000
 """Instead of 15 s: nobody wants to watch a dead worker for that long."""
 HEARTBEAT_MS = 500
-SCAN_TARGET_BYTES = 4 * 1024 * 1024
+SCAN_BYTES_PER_SCALE = 40 * 1024 * 1024
+"""Size of a scan task at scale 1; smaller at smaller scales, so that lineitem has several."""
 SLOTS = 2
 
 GATEWAY_READY = "gateway ready on "
@@ -93,7 +94,7 @@ class DemoCluster:
 
 
 async def start_cluster(
-    children: Children, folder: Path, catalog: Path, workers: int
+    children: Children, folder: Path, catalog: Path, *, workers: int, scale: float
 ) -> DemoCluster:
     """A gateway, then its workers, all at once.
 
@@ -105,7 +106,7 @@ async def start_cluster(
         "--bind=127.0.0.1:0",
         f"--catalog={catalog}",
         f"--worker-liveness-timeout-ms={LIVENESS_TIMEOUT_MS}",
-        f"--scan-target-bytes={SCAN_TARGET_BYTES}",
+        f"--scan-target-bytes={max(1, int(scale * SCAN_BYTES_PER_SCALE))}",
         "--stop-with-stdin",
     ]
     gateway = await children.start("gateway", arguments, ready_prefix=GATEWAY_READY)

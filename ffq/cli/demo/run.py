@@ -77,7 +77,13 @@ class Story:
         async with trio.open_nursery() as nursery:
             self._screen.heading("Processes")
             children = Children(nursery, self._folder, self._screen.child_line)
-            cluster = await start_cluster(children, self._folder, catalog, self._settings.workers)
+            cluster = await start_cluster(
+                children,
+                self._folder,
+                catalog,
+                workers=self._settings.workers,
+                scale=self._settings.scale,
+            )
             self._introduce(cluster)
             async with connect(cluster.endpoint) as client:
                 runner = QueryRunner(client, self._screen, dataset)
