@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ffq.cli.commands.cancel import cancel
+from ffq.cli.commands.conformance import conformance
 from ffq.cli.commands.demo import demo
 from ffq.cli.commands.fetch import fetch
 from ffq.cli.commands.gateway import gateway
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (gateway, worker, submit, status, fetch, cancel, demo):
+for _command in (gateway, worker, submit, status, fetch, cancel, demo, conformance):
     app.command(epilog=EXIT_CODES)(_command)
 
 

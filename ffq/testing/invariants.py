@@ -5,8 +5,6 @@ Names are part of the public contract: failures print them, `ffq conformance` te
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import attrs
 
 
@@ -153,15 +151,10 @@ class CheckLog:
         if not holds:
             raise Violation(check, detail, rule)
 
-    def rules(self) -> frozenset[str]:
-        """Rules of which some check was put to the test."""
-        return frozenset(CHECKS[name].rule for name in self.counts)
-
-
-def checks_of(rule: str) -> tuple[Check, ...]:
-    """The checks that stand for one rule."""
-    return tuple(_of(rule, CHECKS.values()))
-
-
-def _of(rule: str, checks: Iterable[Check]) -> Iterable[Check]:
-    return (check for check in checks if check.rule == rule)
+    def by_rule(self) -> dict[str, int]:
+        """How often each rule was put to the test, by the checks that stand for it."""
+        counts: dict[str, int] = {}
+        for name, count in self.counts.items():
+            rule = CHECKS[name].rule
+            counts[rule] = counts.get(rule, 0) + count
+        return counts

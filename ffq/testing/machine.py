@@ -120,9 +120,7 @@ class _CoordinatorRules(RuleBasedStateMachine):
 
     @rule(worker=_WORKER, value=_VALUE, capacity=_CAPACITY)
     def work(self, worker: int, value: int, capacity: int) -> None:
-        """A worker that works: pulls, and completes all that it got."""
-        for task in self.player.pull(worker, capacity):
-            self.player.complete(task, value)
+        do.Work(worker, capacity, value).play(self.player)
 
     @rule(worker=_WORKER)
     def fail_at_once(self, worker: int) -> None:

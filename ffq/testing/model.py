@@ -326,6 +326,7 @@ class World:
         worker.heard = now
         worker.heard_by = what
         worker.present = Truth.YES
+        self._settle_readmission()
         return worker
 
     def hear(self, worker_id: str, now: Span, what: str, *, surely: bool) -> None:

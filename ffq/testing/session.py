@@ -127,7 +127,19 @@ class Session:
             f"SubmitQuery({query_id}, {plan[:40]!r})", lambda: self.adapter.submit(query_id, plan)
         )
         _, after = self._call(f"GetQueryStatus({query_id})", lambda: self.adapter.status(query_id))
-        self._judged(lambda: self.judge.queries.bad_plan(query_id, reply, after))
+        self._judged(lambda: self.judge.queries.bad_plan(query_id, plan, reply, after))
+
+    def submit_under(self, query_id: str, shape: PlanShape) -> None:
+        """Submit under an id that is malformed (R28)."""
+        _, reply = self._call(
+            f"SubmitQuery({query_id!r}, <{shape.name}>)",
+            lambda: self.adapter.submit(query_id, shape.plan),
+        )
+        self.require(
+            "malformed-refused",
+            isinstance(reply, Refusal) and reply.code == "INVALID_ARGUMENT",
+            f"query id {query_id!r} is malformed; right is INVALID_ARGUMENT, not {reply}",
+        )
 
     def status(self, query_id: str) -> StatusView | Refusal:
         now, reply = self._call(

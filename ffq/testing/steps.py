@@ -132,6 +132,17 @@ class SubmitBytes:
 
 
 @attrs.frozen
+class Malformed:
+    """Submit a sound plan under an id that is none."""
+
+    query_id: str
+
+    def play(self, player: Player) -> None:
+        player.submitted.add(self.query_id)
+        player.session.submit_under(self.query_id, player.shapes["scan"])
+
+
+@attrs.frozen
 class Status:
     query: int
 
@@ -174,6 +185,19 @@ class Pull:
 
     def play(self, player: Player) -> None:
         player.pull(self.worker, self.capacity)
+
+
+@attrs.frozen
+class Work:
+    """A worker that works: pulls, and completes all that it got."""
+
+    worker: int
+    capacity: int
+    value: int
+
+    def play(self, player: Player) -> None:
+        for task in player.pull(self.worker, self.capacity):
+            player.complete(task, self.value)
 
 
 @attrs.frozen
@@ -256,7 +280,7 @@ class FailOften:
 class Register:
     at: At
     partition: int
-    size: int
+    size: int = 10
     finalized: bool = True
     epoch: int = 0
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 import attrs
 
 from ffq.core import CoordinatorSettings, CoreCoordinator
-from ffq.errors import FfqError
-from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
+from ffq.errors import FfqError, InvalidRequest
+from ffq.ids import ID_RULE, Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId, is_valid_id
 from ffq.messages import (
     Assignment,
     CancelQuery,
@@ -55,6 +55,8 @@ class CoreAdapter:
 
     def submit(self, query_id: str, plan: bytes) -> QueryState | Refusal:
         def call() -> QueryState:
+            if not is_valid_id(query_id):
+                raise InvalidRequest(f"query id {query_id!r} is not {ID_RULE}")
             msg = SubmitQuery(QueryId(query_id), plan, cut(parse_plan(plan)))
             return self.core.submit_query(msg, self.now_ms).state
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import grpc
 
@@ -45,7 +45,10 @@ class GrpcAdapter:
         self._shuffle = pb_grpc.ShuffleServiceStub(self._channel)
         self._liveness = pb_grpc.HeartbeatServiceStub(self._channel)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
         self._channel.close()
 
     def submit(self, query_id: str, plan: bytes) -> QueryState | Refusal:

@@ -11,6 +11,9 @@ from ffq.testing.queries import PlanShape
 from ffq.testing.results import same_result
 from ffq.testing.wire import QueryState, Refusal, StatusView
 
+# Bytes from which on a plan that is none is large or deep, too.
+_LARGE = 10_000
+
 
 @attrs.define
 class QueryJudge:
@@ -48,13 +51,17 @@ class QueryJudge:
                 f"{query_id} is {self._shown(query)}, but submitting it again answered {reply}",
             )
 
-    def bad_plan(self, query_id: str, reply: QueryState | Refusal, after: object) -> None:
-        """R1, R28: bytes that are no plan. `after`: the answer to GetQueryStatus next."""
-        right = isinstance(reply, Refusal) and reply.code in {
-            "INVALID_ARGUMENT",
-            "FAILED_PRECONDITION",
-        }
-        self.log.require("bad-plan-refused", right, f"bytes that are no plan were answered {reply}")
+    def bad_plan(
+        self, query_id: str, plan: bytes, reply: QueryState | Refusal, after: object
+    ) -> None:
+        """R1, R28, R30: bytes that are no plan. `after`: the answer to GetQueryStatus next."""
+        is_huge = len(plan) > _LARGE
+        codes = {"INVALID_ARGUMENT", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
+        self.log.require(
+            "over-bound-refused" if is_huge else "bad-plan-refused",
+            isinstance(reply, Refusal) and reply.code in codes,
+            f"{len(plan)} bytes that are no plan were answered {reply}",
+        )
         require_unknown(self.log, after, query_id)
 
     def canceled(self, query_id: str, reply: QueryState | Refusal) -> None:

@@ -1,0 +1,95 @@
+"""`ffq conformance`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ffq.cli.errors import FAILED
+from ffq.cli.options import CoordinatorOption
+from ffq.cli.target import target_of
+
+
+def _told(text: str) -> object:
+    return typer.Option(help=f"The coordinator's {text}.", min=0, metavar="N")
+
+
+def conformance(
+    context: typer.Context,
+    coordinator: CoordinatorOption = None,
+    seed: Annotated[int, typer.Option(help="Of the random programs.", metavar="N")] = 0,
+    examples: Annotated[
+        int, typer.Option(help="How many random programs to play.", min=0, metavar="N")
+    ] = 100,
+    worker_liveness_timeout_ms: Annotated[int, _told("worker_liveness_timeout_ms")] = 15_000,
+    max_task_attempts: Annotated[int, _told("max_task_attempts")] = 3,
+    retry_backoff_base_ms: Annotated[int, _told("retry_backoff_base_ms")] = 250,
+    blacklist_failure_threshold: Annotated[
+        int,
+        typer.Option(
+            "--blacklist-threshold",
+            "--blacklist-failure-threshold",
+            help="The coordinator's blacklist_failure_threshold.",
+            min=1,
+            metavar="N",
+        ),
+    ] = 3,
+    blacklist_ttl_ms: Annotated[int, _told("blacklist_ttl_ms")] = 60_000,
+    max_concurrent_tasks_per_worker: Annotated[int, _told("max_concurrent_tasks_per_worker")] = 8,
+    max_concurrent_tasks_per_query: Annotated[int, _told("max_concurrent_tasks_per_query")] = 32,
+    unrunnable_timeout_ms: Annotated[int, _told("unrunnable_timeout_ms")] = 0,
+    slack_ms: Annotated[
+        int,
+        typer.Option(
+            help="How late the coordinator may do what is due, ms, before that counts as a break.",
+            min=1,
+            metavar="N",
+        ),
+    ] = 2_000,
+    max_wait_ms: Annotated[
+        int,
+        typer.Option(
+            help="Leave out what needs a longer wait than this, ms, by the settings told.",
+            min=0,
+            metavar="N",
+        ),
+    ] = 30_000,
+) -> None:
+    """Try a coordinator, of whatever make, on the rules of the protocol.
+
+    Plays clients and workers over the fixed wire and prints a row per rule: holds, broken (with the
+    shortest script of calls found that shows it), or cannot be seen. It must be told the
+    coordinator's settings where they are not the defaults; short ones make the run short. No worker
+    may be attached to the coordinator meanwhile. Exit code 1 when a rule is broken.
+    """
+    from ffq.errors import StartupError
+
+    try:
+        from ffq.testing.conformance import RunOptions, report_lines, run_conformance
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"ffq conformance needs {error.name}: pip install 'ffq-runtime[test]'"
+        ) from error
+    from ffq.cli.output.consoles import note
+    from ffq.testing.adapters.grpc import GrpcAdapter
+    from ffq.testing.told import ToldSettings
+
+    told = ToldSettings(
+        blacklist_failure_threshold=blacklist_failure_threshold,
+        max_concurrent_tasks_per_worker=max_concurrent_tasks_per_worker,
+        max_concurrent_tasks_per_query=max_concurrent_tasks_per_query,
+        max_task_attempts=max_task_attempts,
+        retry_backoff_base_ms=retry_backoff_base_ms,
+        worker_liveness_timeout_ms=worker_liveness_timeout_ms,
+        blacklist_ttl_ms=blacklist_ttl_ms,
+        unrunnable_timeout_ms=unrunnable_timeout_ms,
+        slack_ms=slack_ms,
+    )
+    options = RunOptions(seed=seed, examples=examples, max_wait_ms=max_wait_ms)
+    with GrpcAdapter(target_of(context).endpoint) as adapter:
+        report = run_conformance(adapter, told, options, progress=note)
+    for line in report_lines(report):
+        typer.echo(line)
+    if report.broken:
+        raise typer.Exit(FAILED)

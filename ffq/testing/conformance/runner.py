@@ -1,0 +1,171 @@
+"""The whole conformance run: directed scenarios, then random programs, then a verdict by rule."""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections.abc import Callable
+
+import attrs
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import Flaky
+
+from ffq.testing.adapter import CoordinatorAdapter
+from ffq.testing.conformance.programs import programs
+from ffq.testing.conformance.scenarios import Scenario, scenarios
+from ffq.testing.conformance.trial import Bench, shorten
+from ffq.testing.invariants import Violation
+from ffq.testing.session import Clock, WallClock
+from ffq.testing.steps import Step
+from ffq.testing.told import ToldSettings
+
+RULES = tuple(f"R{number}" for number in range(1, 32))
+
+UNSEEN = {
+    "R24": "ranges and chunks: the fixed wire leaves the bytes to a folder that workers share",
+    "R25": "what reducers read is up to the workers",
+}
+_NOT_TRIED = "nothing that was tried puts it to the test"
+
+
+class Verdict(enum.Enum):
+    HOLDS = "holds"
+    BROKEN = "broken"
+    UNSEEN = "cannot be seen"
+
+
+@attrs.frozen
+class RuleReport:
+    """One rule's row. `script`: the RPCs that break it, numbered."""
+
+    rule: str
+    verdict: Verdict
+    note: str
+    script: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class ConformanceReport:
+    rules: tuple[RuleReport, ...]
+
+    @property
+    def broken(self) -> tuple[RuleReport, ...]:
+        return tuple(rule for rule in self.rules if rule.verdict is Verdict.BROKEN)
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """How long and how hard to try.
+
+    Attributes:
+        seed: of the random programs, and of the ids.
+        examples: how many random programs.
+        max_wait_ms: scenarios that have to wait longer than this are left out.
+        shorten_ms: time spent on shortening one scenario that fails.
+    """
+
+    seed: int = 0
+    examples: int = 100
+    max_wait_ms: int = 30_000
+    shorten_ms: int = 15_000
+
+
+def run_conformance(
+    adapter: CoordinatorAdapter,
+    told: ToldSettings,
+    options: RunOptions,
+    progress: Callable[[str], None] = lambda _: None,
+    clock: Clock | None = None,
+) -> ConformanceReport:
+    """Try everything on one coordinator; workers other than ours must not be attached to it.
+
+    Args:
+        told: its settings. `alone`, `serves_outputs` and the like are set here.
+        progress: is told what is being tried.
+        clock: the one that the adapter's `advance` moves; the wall's by default.
+
+    Raises:
+        Unavailable: the coordinator cannot be reached, or went away.
+    """
+    # Settings of a run on a coordinator whose past and whose timers are not known.
+    told = attrs.evolve(
+        told,
+        alone=False,
+        serves_outputs=False,
+        keeps_metrics=False,
+        incomplete_output_fails=False,
+    )
+    # Ids are decimal and below 2^64, with 7 digits left for the trial's and the query's number.
+    first = (random.SystemRandom().randrange(10**8, 10**9)) * 10**6
+    bench = Bench(adapter, told, WallClock() if clock is None else clock, first)
+    found: dict[str, Violation] = {}
+    skipped: dict[str, str] = {}
+    for scenario in scenarios(told):
+        if scenario.waits_ms > options.max_wait_ms:
+            for rule in scenario.rules:
+                skipped.setdefault(rule, f"needs a wait of {scenario.waits_ms} ms")
+            continue
+        progress(scenario.name)
+        _try_scenario(bench, scenario, options, found)
+    progress(f"{options.examples} random programs, seed {options.seed}")
+    _try_programs(bench, options, found)
+    return _verdicts(bench, found, skipped)
+
+
+def _try_scenario(
+    bench: Bench, scenario: Scenario, options: RunOptions, found: dict[str, Violation]
+) -> None:
+    violation = bench.play(scenario.steps, scenario.wide)
+    if violation is None or violation.rule in found:
+        return
+    found[violation.rule] = shorten(
+        bench, scenario.steps, violation, scenario.wide, options.shorten_ms
+    )
+
+
+def _try_programs(bench: Bench, options: RunOptions, found: dict[str, Violation]) -> None:
+    """Hypothesis draws programs, and shortens what fails in a way not seen before."""
+    if options.examples == 0:
+        return
+    last: list[Violation] = []
+
+    @seed(options.seed)
+    @settings(
+        max_examples=options.examples,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
+    )
+    @given(programs())
+    def attempt(steps: list[Step]) -> None:
+        violation = bench.play(steps)
+        if violation is not None and violation.rule not in found:
+            last.append(violation)
+            raise violation
+
+    try:
+        attempt()
+    except (Violation, Flaky):
+        # Flaky: what failed once did not fail again, as with a race; it did fail.
+        violation = last[-1]
+        found[violation.rule] = violation
+
+
+def _verdicts(
+    bench: Bench, found: dict[str, Violation], skipped: dict[str, str]
+) -> ConformanceReport:
+    counts = bench.log.by_rule()
+    rows = []
+    for rule in RULES:
+        violation = found.get(rule)
+        if violation is not None:
+            note = f"{violation.check.name}: {violation.detail}"
+            rows.append(RuleReport(rule, Verdict.BROKEN, note, violation.script))
+        elif rule in counts:
+            rows.append(RuleReport(rule, Verdict.HOLDS, f"{counts[rule]} checks"))
+        else:
+            note = UNSEEN.get(rule, skipped.get(rule, _NOT_TRIED))
+            rows.append(RuleReport(rule, Verdict.UNSEEN, note))
+    return ConformanceReport(tuple(rows))
