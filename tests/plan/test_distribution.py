@@ -98,6 +98,7 @@ WIDE = exchange(T, "k")
         # Windows.
         (window(WIDE, "a", "k"), HASH),
         (window(WIDE, "a"), ONE),
+        (window(exchange(T, "k", "j"), "k"), ONE),
         (window(T, "k"), ONE),
         (final(window(WIDE, "k"), "k"), HASH),
         # Unions.
@@ -139,6 +140,7 @@ def test_hash_keys_may_be_some_of_the_join_keys(
         (WIDE, exchange(U, "j"), [("k", "k")]),
         (exchange(T, "a", "b"), exchange(U, "d", "c"), [("a", "c"), ("b", "d")]),
         (exchange(T, "a", "b"), exchange(U, "c"), [("a", "c"), ("b", "d")]),
+        (exchange(T, "a", "b"), exchange(U, "c", "x"), [("a", "c"), ("b", "d")]),
         (WIDE, U, [("k", "k")]),
         (T, U, [("k", "k")]),
         (WIDE, gathered(U), [("k", "k")]),
