@@ -67,8 +67,8 @@ def group_partitions(
 ) -> tuple[tuple[int, ...], ...]:
     """Group neighbouring partitions to about the target size; at least one group.
 
-    The target is lowered where it would leave fewer groups than adaptive_min_tasks; an empty
-    partition never opens a group of its own.
+    The target is at most the total divided by adaptive_min_tasks, so that a small input is shared
+    out too. An empty partition never opens a group of its own.
     """
     total = sum(sizes)
     target = max(1, min(settings.adaptive_target_bytes, total // settings.adaptive_min_tasks))

@@ -48,7 +48,8 @@ class CoordinatorSettings:
         max_uncharged_retries_per_stage: how often any one task of a stage may be queued again
             without being charged for it (lost output, lost input, stopped worker, lapsed lease).
         adaptive_target_bytes: reduce partitions are grouped into tasks of about this many bytes.
-        adaptive_min_tasks: at least so many groups, where there are as many non-empty partitions.
+        adaptive_min_tasks: the target is lowered to this part of a stage's input, so that a small
+            input is shared out too.
         max_tasks_per_query: tasks that a query may be laid out into.
         max_queries: queries that are queued or running.
         max_plan_bytes: plan bytes of all queued and running queries together.

@@ -1,6 +1,6 @@
 """Drives a CoreCoordinator by hand: clients, workers of both kinds, and the clock.
 
-Every call is followed by `validate_state()`, also one that raises.
+Every call that may change something is followed by `validate_state()`, also one that raises.
 """
 
 from __future__ import annotations
@@ -115,10 +115,10 @@ class Driver:
         return self.call(self.core.cancel_query, CancelQuery(QueryId(query), reason))
 
     def status(self, query: str) -> QueryStatus:
-        return self.call(self.core.get_query_status, GetQueryStatus(QueryId(query)))
+        return self.core.get_query_status(GetQueryStatus(QueryId(query)), self.now_ms)
 
     def attempts(self, query: str) -> tuple[AttemptStatus, ...]:
-        return self.call(self.core.list_attempts, ListAttempts(QueryId(query)))
+        return self.core.list_attempts(ListAttempts(QueryId(query)), self.now_ms)
 
     def attempt_states(self, query: str) -> dict[str, str]:
         """`stage/task/attempt` to state, with a star where committed."""
@@ -128,12 +128,14 @@ class Driver:
         }
 
     def fetch(self, query: str) -> list[bytes]:
-        reply = self.call(self.core.fetch_query_results, FetchQueryResults(QueryId(query)))
+        reply = self.core.fetch_query_results(FetchQueryResults(QueryId(query)), self.now_ms)
         return [b"".join(part) for part in reply.parts]
 
     def worker(self, worker: str) -> WorkerStatus | None:
-        statuses = self.call(self.core.list_workers, ListWorkers())
-        return next((each for each in statuses if each.worker_id == worker), None)
+        return next((each for each in self.workers() if each.worker_id == worker), None)
+
+    def workers(self) -> tuple[WorkerStatus, ...]:
+        return self.core.list_workers(ListWorkers(), self.now_ms)
 
     # --- workers -----------------------------------------------------------------------------
 

@@ -1,0 +1,335 @@
+"""A cluster around the core, for Hypothesis: clients, workers of both kinds, and what was observed.
+
+`ClusterMachine` has the rules that every machine needs, and judges what can be seen from outside:
+who was assigned what, and what became of every attempt. The machines built on it add the faults
+they are about, and a model of what must follow. `CoreCoordinator.validate_state` runs after every
+call (the driver sees to it). At the end faults stop, and every query has to end.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from ffq.core import CoordinatorSettings
+from ffq.ids import AttemptKey, QueryId, StageId, TaskId, WorkerId
+from ffq.messages import (
+    Assignment,
+    AttemptStatus,
+    ErrorKind,
+    GetTask,
+    LostInput,
+    OutputPartition,
+    QueryState,
+    QueryStatus,
+    RegisterMapOutput,
+    RegisterQueryResults,
+    RegisterReply,
+    ReportReply,
+    ReportTaskStatus,
+    SubmitQuery,
+    TaskState,
+)
+from ffq.plan.stages import StagePlan
+from ffq.testing.graphs import submissions
+from tests.core.driver import FAMILY, Driver
+
+SETTINGS = CoordinatorSettings(
+    worker_liveness_timeout_ms=1000,
+    retry_backoff_base_ms=100,
+    blacklist_ttl_ms=3000,
+    assignment_lease_ms=700,
+    max_concurrent_tasks_per_worker=3,
+    max_concurrent_tasks_per_query=4,
+    adaptive_target_bytes=40,
+    max_uncharged_retries_per_stage=200,
+)
+OPERATORS = ("op.a", "op.b")
+ALL = frozenset({*OPERATORS, "ffq.splits"})
+OURS = ("ours-1", "ours-2")
+PEER = "peer"
+WORKERS = (*OURS, PEER)
+QUERIES = ("a", "b", "c")
+
+workers = st.sampled_from(WORKERS)
+picks = st.integers(0, 40)
+Task = tuple[QueryId, StageId, TaskId]
+
+
+@attrs.frozen
+class Held:
+    """An assignment, and the worker as it was when it got it."""
+
+    of: Assignment
+    worker: str
+    incarnation: int
+
+    @property
+    def key(self) -> AttemptKey:
+        return self.of.key
+
+    @property
+    def payload(self) -> bytes:
+        """A result that no other attempt has."""
+        return f"result of {self.key}".encode()
+
+
+def task_of(key: AttemptKey) -> Task:
+    return key.query_id, key.stage_id, key.task_id
+
+
+class ClusterMachine(RuleBasedStateMachine):
+    """`held`: every assignment ever made; `ended`: queries as they were when they ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.d = Driver(SETTINGS)
+        self.submitted: dict[str, SubmitQuery] = {}
+        self.capabilities: dict[str, frozenset[str]] = {}
+        self.incarnation = {**dict.fromkeys(OURS, 1), PEER: 0}
+        self.held: list[Held] = []
+        self.assigned: dict[Task, int] = {}
+        self.seen: dict[AttemptKey, AttemptStatus] = {}
+        self.ended: dict[str, QueryStatus] = {}
+        self.families: dict[QueryId, str] = {}
+
+    # --- calls -------------------------------------------------------------------------------
+
+    def stage(self, key: AttemptKey) -> StagePlan:
+        return self.submitted[key.query_id].graph.stages[key.stage_id]
+
+    def endpoint(self, held: Held) -> str:
+        """Of an incarnation: a restarted worker has lost what the old one made."""
+        return "" if held.worker == PEER else f"{held.worker}#{held.incarnation}"
+
+    def beat(self, worker: str, running: Iterable[AttemptKey] | None = None) -> bool:
+        reply = self.d.beat(
+            worker,
+            self.capabilities.get(worker, frozenset()),
+            incarnation=self.incarnation[worker],
+            endpoint=f"{worker}#{self.incarnation[worker]}",
+            running=running if worker != PEER else None,
+        )
+        return reply.accepted
+
+    def report(
+        self,
+        held: Held,
+        state: TaskState,
+        message: str = "",
+        kind: ErrorKind | None = None,
+        lost: Iterable[LostInput] = (),
+    ) -> ReportReply:
+        ours = held.worker != PEER
+        return self.d.call(
+            self.d.core.report_task_status,
+            ReportTaskStatus(
+                held.key,
+                state,
+                message,
+                held.of.layout,
+                worker_id=WorkerId(held.worker) if ours else None,
+                incarnation=held.incarnation,
+                kind=kind,
+                lost_inputs=tuple(lost),
+            ),
+        )
+
+    def register(self, held: Held, rows: list[int], *, finalized: bool = True) -> RegisterReply:
+        written = self.stage(held.key).output_partitions
+        partitions = tuple(
+            OutputPartition(n, 10 * count, count, 1, 0, 10 * count, finalized)
+            for n, count in enumerate(rows[:written])
+            if count
+        )
+        ours = held.worker != PEER
+        return self.d.call(
+            self.d.core.register_map_output,
+            RegisterMapOutput(
+                held.key,
+                partitions,
+                held.of.layout,
+                worker_id=WorkerId(held.worker) if ours else None,
+                incarnation=held.incarnation,
+                endpoint=self.endpoint(held),
+            ),
+        )
+
+    def upload(self, held: Held) -> RegisterReply:
+        keyed = held.worker != PEER or held.of.task_count > 1
+        return self.d.call(
+            self.d.core.register_query_results,
+            RegisterQueryResults(held.key.query_id, held.payload, held.key if keyed else None),
+        )
+
+    def finish(self, held: Held, rows: list[int]) -> ReportReply:
+        if held.key.stage_id == 0:
+            self.upload(held)
+        else:
+            self.register(held, rows)
+        return self.report(held, TaskState.SUCCEEDED)
+
+    def picked(self, pick: int) -> Held:
+        """One of all that were ever assigned, the newest first."""
+        return self.held[-1 - pick % len(self.held)]
+
+    def is_running(self, held: Held) -> bool:
+        return held.key in {each.key for each in self.running(held.key.query_id)}
+
+    def running(self, query: str) -> list[AttemptStatus]:
+        return [each for each in self.d.attempts(query) if each.state is TaskState.RUNNING]
+
+    def everybody_beats(self) -> None:
+        for worker in WORKERS:
+            self.beat(worker)
+
+    # --- rules -------------------------------------------------------------------------------
+
+    @initialize(
+        query=submissions(QueryId("a")),
+        capabilities=st.lists(st.sets(st.sampled_from(sorted(ALL))), min_size=3, max_size=3),
+    )
+    def start(self, query: SubmitQuery, capabilities: list[set[str]]) -> None:
+        self.submit(query)
+        for worker, names in zip(WORKERS, capabilities, strict=True):
+            self.changes(worker, names)
+
+    @rule(query=st.sampled_from(QUERIES).flatmap(lambda name: submissions(QueryId(name))))
+    def submit(self, query: SubmitQuery) -> None:
+        known = self.submitted.setdefault(query.query_id, query)
+        self.d.call(self.d.core.submit_query, known)
+
+    @rule(worker=workers, names=st.sets(st.sampled_from(sorted(ALL))))
+    def changes(self, worker: str, names: set[str]) -> None:
+        """A heartbeat with other capabilities. A peer takes no shares."""
+        self.capabilities[worker] = frozenset(names) - ({"ffq.splits"} if worker == PEER else set())
+        self.beat(worker)
+
+    @rule(worker=workers, capacity=st.sampled_from([1, 2, 5]))
+    def pulls(self, worker: str, capacity: int) -> None:
+        before = {
+            query: {each.key: each for each in self.d.attempts(query)} for query in self.submitted
+        }
+        accepted = self.beat(worker)
+        pulled = self.d.call(
+            self.d.core.get_task,
+            GetTask(WorkerId(worker), capacity, self.incarnation[worker]),
+        )
+        assert len(pulled) <= capacity, "R7"
+        for assignment in pulled:
+            assert accepted, "R6: nothing for an excluded worker"
+            held = Held(assignment, worker, self.incarnation[worker])
+            self.judge(held, before[assignment.key.query_id].values())
+            self.held.append(held)
+
+    def judge(self, held: Held, before: Iterable[AttemptStatus]) -> None:
+        """Whether this could be assigned to this worker now (R8 to R12, R25, R31)."""
+        key, task = held.key, task_of(held.key)
+        assert key.attempt == self.assigned.get(task, 0) + 1, "R12: no gap, no reuse"
+        self.assigned[task] = key.attempt
+        stage = self.stage(key)
+        assert stage.operators <= self.capabilities[held.worker], "R10"
+        family = FAMILY if held.worker != PEER else ""
+        assert self.families.setdefault(key.query_id, family) == family, "R31"
+        committed = {
+            (each.key.stage_id, each.key.task_id, each.key.attempt)
+            for each in before
+            if each.committed
+        }
+        parents = {source.stage_id for source in stage.parents}
+        for parent in parents:
+            tasks = {task for stage_id, task, _ in committed if stage_id == parent}
+            known = {each.key.task_id for each in before if each.key.stage_id == parent}
+            assert tasks == known != set(), "R8: every task of every parent has committed"
+        if held.worker != PEER:
+            named = [(each.stage_id, each.map_task, each.attempt) for each in held.of.inputs]
+            assert sorted(named) == sorted(each for each in committed if each[0] in parents), "R25"
+
+    @precondition(lambda self: self.held)
+    @rule(pick=picks, rows=st.lists(st.integers(0, 4), min_size=4, max_size=4))
+    def finishes(self, pick: int, rows: list[int]) -> None:
+        held = self.picked(pick)
+        running = self.is_running(held)
+        assert self.finish(held, rows).counted == running, "R13"
+
+    @rule(query=st.sampled_from(QUERIES))
+    def cancels(self, query: str) -> None:
+        if query in self.submitted:
+            before = self.d.status(query).state
+            after = self.d.cancel(query).state
+            assert after is (before if before.terminal else QueryState.CANCELED), "R4, R5"
+            assert not self.running(query), "R5"
+
+    # --- what must hold at all times ---------------------------------------------------------
+
+    @invariant()
+    def history_is_kept(self) -> None:
+        slots: Counter[str] = Counter()
+        for query in self.submitted:
+            attempts = self.d.attempts(query)
+            running = [each for each in attempts if each.state is TaskState.RUNNING]
+            assert len(running) <= SETTINGS.max_concurrent_tasks_per_query, "R7"
+            slots.update(str(each.worker_id) for each in running)
+            self.check_attempts(attempts)
+            self.check_end(query, bool(running))
+        assert all(count <= SETTINGS.max_concurrent_tasks_per_worker for count in slots.values())
+
+    def check_attempts(self, attempts: tuple[AttemptStatus, ...]) -> None:
+        newest: dict[Task, AttemptStatus] = {}
+        for each in attempts:
+            task = task_of(each.key)
+            last = newest.get(task)
+            assert each.key.attempt == (last.key.attempt + 1 if last else 1), "R12"
+            if last is not None:
+                assert last.state in {TaskState.SUCCEEDED, TaskState.FAILED}, "R13"
+                assert not last.committed, "R13: only the newest attempt counts"
+            newest[task] = each
+            old = self.seen.get(each.key)
+            if old is not None and old.state is not TaskState.QUEUED:
+                assert (old.worker_id, old.assigned_at_ms) == (each.worker_id, each.assigned_at_ms)
+                if old.state is not TaskState.RUNNING:
+                    # Only the commit may still be withdrawn.
+                    assert attrs.evolve(each, committed=old.committed) == old
+                    assert old.committed or not each.committed, "R13"
+            self.seen[each.key] = each
+
+    def check_end(self, query: str, running: bool) -> None:
+        status = self.d.status(query)
+        if query in self.ended:
+            assert status == self.ended[query], "R4"
+        elif status.state.terminal:
+            self.ended[query] = status
+        if status.state.terminal:
+            assert not running, "R5"
+        if status.state is QueryState.SUCCEEDED:
+            states = [each for each in self.d.attempts(query) if each.key.stage_id == 0]
+            committed = [each.key for each in states if each.committed]
+            expected = [held.payload for held in self.held if held.key in committed]
+            assert sorted(self.d.fetch(query)) == sorted(expected), "R26"
+
+    # --- and in the end ----------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """Faults stop and everybody can do everything: every query ends."""
+        for worker in WORKERS:
+            self.capabilities[worker] = ALL - ({"ffq.splits"} if worker == PEER else set())
+        for _ in range(400):
+            if all(self.d.status(query).state.terminal for query in self.submitted):
+                break
+            for worker in WORKERS:
+                self.pulls(worker, 5)
+            for held in self.held:
+                if self.is_running(held):
+                    self.finish(held, [1, 1, 1, 1])
+            self.history_is_kept()
+            self.d.advance(200)
+        for query in self.submitted:
+            status = self.d.status(query)
+            assert status.state.terminal, f"{query} never ends: {status}, {self.d.attempts(query)}"
+        assert all(worker.running_attempts == 0 for worker in self.d.workers())
+        assert self.d.core.scheduling.held_partitions == 0
+        assert self.d.core.scheduling.next_ready_ms is None

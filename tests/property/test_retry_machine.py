@@ -1,0 +1,161 @@
+"""Retry, backoff, budgets and exclusion against a naive model (R9, R14 to R17).
+
+Nobody goes stale here: before time passes, everybody beats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, precondition, rule
+
+from ffq.ids import AttemptKey
+from ffq.messages import AttemptStatus, ErrorKind, QueryState, ReportReply, TaskState
+from tests.property.cluster import (
+    PEER,
+    SETTINGS,
+    WORKERS,
+    ClusterMachine,
+    Held,
+    Task,
+    picks,
+    task_of,
+)
+
+BLAMED = {None, ErrorKind.EXECUTION}
+KINDS = [None, ErrorKind.EXECUTION, ErrorKind.OPERATOR, ErrorKind.STOPPED, ErrorKind.PLAN]
+
+
+@attrs.define
+class Believed:
+    """What must be true of a worker: `excluded_at_ms` None unless it is excluded."""
+
+    failures: int = 0
+    excluded_at_ms: int | None = None
+
+    def is_excluded(self, now_ms: int) -> bool:
+        since = self.excluded_at_ms
+        return since is not None and now_ms < since + SETTINGS.blacklist_ttl_ms
+
+
+class RetryMachine(ClusterMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.failures: dict[Task, int] = {}
+        self.ready_at_ms: dict[Task, int] = {}
+        self.must_fail: dict[str, str] = {}
+        self.believed = {worker: Believed() for worker in WORKERS}
+
+    @rule(ms=st.sampled_from([1, 50, 99, 100, 200, 400, 1000]))
+    def time_passes(self, ms: int) -> None:
+        self.everybody_beats()
+        self.d.advance(ms)
+        self.everybody_beats()
+
+    @precondition(lambda self: self.held)
+    @rule(pick=picks, kind=st.sampled_from(KINDS))
+    def fails(self, pick: int, kind: ErrorKind | None) -> None:
+        held = self.picked(pick)
+        kind = None if held.incarnation == 0 else kind
+        running = self.is_running(held)
+        reply = self.report(held, TaskState.FAILED, f"{held.key} broke", kind)
+        assert reply.counted == running, "R13"
+        if running:
+            self.believe_failure(held, kind)
+
+    def beat(self, worker: str, running: Iterable[AttemptKey] | None = None) -> bool:
+        believed = self.believed[worker]
+        excluded = believed.is_excluded(self.d.now_ms)
+        justified = excluded and self.is_last_hope(worker)
+        accepted = super().beat(worker, running)
+        if excluded and accepted:
+            assert justified, "R16: readmitted though others could run what waits"
+            believed.excluded_at_ms = None
+        assert accepted == (not believed.is_excluded(self.d.now_ms)), "R16, R18"
+        return accepted
+
+    def is_last_hope(self, worker: str) -> bool:
+        """Whether some task waits for which this worker is the one excluded longest of all."""
+        for query in self.submitted.values():
+            if self.d.status(query.query_id).state.terminal:
+                continue
+            family = self.families.get(query.query_id)
+            for stage in query.graph.stages:
+                for needs in (stage.operators, stage.operators | {"ffq.splits"}):
+                    able = [each for each in WORKERS if needs <= self.capabilities[each]]
+                    ours = [each for each in able if (each == PEER) == (worker == PEER)]
+                    for group in (able, ours) if family is None else (ours,):
+                        if worker in group and self.first_excluded(group) == worker:
+                            return True
+        return False
+
+    def first_excluded(self, group: list[str]) -> str | None:
+        since = {
+            worker: self.believed[worker].excluded_at_ms
+            for worker in group
+            if self.believed[worker].is_excluded(self.d.now_ms)
+        }
+        if len(since) < len(group):
+            return None
+        return min(group, key=lambda worker: (since[worker] or 0, worker))
+
+    def believe_failure(self, held: Held, kind: ErrorKind | None) -> None:
+        task, query = task_of(held.key), held.key.query_id
+        worker = self.believed[held.worker]
+        if kind in BLAMED:
+            worker.failures += 1
+            if worker.failures >= SETTINGS.blacklist_failure_threshold and not worker.is_excluded(
+                self.d.now_ms
+            ):
+                worker.excluded_at_ms = self.d.now_ms
+        if kind is ErrorKind.PLAN:
+            self.must_fail[query] = f"{held.key} broke"
+        elif kind is ErrorKind.STOPPED:
+            self.ready_at_ms[task] = self.d.now_ms
+        else:
+            failures = self.failures[task] = self.failures.get(task, 0) + 1
+            delay = SETTINGS.retry_backoff_base_ms * 2 ** min(failures - 1, 10)
+            self.ready_at_ms[task] = self.d.now_ms + delay
+            if failures >= SETTINGS.max_task_attempts:
+                self.must_fail[query] = f"{held.key} broke"
+
+    def finish(self, held: Held, rows: list[int]) -> ReportReply:
+        reply = super().finish(held, rows)
+        if reply.counted:
+            assert self.seen_state(held) is TaskState.SUCCEEDED
+            self.believed[held.worker].failures = 0
+        return reply
+
+    def seen_state(self, held: Held) -> TaskState:
+        attempts = {each.key: each for each in self.d.attempts(held.key.query_id)}
+        return attempts[held.key].state
+
+    def judge(self, held: Held, before: Iterable[AttemptStatus]) -> None:
+        super().judge(held, before)
+        assert self.ready_at_ms.get(task_of(held.key), 0) <= self.d.now_ms, "R9: in backoff"
+        assert not self.believed[held.worker].is_excluded(self.d.now_ms), "R6"
+
+    @invariant()
+    def queries_fail_when_and_only_when_they_must(self) -> None:
+        for query in self.submitted:
+            status = self.d.status(query)
+            if query in self.must_fail:
+                assert status.state is QueryState.FAILED, "R14, R17"
+                assert status.message.startswith(self.must_fail[query])
+            else:
+                assert status.state is not QueryState.FAILED
+
+    @invariant()
+    def workers_are_counted_as_believed(self) -> None:
+        for worker in WORKERS:
+            shown = self.d.worker(worker)
+            if shown is None:
+                continue
+            believed = self.believed[worker]
+            assert shown.consecutive_failures == believed.failures, "R14, R15"
+            assert shown.excluded == believed.is_excluded(self.d.now_ms), "R16"
+
+
+TestRetry = RetryMachine.TestCase

@@ -1,0 +1,167 @@
+"""Workers that fall silent, come back, or are restarted; outputs lost with them (R18 to R20).
+
+The model knows when each worker was last heard of. From that follows who is live, which attempts
+must have failed, and which outputs can still be fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, precondition, rule
+
+from ffq.ids import AttemptKey
+from ffq.messages import (
+    AttemptStatus,
+    ErrorKind,
+    LostInput,
+    RegisterReply,
+    ReportReply,
+    TaskState,
+)
+from tests.property.cluster import (
+    OURS,
+    PEER,
+    SETTINGS,
+    WORKERS,
+    ClusterMachine,
+    Held,
+    picks,
+    workers,
+)
+
+
+class StaleRequeueMachine(ClusterMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.last_heard: dict[str, int] = {}
+        # Attempts that were running on, or whose output was with, a worker that was lost.
+        self.lost: set[AttemptKey] = set()
+
+    # --- evidence ----------------------------------------------------------------------------
+
+    def heard_of(self, worker: str) -> None:
+        self.last_heard[worker] = self.d.now_ms
+
+    def beat(self, worker: str, running: Iterable[AttemptKey] | None = None) -> bool:
+        self.heard_of(worker)
+        return super().beat(worker, running)
+
+    def report(
+        self,
+        held: Held,
+        state: TaskState,
+        message: str = "",
+        kind: ErrorKind | None = None,
+        lost: Iterable[LostInput] = (),
+    ) -> ReportReply:
+        self.evidence(held)
+        return super().report(held, state, message, kind, lost)
+
+    def register(self, held: Held, rows: list[int], *, finalized: bool = True) -> RegisterReply:
+        self.evidence(held)
+        return super().register(held, rows, finalized=finalized)
+
+    def evidence(self, held: Held) -> None:
+        """R18: it counts for a worker that is known, and not for a replaced incarnation."""
+        if held.worker in self.last_heard and held.incarnation == self.incarnation[held.worker]:
+            self.heard_of(held.worker)
+
+    # --- faults ------------------------------------------------------------------------------
+
+    @rule(ms=st.sampled_from([1, 100, 400, 1000, 1001, 5000]), speaking=st.sets(workers))
+    def time_passes(self, ms: int, speaking: set[str]) -> None:
+        """Some workers beat all the while, the others are silent."""
+        left = ms
+        while left:
+            step = min(left, SETTINGS.worker_liveness_timeout_ms)
+            left -= step
+            for worker in sorted(speaking):
+                self.beat(worker)
+            self.d.now_ms += step
+            self.expect_losses()
+            self.d.advance(0)
+
+    def expect_losses(self) -> None:
+        for worker, heard in list(self.last_heard.items()):
+            if self.d.now_ms - heard > SETTINGS.worker_liveness_timeout_ms:
+                del self.last_heard[worker]
+                self.lose(worker)
+
+    def lose(self, worker: str) -> None:
+        served = set() if worker == PEER else {TaskState.SUCCEEDED}
+        for query in self.submitted:
+            for each in self.d.attempts(query):
+                if each.worker_id == worker and each.state in {TaskState.RUNNING, *served}:
+                    self.lost.add(each.key)
+
+    @rule(worker=st.sampled_from(OURS))
+    def restarts(self, worker: str) -> None:
+        """Under its old id, with an empty disk."""
+        if worker in self.last_heard:
+            self.lose(worker)
+        self.incarnation[worker] += 1
+        self.beat(worker)
+
+    @precondition(lambda self: self.held)
+    @rule(pick=picks, subset=st.integers(0, 7))
+    def cannot_fetch(self, pick: int, subset: int) -> None:
+        """A reader loses some of its inputs, whether they are there or not."""
+        held = self.picked(pick)
+        lost = [
+            LostInput(each.stage_id, each.map_task, each.attempt)
+            for number, each in enumerate(held.of.inputs)
+            if subset >> (number % 3) & 1
+        ]
+        if held.worker == PEER or not lost:
+            return
+        current = self.is_running(held)
+        committed = {each.key for each in self.d.attempts(held.key.query_id) if each.committed}
+        self.report(held, TaskState.FAILED, "cannot fetch", ErrorKind.SHUFFLE_INPUT, lost)
+        after = {each.key for each in self.d.attempts(held.key.query_id) if each.committed}
+        named = {
+            AttemptKey(held.key.query_id, each.stage_id, each.map_task, each.attempt)
+            for each in lost
+        }
+        if not current:
+            assert after == committed, "R13"
+        elif not self.d.status(held.key.query_id).state.terminal:
+            assert not after & named, "what was lost is committed no more"
+
+    # --- what must follow --------------------------------------------------------------------
+
+    def judge(self, held: Held, before: Iterable[AttemptStatus]) -> None:
+        super().judge(held, before)
+        for each in held.of.inputs:
+            key = AttemptKey(held.key.query_id, each.stage_id, each.map_task, each.attempt)
+            assert key not in self.lost, "R8: an output that is known lost is not read"
+            if each.endpoint:
+                worker, _, incarnation = each.endpoint.partition("#")
+                assert worker in self.last_heard
+                assert self.incarnation[worker] == int(incarnation)
+
+    @invariant()
+    def exactly_those_heard_of_are_live(self) -> None:
+        assert {str(each.worker_id) for each in self.d.workers()} == set(self.last_heard), "R19"
+
+    @invariant()
+    def a_lost_attempt_does_not_run(self) -> None:
+        for query in self.submitted:
+            for each in self.d.attempts(query):
+                if each.key in self.lost:
+                    assert each.state is not TaskState.RUNNING, "R19"
+                elif each.message.startswith("worker lost"):
+                    raise AssertionError(f"R20: {each.key} was lost for nothing")
+
+    @invariant()
+    def nobody_is_blamed(self) -> None:
+        assert all(each.consecutive_failures == 0 for each in self.d.workers()), "R19"
+
+    def teardown(self) -> None:
+        for worker in WORKERS:
+            self.beat(worker)
+        super().teardown()
+
+
+TestStaleRequeue = StaleRequeueMachine.TestCase
