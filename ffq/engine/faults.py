@@ -52,7 +52,8 @@ def execution_error(error: BaseException) -> FfqError:
     streamed = isinstance(error, OSError) and error.errno is None
     if isinstance(error, OSError) and not streamed:
         return StorageError(text)
-    if isinstance(error, duckdb.IOException) or text.startswith("IO Error"):
+    unreadable = text.startswith("IO Error") or "Failed to read file" in text
+    if isinstance(error, duckdb.IOException) or unreadable:
         return StorageError(text)
     if isinstance(error, pa.ArrowException):
         return ExecutionError(f"Arrow: {text}")

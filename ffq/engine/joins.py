@@ -19,6 +19,8 @@ _SQL: Final = {
     JoinType.SEMI: "SEMI JOIN",
     JoinType.ANTI: "ANTI JOIN",
 }
+_COMPARABLE: Final = ({"exact number", "float"}, {"text or binary", "date or timestamp"})
+"""Classes of types whose values SQL compares although they hash differently."""
 _LEFT_ONLY: Final = frozenset({JoinType.SEMI, JoinType.ANTI})
 
 
@@ -31,7 +33,7 @@ def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int
     """Positions of the keys, left and right.
 
     Raises:
-        PlanningError: no keys, or a key that is no column.
+        PlanningError: no keys, a key that is no column, or keys that cannot be compared.
         UnsupportedPlan: a shuffled join of keys whose hashes differ although they may be equal.
     """
     if not join.on:
@@ -41,11 +43,12 @@ def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int
         a = resolve(left_key, left.columns, "HashJoin, left side")
         b = resolve(right_key, right.columns, "HashJoin, right side")
         kinds = left.columns[a].type, right.columns[b].type
-        if types.hash_class(kinds[0]) != types.hash_class(kinds[1]) and _reads_hash(join):
-            raise UnsupportedPlan(
-                f"HashJoin: keys {left_key!r} ({kinds[0]}) and {right_key!r} ({kinds[1]}) hash "
-                f"differently: cast one before the exchange"
-            )
+        classes = {types.hash_class(kind) for kind in kinds} - {'"NULL"'}
+        pair = f"HashJoin: keys {left_key!r} ({kinds[0]}) and {right_key!r} ({kinds[1]})"
+        if len(classes) > 1 and classes not in _COMPARABLE:
+            raise PlanningError(f"{pair} cannot be compared: cast one of them")
+        if len(classes) > 1 and _reads_hash(join):
+            raise UnsupportedPlan(f"{pair} hash differently: cast one before the exchange")
         keys.append((a, b))
     return keys
 

@@ -133,6 +133,9 @@ def _common_columns(scan: ParquetScan, files: Sequence[tuple[_FileColumn, ...]])
     """The table's columns: as the plan declares them, else as the first file has them."""
     declared = {} if scan.schema is None else {one.name: one for one in scan.schema.fields}
     names = list(declared) or [column.name for column in files[0]]
+    if scan.schema is None and scan.projection is None:
+        # Another task may have got other files: all must give out the same columns.
+        names += [one.name for file in files for one in file if one.name not in names]
     used = _used_names(scan, names)
     columns = []
     for name in names:

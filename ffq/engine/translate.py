@@ -181,10 +181,6 @@ class Translator:
 
     def _join(self, node: model.HashJoin, left: Relation, right: Relation) -> Relation:
         keys = join_keys(node, left, right)
-        for a, b in keys:
-            pair = left.columns[a], right.columns[b]
-            names = f"HashJoin on {pair[0].name!r} and {pair[1].name!r}"
-            self._oracle.types(["c0 = c1"], pair, names)
         columns = join_columns(node, left.columns, right.columns)
         return self._add(join_sql(node, keys, left, right), columns)
 

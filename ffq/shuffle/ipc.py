@@ -50,11 +50,14 @@ def merge_streams(
 ) -> pa.RecordBatchReader:
     """The rows of several streams one after the other, under the first one's schema.
 
+    Columns in another order are brought into the first one's: tasks that read files of one table
+    may differ in it.
+
     Args:
         streams: at least one; each is opened when its turn comes, so one is open at a time.
 
     Raises:
-        ExecutionError: when read: a stream has other column types than the first.
+        ExecutionError: when read: a stream has other columns, or other types, than the first.
     """
     first = streams[0]()
     schema = first.schema.remove_metadata()
@@ -70,16 +73,31 @@ def merge_streams(
 def _conform(
     reader: pa.RecordBatchReader, schema: pa.Schema, number: int
 ) -> Iterator[pa.RecordBatch]:
-    if reader.schema.types != schema.types:
+    order = _order(reader.schema.names, schema.names)
+    if order is None or [reader.schema.types[at] for at in order] != schema.types:
         raise ExecutionError(
-            f"stream {number} has columns {reader.schema.types}, the first one {schema.types}: "
-            f"parts of one result must have the same types"
+            f"stream {number} has columns {_columns(reader.schema)}, the first one "
+            f"{_columns(schema)}: streams of one stage must have the same columns"
         )
     for batch in reader:
-        if schema.names:
-            yield pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+        if order:
+            columns = [batch.column(at) for at in order]
+            yield pa.RecordBatch.from_arrays(columns, schema=schema)
         else:
             yield batch
+
+
+def _order(names: list[str], wanted: list[str]) -> list[int] | None:
+    """Where each wanted column stands among `names`; None when they are not the same columns."""
+    if names == wanted:
+        return list(range(len(names)))
+    if sorted(names) != sorted(wanted) or len(set(names)) < len(names):
+        return None
+    return [names.index(name) for name in wanted]
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{field.name}: {field.type}" for field in schema) or "none"
 
 
 class _ChunkReader(io.RawIOBase):

@@ -94,9 +94,35 @@ def test_merged_streams_follow_each_other_and_open_in_turn() -> None:
     assert opened == [0, 1, 2]
 
 
-def test_streams_of_other_types_do_not_merge() -> None:
-    other = pa.RecordBatchReader.from_batches(pa.schema([("a", pa.int32())]), [])
-    mine = pa.RecordBatchReader.from_batches(SCHEMA, batches(1))
-    reader = merge_streams([lambda: mine, lambda: other])
-    with pytest.raises(ExecutionError, match="must have the same types"):
-        reader.read_all()
+def reader_of(**columns: list[object]) -> pa.RecordBatchReader:
+    return pa.table(columns).to_reader()
+
+
+def test_columns_in_another_order_are_brought_into_the_first_ones() -> None:
+    """Two columns of one type would else change places unseen."""
+    streams = [lambda: reader_of(a=[1], b=[10]), lambda: reader_of(b=[20], a=[2])]
+    assert merge_streams(streams).read_all().to_pydict() == {"a": [1, 2], "b": [10, 20]}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"a": [2.5], "b": [1]}, {"a": [1]}, {"a": [1], "c": [1]}, {"a": [1], "b": [1], "c": [1]}],
+)
+def test_streams_of_other_columns_do_not_merge(other: dict[str, list[object]]) -> None:
+    merged = merge_streams([lambda: reader_of(a=[1], b=[1]), lambda: reader_of(**other)])
+    with pytest.raises(ExecutionError, match=r"stream 1 has columns a: .* the first one a: int64"):
+        merged.read_all()
+
+
+def test_columns_of_one_name_merge_by_position() -> None:
+    table = pa.table([[1], [2]], names=["a", "a"])
+    merged = merge_streams([table.to_reader, table.to_reader]).read_all()
+    assert [column.to_pylist() for column in merged.columns] == [[1, 1], [2, 2]]
+
+
+def test_rows_without_columns_are_counted() -> None:
+    bare = pa.RecordBatch.from_arrays([pa.array([1, 2])], names=["a"]).select([])
+    reader = merge_streams(
+        [lambda: pa.RecordBatchReader.from_batches(bare.schema, [bare]) for _ in range(2)]
+    )
+    assert sum(batch.num_rows for batch in reader) == 4

@@ -1,0 +1,287 @@
+"""Custom operators between the parts of a fragment, and their registry."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from ffq.engine import Engine, FragmentSpec, OperatorRegistry, load_operators, operator
+from ffq.errors import (
+    ExecutionError,
+    OperatorError,
+    PlanningError,
+    ShuffleInputError,
+    StartupError,
+    UnsupportedPlan,
+)
+from ffq.plan.model import (
+    AggregateExpr,
+    AggregateFunction,
+    BinaryOp,
+    BinaryOperator,
+    BuildSide,
+    Column,
+    Custom,
+    Filter,
+    HashJoin,
+    JoinStrategy,
+    JoinType,
+    Limit,
+    Node,
+    PartialHashAggregate,
+    Project,
+)
+from tests.engine.runner import integer, leaf, run_fragment, run_over
+
+Batches = Iterator[pa.RecordBatch]
+Config = Mapping[str, str]
+
+REGISTRY = OperatorRegistry()
+
+
+def register(
+    name: str,
+) -> Callable[[Callable[..., Iterable[pa.RecordBatch]]], Callable[..., Iterable[pa.RecordBatch]]]:
+    return operator(name, registry=REGISTRY)
+
+
+@register("times")
+def times(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    for batch in batches:
+        product = pc.multiply(batch["a"].cast(pa.float64()), float(config["by"]))
+        yield pa.record_batch({"a": batch["a"], "product": product})
+
+
+@register("raises")
+def raises(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield from batches
+    raise KeyError("no such key")
+
+
+@register("exits")
+def exits(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield next(batches)
+    raise SystemExit(3)
+
+
+@register("returns none")
+def returns_none(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    return None  # type: ignore[return-value]
+
+
+@register("yields rows")
+def yields_rows(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield from batches
+    yield [1, 2, 3]
+
+
+@register("changes schema")
+def changes_schema(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield from batches
+    yield pa.record_batch({"other": ["x"]})
+
+
+@register("yields nothing")
+def yields_nothing(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    for _ in batches:
+        pass
+    return iter(())
+
+
+@register("half float")
+def half_float(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield pa.record_batch({"h": pa.array([1.5], pa.float16())})
+
+
+@pytest.fixture(scope="module")
+def custom_engine() -> Iterator[Engine]:
+    engine = Engine(registry=REGISTRY)
+    yield engine
+    engine.close()
+
+
+def numbers(rows: int) -> pa.Table:
+    return pa.table({"a": pa.array(range(rows), pa.int64())})
+
+
+def custom(name: str, below: Node, **config: str) -> Custom:
+    return Custom(name, tuple(sorted(config.items())), below)
+
+
+def count(below: Node) -> Node:
+    aggregates = ((AggregateExpr(AggregateFunction.COUNT, integer(1)), "n"),)
+    return PartialHashAggregate((), aggregates, below)
+
+
+@pytest.mark.parametrize("rows", [0, 3, 200_000])
+def test_rows_pass_through_with_the_schema_that_it_yields(custom_engine: Engine, rows: int) -> None:
+    """Also for no rows: an operator always gets a batch, if an empty one."""
+    table = run_over(custom_engine, custom("times", leaf(), by="2"), numbers(rows))
+    assert table.schema == pa.schema([("a", pa.int64()), ("product", pa.float64())])
+    assert sorted(table["a"].to_pylist()) == list(range(rows))
+    assert table["product"].to_pylist() == [value * 2.0 for value in table["a"].to_pylist()]
+
+
+def test_nodes_above_and_below_and_two_in_a_row(custom_engine: Engine) -> None:
+    below = Filter(BinaryOp(Column("a"), BinaryOperator.LT, integer(10)), leaf())
+    twice = custom(
+        "times", Project(((Column("product"), "a"),), custom("times", below, by="3")), by="2"
+    )
+    node = Filter(BinaryOp(Column("product"), BinaryOperator.GT, integer(50)), twice)
+    table = run_over(custom_engine, node, numbers(1000))
+    assert sorted(table["product"].to_pylist()) == [54.0]
+
+
+def test_on_both_sides_of_a_join(custom_engine: Engine) -> None:
+    sides = custom("times", leaf(), by="1"), custom("times", leaf(), by="2")
+    node = HashJoin(*sides, (("a", "a"),), JoinType.INNER, JoinStrategy.AUTO, BuildSide.LEFT)
+    table = run_over(custom_engine, count(node), numbers(5000), numbers(9000))
+    assert table.to_pydict() == {"n": [5000]}
+
+
+def test_a_limit_above_ends_it_early(custom_engine: Engine) -> None:
+    drawn = 0
+
+    def source() -> pa.RecordBatchReader:
+        def batches() -> Batches:
+            nonlocal drawn
+            for at in range(10_000):
+                drawn += 1
+                yield pa.record_batch({"a": pa.array([at] * 2048, pa.int64())})
+
+        return pa.RecordBatchReader.from_batches(numbers(0).schema, batches())
+
+    node = Limit(3, custom("times", leaf(), by="1"))
+    table = run_fragment(custom_engine, FragmentSpec(node, shuffles={0: source}))
+    assert table.num_rows == 3
+    assert drawn < 2000
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("raises", "operator 'raises' raised KeyError: 'no such key'"),
+        ("exits", "operator 'exits' raised SystemExit: 3"),
+        ("returns none", "operator 'returns none' raised TypeError"),
+        ("yields rows", "operator 'yields rows' yielded a list; right would be record batches"),
+        ("changes schema", "yielded a batch with columns other: string; right would be .* a: int"),
+        ("times", "operator 'times' raised KeyError: 'by'"),
+    ],
+)
+@pytest.mark.parametrize("wrap", [lambda node: node, count], ids=["bare", "counted"])
+def test_what_it_raises_is_an_operator_error_with_its_name(
+    custom_engine: Engine, name: str, message: str, wrap: Callable[[Node], Node]
+) -> None:
+    with pytest.raises(OperatorError, match=message) as raised:
+        run_over(custom_engine, wrap(custom(name, leaf())), numbers(100_000))
+    assert "\n" not in raised.value.message
+    assert run_over(custom_engine, count(leaf()), numbers(2)).to_pydict() == {"n": [2]}
+
+
+def test_what_fails_below_is_not_its_fault(custom_engine: Engine) -> None:
+    divide = BinaryOp(integer(1), BinaryOperator.DIVIDE, Column("a"))
+    node = count(custom("times", Project(((divide, "a"),), leaf()), by="1"))
+    with pytest.raises(ExecutionError, match="Division by zero") as raised:
+        run_over(custom_engine, node, numbers(100_000))
+    assert type(raised.value) is ExecutionError
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda node: node, count, lambda node: custom("times", node, by="1")]
+)
+def test_an_input_that_breaks_keeps_its_own_error(
+    custom_engine: Engine, wrap: Callable[[Node], Node]
+) -> None:
+    def source() -> pa.RecordBatchReader:
+        def batches() -> Batches:
+            yield numbers(3).to_batches()[0]
+            raise ShuffleInputError("map output 1/2/3/4 is lost")
+
+        return pa.RecordBatchReader.from_batches(numbers(0).schema, batches())
+
+    with pytest.raises(ShuffleInputError, match="map output 1/2/3/4 is lost"):
+        run_fragment(custom_engine, FragmentSpec(wrap(leaf()), shuffles={0: source}))
+
+
+def test_one_that_yields_nothing_gives_no_rows(custom_engine: Engine) -> None:
+    table = run_over(custom_engine, custom("yields nothing", leaf()), numbers(3))
+    assert (table.num_rows, table.schema) == (0, numbers(0).schema)
+
+
+def test_a_declared_schema_holds_for_no_batches_too() -> None:
+    registry = OperatorRegistry()
+    schema = pa.schema([("score", pa.float64())])
+    operator("scored", schema=schema, registry=registry)(yields_nothing)
+    engine = Engine(registry=registry)
+    assert run_over(engine, custom("scored", leaf()), numbers(3)).schema == schema
+    operator("wrong", schema=schema, registry=registry)(times)
+    with pytest.raises(OperatorError, match="right would be record batches with columns score"):
+        run_over(engine, custom("wrong", leaf(), by="1"), numbers(3))
+    engine.close()
+
+
+def test_an_operator_that_is_not_loaded(custom_engine: Engine) -> None:
+    with pytest.raises(PlanningError, match="operator 'nope' is not loaded here; loaded: changes"):
+        run_over(custom_engine, custom("nope", leaf()), numbers(3))
+
+
+def test_a_type_that_duckdb_does_not_take(custom_engine: Engine) -> None:
+    with pytest.raises(UnsupportedPlan, match="h: halffloat"):
+        run_over(custom_engine, custom("half float", leaf()), numbers(1))
+
+
+# --- the registry ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.syspath_prepend(tmp_path)
+    known = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+DEFINES = """
+from ffq.engine import operator
+@operator({name!r})
+def work(batches, config):
+    yield from batches
+"""
+
+
+def test_modules_are_loaded_and_their_operators_named(modules: Path) -> None:
+    (modules / "ffq_test_ops_a.py").write_text(DEFINES.format(name="test.a"))
+    (modules / "ffq_test_ops_b.py").write_text(DEFINES.format(name="test.b"))
+    assert load_operators("ffq_test_ops_a, ffq_test_ops_b,") == {"test.a", "test.b"}
+    assert load_operators("ffq_test_ops_a") == {"test.a"}
+    assert load_operators("") == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (None, "'ffq_test_bad' cannot be imported: ModuleNotFoundError: No module named"),
+        ("import nothing_of_that_name", "cannot be imported: ModuleNotFoundError"),
+        ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero"),
+        ("def (", "cannot be imported: SyntaxError"),
+        ("raise SystemExit(2)", "cannot be imported: SystemExit: 2"),
+        ("x = 1", "registers no operator"),
+        (DEFINES.format(name=""), "needs a name that is not empty"),
+        (
+            DEFINES.format(name="test.twice")
+            + DEFINES.format(name="test.twice").replace("work", "w"),
+            "'test.twice' is defined twice",
+        ),
+    ],
+)
+def test_a_module_that_cannot_be_used(modules: Path, source: str | None, message: str) -> None:
+    if source is not None:
+        (modules / "ffq_test_bad.py").write_text(source)
+    with pytest.raises(StartupError, match=message):
+        load_operators("ffq_test_bad")

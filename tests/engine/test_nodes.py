@@ -1,0 +1,244 @@
+"""Limit, TopKByScore, UnionAll, subquery filters, Window, and nodes that this engine has not."""
+
+from __future__ import annotations
+
+import math
+
+import pyarrow as pa
+import pytest
+
+from ffq.engine import CancelToken, Engine, EngineSettings, FragmentSpec
+from ffq.errors import ExecutionError, PlanningError, StartupError, UnsupportedPlan
+from ffq.plan.model import (
+    BinaryOp,
+    BinaryOperator,
+    CoalesceBatches,
+    Column,
+    ColumnRef,
+    CteRef,
+    ExistsSubqueryFilter,
+    Expr,
+    Filter,
+    FrameBound,
+    InSubqueryFilter,
+    IsNotNull,
+    Limit,
+    Node,
+    ParquetWrite,
+    Project,
+    ScalarSubqueryFilter,
+    ShuffleWrite,
+    SinglePartitioning,
+    SortKey,
+    TopKByScore,
+    UnionAll,
+    VectorKnn,
+    VectorTopK,
+    Window,
+    WindowExpr,
+    WindowFrame,
+    WindowFunction,
+)
+from tests.engine.runner import NULL, integer, leaf, run_fragment, run_over
+
+A, B = Column("a"), Column("b")
+ROWS = pa.table({"a": [1, 2, None, 4], "b": ["w", "x", "y", "z"]})
+
+
+def ints(*values: int | None) -> pa.Table:
+    return pa.table({"v": pa.array(values, pa.int64())})
+
+
+@pytest.mark.parametrize(("n", "rows"), [(0, 0), (2, 2), (99, 4)])
+def test_limit(engine: Engine, n: int, rows: int) -> None:
+    assert run_over(engine, Limit(n, leaf()), ROWS).num_rows == rows
+
+
+def test_top_k_gives_the_largest_first_and_nulls_last(engine: Engine) -> None:
+    assert run_over(engine, TopKByScore(A, 2, leaf()), ROWS)["a"].to_pylist() == [4, 2]
+    assert run_over(engine, TopKByScore(A, 9, leaf()), ROWS)["a"].to_pylist() == [4, 2, 1, None]
+    negated = BinaryOp(integer(0), BinaryOperator.MINUS, A)
+    assert run_over(engine, TopKByScore(negated, 1, leaf()), ROWS)["a"].to_pylist() == [1]
+
+
+def test_top_k_keeps_its_order_above_and_over_many_rows(engine: Engine) -> None:
+    table = pa.table({"a": list(range(500_000))})
+    node = Project(((A, "a"),), CoalesceBatches(10, TopKByScore(A, 200_000, leaf())))
+    ordered = run_over(engine, node, table)["a"].to_pylist()
+    assert ordered == list(range(499_999, 299_999, -1))
+
+
+def test_top_k_chooses_the_same_of_equal_scores_however_rows_arrive(engine: Engine) -> None:
+    table = pa.table({"a": [1] * 6, "b": list("fcbeda")})
+    node = TopKByScore(A, 3, leaf())
+    for order in ([0, 1, 2, 3, 4, 5], [5, 4, 3, 2, 1, 0], [2, 5, 0, 3, 1, 4]):
+        assert run_over(engine, node, table.take(order))["b"].to_pylist() == ["a", "b", "c"]
+
+
+def test_union_all_is_by_position_and_keeps_duplicates(engine: Engine) -> None:
+    table = run_over(engine, UnionAll(leaf(), leaf()), ints(1, 2), pa.table({"w": [2, None]}))
+    assert table.schema.names == ["v"]
+    assert sorted(table["v"].to_pylist(), key=str) == [1, 2, 2, None]
+
+
+def test_union_all_takes_the_wider_type(engine: Engine) -> None:
+    small = pa.table({"v": pa.array([1], pa.int16())})
+    assert run_over(engine, UnionAll(leaf(), leaf()), small, ints(2)).schema.types == [pa.int64()]
+    nulls = UnionAll(Project(((NULL, "v"),), leaf()), leaf())
+    assert run_over(engine, nulls, ROWS, pa.table({"v": ["x"]})).schema.types == [pa.string()]
+
+
+def test_union_all_of_what_does_not_go_together(engine: Engine) -> None:
+    with pytest.raises(PlanningError, match="UnionAll: 2 columns on the left, 1 on the right"):
+        run_over(engine, UnionAll(leaf(), leaf()), ROWS, ints(1))
+    with pytest.raises(PlanningError, match=r"UnionAll of 'v' \(BIGINT\) and 'v' \(VARCHAR\)"):
+        run_over(engine, UnionAll(leaf(), leaf()), ints(1), pa.table({"v": ["x"]}))
+
+
+def test_a_cte_stands_in_place_each_time(engine: Engine) -> None:
+    cte = CteRef("c", Filter(IsNotNull(A), leaf()))
+    table = run_over(engine, UnionAll(cte, cte), ROWS, ROWS)
+    assert table.num_rows == 6
+
+
+def test_a_shuffle_write_passes_rows_on(engine: Engine) -> None:
+    assert run_over(engine, ShuffleWrite(leaf(), SinglePartitioning()), ROWS).num_rows == 4
+
+
+@pytest.mark.parametrize(
+    ("subquery", "negated", "kept"),
+    [
+        (ints(2, 4), False, [2, 4]),
+        (ints(2, None), False, [2]),
+        (ints(2, 4), True, [1]),
+        (ints(2, None), True, []),
+        (ints(), False, []),
+        (ints(), True, [1, 2, None, 4]),
+    ],
+)
+def test_in_subquery(
+    engine: Engine, subquery: pa.Table, negated: bool, kept: list[int | None]
+) -> None:
+    node = InSubqueryFilter(leaf(), A, leaf(), negated)
+    result = run_over(engine, node, ROWS, subquery)["a"].to_pylist()
+    assert sorted(result, key=str) == sorted(kept, key=str)
+
+
+@pytest.mark.parametrize(
+    ("subquery", "negated", "rows"),
+    [(ints(None), False, 4), (ints(), False, 0), (ints(None), True, 0), (ints(), True, 4)],
+)
+def test_exists_subquery(engine: Engine, subquery: pa.Table, negated: bool, rows: int) -> None:
+    node = ExistsSubqueryFilter(leaf(), leaf(), negated)
+    assert run_over(engine, node, ROWS, subquery).num_rows == rows
+
+
+@pytest.mark.parametrize(("subquery", "kept"), [(ints(1), [2, 4]), (ints(None), []), (ints(), [])])
+def test_scalar_subquery(engine: Engine, subquery: pa.Table, kept: list[int]) -> None:
+    node = ScalarSubqueryFilter(leaf(), A, BinaryOperator.GT, leaf())
+    assert sorted(run_over(engine, node, ROWS, subquery)["a"].to_pylist()) == kept
+
+
+def test_subqueries_that_cannot_be_used(engine: Engine) -> None:
+    scalar = ScalarSubqueryFilter(leaf(), A, BinaryOperator.GT, leaf())
+    with pytest.raises(ExecutionError, match="More than one row returned by a subquery"):
+        run_over(engine, scalar, ROWS, ints(1, 2))
+    with pytest.raises(PlanningError, match="its subquery has 2 columns; right would be one"):
+        run_over(engine, scalar, ROWS, ROWS)
+    plus = ScalarSubqueryFilter(leaf(), A, BinaryOperator.PLUS, leaf())
+    with pytest.raises(PlanningError, match="Plus is no comparison"):
+        run_over(engine, plus, ROWS, ints(1))
+
+
+def window(
+    function: str,
+    argument: Expr | None = None,
+    *,
+    offset: int | None = None,
+    default: Expr | None = None,
+    frame: WindowFrame | None = None,
+) -> WindowExpr:
+    order = (SortKey(Column("v"), asc=False, nulls_first=False),)
+    called = WindowFunction(function, argument, offset, default)
+    return WindowExpr(called, (Column("g"),), order, frame, function)
+
+
+def test_windows(engine: Engine) -> None:
+    table = pa.table({"g": ["a", "a", "a", "b"], "v": [1, 3, 3, 5]})
+    value = Column("v")
+    rows = WindowFrame("Rows", FrameBound("Preceding", 1), FrameBound("CurrentRow"), "NoOthers")
+    exprs = (
+        window("RowNumber"),
+        window("Rank"),
+        window("DenseRank"),
+        window("PercentRank"),
+        window("CumeDist"),
+        window("Ntile", offset=2),
+        window("Count", value),
+        window("Sum", value, frame=rows),
+        window("Lag", value, offset=1, default=integer(-1)),
+        window("Lead", value),
+        window("FirstValue", value),
+        window("NthValue", value, offset=2),
+    )
+    order = [("g", "ascending"), ("RowNumber", "ascending")]
+    result = run_over(engine, Window(exprs, leaf()), table).sort_by(order)
+    assert result.to_pydict() == {
+        "g": ["a", "a", "a", "b"],
+        "v": [3, 3, 1, 5],
+        "RowNumber": [1, 2, 3, 1],
+        "Rank": [1, 1, 3, 1],
+        "DenseRank": [1, 1, 2, 1],
+        "PercentRank": [0.0, 0.0, 1.0, 0.0],
+        "CumeDist": [pytest.approx(2 / 3), pytest.approx(2 / 3), 1.0, 1.0],
+        "Ntile": [1, 1, 2, 1],
+        "Count": [2, 2, 3, 1],
+        "Sum": [3, 6, 4, 5],
+        "Lag": [-1, 3, 3, -1],
+        "Lead": [3, 1, None, None],
+        "FirstValue": [3, 3, 3, 5],
+        "NthValue": [3, 3, 3, None],
+    }
+    assert {result.schema.field(name).type for name in ("Sum", "Count")} == {pa.int64()}
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ParquetWrite("t", leaf()),
+        VectorTopK("t", (1.0,), 3, None),
+        VectorKnn("t", ((1.0,),), 3, None, None, "L2", "hnsw"),
+    ],
+    ids=lambda node: type(node).__name__,
+)
+def test_nodes_that_the_engine_has_not_are_named(engine: Engine, node: Node) -> None:
+    with pytest.raises(UnsupportedPlan, match=f"does not run {type(node).__name__} nodes"):
+        run_over(engine, Limit(1, node), ROWS)
+
+
+def test_a_leaf_without_input(engine: Engine) -> None:
+    with pytest.raises(PlanningError, match="ShuffleRead 0 of the stage was given no input"):
+        run_fragment(engine, FragmentSpec(leaf()))
+
+
+def test_what_a_run_tells(engine: Engine) -> None:
+    class Sink:
+        rows = 0
+
+        def write(self, batch: pa.RecordBatch) -> None:
+            self.rows += batch.num_rows
+
+    sink = Sink()
+    spec = FragmentSpec(Project(((ColumnRef("a", 0), "x"),), leaf()), shuffles={0: ROWS.to_reader})
+    stats = engine.run(spec, lambda schema: sink, CancelToken())
+    assert (stats.rows, sink.rows) == (4, 4)
+    assert stats.bytes >= 32
+    assert stats.batches == math.ceil(4 / 65536)
+
+
+def test_settings_bound_the_engine() -> None:
+    limited = Engine(EngineSettings(threads=1, memory_limit="200MB"))
+    assert run_over(limited, leaf(), ROWS).num_rows == 4
+    limited.close()
+    with pytest.raises(StartupError, match="DuckDB cannot start"):
+        Engine(EngineSettings(memory_limit="a lot"))
