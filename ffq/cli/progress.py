@@ -33,12 +33,16 @@ class TaskCount:
 
 
 @contextmanager
-def shown(title: str) -> Iterator[Progress]:
+def shown(title: str, *, beside: Console | None = None) -> Iterator[Progress]:
     """What `Client.wait` tells each status to.
 
     A bar that goes away when it is done; where stderr is no terminal, a line for each change.
+
+    Args:
+        beside: a console that is written to meanwhile. The bar is drawn there if it is a terminal,
+            so that neither overwrites the other.
     """
-    console = stderr_console()
+    console = beside if beside is not None and beside.is_terminal else stderr_console()
     if console.is_terminal:
         with _rich_bar(console) as bar:
             yield _Bar(bar, bar.add_task(title, total=1, note="")).update

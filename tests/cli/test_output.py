@@ -13,11 +13,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from ffq.cli.output.cells import text_column
 from ffq.cli.output.csv import write_csv
 from ffq.cli.output.formats import ResultFormat, choose_format
-from ffq.cli.output.grid import Grid, plain_lines
+from ffq.cli.output.grid import Grid, plain_lines, print_grid
 from ffq.cli.output.jsonrows import write_json
 from ffq.cli.output.writer import result_grid, write_result
 from ffq.errors import InvalidRequest, StorageError
@@ -114,6 +115,18 @@ def test_a_plain_table_is_aligned_with_numbers_to_the_right() -> None:
 def test_a_cell_never_breaks_its_line() -> None:
     lines = list(plain_lines(Grid(columns=["why"], rows=[["one\ntwo"], [None]])))
     assert lines == ["why", "-------", "one two", ""]
+
+
+def test_a_terminal_too_narrow_gets_several_tables_and_whole_cells() -> None:
+    grid = result_grid(pa.table({f"column_{index}": [10**17 + index] for index in range(6)}))
+    out = io.StringIO()
+    print_grid(Console(file=out, force_terminal=True, width=60, color_system=None), grid)
+    shown = out.getvalue()
+    for index in range(6):
+        assert str(10**17 + index) in shown
+        assert f"column_{index}" in shown
+    assert shown.count("╭") == 3
+    assert max(map(len, shown.splitlines())) <= 60
 
 
 @pytest.mark.parametrize("name", ["csv", "json", "arrow", "parquet"])

@@ -57,7 +57,7 @@ class QueryRunner:
             async with trio.open_nursery() as nursery:
                 if during is not None:
                     nursery.start_soon(during, handle)
-                with shown(query.title) as progress:
+                with shown(query.title, beside=self._screen.out) as progress:
                     await handle.wait(progress)
             answer = await handle.fetch()
             attempts = await handle.attempts()
