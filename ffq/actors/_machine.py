@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import attrs
+import trio
 
 from ffq.core import Outcome
 from ffq.errors import FfqError, InvariantViolated
@@ -25,7 +26,6 @@ Clock = Callable[[], int]
 Q = TypeVar("Q")
 R = TypeVar("R")
 M_contra = TypeVar("M_contra", contravariant=True)
-C_co = TypeVar("C_co", bound="Machine", covariant=True)
 
 
 class Machine(Protocol):
@@ -66,6 +66,18 @@ class MachineActor(Actor[M_contra]):
     def reply(self, step: Callable[[Q, int], Outcome[R]], msg: Q) -> R:
         """`decide` for a machine that tells nobody anything."""
         return self.decide(step, msg).reply
+
+    async def repeat(self, period_ms: int, message: Callable[[], Request[None]]) -> None:
+        """A task: send oneself `message()` every `period_ms`, made when it is sent.
+
+        One that fails has been dealt with by `decide`: the next is sent all the same.
+        """
+        while True:
+            await trio.sleep(period_ms / 1000)
+            try:
+                await self.ctx.ref.ask(message())
+            except Exception as error:  # noqa: BLE001  # a timer must not die of one failure
+                logger.warning("%s: a timer's message failed: %r", self.ctx.path, error)
 
     def _check_after_bug(self) -> None:
         try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import trio
-
 from ffq.actors._machine import Clock, MachineActor, ValidateState
 from ffq.core import LivenessCore, Outcome
 from ffq.messages import (
@@ -42,14 +40,12 @@ class LivenessActor(MachineActor[LivenessRequest]):
 
     async def on_start(self) -> None:
         await super().on_start()
-        self.ctx.start_task(self._sweep)
+        self.ctx.start_task(self.repeat, self._sweep_ms, self._new_sweep)
 
-    async def _sweep(self) -> None:
-        while True:
-            await trio.sleep(self._sweep_ms / 1000)
-            # Stamped before it queues behind evidence that arrived earlier: a worker whose beat
-            # still waits in the mailbox is not stale.
-            await self.ctx.ref.ask(SweepStaleWorkers(self._clock()))
+    def _new_sweep(self) -> SweepStaleWorkers:
+        # Stamped before it queues behind evidence that arrived earlier: a worker whose beat
+        # still waits in the mailbox is not stale.
+        return SweepStaleWorkers(self._clock())
 
     async def _serve(self, step: Callable[[Q, int], Outcome[R]], msg: Q) -> R:
         outcome = self.decide(step, msg)

@@ -7,14 +7,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import attrs
-import trio
 
 from ffq.actors._machine import Clock, MachineActor, ValidateState
 from ffq.actors._outbox import Drop, Outbox
 from ffq.actors.registry import RegistryRequest
 from ffq.actors.results import ResultsRequest
 from ffq.core import Outcome, SchedulingCore
-from ffq.errors import FfqError
 from ffq.ids import AttemptKey
 from ffq.messages import (
     AdmitMapOutput,
@@ -96,16 +94,7 @@ class SchedulingActor(MachineActor[SchedulingRequest | ConnectStores]):
 
     async def on_start(self) -> None:
         await super().on_start()
-        self.ctx.start_task(self._tick)
-
-    async def _tick(self) -> None:
-        while True:
-            await trio.sleep(self._tick_ms / 1000)
-            # An error has been logged where it was raised; the next tick tries again.
-            try:
-                await self.ctx.ref.ask(Tick())
-            except FfqError:
-                logger.warning("a tick failed", exc_info=True)
+        self.ctx.start_task(self.repeat, self._tick_ms, Tick)
 
     @handles(ConnectStores)
     def connect_stores(self, msg: ConnectStores) -> None:
@@ -194,7 +183,10 @@ class SchedulingActor(MachineActor[SchedulingRequest | ConnectStores]):
 
 
 async def _deliver(notice: Drop, stores: ConnectStores) -> None:
-    if isinstance(notice, DropMapOutputs | DropQueryOutputs):
-        await stores.registry.ask(notice)
-    else:
-        await stores.results.ask(notice)
+    try:
+        if isinstance(notice, DropMapOutputs | DropQueryOutputs):
+            await stores.registry.ask(notice)
+        else:
+            await stores.results.ask(notice)
+    except Exception as error:  # noqa: BLE001  # the others must be delivered all the same
+        logger.warning("%s was not delivered: %r", type(notice).__name__, error)

@@ -23,6 +23,7 @@ from ffq.errors import QuotaExceeded, Unavailable
 from ffq.rpc.options import RpcOptions
 from ffq.rpc.routes import Routes, ServerStream, Unary
 from ffq.rpc.status import BUSY_RETRY_MS, status_of
+from ffq.runtime.errors import MessageExpired
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Handler = Callable[[bytes, Context], Awaitable[Any]]
@@ -163,7 +164,7 @@ class Bridge:
                 if call.timeout_s is not None:
                     call.scope.deadline = trio.current_time() + call.timeout_s
                 result = await call.work()
-            error = Unavailable(GONE) if call.scope.cancelled_caught else None
+            error = MessageExpired(GONE) if call.scope.cancelled_caught else None
         except Exception as failure:  # noqa: BLE001  # travels to the caller as a status
             error = failure
         finally:

@@ -1,0 +1,272 @@
+"""The actors around the core: flows, timers, notices, crashes and cancellation."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from ffq import plan as p
+from ffq.actors import ActorSettings, trio_clock_ms
+from ffq.actors._outbox import Outbox
+from ffq.actors.liveness import LivenessActor
+from ffq.core import CoordinatorSettings, LivenessCore, RegistryCore, SchedulingCore
+from ffq.errors import InvariantViolated, NotReady, UnknownId
+from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
+from ffq.messages import (
+    CancelQuery,
+    DropMapOutputs,
+    DropQueryOutputs,
+    DropQueryResults,
+    FetchQueryResults,
+    GetQueryStatus,
+    ListWorkers,
+    LocateMapOutput,
+    QueryState,
+    RecordHeartbeat,
+    TaskState,
+    WorkerChanged,
+    WorkerLost,
+)
+from ffq.runtime import Actor, ActorFailed, ActorSystem, handles
+from tests.actors.harness import (
+    PLAN,
+    Q,
+    W,
+    attempts,
+    beat,
+    open_actors,
+    output,
+    pull,
+    report,
+    result,
+    status,
+)
+
+
+async def test_a_query_runs_through_all_four_actors(autojump_clock: MockClock) -> None:
+    async with open_actors() as coordinator:
+        reply = await coordinator.submit_plan(Q, PLAN.to_json())
+        assert reply.state is QueryState.QUEUED
+        await coordinator.heartbeat(beat())
+        (task,) = await coordinator.get_task(pull())
+        assert (await coordinator.register_map_output(output(task, 1, 2))).counted
+        assert (await coordinator.report_task_status(report(task))).counted
+        where = await coordinator.locate_map_output(LocateMapOutput(task.key, 1))
+        assert (where.endpoint, where.size is not None) == ("w:1", True)
+        (reducer,) = await coordinator.get_task(pull())
+        assert (await coordinator.register_query_results(result(reducer, b"rows"))).counted
+        await coordinator.report_task_status(report(reducer))
+        assert (await status(coordinator)).state is QueryState.SUCCEEDED
+        assert (await coordinator.fetch_query_results(FetchQueryResults(Q))).parts == ((b"rows",),)
+
+
+async def test_coordinator_finds_stale_workers_without_any_rpc_r19(
+    autojump_clock: MockClock,
+) -> None:
+    settings = CoordinatorSettings(worker_liveness_timeout_ms=15_000)
+    async with open_actors(settings) as coordinator:
+        await coordinator.submit_plan(Q, PLAN.to_json())
+        await coordinator.heartbeat(beat())
+        (task,) = await coordinator.get_task(pull())
+        await trio.sleep(14.9)
+        assert len(await coordinator.list_workers(ListWorkers())) == 1
+        await trio.sleep(1.2)
+        assert await coordinator.list_workers(ListWorkers()) == ()
+        again = AttemptKey(Q, task.key.stage_id, task.key.task_id, Attempt(2))
+        assert await attempts(coordinator) == {
+            task.key: TaskState.FAILED,
+            again: TaskState.QUEUED,
+        }
+
+
+async def test_a_worker_that_keeps_beating_is_never_stale_r20(autojump_clock: MockClock) -> None:
+    settings = CoordinatorSettings(worker_liveness_timeout_ms=1000)
+    async with open_actors(settings) as coordinator:
+        await coordinator.submit_plan(Q, PLAN.to_json())
+        await coordinator.heartbeat(beat())
+        (task,) = await coordinator.get_task(pull())
+        for _ in range(200):
+            await trio.sleep(0.9)
+            assert (await coordinator.heartbeat(beat())).accepted
+        assert await attempts(coordinator) == {task.key: TaskState.RUNNING}
+
+
+class SlowScheduling(Actor[WorkerChanged | WorkerLost]):
+    """Takes 5 s to hear of the worker v; remembers what it was told."""
+
+    def __init__(self, told: list[WorkerChanged | WorkerLost]) -> None:
+        self._told = told
+
+    @handles(WorkerChanged)
+    async def changed(self, msg: WorkerChanged) -> None:
+        self._told.append(msg)
+        if msg.worker_id == "v":
+            await trio.sleep(5)
+
+    @handles(WorkerLost)
+    def lost(self, msg: WorkerLost) -> None:
+        self._told.append(msg)
+
+
+async def test_evidence_that_waits_in_the_mailbox_counts_before_the_sweep_behind_it_r19(
+    autojump_clock: MockClock,
+) -> None:
+    """Held up past the timeout, liveness finds nobody stale whose beats came in time."""
+    told: list[WorkerChanged | WorkerLost] = []
+    core = LivenessCore(CoordinatorSettings(worker_liveness_timeout_ms=1000))
+    async with ActorSystem() as system:
+        slow = await system.spawn(SlowScheduling, told)
+        liveness = await system.spawn(LivenessActor, core, trio_clock_ms, slow, 300)
+        await liveness.ask(RecordHeartbeat(beat(W)))
+        async with trio.open_nursery() as nursery:
+            await trio.sleep(0.5)
+            nursery.start_soon(liveness.ask, RecordHeartbeat(beat(WorkerId("v"))))
+            # The next sweep queues behind v's beat; handled 5 s later it speaks of its own time.
+            await trio.sleep(0.2)
+            for _ in range(10):
+                nursery.start_soon(liveness.ask, RecordHeartbeat(beat(W)))
+                await trio.sleep(0.5)
+    assert [type(notice) for notice in told] == [WorkerChanged, WorkerChanged]
+
+
+async def test_time_alone_fails_a_query_that_nobody_can_run_r10(autojump_clock: MockClock) -> None:
+    settings = CoordinatorSettings(unrunnable_timeout_ms=5000)
+    async with open_actors(settings) as coordinator:
+        await coordinator.submit_plan(Q, p.scan("t", ["k"]).custom("udf").to_json())
+        await coordinator.heartbeat(beat())
+        await trio.sleep(10)
+        final = await status(coordinator)
+        assert final.state is QueryState.FAILED
+        assert "udf" in final.message
+
+
+async def test_notices_reach_the_stores_r5(autojump_clock: MockClock) -> None:
+    async with open_actors() as coordinator:
+        await coordinator.submit_plan(Q, PLAN.to_json())
+        await coordinator.heartbeat(beat())
+        (task,) = await coordinator.get_task(pull())
+        await coordinator.register_map_output(output(task, 1))
+        real = RegistryCore.drop_query_outputs
+        with patch.object(RegistryCore, "drop_query_outputs", autospec=True) as drop:
+            drop.side_effect = real
+            await coordinator.cancel_query(CancelQuery(Q, "enough"))
+            await wait_all_tasks_blocked()
+        assert [call.args[1] for call in drop.call_args_list] == [DropQueryOutputs(Q)]
+        with pytest.raises((NotReady, UnknownId)):
+            await coordinator.locate_map_output(LocateMapOutput(task.key, 1))
+
+
+async def test_an_unexpected_error_hits_its_own_caller_only(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_actors() as coordinator:
+        await coordinator.submit_plan(Q, PLAN.to_json())
+        with (
+            patch.object(SchedulingCore, "cancel_query", side_effect=ZeroDivisionError("bug")),
+            pytest.raises(ZeroDivisionError),
+        ):
+            await coordinator.cancel_query(CancelQuery(Q, ""))
+        assert "CancelQuery failed in /scheduling" in caplog.text
+        assert (await status(coordinator)).state is QueryState.QUEUED
+
+
+async def test_a_failing_tick_is_tried_again(autojump_clock: MockClock) -> None:
+    async with open_actors(actors=ActorSettings(tick_ms=100)) as coordinator:
+        await coordinator.submit_plan(Q, PLAN.to_json())
+        with patch.object(SchedulingCore, "tick", side_effect=ZeroDivisionError("bug")) as tick:
+            await trio.sleep(1)
+        assert tick.call_count > 5
+        assert (await status(coordinator)).state is QueryState.QUEUED
+
+
+async def test_a_machine_found_inconsistent_stops_the_coordinator_loudly(
+    autojump_clock: MockClock,
+) -> None:
+    broken = InvariantViolated("slots do not add up")
+    with pytest.raises(ActorFailed) as caught:  # the block is what fails
+        async with open_actors() as coordinator:
+            with (
+                patch.object(SchedulingCore, "get_query_status", side_effect=ZeroDivisionError),
+                patch.object(SchedulingCore, "validate_state", side_effect=broken),
+                pytest.raises(ZeroDivisionError),
+            ):
+                await coordinator.get_query_status(GetQueryStatus(Q))
+            await trio.sleep_forever()
+    assert caught.value.__cause__ is broken
+
+
+async def test_a_typed_error_of_the_core_is_no_crash(autojump_clock: MockClock) -> None:
+    async with open_actors() as coordinator:
+        with pytest.raises(UnknownId):
+            await status(coordinator)
+        with pytest.raises(UnknownId):
+            await coordinator.cancel_query(CancelQuery(Q, ""))
+
+
+async def test_a_registration_whose_caller_goes_away_half_way_is_finished(
+    autojump_clock: MockClock,
+) -> None:
+    """Scheduling has admitted it: the registry must have it too."""
+    async with open_actors() as coordinator:
+        await coordinator.submit_plan(Q, PLAN.to_json())
+        await coordinator.heartbeat(beat())
+        (task,) = await coordinator.get_task(pull())
+        admitted = SchedulingCore.admit_map_output
+        with trio.CancelScope() as scope:
+
+            def admit(*args: object) -> object:
+                scope.cancel()
+                return admitted(*args)  # type: ignore[arg-type]
+
+            with patch.object(SchedulingCore, "admit_map_output", admit):
+                await coordinator.register_map_output(output(task, 1))
+        assert scope.cancelled_caught
+        await coordinator.report_task_status(report(task))
+        where = await coordinator.locate_map_output(LocateMapOutput(task.key, 1))
+        assert where.size is not None
+
+
+async def test_full_mailboxes_slow_callers_down_and_lose_nothing_r30(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_actors(actors=ActorSettings(mailbox=1)) as coordinator:
+        async with trio.open_nursery() as nursery:
+            for n in range(100):
+                worker = WorkerId(f"w{n}")
+                nursery.start_soon(coordinator.heartbeat, beat(worker))
+                nursery.start_soon(coordinator.get_task, pull(worker))
+                nursery.start_soon(coordinator.submit_plan, QueryId(str(n)), PLAN.to_json())
+        assert len(await coordinator.list_workers(ListWorkers())) == 100
+
+
+async def test_the_outbox_merges_what_concerns_one_query_r30() -> None:
+    def key(query: str, task: int) -> AttemptKey:
+        return AttemptKey(QueryId(query), StageId(1), TaskId(task), Attempt(1))
+
+    outbox = Outbox()
+    for n in range(1000):
+        outbox.put(DropMapOutputs((key("a", n % 3), key("b", 0))))
+        outbox.put(DropQueryOutputs(QueryId("a")))
+        outbox.put(DropQueryResults(QueryId("a")))
+    assert len(outbox) == 4
+    assert [await outbox.get() for _ in range(4)] == [
+        DropMapOutputs((key("a", 0), key("a", 1), key("a", 2))),
+        DropMapOutputs((key("b", 0),)),
+        DropQueryOutputs(QueryId("a")),
+        DropQueryResults(QueryId("a")),
+    ]
+
+
+async def test_the_outbox_wakes_who_waits_for_it(autojump_clock: MockClock) -> None:
+    outbox = Outbox()
+    async with trio.open_nursery() as nursery:
+
+        async def put() -> None:
+            await trio.sleep(1)
+            outbox.put(DropQueryOutputs(Q))
+
+        nursery.start_soon(put)
+        assert await outbox.get() == DropQueryOutputs(Q)
