@@ -1,1 +1,101 @@
-"""ffq: an actor framework on Trio that embeds the FFQ distributed query protocol."""
+"""ffq: an actor framework on Trio that embeds the FFQ distributed query protocol.
+
+    import ffq
+    from ffq import plan as p
+
+    async with ffq.LocalCluster(workers=2, tables={"t": "data/*.parquet"}) as cluster:
+        table = await cluster.run(p.scan("t", ["k"]).aggregate(["k"], [p.count().alias("n")]))
+
+Names are imported when they are first used: `import ffq` alone loads neither gRPC nor DuckDB.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from ffq.errors import (
+    AccessDenied,
+    CallerError,
+    ExecutionError,
+    FfqError,
+    InvalidPlan,
+    InvalidRequest,
+    InvariantViolated,
+    NotReady,
+    OperatorError,
+    PlanConflict,
+    PlanningError,
+    QueryCanceled,
+    QueryFailed,
+    QuotaExceeded,
+    ShuffleInputError,
+    StartupError,
+    StorageError,
+    Unavailable,
+    UnknownId,
+    UnsupportedPlan,
+)
+
+if TYPE_CHECKING:
+    from ffq.client import Client, LocalCluster, QueryHandle, SyncClient, connect
+    from ffq.engine import operator
+    from ffq.messages import QueryState, QueryStatus
+
+_HOMES = {
+    "Client": "ffq.client",
+    "LocalCluster": "ffq.client",
+    "QueryHandle": "ffq.client",
+    "SyncClient": "ffq.client",
+    "connect": "ffq.client",
+    "operator": "ffq.engine",
+    "QueryState": "ffq.messages",
+    "QueryStatus": "ffq.messages",
+}
+
+__all__ = [
+    # clients and clusters
+    "connect",
+    "Client",
+    "QueryHandle",
+    "SyncClient",
+    "LocalCluster",
+    "QueryState",
+    "QueryStatus",
+    # custom operators
+    "operator",
+    # errors
+    "FfqError",
+    "CallerError",
+    "InvalidRequest",
+    "InvalidPlan",
+    "PlanningError",
+    "UnsupportedPlan",
+    "UnknownId",
+    "PlanConflict",
+    "AccessDenied",
+    "NotReady",
+    "QuotaExceeded",
+    "ExecutionError",
+    "OperatorError",
+    "ShuffleInputError",
+    "StorageError",
+    "QueryFailed",
+    "QueryCanceled",
+    "Unavailable",
+    "StartupError",
+    "InvariantViolated",
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'ffq' has no attribute {name!r}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

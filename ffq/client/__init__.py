@@ -1,8 +1,9 @@
 """Submitting queries and getting their results, from Trio or from blocking code."""
 
 from ffq.client.client import Client, Progress, QueryHandle
-from ffq.client.connect import connect
+from ffq.client.connecting import connect
+from ffq.client.local import LocalCluster
 from ffq.client.plans import PlanLike
 from ffq.client.sync import SyncClient
 
-__all__ = ["Client", "PlanLike", "Progress", "QueryHandle", "SyncClient", "connect"]
+__all__ = ["Client", "LocalCluster", "PlanLike", "Progress", "QueryHandle", "SyncClient", "connect"]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import trio
 
 from ffq.client.client import Client, Progress
-from ffq.client.connect import connect
+from ffq.client.connecting import connect
 from ffq.client.plans import PlanLike
 from ffq.errors import Unavailable
 from ffq.messages import AttemptStatus, QueryState, QueryStatus, WorkerStatus

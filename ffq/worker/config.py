@@ -32,6 +32,7 @@ class WorkerConfig:
     Attributes:
         coordinator: `host:port`.
         operators: modules to import for custom operators, comma separated.
+        all_operators: also every operator that this process has registered without being told.
         shuffle_bind: where its shuffle service listens, `host:port`.
         shuffle_bind_given: False: any free port will do when that one is taken.
         shuffle_advertise: `host:port` or a host name that others reach it by; empty: found out.
@@ -46,6 +47,7 @@ class WorkerConfig:
     worker_id: WorkerId
     loop: LoopSettings
     operators: str = ""
+    all_operators: bool = False
     shuffle_bind: str = f"0.0.0.0:{DEFAULT_SHUFFLE_PORT}"
     shuffle_bind_given: bool = False
     shuffle_advertise: str = ""

@@ -47,10 +47,16 @@ def failure_of(error: Exception) -> Failure:
             return Failure(ErrorKind.EXECUTION, message)
 
 
-def describe(error: BaseException) -> str:
-    """An exception in one line: its type and text, innermost of a group of one."""
+def innermost(error: BaseException) -> BaseException:
+    """What a group of one holds; a nursery wraps whatever ends it."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
+    return error
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line: its type and text."""
+    error = innermost(error)
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

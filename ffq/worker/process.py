@@ -10,6 +10,7 @@ import trio
 
 from ffq.catalog import Catalog
 from ffq.engine import ENGINE_FAMILY, Engine, EngineSettings, load_operators
+from ffq.engine.operators import REGISTRY
 from ffq.errors import StartupError
 from ffq.ids import WorkerId
 from ffq.rpc.client import RpcChannel, open_channel
@@ -21,6 +22,7 @@ from ffq.shuffle import ShuffleStore
 from ffq.worker.addresses import advertised_endpoint
 from ffq.worker.config import WorkerConfig
 from ffq.worker.executor import EngineExecutor
+from ffq.worker.failures import innermost
 from ffq.worker.folders import WorkerFolders, worker_folders
 from ffq.worker.link import LOG, WorkerIdentity
 from ffq.worker.loop import WorkerLoop
@@ -62,6 +64,8 @@ async def run_worker(
             cannot be used, or a coordinator that does not answer or refuses.
     """
     operators = load_operators(config.operators)
+    if config.all_operators:
+        operators |= REGISTRY.names()
     catalog = Catalog.of(()) if config.catalog_path is None else Catalog.load(config.catalog_path)
     with worker_folders(config.shuffle_root, config.worker_id) as folders:
         engine = _engine(config, folders)
@@ -98,10 +102,7 @@ class _Worker:
         try:
             await self._serve_and_work(stop, task_status)
         except BaseExceptionGroup as group:
-            error: BaseException = group
-            while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-                error = error.exceptions[0]
-            raise error from None
+            raise innermost(group) from None
 
     async def _serve_and_work(
         self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -13,14 +13,16 @@ import pyarrow.parquet as pq
 import trio
 
 from ffq.client import Client, QueryHandle, connect
-from ffq.messages import AttemptStatus, QueryState, TaskState
+from ffq.messages import AttemptStatus, TaskState
 from ffq.plan import Relation, col, count, scan
 from tests.processes import END_TIMEOUT_S, Running, gateway, worker
 
 ROOT = Path(__file__).parents[2]
 FILES = 4
 ROWS = 4_000
-LIVENESS_MS = 1_500
+LIVENESS_MS = 2_000
+FOREVER_MS = 3_600_000
+"""For tests in which no worker shall be lost by silence."""
 GATE_OPERATORS = "tests.integration.gate_ops"
 SPECIAL_OPERATORS = "tests.integration.special_ops"
 
@@ -110,10 +112,10 @@ class Cluster:
             },
         )
 
-    async def sees(self, what: Callable[[], object]) -> None:
-        """Wait until an async condition holds; fails after END_TIMEOUT_S."""
+    async def sees(self, what: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until something holds in another process; fails after END_TIMEOUT_S."""
         with trio.fail_after(END_TIMEOUT_S):
-            while not await what():  # type: ignore[misc]  # noqa: ASYNC110 - another process
+            while not await what():  # noqa: ASYNC110 - it happens in another process
                 await trio.sleep(0.02)
 
     async def running_on(self, query: QueryHandle, worker_id: str) -> AttemptStatus:
@@ -124,13 +126,6 @@ class Cluster:
                     if attempt.state is TaskState.RUNNING and attempt.worker_id == worker_id:
                         return attempt
                 await trio.sleep(0.02)
-
-    async def end_of(self, query: QueryHandle) -> QueryState:
-        """Wait for any terminal state."""
-        with trio.fail_after(END_TIMEOUT_S):
-            while not (status := await query.status()).state.terminal:
-                await trio.sleep(0.02)
-        return status.state
 
 
 @contextmanager
@@ -145,7 +140,7 @@ def gateway_for(dataset: Dataset, *, liveness_ms: int) -> Iterator[tuple[Running
 
 
 @asynccontextmanager
-async def cluster(folder: Path, *, liveness_ms: int = LIVENESS_MS) -> AsyncIterator[Cluster]:
+async def cluster(folder: Path, *, liveness_ms: int = FOREVER_MS) -> AsyncIterator[Cluster]:
     """A gateway over a fresh dataset; workers are added by the test."""
     dataset = write_dataset(folder)
     with gateway_for(dataset, liveness_ms=liveness_ms) as (process, endpoint):

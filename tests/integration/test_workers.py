@@ -8,7 +8,18 @@ from pathlib import Path
 import trio
 
 from ffq.messages import QueryState, TaskState
-from tests.integration.cluster import FILES, cluster, same_rows, totals
+from ffq.plan import Relation, scan
+from tests.integration.cluster import (
+    FILES,
+    LIVENESS_MS,
+    SPECIAL_OPERATORS,
+    Cluster,
+    cluster,
+    same_rows,
+    totals,
+)
+
+ROWS_OF_T = scan("t", ["k", "v"])
 
 
 async def test_two_workers_share_a_query(tmp_path: Path) -> None:
@@ -29,7 +40,7 @@ async def test_two_workers_share_a_query(tmp_path: Path) -> None:
 
 async def test_a_worker_killed_mid_query_costs_an_attempt_and_no_row(tmp_path: Path) -> None:
     """R14, R19: its attempts are requeued and run on the survivor."""
-    async with cluster(tmp_path) as it:
+    async with cluster(tmp_path, liveness_ms=LIVENESS_MS) as it:
         with it.worker("w1", "--slots=2") as doomed, it.worker("w2", "--slots=2"):
             query = await it.client.submit(totals(it.dataset.gated_scan()))
             lost = await it.running_on(query, "w1")
@@ -51,18 +62,15 @@ async def test_a_worker_killed_mid_query_costs_an_attempt_and_no_row(tmp_path: P
 
 async def test_map_outputs_of_a_killed_worker_are_made_again(tmp_path: Path) -> None:
     """Committed outputs that only it could serve are lost with it; the reducers get new ones."""
-    async with cluster(tmp_path) as it:
+    async with cluster(tmp_path, liveness_ms=LIVENESS_MS) as it:
         with it.worker("w1", "--slots=4") as doomed:
-            rows = it.dataset.gated_scan()
-            held = totals_behind_a_gate(it.dataset.gate)
-            query = await it.client.submit(held)
+            query = await it.client.submit(totals_behind_a_gate(it.dataset.gate))
             # All maps are committed on w1, and its reducers wait at the gate.
             await it.running_on(query, "w1")
             with it.worker("w2", "--slots=4"):
                 doomed.signal(signal.SIGKILL)
                 it.dataset.gate.touch()
                 assert same_rows(await query.result(), it.dataset.expected())
-            del rows
             maps = [item for item in await query.attempts() if item.key.stage_id == 1]
             committed = [item for item in maps if item.committed]
             assert len(committed) == FILES
@@ -70,17 +78,16 @@ async def test_map_outputs_of_a_killed_worker_are_made_again(tmp_path: Path) -> 
             assert {item.key.attempt for item in committed} == {2}
 
 
-def totals_behind_a_gate(gate: Path):  # type: ignore[no-untyped-def]
-    from ffq.plan import scan
-
-    return totals(scan("t", ["k", "v"])).custom("test.gate", {"file": str(gate)})
+def totals_behind_a_gate(gate: Path) -> Relation:
+    """The gate stands behind the exchange: reducers wait, the map tasks do not."""
+    return totals(ROWS_OF_T).custom("test.gate", {"file": str(gate)})
 
 
 async def test_a_worker_paused_past_the_timeout_changes_nothing_when_it_resumes(
     tmp_path: Path,
 ) -> None:
     """R13, R19: its attempt was given to another; what it says later is acknowledged, no more."""
-    async with cluster(tmp_path) as it:
+    async with cluster(tmp_path, liveness_ms=LIVENESS_MS) as it:
         with it.worker("w1", "--slots=1") as paused, it.worker("w2", "--slots=2"):
             query = await it.client.submit(totals(it.dataset.gated_scan()))
             lost = await it.running_on(query, "w1")
@@ -105,11 +112,11 @@ async def test_a_worker_paused_past_the_timeout_changes_nothing_when_it_resumes(
             assert same_rows(await again.result(), it.dataset.expected())
 
 
-async def worker_ids(it) -> set[str]:  # type: ignore[no-untyped-def]
+async def worker_ids(it: Cluster) -> set[str]:
     return {worker.worker_id for worker in await it.client.workers()}
 
 
-async def is_idle_again(it, worker_id: str) -> bool:  # type: ignore[no-untyped-def]
+async def is_idle_again(it: Cluster, worker_id: str) -> bool:
     return any(
         worker.worker_id == worker_id and worker.running_attempts == 0
         for worker in await it.client.workers()
@@ -118,7 +125,7 @@ async def is_idle_again(it, worker_id: str) -> bool:  # type: ignore[no-untyped-
 
 async def test_a_worker_restarted_under_its_id_is_a_new_worker(tmp_path: Path) -> None:
     """Its old attempts are requeued at once: with this liveness timeout nothing else could."""
-    async with cluster(tmp_path, liveness_ms=3_600_000) as it:
+    async with cluster(tmp_path) as it:
         with it.worker("w1", "--slots=2") as first:
             query = await it.client.submit(totals(it.dataset.gated_scan()))
             lost = await it.running_on(query, "w1")
@@ -142,23 +149,16 @@ async def test_cancel_reaches_running_tasks(tmp_path: Path) -> None:
             status = await query.status()
             assert "not needed" in status.message
             # The gate is still shut: only an interrupted task gives the one slot back.
-            from ffq.plan import scan
-
             with trio.fail_after(60):
-                assert same_rows(
-                    await it.client.run(totals(scan("t", ["k", "v"]))), it.dataset.expected()
-                )
+                assert same_rows(await it.client.run(totals(ROWS_OF_T)), it.dataset.expected())
             assert await query.status() == status
 
 
 async def test_operator_tasks_run_only_where_the_operator_is(tmp_path: Path) -> None:
     """R10, with real workers; then R31: all tasks of a query are of one family."""
-    from ffq.plan import scan
-    from tests.integration.cluster import SPECIAL_OPERATORS
-
     async with cluster(tmp_path) as it:
         with it.worker("plain"), it.worker("able", operators=SPECIAL_OPERATORS):
-            special = scan("t", ["k", "v"]).custom("test.special", columns=["k", "v"])
+            special = ROWS_OF_T.custom("test.special", columns=["k", "v"])
             query = await it.client.submit(totals(special))
             assert same_rows(await query.result(), it.dataset.expected())
             maps = [item for item in await query.attempts() if item.key.stage_id == 1]
@@ -167,12 +167,9 @@ async def test_operator_tasks_run_only_where_the_operator_is(tmp_path: Path) -> 
 
 async def test_a_query_waits_for_a_capability_and_says_so(tmp_path: Path) -> None:
     """R10."""
-    from ffq.plan import scan
-    from tests.integration.cluster import SPECIAL_OPERATORS
-
     async with cluster(tmp_path) as it:
         with it.worker("plain"):
-            special = scan("t", ["k", "v"]).custom("test.special", columns=["k", "v"])
+            special = ROWS_OF_T.custom("test.special", columns=["k", "v"])
             query = await it.client.submit(totals(special))
 
             async def says_so() -> bool:
@@ -185,7 +182,7 @@ async def test_a_query_waits_for_a_capability_and_says_so(tmp_path: Path) -> Non
 
 async def test_a_worker_stops_in_order_on_sigterm(tmp_path: Path) -> None:
     """R17: what it ran is reported STOPPED, blames nobody, and runs elsewhere."""
-    async with cluster(tmp_path, liveness_ms=3_600_000) as it:
+    async with cluster(tmp_path) as it:
         with it.worker("w1", "--slots=1") as leaving:
             query = await it.client.submit(totals(it.dataset.gated_scan()))
             stopped = await it.running_on(query, "w1")

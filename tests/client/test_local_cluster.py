@@ -1,0 +1,140 @@
+"""The embedded cluster: real gRPC on loopback, real Parquet, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import trio
+
+import ffq
+from ffq import plan as p
+from ffq.client.local import Tables
+
+ROWS = 1_000
+
+
+@pytest.fixture(scope="module")
+def tables(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Tables:
+    folder = tmp_path_factory.mktemp("tables")
+    for number in range(2):
+        values = list(range(number, ROWS, 2))
+        table = pa.table({"k": [value % 3 for value in values], "v": values})
+        pq.write_table(table, folder / f"{number}.parquet")
+    return {"t": folder}
+
+
+@ffq.operator("local.double")
+def double(
+    batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+) -> Iterator[pa.RecordBatch]:
+    """Every row twice."""
+    for batch in batches:
+        yield batch
+        yield batch
+
+
+PLAN = p.scan("t", ["k", "v"]).aggregate(["k"], [p.count().alias("n")], partitions=2)
+
+
+async def test_queries_run_and_nothing_is_left_behind(
+    tables: Tables,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    async with ffq.LocalCluster(workers=2, tables=tables) as cluster:
+        result = await cluster.run(PLAN)
+        doubled = await cluster.run(PLAN.pipe(lambda rows: rows.custom("local.double")))
+        workers = await cluster.client.workers()
+        endpoint = cluster.endpoint
+    assert sorted(zip(*result.to_pydict().values(), strict=True)) == [(0, 334), (1, 333), (2, 333)]
+    assert doubled.num_rows == 6
+    assert {worker.worker_id for worker in workers} == {"local-1", "local-2"}
+    assert os.listdir(tmp_path) == []
+    with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+        probe.connect(("127.0.0.1", int(endpoint.rpartition(":")[2])))
+
+
+async def test_an_error_of_the_program_comes_out_as_itself(
+    tables: Tables,
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with ffq.LocalCluster(workers=1, tables=tables):
+            raise ZeroDivisionError
+    with trio.move_on_after(3600) as scope:
+        async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+            scope.cancel()
+            await cluster.run(PLAN)
+    assert scope.cancelled_caught
+
+
+async def test_what_is_wrong_with_a_query_is_said(tables: Tables, tmp_path: Path) -> None:
+    """R1, R17, R28: each at once, naming the thing, and the cluster goes on."""
+    (tmp_path / "bad.parquet").write_bytes(b"no parquet")
+    more = {**tables, "bad": tmp_path / "bad.parquet"}
+    async with ffq.LocalCluster(workers=1, tables=more) as cluster:
+        with pytest.raises(ffq.InvalidPlan, match="not JSON"):
+            await cluster.run(b"{")
+        with pytest.raises(ffq.InvalidPlan, match="Nonsense"):
+            await cluster.run(b'{"Nonsense": {}}')
+        with pytest.raises(ffq.QueryFailed, match="table 'nowhere' is in neither"):
+            await cluster.run(p.scan("nowhere", ["x"]))
+        with pytest.raises(ffq.QueryFailed, match="no column 'x'|'x'"):
+            await cluster.run(p.scan("t", ["x"]))
+        with pytest.raises(ffq.StorageError, match=r"bad\.parquet"):
+            await cluster.run(p.scan("bad", ["x"]))
+        with pytest.raises(ffq.UnknownId):
+            await cluster.client.fetch("12345")
+        handle = await cluster.submit(PLAN, query_id="mine")
+        with pytest.raises(ffq.PlanConflict):
+            await cluster.submit(p.scan("t", ["k"]), query_id="mine")
+        assert (await handle.result()).num_rows == 3
+
+
+async def test_blocking_code_has_a_client_too(
+    tables: Tables,
+) -> None:
+    def use(endpoint: str) -> int:
+        with ffq.SyncClient(endpoint) as client:
+            name = client.submit(PLAN)
+            client.wait(name)
+            rows = client.fetch(name).num_rows
+            assert client.run(PLAN).num_rows == rows
+            assert client.status(name).state is ffq.QueryState.SUCCEEDED
+            assert name in {query.query_id for query in client.queries()}
+            with pytest.raises(ffq.InvalidRequest):
+                client.status("../x")
+        with pytest.raises(ffq.Unavailable, match="not open"):
+            client.workers()
+        return rows
+
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        rows = await trio.to_thread.run_sync(use, cluster.endpoint)
+    assert rows == 3
+    assert "ffq-sync-client" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_sync_client_of_a_bad_endpoint_is_refused() -> None:
+    with pytest.raises(ffq.InvalidRequest, match="want host:port"), ffq.SyncClient("nowhere"):
+        pass
+
+
+def test_importing_ffq_alone_is_light() -> None:
+    import subprocess
+    import sys
+
+    code = "import ffq, sys; print([m for m in ('grpc', 'duckdb', 'trio') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+    assert set(ffq.__all__) <= set(dir(ffq))
+    assert all(hasattr(ffq, name) for name in ffq.__all__)
