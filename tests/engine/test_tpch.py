@@ -13,6 +13,7 @@ import pytest
 from ffq import plan as p
 from ffq.engine import Engine
 from ffq.plan import tpch as queries
+from ffq.plan.builder import JoinHow
 from tests.engine.runner import LocalRunner
 
 
