@@ -119,7 +119,7 @@ async def test_blocking_code_has_a_client_too(
         return rows
 
     async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
-        rows = await trio.to_thread.run_sync(use, cluster.endpoint)
+        rows: int = await trio.to_thread.run_sync(use, cluster.endpoint)
     assert rows == 3
     assert "ffq-sync-client" not in {thread.name for thread in threading.enumerate()}
 

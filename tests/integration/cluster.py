@@ -23,6 +23,7 @@ ROWS = 4_000
 LIVENESS_MS = 2_000
 FOREVER_MS = 3_600_000
 """For tests in which no worker shall be lost by silence."""
+ROWS_OF_T = scan("t", ["k", "v"])
 GATE_OPERATORS = "tests.integration.gate_ops"
 SPECIAL_OPERATORS = "tests.integration.special_ops"
 
@@ -43,9 +44,7 @@ class Dataset:
 
     def gated_scan(self) -> Relation:
         """Rows of `t`, held before the exchange until the gate opens."""
-        return scan("t", ["k", "v"]).custom(
-            "test.gate", {"file": str(self.gate)}, columns=["k", "v"]
-        )
+        return ROWS_OF_T.custom("test.gate", {"file": str(self.gate)}, columns=["k", "v"])
 
     def expected(self) -> pa.Table:
         """What `totals` gives."""
@@ -129,12 +128,16 @@ class Cluster:
 
 
 @contextmanager
-def gateway_for(dataset: Dataset, *, liveness_ms: int) -> Iterator[tuple[Running, str]]:
+def gateway_for(
+    dataset: Dataset, *arguments: str, liveness_ms: int = FOREVER_MS
+) -> Iterator[tuple[Running, str]]:
+    """A gateway that gives every row group a task of its own, and retries at once."""
     with gateway(
         f"--catalog={dataset.catalog}",
         f"--worker-liveness-timeout-ms={liveness_ms}",
         "--scan-target-bytes=1",
         "--retry-backoff-base-ms=10",
+        *arguments,
     ) as started:
         yield started
 

@@ -8,18 +8,17 @@ from pathlib import Path
 import trio
 
 from ffq.messages import QueryState, TaskState
-from ffq.plan import Relation, scan
+from ffq.plan import Relation
 from tests.integration.cluster import (
     FILES,
     LIVENESS_MS,
+    ROWS_OF_T,
     SPECIAL_OPERATORS,
     Cluster,
     cluster,
     same_rows,
     totals,
 )
-
-ROWS_OF_T = scan("t", ["k", "v"])
 
 
 async def test_two_workers_share_a_query(tmp_path: Path) -> None:
