@@ -127,6 +127,13 @@ def test_a_file_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert len(catalog.scan_shares("t", 1, 100)) == 3
 
 
+def test_a_large_row_group_has_a_share_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = [shares._RowGroup("f", index, size) for index, size in enumerate([1, 9, 1])]
+    monkeypatch.setattr(shares, "_row_groups", lambda _table, _path: groups)
+    made = shares.make_shares("t", ["f"], 4, 3)
+    assert [[split.bytes for split in share] for share in made] == [[1], [9], [1]]
+
+
 @given(
     sizes=st.lists(st.integers(1, 1000), min_size=1, max_size=40),
     target=st.integers(1, 5000),

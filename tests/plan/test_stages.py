@@ -164,6 +164,11 @@ def test_a_repeated_cte_cannot_blow_up_the_cut() -> None:
         chain = m.Limit(1, chain)
     with pytest.raises(PlanningError, match="nests deeper than 200"):
         cut(chain)
+    stages: m.Node = scan("t")
+    for _ in range(250):
+        stages = exchange(stages, SINGLE)
+    with pytest.raises(PlanningError, match="nests deeper than 200"):
+        cut(stages)
 
 
 def test_stages_are_bounded() -> None:
