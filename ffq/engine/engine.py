@@ -107,7 +107,14 @@ class Engine:
                     size += batch.nbytes
                     batches += 1
         except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
-            raise faults.translate(error, cancel) from error
+            cause = faults.translate(error, cancel)
+            if cause is error:
+                raise
+            raise cause from error
+        finally:
+            # It holds the frames that hold this: a worker would keep them until the next full
+            # collection.
+            faults.first = None
         return RunStats(rows, size, batches)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import pyarrow as pa
 import pytest
 
 from ffq.engine import CancelToken, Engine, FragmentSpec, OperatorRegistry, operator
-from ffq.errors import QueryCanceled
+from ffq.errors import OperatorError, QueryCanceled
 from ffq.plan.model import (
     AggregateExpr,
     AggregateFunction,
@@ -179,3 +181,30 @@ def test_fragments_run_at_once_on_threads(engine: Engine) -> None:
     assert {number: table["n"][0].as_py() for number, table in results.items()} == {
         number: number * 1000 for number in range(8)
     }
+
+
+@pytest.mark.parametrize("cancel_it", [True, False])
+def test_nothing_of_a_failed_fragment_stays_in_memory(cancel_it: bool) -> None:
+    """Readers registered with a connection are out of sight of Python's garbage collector."""
+    registry = OperatorRegistry()
+    cancel = CancelToken()
+
+    @operator("fails", registry=registry)
+    def fails(
+        batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+    ) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            yield batch
+            if cancel_it:
+                cancel.cancel()
+            else:
+                raise ValueError("on purpose")
+
+    engine = Engine(registry=registry)
+    gone = weakref.ref(cancel)
+    with pytest.raises(QueryCanceled if cancel_it else OperatorError):
+        run_over(engine, count(Custom("fails", (), leaf())), SAME_KEY, cancel=cancel)
+    del cancel
+    gc.collect()
+    assert gone() is None
+    engine.close()
