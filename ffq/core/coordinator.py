@@ -188,6 +188,11 @@ class CoreCoordinator:
         """
         for machine in (self.scheduling, self.liveness, self.registry, self.results):
             machine.validate_state()
+        if self.liveness.live_workers() != self.scheduling.live_workers:
+            raise InvariantViolated(
+                f"liveness knows {len(self.liveness.live_workers())} workers, "
+                f"scheduling {len(self.scheduling.live_workers)}, and they must be the same"
+            )
         if self.registry.held_partitions() != self.scheduling.held_partitions:
             raise InvariantViolated(
                 f"the registry holds {self.registry.held_partitions()} partitions, "

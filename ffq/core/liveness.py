@@ -164,6 +164,10 @@ class LivenessCore:
                     f"at most {MAX_NAME_LENGTH} are allowed"
                 )
 
+    def live_workers(self) -> frozenset[WorkerId]:
+        """Workers that no sweep has found stale."""
+        return frozenset(self._workers)
+
     def validate_state(self) -> None:
         """Raises InvariantViolated, naming what is inconsistent."""
         seen = [worker.last_seen_ms for worker in self._workers.values()]

@@ -29,7 +29,7 @@ from ffq.core import (
 from ffq.core.outcome import Outcome
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.state import SchedulingState
-from ffq.ids import AttemptKey
+from ffq.ids import AttemptKey, WorkerId
 from ffq.messages import (
     AdmitMapOutput,
     AdmitResult,
@@ -179,6 +179,11 @@ class SchedulingCore:
     def held_result_bytes(self) -> int:
         """Result bytes that are accounted for, of all queries."""
         return lifecycle.held_result_bytes(self._state)
+
+    @property
+    def live_workers(self) -> frozenset[WorkerId]:
+        """Workers whose loss was not told yet."""
+        return frozenset(self._state.workers.live)
 
     @property
     def held_partitions(self) -> int:

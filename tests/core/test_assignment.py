@@ -158,6 +158,17 @@ def test_R8_a_stage_runs_only_when_every_task_of_every_parent_has_committed() ->
     assert d.pull_one("w").key == key("q", 0, 0, 1)
 
 
+def test_R8_a_stage_is_laid_out_when_all_it_reads_is_known() -> None:
+    d = Driver(CoordinatorSettings(adaptive_target_bytes=100))
+    d.submit("q", join(scan("t"), scan("u"), 4))
+    d.beat("w")
+    first, second = d.pull("w", 9)
+    d.finish(first, {0: 10})
+    assert len(d.attempts("q")) == 2
+    d.finish(second, {3: 10})
+    assert [each.reduce_partitions for each in d.pull("w", 9)] == [(0, 1, 2), (3,)]
+
+
 def test_R8_a_failed_parent_task_keeps_the_stage_waiting() -> None:
     d = Driver(CoordinatorSettings(retry_backoff_base_ms=0))
     d.submit("q", gather(scan()))
