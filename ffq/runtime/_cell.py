@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
-from ffq.runtime._envelope import DONE, HANDLING, QUEUED, Envelope, start_envelope
+from ffq.runtime._envelope import DONE, HANDLING, QUEUED, Envelope, phase_envelope
 from ffq.runtime._family import Family
 from ffq.runtime._mailbox import MailboxCell
 from ffq.runtime._replies import check_reply
@@ -46,18 +46,20 @@ class Cell(MailboxCell):
         "errors",
         "factory",
         "families",
+        "finished",
         "killed",
+        "kind",
         "max_concurrency",
         "name",
         "nursery",
         "observed",
         "parent",
         "parked",
+        "phase",
         "ready_event",
         "restart",
         "restarts",
         "scope",
-        "start",
         "started_at",
         "state",
         "stopping",
@@ -82,15 +84,16 @@ class Cell(MailboxCell):
         self.factory = factory
         self.args = args
         self.actor: Actor[Any] | None = actor
+        self.kind = type(actor)
         self.max_concurrency = options.max_concurrency
         self.observed = system.debug or system.hooks is not None
         self.state = State.STARTING
         self.started_at = trio.current_time()
         self.restarts = 0
         self.born = self.dying = self.killed = self.stopping = False
-        self.suspended = self.parked = self.restart = False
+        self.finished = self.suspended = self.parked = self.restart = False
         self.errors: list[Exception] | None = None
-        self.start: Envelope | None = None
+        self.phase: Envelope | None = None
         self.scope: trio.CancelScope | None = None
         self.nursery: trio.Nursery | None = None
         self.families: Family | None = None
@@ -114,14 +117,14 @@ class Cell(MailboxCell):
                     return
         except BaseException:
             if self.born and self.errors:  # cleaning up after a cancellation failed
-                self.parent.escalate(self)
+                self.parent.child_failed(self)
             raise
         finally:
             self._finish()
 
     async def _incarnation(self) -> None:
         self.state = State.STARTING
-        self.dying = self.suspended = False
+        self.dying = self.suspended = self.finished = False
         self.errors = None
         started = False
         try:
@@ -136,6 +139,7 @@ class Cell(MailboxCell):
                         await serve(self)
                     else:
                         await serve_concurrently(self, nursery)
+                    self.finished = not self.dying
                     if self.families is not None and not self.dying:
                         await self.families.stop_all()
                 nursery.cancel_scope.cancel()
@@ -146,21 +150,19 @@ class Cell(MailboxCell):
 
     async def _begin(self) -> bool:
         """Make the actor and let it start: False when that failed."""
-        self.start = start_envelope(self)
-        HANDLING.set(self.start)
+        self._enter_phase()
         try:
             if self.actor is None:
                 self.actor = self.factory(*self.args)
-                self.routes = type(self.actor).__routes__
+                self.kind = type(self.actor)
+                self.routes = self.kind.__routes__
             self.actor.attach(self)
             await self.actor.on_start()
         except Exception as error:  # noqa: BLE001  # goes to the spawner or to supervision
             self.fail(error, "starting")
             return False
         finally:
-            self.start.status = DONE
-            self.start = None
-            HANDLING.set(None)
+            self._leave_phase()
         self.state = State.STOPPING if self.stopping else State.RUNNING
         self.born = True
         self.signal_ready()
@@ -175,11 +177,25 @@ class Cell(MailboxCell):
             self.scope = scope
             if self.killed:
                 scope.cancel()
+            self._enter_phase()
             try:
                 await self.actor.on_stop()
             except Exception as error:  # noqa: BLE001  # goes to supervision
                 self.fail(error, "stopping")
+            finally:
+                self._leave_phase()
         self.scope = None
+
+    def _enter_phase(self) -> None:
+        """Start and end count as handlers in the graph of waits."""
+        self.phase = phase_envelope(self)
+        HANDLING.set(self.phase)
+
+    def _leave_phase(self) -> None:
+        if self.phase is not None:
+            self.phase.status = DONE
+            self.phase = None
+        HANDLING.set(None)
 
     async def _goes_on(self) -> bool:
         """After an incarnation: wait for the supervisor; True means start again."""
@@ -325,7 +341,7 @@ class Cell(MailboxCell):
         self._unpark(restart=False)
 
     def stop(self) -> None:
-        """Take no new mail, finish what is there, then end (A4)."""
+        """Take no new mail, finish what is there, then end; restarts go on until then (A4)."""
         if self.stopping or self.ended is not None:
             return
         self.stopping = True
@@ -333,7 +349,10 @@ class Cell(MailboxCell):
         if self.state is State.RUNNING:
             self.state = State.STOPPING
         self.wake()
-        self._unpark(restart=False)
+
+    def takes_children(self) -> bool:
+        """False once the actor is stopping; a restart to finish its mail may start children."""
+        return not self.stopping or self.phase is not None
 
     async def suspend(self) -> None:
         """End this incarnation because a sibling failed, and wait until it is down."""
@@ -381,10 +400,6 @@ class Cell(MailboxCell):
         """A reference to this actor."""
         return ActorRef(self)
 
-    def factory_name(self) -> str:
-        """What makes this actor, for display between two incarnations."""
-        return getattr(self.factory, "__name__", type(self.factory).__name__)
-
     def watch(self, other: Cell) -> None:
         """Have Terminated sent to this actor when `other` ends; at once if it has."""
         self.check_message(Terminated(other.ref, Ended(other.path, EndReason.STOPPED)))
@@ -415,16 +430,16 @@ class Cell(MailboxCell):
     # For the graph of waits
 
     def handlers(self) -> tuple[Envelope, ...]:
-        """What this actor is busy with: its start, or the messages being handled."""
-        if self.start is not None:
-            return (self.start,)
+        """What this actor is busy with: its start or end, or the messages being handled."""
+        if self.phase is not None:
+            return (self.phase,)
         if self.running is not None:
             return tuple(self.running)
         return () if self.current is None else (self.current,)
 
     def slots_full(self) -> bool:
         """True when a queued message must wait for one of `handlers()` to finish."""
-        if self.start is not None:
+        if self.phase is not None:
             return True
         return len(self.handlers()) >= self.max_concurrency
 

@@ -22,7 +22,7 @@ DONE = 2
 
 
 class Envelope:
-    """A message on its way; also stands for an actor's start, which can wait on others too.
+    """A message on its way; also stands for an actor's start or end, which can wait too.
 
     `deadline` is absolute, in seconds of Trio's clock. `task` is the task parked on it: for an ask
     the asker until the reply, for a tell the sender until there is room. `waits` holds what the
@@ -90,7 +90,7 @@ class Envelope:
             reschedule(task)
 
     def __repr__(self) -> str:
-        what = "start" if self.route is None else type(self.message).__qualname__
+        what = "start or end" if self.route is None else type(self.message).__qualname__
         return f"<{what} to {self.cell.path}>"
 
 
@@ -105,8 +105,8 @@ def handling() -> Envelope | None:
     return envelope if envelope is not None and envelope.status == RUNNING else None
 
 
-def start_envelope(cell: Cell) -> Envelope:
-    """Stands for the start of an actor in the graph of who waits for whom."""
+def phase_envelope(cell: Cell) -> Envelope:
+    """Stands for the start or the end of an actor in the graph of who waits for whom."""
     envelope = Envelope(cell, None, None, inf, None, False)
     envelope.status = RUNNING
     return envelope

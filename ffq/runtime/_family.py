@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Owner(Protocol):
     """Who owns a family: an actor's cell, or the system at the top."""
 
-    stopping: bool
+    def takes_children(self) -> bool:
+        """False once the owner is stopping."""
 
     def fail(self, error: Exception, doing: str) -> None:
         """A failure of a child has gone up to this owner."""
@@ -66,22 +67,26 @@ class Family:
     # Failure
 
     def child_failed(self, cell: Cell) -> bool:
-        """Decide on a failed child: True if it will be restarted, False if the failure goes up."""
+        """Decide on a failed child: True if it will be restarted.
+
+        A failure within the policy's budget is absorbed, by a restart if the child has anything
+        left to do: a stopping one has while there is mail, a killed one has not. A failure past
+        the budget goes up.
+        """
         policy = cell.options.supervision or self._policy
         key = cell if cell.options.supervision is not None else None
         if key not in self._budgets:
             self._budgets[key] = RestartBudget(policy)
-        delay: float | None = None
-        ending = self.owner.stopping or self.nursery.cancel_scope.cancel_called
-        if not (ending or cell.stopping or cell.killed):
-            delay = self._budgets[key].spend(trio.current_time())
+        delay = self._budgets[key].spend(trio.current_time())
         if delay is None:
-            self.escalate(cell)
+            self._escalate(cell)
+            return False
+        if cell.killed or cell.finished or self.nursery.cancel_scope.cancel_called:
             return False
         self.nursery.start_soon(self._restart, cell, policy.strategy, delay)
         return True
 
-    def escalate(self, cell: Cell) -> None:
+    def _escalate(self, cell: Cell) -> None:
         """The failure of a child goes up: its parent fails with it."""
         error = cell.error()
         failure = ActorFailed(

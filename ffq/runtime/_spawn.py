@@ -77,7 +77,8 @@ def _ready(cell: Cell) -> Cell:
 
 
 def _check_open(family: Family, who: str) -> None:
-    if family.system.closed or family.owner.stopping or family.nursery.cancel_scope.cancel_called:
+    cancelled = family.nursery.cancel_scope.cancel_called
+    if family.system.closed or cancelled or not family.owner.takes_children():
         raise SystemClosed(
             f"{who} cannot be spawned: {family.path or 'the system ' + family.system.name} "
             "is shutting down"

@@ -48,10 +48,9 @@ class PendingAsk:
 
 def describe(cell: Cell) -> ActorInfo:
     """The subtree of one actor."""
-    kind = type(cell.actor).__name__ if cell.actor is not None else cell.factory_name()
     return ActorInfo(
         path=cell.path,
-        kind=kind,
+        kind=cell.kind.__name__,
         state=cell.state,
         mailbox=len(cell.mailbox),
         capacity=cell.capacity,

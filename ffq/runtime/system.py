@@ -9,7 +9,13 @@ import trio
 
 from ffq.runtime._family import Family
 from ffq.runtime.deadletters import DeadLetterOffice
-from ffq.runtime.errors import ActorEnded, ActorNotFound, InvalidOption, SystemClosed
+from ffq.runtime.errors import (
+    ActorEnded,
+    ActorNotFound,
+    InvalidOption,
+    LedgerMismatch,
+    SystemClosed,
+)
 from ffq.runtime.introspection import ActorInfo, PendingAsk, describe, pending_asks, render
 from ffq.runtime.ledger import Ledger
 from ffq.runtime.ref import ActorRef
@@ -116,7 +122,10 @@ class ActorSystem(Spawner):
         self.dead_letters.close()
         for envelope in self.left_waiting:
             envelope.wake(ActorEnded(f"{envelope.cell.path} ended with the system {self.name}"))
-        self.ledger.check(0)
+        try:
+            self.ledger.check(0)
+        except LedgerMismatch as mismatch:
+            self._errors.append(mismatch)
         self._leave(error, left)
 
     def _leave(self, error: BaseException | None, left: BaseException | None) -> None:
@@ -137,6 +146,10 @@ class ActorSystem(Spawner):
             raise BaseExceptionGroup(f"the system {self.name} failed", found)
         finally:
             del found, others, error, left, leaves
+
+    def takes_children(self) -> bool:
+        """False once the block is being left."""
+        return not self.stopping
 
     def fail(self, error: Exception, doing: str) -> None:
         """A failure has gone up to the top: everything ends and the block raises it (A6)."""
@@ -192,7 +205,7 @@ class ActorSystem(Spawner):
             if cell is None:
                 return None
             children = {} if cell.families is None else cell.families.children
-        if cell is None or (kind is not None and not isinstance(cell.actor, kind)):
+        if cell is None or (kind is not None and not issubclass(cell.kind, kind)):
             return None
         return cell.ref
 

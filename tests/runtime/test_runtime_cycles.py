@@ -173,3 +173,28 @@ async def test_runtime_A8_a_caught_cycle_leaves_the_actors_usable() -> None:
         ref = await system.spawn(Careful, name="c")
         assert await ref.ask(Go()) == "/c /c"
         assert await ref.ask(Go()) == "/c /c"
+
+
+async def test_runtime_A8_an_end_that_asks_whoever_waits_for_it_raises() -> None:
+    class Child(Actor[Go]):
+        async def on_stop(self) -> None:
+            try:
+                await self.ctx.system.get_actor("parent").ask(Go())
+            except WaitCycle as error:
+                seen.append(error.path)
+
+        @handles(Go)
+        def go(self, message: Go) -> str:
+            return ""
+
+    class Parent(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            await (await self.ctx.spawn(Child, name="child")).stop()
+            return "done"
+
+    seen: list[tuple[str, ...]] = []
+    async with ActorSystem() as system:
+        parent = await system.spawn(Parent, name="parent")
+        assert await parent.ask(Go()) == "done"
+    assert seen == [("/parent/child", "/parent", "/parent/child")]
