@@ -27,8 +27,16 @@ from ffq.worker.failures import Failure, failure_of
 from ffq.worker.inputs import FetchSettings, fetch_inputs
 from ffq.worker.link import LOG, CoordinatorLink, WorkerIdentity
 from ffq.worker.plans import PlanCache
-from ffq.worker.ports import Executor, MapOutput, ResultOutput, ShuffleTransport, TaskOutput, Work
-from ffq.worker.wanted import wanted_parts
+from ffq.worker.ports import (
+    Executor,
+    MapOutput,
+    ResultOutput,
+    ShuffleTransport,
+    Spool,
+    TaskOutput,
+    Work,
+)
+from ffq.worker.wanted import InputPart, wanted_parts
 
 _REPORT_QUOTA_TRIES = 2**31
 """A report is tried again until it is answered: only a stop ends it."""
@@ -111,8 +119,13 @@ class AttemptRun:
             context.transport,
             context.settings.fetch,
             lambda part: context.executor.spool(assignment.key, part),
+            self._local,
         )
         return await context.executor.run(Work(assignment, stage, inputs))
+
+    def _local(self, part: InputPart) -> Spool | None:
+        served_here = part.endpoint == self.context.identity.endpoint
+        return self.context.executor.local(part) if served_here else None
 
     async def _deliver(self, output: TaskOutput) -> None:
         """Hand the output over, before SUCCEEDED claims that it is there (R3, R22)."""

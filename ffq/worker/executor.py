@@ -20,7 +20,7 @@ from ffq.ids import AttemptKey, QueryId
 from ffq.messages import OutputPartition, ScanSplit
 from ffq.plan.model import Partitioning
 from ffq.shuffle import MapOutputWriter, ShuffleStore
-from ffq.shuffle.layout import attempt_folder
+from ffq.shuffle.layout import attempt_folder, part_file
 from ffq.worker.folders import WorkerFolders
 from ffq.worker.link import LOG
 from ffq.worker.ports import MapOutput, TaskOutput, Work
@@ -80,6 +80,13 @@ class EngineExecutor:
         spool = FragmentSpool(scratch.folder / f"input-{len(scratch.spools)}", self._budget)
         scratch.spools.append(spool)
         return spool
+
+    def local(self, part: InputPart) -> FragmentSpool | None:
+        """As `Executor.local`."""
+        path = attempt_folder(self._store.root, part.key) / part_file(part.reduce_partition)
+        if not part.bytes or not path.is_file() or path.stat().st_size != part.bytes:
+            return None
+        return FragmentSpool.stored(path, part.bytes)
 
     async def run(self, work: Work) -> TaskOutput:
         """As `Executor.run`.

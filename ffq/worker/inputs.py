@@ -44,20 +44,29 @@ async def fetch_inputs(
     transport: ShuffleTransport,
     settings: FetchSettings,
     make_spool: Callable[[InputPart], Spool],
+    local: Callable[[InputPart], Spool | None] = lambda _: None,
 ) -> dict[int, tuple[Fetched, ...]]:
     """Fetch all parts of all leaves.
+
+    Args:
+        make_spool: where a fetched part goes.
+        local: a part that need not be fetched; None for one that must.
 
     Raises:
         ShuffleInputError: some could not be had; its `inputs` name each map attempt.
         StorageError: a spool had no room.
     """
-    fetched = {
-        leaf: tuple(Fetched(part, make_spool(part)) for part in parts)
-        for leaf, parts in wanted.items()
-    }
-    todo = iter([item for items in fetched.values() for item in items])
-    job = _FetchJob(transport, settings, todo)
-    await job.run(sum(len(items) for items in fetched.values()))
+    fetched: dict[int, tuple[Fetched, ...]] = {}
+    todo: list[Fetched] = []
+    for leaf, parts in wanted.items():
+        items = []
+        for part in parts:
+            present = local(part)
+            items.append(Fetched(part, make_spool(part) if present is None else present))
+            if present is None:
+                todo.append(items[-1])
+        fetched[leaf] = tuple(items)
+    await _FetchJob(transport, settings, iter(todo)).run(len(todo))
     return fetched
 
 

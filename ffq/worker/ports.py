@@ -107,6 +107,13 @@ class Executor(Protocol):
         """A place for one fetched part of the attempt `reader`."""
         ...
 
+    def local(self, part: InputPart) -> Spool | None:
+        """The part itself, when its whole bytes lie here already: nothing is fetched then.
+
+        Asked only for parts that this worker serves.
+        """
+        ...
+
     async def run(self, work: Work) -> TaskOutput:
         """Run a fragment to its end. Cancelling interrupts it.
 

@@ -45,6 +45,11 @@ class FragmentSpool:
     _spilled: bool = False
     size: int = 0
 
+    @classmethod
+    def stored(cls, file: Path, size: int) -> FragmentSpool:
+        """A part that is complete in a file already, `size` bytes."""
+        return cls(file, MemoryBudget(0), spilled=True, size=size)
+
     async def write(self, data: bytes) -> None:
         """Append. Raises StorageError: the disk is full or not writable."""
         self.size += len(data)

@@ -157,11 +157,16 @@ class FakeExecutor:
     released: dict[AttemptKey, bool] = attrs.field(factory=dict)
     forgotten: list[QueryId] = attrs.field(factory=list)
     held: list[QueryId] = attrs.field(factory=list)
+    here: dict[tuple[AttemptKey, int], bytes] = attrs.field(factory=dict)
     most_at_once: int = 0
     _at_once: int = 0
 
     def spool(self, reader: AttemptKey, part: InputPart) -> MemorySpool:
         return MemorySpool()
+
+    def local(self, part: InputPart) -> MemorySpool | None:
+        data = self.here.get((part.key, part.reduce_partition))
+        return None if data is None else MemorySpool(data)
 
     async def run(self, work: Work) -> TaskOutput:
         self.started.append(work.assignment.key)

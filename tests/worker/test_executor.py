@@ -135,6 +135,27 @@ async def test_ranges_are_contiguous_and_resumable(tmp_path: Path) -> None:
         assert (beyond.payload, beyond.finalized) == (b"", True)
 
 
+async def test_own_output_is_read_in_place(tmp_path: Path) -> None:
+    """Only a whole part counts as there: of the size that was registered."""
+    async with rig(tmp_path) as it:
+        output = await it.run(EXCHANGED, 1)
+        assert isinstance(output, MapOutput)
+        fetched = []
+        for size in output.partitions:
+            part = InputPart(key(1), size.reduce_partition, "w1:1", size.bytes)
+            spool = it.executor.local(part)
+            assert spool is not None
+            assert it.executor.local(attrs.evolve(part, bytes=size.bytes + 1)) is None
+            assert it.executor.local(attrs.evolve(part, key=key(1, 1))) is None
+            fetched.append(Fetched(part, spool))
+        result = await it.run(EXCHANGED, 0, inputs={0: tuple(fetched)})
+        assert isinstance(result, ResultSpool)
+        table = pa.ipc.open_stream(await result.read(0, 1 << 30)).read_all()
+        assert sorted(table["v"].to_pylist()) == list(range(ROWS))
+        await it.executor.release(key(0), keep_output=False)
+        assert it.store.holds(key(1))
+
+
 async def test_an_attempt_that_is_not_here_is_an_explicit_error(tmp_path: Path) -> None:
     """R23."""
     async with rig(tmp_path) as it:

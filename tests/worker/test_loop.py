@@ -14,12 +14,15 @@ from ffq.errors import (
     StartupError,
     UnsupportedPlan,
 )
+from ffq.ids import Attempt, StageId, TaskId
 from ffq.messages import (
     ErrorKind,
     GetTask,
+    PartitionSize,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
+    ShuffleInput,
     TaskState,
 )
 from ffq.worker.loop import LoopSettings
@@ -392,3 +395,34 @@ async def test_a_cancelled_loop_reports_nothing(autojump_clock: MockClock) -> No
         await until(lambda: world.executor.started)
         worker.cancel_scope.cancel()
     assert not world.coordinator.reports
+
+
+async def test_only_what_lies_elsewhere_is_fetched(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """R25: each part once, from the worker's own disk where it is there."""
+    size = (PartitionSize(0, 4, 1),)
+    inputs = [
+        ShuffleInput(StageId(1), TaskId(0), Attempt(1), IDENTITY.endpoint, size),
+        ShuffleInput(StageId(1), TaskId(1), Attempt(1), IDENTITY.endpoint, size),
+        ShuffleInput(StageId(1), TaskId(2), Attempt(1), "w2:2", size),
+    ]
+    world = World(FakeCoordinator(queue=[sink_task(inputs)]))
+    world.executor.here = {(key(1, 0), 0): b"here", (key(1, 2), 0): b"not this one"}
+    world.transport.data = {
+        (IDENTITY.endpoint, key(1, 1), 0): b"gone",
+        ("w2:2", key(1, 2), 0): b"away",
+    }
+    read: list[bytes] = []
+
+    async def behave(work: Work) -> TaskOutput:
+        read.extend(item.spool.data for item in work.inputs[0])  # type: ignore[attr-defined]
+        return MemoryResult(b"result")
+
+    world.executor.behave = behave
+    await nursery.start(world.loop().run)
+    await until(lambda: world.coordinator.reports)
+    assert read == [b"here", b"gone", b"away"]
+    assert {opened[0] for opened in world.transport.opened} == {IDENTITY.endpoint, "w2:2"}
+    assert key(1, 0) not in {opened[1] for opened in world.transport.opened}
+    nursery.cancel_scope.cancel()
