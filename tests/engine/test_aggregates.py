@@ -115,7 +115,9 @@ def test_a_global_aggregate_over_no_partial_states_gives_one_row(
     aggregates = ((AggregateExpr(function, X), "r"),)
     states = run_over(engine, PartialHashAggregate((), aggregates, leaf()), column([1], INT))
     final = FinalHashAggregate((), aggregates, leaf())
-    assert run_over(engine, final, states.slice(0, 0)).num_rows == 1
+    counts = {F.COUNT, F.COUNT_DISTINCT, F.APPROX_COUNT_DISTINCT}
+    result = run_over(engine, final, states.slice(0, 0))
+    assert result.to_pydict() == {"r": [0 if function in counts else None]}
 
 
 def test_groups_over_no_rows_give_none(engine: Engine) -> None:

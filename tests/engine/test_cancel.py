@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -183,11 +184,24 @@ def test_fragments_run_at_once_on_threads(engine: Engine) -> None:
     }
 
 
+def test_interrupts_repeat_until_the_fragment_is_left() -> None:
+    """One that comes just before a statement starts is forgotten by DuckDB."""
+    cancel = CancelToken()
+    third = threading.Event()
+    calls = itertools.count(1)
+    with cancel.interrupting(lambda: third.set() if next(calls) >= 3 else None):
+        cancel.cancel()
+        third.wait()
+    with pytest.raises(QueryCanceled), cancel.interrupting(lambda: None):
+        pass
+
+
 @pytest.mark.parametrize("cancel_it", [True, False])
 def test_nothing_of_a_failed_fragment_stays_in_memory(cancel_it: bool) -> None:
-    """Readers registered with a connection are out of sight of Python's garbage collector."""
+    """What a connection of DuckDB holds is out of sight of Python's garbage collector."""
+    tokens = [CancelToken()]
+    gone = weakref.ref(tokens[0])
     registry = OperatorRegistry()
-    cancel = CancelToken()
 
     @operator("fails", registry=registry)
     def fails(
@@ -195,16 +209,14 @@ def test_nothing_of_a_failed_fragment_stays_in_memory(cancel_it: bool) -> None:
     ) -> Iterable[pa.RecordBatch]:
         for batch in batches:
             yield batch
-            if cancel_it:
-                cancel.cancel()
-            else:
+            if not cancel_it:
                 raise ValueError("on purpose")
+            tokens[0].cancel()
 
     engine = Engine(registry=registry)
-    gone = weakref.ref(cancel)
     with pytest.raises(QueryCanceled if cancel_it else OperatorError):
-        run_over(engine, count(Custom("fails", (), leaf())), SAME_KEY, cancel=cancel)
-    del cancel
+        run_over(engine, count(Custom("fails", (), leaf())), SAME_KEY, cancel=tokens[0])
+    tokens.clear()
     gc.collect()
     assert gone() is None
     engine.close()

@@ -74,6 +74,7 @@ def test_an_output_shows_only_when_it_is_finished(tmp_path: Path) -> None:
         next(store.read_range(KEY, 0))
     writer.finish()
     assert store.holds(KEY)
+    assert [path.name for path in (tmp_path / "7" / "2" / "3").iterdir()] == ["1"]
 
 
 def test_an_aborted_output_leaves_nothing(tmp_path: Path) -> None:
