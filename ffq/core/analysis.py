@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from ffq.plan import model
+from ffq.plan.distribution import Kind, distribution_of
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, StagePlan
 from ffq.plan.walk import children, walk_stage
-
-_FREE_TO_CHOOSE: Final = (
-    model.Limit,
-    model.TopKByScore,
-    model.Window,
-    model.VectorTopK,
-    model.VectorKnn,
-    model.Custom,
-)
 
 
 def is_repeatable(stage: StagePlan) -> bool:
@@ -25,7 +15,8 @@ def is_repeatable(stage: StagePlan) -> bool:
     Which rows a Limit takes, how ties are broken and what an operator does may differ from run to
     run. Tasks that read one run must then not be mixed with tasks that read another (R25).
     """
-    return not any(isinstance(node, _FREE_TO_CHOOSE) for node in walk_stage(stage.fragment))
+    rows = distribution_of(stage.fragment)
+    return rows.kind is not Kind.PIN and rows.repeatable
 
 
 def needs_own_numbering(graph: StageGraph) -> bool:

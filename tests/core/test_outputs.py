@@ -178,6 +178,18 @@ def test_R23_a_stale_or_unknown_attempt_is_an_explicit_error() -> None:
         located(d, 0, 0, 0)
 
 
+def test_R24_a_partition_tells_how_far_it_is_written_and_whether_it_is_final() -> None:
+    d = Driver()
+    d.submit("q", aggregate(scan()))
+    task = d.pull_one("w")
+    register(d, task, part(0, 10, finalized=False))
+    assert located(d, 0, 1, 0) == part(0, 10, finalized=False)
+    register(d, task, part(0, 30))
+    size = located(d, 0, 1, 0)
+    assert size is not None
+    assert (size.committed_offset, size.finalized) == (30, True)
+
+
 # --- R26 -------------------------------------------------------------------------------------
 
 

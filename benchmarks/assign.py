@@ -1,0 +1,148 @@
+"""Cost of one GetTask in the core, with 10 and with a million tasks that wait (R11).
+
+    python -m benchmarks assign [--waiting 1000000] [--calls 2000] [--json]
+
+Each row is a kind of waiting work, each column how much of it there is. In `other queries` the
+waiting tasks belong to queries of 100 tasks each; in `same query` to the query that is served.
+Unrunnable ones need an operator that the asking worker has not. The figures are microseconds of
+processor time of one call that assigns one task, on the core machine alone: no actor, no wire.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import time
+from collections.abc import Callable
+
+from benchmarks._report import Cell, table, write_json
+from ffq.core import CoordinatorSettings, SchedulingCore
+from ffq.ids import QueryId, StageId, WorkerId
+from ffq.messages import GetTask, ScanSplit, StageScan, SubmitQuery, WorkerChanged
+from ffq.plan import cut, dump_plan, model
+from ffq.plan.model import Node
+
+OPERATOR = "rare"
+PER_QUERY = 100
+WORKER, STARTER = WorkerId("asks"), WorkerId("starts")
+SHARE = (ScanSplit("t.parquet", 0, 1),)
+SCAN = model.ParquetScan("t", None, ("k",), ())
+RARE = model.Custom(OPERATOR, (), SCAN)
+UNBOUNDED = CoordinatorSettings(
+    max_concurrent_tasks_per_worker=10**9,
+    max_concurrent_tasks_per_query=10**9,
+    max_tasks_per_query=10**9,
+    max_queries=10**9,
+)
+
+
+class _Bench:
+    """One core with work in it. `WORKER` is the one that asks; `STARTER` has the operator."""
+
+    def __init__(self) -> None:
+        self.core = SchedulingCore(UNBOUNDED)
+        self._worker(WORKER, frozenset({"ffq.splits"}))
+
+    def _worker(self, worker: WorkerId, capabilities: frozenset[str]) -> None:
+        self.core.worker_changed(WorkerChanged(worker, 1, capabilities, "", "f", True), 0)
+
+    def submit(self, name: str, plan: Node, tasks: int) -> None:
+        """A query whose scans have `tasks` shares each."""
+        graph = cut(plan)
+        scans = tuple(
+            StageScan(stage.stage_id, source.leaf, "t", (SHARE,) * tasks)
+            for stage in graph.stages
+            for source in stage.scans
+        )
+        self.core.submit_query(SubmitQuery(QueryId(name), dump_plan(plan), graph, scans), 0)
+
+    def start_all(self, queries: int) -> None:
+        """Each query gets its first assignment, and so its tasks; the starter then goes."""
+        self._worker(STARTER, frozenset({"ffq.splits", OPERATOR}))
+        for _ in range(queries):
+            self.core.get_task(GetTask(STARTER, 1, 1), 0)
+        self._worker(STARTER, frozenset())
+
+    def microseconds(self, calls: int) -> float:
+        """Of one call, on average."""
+        ask = GetTask(WORKER, 1, 1)
+        assigned = 0
+        gc.collect()
+        gc.disable()
+        started = time.process_time()
+        for _ in range(calls):
+            assigned += len(self.core.get_task(ask, 0).reply)
+        elapsed = time.process_time() - started
+        gc.enable()
+        if assigned != calls:
+            raise RuntimeError(f"{assigned} tasks were assigned in {calls} calls")
+        return elapsed / calls * 1e6
+
+
+def _others(plan: Node) -> Callable[[int, int], _Bench]:
+    def build(waiting: int, calls: int) -> _Bench:
+        bench = _Bench()
+        queries = max(1, waiting // PER_QUERY)
+        for number in range(queries):
+            bench.submit(f"q{number}", plan, min(waiting, PER_QUERY))
+        bench.start_all(queries)
+        bench.submit("asked", SCAN, calls)
+        return bench
+
+    return build
+
+
+def _same_runnable(waiting: int, calls: int) -> _Bench:
+    bench = _Bench()
+    bench.submit("asked", SCAN, waiting + calls)
+    return bench
+
+
+def _same_unrunnable(waiting: int, calls: int) -> _Bench:
+    """Two scan stages, one of them with the operator."""
+    bench = _Bench()
+    single = model.SinglePartitioning()
+    sides = [model.ShuffleRead(model.ShuffleWrite(each, single), single) for each in (RARE, SCAN)]
+    plan = model.UnionAll(*sides)
+    graph = cut(plan)
+    scans = (
+        StageScan(StageId(1), 0, "t", (SHARE,) * waiting),
+        StageScan(StageId(2), 0, "t", (SHARE,) * calls),
+    )
+    bench.core.submit_query(SubmitQuery(QueryId("asked"), dump_plan(plan), graph, scans), 0)
+    return bench
+
+
+CASES: dict[str, Callable[[int, int], _Bench]] = {
+    "other queries, runnable": _others(SCAN),
+    "other queries, unrunnable": _others(RARE),
+    "same query, runnable": _same_runnable,
+    "same query, unrunnable": _same_unrunnable,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the cases and print a table; with --json, write results/assign.json too."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks assign")
+    parser.add_argument("--waiting", type=int, default=1_000_000)
+    parser.add_argument("--calls", type=int, default=2_000)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    amounts = [10, options.waiting]
+    figures: dict[str, dict[str, float]] = {}
+    for case, build in CASES.items():
+        figures[case] = {}
+        for waiting in amounts:
+            bench = build(waiting, options.calls)
+            # The first call starts the query and lays out its tasks, whatever their number.
+            bench.core.get_task(GetTask(WORKER, 1, 1), 0)
+            figures[case][str(waiting)] = bench.microseconds(options.calls - 1)
+    columns = ["waiting tasks", *(f"{each:,}" for each in amounts), "ratio"]
+    rows: list[tuple[Cell, ...]] = [
+        (case, *row.values(), row[str(amounts[1])] / row[str(amounts[0])])
+        for case, row in figures.items()
+    ]
+    print(table("microseconds per GetTask that assigns one task", columns, rows))
+    if options.json:
+        print(write_json("assign", {"microseconds_per_call": figures}))
+    return 0
