@@ -112,8 +112,8 @@ class Engine:
                 raise
             raise cause from error
         finally:
-            # It holds the frames that hold this: a worker would keep them until the next full
-            # collection.
+            # Its traceback holds frames that hold this: a cycle would keep the connections until
+            # Python's next full collection.
             faults.first = None
         return RunStats(rows, size, batches)
 

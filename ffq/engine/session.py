@@ -139,8 +139,6 @@ class Session:
         self._closing.callback(reader.close)
         try:
             cursor.register(name, guarded(reader, self._faults, self._cancel))
-            # What a connection holds is out of sight of Python's collector.
-            self._closing.callback(cursor.unregister, name)
             rows = cursor.execute(f"DESCRIBE SELECT * FROM {name}").fetchall()
         except duckdb.NotImplementedException as error:
             raise UnsupportedPlan(

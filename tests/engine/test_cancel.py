@@ -198,7 +198,7 @@ def test_interrupts_repeat_until_the_fragment_is_left() -> None:
 
 @pytest.mark.parametrize("cancel_it", [True, False])
 def test_nothing_of_a_failed_fragment_stays_in_memory(cancel_it: bool) -> None:
-    """What a connection of DuckDB holds is out of sight of Python's garbage collector."""
+    """What a DuckDB connection held for good would be out of the garbage collector's sight."""
     tokens = [CancelToken()]
     gone = weakref.ref(tokens[0])
     registry = OperatorRegistry()
