@@ -1,9 +1,55 @@
-"""ffq.testing: what ffq's own tests use, public so that yours can."""
+"""ffq.testing: what ffq's own tests use, public so that yours can.
+
+Actors: probes, and systems under a virtual clock (`ffq.testing.actors`). Coordinators: a state
+machine that plays clients and workers against whatever stands behind a `CoordinatorAdapter`, and
+conformance over the wire (`ffq.testing.conformance`). Needs Hypothesis: `ffq-runtime[test]`.
+"""
 
 from ffq.testing.actors import Deadlock as Deadlock
 from ffq.testing.actors import Probe as Probe
 from ffq.testing.actors import Simulation as Simulation
 from ffq.testing.actors import SimulationResult as SimulationResult
 from ffq.testing.actors import simulate as simulate
+from ffq.testing.adapter import CoordinatorAdapter as CoordinatorAdapter
+from ffq.testing.adapter import SelfChecking as SelfChecking
+from ffq.testing.invariants import CHECKS as CHECKS
+from ffq.testing.invariants import Check as Check
+from ffq.testing.invariants import Violation as Violation
+from ffq.testing.machine import coordinator_machine as coordinator_machine
+from ffq.testing.session import Session as Session
+from ffq.testing.told import ToldSettings as ToldSettings
+from ffq.testing.wire import OutputPartition as OutputPartition
+from ffq.testing.wire import PartitionView as PartitionView
+from ffq.testing.wire import QueryState as QueryState
+from ffq.testing.wire import Refusal as Refusal
+from ffq.testing.wire import StageView as StageView
+from ffq.testing.wire import StatusView as StatusView
+from ffq.testing.wire import TaskState as TaskState
+from ffq.testing.wire import TaskView as TaskView
 
-__all__ = ["Deadlock", "Probe", "Simulation", "SimulationResult", "simulate"]
+__all__ = [
+    # actors
+    "Deadlock",
+    "Probe",
+    "Simulation",
+    "SimulationResult",
+    "simulate",
+    # coordinators
+    "CoordinatorAdapter",
+    "SelfChecking",
+    "ToldSettings",
+    "coordinator_machine",
+    "Session",
+    "CHECKS",
+    "Check",
+    "Violation",
+    # what an adapter speaks
+    "OutputPartition",
+    "PartitionView",
+    "QueryState",
+    "Refusal",
+    "StageView",
+    "StatusView",
+    "TaskState",
+    "TaskView",
+]

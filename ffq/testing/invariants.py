@@ -102,7 +102,6 @@ CHECKS: dict[str, Check] = _checks(
         "when all are excluded the longest excluded is let back in",
     ),
     ("excluded-at-threshold", "R16", "a worker is excluded at the threshold, not before"),
-    ("failure-without-kind-counts", "R17", "a failure without a kind is retried and counts"),
     # liveness
     ("accepted-is-told", "R18", "a heartbeat is accepted unless the worker is excluded"),
     ("evidence-keeps-alive", "R18", "every worker RPC is evidence of life"),

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from ffq.testing import steps as do
 from ffq.testing.adapter import CoordinatorAdapter
@@ -35,7 +35,7 @@ _VALUE = st.integers(0, 3)
 _OUTCOME = st.sampled_from(
     [TaskState.SUCCEEDED, TaskState.FAILED, TaskState.FAILED, TaskState.RUNNING]
 )
-# Attempts are drawn by where they stand among all that were ever assigned, the newest first.
+# Attempts are drawn by where they stand among those that were assigned, the newest first.
 _PICK = st.integers(0, 30)
 
 
@@ -71,20 +71,27 @@ class _CoordinatorRules(RuleBasedStateMachine):
         self.player = Player(session)
 
     def _picked(self, pick: int) -> At:
-        """One of the attempts that were assigned; before any was, one that never was."""
+        """One of the attempts that were assigned: by even numbers of those still running."""
         held = self.player.held
-        if not held:
-            return At(query=0, stage=0, attempt=1)
-        task = held[-1 - pick % len(held)]
+        believed = (self.session.judge.world.attempt(task) for task in held)
+        running = [attempt.task for attempt in believed if attempt is not None and attempt.is_open]
+        among = running if running and pick % 2 == 0 else held
+        task = among[-1 - (pick // 2) % len(among)]
         return At(int(task.query_id) - 1, task.stage_id, task.attempt)
+
+    def _holds_any(self) -> bool:
+        return bool(self.player.held)
 
     # --- clients -----------------------------------------------------------------------------
 
-    @initialize(query=_QUERY, plan=_PLAN)
-    def begin(self, query: int, plan: str) -> None:
-        do.Submit(query, plan).play(self.player)
+    @initialize(plans=st.tuples(_PLAN, _PLAN), capacity=_CAPACITY)
+    def begin(self, plans: tuple[str, str], capacity: int) -> None:
+        """Two queries, workers of which one has the operator, and some work handed out."""
+        for query, plan in enumerate(plans):
+            do.Submit(query, plan).play(self.player)
         for worker in range(WORKERS):
             do.Beat(worker, capable=worker == 0).play(self.player)
+        do.Pull(0, capacity).play(self.player)
 
     @rule(query=_QUERY, plan=_PLAN)
     def submit(self, query: int, plan: str) -> None:
@@ -118,6 +125,11 @@ class _CoordinatorRules(RuleBasedStateMachine):
     def pull(self, worker: int, capacity: int) -> None:
         do.Pull(worker, capacity).play(self.player)
 
+    @rule(workers=st.permutations(range(WORKERS)), capacity=_CAPACITY)
+    def pull_by_all(self, workers: list[int], capacity: int) -> None:
+        for worker in workers:
+            do.Pull(worker, capacity).play(self.player)
+
     @rule(worker=_WORKER, value=_VALUE, capacity=_CAPACITY)
     def work(self, worker: int, value: int, capacity: int) -> None:
         do.Work(worker, capacity, value).play(self.player)
@@ -135,23 +147,28 @@ class _CoordinatorRules(RuleBasedStateMachine):
     def claim_success(self, worker: int) -> None:
         do.Claim(worker).play(self.player)
 
+    @precondition(_holds_any)
     @rule(pick=_PICK, value=_VALUE)
     def complete(self, pick: int, value: int) -> None:
         do.Complete(self._picked(pick), value).play(self.player)
 
+    @precondition(_holds_any)
     @rule(pick=_PICK, state=_OUTCOME, echo=st.sampled_from([True, True, True, False]))
     def report(self, pick: int, state: TaskState, echo: bool) -> None:
         do.Report(self._picked(pick), state, echo).play(self.player)
 
+    @precondition(_holds_any)
     @rule(pick=_PICK, state=_OUTCOME)
     def report_twice(self, pick: int, state: TaskState) -> None:
         do.Twice(self._picked(pick), state).play(self.player)
 
+    @precondition(_holds_any)
     @rule(pick=_PICK, ahead=st.integers(1, 2), state=_OUTCOME)
     def report_unassigned(self, pick: int, ahead: int, state: TaskState) -> None:
         at = self._picked(pick)
         do.Report(At(at.query, at.stage, at.attempt + ahead), state).play(self.player)
 
+    @precondition(_holds_any)
     @rule(
         pick=_PICK,
         partition=st.integers(0, PARTITIONS - 1),
@@ -161,7 +178,7 @@ class _CoordinatorRules(RuleBasedStateMachine):
     )
     def register(self, pick: int, partition: int, size: int, finalized: bool, epoch: int) -> None:
         at = self._picked(pick)
-        single = 1 if self.player.held and self._plan_of(at) == "limit" else PARTITIONS
+        single = 1 if self._plan_of(at) == "limit" else PARTITIONS
         if at.stage != 0:
             do.Register(at, partition % single, size, finalized, epoch).play(self.player)
 
@@ -169,10 +186,11 @@ class _CoordinatorRules(RuleBasedStateMachine):
     def upload(self, query: int, value: int) -> None:
         do.Upload(query, value).play(self.player)
 
+    @precondition(_holds_any)
     @rule(pick=_PICK, partition=st.integers(0, PARTITIONS - 1), exact=st.booleans())
     def fetch(self, pick: int, partition: int, exact: bool) -> None:
         at = self._picked(pick)
-        single = 1 if self.player.held and self._plan_of(at) == "limit" else PARTITIONS
+        single = 1 if self._plan_of(at) == "limit" else PARTITIONS
         if at.stage != 0:
             do.Fetch(at, partition % single, exact).play(self.player)
 
@@ -209,4 +227,4 @@ class _CoordinatorRules(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.session.broken is None:
             do.RunToEnd().play(self.player)
-            do.UseAllSlots(QUERIES).play(self.player)
+            do.UseAllSlots(QUERIES, self.session.told.slack_ms).play(self.player)

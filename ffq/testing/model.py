@@ -50,13 +50,19 @@ class Truth(enum.Enum):
 
 @attrs.define(eq=False)
 class AttemptBelief:
-    """One assigned attempt. `lost_from`: the earliest moment at which it may have been lost."""
+    """One assigned attempt.
+
+    Attributes:
+        lost_from: the earliest moment at which it may have been lost.
+        fell_short: it was reported SUCCEEDED without what makes a success, so it FAILED.
+    """
 
     task: TaskView
     worker_id: str
     assigned: Span
     course: Course = Course.RUNNING
     lost_from: int | None = None
+    fell_short: bool = False
     outputs: dict[int, OutputPartition] = attrs.field(factory=dict)
     outputs_known: bool = True
     result: bytes | None = None
@@ -158,7 +164,7 @@ class WorkerBelief:
         heard: its last evidence of life; `heard_by`: the RPC that was.
         present: whether the coordinator has a record of it.
         capabilities: what its record says for certain; `may_have`: what it may say.
-        ever_had: all that it ever named.
+        ever_had: all that it ever named; `has_beaten`: whether it ever sent a heartbeat.
         fewest, most: bounds of its count of consecutive failures.
         excluded, excluded_at: and since when.
         was_excluded: it once was, so what it is refused now may be for that.
@@ -172,6 +178,7 @@ class WorkerBelief:
     capabilities: frozenset[str] = frozenset()
     may_have: frozenset[str] = frozenset()
     ever_had: frozenset[str] = frozenset()
+    has_beaten: bool = False
     fewest: int = 0
     most: int = 0
     excluded: Truth = Truth.NO

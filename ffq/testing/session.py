@@ -229,8 +229,10 @@ class Session:
         """Let time pass. Not `noted`: the next call's time in the script tells as much."""
         if noted:
             self._write(f"wait {ms} ms", "")
+        self._settle()
         self.adapter.advance(ms)
         self._clock.advanced(ms)
+        self._settle()
         self._checked()
 
     def require(self, name: str, holds: bool, detail: str) -> None:
@@ -240,14 +242,19 @@ class Session:
     # --- inside ------------------------------------------------------------------------------
 
     def _call(self, what: str, make: Callable[[], T]) -> tuple[Span, T]:
-        start = self._clock.now_ms()
-        self._judged(lambda: self.judge.world.settle(Span(start, start)))
+        start = self._settle()
         reply = make()
         now = Span(start, self._clock.now_ms())
         self._write(what, _shown(reply))
-        self._judged(lambda: self.judge.world.settle(now))
+        self.judge.world.settle(now)
         self._checked()
         return now, reply
+
+    def _settle(self) -> int:
+        """Let the model have done by now what happens by itself; answers the time."""
+        now_ms = self._clock.now_ms()
+        self.judge.world.settle(Span(now_ms, now_ms))
+        return now_ms
 
     @contextmanager
     def _unchanged_if_inert(self, task: TaskView, what: str) -> Iterator[None]:

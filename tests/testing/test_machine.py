@@ -1,16 +1,43 @@
-from ffq.core import CoordinatorSettings, CoreCoordinator
+"""The machine: our core holds, and broken coordinators are found out and told by name."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis.stateful import run_state_machine_as_test
+
+from ffq.core import CoreCoordinator
+from ffq.testing import Violation, coordinator_machine
 from ffq.testing.adapters.core import CoreAdapter, told_of
-from ffq.testing.machine import coordinator_machine
+from tests.testing.broken import CASES, TOLD
 
-SETTINGS = CoordinatorSettings(
-    max_concurrent_tasks_per_worker=3,
-    max_concurrent_tasks_per_query=4,
-    blacklist_failure_threshold=3,
-    retry_backoff_base_ms=100,
-    worker_liveness_timeout_ms=1_000,
-    blacklist_ttl_ms=3_000,
-)
+TestCore = coordinator_machine(lambda: CoreAdapter(CoreCoordinator(TOLD)), told_of(TOLD)).TestCase
 
-TestCore = coordinator_machine(
-    lambda: CoreAdapter(CoreCoordinator(SETTINGS)), told_of(SETTINGS)
-).TestCase
+# Broken in one way only, so that whatever the machine finds is that. It is told nothing of it.
+FOUND = {
+    "duplicate-changes-nothing": {"duplicate-changes-nothing", "terminal-is-final"},
+    "failed-within-budget": {"failed-within-budget", "retry-comes"},
+    "foreign-report-ignored": {"foreign-report-ignored"},
+    "not-before-backoff": {"not-before-backoff"},
+    "not-lost-early": {"not-lost-early", "lost-work-is-requeued", "evidence-keeps-alive"},
+    "worker-limit": {"worker-limit", "query-limit"},
+}
+
+
+@pytest.mark.parametrize("broken", FOUND)
+def test_machine_finds_what_is_broken(broken: str) -> None:
+    machine = coordinator_machine(CASES[broken].make, told_of(TOLD))
+    search = hypothesis.settings(
+        max_examples=300,
+        stateful_step_count=40,
+        database=None,
+        deadline=None,
+        derandomize=True,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+    with pytest.raises(Violation) as failure:
+        run_state_machine_as_test(machine, settings=search)  # type: ignore[no-untyped-call]
+    assert failure.value.check.name in FOUND[broken]

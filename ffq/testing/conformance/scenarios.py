@@ -392,7 +392,7 @@ def _retries(told: ToldSettings) -> Scenario | None:
         ]
     last = At(0, 0, budget)
     steps += [Report(last, BAD), Report(last, OK), Pull(0), Status(0), Cancel(0), Results(0)]
-    return Scenario("retries", ("R9", "R12", "R14", "R17"), tuple(steps), waits_ms=waits)
+    return Scenario("retries", ("R9", "R12", "R14"), tuple(steps), waits_ms=waits)
 
 
 # --- placement ---------------------------------------------------------------------------------
@@ -516,7 +516,7 @@ def _exclusion(told: ToldSettings) -> Scenario | None:
         return None
     return Scenario(
         "exclusion",
-        ("R6", "R16", "R17", "R18"),
+        ("R6", "R16", "R18"),
         (
             *steps,
             Pull(0, 4),

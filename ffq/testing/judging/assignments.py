@@ -44,7 +44,7 @@ class AssignmentJudge:
         self.log.require(
             "capacity", len(reply) <= capacity, f"capacity {capacity} was given {_names(reply)}"
         )
-        if not worker.ever_had and any(
+        if not worker.has_beaten and any(
             task.shape.operators and task.is_queued for _, task in self.world.waiting()
         ):
             self.log.require("asking-grants-nothing", True, "")
@@ -64,10 +64,10 @@ class AssignmentJudge:
             "assigned-known-task", known, f"{view} is no task of a plan that was submitted"
         )
         assert query is not None
-        self._judge_quiescence(query, view)
         self._judge_shape(query, view)
         task = query.tasks[view.stage_id]
         self._judge_number(task, view)
+        self._judge_quiescence(query, view)
         if not query.vague:
             self._judge_retry(now, task, view)
             self._judge_barrier(query, task, view)
@@ -121,8 +121,9 @@ class AssignmentJudge:
         newest = task.newest
         if newest is None:
             return
+        is_bare = view.stage_id != 0 and not newest.outputs
         self.log.require(
-            "single-commit",
+            "unregistered-is-empty" if is_bare else "single-commit",
             newest.course is not Course.SUCCEEDED,
             f"{view} was assigned though {newest.task} was committed",
         )
@@ -152,10 +153,14 @@ class AssignmentJudge:
         )
 
     def _judge_barrier(self, query: QueryBelief, task: TaskBelief, view: TaskView) -> None:
-        missing = [parent for parent in task.shape.parents if query.tasks[parent].committed is None]
-        self.log.require(
-            "barrier", not missing, f"{view} was assigned, but stages {missing} are not committed"
-        )
+        for parent in task.shape.parents:
+            newest = query.tasks[parent].newest
+            lacks_output = newest is not None and newest.fell_short
+            self.log.require(
+                "incomplete-output-fails" if lacks_output else "barrier",
+                query.tasks[parent].committed is not None,
+                f"{view} was assigned, but stage {parent} is not committed",
+            )
 
     def _judge_worker(self, worker: WorkerBelief, task: TaskBelief, view: TaskView) -> None:
         self.log.require(
@@ -167,7 +172,7 @@ class AssignmentJudge:
         if not needs:
             return
         name = "operator-placement"
-        if not worker.may_have:
+        if not worker.has_beaten:
             name = "asking-grants-nothing"
         if needs <= worker.ever_had:
             name = "capabilities-are-replaced"
@@ -279,7 +284,7 @@ class AssignmentJudge:
         if task.retries == "lost":
             kept.append("lost-work-is-requeued")
         if task.retries == "failed":
-            kept += ["retry-comes", "failure-without-kind-counts"]
+            kept.append("retry-comes")
         if task.shape.operators:
             kept.append("capable-is-served")
         if task.shape.parents:

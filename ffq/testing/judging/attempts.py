@@ -25,6 +25,7 @@ class AttemptJudge:
         worker = self.world.introduce(worker_id, now, "Heartbeat")
         worker.capabilities = worker.may_have = capabilities
         worker.ever_had |= capabilities
+        worker.has_beaten = True
         if worker.excluded is Truth.MAYBE:
             if reply:
                 worker.let_back_in()
@@ -145,6 +146,7 @@ class AttemptJudge:
         self.log.require(check, True, "")
         attempt = task.attempts[-1]
         attempt.course = Course.FAILED
+        attempt.fell_short = True
         self.world.blame(attempt.worker_id, now, surely=False)
         self.world.charge(query, task, now, None)
 

@@ -124,12 +124,11 @@ class QueryJudge:
                 query.end(reply.state)
             return
         saw = f"{query.query_id} should be {self._shown(query)}, but its status is {reply}"
-        name, rule = _mismatch(query.state, reply.state)
-        if name == "success-needs-everything" and query.sink.attempts:
-            sink = query.sink.attempts[-1]
-            if sink.result is None and sink.course is Course.FAILED:
-                name = "sink-needs-result"
-        self.log.require(name, False, saw, rule)
+        name = _mismatch(query.state, reply.state)
+        sink = query.sink.newest
+        if reply.state is QueryState.SUCCEEDED and sink is not None and sink.fell_short:
+            name = "sink-needs-result"
+        self.log.require(name, False, saw)
 
     def _promises_kept(self, query: QueryBelief, reply: StatusView) -> list[str]:
         """Checks that the right state in the right place has put to the test."""
@@ -282,20 +281,21 @@ class QueryJudge:
         return " or ".join(sorted(state.name for state in self._possible(query)))
 
 
-def _mismatch(right: QueryState, seen: QueryState) -> tuple[str, str | None]:
+def _mismatch(right: QueryState, seen: QueryState) -> str:
     """Which check a wrong state breaks."""
-    if right.terminal:
-        if seen.terminal:
-            return "terminal-is-final", None
-        return {
-            QueryState.SUCCEEDED: ("success-comes", None),
-            QueryState.FAILED: ("budget-ends-query", None),
-            QueryState.CANCELED: ("cancel-takes-effect", None),
-        }[right]
+    if right.terminal and seen.terminal:
+        return "terminal-is-final"
     return {
-        QueryState.QUEUED: ("first-assignment-starts", None),
-        QueryState.RUNNING: ("first-assignment-starts", None),
-        QueryState.SUCCEEDED: ("success-needs-everything", None),
-        QueryState.FAILED: ("failed-within-budget", None),
-        QueryState.CANCELED: ("ends-only-for-cause", None),
-    }[seen]
+        QueryState.SUCCEEDED: "success-comes",
+        QueryState.FAILED: "budget-ends-query",
+        QueryState.CANCELED: "cancel-takes-effect",
+    }.get(right, _UNCALLED_FOR[seen])
+
+
+_UNCALLED_FOR = {
+    QueryState.QUEUED: "first-assignment-starts",
+    QueryState.RUNNING: "first-assignment-starts",
+    QueryState.SUCCEEDED: "success-needs-everything",
+    QueryState.FAILED: "failed-within-budget",
+    QueryState.CANCELED: "ends-only-for-cause",
+}

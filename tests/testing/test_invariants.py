@@ -1,0 +1,42 @@
+"""Every check fails on a coordinator that breaks it, and names itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from ffq.core import CoreCoordinator
+from ffq.testing.adapters.core import CoreAdapter, told_of
+from ffq.testing.invariants import CHECKS, Violation
+from ffq.testing.session import Session
+from ffq.testing.steps import Player
+from tests.testing.broken import CASES, Case
+
+
+def play(case: Case, adapter: CoreAdapter) -> Session:
+    session = Session(adapter, told_of(case.told))
+    player = Player(session)
+    for step in case.steps:
+        step.play(player)
+    return session
+
+
+def test_every_check_has_a_coordinator_that_breaks_it() -> None:
+    assert set(CASES) == set(CHECKS)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_check_fails_on_the_coordinator_that_breaks_it(check: str) -> None:
+    case = CASES[check]
+    with pytest.raises(Violation) as failure:
+        play(case, case.make())
+    assert failure.value.check is CHECKS[check]
+    assert failure.value.script, "the RPCs that led there"
+    assert check in str(failure.value)
+    assert failure.value.rule in str(failure.value)
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_same_steps_hold_on_the_core(check: str) -> None:
+    case = CASES[check]
+    session = play(case, CoreAdapter(CoreCoordinator(case.told)))
+    assert session.broken is None
