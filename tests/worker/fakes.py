@@ -9,7 +9,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from ffq.errors import Unavailable, UnknownId
+from ffq.errors import QuotaExceeded, Unavailable, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
     Assignment,
@@ -67,6 +67,7 @@ class FakeCoordinator:
     ended: tuple[QueryId, ...] = ()
     unknown: set[AttemptKey] = attrs.field(factory=set)
     lose_report_answers: int = 0
+    refuse_reports: int = 0
     calls: list[object] = attrs.field(factory=list)
     results: dict[AttemptKey, bytes] = attrs.field(factory=dict)
 
@@ -101,6 +102,9 @@ class FakeCoordinator:
         await self._receive(message)
         if message.key in self.unknown:
             raise UnknownId(f"no attempt {message.key}")
+        if self.refuse_reports:
+            self.refuse_reports -= 1
+            raise QuotaExceeded("busy", retry_after_ms=100)
         if self.lose_report_answers:
             self.lose_report_answers -= 1
             raise Unavailable("the answer was lost")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -244,8 +245,9 @@ async def test_a_canceled_fragment_is_interrupted(tmp_path: Path) -> None:
             batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
         ) -> Iterator[pa.RecordBatch]:
             batch = next(iter(batches))
-            token.run_sync_soon(running.set)
-            while True:
+            for number in itertools.count():
+                if number == 100:  # by now its output is being written
+                    token.run_sync_soon(running.set)
                 yield batch
 
         plan = ShuffleRead(ShuffleWrite(Custom("endless", (), SCAN), EXCHANGE), EXCHANGE)

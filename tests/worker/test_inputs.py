@@ -113,6 +113,8 @@ async def test_all_lost_inputs_are_named_at_once(autojump_clock: MockClock) -> N
         await fetch(transport, *parts)
     assert info.value.inputs == tuple((1, task, 1) for task in range(50))
     assert trio.current_time() - since < 15
+    asked_of_coordinator = [endpoint for endpoint, *_ in transport.opened if not endpoint]
+    assert len(asked_of_coordinator) <= FetchSettings().concurrency
 
 
 async def test_an_output_that_is_not_registered_is_lost_without_waiting(

@@ -223,6 +223,20 @@ async def test_a_report_waits_out_the_coordinators_absence(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_report_is_not_lost_to_a_busy_coordinator(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """R30: over a bound the caller is slowed, and nothing is dropped."""
+    world = World(FakeCoordinator(queue=[map_task()], refuse_reports=50))
+    loop = world.loop()
+    await nursery.start(loop.run)
+    await until(lambda: world.coordinator.reports)
+    await until(lambda: loop.running == ())
+    assert len(world.coordinator.reports) == 51
+    assert {report.state for report in world.coordinator.reports} == {TaskState.SUCCEEDED}
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_coordinator_that_came_back_empty_ends_the_attempt(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
