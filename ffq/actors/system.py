@@ -22,7 +22,7 @@ from ffq.core import (
     ResultsCore,
     SchedulingCore,
 )
-from ffq.runtime import ActorSystem
+from ffq.runtime import ActorSystem, Hooks
 
 
 @attrs.frozen
@@ -51,15 +51,16 @@ async def open_coordinator(
     settings: CoordinatorSettings | None = None,
     actors: ActorSettings | None = None,
     clock: Clock = trio_clock_ms,
+    hooks: Hooks | None = None,
 ) -> AsyncIterator[CoordinatorActors]:
-    """The actors, alive while the block is open.
+    """The actors, alive while the block is open. `hooks` hear of every message handled.
 
     Raises ActorFailed when a machine was found inconsistent: the coordinator stops.
     """
     core = settings or CoordinatorSettings()
     own = actors or ActorSettings()
     sweep_ms = max(1, min(own.sweep_ms, core.worker_liveness_timeout_ms // 10))
-    async with ActorSystem("coordinator") as system:
+    async with ActorSystem("coordinator", hooks=hooks) as system:
         scheduling = await system.spawn(
             SchedulingActor,
             SchedulingCore(core),

@@ -1,0 +1,147 @@
+"""Runs fragments in virtual time: moves rows from inputs to outputs (`ffq.worker.ports.Executor`)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Protocol
+
+import attrs
+import trio
+
+from ffq.core.analysis import is_repeatable
+from ffq.errors import ShuffleInputError
+from ffq.ids import AttemptKey, QueryId
+from ffq.testing.simulation.data import decode, encode, partition_of, rows_of
+from ffq.testing.simulation.disk import Disk
+from ffq.testing.simulation.faults import FaultKind
+from ffq.testing.simulation.queries import POISON
+from ffq.testing.simulation.weather import Weather
+from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
+from ffq.worker.wanted import InputPart
+
+SLOWER = 100
+_READ_PAUSE_S = 0.4
+
+
+class Process(Protocol):
+    """The worker process that an executor belongs to."""
+
+    name: str
+
+    async def gate(self) -> None: ...
+
+    async def crash_at(self, point: FaultKind) -> None:
+        """Crash here if the weather says so."""
+
+    async def die(self, kind: FaultKind, down_ms: int) -> None:
+        """Crash here."""
+
+
+@attrs.define
+class SimSpool:
+    """One fetched part; a slow consumer takes its time for each piece."""
+
+    _process: Process
+    _weather: Weather
+    data: bytes = b""
+
+    async def write(self, data: bytes) -> None:
+        if self._weather.slows(FaultKind.SLOW_CONSUMER, self._process.name):
+            await trio.sleep(_READ_PAUSE_S)
+        self.data += data
+
+
+@attrs.frozen
+class SimResult:
+    """A sink attempt's result."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    async def read(self, offset: int, max_bytes: int) -> bytes:
+        return self.data[offset : offset + max_bytes]
+
+
+@attrs.define
+class SimExecutor:
+    """`running`: attempts whose fragment runs now."""
+
+    process: Process
+    disk: Disk
+    weather: Weather
+    chance: random.Random
+    stuck: int = 0
+    running: set[AttemptKey] = attrs.field(factory=set)
+
+    def spool(self, reader: AttemptKey, part: InputPart) -> SimSpool:
+        del reader, part
+        return SimSpool(self.process, self.weather)
+
+    async def run(self, work: Work) -> TaskOutput:
+        """Raises ShuffleInputError: an input is damaged; StorageError: no room for the output."""
+        key = work.assignment.key
+        self.running.add(key)
+        try:
+            await self.process.crash_at(FaultKind.CRASH_BEFORE_RUN)
+            if POISON in work.stage.operators:
+                await self.process.die(FaultKind.POISON, 500)
+            slow = self.weather.slows(FaultKind.STRAGGLER, self.process.name)
+            await trio.sleep(self.chance.uniform(0.01, 0.3) * (SLOWER if slow else 1))
+            await self.process.gate()
+            rows = _rows(work)
+            if work.stage.output is None:
+                return SimResult(encode(rows))
+            parts = self._partitioned(work, rows)
+            output = MapOutput(self.disk.write(key, parts))
+            await self.process.crash_at(FaultKind.CRASH_AFTER_WRITE)
+            return output
+        finally:
+            self.running.discard(key)
+
+    def _partitioned(self, work: Work, rows: Sequence[int]) -> list[list[int]]:
+        salt = 0 if is_repeatable(work.stage) else work.assignment.key.attempt
+        parts: list[list[int]] = [[] for _ in range(work.stage.output_partitions)]
+        for row in rows:
+            parts[partition_of(row, len(parts), salt)].append(row)
+        return parts
+
+    async def release(self, key: AttemptKey, *, keep_output: bool) -> None:
+        if not keep_output:
+            self.disk.remove(key)
+
+    def held_queries(self) -> Sequence[QueryId]:
+        return self.disk.queries()
+
+    async def forget(self, query_id: QueryId) -> None:
+        self.disk.forget(query_id)
+
+
+def _rows(work: Work) -> list[int]:
+    """What the fragment reads; of what every task reads whole, task 0 passes the rows on."""
+    assignment, stage = work.assignment, work.stage
+    first = assignment.key.task_id == 0
+    rows: list[int] = []
+    split = {source.leaf: source.split for source in stage.scans}
+    for scan in assignment.scans:
+        if split[scan.leaf] or first:
+            rows.extend(rows_of(stage.stage_id, scan.leaf, scan.table, scan.splits))
+    for source in stage.parents:
+        read = [row for item in work.inputs[source.leaf] for row in _read(item)]
+        if first or not source.whole:
+            rows.extend(read)
+    return rows
+
+
+def _read(item: Fetched) -> list[int]:
+    assert isinstance(item.spool, SimSpool)
+    try:
+        return decode(item.spool.data)
+    except ValueError as error:
+        key = item.part.key
+        raise ShuffleInputError(
+            f"{item.part}: {error}", inputs=((key.stage_id, key.task_id, key.attempt),)
+        ) from None

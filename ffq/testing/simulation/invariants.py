@@ -1,0 +1,34 @@
+"""The checks of the simulated cluster: its own, and those it shares with the machine, by name."""
+
+from __future__ import annotations
+
+from ffq.testing.invariants import CHECKS, Check, Violation
+
+
+def _own(*rows: tuple[str, str, str]) -> dict[str, Check]:
+    return {name: Check(name, rule, text) for name, rule, text in rows}
+
+
+SIMULATION_CHECKS: dict[str, Check] = CHECKS | _own(
+    ("result-equals-oracle", "R25", "a result is that of a single process, as a multiset"),
+    ("inputs-are-committed", "R25", "an assignment names the committed attempt of each map task"),
+    ("commit-implies-output", "R22", "an attempt is committed only with its output registered"),
+    ("success-implies-result", "R3", "SUCCEEDED only with the sink's results stored"),
+    ("nothing-outlives-its-worker", "R19", "no attempt runs on after its worker's timeout"),
+    ("lease-is-collected", "R19", "an attempt that its worker does not list is taken back"),
+    ("same-outcome-for-all", "R4", "clients never see an ended query change"),
+    ("worker-keeps-going", "R18", "no worker loop ends by an error of its own"),
+    ("coordinator-keeps-going", "R30", "the coordinator ends for the faults injected only"),
+    ("work-stops-at-the-end", "R5", "when all has ended, no worker runs anything any more"),
+    ("files-return", "R5", "when all has ended, no shuffle file is left"),
+    ("state-returns", "R30", "when all has ended and is forgotten, nothing is held"),
+    ("mailboxes-drain", "R30", "when all has ended, no message waits"),
+    ("no-livelock", "R30", "a run comes to its end within a bound of calls"),
+    ("fails-only-for-cause", "R14", "a query fails for a cause that a fault explains"),
+    ("eviction-comes", "R27", "ended queries are forgotten after their time"),
+)
+
+
+def violation(name: str, detail: str) -> Violation:
+    """The check failed."""
+    return Violation(SIMULATION_CHECKS[name], detail)

@@ -1,0 +1,77 @@
+"""The plans that simulated clients submit: every way there is for stages to share out work."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import attrs
+
+from ffq.ids import QueryId
+from ffq.messages import ScanSplit, StageScan, SubmitQuery
+from ffq.plan import dump_plan, model
+from ffq.plan.model import Node
+from ffq.plan.stages import StageGraph, cut
+from ffq.testing.graphs import (
+    aggregate,
+    broadcast_join,
+    exchange,
+    gather,
+    join,
+    operator,
+    scan,
+)
+
+OPERATOR = "op.any"
+POISON = "op.poison"
+"""A custom operator that kills the process that runs it."""
+
+
+def _plans() -> dict[str, Node]:
+    t, u = scan("t"), scan("u")
+    return {
+        "scan": t,
+        "aggregate": aggregate(t, 3),
+        "join": join(t, u, 3),
+        "three-levels": aggregate(join(t, u, 2), 3),
+        "gathered": gather(aggregate(t, 2)),
+        "limited": aggregate(model.Limit(10, gather(t)), 3),
+        "broadcast": broadcast_join(exchange(t, 3), gather(u)),
+        "union": aggregate(model.UnionAll(t, u), 2),
+        "operator": aggregate(operator(OPERATOR, t), 3),
+        "operator-late": operator(OPERATOR, exchange(t, 3)),
+        "poison": operator(POISON, t),
+    }
+
+
+PLAN_NAMES = tuple(name for name in _plans() if name != "poison")
+
+
+@attrs.frozen
+class Plan:
+    """A plan, read once: the simulation's planner finds it by its bytes."""
+
+    name: str
+    data: bytes = attrs.field(repr=False)
+    graph: StageGraph = attrs.field(repr=False)
+
+    def scans(self, shares: int) -> tuple[StageScan, ...]:
+        """Every table in `shares` shares of one row group each."""
+        return tuple(
+            StageScan(
+                stage.stage_id,
+                source.leaf,
+                source.table,
+                tuple((ScanSplit(source.table, n, n + 1, 100),) for n in range(shares)),
+            )
+            for stage in self.graph.stages
+            for source in stage.scans
+        )
+
+    def submission(self, query_id: QueryId, shares: int) -> SubmitQuery:
+        return SubmitQuery(query_id, self.data, self.graph, self.scans(shares))
+
+
+@cache
+def plans() -> dict[str, Plan]:
+    """All plans by name."""
+    return {name: Plan(name, dump_plan(node), cut(node)) for name, node in _plans().items()}

@@ -1,0 +1,115 @@
+"""The coordinator's process: the real actors, which may crash and are then started anew, empty."""
+
+from __future__ import annotations
+
+import attrs
+import trio
+
+from ffq.actors import CoordinatorActors, open_coordinator
+from ffq.errors import InvalidPlan, Unavailable
+from ffq.ids import QueryId
+from ffq.messages import LocateMapOutput, OutputLocation, SubmitQuery
+from ffq.runtime.errors import ActorFailed
+from ffq.testing.simulation.faults import FaultKind
+from ffq.testing.simulation.invariants import violation
+from ffq.testing.simulation.machines import Machines
+from ffq.testing.simulation.queries import plans
+from ffq.testing.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS
+from ffq.testing.simulation.trace import Trace
+from ffq.testing.simulation.watch import Watch
+
+_DOWN_S = 0.4
+
+
+class InjectedFault(Exception):  # noqa: N818
+    """A bug of ours, as far as the actors can tell."""
+
+
+@attrs.define
+class SimServer:
+    """`shares`: into how many shares each query's tables are divided. `lives`: starts so far."""
+
+    trace: Trace
+    shares: dict[QueryId, int]
+    facade: CoordinatorActors | None = None
+    machines: Machines | None = None
+    watch: Watch | None = None
+    lives: int = 0
+    jumped_ms: int = 0
+    _bugs: int = 0
+    _may_fail: bool = False
+    _stopping: trio.Event = attrs.field(factory=trio.Event)
+
+    def clock(self) -> int:
+        """The coordinator's clock, ms. Raises InjectedFault, when one is due."""
+        if self._bugs:
+            self._bugs -= 1
+            self._may_fail = True
+            self.trace.strike(FaultKind.HANDLER_BUG, "in the message being handled")
+            raise InjectedFault
+        return self.now_ms()
+
+    def now_ms(self) -> int:
+        return int(trio.current_time() * 1000) + self.jumped_ms
+
+    def jump(self, ms: int) -> None:
+        self.jumped_ms += ms
+        self.trace.strike(FaultKind.CLOCK_JUMP, f"{ms} ms ahead")
+
+    def bug(self, count: int) -> None:
+        """The next messages find a bug."""
+        self._bugs += count
+
+    def crash(self, number: int) -> None:
+        """One of the actors crashes."""
+        if self.machines is None:
+            return
+        actor = self.machines.actors[number % len(self.machines.actors)]
+        self.trace.strike(FaultKind.ACTOR_CRASH, type(actor).__name__)
+        self._may_fail = True
+        actor.stop_loudly(InjectedFault())
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Serve until stopped; a crash is followed by a new start that remembers nothing."""
+        while not self._stopping.is_set():
+            self.lives += 1
+            self._may_fail = False
+            try:
+                await self._live()
+            except ActorFailed as error:
+                if not self._may_fail:
+                    detail = f"the coordinator ended: {error.__cause__!r}"
+                    self.trace.fail(violation("coordinator-keeps-going", detail))
+                self.trace.note("the coordinator is down")
+            finally:
+                self.facade = self.machines = None
+            with trio.move_on_after(_DOWN_S):
+                await self._stopping.wait()
+
+    async def _live(self) -> None:
+        watch = Watch(self.trace, self.now_ms)
+        async with open_coordinator(
+            self._plan, COORDINATOR_SETTINGS, ACTOR_SETTINGS, self.clock, watch
+        ) as facade:
+            self.machines = watch.machines = Machines.of(facade)
+            self.facade, self.watch = facade, watch
+            self.trace.note(f"the coordinator is up, life {self.lives}")
+            await self._stopping.wait()
+
+    async def _plan(self, query_id: QueryId, plan_bytes: bytes) -> SubmitQuery:
+        for plan in plans().values():
+            if plan.data == plan_bytes:
+                return plan.submission(query_id, self.shares[query_id])
+        raise InvalidPlan("not a plan of the simulation")
+
+    def up(self) -> CoordinatorActors:
+        """Raises Unavailable: it is down."""
+        if self.facade is None:
+            raise Unavailable("coordinator: connection refused")
+        return self.facade
+
+    async def locate(self, msg: LocateMapOutput) -> OutputLocation:
+        return await self.up().locate_map_output(msg)

@@ -1,0 +1,343 @@
+"""Looks at the coordinator's machines after every message that an actor has handled.
+
+What it compares them with is its own account of the messages, kept as simply as can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.errors import InvariantViolated
+from ffq.ids import AttemptKey, QueryId, WorkerId
+from ffq.messages import (
+    CancelQuery,
+    ConfirmHeartbeat,
+    GetQueryStatus,
+    QueryState,
+    RecordEvidence,
+    RecordHeartbeat,
+    ReportTaskStatus,
+    SweepStaleWorkers,
+    TaskState,
+    WorkerLost,
+)
+from ffq.runtime import Hooks
+from ffq.testing.invariants import Violation
+from ffq.testing.simulation.invariants import violation
+from ffq.testing.simulation.machines import Machines
+from ffq.testing.simulation.settings import COORDINATOR_SETTINGS
+from ffq.testing.simulation.trace import Trace
+
+SETTINGS = COORDINATOR_SETTINGS
+SWEEP_SLACK_MS = 1_500
+"""How late a stale worker may be found: the sweep's period, and its way through mailboxes."""
+
+Inputs = dict[tuple[int, int], int]
+
+
+@attrs.define
+class _Seen:
+    """A worker's last sign of life, by the coordinator's clock."""
+
+    at_ms: int
+    incarnation: int
+    capabilities: frozenset[str] = frozenset()
+
+
+def _require(name: str, holds: bool, detail: str) -> None:
+    if not holds:
+        raise violation(name, detail)
+
+
+class Watch(Hooks):
+    """The account of one life of the coordinator. `committed`: inputs as of each assignment."""
+
+    def __init__(self, trace: Trace, now_ms: Callable[[], int]) -> None:
+        self.machines: Machines | None = None
+        self.committed: dict[AttemptKey, Inputs] = {}
+        self._trace = trace
+        self._now_ms = now_ms
+        self._seen: dict[WorkerId, _Seen] = {}
+        self._attempts: dict[AttemptKey, TaskState] = {}
+        self._listed_ms: dict[AttemptKey, int] = {}
+        self._ended: dict[tuple[QueryId, int], tuple[object, ...]] = {}
+        self._canceled: set[QueryId] = set()
+        self._fingerprint: tuple[object, ...] = ()
+
+    def message_handled(self, path: str, message: Any, error: BaseException | None) -> None:
+        """Check everything that can have changed."""
+        if self.machines is None or self._trace.violation is not None:
+            return
+        try:
+            self._account(message, error)
+            self._check(path, message)
+        except Violation as found:
+            self._trace.fail(found)
+        except InvariantViolated as found:
+            self._trace.fail(violation("books-are-consistent", found.message))
+
+    # --- the account -------------------------------------------------------------------------
+
+    def _account(self, message: object, error: BaseException | None) -> None:
+        self._trace.steps += 1
+        match message:
+            case RecordHeartbeat() if error is None:
+                beat = message.beat
+                self._see(beat.worker_id, beat.incarnation, beat.capabilities)
+            case RecordEvidence() if error is None and (
+                message.register or message.worker_id in self._seen
+            ):
+                self._see(message.worker_id, message.incarnation, None)
+            case CancelQuery() if error is None:
+                self._canceled.add(message.query_id)
+            case ConfirmHeartbeat() if error is None and message.running_attempts is not None:
+                for key in message.running_attempts:
+                    self._listed_ms[key] = self._now_ms()
+
+    def _see(
+        self, worker_id: WorkerId, incarnation: int, capabilities: frozenset[str] | None
+    ) -> None:
+        known = self._seen.get(worker_id)
+        now_ms = self._now_ms()
+        stale = known is not None and now_ms - known.at_ms > SETTINGS.worker_liveness_timeout_ms
+        if known is None or incarnation > known.incarnation:
+            self._seen[worker_id] = _Seen(now_ms, incarnation, capabilities or frozenset())
+            return
+        if incarnation < known.incarnation:
+            if stale:
+                self._seen[worker_id] = _Seen(now_ms, incarnation, capabilities or frozenset())
+            return
+        known.at_ms = now_ms
+        if capabilities is not None:
+            known.capabilities = capabilities
+
+    # --- after each step ---------------------------------------------------------------------
+
+    def _check(self, path: str, message: object) -> None:
+        assert self.machines is not None
+        match message:
+            case SweepStaleWorkers():
+                self._check_swept(message.sent_at_ms)
+            case WorkerLost():
+                self._check_lost(message)
+            case ConfirmHeartbeat():
+                self._check_leases(message.worker_id)
+            case GetQueryStatus():
+                return
+        if path != "/scheduling":
+            actor = {"/liveness": 1, "/registry": 2, "/results": 3}.get(path)
+            if actor is not None:
+                self.machines.actors[actor]._machine.validate_state()
+            return
+        state = self.machines.state
+        fingerprint = (
+            state.readiness,
+            state.submissions,
+            len(state.finished),
+            len(state.expired),
+            state.output_partitions,
+            state.active_result_bytes,
+            tuple(len(query.running) for query in state.queries.values()),
+        )
+        if fingerprint == self._fingerprint and not isinstance(message, ReportTaskStatus):
+            return
+        self._fingerprint = fingerprint
+        for query in state.queries.values():
+            self._check_query(query)
+        self.machines.scheduling.validate_state()
+
+    def _check_query(self, query: QueryRecord) -> None:
+        name = (query.query_id, query.ordinal)
+        for stage in query.stages:
+            for task in stage.tasks:
+                self._check_task(query, stage, task)
+        if not query.state.terminal:
+            _require(
+                "terminal-is-final",
+                name not in self._ended,
+                f"query {query.query_id} was {self._ended.get(name)}, is {query.state.name}",
+            )
+            return
+        stands = (query.state.name, query.finished_at_ms, query.message)
+        if name not in self._ended:
+            self._ended[name] = stands
+            self._trace.note(f"query {query.query_id} {query.state.name} {query.message}".rstrip())
+            self._check_ending(query)
+        _require(
+            "terminal-is-final",
+            self._ended[name] == stands,
+            f"query {query.query_id} was {self._ended[name]}, is {stands}",
+        )
+
+    def _check_ending(self, query: QueryRecord) -> None:
+        assert self.machines is not None
+        if query.state is QueryState.CANCELED:
+            known = query.query_id in self._canceled
+            _require("ends-only-for-cause", known, f"nobody canceled query {query.query_id}")
+        if query.state is not QueryState.SUCCEEDED:
+            return
+        for stage in query.stages:
+            for task in stage.tasks:
+                newest = task.attempts[-1] if task.attempts else None
+                _require(
+                    "success-needs-everything",
+                    newest is not None and newest.state is TaskState.SUCCEEDED,
+                    f"query {query.query_id} SUCCEEDED; stage {stage.stage_id}, task "
+                    f"{task.task_id} has {newest}",
+                )
+                if stage.is_sink and newest is not None:
+                    held = self.machines.has_result(newest.key)
+                    _require("success-implies-result", held, f"{newest.key} has no result")
+
+    def _check_task(self, query: QueryRecord, stage: StageRecord, task: TaskRecord) -> None:
+        for position, attempt in enumerate(task.attempts):
+            _require(
+                "attempts-gapless",
+                attempt.key.attempt == position + 1,
+                f"{attempt.key} is attempt number {position + 1} of its task",
+            )
+            before = self._attempts.get(attempt.key)
+            if before is None:
+                self._check_assigned(query, stage, task, attempt)
+            if before is not attempt.state:
+                self._check_change(query, stage, attempt, before)
+            if attempt.state is TaskState.RUNNING:
+                _require(
+                    "no-work-after-end",
+                    not query.state.terminal,
+                    f"{attempt.key} runs, its query is {query.state.name}",
+                )
+                _require("single-commit", attempt is task.attempts[-1], f"{attempt.key} is old")
+
+    def _check_change(
+        self,
+        query: QueryRecord,
+        stage: StageRecord,
+        attempt: AttemptRecord,
+        before: TaskState | None,
+    ) -> None:
+        assert self.machines is not None
+        self._attempts[attempt.key] = attempt.state
+        if attempt.state is TaskState.RUNNING:
+            _require("assigned-once", before is None, f"{attempt.key} was {before} already")
+            return
+        self._trace.note(
+            f"{attempt.key} {attempt.state.name} on {attempt.worker_id} {attempt.message}".rstrip()
+        )
+        _require(
+            "foreign-report-ignored",
+            before in {None, TaskState.RUNNING},
+            f"{attempt.key} was {before}, is {attempt.state}",
+        )
+        if attempt.state is TaskState.SUCCEEDED and not stage.is_sink and not query.state.terminal:
+            held = self.machines.has_output(attempt.key)
+            _require("commit-implies-output", held, f"{attempt.key} has registered nothing")
+
+    def _check_assigned(
+        self, query: QueryRecord, stage: StageRecord, task: TaskRecord, attempt: AttemptRecord
+    ) -> None:
+        assert self.machines is not None
+        self._listed_ms[attempt.key] = self._now_ms()
+        worker_id, key = attempt.worker_id, attempt.key
+        self._trace.note(f"{key} goes to {worker_id}")
+        seen = self._seen.get(worker_id)
+        operators = stage.plan.operators
+        _require(
+            "operator-placement",
+            seen is not None and operators <= seen.capabilities,
+            f"{key} needs {sorted(operators)}, {worker_id} has {seen}",
+        )
+        live = self.machines.state.workers.live.get(worker_id)
+        load = 0 if live is None else len(live.running)
+        limit = SETTINGS.max_concurrent_tasks_per_worker
+        _require("worker-limit", load <= limit, f"{worker_id} runs {load} attempts, {key} is new")
+        limit = SETTINGS.max_concurrent_tasks_per_query
+        load = len(query.running)
+        _require("query-limit", load <= limit, f"{query.query_id} runs {load} attempts")
+        for other in task.attempts[:-1]:
+            _require(
+                "assigned-once",
+                other.state is not TaskState.RUNNING,
+                f"{key} was assigned while {other.key} runs",
+            )
+        inputs: Inputs = {}
+        for parent_id in stage.parents:
+            for map_task in query.stages[parent_id].tasks:
+                newest = map_task.attempts[-1] if map_task.attempts else None
+                _require(
+                    "barrier",
+                    newest is not None and newest.state is TaskState.SUCCEEDED,
+                    f"{key} was assigned; it reads stage {parent_id}, of which task "
+                    f"{map_task.task_id} is not committed",
+                )
+                assert newest is not None
+                inputs[parent_id, map_task.task_id] = newest.key.attempt
+            _require(
+                "barrier",
+                bool(query.stages[parent_id].tasks),
+                f"{key} was assigned; it reads stage {parent_id}, which has not begun",
+            )
+        self.committed[key] = inputs
+
+    # --- liveness ----------------------------------------------------------------------------
+
+    def _check_swept(self, sent_at_ms: int) -> None:
+        """Nobody silent for longer than the timeout is left (R19)."""
+        assert self.machines is not None
+        timeout_ms = SETTINGS.worker_liveness_timeout_ms
+        for worker_id, seen in list(self._seen.items()):
+            live = self.machines.state.workers.live.get(worker_id)
+            if sent_at_ms - seen.at_ms <= timeout_ms:
+                continue
+            _require(
+                "lost-work-is-requeued",
+                live is None,
+                f"{worker_id} is silent for {sent_at_ms - seen.at_ms} ms and still counted as live",
+            )
+            del self._seen[worker_id]
+
+    def _check_lost(self, message: WorkerLost) -> None:
+        """Nobody is taken for dead who is not (R20)."""
+        seen = self._seen.get(message.worker_id)
+        if seen is None or not message.reason.startswith("silent"):
+            return
+        silent_ms = self._now_ms() - seen.at_ms
+        _require(
+            "beating-worker-kept",
+            silent_ms > SETTINGS.worker_liveness_timeout_ms,
+            f"{message.worker_id} was lost ({message.reason}) {silent_ms} ms after a sign of life",
+        )
+
+    def _check_leases(self, worker_id: WorkerId) -> None:
+        """What a worker does not list is not left with it for ever."""
+        assert self.machines is not None
+        live = self.machines.state.workers.live.get(worker_id)
+        for key in live.running if live is not None else ():
+            idle_ms = self._now_ms() - self._listed_ms.get(key, self._now_ms())
+            _require(
+                "lease-is-collected",
+                idle_ms <= SETTINGS.assignment_lease_ms,
+                f"{worker_id} beats but has not listed {key} for {idle_ms} ms",
+            )
+
+    def nothing_outlives(self) -> None:
+        """Every running attempt is with a worker that has been heard of in time.
+
+        Raises Violation.
+        """
+        if self.machines is None:
+            return
+        limit_ms = SETTINGS.worker_liveness_timeout_ms + SWEEP_SLACK_MS
+        for worker_id, live in self.machines.state.workers.live.items():
+            seen = self._seen.get(worker_id)
+            silent_ms = None if seen is None else self._now_ms() - seen.at_ms
+            _require(
+                "nothing-outlives-its-worker",
+                silent_ms is not None and silent_ms <= limit_ms,
+                f"{worker_id} has not been heard of for {silent_ms} ms and holds "
+                f"{len(live.running)} attempts",
+            )
