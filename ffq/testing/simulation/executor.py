@@ -81,6 +81,17 @@ class SimExecutor:
         del reader, part
         return SimSpool(self.process, self.weather)
 
+    def local(self, part: InputPart) -> None:
+        """Nothing is read in place: every input meets the network's faults."""
+        del part
+
+    def local(self, part: InputPart) -> SimSpool | None:
+        """As `Executor.local`."""
+        data = self.disk.outputs.get(part.key, {}).get(part.reduce_partition, b"")
+        if not part.bytes or len(data) != part.bytes:
+            return None
+        return SimSpool(self.process, self.weather, data)
+
     async def run(self, work: Work) -> TaskOutput:
         """Raises ShuffleInputError: an input is damaged; StorageError: no room for the output."""
         key = work.assignment.key
