@@ -81,10 +81,6 @@ class SimExecutor:
         del reader, part
         return SimSpool(self.process, self.weather)
 
-    def local(self, part: InputPart) -> None:
-        """Nothing is read in place: every input meets the network's faults."""
-        del part
-
     def local(self, part: InputPart) -> SimSpool | None:
         """As `Executor.local`."""
         data = self.disk.outputs.get(part.key, {}).get(part.reduce_partition, b"")
