@@ -141,7 +141,12 @@ class _CoordinatorRules(RuleBasedStateMachine):
 
     @rule(worker=_WORKER, capable=st.booleans())
     def fail_often(self, worker: int, capable: bool) -> None:
-        do.FailOften(worker, capable).play(self.player)
+        told = self.session.told
+        do.Beat(worker, capable).play(self.player)
+        do.FailOften(worker, told.blacklist_failure_threshold, told.retry_backoff_base_ms).play(
+            self.player
+        )
+        do.Beat(worker, capable).play(self.player)
 
     @rule(worker=_WORKER)
     def claim_success(self, worker: int) -> None:

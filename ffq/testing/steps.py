@@ -258,22 +258,38 @@ class Claim:
 
 
 @attrs.frozen
-class FailOften:
-    """Pull and fail, one task after the other, as often as excludes a worker (R16)."""
+class WorkOne:
+    """Ask for one task at a time until one comes, at most for `within_ms`; complete it."""
 
     worker: int
-    capable: bool = False
+    within_ms: int
 
     def play(self, player: Player) -> None:
-        told = player.session.told
-        Beat(self.worker, self.capable).play(player)
-        for _ in range(told.blacklist_failure_threshold):
-            tasks = player.pull(self.worker, 1)
-            for task in tasks:
+        for task in _pull_one(player, self.worker, self.within_ms):
+            player.complete(task)
+
+
+@attrs.frozen
+class FailOften:
+    """Pull and fail one task after the other; enough of that excludes a worker (R16)."""
+
+    worker: int
+    times: int
+    within_ms: int
+
+    def play(self, player: Player) -> None:
+        for _ in range(self.times):
+            for task in _pull_one(player, self.worker, self.within_ms):
                 player.session.report(task, TaskState.FAILED, f"no luck with {task}")
-            if not tasks:
-                player.session.advance(told.retry_backoff_base_ms)
-        Beat(self.worker, self.capable).play(player)
+
+
+def _pull_one(player: Player, worker: int, within_ms: int) -> tuple[TaskView, ...]:
+    deadline = player.session.now_ms + within_ms
+    while True:
+        tasks = player.pull(worker, 1)
+        if tasks or player.session.now_ms >= deadline:
+            return tasks
+        player.session.advance(POLL_MS, noted=False)
 
 
 @attrs.frozen

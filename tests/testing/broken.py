@@ -154,7 +154,7 @@ differs(
     "exclusion-ends",
     *(Submit(query, "scan") for query in range(3)),
     Beat(1),
-    FailOften(0),
+    FailOften(0, 3, 0),
     Keep((0, 1), 3_250),
     blacklist_ttl_ms=60_000,
 )
@@ -546,7 +546,8 @@ class _CountsForever(CoreAdapter):
 @breaks(
     "exclusion-starves-nobody",
     *(Submit(query, "scan") for query in range(3)),
-    FailOften(0),
+    FailOften(0, 3, 0),
+    Beat(0),
     Wait(101),
     Pull(0),
 )
@@ -595,11 +596,17 @@ class _NeverSweeps(CoreAdapter):
 
 @breaks("beating-worker-kept", Submit(0, "scan"), Beat(0), Pull(0), Keep((0,), 1_500), Pull(1))
 class _MissesBeats(CoreAdapter):
-    beats = 0
+    """A beat is evidence of life only if it changes what the worker can do."""
+
+    def __init__(self, core: CoreCoordinator) -> None:
+        super().__init__(core)
+        self._known: dict[str, frozenset[str]] = {}
 
     def heartbeat(self, worker_id: str, capabilities: frozenset[str]) -> bool | Refusal:
-        self.beats += 1
-        return True if self.beats > 1 else super().heartbeat(worker_id, capabilities)
+        if self._known.get(worker_id) == capabilities:
+            return True
+        self._known[worker_id] = capabilities
+        return super().heartbeat(worker_id, capabilities)
 
 
 # --- outputs -----------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ffq.testing.steps import (
     Beat,
     Cancel,
     Complete,
+    FailOften,
     Fetch,
     Keep,
     Malformed,
@@ -33,6 +34,7 @@ from ffq.testing.steps import (
     Upload,
     UseAllSlots,
     Wait,
+    WorkOne,
 )
 from ffq.testing.told import ToldSettings
 from ffq.testing.wire import TaskState
@@ -482,18 +484,6 @@ def _query_limit(told: ToldSettings) -> Scenario | None:
 # --- exclusion ---------------------------------------------------------------------------------
 
 
-def _failed_on(told: ToldSettings, worker: int, queries: range) -> list[Step]:
-    """As many queries, each failing its first attempt on this worker."""
-    steps: list[Step] = []
-    for query in queries:
-        steps += [
-            Submit(query, "custom"),
-            Await(worker, At(query, 0, 1), patience_ms(told)),
-            Report(At(query, 0, 1), BAD),
-        ]
-    return steps
-
-
 def _excluded(told: ToldSettings) -> list[Step] | None:
     """Worker 0 is excluded; worker 1 can do the same, and is not."""
     threshold = told.blacklist_failure_threshold
@@ -502,9 +492,10 @@ def _excluded(told: ToldSettings) -> list[Step] | None:
     return [
         Beat(1, capable=True),
         Beat(0, capable=True),
-        *_failed_on(told, 0, range(threshold - 1)),
+        Submit(0, "custom-wide"),
+        FailOften(0, threshold - 1, patience_ms(told)),
         Beat(0, capable=True),
-        *_failed_on(told, 0, range(threshold - 1, threshold)),
+        FailOften(0, 1, patience_ms(told)),
         Beat(0, capable=True),
     ]
 
@@ -523,30 +514,30 @@ def _exclusion(told: ToldSettings) -> Scenario | None:
             Wait(told.backoff_ms(1)),
             Beat(1, capable=True),
             Pull(0, 4),
-            Await(1, At(0, 0, 2), _retry_ms(told)),
+            WorkOne(1, _retry_ms(told)),
             Beat(0, capable=True),
         ),
         waits_ms=told.backoff_ms(1),
+        wide=told.blacklist_failure_threshold + 1,
     )
 
 
 def _success_clears(told: ToldSettings) -> Scenario | None:
     threshold = told.blacklist_failure_threshold
-    if threshold > MAX_THRESHOLD or threshold < 2:
+    if threshold > MAX_THRESHOLD or threshold < 2 or told.max_task_attempts < 2:
         return None
-    good = threshold - 1
     return Scenario(
         "a success clears the count",
         ("R15",),
         (
             Beat(0, capable=True),
-            *_failed_on(told, 0, range(good)),
-            Submit(good, "custom"),
-            Await(0, At(good, 0, 1), patience_ms(told)),
-            Complete(At(good, 0, 1)),
-            *_failed_on(told, 0, range(good + 1, 2 * good + 1)),
+            Submit(0, "custom-wide"),
+            FailOften(0, threshold - 1, patience_ms(told)),
+            WorkOne(0, patience_ms(told)),
+            FailOften(0, threshold - 1, patience_ms(told)),
             Beat(0, capable=True),
         ),
+        wide=2 * threshold,
     )
 
 
@@ -560,13 +551,14 @@ def _readmission(told: ToldSettings) -> Scenario | None:
         ("R16",),
         (
             Beat(0, capable=True),
-            *_failed_on(told, 0, range(threshold)),
+            Submit(0, "custom-wide"),
+            FailOften(0, threshold, patience_ms(told)),
             Keep((0,), wait, capable=True),
-            Await(0, At(0, 0, 2), patience_ms(told)),
-            Complete(At(0, 0, 2)),
+            WorkOne(0, patience_ms(told)),
             Status(0),
         ),
         waits_ms=wait,
+        wide=threshold,
     )
 
 
@@ -576,16 +568,16 @@ def _exclusion_ends(told: ToldSettings) -> Scenario | None:
         return None
     wait = told.blacklist_ttl_ms + told.slack_ms + 50
     return Scenario(
-        "an exclusion ends, and outlasts staleness",
+        "an exclusion ends",
         ("R16",),
         (
             *steps,
             Keep((1,), wait, capable=True),
             Beat(0, capable=True),
-            Submit(50, "custom"),
-            Await(0, At(50, 0, 1), patience_ms(told)),
+            WorkOne(0, patience_ms(told)),
         ),
         waits_ms=wait,
+        wide=told.blacklist_failure_threshold + 1,
     )
 
 
@@ -615,20 +607,23 @@ def _silence(told: ToldSettings) -> Scenario:
 
 def _silent_and_excluded(told: ToldSettings) -> Scenario | None:
     steps = _excluded(told)
-    if steps is None:
+    if steps is None or told.max_concurrent_tasks_per_worker < 2:
         return None
     timeout = told.worker_liveness_timeout_ms
     return Scenario(
         "an excluded worker falls silent",
         ("R16", "R19"),
         (
-            Submit(60, "custom"),
+            Submit(1, "custom"),
             Beat(0, capable=True),
-            Await(0, At(60, 0, 1), patience_ms(told)),
+            Await(0, At(1, 0, 1), patience_ms(told)),
             *steps,
-            Await(1, At(60, 0, 2), timeout + 2 * told.slack_ms + _retry_ms(told)),
+            Cancel(0),
+            Await(1, At(1, 0, 2), timeout + 2 * told.slack_ms + _retry_ms(told)),
+            Beat(0, capable=True),
         ),
         waits_ms=timeout + told.backoff_ms(1),
+        wide=told.blacklist_failure_threshold + 1,
     )
 
 

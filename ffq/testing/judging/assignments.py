@@ -141,10 +141,10 @@ class AssignmentJudge:
     def _judge_loss(self, newest: AttemptBelief, view: TaskView) -> None:
         holder = self.world.workers[newest.worker_id]
         name = "evidence-keeps-alive"
-        if holder.heard_by == "Heartbeat":
-            name = "beating-worker-kept"
-        elif holder.heard == newest.assigned:
+        if newest.course is not Course.RUNNING or holder.heard == newest.assigned:
             name = "not-lost-early"
+        elif holder.heard_by == "Heartbeat":
+            name = "beating-worker-kept"
         self.log.require(
             name,
             newest.course is not Course.RUNNING,

@@ -102,8 +102,17 @@ class AttemptJudge:
             f"{what} of {task} ({attempt.course.value}) was refused: {reply}",
         )
         current = attempt.course is Course.RUNNING and self._counts(attempt, task)
+        self._note_survival(now, attempt)
         self.world.hear(attempt.worker_id, now, what, surely=current)
         return attempt
+
+    def _note_survival(self, now: Span, attempt: AttemptBelief) -> None:
+        """An attempt that ran for longer than the timeout put liveness to the test (R18, R20)."""
+        timeout = self.world.told.worker_liveness_timeout_ms
+        if attempt.course is Course.RUNNING and now.lo - attempt.assigned.hi > timeout:
+            beats = self.world.workers[attempt.worker_id].heard_by == "Heartbeat"
+            kept = "beating-worker-kept" if beats else "evidence-keeps-alive"
+            self.log.require(kept, True, "")
 
     def _counts(self, attempt: AttemptBelief, task: TaskView) -> bool:
         """Whether a call about it changes anything: current, and under its layout (R13)."""
