@@ -92,7 +92,7 @@ class AttemptRun:
         try:
             output = await self._produce()
         except Exception as error:  # noqa: BLE001 - whatever a fragment raises is reported
-            await self._fail(error)
+            await self._fail(error, failure_of(error))
             return
         try:
             await self._deliver(output)
@@ -101,10 +101,10 @@ class AttemptRun:
         except UnknownId as error:
             LOG.warning("attempt %s is dropped: %s", self.assignment.key, error.message)
         except Exception as error:  # noqa: BLE001 - refused, or the output cannot be read back
-            await self._fail(error)
+            # Whatever class it has, the plan ran: it is not to blame.
+            await self._fail(error, Failure(ErrorKind.EXECUTION, failure_of(error).message))
 
-    async def _fail(self, error: Exception) -> None:
-        failure = failure_of(error)
+    async def _fail(self, error: Exception, failure: Failure) -> None:
         key = self.assignment.key
         LOG.warning("attempt %s failed (%s): %s", key, failure.kind.name, failure.message)
         if not isinstance(error, FfqError):

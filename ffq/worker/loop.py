@@ -26,6 +26,7 @@ from ffq.worker.ports import Executor, ShuffleTransport
 
 MAX_HELD_QUERIES_TOLD = 1_000
 """Queries with files here that one heartbeat names; the next one names the following ones."""
+_BEAT_TIMEOUT_MS = 1_000
 _IDLE_POLLS_PER_STEP = 50
 _IDLE_MAX_FACTOR = 5
 
@@ -168,7 +169,7 @@ class WorkerLoop:
             running_attempts=self.running,
             held_queries=self._held_queries(),
         )
-        timeout_ms = min(2 * self._settings.heartbeat_ms, self._settings.retry.timeout_ms)
+        timeout_ms = max(2 * self._settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
         return await self._link.once(
             "Heartbeat", self._coordinator.heartbeat(message), timeout_ms=timeout_ms
         )
@@ -224,7 +225,7 @@ class WorkerLoop:
                 await self._sleep_unless_woken(self._settings.retry.delay_s(failures))
                 continue
             failures = 0
-            for assignment in assignments:
+            for assignment in assignments[:capacity]:
                 self._start(assignment, attempts)
             idle_polls = 0 if assignments else idle_polls + 1
             if not assignments:

@@ -108,7 +108,7 @@ async def test_blocking_code_has_a_client_too(
         with ffq.SyncClient(endpoint) as client:
             name = client.submit(PLAN)
             client.wait(name)
-            rows = client.fetch(name).num_rows
+            rows: int = client.fetch(name).num_rows
             assert client.run(PLAN).num_rows == rows
             assert client.status(name).state is ffq.QueryState.SUCCEEDED
             assert name in {query.query_id for query in client.queries()}

@@ -9,7 +9,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from ffq.errors import QuotaExceeded, Unavailable, UnknownId
+from ffq.errors import FfqError, QuotaExceeded, Unavailable, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
     Assignment,
@@ -68,6 +68,7 @@ class FakeCoordinator:
     unknown: set[AttemptKey] = attrs.field(factory=set)
     lose_report_answers: int = 0
     refuse_reports: int = 0
+    refuse_registration: FfqError | None = None
     calls: list[object] = attrs.field(factory=list)
     results: dict[AttemptKey, bytes] = attrs.field(factory=dict)
 
@@ -112,6 +113,8 @@ class FakeCoordinator:
 
     async def register_map_output(self, message: RegisterMapOutput) -> RegisterReply:
         await self._receive(message)
+        if self.refuse_registration is not None:
+            raise self.refuse_registration
         if message.key in self.unknown:
             raise UnknownId(f"no attempt {message.key}")
         return RegisterReply(counted=True, worker_id=WorkerId("w1"))

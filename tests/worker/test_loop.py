@@ -8,9 +8,12 @@ from trio.testing import MockClock
 
 from ffq.errors import (
     ExecutionError,
+    FfqError,
     InvalidPlan,
+    InvalidRequest,
     OperatorError,
     PlanningError,
+    QuotaExceeded,
     StartupError,
     UnsupportedPlan,
 )
@@ -178,6 +181,28 @@ async def test_any_error_of_a_fragment_is_reported_and_the_worker_goes_on(
     assert "Traceback" not in failed.message
     assert succeeded.state is TaskState.SUCCEEDED
     assert world.executor.released == {key(1): False, key(1, attempt=2): True}
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"),
+    [
+        (InvalidRequest("no such partition"), 1),
+        (QuotaExceeded("too many partitions", retry_after_ms=10), 5),
+        (ExecutionError("internal error", reason="INTERNAL"), 3),
+    ],
+)
+async def test_an_output_that_is_refused_is_a_failure_but_not_of_the_plan(
+    autojump_clock: MockClock, nursery: trio.Nursery, error: FfqError, tries: int
+) -> None:
+    world = World(FakeCoordinator(queue=[map_task()], refuse_registration=error))
+    await nursery.start(world.loop().run)
+    await until(lambda: world.coordinator.reports)
+    (report,) = world.coordinator.reports
+    assert (report.state, report.kind) == (TaskState.FAILED, ErrorKind.EXECUTION)
+    assert error.message in report.message
+    assert len(world.coordinator.of_type(RegisterMapOutput)) == tries
+    await until(lambda: world.executor.released == {key(1): False})
     nursery.cancel_scope.cancel()
 
 
