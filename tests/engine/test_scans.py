@@ -222,7 +222,7 @@ def test_empty_row_groups_and_files_without_any(engine: Engine, tmp_path: Path) 
         pass
     assert pq.read_metadata(empty).num_row_groups == 0
     splits = [*whole_files([holed]), ScanSplit(str(empty), 0, 0)]
-    assert scan(engine, splits)["a"].to_pylist() == [1, 2, 3]
+    assert sorted(scan(engine, splits)["a"].to_pylist()) == [1, 2, 3]
     groups = pq.read_metadata(holed).num_row_groups
     parts = [
         value
