@@ -85,7 +85,9 @@ class MapOutputWriter:
         key: the attempt; an output that already stands under it is replaced.
         partitioning: hash of the named columns, or everything to partition 0.
         schema: of every batch.
-        compression: of the Arrow buffers; None writes them plain.
+        compression: of the Arrow buffers; None writes them plain. lz4 halves the bytes to
+            keep and to send, and costs about what sending the other half would
+            (`benchmarks/partition.py`).
         buffer_bytes: rows held back, over all partitions, before they are written out.
 
     Raises:
@@ -100,7 +102,7 @@ class MapOutputWriter:
         partitioning: Partitioning,
         schema: pa.Schema,
         *,
-        compression: Compression | None = None,
+        compression: Compression | None = "lz4",
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
     ) -> None:
         self._schema = schema
