@@ -36,15 +36,6 @@ def gateway(
             "The tables, as JSON or TOML.", "FFQ_COORDINATOR_CATALOG_PATH", "none", metavar="FILE"
         ),
     ] = None,
-    shuffle_root: Annotated[
-        str | None,
-        setting(
-            "The folder that workers of other implementations share.",
-            "FFQ_SHUFFLE_ROOT",
-            "none",
-            metavar="DIR",
-        ),
-    ] = None,
     blacklist_failure_threshold: Annotated[
         str | None,
         _tuning("Failures in a row that exclude a worker.", "blacklist_failure_threshold", 3),
