@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import attrs
+import trio
 
 from ffq.errors import Unavailable
 from ffq.ids import WorkerId
@@ -42,6 +44,7 @@ class CoordinatorLink:
     name: str
     retry: RetryPolicy
     _away: bool = False
+    _answered_at: float = -math.inf
 
     async def once(self, what: str, call: Awaitable[T], *, timeout_ms: int | None = None) -> T:
         """One try. Raises Unavailable, or the error that the coordinator answered."""
@@ -67,12 +70,18 @@ class CoordinatorLink:
         self._answered()
         return answer
 
+    @property
+    def silent_ms(self) -> float:
+        """Time since it last answered anything; infinite when it never did."""
+        return (trio.current_time() - self._answered_at) * 1000
+
     def _missed(self, error: Unavailable) -> None:
         if not self._away:
             self._away = True
             LOG.warning("coordinator %s is unreachable, trying on: %s", self.name, error.message)
 
     def _answered(self) -> None:
+        self._answered_at = trio.current_time()
         if self._away:
             self._away = False
             LOG.info("coordinator %s answers again", self.name)

@@ -41,6 +41,9 @@ class LoopSettings:
         heartbeat_ms: between beats; at most a fifth of the coordinator's liveness timeout.
         connect_timeout_ms: how long the first beat may wait for a coordinator; 0: for ever.
         stop_grace_ms: how long an orderly end may take to stop fragments and report them.
+        claim_ms: an attempt is claimed in heartbeats only while the coordinator has answered
+            something within this time. One that hears us but cannot reach us would otherwise
+            leave the attempt here for ever, with its last report unanswered.
     """
 
     slots: int
@@ -48,6 +51,7 @@ class LoopSettings:
     heartbeat_ms: int = 1_000
     connect_timeout_ms: int = 30_000
     stop_grace_ms: int = 5_000
+    claim_ms: int = 10_000
     retry: RetryPolicy = attrs.field(factory=RetryPolicy)
     attempts: AttemptSettings = attrs.field(factory=AttemptSettings)
 
@@ -127,20 +131,21 @@ class WorkerLoop:
         while not self._stopping:
             try:
                 self._obey(await self._beat())
-            except Unavailable as error:
-                failures += 1
-                delay = self._settings.retry.delay_s(failures)
-                if trio.current_time() + delay > deadline:
-                    raise StartupError(
-                        f"no coordinator answers at {self._link.name} within {timeout_ms} ms "
-                        f"(--connect-timeout-ms): {error.message}",
-                        reason=Unavailable.reason,
-                    ) from None
-                await trio.sleep(delay)
             except CallerError as error:
                 raise StartupError(
                     f"coordinator {self._link.name} refuses this worker: {error.message}"
                 ) from None
+            except FfqError as error:
+                # Away, full, or a failure of its own: the next beat may find it well.
+                failures += 1
+                delay = self._settings.retry.delay_s(failures)
+                if trio.current_time() + delay > deadline:
+                    raise StartupError(
+                        f"no coordinator answers at {self._link.name} within "
+                        f"{timeout_ms} ms (--connect-timeout-ms): {error.message}",
+                        reason=error.stable_reason,
+                    ) from None
+                await trio.sleep(delay)
             else:
                 return
 
@@ -166,13 +171,16 @@ class WorkerLoop:
             incarnation=self._identity.incarnation,
             endpoint=self._identity.endpoint,
             family=self._identity.family,
-            running_attempts=self.running,
+            running_attempts=self._claimed(),
             held_queries=self._held_queries(),
         )
         timeout_ms = max(2 * self._settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
         return await self._link.once(
             "Heartbeat", self._coordinator.heartbeat(message), timeout_ms=timeout_ms
         )
+
+    def _claimed(self) -> tuple[AttemptKey, ...]:
+        return self.running if self._link.silent_ms <= self._settings.claim_ms else ()
 
     def _held_queries(self) -> tuple[QueryId, ...]:
         held = self._executor.held_queries()

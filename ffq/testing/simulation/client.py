@@ -20,6 +20,7 @@ from ffq.testing.simulation.settings import RETRY
 from ffq.testing.simulation.trace import Trace
 
 _POLL_S = 0.25
+ONE_REFUSAL = attrs.evolve(RETRY, quota_tries=1)
 
 
 @attrs.define(eq=False)
@@ -72,13 +73,14 @@ class SimClient:
             try:
                 await until_answered(
                     lambda: self.coordinator.submit_plan(self.query_id, self.plan.data),
-                    RETRY,
+                    ONE_REFUSAL,
                     "SubmitQuery",
                 )
-            except QuotaExceeded:
+            except QuotaExceeded as error:
                 if not self.crowded:
                     self.crowded = True
                     self.trace.strike(FaultKind.OVERLOAD, f"{self.query_id} is refused for now")
+                await trio.sleep(error.retry_after_ms / 1000)
             except ExecutionError:
                 await trio.sleep(_POLL_S)
             else:

@@ -79,7 +79,7 @@ async def settle(server: SimServer, workers: Sequence[SimWorker]) -> None:
 
 async def forget(server: SimServer, network: Network, query_ids: Sequence[QueryId]) -> None:
     """Let the time pass after which ended queries are forgotten. Raises Violation."""
-    while network.late:
+    while network.late:  # noqa: ASYNC110 - nothing tells when it is
         await trio.sleep(1.0)
     pause_ms = COORDINATOR_SETTINGS.result_ttl_ms + 4 * ACTOR_SETTINGS.tick_ms
     await trio.sleep(pause_ms / 1000)
@@ -106,7 +106,7 @@ async def forget(server: SimServer, network: Network, query_ids: Sequence[QueryI
 
 async def _until(holds: Callable[[], bool], name: str, left: Callable[[], object]) -> None:
     deadline = trio.current_time() + _GRACE_S
-    while not holds():  # noqa: ASYNC110 - nothing tells when it does
+    while not holds():
         if trio.current_time() > deadline:
             raise violation(name, f"{_GRACE_S:.0f} s after the last query ended: {left()}")
         await trio.sleep(HEARTBEAT_MS / 1000)
@@ -142,4 +142,3 @@ def _slots(server: SimServer) -> dict[str, list[str]]:
 
 def _mail(server: SimServer) -> dict[str, int]:
     return {} if server.machines is None else server.machines.mail()
-

@@ -1,4 +1,4 @@
-"""Runs fragments in virtual time: moves rows from inputs to outputs (`ffq.worker.ports.Executor`)."""
+"""`ffq.worker.ports.Executor` in virtual time: moves rows from inputs to outputs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ _READ_PAUSE_S = 0.4
 class Process(Protocol):
     """The worker process that an executor belongs to."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     async def gate(self) -> None: ...
 

@@ -29,7 +29,7 @@ GONE_MS = 7_000
 
 @attrs.define(eq=False)
 class SimWorker:
-    """One worker id over its incarnations. `down`: it has crashed and has not been started again."""
+    """One worker id over its incarnations. `down`: crashed, and not started again yet."""
 
     number: int
     slots: int
@@ -67,7 +67,7 @@ class SimWorker:
 
     async def run(self) -> None:
         """Live, crash, live again, until stopped."""
-        while not self._stopping:
+        while True:
             await self._live()
             if self._stopping:
                 return
@@ -76,6 +76,8 @@ class SimWorker:
             seconds = float("inf") if self.gone else self._down_ms / 1000
             with trio.move_on_after(seconds):
                 await self._revived.wait()
+            if self._stopping:
+                return
             self.down = False
 
     async def _live(self) -> None:
@@ -86,7 +88,10 @@ class SimWorker:
         self.executor = SimExecutor(self, self.disk, network.weather, network.chance)
         self.loop = WorkerLoop(
             WorkerIdentity(
-                WorkerId(self.name), self.incarnation, self.operators | {SPLITS, POISON}, endpoint,
+                WorkerId(self.name),
+                self.incarnation,
+                self.operators | {SPLITS, POISON},
+                endpoint,
                 FAMILY,
             ),
             loop_settings(self.slots),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 
@@ -39,11 +39,12 @@ from ffq.testing.simulation.invariants import violation
 from ffq.testing.simulation.network import Network
 from ffq.testing.simulation.server import SimServer
 from ffq.testing.simulation.transport import Peer
+from ffq.testing.simulation.watch import Inputs
 
 T = TypeVar("T")
 
 
-class Crashing(Peer):
+class Crashing(Peer, Protocol):
     """A worker that may crash where the weather says so."""
 
     async def crash_at(self, point: FaultKind) -> None: ...
@@ -109,7 +110,7 @@ class RemoteCoordinator:
 
         return await self._call("GetTask", ask)
 
-    def _check_inputs(self, given: Assignment, committed: dict[tuple[int, int], int] | None) -> None:
+    def _check_inputs(self, given: Assignment, committed: Inputs | None) -> None:
         named = {(each.stage_id, each.map_task): each.attempt for each in given.inputs}
         if committed is not None and (named != committed or len(named) != len(given.inputs)):
             found = f"{given.key} is told to read {given.inputs}, committed are {committed}"

@@ -21,7 +21,7 @@ from ffq.testing.simulation.watch import Watch
 _DOWN_S = 0.4
 
 
-class InjectedFault(Exception):  # noqa: N818
+class InjectedFault(Exception):
     """A bug of ours, as far as the actors can tell."""
 
 
@@ -79,9 +79,9 @@ class SimServer:
             self._may_fail = False
             try:
                 await self._live()
-            except ActorFailed as error:
+            except* ActorFailed as failed:
                 if not self._may_fail:
-                    detail = f"the coordinator ended: {error.__cause__!r}"
+                    detail = f"the coordinator ended: {failed.exceptions}"
                     self.trace.fail(violation("coordinator-keeps-going", detail))
                 self.trace.note("the coordinator is down")
             finally:

@@ -37,6 +37,7 @@ def loop_settings(slots: int) -> LoopSettings:
         heartbeat_ms=HEARTBEAT_MS,
         connect_timeout_ms=0,
         stop_grace_ms=2_000,
+        claim_ms=1_500,
         retry=RETRY,
         attempts=AttemptSettings(
             fetch=FetchSettings(retry=RETRY, patience_ms=1_200, coordinator_patience_ms=3_000),

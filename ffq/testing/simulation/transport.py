@@ -24,8 +24,10 @@ CHUNK_BYTES = 40
 class Peer(Protocol):
     """A worker as others reach it: by its endpoint, which a new incarnation has anew."""
 
-    name: str
     disk: Disk
+
+    @property
+    def name(self) -> str: ...
 
     async def gate(self) -> None: ...
 

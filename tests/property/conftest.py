@@ -1,0 +1,14 @@
+"""At the end of the run: how many simulations there were, and faults by kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.property.counting import TOTALS, summary
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if TOTALS.simulations:
+        terminalreporter.section("simulated clusters")
+        for line in summary():
+            terminalreporter.line(line)

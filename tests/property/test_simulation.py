@@ -1,0 +1,61 @@
+"""Whole clusters, simulated: whatever goes wrong, every check holds."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given, settings
+
+from ffq.testing.simulation import (
+    Fault,
+    FaultKind,
+    Query,
+    Scenario,
+    scenario_of,
+    scenarios,
+    simulate_cluster,
+)
+from tests.property.counting import count
+
+# How many, by profile: drawn by Hypothesis, and by seed.
+BUDGETS = {"default": (40, 40), "ci": (1_000, 1_000), "nightly": (50_000, 50_000)}
+DRAWN, SEEDED = BUDGETS[os.environ.get("HYPOTHESIS_PROFILE", "default")]
+
+
+@pytest.mark.timeout(0)
+@settings(max_examples=DRAWN)
+@given(scenarios())
+def test_no_fault_breaks_a_check(scenario: Scenario) -> None:
+    simulated = simulate_cluster(scenario)
+    count(simulated)
+    assert simulated.violation is None, simulated.report()
+
+
+@pytest.mark.timeout(0)
+def test_no_seed_breaks_a_check() -> None:
+    """Chosen evenly at random, where Hypothesis leans to the simple."""
+    for seed in range(SEEDED):
+        simulated = simulate_cluster(scenario_of(seed))
+        count(simulated)
+        assert simulated.violation is None, simulated.report()
+
+
+@pytest.mark.parametrize("kind", FaultKind, ids=lambda kind: kind.name)
+def test_each_kind_of_fault_strikes(kind: FaultKind) -> None:
+    """On a cluster at work, so that each kind finds something to strike."""
+    scenario = Scenario(
+        seed=0,
+        schedule=len(kind.name),
+        workers=(2, 2),
+        capable=frozenset({0, 1}),
+        queries=tuple(Query("join", at_ms, 3, None) for at_ms in (0, 300, 600, 900)),
+        faults=tuple(
+            Fault(kind, at_ms=150, worker=worker, for_ms=4_000, count=3) for worker in range(2)
+        ),
+        frozen=False,
+    )
+    simulated = simulate_cluster(scenario)
+    count(simulated)
+    assert simulated.violation is None, simulated.report()
+    assert simulated.struck[kind], simulated.report()
