@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 import attrs
@@ -15,7 +15,7 @@ import trio
 from ffq.client import Client, QueryHandle, connect
 from ffq.messages import AttemptStatus, TaskState
 from ffq.plan import Relation, col, count, scan
-from tests.processes import END_TIMEOUT_S, Running, gateway, worker
+from tests.processes import END_TIMEOUT_S, Running, gateway, running
 
 ROOT = Path(__file__).parents[2]
 FILES = 4
@@ -95,13 +95,34 @@ class Cluster:
     gateway: Running
     heartbeat_ms: int
 
+    @contextmanager
+    def workers(self, *names: str, slots: int = 2) -> Iterator[tuple[Running, ...]]:
+        """Workers started side by side, all ready; each is killed at the end of the block."""
+        with ExitStack() as stack:
+            started = [
+                stack.enter_context(self._starting(name, f"--slots={slots}")) for name in names
+            ]
+            for name, process in zip(names, started, strict=True):
+                process.wait_for(f"worker {name} ready")
+            yield tuple(started)
+
+    @contextmanager
     def worker(
         self, name: str, *arguments: str, operators: str = GATE_OPERATORS
-    ) -> AbstractContextManager[Running]:
+    ) -> Iterator[Running]:
         """A worker, ready; it is killed at the end of the block."""
-        return worker(
-            self.endpoint,
-            name,
+        with self._starting(name, *arguments, operators=operators) as process:
+            process.wait_for(f"worker {name} ready")
+            yield process
+
+    def _starting(
+        self, name: str, *arguments: str, operators: str = GATE_OPERATORS
+    ) -> AbstractContextManager[Running]:
+        return running(
+            "worker",
+            f"--coordinator={self.endpoint}",
+            f"--worker-id={name}",
+            "--shuffle-bind=127.0.0.1:0",
             f"--operators={operators}",
             f"--heartbeat-ms={self.heartbeat_ms}",
             *arguments,

@@ -24,7 +24,7 @@ from tests.integration.cluster import (
 async def test_two_workers_share_a_query(tmp_path: Path) -> None:
     """Both are seen RUNNING tasks of it, and the answer is right (R25, R26)."""
     async with cluster(tmp_path) as it:
-        with it.worker("w1", "--slots=2"), it.worker("w2", "--slots=2"):
+        with it.workers("w1", "w2"):
             query = await it.client.submit(totals(it.dataset.gated_scan()))
             await it.running_on(query, "w1")
             await it.running_on(query, "w2")
@@ -40,7 +40,7 @@ async def test_two_workers_share_a_query(tmp_path: Path) -> None:
 async def test_a_worker_killed_mid_query_costs_an_attempt_and_no_row(tmp_path: Path) -> None:
     """R14, R19: its attempts are requeued and run on the survivor."""
     async with cluster(tmp_path, liveness_ms=LIVENESS_MS) as it:
-        with it.worker("w1", "--slots=2") as doomed, it.worker("w2", "--slots=2"):
+        with it.workers("w1", "w2") as (doomed, _):
             query = await it.client.submit(totals(it.dataset.gated_scan()))
             lost = await it.running_on(query, "w1")
             await it.running_on(query, "w2")
@@ -87,7 +87,7 @@ async def test_a_worker_paused_past_the_timeout_changes_nothing_when_it_resumes(
 ) -> None:
     """R13, R19: its attempt was given to another; what it says later is acknowledged, no more."""
     async with cluster(tmp_path, liveness_ms=LIVENESS_MS) as it:
-        with it.worker("w1", "--slots=1") as paused, it.worker("w2", "--slots=2"):
+        with it.workers("w1", "w2") as (paused, _):
             query = await it.client.submit(totals(it.dataset.gated_scan()))
             lost = await it.running_on(query, "w1")
             paused.signal(signal.SIGSTOP)
