@@ -138,12 +138,18 @@ class Cluster:
             while not await what():  # noqa: ASYNC110 - it happens in another process
                 await trio.sleep(0.02)
 
-    async def running_on(self, query: QueryHandle, worker_id: str) -> AttemptStatus:
-        """Wait until an attempt of the query is seen RUNNING on that worker."""
+    async def running_on(
+        self, query: QueryHandle, worker_id: str, *, stage: int = 1
+    ) -> AttemptStatus:
+        """Wait until an attempt of that stage of the query is seen RUNNING on that worker."""
         with trio.fail_after(END_TIMEOUT_S):
             while True:
                 for attempt in await query.attempts():
-                    if attempt.state is TaskState.RUNNING and attempt.worker_id == worker_id:
+                    if (
+                        attempt.state is TaskState.RUNNING
+                        and attempt.worker_id == worker_id
+                        and attempt.key.stage_id == stage
+                    ):
                         return attempt
                 await trio.sleep(0.02)
 

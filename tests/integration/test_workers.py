@@ -64,8 +64,8 @@ async def test_map_outputs_of_a_killed_worker_are_made_again(tmp_path: Path) -> 
     async with cluster(tmp_path, liveness_ms=LIVENESS_MS) as it:
         with it.worker("w1", "--slots=4") as doomed:
             query = await it.client.submit(totals_behind_a_gate(it.dataset.gate))
-            # All maps are committed on w1, and its reducers wait at the gate.
-            await it.running_on(query, "w1")
+            # A reducer waits at the gate: all maps are committed, on w1.
+            await it.running_on(query, "w1", stage=0)
             with it.worker("w2", "--slots=4"):
                 doomed.signal(signal.SIGKILL)
                 it.dataset.gate.touch()
