@@ -39,6 +39,10 @@ class Dataset:
         return self.folder / "gate"
 
     @property
+    def shuffle(self) -> Path:
+        return self.folder / "shuffle"
+
+    @property
     def catalog(self) -> Path:
         return self.folder / "tables.json"
 
@@ -123,6 +127,7 @@ class Cluster:
             f"--coordinator={self.endpoint}",
             f"--worker-id={name}",
             "--shuffle-bind=127.0.0.1:0",
+            f"--shuffle-root={self.dataset.shuffle}",
             f"--operators={operators}",
             f"--heartbeat-ms={self.heartbeat_ms}",
             *arguments,

@@ -15,8 +15,7 @@ from tests.processes import ffq
 async def test_workers_come_back_to_a_coordinator_that_lost_everything(tmp_path: Path) -> None:
     """Attempts it knows nothing of are dropped, their slots take new work, old files go."""
     async with cluster(tmp_path) as it:
-        root = tmp_path / "shuffle"
-        with it.worker("w1", "--slots=1", f"--shuffle-root={root}") as worker:
+        with it.worker("w1", "--slots=1") as worker:
             done = await it.client.submit(totals(ROWS_OF_T))
             await done.wait()
             held = await it.client.submit(totals(it.dataset.gated_scan()))
@@ -33,7 +32,7 @@ async def test_workers_come_back_to_a_coordinator_that_lost_everything(tmp_path:
                 )
 
                 async def old_files_are_gone() -> bool:
-                    left = {path.name for path in root.glob("*/outputs/*")}
+                    left = {path.name for path in it.dataset.shuffle.glob("*/outputs/*")}
                     return left.isdisjoint({done.query_id, held.query_id})
 
                 await it.sees(old_files_are_gone)
