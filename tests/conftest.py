@@ -1,4 +1,4 @@
-"""Hypothesis profiles: `default` for plain `pytest`, `ci` for the gate, `nightly` until told to stop."""
+"""Hypothesis profiles: `default` for plain `pytest`, `ci` for the gate, `nightly` for long runs."""
 
 from __future__ import annotations
 
