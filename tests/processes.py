@@ -83,10 +83,11 @@ def running(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     stdout: int = subprocess.DEVNULL,
+    module: str = "ffq",
 ) -> Iterator[Running]:
     """A process in a session of its own; stdin is a pipe that stays open. SIGKILL at the end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ffq", *arguments],
+        [sys.executable, "-m", module, *arguments],
         env=environment(**(env or {})),
         cwd=cwd,
         stdin=subprocess.PIPE,
@@ -114,9 +115,11 @@ def running(
 
 
 @contextmanager
-def gateway(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[tuple[Running, str]]:
+def gateway(
+    *arguments: str, env: Mapping[str, str] | None = None, module: str = "ffq"
+) -> Iterator[tuple[Running, str]]:
     """A gateway on a free port, ready, and its endpoint."""
-    with running("gateway", "--bind=127.0.0.1:0", *arguments, env=env) as process:
+    with running("gateway", "--bind=127.0.0.1:0", *arguments, env=env, module=module) as process:
         line = process.wait_for("gateway ready on ")
         yield process, line.removeprefix("gateway ready on ").strip()
 

@@ -11,7 +11,7 @@ Every step is one thing a client or a worker does; every answer is judged by the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -26,10 +26,12 @@ from ffq.testing.wire import TaskState
 
 QUERIES = 4
 WORKERS = 3
+PLANS = sorted(plan_shapes("any"))
+MOST_FAILURES = 12
 
 _QUERY = st.integers(0, QUERIES - 1)
 _WORKER = st.integers(0, WORKERS - 1)
-_PLAN = st.sampled_from(sorted(plan_shapes("any")))
+_PLAN = st.runner().flatmap(lambda machine: st.sampled_from(machine.plans))
 _CAPACITY = st.sampled_from([1, 1, 2, 3, 8, 0])
 _VALUE = st.integers(0, 3)
 _OUTCOME = st.sampled_from(
@@ -42,6 +44,8 @@ _PICK = st.integers(0, 30)
 def coordinator_machine(
     make_adapter: Callable[[], CoordinatorAdapter],
     told: ToldSettings | None = None,
+    *,
+    plans: Collection[str] = tuple(PLANS),
 ) -> type[RuleBasedStateMachine]:
     """The machine for one kind of coordinator, to be run by Hypothesis or pytest.
 
@@ -49,6 +53,8 @@ def coordinator_machine(
         make_adapter: a coordinator that has never been used, behind its adapter. Called for each
             run.
         told: the coordinator's settings. Small limits and short times find more.
+        plans: names of the plans to submit, of `ffq.testing.queries.plan_shapes`, for a coordinator
+            that does not run all: "scan" is the simplest.
 
     A check that fails raises `ffq.testing.Violation`, which names the check and its rule and holds
     the script of RPCs; Hypothesis shortens it.
@@ -57,7 +63,7 @@ def coordinator_machine(
 
     class CoordinatorMachine(_CoordinatorRules):
         def __init__(self) -> None:
-            super().__init__(Session(make_adapter(), settings))
+            super().__init__(Session(make_adapter(), settings), tuple(plans))
 
     return CoordinatorMachine
 
@@ -65,8 +71,9 @@ def coordinator_machine(
 class _CoordinatorRules(RuleBasedStateMachine):
     """The rules. Attempts are picked by number among those assigned so far."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, plans: tuple[str, ...]) -> None:
         super().__init__()
+        self.plans = plans
         self.session = session
         self.player = Player(session)
 
@@ -143,9 +150,9 @@ class _CoordinatorRules(RuleBasedStateMachine):
     def fail_often(self, worker: int, capable: bool) -> None:
         told = self.session.told
         do.Beat(worker, capable).play(self.player)
-        do.FailOften(worker, told.blacklist_failure_threshold, told.retry_backoff_base_ms).play(
-            self.player
-        )
+        times = min(told.blacklist_failure_threshold, MOST_FAILURES)
+        backoff = told.retry_backoff_base_ms
+        do.FailOften(worker, times, backoff, poll_ms=max(backoff, 1)).play(self.player)
         do.Beat(worker, capable).play(self.player)
 
     @rule(worker=_WORKER)
@@ -232,4 +239,5 @@ class _CoordinatorRules(RuleBasedStateMachine):
     def teardown(self) -> None:
         if self.session.broken is None:
             do.RunToEnd().play(self.player)
-            do.UseAllSlots(QUERIES, self.session.told.slack_ms).play(self.player)
+            plan = "custom" if "custom" in self.plans else self.plans[0]
+            do.UseAllSlots(QUERIES, self.session.told.slack_ms, plan).play(self.player)

@@ -42,6 +42,9 @@ class Course(enum.Enum):
     ENDED = "ended with its query"
 
 
+_BUSY = (Course.RUNNING, Course.SUCCEEDED, Course.ENDED)
+
+
 class Truth(enum.Enum):
     NO = "no"
     MAYBE = "maybe"
@@ -69,7 +72,7 @@ class AttemptBelief:
 
     @property
     def is_open(self) -> bool:
-        return self.course in {Course.RUNNING, Course.MAYBE_LOST}
+        return self.course is Course.RUNNING or self.course is Course.MAYBE_LOST
 
 
 @attrs.define(eq=False)
@@ -101,12 +104,12 @@ class TaskBelief:
     def is_queued(self) -> bool:
         """Whether its next attempt is queued, for certain."""
         newest = self.newest
-        return newest is None or newest.course in {Course.FAILED, Course.LOST}
+        return newest is None or newest.course is Course.FAILED or newest.course is Course.LOST
 
     @property
     def may_be_queued(self) -> bool:
         newest = self.newest
-        return self.is_queued or (newest is not None and newest.course is Course.MAYBE_LOST)
+        return newest is None or newest.course not in _BUSY
 
 
 @attrs.define(eq=False)
@@ -232,7 +235,7 @@ class World:
     def waiting(self) -> Iterator[tuple[QueryBelief, TaskBelief]]:
         """Tasks of which an attempt may be queued now."""
         for query in self.queries.values():
-            if query.active:
+            if not query.state.terminal:
                 for task in query.tasks:
                     if query.vague or task.may_be_queued:
                         yield query, task
@@ -306,6 +309,8 @@ class World:
 
     def _settle_readmission(self) -> None:
         """R16: where all who could run a waiting task are excluded, the longest may come back."""
+        if all(worker.excluded is Truth.NO for worker in self.workers.values()):
+            return
         for _, task in self.waiting():
             able = [worker for worker in self.workers.values() if self.may_run(worker, task)]
             if not able or any(worker.excluded is Truth.NO for worker in able):

@@ -101,6 +101,9 @@ class Session:
         self._started_ms = self._clock.now_ms()
         self._lines: list[_Line] = []
         self._quiet = False
+        self._self_check: Callable[[], None] | None = None
+        if isinstance(adapter, SelfChecking):
+            self._self_check = adapter.validate_state
 
     @property
     def script(self) -> tuple[str, ...]:
@@ -149,9 +152,9 @@ class Session:
         self._judged(lambda: self.judge.outputs.counted(query_id, reply))
         return reply
 
-    def cancel(self, query_id: str, reason: str = "canceled by the harness") -> None:
+    def cancel(self, query_id: str, reason: str) -> None:
         _, reply = self._call(
-            f"CancelQuery({query_id})", lambda: self.adapter.cancel(query_id, reason)
+            f"CancelQuery({query_id}, {reason!r})", lambda: self.adapter.cancel(query_id, reason)
         )
         self._judged(lambda: self.judge.queries.canceled(query_id, reply))
 
@@ -246,7 +249,8 @@ class Session:
         reply = make()
         now = Span(start, self._clock.now_ms())
         self._write(what, _shown(reply))
-        self.judge.world.settle(now)
+        if now.hi > start:
+            self.judge.world.settle(now)
         self._checked()
         return now, reply
 
@@ -285,9 +289,9 @@ class Session:
             raise
 
     def _checked(self) -> None:
-        if isinstance(self.adapter, SelfChecking):
+        if self._self_check is not None:
             try:
-                self.adapter.validate_state()
+                self._self_check()
             except Exception as error:  # noqa: BLE001  # whatever a foreign coordinator raises
                 detail = repr(error)
                 self.require("books-are-consistent", False, detail)

@@ -50,6 +50,7 @@ class Player:
         self._tag = tag
         self.submitted: set[str] = set()
         self.held: list[TaskView] = []
+        self.cancels = 0
 
     def query_id(self, query: int) -> str:
         return f"{self._tag}{query + 1:03}"
@@ -75,6 +76,26 @@ class Player:
         """Whether the attempt was ever assigned."""
         wanted = (self.query_id(at.query), at.stage, at.attempt)
         return any((task.query_id, task.stage_id, task.attempt) == wanted for task in self.held)
+
+    def may_come(self, at: At, deadline: int) -> bool:
+        """Whether the attempt can be assigned by then: else there is no use in asking for it."""
+        world = self.session.judge.world
+        query = world.queries.get(self.query_id(at.query))
+        if query is None or not query.active or at.stage >= len(query.tasks):
+            return False
+        task = query.tasks[at.stage]
+        if at.attempt != len(task.attempts) + 1 or task.committed is not None:
+            return False
+        newest = task.newest
+        if newest is None or not newest.is_open:
+            return True
+        holder = world.workers[newest.worker_id]
+        return holder.heard.lo + self.session.told.worker_liveness_timeout_ms < deadline
+
+    def has_work(self) -> bool:
+        """Whether a query of its own may have something to hand out."""
+        queries = self.session.judge.world.queries
+        return any(query_id in queries and queries[query_id].active for query_id in self.submitted)
 
     def pull(self, worker: int, capacity: int) -> tuple[TaskView, ...]:
         tasks = self.session.get_task(self.worker_id(worker), capacity)
@@ -155,7 +176,8 @@ class Cancel:
     query: int
 
     def play(self, player: Player) -> None:
-        player.session.cancel(player.query_id(self.query))
+        player.cancels += 1
+        player.session.cancel(player.query_id(self.query), f"reason {player.cancels}")
 
 
 @attrs.frozen
@@ -212,7 +234,7 @@ class Await:
         deadline = player.session.now_ms + self.within_ms
         while not player.holds(self.at):
             player.pull(self.worker, 1)
-            if player.session.now_ms >= deadline:
+            if player.session.now_ms >= deadline or not player.may_come(self.at, deadline):
                 return
             player.session.advance(POLL_MS, noted=False)
 
@@ -276,20 +298,23 @@ class FailOften:
     worker: int
     times: int
     within_ms: int
+    poll_ms: int = POLL_MS
 
     def play(self, player: Player) -> None:
         for _ in range(self.times):
-            for task in _pull_one(player, self.worker, self.within_ms):
+            for task in _pull_one(player, self.worker, self.within_ms, self.poll_ms):
                 player.session.report(task, TaskState.FAILED, f"no luck with {task}")
 
 
-def _pull_one(player: Player, worker: int, within_ms: int) -> tuple[TaskView, ...]:
+def _pull_one(
+    player: Player, worker: int, within_ms: int, poll_ms: int = POLL_MS
+) -> tuple[TaskView, ...]:
     deadline = player.session.now_ms + within_ms
     while True:
         tasks = player.pull(worker, 1)
-        if tasks or player.session.now_ms >= deadline:
+        if tasks or player.session.now_ms >= deadline or not player.has_work():
             return tasks
-        player.session.advance(POLL_MS, noted=False)
+        player.session.advance(poll_ms, noted=False)
 
 
 @attrs.frozen
@@ -423,15 +448,14 @@ class UseAllSlots:
 
     query: int
     within_ms: int = 0
+    plan: str = "custom"
 
     def play(self, player: Player) -> None:
         session = player.session
         slots = session.told.max_concurrent_tasks_per_worker
-        width = len(player.shapes["wide"].stages) - 1
-        width = min(width, session.told.max_concurrent_tasks_per_query)
-        queries = [self.query + number for number in range(-(-slots // width))]
+        queries = range(self.query, self.query + slots)
         for query in queries:
-            Submit(query, "custom-wide").play(player)
+            Submit(query, self.plan).play(player)
         worker = 98
         Beat(worker, capable=True).play(player)
         deadline = session.now_ms + self.within_ms

@@ -89,6 +89,11 @@ class StatusView:
     message: str = ""
     stages: tuple[StageView, ...] = ()
 
+    def __str__(self) -> str:
+        said = f" {self.message!r}" if self.message else ""
+        times = f"{self.submitted_at_ms}, {self.started_at_ms}, {self.finished_at_ms}"
+        return f"{self.state.name}{said} (times {times})"
+
 
 @attrs.frozen
 class PartitionView:

@@ -17,10 +17,8 @@ TestCore = coordinator_machine(lambda: CoreAdapter(CoreCoordinator(TOLD)), told_
 # Broken in one way only, so that whatever the machine finds is that. It is told nothing of it.
 FOUND = {
     "duplicate-changes-nothing": {"duplicate-changes-nothing", "terminal-is-final"},
-    "failed-within-budget": {"failed-within-budget", "retry-comes"},
     "foreign-report-ignored": {"foreign-report-ignored"},
     "not-before-backoff": {"not-before-backoff"},
-    "not-lost-early": {"not-lost-early", "lost-work-is-requeued", "evidence-keeps-alive"},
     "worker-limit": {"worker-limit", "query-limit"},
 }
 

@@ -18,6 +18,14 @@ def _told(text: str) -> object:
 def conformance(
     context: typer.Context,
     coordinator: CoordinatorOption = None,
+    rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only what is there to try this rule, as R16; may be given several times.",
+            metavar="RULE",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the random programs.", metavar="N")] = 0,
     examples: Annotated[
         int, typer.Option(help="How many random programs to play.", min=0, metavar="N")
@@ -63,10 +71,10 @@ def conformance(
     coordinator's settings where they are not the defaults; short ones make the run short. No worker
     may be attached to the coordinator meanwhile. Exit code 1 when a rule is broken.
     """
-    from ffq.errors import StartupError
+    from ffq.errors import InvalidRequest, StartupError
 
     try:
-        from ffq.testing.conformance import RunOptions, report_lines, run_conformance
+        from ffq.testing.conformance import RULES, RunOptions, report_lines, run_conformance
     except ModuleNotFoundError as error:
         raise StartupError(
             f"ffq conformance needs {error.name}: pip install 'ffq-runtime[test]'"
@@ -86,7 +94,10 @@ def conformance(
         unrunnable_timeout_ms=unrunnable_timeout_ms,
         slack_ms=slack_ms,
     )
-    options = RunOptions(seed=seed, examples=examples, max_wait_ms=max_wait_ms)
+    rules = frozenset(rule or RULES)
+    if not rules <= set(RULES):
+        raise InvalidRequest(f"--rule: rules are named R1 to R31, not {sorted(rules - set(RULES))}")
+    options = RunOptions(rules=rules, seed=seed, examples=examples, max_wait_ms=max_wait_ms)
     with GrpcAdapter(target_of(context).endpoint) as adapter:
         report = run_conformance(adapter, told, options, progress=note)
     for line in report_lines(report):

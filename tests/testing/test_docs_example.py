@@ -1,0 +1,66 @@
+"""docs/testing.md: its coordinator, its adapter, and the counterexample it shows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import HealthCheck, Phase
+from hypothesis.stateful import run_state_machine_as_test
+
+from ffq.testing import Violation
+
+PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
+SEARCH = hypothesis.settings(
+    max_examples=200,
+    stateful_step_count=30,
+    database=None,
+    deadline=None,
+    derandomize=True,
+    report_multiple_bugs=False,
+    phases=[Phase.generate, Phase.shrink],
+    suppress_health_check=list(HealthCheck),
+)
+FIXED = """
+class Fixed(SmallCoordinator):
+    def cancel(self, query_id, reason):
+        query = self.queries[query_id]
+        if query.state in OPEN:
+            self.end(query, QueryState.CANCELED, reason)
+        return query
+
+class FixedAdapter(SmallAdapter):
+    def __init__(self):
+        self.it = Fixed()
+
+FixedMachine = coordinator_machine(FixedAdapter, TOLD, plans=["scan"])
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def page() -> dict[str, Any]:
+    """What the page's Python defines, run in order."""
+    names: dict[str, Any] = {"__name__": "docs_testing"}
+    exec("\n".join([*blocks("python"), FIXED]), names)
+    return names
+
+
+def test_machine_finds_the_bug_that_the_page_shows(page: dict[str, Any]) -> None:
+    with pytest.raises(Violation) as failure:
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            page["SmallMachine"], settings=SEARCH
+        )
+    assert str(failure.value).strip() == blocks("text")[0].strip()
+
+
+def test_repaired_coordinator_holds(page: dict[str, Any]) -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        page["FixedMachine"], settings=SEARCH
+    )
