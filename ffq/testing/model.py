@@ -330,14 +330,23 @@ class World:
 
     # --- workers -----------------------------------------------------------------------------
 
-    def introduce(self, worker_id: str, now: Span, what: str) -> WorkerBelief:
-        """Evidence of life by which a worker becomes known: GetTask, Heartbeat (R6, R18)."""
+    def introduce(
+        self, worker_id: str, now: Span, what: str, capabilities: frozenset[str] | None = None
+    ) -> WorkerBelief:
+        """Evidence of life by which a worker becomes known: GetTask, Heartbeat (R6, R18).
+
+        `capabilities`: of a heartbeat; they replace what it had (R21).
+        """
         worker = self.workers.get(worker_id)
         if worker is None:
             worker = self.workers[worker_id] = WorkerBelief(worker_id, now)
         worker.heard = now
         worker.heard_by = what
         worker.present = Truth.YES
+        if capabilities is not None:
+            worker.capabilities = worker.may_have = capabilities
+            worker.ever_had |= capabilities
+            worker.has_beaten = True
         self._settle_readmission()
         return worker
 

@@ -22,10 +22,7 @@ class AttemptJudge:
         if is_overload(self.log, reply):
             return
         require_answer(self.log, reply, f"Heartbeat({worker_id})")
-        worker = self.world.introduce(worker_id, now, "Heartbeat")
-        worker.capabilities = worker.may_have = capabilities
-        worker.ever_had |= capabilities
-        worker.has_beaten = True
+        worker = self.world.introduce(worker_id, now, "Heartbeat", capabilities)
         if worker.excluded is Truth.MAYBE:
             if reply:
                 worker.let_back_in()

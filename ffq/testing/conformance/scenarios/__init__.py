@@ -1,0 +1,53 @@
+"""Directed scenarios: short lists of steps, each of which puts some rules to the test.
+
+They wait only as long as the told settings make them, and give up late: `patience` is how long a
+coordinator may take for what it should do at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ffq.testing.conformance.scenarios import (
+    attempts,
+    exclusion,
+    lifecycle,
+    liveness,
+    placement,
+    refusals,
+)
+from ffq.testing.conformance.scenarios.scenario import Scenario as Scenario
+from ffq.testing.told import ToldSettings
+
+
+def scenarios(told: ToldSettings) -> list[Scenario]:
+    """All scenarios, the quick ones first."""
+    makers: list[Callable[[ToldSettings], Scenario | None]] = [
+        lifecycle.life,
+        lifecycle.success_needs_result,
+        lifecycle.last_upload_counts,
+        lifecycle.barrier,
+        lifecycle.chain,
+        lifecycle.cancel,
+        refusals.malformed,
+        refusals.unknown,
+        attempts.outputs,
+        attempts.foreign_reports,
+        attempts.one_task,
+        attempts.retries,
+        placement.placement,
+        placement.turns,
+        placement.worker_limit,
+        placement.query_limit,
+        exclusion.exclusion,
+        exclusion.success_clears,
+        exclusion.readmission,
+        liveness.silence,
+        exclusion.silent_and_excluded,
+        liveness.beating,
+        liveness.evidence,
+        exclusion.exclusion_ends,
+        placement.unrunnable,
+    ]
+    made = [maker(told) for maker in makers]
+    return sorted((each for each in made if each is not None), key=lambda each: each.waits_ms)

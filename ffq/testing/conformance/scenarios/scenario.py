@@ -1,0 +1,42 @@
+"""What a scenario is, and how long it waits for what."""
+
+from __future__ import annotations
+
+import attrs
+
+from ffq.testing.steps import Step
+from ffq.testing.told import ToldSettings
+from ffq.testing.wire import TaskState
+
+OK = TaskState.SUCCEEDED
+BAD = TaskState.FAILED
+
+MAX_WIDTH = 100
+MAX_THRESHOLD = 12
+
+
+@attrs.frozen
+class Scenario:
+    """A list of steps.
+
+    Attributes:
+        rules: what it is there for.
+        waits_ms: how long it waits by itself, if the coordinator is quick.
+        wide: map stages of the plan "wide".
+    """
+
+    name: str
+    rules: tuple[str, ...]
+    steps: tuple[Step, ...]
+    waits_ms: int = 0
+    wide: int = 3
+
+
+def patience_ms(told: ToldSettings) -> int:
+    """How long something that is due at once may take."""
+    return 2 * told.slack_ms
+
+
+def retry_ms(told: ToldSettings, failures: int = 1) -> int:
+    """How long the retry after so many failures may take."""
+    return told.backoff_ms(failures) + patience_ms(told)
