@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 import attrs
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -35,7 +36,7 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan.stages import StagePlan
-from ffq.testing.graphs import submissions
+from ffq.testing.graphs import aggregate, join, relations, submissions
 from tests.core.driver import FAMILY, Driver
 
 SETTINGS = CoordinatorSettings(
@@ -48,15 +49,26 @@ SETTINGS = CoordinatorSettings(
     adaptive_target_bytes=40,
     max_uncharged_retries_per_stage=200,
 )
+# Twice as many runs as the profile says: many of them are variants of one another.
+LONGER = settings(max_examples=2 * settings().max_examples)
 OPERATORS = ("op.a", "op.b")
 ALL = frozenset({*OPERATORS, "ffq.splits"})
 OURS = ("ours-1", "ours-2")
 PEER = "peer"
 WORKERS = (*OURS, PEER)
-QUERIES = ("a", "b", "c")
+MOST_ACTIVE = 3
 
 workers = st.sampled_from(WORKERS)
-picks = st.integers(0, 40)
+picks = st.integers(0, 60)
+rows_written = st.lists(st.integers(0, 4), min_size=4, max_size=4)
+# Most of the time everybody can do everything, else little would ever run.
+names = st.one_of(st.just(ALL), st.just(ALL), st.frozensets(st.sampled_from(sorted(ALL))))
+# Of several stages for the most part.
+plans = st.one_of(
+    st.builds(aggregate, relations(), st.integers(1, 4)),
+    st.builds(join, relations(max_leaves=2), relations(max_leaves=2), st.integers(1, 4)),
+    relations(),
+)
 Task = tuple[QueryId, StageId, TaskId]
 
 
@@ -174,11 +186,25 @@ class ClusterMachine(RuleBasedStateMachine):
         return self.report(held, TaskState.SUCCEEDED)
 
     def picked(self, pick: int) -> Held:
-        """One of all that were ever assigned, the newest first."""
-        return self.held[-1 - pick % len(self.held)]
+        """One of those that run, or (one time in three, and if none does) of all there were.
+
+        Where none runs, everybody pulls first: rules that need an attempt then have one, also in
+        runs in which Hypothesis leaves the rules out that pull.
+        """
+        among = self.held
+        if pick % 3:
+            if not any(map(self.is_running, self.held)):
+                for worker in WORKERS:
+                    self.pulls(worker, 2)
+            among = [held for held in self.held if self.is_running(held)] or self.held
+        return among[-1 - pick // 3 % len(among)]
 
     def is_running(self, held: Held) -> bool:
         return held.key in {each.key for each in self.running(held.key.query_id)}
+
+    def query(self, pick: int) -> str:
+        """One of those submitted, the newest first."""
+        return list(self.submitted)[-1 - pick % len(self.submitted)]
 
     def running(self, query: str) -> list[AttemptStatus]:
         return [each for each in self.d.attempts(query) if each.state is TaskState.RUNNING]
@@ -190,24 +216,48 @@ class ClusterMachine(RuleBasedStateMachine):
     # --- rules -------------------------------------------------------------------------------
 
     @initialize(
-        query=submissions(QueryId("a")),
-        capabilities=st.lists(st.sets(st.sampled_from(sorted(ALL))), min_size=3, max_size=3),
+        query=submissions(QueryId("any"), plans),
+        capable=st.lists(names, min_size=len(WORKERS), max_size=len(WORKERS)),
+        before=st.lists(st.tuples(workers, st.integers(1, 3), rows_written), max_size=4),
+        then=workers,
     )
-    def start(self, query: SubmitQuery, capabilities: list[set[str]]) -> None:
-        self.submit(query)
-        for worker, names in zip(WORKERS, capabilities, strict=True):
-            self.changes(worker, names)
+    def start(
+        self,
+        query: SubmitQuery,
+        capable: list[frozenset[str]],
+        before: list[tuple[str, int, list[int]]],
+        then: str,
+    ) -> None:
+        """A query is under way already, so that the faults meet more than its first stages."""
+        self.submits(query)
+        for worker, able in zip(WORKERS, capable, strict=True):
+            self.changes(worker, able)
+        for worker, tasks, rows in before:
+            self.works(worker, tasks, rows)
+        self.pulls(then, 5)
 
-    @rule(query=st.sampled_from(QUERIES).flatmap(lambda name: submissions(QueryId(name))))
-    def submit(self, query: SubmitQuery) -> None:
-        known = self.submitted.setdefault(query.query_id, query)
-        self.d.call(self.d.core.submit_query, known)
+    @rule(query=submissions(QueryId("any"), plans))
+    def submits(self, query: SubmitQuery) -> None:
+        active = [each for each in self.submitted if not self.d.status(each).state.terminal]
+        if len(active) < MOST_ACTIVE:
+            query_id = QueryId(f"q{len(self.submitted)}")
+            self.submitted[query_id] = attrs.evolve(query, query_id=query_id)
+            self.d.call(self.d.core.submit_query, self.submitted[query_id])
 
-    @rule(worker=workers, names=st.sets(st.sampled_from(sorted(ALL))))
-    def changes(self, worker: str, names: set[str]) -> None:
+    @rule(worker=workers, able=names)
+    def changes(self, worker: str, able: frozenset[str]) -> None:
         """A heartbeat with other capabilities. A peer takes no shares."""
-        self.capabilities[worker] = frozenset(names) - ({"ffq.splits"} if worker == PEER else set())
+        self.capabilities[worker] = able - ({"ffq.splits"} if worker == PEER else set())
         self.beat(worker)
+
+    @rule(worker=workers, tasks=st.integers(1, 4), rows=rows_written)
+    def works(self, worker: str, tasks: int, rows: list[int]) -> None:
+        """Pulls and finishes one task after the other; without any new one, one it has."""
+        for _ in range(tasks):
+            self.pulls(worker, 1)
+            mine = [held for held in self.held if held.worker == worker and self.is_running(held)]
+            for held in mine[-1:]:
+                self.finish(held, rows)
 
     @rule(worker=workers, capacity=st.sampled_from([1, 2, 5]))
     def pulls(self, worker: str, capacity: int) -> None:
@@ -250,15 +300,17 @@ class ClusterMachine(RuleBasedStateMachine):
             assert sorted(named) == sorted(each for each in committed if each[0] in parents), "R25"
 
     @precondition(lambda self: self.held)
-    @rule(pick=picks, rows=st.lists(st.integers(0, 4), min_size=4, max_size=4))
+    @rule(pick=picks, rows=rows_written)
     def finishes(self, pick: int, rows: list[int]) -> None:
         held = self.picked(pick)
         running = self.is_running(held)
         assert self.finish(held, rows).counted == running, "R13"
 
-    @rule(query=st.sampled_from(QUERIES))
-    def cancels(self, query: str) -> None:
-        if query in self.submitted:
+    @precondition(lambda self: self.submitted)
+    @rule(pick=st.integers(0, 9), sure=st.sampled_from([False, False, False, True]))
+    def cancels(self, pick: int, sure: bool) -> None:
+        if sure:
+            query = self.query(pick)
             before = self.d.status(query).state
             after = self.d.cancel(query).state
             assert after is (before if before.terminal else QueryState.CANCELED), "R4, R5"

@@ -32,7 +32,15 @@ from ffq.messages import (
     SubmitQuery,
     TaskState,
 )
-from tests.property.cluster import QUERIES, SETTINGS, ClusterMachine, Held, picks, workers
+from tests.property.cluster import (
+    LONGER,
+    SETTINGS,
+    ClusterMachine,
+    Held,
+    picks,
+    rows_written,
+    workers,
+)
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -110,7 +118,7 @@ class AttemptKeyingMachine(ClusterMachine):
         return reply
 
     @precondition(lambda self: self.held)
-    @rule(pick=picks, rows=st.lists(st.integers(0, 3), min_size=4, max_size=4), last=st.booleans())
+    @rule(pick=picks, rows=rows_written, last=st.booleans())
     def registers(self, pick: int, rows: list[int], last: bool) -> None:
         held = self.picked(pick)
         if held.key.stage_id == 0:
@@ -153,15 +161,16 @@ class AttemptKeyingMachine(ClusterMachine):
 
     @precondition(lambda self: self.submitted)
     @rule(
-        query=st.sampled_from((*QUERIES, "nobody's")),
+        query=st.integers(0, 9),
         stage=st.integers(-1, 9),
         task=st.integers(-1, 4),
         attempt=st.integers(-1, 9),
     )
     def names_what_was_never_assigned(
-        self, query: str, stage: int, task: int, attempt: int
+        self, query: int, stage: int, task: int, attempt: int
     ) -> None:
-        key = AttemptKey(QueryId(query), StageId(stage), TaskId(task), Attempt(attempt))
+        name = self.query(query) if query else "nobody's"
+        key = AttemptKey(QueryId(name), StageId(stage), TaskId(task), Attempt(attempt))
         if key in {held.key for held in self.held}:
             return
         before = self.state()
@@ -185,11 +194,10 @@ class AttemptKeyingMachine(ClusterMachine):
                 raise AssertionError(f"R13: {key} was never assigned")
 
     @precondition(lambda self: self.submitted)
-    @rule(query=st.sampled_from(QUERIES), pick=picks)
-    def asks_for_what_may_not_be(self, query: str, pick: int) -> None:
+    @rule(pick=picks)
+    def asks_for_what_may_not_be(self, pick: int) -> None:
         """Bad calls raise typed errors and change nothing."""
-        if query not in self.submitted:
-            return
+        query = self.query(pick)
         before = self.state()
         known = self.submitted[query]
         other = SubmitQuery(known.query_id, known.plan_bytes + b" ", known.graph)
@@ -204,12 +212,13 @@ class AttemptKeyingMachine(ClusterMachine):
                 refused()
         assert self.state() == before
 
-    @rule(query=st.sampled_from(QUERIES))
-    def submits_again(self, query: str) -> None:
-        if query in self.submitted:
-            before = self.state()
-            reply = self.d.call(self.d.core.submit_query, self.submitted[query])
-            assert (reply.state, self.state()) == (self.d.status(query).state, before), "R1"
+    @precondition(lambda self: self.submitted)
+    @rule(pick=picks)
+    def submits_again(self, pick: int) -> None:
+        query = self.query(pick)
+        before = self.state()
+        reply = self.d.call(self.d.core.submit_query, self.submitted[query])
+        assert (reply.state, self.state()) == (self.d.status(query).state, before), "R1"
 
     def teardown(self) -> None:
         super().teardown()
@@ -227,3 +236,4 @@ class AttemptKeyingMachine(ClusterMachine):
 
 
 TestAttemptKeying = AttemptKeyingMachine.TestCase
+TestAttemptKeying.settings = LONGER

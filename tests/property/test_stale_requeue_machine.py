@@ -21,6 +21,7 @@ from ffq.messages import (
     TaskState,
 )
 from tests.property.cluster import (
+    LONGER,
     OURS,
     PEER,
     SETTINGS,
@@ -165,3 +166,4 @@ class StaleRequeueMachine(ClusterMachine):
 
 
 TestStaleRequeue = StaleRequeueMachine.TestCase
+TestStaleRequeue.settings = LONGER
