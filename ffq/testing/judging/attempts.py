@@ -185,8 +185,7 @@ class AttemptJudge:
         elif self._counts(attempt, task):
             for partition in partitions:
                 known = attempt.outputs.get(partition.reduce_partition)
-                if known is None or _order(partition) >= _order(known):
-                    attempt.outputs[partition.reduce_partition] = partition
+                attempt.outputs[partition.reduce_partition] = _merged(known, partition)
 
     def _registered_late(
         self, attempt: AttemptBelief, partitions: tuple[OutputPartition, ...]
@@ -227,6 +226,15 @@ class AttemptJudge:
         )
         if query.active and reply is None:
             query.stray_result = True
+
+
+def _merged(known: OutputPartition | None, new: OutputPartition) -> OutputPartition:
+    """The one further on; of two equally far the complete one, whichever came first (R22)."""
+    if known is None or _order(new) > _order(known):
+        return new
+    if _order(new) == _order(known) and not known.finalized:
+        return new
+    return known
 
 
 def _order(partition: OutputPartition) -> tuple[int, int]:
