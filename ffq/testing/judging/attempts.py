@@ -143,6 +143,9 @@ class AttemptJudge:
                 self._failed_for_lack(now, query, task, "incomplete-output-fails")
                 return
             query.vague, surely = True, False
+        if not surely:
+            # It may as well have failed.
+            self.world.blame(attempt.worker_id, now, surely=False)
         self.world.praise(attempt.worker_id, surely=surely)
         if surely:
             self._committed(now, query, task)
