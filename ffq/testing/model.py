@@ -117,7 +117,7 @@ class QueryBelief:
     """One submitted query.
 
     Attributes:
-        vague: its state cannot be known; what it shows is believed.
+        vague: its state cannot be known; what it shows is believed. `was_vague`: nor can its result.
         stray_result: an upload arrived while no sink attempt ran; it may or may not count.
         final: its status as first seen after its end.
         passed_over: while it waits for its first assignment: how often each other query was served.
@@ -129,6 +129,7 @@ class QueryBelief:
     state: QueryState = QueryState.QUEUED
     message: str | None = None
     vague: bool = False
+    was_vague: bool = False
     stray_result: bool = False
     started_at_ms: int = 0
     final: StatusView | None = None
@@ -149,6 +150,10 @@ class QueryBelief:
 
     def parents_committed(self, task: TaskBelief) -> bool:
         return all(self.tasks[parent].committed is not None for parent in task.shape.parents)
+
+    def lose_track(self) -> None:
+        """Something may or may not have counted."""
+        self.vague = self.was_vague = True
 
     def end(self, state: QueryState, message: str | None = None) -> None:
         self.state = state

@@ -56,8 +56,8 @@ class AttemptJudge:
         query = self.world.queries[task.query_id]
         belief = query.tasks[task.stage_id]
         surely = attempt.course is Course.RUNNING and not query.vague
-        if not surely:
-            query.vague = query.vague or state in {TaskState.SUCCEEDED, TaskState.FAILED}
+        if not surely and state is not TaskState.RUNNING:
+            query.lose_track()
         match state:
             case TaskState.FAILED:
                 self._failed(now, query, belief, message, surely=surely)
@@ -133,7 +133,8 @@ class AttemptJudge:
         attempt = task.attempts[-1]
         if task is query.sink and attempt.result is None:
             if query.stray_result:
-                query.vague, surely = True, False
+                query.lose_track()
+                surely = False
             if surely:
                 self._failed_for_lack(now, query, task, "sink-needs-result")
                 return
@@ -142,7 +143,8 @@ class AttemptJudge:
             if self.world.told.incomplete_output_fails:
                 self._failed_for_lack(now, query, task, "incomplete-output-fails")
                 return
-            query.vague, surely = True, False
+            query.lose_track()
+            surely = False
         if not surely:
             # It may as well have failed.
             self.world.blame(attempt.worker_id, now, surely=False)

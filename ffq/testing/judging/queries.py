@@ -262,7 +262,8 @@ class QueryJudge:
                 f"{query_id} is {query.state.name}, but its results were served",
             )
             return
-        expected = query.sink.attempts[-1].result if query.sink.attempts else None
+        newest = query.sink.newest
+        expected = None if newest is None or query.was_vague else newest.result
         if expected is not None:
             self.log.require(
                 "result-is-the-last-upload",
