@@ -117,7 +117,8 @@ class QueryBelief:
     """One submitted query.
 
     Attributes:
-        vague: its state cannot be known; what it shows is believed. `was_vague`: nor can its result.
+        vague: its state cannot be known; what it shows is believed.
+        was_vague: it once was; its result cannot be known either.
         stray_result: an upload arrived while no sink attempt ran; it may or may not count.
         final: its status as first seen after its end.
         passed_over: while it waits for its first assignment: how often each other query was served.
