@@ -23,6 +23,7 @@ from tests.property.cluster import (
     Task,
     picks,
     task_of,
+    workers,
 )
 
 BLAMED = {None, ErrorKind.EXECUTION}
@@ -53,10 +54,13 @@ class RetryMachine(ClusterMachine):
         self.must_fail: dict[str, str] = {}
         self.believed = {worker: Believed() for worker in WORKERS}
 
-    @rule(ms=st.sampled_from([1, 50, 99, 100, 200, 400, 1000]))
+    @rule(ms=st.sampled_from([1, 50, 99, 100, 200, 400, 1000, 2999, 3000]))
     def time_passes(self, ms: int) -> None:
-        self.everybody_beats()
-        self.d.advance(ms)
+        while ms:
+            self.everybody_beats()
+            step = min(ms, SETTINGS.worker_liveness_timeout_ms)
+            ms -= step
+            self.d.advance(step)
         self.everybody_beats()
 
     @precondition(lambda self: self.held)
@@ -105,6 +109,16 @@ class RetryMachine(ClusterMachine):
         if len(since) < len(group):
             return None
         return min(group, key=lambda worker: (since[worker] or 0, worker))
+
+    @rule(worker=workers, times=st.integers(2, 4))
+    def fails_in_a_row(self, worker: str, times: int) -> None:
+        """One bad worker: whatever it gets fails."""
+        for _ in range(times):
+            self.pulls(worker, 1)
+            mine = [held for held in self.held if held.worker == worker and self.is_running(held)]
+            for held in mine[-1:]:
+                self.report(held, TaskState.FAILED, f"{held.key} broke")
+                self.believe_failure(held, None)
 
     def believe_failure(self, held: Held, kind: ErrorKind | None) -> None:
         task, query = task_of(held.key), held.key.query_id

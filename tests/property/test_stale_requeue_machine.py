@@ -28,6 +28,7 @@ from tests.property.cluster import (
     WORKERS,
     ClusterMachine,
     Held,
+    names,
     picks,
     workers,
 )
@@ -39,6 +40,8 @@ class StaleRequeueMachine(ClusterMachine):
         self.last_heard: dict[str, int] = {}
         # Attempts that were running on, or whose output was with, a worker that was lost.
         self.lost: set[AttemptKey] = set()
+        # Attempts of which their worker does not know, and when they were assigned.
+        self.forgotten: dict[AttemptKey, int] = {}
 
     # --- evidence ----------------------------------------------------------------------------
 
@@ -104,6 +107,39 @@ class StaleRequeueMachine(ClusterMachine):
             self.lose(worker)
         self.incarnation[worker] += 1
         self.beat(worker)
+
+    @rule(worker=st.sampled_from(OURS), able=names)
+    def a_replaced_incarnation_speaks(self, worker: str, able: frozenset[str]) -> None:
+        """Late, from before the restart: it changes nothing while the new one is live."""
+        if worker not in self.last_heard or self.incarnation[worker] == 1:
+            return
+        before = [(self.d.attempts(query), self.d.status(query)) for query in self.submitted]
+        live = self.d.workers()
+        new, self.d.incarnations[worker] = self.incarnation[worker], self.incarnation[worker] - 1
+        assert not self.d.beat(worker, able, incarnation=new - 1).accepted
+        assert self.d.pull(worker, 5) == ()
+        self.d.incarnations[worker] = new
+        assert self.d.workers() == live
+        after = [(self.d.attempts(query), self.d.status(query)) for query in self.submitted]
+        assert after == before
+
+    @rule(worker=st.sampled_from(OURS))
+    def answer_is_lost(self, worker: str) -> None:
+        """Assigned, but the worker never hears of it."""
+        had = len(self.held)
+        self.pulls(worker, 1)
+        self.forgotten.update((held.key, self.d.now_ms) for held in self.held[had:])
+
+    @rule(worker=st.sampled_from(OURS))
+    def lists_what_it_runs(self, worker: str) -> None:
+        """A heartbeat with the attempts that the worker knows of."""
+        mine = [held for held in self.held if held.worker == worker and self.is_running(held)]
+        known = [held.key for held in mine if held.key not in self.forgotten]
+        self.beat(worker, known)
+        for held in mine:
+            assigned_at_ms = self.forgotten.get(held.key, self.d.now_ms)
+            lapsed = self.d.now_ms - assigned_at_ms > SETTINGS.assignment_lease_ms
+            assert self.is_running(held) == (not lapsed), "an attempt lives while it is leased"
 
     @precondition(lambda self: self.held)
     @rule(pick=picks, subset=st.integers(0, 7))
