@@ -155,8 +155,9 @@ def _read_table(entry: Cursor, folder: Path) -> Table:
     name = NAME.read(entry.field("name"))
     # From here on errors name the table as well as its place in the list.
     entry = entry.into(entry.value, f" ({name})")
-    uri = optional(NAME).read(entry.field("uri", default=None))
     paths = optional(listing(NAME)).read(entry.field("paths", default=None))
+    # An unused uri is not looked at: some writers leave it empty beside `paths`.
+    uri = None if paths else optional(NAME).read(entry.field("uri", default=None))
     given = paths or ((uri,) if uri is not None else ())
     if not given:
         entry.fail("has neither 'uri' nor 'paths': one of them says where the files are")

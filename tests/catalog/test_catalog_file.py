@@ -37,6 +37,11 @@ def test_non_empty_paths_win_over_the_uri(tmp_path: Path) -> None:
     assert catalog.table("t").locations == ("/b", "/c")
 
 
+def test_an_empty_uri_beside_paths_is_not_looked_at(tmp_path: Path) -> None:
+    catalog = load(tmp_path, [{"name": "t", "uri": "", "paths": ["/b"]}])
+    assert catalog.table("t").locations == ("/b",)
+
+
 @pytest.mark.parametrize(
     ("uri", "expected"),
     [
