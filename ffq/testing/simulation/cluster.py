@@ -28,7 +28,7 @@ from ffq.testing.simulation.ending import (
     require_waiting_says_so,
     settle,
 )
-from ffq.testing.simulation.faults import Fault, FaultKind
+from ffq.testing.simulation.faults import LOAD, Fault, FaultKind
 from ffq.testing.simulation.invariants import violation
 from ffq.testing.simulation.network import Network
 from ffq.testing.simulation.node import SimWorker
@@ -120,6 +120,7 @@ class _Cluster:
         self.peers: dict[str, Peer] = {}
         self.clients: list[SimClient] = []
         self.workers: list[SimWorker] = []
+        # Clients that are not done, and faults that will bring some.
         self._waiting = 0
         self._done = trio.Event()
 
@@ -135,7 +136,8 @@ class _Cluster:
                 for query in self.scenario.queries:
                     self._add_client(query)
                 world.start_soon(self._keep_watch)
-                for fault in sorted(self.scenario.faults, key=lambda each: each.at_ms):
+                for fault in self.scenario.faults:
+                    self._waiting += fault.kind in LOAD
                     world.start_soon(self._begin, fault)
                 await self._to_the_end()
                 world.cancel_scope.cancel()
@@ -182,6 +184,8 @@ class _Cluster:
     async def _begin(self, fault: Fault) -> None:
         """Faults that come by themselves at their time."""
         await trio.sleep_until(fault.at_ms / 1000)
+        if self.weather.healed:
+            return
         worker = self.workers[fault.worker]
         match fault.kind:
             case FaultKind.PAUSE:
@@ -200,8 +204,10 @@ class _Cluster:
                 for number in range(BURST):
                     plan = ("scan", "aggregate")[number % 2]
                     self._add_client(Query(plan, fault.at_ms, 1 + number % 2, None))
+                self._waiting -= 1
             case FaultKind.POISON:
                 self._add_client(Query("poison", fault.at_ms, 1, None))
+                self._waiting -= 1
             case _:
                 pass  # the weather strikes where it is asked
 

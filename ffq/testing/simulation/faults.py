@@ -64,6 +64,7 @@ MESSAGES = frozenset(
 )
 DAMAGE = frozenset({FaultKind.CORRUPT, FaultKind.TRUNCATED, FaultKind.MISSING})
 SLOWNESS = frozenset({FaultKind.STRAGGLER, FaultKind.SLOW_CONSUMER})
+LOAD = frozenset({FaultKind.OVERLOAD, FaultKind.POISON})
 CUTS = frozenset({FaultKind.CUT_OUT, FaultKind.CUT_IN, FaultKind.CUT_PEERS})
 
 

@@ -69,16 +69,19 @@ class SimWorker:
         """Live, crash, live again, until stopped."""
         while True:
             await self._live()
-            if self._stopping:
+            if self._has_to_end():
                 return
             self.down = True
             self._revived = trio.Event()
             seconds = float("inf") if self.gone else self._down_ms / 1000
             with trio.move_on_after(seconds):
                 await self._revived.wait()
-            if self._stopping:
+            if self._has_to_end():
                 return
             self.down = False
+
+    def _has_to_end(self) -> bool:
+        return self._stopping
 
     async def _live(self) -> None:
         self.incarnation += 1

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Protocol
 
 import attrs
 import trio
 
 from ffq.errors import Unavailable
-from ffq.ids import AttemptKey
 from ffq.messages import LocateMapOutput, OutputLocation
 from ffq.proto.codec.shuffle import ShuffleChunk
 from ffq.testing.simulation.disk import Disk
@@ -48,45 +48,50 @@ class SimTransport:
 
     @asynccontextmanager
     async def fetch(self, part: InputPart, start_offset: int) -> AsyncIterator[SimStream]:
-        """As `ShuffleTransport.fetch`."""
-        if part.endpoint:
-            yield SimStream(self, part.endpoint, self.reader, part.key, part, start_offset)
-            return
+        """As `ShuffleTransport.fetch`; nothing is asked before the first chunk is."""
+        yield SimStream(self, part, start_offset)
+
+    async def locate(self, part: InputPart) -> OutputLocation:
+        """Where the coordinator says that a part is. Raises Unavailable, UnknownId, NotReady."""
         message = LocateMapOutput(part.key, part.reduce_partition)
-
-        async def locate() -> OutputLocation:
-            return await self.coordinator.locate(message)
-
-        where = await self.network.call(self.reader, None, "FetchShufflePartition", locate)
-        yield SimStream(self, where.endpoint, COORDINATOR, where.key, part, start_offset)
+        return await self.network.call(
+            self.reader, None, "FetchShufflePartition", lambda: self.coordinator.locate(message)
+        )
 
 
 @attrs.define
 class SimStream:
-    """One fetch; every chunk passes the network."""
+    """One fetch; every chunk passes the network, through the coordinator where it was asked."""
 
     _transport: SimTransport
-    _endpoint: str
-    _asker: str
-    _key: AttemptKey
     _part: InputPart
     _offset: int
+    _where: OutputLocation | None = None
 
     async def receive(self) -> ShuffleChunk | None:
-        """The next chunk. Raises Unavailable, UnknownId."""
-        transport = self._transport
-        peer = transport.peers.get(self._endpoint)
+        """The next chunk. Raises Unavailable, UnknownId, NotReady."""
+        transport, part = self._transport, self._part
+        if self._where is None:
+            asks = not part.endpoint
+            here = OutputLocation(part.key, part.endpoint, None)
+            self._where = await transport.locate(part) if asks else here
+        peer = transport.peers.get(self._where.endpoint)
         await trio.sleep(transport.network.chance.uniform(0.0001, 0.002))
         if peer is None:
-            raise Unavailable(f"{self._endpoint}: connection refused")
+            raise Unavailable(f"{self._where.endpoint}: connection refused")
         await peer.gate()
-        weather = transport.network.weather
-        ways = {(self._asker, peer.name), (peer.name, self._asker)}
-        if self._asker == COORDINATOR:
-            ways |= {(transport.reader, COORDINATOR), (COORDINATOR, transport.reader)}
-        if any(weather.is_cut(*way) for way in sorted(ways)):
+        if self._is_cut(peer.name):
             await trio.sleep_forever()
-        data = peer.disk.read(self._key, self._part.reduce_partition)
+        data = peer.disk.read(self._where.key, part.reduce_partition)
         start, self._offset = self._offset, min(self._offset + CHUNK_BYTES, len(data))
         piece = data[start : self._offset]
         return ShuffleChunk(piece, start, start + len(piece), len(data), finalized=True)
+
+    def _is_cut(self, server: str) -> bool:
+        reader = self._transport.reader
+        stops = [reader, server] if self._part.endpoint else [reader, COORDINATOR, server]
+        weather = self._transport.network.weather
+        return any(
+            weather.is_cut(one, other) or weather.is_cut(other, one)
+            for one, other in pairwise(stops)
+        )

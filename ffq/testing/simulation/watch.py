@@ -62,7 +62,7 @@ class Watch(Hooks):
         self._trace = trace
         self._now_ms = now_ms
         self._seen: dict[WorkerId, _Seen] = {}
-        self._attempts: dict[AttemptKey, TaskState] = {}
+        self._attempts: dict[tuple[int, AttemptKey], TaskState] = {}
         self._listed_ms: dict[AttemptKey, int] = {}
         self._ended: dict[tuple[QueryId, int], tuple[object, ...]] = {}
         self._canceled: set[QueryId] = set()
@@ -200,7 +200,7 @@ class Watch(Hooks):
                 attempt.key.attempt == position + 1,
                 f"{attempt.key} is attempt number {position + 1} of its task",
             )
-            before = self._attempts.get(attempt.key)
+            before = self._attempts.get((query.ordinal, attempt.key))
             if before is None:
                 self._check_assigned(query, stage, task, attempt)
             if before is not attempt.state:
@@ -221,7 +221,7 @@ class Watch(Hooks):
         before: TaskState | None,
     ) -> None:
         assert self.machines is not None
-        self._attempts[attempt.key] = attempt.state
+        self._attempts[query.ordinal, attempt.key] = attempt.state
         if attempt.state is TaskState.RUNNING:
             _require("assigned-once", before is None, f"{attempt.key} was {before} already")
             return

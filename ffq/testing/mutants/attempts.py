@@ -1,0 +1,202 @@
+"""Breaks of what counts, retries and loss (R13 to R19, part 3's lost output and leases)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ffq.core import recovery, reporting, upkeep
+from ffq.core.progress import commit, fail_charged, queue_task, queue_uncharged
+from ffq.core.settings import CoordinatorSettings
+from ffq.core.state import Located
+from ffq.messages import TaskState
+from ffq.testing.mutants.registry import Surgeon, mutant
+from ffq.worker.attempt import AttemptRun
+
+
+@mutant(
+    "success-without-output", "R22", "SUCCEEDED counts without a registered output", "simulation"
+)
+def _(surgeon: Surgeon) -> None:
+    original = reporting._succeeded
+
+    def broken(core: Any, at: Any, now_ms: int) -> None:
+        if at.stage.is_sink:
+            original(core, at, now_ms)
+        else:
+            commit(core, at, now_ms)
+
+    async def forgetful(self: Any, output: Any) -> None:
+        """A worker that has this fault shows it: it registers no first attempt."""
+        if self.assignment.key.attempt > 1:
+            await register(self, output)
+
+    register = AttemptRun._register
+    surgeon.replace(reporting, "_succeeded", broken)
+    surgeon.replace(AttemptRun, "_register", forgetful)
+
+
+@mutant("unfinished-output-commits", "R22", "an output with unfinished partitions is committed")
+def _(surgeon: Surgeon) -> None:
+    original = reporting._succeeded
+
+    def broken(core: Any, at: Any, now_ms: int) -> None:
+        if at.attempt.output is not None:
+            at.attempt.output.complete = True
+        original(core, at, now_ms)
+
+    surgeon.replace(reporting, "_succeeded", broken)
+
+
+@mutant("layout-not-checked", "R13", "a report under another layout counts")
+def _(surgeon: Surgeon) -> None:
+    original = reporting._counts
+
+    def broken(at: Any, layout: Any, worker_id: Any, incarnation: int) -> bool:
+        del layout
+        return original(at, None, worker_id, incarnation)
+
+    surgeon.replace(reporting, "_counts", broken)
+
+
+@mutant("old-attempt-counts", "R13", "a report of an old attempt counts for the newest one")
+def _(surgeon: Surgeon) -> None:
+    original = reporting.report_task_status
+
+    def broken(core: Any, msg: Any, now_ms: int) -> Any:
+        at = core.locate(msg.key)
+        newest = at.task.attempts[-1]
+        if newest is not at.attempt and newest.state is TaskState.RUNNING:
+            act = commit if msg.state is TaskState.SUCCEEDED else None
+            located = Located(at.query, at.stage, at.task, newest)
+            if act is not None:
+                act(core, located, now_ms)
+            elif msg.state is TaskState.FAILED:
+                fail_charged(core, located, msg.message, now_ms, blame=True)
+        return original(core, msg, now_ms)
+
+    surgeon.replace(reporting, "report_task_status", broken)
+
+
+@mutant(
+    "success-commits-another", "R13", "a success commits another running attempt too", "simulation"
+)
+def _(surgeon: Surgeon) -> None:
+    original = reporting.report_task_status
+
+    def broken(core: Any, msg: Any, now_ms: int) -> Any:
+        reply = original(core, msg, now_ms)
+        query = core.query(msg.key.query_id)
+        if msg.state is TaskState.SUCCEEDED and reply.counted:
+            for attempt in list(query.running.values())[:1]:
+                commit(core, core.locate(attempt.key), now_ms)
+        return reply
+
+    surgeon.replace(reporting, "report_task_status", broken)
+
+
+@mutant("one-try-more", "R14", "a task fails once more than its budget")
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, at: Any, message: str, now_ms: int, *, blame: bool) -> None:
+        if at.task.failures + 1 == core.settings.max_task_attempts and not at.task.uncharged:
+            at.task.failures -= 1
+            at.task.uncharged = 1
+        fail_charged(core, at, message, now_ms, blame=blame)
+
+    surgeon.replace_everywhere(fail_charged, broken)
+
+
+@mutant("no-second-try", "R14", "the first failure of a task ends its query")
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, at: Any, message: str, now_ms: int, *, blame: bool) -> None:
+        at.task.failures = core.settings.max_task_attempts - 1
+        fail_charged(core, at, message, now_ms, blame=blame)
+
+    surgeon.replace_everywhere(fail_charged, broken)
+
+
+@mutant("no-backoff", "R14", "a failed attempt is tried again at once")
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, query: Any, stage: Any, task: Any, ready_at_ms: int, now_ms: int) -> None:
+        del ready_at_ms
+        queue_task(core, query, stage, task, now_ms, now_ms)
+
+    surgeon.replace_everywhere(queue_task, broken)
+
+
+@mutant("backoff-does-not-grow", "R14", "every retry waits the same time")
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace(
+        CoordinatorSettings,
+        "retry_delay_ms",
+        lambda self, _failures: self.retry_backoff_base_ms,
+    )
+
+
+@mutant("success-keeps-count", "R15", "a success does not clear its worker's failures")
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, at: Any, now_ms: int) -> None:
+        standing = core.workers.live[at.attempt.worker_id].standing
+        failures = standing.failures
+        commit(core, at, now_ms)
+        standing.failures = failures
+
+    surgeon.replace_everywhere(commit, broken)
+
+
+@mutant("nobody-is-blamed", "R16", "failures never exclude a worker")
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, at: Any, message: str, now_ms: int, *, blame: bool) -> None:
+        del blame
+        fail_charged(core, at, message, now_ms, blame=False)
+
+    surgeon.replace_everywhere(fail_charged, broken)
+
+
+@mutant("excluded-never-stale", "R19", "the sweep skips excluded workers")
+def _(surgeon: Surgeon) -> None:
+    original = recovery.lose_worker
+
+    def broken(core: Any, worker_id: Any, reason: str, now_ms: int) -> None:
+        worker = core.workers.live.get(worker_id)
+        if worker is None or not core.workers.is_excluded(worker, now_ms):
+            original(core, worker_id, reason, now_ms)
+
+    surgeon.replace_everywhere(original, broken)
+
+
+@mutant("lost-work-stays", "R19", "a lost worker's attempts are not queued again")
+def _(surgeon: Surgeon) -> None:
+    original = recovery.lose_worker
+
+    def broken(core: Any, worker_id: Any, reason: str, now_ms: int) -> None:
+        worker = core.workers.live.get(worker_id)
+        if worker is None or not worker.running:
+            original(core, worker_id, reason, now_ms)
+
+    surgeon.replace_everywhere(original, broken)
+
+
+@mutant("lease-never-lapses", "R19", "a lost GetTask answer leaves its task running", "simulation")
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace(upkeep, "_check_leases", lambda *_: None)
+
+
+@mutant("lost-output-stays", "R22", "a lost output is not made again", "simulation")
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace_everywhere(recovery.lose_input, lambda *_: None)
+
+
+@mutant(
+    "two-runs-are-mixed", "R25", "readers of one run are kept beside those of another", "simulation"
+)
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace(recovery, "_restart_consumers", lambda *_: None)
+
+
+@mutant("lost-output-charged", "R14", "a lost output ends its query at once", "simulation")
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, at: Any, message: str, now_ms: int, *, delay: bool = False) -> None:
+        at.task.uncharged = core.settings.max_uncharged_retries_per_stage
+        queue_uncharged(core, at, message, now_ms, delay=delay)
+
+    surgeon.replace_everywhere(queue_uncharged, broken)

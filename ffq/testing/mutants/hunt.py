@@ -1,0 +1,128 @@
+"""Sets the harness on one mutant: the machine on the core, then the simulated cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import hypothesis
+from hypothesis import HealthCheck, Phase
+from hypothesis.stateful import run_state_machine_as_test
+
+from ffq.core import CoordinatorSettings, CoreCoordinator
+from ffq.testing.adapters.core import CoreAdapter, told_of
+from ffq.testing.invariants import Violation
+from ffq.testing.machine import coordinator_machine
+from ffq.testing.mutants.registry import MUTANTS, Mutant
+from ffq.testing.simulation import scenario_of, simulate_cluster
+
+SETTINGS = CoordinatorSettings(
+    max_concurrent_tasks_per_worker=3,
+    max_concurrent_tasks_per_query=4,
+    blacklist_failure_threshold=3,
+    retry_backoff_base_ms=100,
+    worker_liveness_timeout_ms=1_000,
+    blacklist_ttl_ms=3_000,
+)
+RUNS = 150
+STEPS_PER_RUN = 40
+SIMULATIONS = 300
+
+
+@attrs.frozen
+class Catch:
+    """What became of a mutant.
+
+    Attributes:
+        check: the check that failed; empty: none did.
+        harness: "machine" or "simulation".
+        after: RPCs that the machine made, or simulations that were run.
+        seconds: wall time.
+        seed: of the simulation that failed; None for the machine.
+    """
+
+    mutant: str
+    check: str
+    harness: str
+    after: int
+    seconds: float
+    seed: int | None = None
+
+    @property
+    def effort(self) -> str:
+        unit = "RPCs" if self.harness == "machine" else "simulations"
+        return f"{self.after:,} {unit}"
+
+
+class _Counting:
+    """An adapter that counts the calls made through it, over all runs."""
+
+    def __init__(self, adapter: CoreAdapter, counts: list[int]) -> None:
+        self._adapter = adapter
+        self._counts = counts
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in {"advance", "validate_state"}:
+            self._counts[0] += 1
+        return getattr(self._adapter, name)
+
+
+UNBROKEN = "(unbroken)"
+NOTHING = Mutant(UNBROKEN, "", "the code as it is", "machine", lambda _: None)
+"""Nothing is broken, and nothing must be found: else the others' catches would mean little."""
+
+
+def hunt(name: str) -> Catch:
+    """Break the code as this mutant does, and look for it with both harnesses in turn."""
+    mutant = MUTANTS.get(name, NOTHING)
+    harnesses = [_with_machine, _with_simulation]
+    if mutant.first == "simulation":
+        harnesses.reverse()
+    started = time.perf_counter()
+    with mutant.applied():
+        for harness in harnesses:
+            catch = harness(name)
+            if catch.check:
+                break
+    return attrs.evolve(catch, seconds=time.perf_counter() - started)
+
+
+def _with_machine(name: str) -> Catch:
+    counts = [0]
+    adapter: Callable[[], Any] = lambda: _Counting(  # noqa: E731 - a factory
+        CoreAdapter(CoreCoordinator(SETTINGS)), counts
+    )
+    try:
+        run_state_machine_as_test(
+            coordinator_machine(adapter, told_of(SETTINGS)),
+            settings=hypothesis.settings(
+                max_examples=RUNS,
+                stateful_step_count=STEPS_PER_RUN,
+                database=None,
+                deadline=None,
+                derandomize=True,
+                report_multiple_bugs=False,
+                suppress_health_check=list(HealthCheck),
+                phases=[Phase.generate],
+                print_blob=False,
+            ),
+        )
+    except Violation as violation:
+        return Catch(name, violation.check.name, "machine", counts[0], 0.0)
+    except Exception as error:  # noqa: BLE001 - a mutant may break anything
+        return Catch(name, f"raised {type(error).__name__}", "machine", counts[0], 0.0)
+    return Catch(name, "", "machine", counts[0], 0.0)
+
+
+def _with_simulation(name: str) -> Catch:
+    for seed in range(SIMULATIONS):
+        try:
+            violation = simulate_cluster(scenario_of(seed)).violation
+        except Exception as error:  # noqa: BLE001 - a mutant may break anything
+            check = f"raised {type(error).__name__}"
+            return Catch(name, check, "simulation", seed + 1, 0.0, seed)
+        if violation is not None:
+            return Catch(name, violation.check.name, "simulation", seed + 1, 0.0, seed)
+    return Catch(name, "", "simulation", SIMULATIONS, 0.0)
