@@ -82,7 +82,7 @@ class StaleRequeueMachine(ClusterMachine):
             step = min(left, SETTINGS.worker_liveness_timeout_ms)
             left -= step
             for worker in sorted(speaking):
-                self.beat(worker)
+                self.lists_what_it_runs(worker)
             self.d.now_ms += step
             self.expect_losses()
             self.d.advance(0)
@@ -132,11 +132,11 @@ class StaleRequeueMachine(ClusterMachine):
 
     @rule(worker=st.sampled_from(OURS))
     def lists_what_it_runs(self, worker: str) -> None:
-        """A heartbeat with the attempts that the worker knows of."""
+        """A heartbeat with the attempts that the worker knows of. A peer's lists none."""
         mine = [held for held in self.held if held.worker == worker and self.is_running(held)]
         known = [held.key for held in mine if held.key not in self.forgotten]
         self.beat(worker, known)
-        for held in mine:
+        for held in mine if worker != PEER else ():
             assigned_at_ms = self.forgotten.get(held.key, self.d.now_ms)
             lapsed = self.d.now_ms - assigned_at_ms > SETTINGS.assignment_lease_ms
             assert self.is_running(held) == (not lapsed), "an attempt lives while it is leased"
