@@ -48,7 +48,7 @@ def test_days_late_keeps_what_is_late_enough() -> None:
     day = pa.date32()
     batch = pa.record_batch(
         {
-            "l_shipmode": pa.array(["AIR", "RAIL", "SHIP"], pa.string_view()),
+            "l_shipmode": pa.array(["AIR", "RAIL", "SHIP"], pa.string()),
             "l_commitdate": pa.array([100, 100, 100], pa.int32()).cast(day),
             "l_receiptdate": pa.array([159, 160, 90], pa.int32()).cast(day),
         }

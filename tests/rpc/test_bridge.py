@@ -199,7 +199,7 @@ async def test_a_slow_receiver_holds_the_sender_back_r30() -> None:
             before = sent
             await trio.sleep(0.2)
         # Windows of both ends and what TCP and HTTP/2 buffer, not what was there to send.
-        assert sent < 40
+        assert sent < 200
 
 
 async def test_leaving_a_stream_early_ends_its_handler() -> None:

@@ -8,9 +8,9 @@ from ffq.testing.mutants import assignment as _assignment
 from ffq.testing.mutants import attempts as _attempts
 from ffq.testing.mutants import lifecycle as _lifecycle
 from ffq.testing.mutants import liveness as _liveness
-from ffq.testing.mutants.hunt import UNBROKEN as UNBROKEN
-from ffq.testing.mutants.hunt import Catch as Catch
-from ffq.testing.mutants.hunt import hunt as hunt
+from ffq.testing.mutants.hunting import UNBROKEN as UNBROKEN
+from ffq.testing.mutants.hunting import Catch as Catch
+from ffq.testing.mutants.hunting import hunt as hunt
 from ffq.testing.mutants.registry import MUTANTS as MUTANTS
 from ffq.testing.mutants.registry import Mutant as Mutant
 

@@ -138,13 +138,18 @@ def _(surgeon: Surgeon) -> None:
     surgeon.replace(assignment, "_shuffle_inputs", broken)
 
 
-@mutant("last-partition-dropped", "R31", "no task reads the last reduce partition", "simulation")
+@mutant(
+    "last-partition-dropped",
+    "R31",
+    "no task reads the last group of reduce partitions",
+    "simulation",
+)
 def _(surgeon: Surgeon) -> None:
     original = layout.group_partitions
 
     def broken(sizes: Any, settings: CoordinatorSettings) -> Any:
         groups = original(sizes, settings)
-        return (*groups[:-1], groups[-1][:-1] or groups[-1])
+        return groups[:-1] or groups
 
     surgeon.replace(layout, "group_partitions", broken)
 

@@ -74,7 +74,7 @@ def _(surgeon: Surgeon) -> None:
         outcome = original(self, msg, now_ms)
         if new and msg.worker_id in self._workers:
             known = self._workers[msg.worker_id]
-            known.told = attrs.evolve(known.told, capabilities=frozenset({"any", "op.any"}))
+            known.told = attrs.evolve(known.told, capabilities=frozenset({"op", "op.any"}))
             return attrs.evolve(outcome, notices=(known.told,))
         return outcome
 

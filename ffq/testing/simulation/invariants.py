@@ -15,6 +15,7 @@ SIMULATION_CHECKS: dict[str, Check] = CHECKS | _own(
     ("commit-implies-output", "R22", "an attempt is committed only with its output registered"),
     ("success-implies-result", "R3", "SUCCEEDED only with the sink's results stored"),
     ("nothing-outlives-its-worker", "R19", "no attempt runs on after its worker's timeout"),
+    ("restart-is-loss", "R19", "a new incarnation runs nothing that the old one ran"),
     ("lease-is-collected", "R19", "an attempt that its worker does not list is taken back"),
     ("same-outcome-for-all", "R4", "clients never see an ended query change"),
     ("worker-keeps-going", "R18", "no worker loop ends by an error of its own"),

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar
 import attrs
 
 from ffq.actors import CoordinatorActors
+from ffq.errors import NotReady, UnknownId
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
     Assignment,
@@ -23,6 +24,7 @@ from ffq.messages import (
     ListAttempts,
     ListQueries,
     ListWorkers,
+    QueryState,
     QueryStatus,
     RegisterMapOutput,
     RegisterQueryResults,
@@ -139,11 +141,28 @@ class RemoteCoordinator:
         return reply
 
     async def register_query_results(self, msg: RegisterQueryResults) -> RegisterReply:
-        reply = await self._call("RegisterQueryResults", lambda up: up.register_query_results(msg))
+        async def ask(up: CoordinatorActors) -> RegisterReply:
+            reply = await up.register_query_results(msg)
+            if msg.last:
+                await self._check_not_served(up, msg.query_id)
+            return reply
+
+        reply = await self._call("RegisterQueryResults", ask)
         if msg.last and msg.key is not None:
             self._note(msg.key, f"uploaded its result, counted={reply.counted}")
             await self._crash_at(FaultKind.CRASH_BEFORE_REPORT)
         return reply
+
+    async def _check_not_served(self, up: CoordinatorActors, query_id: QueryId) -> None:
+        """An uploaded result is no result before its query has SUCCEEDED (R26)."""
+        try:
+            await up.fetch_query_results(FetchQueryResults(query_id))
+        except (NotReady, UnknownId):
+            return
+        status = await up.get_query_status(GetQueryStatus(query_id))
+        if status.state is not QueryState.SUCCEEDED:
+            found = f"{query_id} is {status.state.name} and its result was given out"
+            self.network.trace.fail(violation("results-after-success-only", found))
 
     def _note(self, key: AttemptKey, line: str) -> None:
         self.network.trace.note(f"{self.name}: {key} {line}")

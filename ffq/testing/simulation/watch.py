@@ -23,6 +23,7 @@ from ffq.messages import (
     ReportTaskStatus,
     SweepStaleWorkers,
     TaskState,
+    WorkerChanged,
     WorkerLost,
 )
 from ffq.runtime import Hooks
@@ -126,6 +127,8 @@ class Watch(Hooks):
                 self._check_lost(message)
             case ConfirmHeartbeat():
                 self._check_leases(message.worker_id)
+            case WorkerChanged():
+                self._check_replaced(message)
             case GetQueryStatus():
                 return
         if path != "/scheduling":
@@ -178,6 +181,8 @@ class Watch(Hooks):
         if query.state is QueryState.CANCELED:
             known = query.query_id in self._canceled
             _require("ends-only-for-cause", known, f"nobody canceled query {query.query_id}")
+        if query.state is QueryState.FAILED:
+            self._check_failing(query)
         if query.state is not QueryState.SUCCEEDED:
             return
         for stage in query.stages:
@@ -192,6 +197,15 @@ class Watch(Hooks):
                 if stage.is_sink and newest is not None:
                     held = self.machines.has_result(newest.key)
                     _require("success-implies-result", held, f"{newest.key} has no result")
+
+    def _check_failing(self, query: QueryRecord) -> None:
+        """Nothing in a simulation fails a query but a task that was tried too often."""
+        tried = [len(task.attempts) for stage in query.stages for task in stage.tasks]
+        _require(
+            "failed-within-budget",
+            max(tried, default=0) >= SETTINGS.max_task_attempts,
+            f"query {query.query_id} FAILED ({query.message}); its tasks had {tried} attempts",
+        )
 
     def _check_task(self, query: QueryRecord, stage: StageRecord, task: TaskRecord) -> None:
         for position, attempt in enumerate(task.attempts):
@@ -233,6 +247,14 @@ class Watch(Hooks):
             before in {None, TaskState.RUNNING},
             f"{attempt.key} was {before}, is {attempt.state}",
         )
+        if attempt.state is TaskState.SUCCEEDED:
+            live = self.machines.state.workers.live.get(attempt.worker_id)
+            failures = 0 if live is None else live.standing.failures
+            _require(
+                "success-clears-count",
+                failures == 0,
+                f"{attempt.key} succeeded on {attempt.worker_id}, which counts {failures} failures",
+            )
         if attempt.state is TaskState.SUCCEEDED and not stage.is_sink and not query.state.terminal:
             held = self.machines.has_output(attempt.key)
             _require("commit-implies-output", held, f"{attempt.key} has registered nothing")
@@ -311,6 +333,18 @@ class Watch(Hooks):
             silent_ms > SETTINGS.worker_liveness_timeout_ms,
             f"{message.worker_id} was lost ({message.reason}) {silent_ms} ms after a sign of life",
         )
+
+    def _check_replaced(self, message: WorkerChanged) -> None:
+        """A restarted worker runs nothing of what the old one ran (part 3)."""
+        assert self.machines is not None
+        live = self.machines.state.workers.live.get(message.worker_id)
+        for attempt in live.running.values() if live is not None else ():
+            _require(
+                "restart-is-loss",
+                attempt.incarnation == message.incarnation,
+                f"{attempt.key} runs in incarnation {attempt.incarnation} of {message.worker_id}, "
+                f"which is in incarnation {message.incarnation}",
+            )
 
     def _check_leases(self, worker_id: WorkerId) -> None:
         """What a worker does not list is not left with it for ever."""

@@ -26,7 +26,7 @@ SETTINGS = CoordinatorSettings(
     worker_liveness_timeout_ms=1_000,
     blacklist_ttl_ms=3_000,
 )
-RUNS = 150
+RUNS = 500
 STEPS_PER_RUN = 40
 SIMULATIONS = 300
 
