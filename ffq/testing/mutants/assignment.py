@@ -111,7 +111,9 @@ def _(surgeon: Surgeon) -> None:
     surgeon.replace(ReadyIndex, "_match", broken)
 
 
-@mutant("first-come-first-served", "R11", "the query served keeps its place at the front")
+@mutant(
+    "first-come-first-served", "R11", "the query served keeps its place at the front", "simulation"
+)
 def _(surgeon: Surgeon) -> None:
     surgeon.replace(ReadyIndex, "served", lambda _self, _query_id: None)
 

@@ -144,7 +144,7 @@ def _(surgeon: Surgeon) -> None:
     surgeon.replace(answers, "resolve_result", first_result)
 
 
-@mutant("results-before-success", "R26", "a result is fetched before SUCCEEDED")
+@mutant("results-before-success", "R26", "a result is fetched before SUCCEEDED", "simulation")
 def _(surgeon: Surgeon) -> None:
     original = answers.resolve_result
 

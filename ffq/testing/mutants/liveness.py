@@ -198,9 +198,7 @@ def _(surgeon: Surgeon) -> None:
     surgeon.replace(Outbox, "put", broken)
 
 
-@mutant(
-    "evidence-not-passed-on", "R18", "the facade tells liveness of heartbeats only", "simulation"
-)
+@mutant("evidence-not-passed-on", "R18", "the facade tells liveness of heartbeats only")
 def _(surgeon: Surgeon) -> None:
     async def broken(self: Any, worker_id: Any, incarnation: int = 0) -> None:
         del self, worker_id, incarnation

@@ -60,8 +60,12 @@ class Simulated:
     steps: int
     seconds: float
 
-    def report(self) -> str:
-        """For people: what failed, the scenario, the trace, and how to see it again."""
+    def report(self, mutant: str | None = None) -> str:
+        """For people: what failed, the scenario, the trace, and how to see it again.
+
+        `mutant`: the one that was applied, if any.
+        """
+        broken = f" --mutant {mutant}" if mutant else ""
         found = "all checks held" if self.violation is None else str(self.violation)
         return "\n".join(
             [
@@ -69,7 +73,7 @@ class Simulated:
                 *(f"  {line}" for line in self.scenario.describe()),
                 "trace:",
                 *(f"  {line}" for line in self.trace),
-                f"replay: python -m ffq.testing.simulation --seed {self.scenario.seed}",
+                f"replay: python -m ffq.testing.simulation --seed {self.scenario.seed}{broken}",
             ]
         )
 

@@ -32,6 +32,7 @@ from ffq.testing.simulation.invariants import violation
 from ffq.testing.simulation.machines import Machines
 from ffq.testing.simulation.settings import COORDINATOR_SETTINGS
 from ffq.testing.simulation.trace import Trace
+from ffq.testing.simulation.turns import Turns
 
 SETTINGS = COORDINATOR_SETTINGS
 SWEEP_SLACK_MS = 1_500
@@ -68,6 +69,8 @@ class Watch(Hooks):
         self._ended: dict[tuple[QueryId, int], tuple[object, ...]] = {}
         self._canceled: set[QueryId] = set()
         self._fingerprint: tuple[object, ...] = ()
+        self._turns = Turns()
+        self._assigned: list[AttemptRecord] = []
 
     def message_handled(self, path: str, message: Any, error: BaseException | None) -> None:
         """Check everything that can have changed."""
@@ -149,8 +152,10 @@ class Watch(Hooks):
         if fingerprint == self._fingerprint and not isinstance(message, ReportTaskStatus):
             return
         self._fingerprint = fingerprint
+        self._assigned.clear()
         for query in state.queries.values():
             self._check_query(query)
+        self._turns.check(state, self._assigned)
         self.machines.scheduling.validate_state()
 
     def _check_query(self, query: QueryRecord) -> None:
@@ -264,6 +269,7 @@ class Watch(Hooks):
     ) -> None:
         assert self.machines is not None
         self._listed_ms[attempt.key] = self._now_ms()
+        self._assigned.append(attempt)
         worker_id, key = attempt.worker_id, attempt.key
         self._trace.note(f"{key} goes to {worker_id}")
         seen = self._seen.get(worker_id)

@@ -1,0 +1,71 @@
+"""Whether queries take turns (R11): an account of who was served while others had work waiting."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from ffq.core.ready import Requirement
+from ffq.core.records import AttemptRecord, QueryRecord
+from ffq.core.state import SchedulingState
+from ffq.ids import QueryId, StageId
+from ffq.testing.simulation.invariants import violation
+
+
+@attrs.frozen
+class _Place:
+    """A query with work in a stage, for workers that meet a requirement."""
+
+    ordinal: int
+    stage_id: StageId
+    requirement: Requirement
+
+
+@attrs.define
+class Turns:
+    """`_passed`: for every place held without a break, how often each query was served since."""
+
+    _passed: dict[_Place, Counter[QueryId]] = attrs.field(factory=dict)
+
+    def check(self, state: SchedulingState, assigned: Iterable[AttemptRecord]) -> None:
+        """Account for one message; `assigned` are the attempts that it handed out.
+
+        Raises Violation: a query was served twice by workers that could have served another, which
+        has had work waiting since before the first time.
+        """
+        served = [
+            (attempt.key.query_id, worker.profile)
+            for attempt in assigned
+            if (worker := state.workers.live.get(attempt.worker_id)) is not None
+            and worker.profile is not None
+        ]
+        here: dict[_Place, Counter[QueryId]] = {}
+        for query in state.queries.values():
+            was_served = any(query_id == query.query_id for query_id, _ in served)
+            for place in _places(query, state.settings.max_concurrent_tasks_per_query):
+                passed = Counter[QueryId]() if was_served else self._passed.get(place, Counter())
+                here[place] = passed
+                if place not in self._passed or was_served:
+                    continue
+                for other, profile in served:
+                    if not state.ready.is_met(profile, place.requirement):
+                        continue
+                    passed[other] += 1
+                    if passed[other] > 1:
+                        raise violation(
+                            "queries-take-turns",
+                            f"query {other} was served twice while stage {place.stage_id} of "
+                            f"query {query.query_id} had work for the same worker",
+                        )
+        self._passed = here
+
+
+def _places(query: QueryRecord, limit: int) -> Iterator[_Place]:
+    """What of a query could be assigned now (R7, R8)."""
+    if query.state.terminal or len(query.running) >= limit:
+        return
+    for stage in query.stages:
+        if stage.has_work:
+            yield _Place(query.ordinal, stage.stage_id, stage.requirement)
