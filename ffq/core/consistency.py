@@ -57,6 +57,8 @@ def _check_query(state: SchedulingState, query: QueryRecord) -> None:
     if query.state is QueryState.QUEUED:
         _require(query.started_at_ms is None, f"{name} is QUEUED but has started (R2)")
         _require(not any(stage.tasks for stage in query.stages), f"{name} is laid out early")
+    if query.state is QueryState.RUNNING:
+        _check_started(query)
     if query.state is QueryState.SUCCEEDED:
         _require(uncommitted == 0, f"{name} SUCCEEDED with open stages (R3)")
         sink = query.stages[0]
@@ -79,6 +81,17 @@ def _check_query(state: SchedulingState, query: QueryRecord) -> None:
         )
         _require(query.output_partitions == registered, f"{name} miscounts its partitions")
     _check_results(query)
+
+
+def _check_started(query: QueryRecord) -> None:
+    """All that the first assignment does, was done: a query started by half is never served."""
+    name = f"query {query.query_id}"
+    _require(query.started_at_ms is not None, f"{name} is RUNNING without a start (R2)")
+    chosen = {(stage.requirement.family, stage.requirement.splits) for stage in query.stages}
+    _require(len(chosen) == 1 and (None, False) not in chosen, f"{name} has no one family (R31)")
+    for stage in query.stages:
+        laid_out = stage.layout is not None or stage.unmet > 0
+        _require(laid_out, f"stage {stage.stage_id} of {name} could run, but has no tasks (R8)")
 
 
 def _check_results(query: QueryRecord) -> None:

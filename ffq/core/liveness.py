@@ -2,7 +2,8 @@
 
 Workers are kept in the order of their last evidence of life, so that a sweep looks at the stale
 ones and one more. Scheduling is told only what changed; a loss always comes before the return of
-the same worker under another incarnation.
+the same worker under another incarnation. What it must be told is built before a record changes: if
+that fails, the two still agree.
 """
 
 from __future__ import annotations
@@ -73,10 +74,7 @@ class LivenessCore:
         known = self._workers.get(beat.worker_id)
         if known is not None and self._is_outdated(beat.incarnation, known, now_ms):
             return Outcome(BeatReply(current=False))
-        notices = self._see(told, known, now_ms)
-        record = self._workers[beat.worker_id]
-        record.at_ms, record.running_tasks = beat.at_ms, beat.running_tasks
-        return Outcome(BeatReply(current=True), notices)
+        return self._see(told, known, now_ms, beat)
 
     def record_evidence(self, msg: RecordEvidence, now_ms: int) -> Outcome[BeatReply]:
         """Another RPC proved a worker alive (R18); what it can do stays as it was (R6).
@@ -92,7 +90,7 @@ class LivenessCore:
             return Outcome(BeatReply(current=True))
         if known is not None:
             if msg.incarnation in {0, known.incarnation}:
-                return Outcome(BeatReply(current=True), self._see(known.told, known, now_ms))
+                return self._see(known.told, known, now_ms)
             if self._is_outdated(msg.incarnation, known, now_ms):
                 return Outcome(BeatReply(current=False))
         told = WorkerChanged(
@@ -103,7 +101,7 @@ class LivenessCore:
             family="",
             introduced=msg.incarnation == 0,
         )
-        return Outcome(BeatReply(current=True), self._see(told, known, now_ms))
+        return self._see(told, known, now_ms)
 
     def sweep_stale_workers(self, msg: SweepStaleWorkers, now_ms: int) -> Outcome[None]:
         """Drop workers silent for longer than the timeout when the sweep was sent (R19).
@@ -112,19 +110,27 @@ class LivenessCore:
         arrived after it may still be queued behind it.
         """
         del now_ms
-        lost: list[Notice] = []
-        while self._workers:
-            worker_id, oldest = next(iter(self._workers.items()))
+        lost: list[WorkerLost] = []
+        for worker_id, oldest in self._workers.items():
             if not self._is_stale(oldest, msg.sent_at_ms):
                 break
             silent_ms = msg.sent_at_ms - oldest.last_seen_ms
             lost.append(WorkerLost(worker_id, f"silent for {silent_ms} ms"))
-            del self._workers[worker_id]
-        return Outcome(None, tuple(lost))
+        outcome = Outcome(None, tuple(lost))
+        for each in lost:
+            del self._workers[each.worker_id]
+        return outcome
 
-    def _see(self, told: WorkerChanged, known: _Alive | None, now_ms: int) -> tuple[Notice, ...]:
+    def _see(
+        self,
+        told: WorkerChanged,
+        known: _Alive | None,
+        now_ms: int,
+        beat: Heartbeat | None = None,
+    ) -> Outcome[BeatReply]:
         """The worker is alive now; what scheduling does not know yet is to be told."""
         worker_id = told.worker_id
+        notices: tuple[Notice, ...] = ()
         if known is None:
             if len(self._workers) >= self._settings.max_workers:
                 raise QuotaExceeded(
@@ -132,16 +138,21 @@ class LivenessCore:
                     f"be added",
                     retry_after_ms=_RETRY_REGISTER_MS,
                 )
-            self._workers[worker_id] = _Alive(now_ms, told)
-            return (told,)
-        replaced = known.incarnation != told.incarnation
-        changed = told != known.told
-        known.last_seen_ms = now_ms
-        known.told = told
+            record = _Alive(now_ms, told)
+            notices = (told,)
+        else:
+            record = known
+            if known.incarnation != told.incarnation:
+                notices = (WorkerLost(worker_id, "it was restarted"), told)
+            elif known.told != told:
+                notices = (told,)
+        outcome = Outcome(BeatReply(current=True), notices)
+        record.last_seen_ms, record.told = now_ms, told
+        if beat is not None:
+            record.at_ms, record.running_tasks = beat.at_ms, beat.running_tasks
+        self._workers[worker_id] = record
         self._workers.move_to_end(worker_id)
-        if replaced:
-            return (WorkerLost(worker_id, "it was restarted"), told)
-        return (told,) if changed else ()
+        return outcome
 
     def _is_outdated(self, incarnation: int, known: _Alive, now_ms: int) -> bool:
         """Whether a message is of an incarnation that a live one has replaced."""

@@ -182,10 +182,11 @@ async def test_a_failing_tick_is_tried_again(autojump_clock: MockClock) -> None:
         assert (await status(coordinator)).state is QueryState.QUEUED
 
 
+@pytest.mark.parametrize("broken", [InvariantViolated("slots do not add up"), KeyError("slot")])
 async def test_a_machine_found_inconsistent_stops_the_coordinator_loudly(
-    autojump_clock: MockClock,
+    broken: Exception, autojump_clock: MockClock
 ) -> None:
-    broken = InvariantViolated("slots do not add up")
+    """Also one so broken that the check itself fails."""
     with pytest.raises(ActorFailed) as caught:  # the block is what fails
         async with open_actors() as coordinator:
             with (

@@ -80,6 +80,15 @@ def corrupt(state: SchedulingState, what: str) -> None:  # noqa: PLR0912
             worker.profile = None
         case "an attempt on nobody":
             del state.workers.live[W]
+        case "a start":
+            query.started_at_ms = None
+        case "a family":
+            maps.requirement = attrs.evolve(maps.requirement, family="another")
+        case "a layout":
+            maps.tasks, maps.layout = [], None
+            maps.queued = maps.running = maps.committed = maps.failed = 0
+            maps.ready.clear()
+            query.running.clear()
         case "a notice":
             state.notices.append(DropQueryOutputs(Q))
         case _:
@@ -110,6 +119,9 @@ def corrupt(state: SchedulingState, what: str) -> None:  # noqa: PLR0912
         ("an expired id that is held", "called expired"),
         ("a profile", "w is counted wrongly"),
         ("an attempt on nobody", "runs on a worker that is gone"),
+        ("a start", "query q is RUNNING without a start"),
+        ("a family", "query q has no one family"),
+        ("a layout", "stage 1 of query q could run, but has no tasks"),
         ("a notice", "notices were left behind"),
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from ffq.actors._machine import MachineActor
 from ffq.actors._outbox import Outbox
 from ffq.actors.facade import CoordinatorActors
 from ffq.core import answers, upkeep
@@ -23,15 +24,15 @@ from ffq.worker.loop import WorkerLoop
 def _(surgeon: Surgeon) -> None:
     original = LivenessCore._see
 
-    def broken(self: Any, told: Any, known: Any, now_ms: int) -> Any:
+    def broken(self: Any, told: Any, known: Any, now_ms: int, beat: Any = None) -> Any:
         before = None if known is None else known.last_seen_ms
-        notices = original(self, told, known, now_ms)
+        outcome = original(self, told, known, now_ms, beat)
         if before is not None:
             self._workers[told.worker_id].last_seen_ms = before
             by_age = sorted(self._workers, key=lambda each: self._workers[each].last_seen_ms)
             for worker_id in by_age:
                 self._workers.move_to_end(worker_id)
-        return notices
+        return outcome
 
     surgeon.replace(LivenessCore, "_see", broken)
 
@@ -205,6 +206,13 @@ def _(surgeon: Surgeon) -> None:
 
     surgeon.replace(CoordinatorActors, "_evidence", broken)
     surgeon.replace(CoreCoordinator, "_evidence", lambda *_, **__: True)
+
+
+@mutant(
+    "inconsistent-serves-on", "R30", "a machine is not checked after a bug of ours", "simulation"
+)
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace(MachineActor, "_check_after_bug", lambda _self: None)
 
 
 @mutant("worker-does-not-register", "R22", "a worker reports SUCCEEDED at once", "simulation")

@@ -25,7 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--first", type=int, default=0, help="the first of many")
     parser.add_argument("--count", type=int, default=100, help="how many; 0: no end")
-    parser.add_argument("--mutant", choices=sorted(MUTANTS), metavar="NAME", help="broken like this")
+    parser.add_argument(
+        "--mutant", choices=sorted(MUTANTS), metavar="NAME", help="broken like this"
+    )
     options = parser.parse_args(arguments)
     if options.seed is not None and options.seed < 0:
         parser.error(f"--seed takes a number from 0 on, not {options.seed}")

@@ -42,6 +42,8 @@ from ffq.testing.simulation.weather import CLIENT, Weather
 
 BURST = 8
 """Queries that come at once in an overload."""
+MIDWAY_CALLS = 40
+"""A core machine makes up to about so many calls for a message of a small query."""
 FAULTS_LAST_S = 12.0
 _UNHINDERED_S = 20.0
 _BOUND_S = 400.0
@@ -200,6 +202,10 @@ class _Cluster:
                 worker.replace()
             case FaultKind.HANDLER_BUG:
                 self.server.bug(fault.count)
+            case FaultKind.MIDWAY_BUG:
+                chance = random.Random(self.scenario.schedule + fault.at_ms)
+                most = MIDWAY_CALLS
+                self.server.bug_midway([chance.randint(1, most) for _ in range(5 * fault.count)])
             case FaultKind.ACTOR_CRASH:
                 self.server.crash(fault.worker)
             case FaultKind.CLOCK_JUMP:

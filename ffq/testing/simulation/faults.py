@@ -37,6 +37,7 @@ class FaultKind(enum.Enum):
     DISK_FULL = "disk full"
     # the coordinator
     HANDLER_BUG = "exception while a message is handled"
+    MIDWAY_BUG = "exception in the midst of a change"
     ACTOR_CRASH = "coordinator actor crash and restart"
     CLOCK_JUMP = "coordinator's clock jumps"
     # load

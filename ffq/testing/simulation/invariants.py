@@ -20,6 +20,7 @@ SIMULATION_CHECKS: dict[str, Check] = CHECKS | _own(
     ("same-outcome-for-all", "R4", "clients never see an ended query change"),
     ("worker-keeps-going", "R18", "no worker loop ends by an error of its own"),
     ("coordinator-keeps-going", "R30", "the coordinator ends for the faults injected only"),
+    ("inconsistent-stops", "R30", "a machine found inconsistent after a bug serves no more"),
     ("work-stops-at-the-end", "R5", "when all has ended, no worker runs anything any more"),
     ("files-return", "R5", "when all has ended, no shuffle file is left"),
     ("state-returns", "R30", "when all has ended and is forgotten, nothing is held"),

@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 
 from ffq.actors import CoordinatorActors
-from ffq.actors._machine import MachineActor
+from ffq.actors._machine import Machine, MachineActor
 from ffq.actors.liveness import LivenessActor
 from ffq.actors.registry import RegistryActor
 from ffq.actors.results import ResultsActor
@@ -46,6 +46,10 @@ class Machines:
             registry._core,
             results._core,
         )
+
+    def at(self, path: str) -> Machine:
+        """The machine of the actor at this path."""
+        return self.actors[[ref.path for ref in self.refs].index(path)]._machine
 
     @property
     def state(self) -> SchedulingState:

@@ -13,6 +13,7 @@ from ffq.runtime.errors import ActorFailed
 from ffq.testing.simulation.faults import FaultKind
 from ffq.testing.simulation.invariants import violation
 from ffq.testing.simulation.machines import Machines
+from ffq.testing.simulation.midway import MidwayBug
 from ffq.testing.simulation.queries import plans
 from ffq.testing.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS
 from ffq.testing.simulation.trace import Trace
@@ -37,6 +38,7 @@ class SimServer:
     lives: int = 0
     jumped_ms: int = 0
     _bugs: int = 0
+    _midway: list[int] = attrs.field(factory=list)
     _may_fail: bool = False
     _stopping: trio.Event = attrs.field(factory=trio.Event)
 
@@ -44,10 +46,15 @@ class SimServer:
         """The coordinator's clock, ms. Raises InjectedFault, when one is due."""
         if self._bugs:
             self._bugs -= 1
-            self._may_fail = True
-            self.trace.strike(FaultKind.HANDLER_BUG, "in the message being handled")
-            raise InjectedFault
+            self._fail(FaultKind.HANDLER_BUG)
+        if self._midway:
+            MidwayBug(lambda: self._fail(FaultKind.MIDWAY_BUG)).arm(self._midway.pop())
         return self.now_ms()
+
+    def _fail(self, kind: FaultKind) -> None:
+        self._may_fail = True
+        self.trace.strike(kind, "in the message being handled")
+        raise InjectedFault
 
     def now_ms(self) -> int:
         return int(trio.current_time() * 1000) + self.jumped_ms
@@ -59,6 +66,10 @@ class SimServer:
     def bug(self, count: int) -> None:
         """The next messages find a bug."""
         self._bugs += count
+
+    def bug_midway(self, calls: list[int]) -> None:
+        """In the next messages the core's call of this number fails, a message each."""
+        self._midway += calls
 
     def crash(self, number: int) -> None:
         """One of the actors crashes."""

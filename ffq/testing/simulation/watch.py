@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
-from ffq.errors import InvariantViolated
+from ffq.errors import FfqError, InvariantViolated
 from ffq.ids import AttemptKey, QueryId, WorkerId
 from ffq.messages import (
     CancelQuery,
@@ -71,6 +71,8 @@ class Watch(Hooks):
         self._fingerprint: tuple[object, ...] = ()
         self._turns = Turns()
         self._assigned: list[AttemptRecord] = []
+        self._unsure: set[WorkerId] = set()
+        self._doomed: tuple[str, int] | None = None
 
     def message_handled(self, path: str, message: Any, error: BaseException | None) -> None:
         """Check everything that can have changed."""
@@ -78,7 +80,12 @@ class Watch(Hooks):
             return
         try:
             self._account(message, error)
-            self._check(path, message)
+            if error is not None and not isinstance(error, FfqError):
+                self._check_after_bug(path)
+            if self._doomed is None:
+                self._check(path, message)
+            elif self._doomed[0] == path:
+                self._check_stops(path)
         except Violation as found:
             self._trace.fail(found)
         except InvariantViolated as found:
@@ -87,24 +94,30 @@ class Watch(Hooks):
     # --- the account -------------------------------------------------------------------------
 
     def _account(self, message: object, error: BaseException | None) -> None:
+        """What ended in a bug may have been done, or not."""
         self._trace.steps += 1
         match message:
-            case RecordHeartbeat() if error is None:
+            case RecordHeartbeat():
                 beat = message.beat
-                self._see(beat.worker_id, beat.incarnation, beat.capabilities)
-            case RecordEvidence() if error is None and (
-                message.register or message.worker_id in self._seen
-            ):
-                self._see(message.worker_id, message.incarnation, None)
-            case CancelQuery() if error is None:
+                if error is None:
+                    self._see(beat.worker_id, beat.incarnation, beat.capabilities)
+                else:
+                    self._unsure.add(beat.worker_id)
+            case RecordEvidence():
+                if error is not None:
+                    self._unsure.add(message.worker_id)
+                elif message.register or message.worker_id in self._seen:
+                    self._see(message.worker_id, message.incarnation, None)
+            case CancelQuery():
                 self._canceled.add(message.query_id)
-            case ConfirmHeartbeat() if error is None and message.running_attempts is not None:
+            case ConfirmHeartbeat() if message.running_attempts is not None:
                 for key in message.running_attempts:
                     self._listed_ms[key] = self._now_ms()
 
     def _see(
         self, worker_id: WorkerId, incarnation: int, capabilities: frozenset[str] | None
     ) -> None:
+        self._unsure.discard(worker_id)
         known = self._seen.get(worker_id)
         now_ms = self._now_ms()
         stale = known is not None and now_ms - known.at_ms > SETTINGS.worker_liveness_timeout_ms
@@ -118,6 +131,27 @@ class Watch(Hooks):
         known.at_ms = now_ms
         if capabilities is not None:
             known.capabilities = capabilities
+
+    # --- after a bug -------------------------------------------------------------------------
+
+    def _check_after_bug(self, path: str) -> None:
+        """A machine that is not consistent any more is to end, and all with it."""
+        assert self.machines is not None
+        self._turns = Turns()
+        try:
+            self.machines.at(path).validate_state()
+        except InvariantViolated as broken:
+            self._trace.note(f"{path} has to end: {broken.message}")
+            if self._doomed is None:
+                self._doomed = path, self._now_ms()
+
+    def _check_stops(self, path: str) -> None:
+        assert self._doomed is not None
+        _require(
+            "inconsistent-stops",
+            self._now_ms() <= self._doomed[1],
+            f"{path} serves on, {self._now_ms() - self._doomed[1]} ms after its books were broken",
+        )
 
     # --- after each step ---------------------------------------------------------------------
 
@@ -135,9 +169,7 @@ class Watch(Hooks):
             case GetQueryStatus():
                 return
         if path != "/scheduling":
-            actor = {"/liveness": 1, "/registry": 2, "/results": 3}.get(path)
-            if actor is not None:
-                self.machines.actors[actor]._machine.validate_state()
+            self.machines.at(path).validate_state()
             return
         state = self.machines.state
         fingerprint = (
@@ -318,6 +350,8 @@ class Watch(Hooks):
         assert self.machines is not None
         timeout_ms = SETTINGS.worker_liveness_timeout_ms
         for worker_id, seen in list(self._seen.items()):
+            if worker_id in self._unsure:
+                continue
             live = self.machines.state.workers.live.get(worker_id)
             if sent_at_ms - seen.at_ms <= timeout_ms:
                 continue
@@ -369,10 +403,12 @@ class Watch(Hooks):
 
         Raises Violation.
         """
-        if self.machines is None:
+        if self.machines is None or self._doomed is not None:
             return
         limit_ms = SETTINGS.worker_liveness_timeout_ms + SWEEP_SLACK_MS
         for worker_id, live in self.machines.state.workers.live.items():
+            if worker_id in self._unsure:
+                continue
             seen = self._seen.get(worker_id)
             silent_ms = None if seen is None else self._now_ms() - seen.at_ms
             _require(
