@@ -96,7 +96,7 @@ class Session:
         self.adapter = adapter
         self.told = told
         self.judge = Judge(told, log)
-        self.broken: Violation | None = None
+        self.broken: Exception | None = None
         self._clock: Clock = VirtualClock() if clock is None else clock
         self._started_ms = self._clock.now_ms()
         self._lines: list[_Line] = []
@@ -233,7 +233,8 @@ class Session:
         if noted:
             self._write(f"wait {ms} ms", "")
         self._settle()
-        self.adapter.advance(ms)
+        with self._reporting(f"wait {ms} ms"):
+            self.adapter.advance(ms)
         self._clock.advanced(ms)
         self._settle()
         self._checked()
@@ -246,13 +247,25 @@ class Session:
 
     def _call(self, what: str, make: Callable[[], T]) -> tuple[Span, T]:
         start = self._settle()
-        reply = make()
+        with self._reporting(what):
+            reply = make()
         now = Span(start, self._clock.now_ms())
         self._write(what, _shown(reply))
         if now.hi > start:
             self.judge.world.settle(now)
         self._checked()
         return now, reply
+
+    @contextmanager
+    def _reporting(self, what: str) -> Iterator[None]:
+        """What the adapter raises gets through as itself, with the script that led there."""
+        try:
+            yield
+        except Exception as error:
+            self.broken = error
+            script = "\n".join(f"  {line}" for line in self.script)
+            error.add_note(f"raised by the adapter in {what}, after\n{script}")
+            raise
 
     def _settle(self) -> int:
         """Let the model have done by now what happens by itself; answers the time."""

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
 
 from ffq.core import CoreCoordinator
-from ffq.testing import Violation, coordinator_machine
+from ffq.testing import QueryState, Refusal, Violation, coordinator_machine
 from ffq.testing.adapters.core import CoreAdapter, told_of
 from tests.testing.broken import CASES, TOLD
 
@@ -39,3 +39,19 @@ def test_machine_finds_what_is_broken(broken: str) -> None:
     with pytest.raises(Violation) as failure:
         run_state_machine_as_test(machine, settings=search)  # type: ignore[no-untyped-call]
     assert failure.value.check.name in FOUND[broken]
+
+
+def test_what_an_adapter_raises_comes_through_with_its_script() -> None:
+    class Buggy(CoreAdapter):
+        def cancel(self, query_id: str, reason: str) -> QueryState | Refusal:
+            raise ZeroDivisionError(query_id)
+
+    search = hypothesis.settings(database=None, derandomize=True, phases=[Phase.generate])
+    with pytest.raises(ZeroDivisionError) as failure:
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            coordinator_machine(lambda: Buggy(CoreCoordinator(TOLD)), told_of(TOLD)),
+            settings=search,
+        )
+    (note,) = [each for each in failure.value.__notes__ if "raised by the adapter" in each]
+    assert note.startswith(f"raised by the adapter in CancelQuery({failure.value}, ")
+    assert f"SubmitQuery({failure.value}, " in note

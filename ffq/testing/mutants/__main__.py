@@ -11,9 +11,10 @@ import argparse
 import multiprocessing
 import os
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 
-from ffq.testing.mutants import MUTANTS, UNBROKEN, Catch, hunt
+from ffq.testing.mutants import MUTANTS, UNBROKEN, Catch, Mutant, hunt
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,36 +28,47 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(options.names) - set(MUTANTS))
     if unknown:
         parser.error(f"no mutant is called {', '.join(unknown)}; --list names them")
+    if options.processes < 1:
+        parser.error(f"--processes takes a number from 1 on, not {options.processes}")
     if options.list:
         for each in MUTANTS.values():
             sys.stdout.write(f"{each.name:32} {each.rule:4} {each.text}\n")
         return 0
     names = options.names or list(MUTANTS)
     context = multiprocessing.get_context("spawn")
-    uncaught = []
     with ProcessPoolExecutor(options.processes, mp_context=context) as pool:
         unbroken = pool.submit(hunt, UNBROKEN)
-        for catch in pool.map(hunt, names):
-            sys.stdout.write(_line(catch, MUTANTS[catch.mutant].rule) + "\n")
-            sys.stdout.flush()
-            if not catch.check:
-                uncaught.append(catch.mutant)
+        lived = print_table(MUTANTS, pool.map(hunt, names))
         control = unbroken.result()
-    total = len(names)
-    if control.check:
+    if control.check or control.crash:
         sys.stdout.write(f"{_line(control, '')}\nnothing is broken, and still a check failed\n")
         return 1
-    if uncaught:
-        sys.stdout.write(f"{len(uncaught)} of {total} mutants lived: {', '.join(uncaught)}\n")
+    if lived:
+        sys.stdout.write(f"{len(lived)} of {len(names)} mutants lived: {', '.join(lived)}\n")
         return 1
-    sys.stdout.write(f"all {total} mutants were caught\n")
+    sys.stdout.write(
+        f"all {len(names)} mutants were caught; to see one again:\n"
+        "python -m ffq.testing.simulation --mutant NAME --seed N\n"
+    )
     return 0
 
 
+def print_table(mutants: dict[str, Mutant], catches: Iterable[Catch]) -> list[str]:
+    """A line for each; returns the names of those that were not caught."""
+    lived = []
+    for catch in catches:
+        sys.stdout.write(_line(catch, mutants[catch.mutant].rule) + "\n")
+        sys.stdout.flush()
+        if not catch.check:
+            lived.append(catch.mutant)
+    return lived
+
+
 def _line(catch: Catch, rule: str) -> str:
-    found = f"{catch.check or 'NOT CAUGHT':28} after {catch.effort:>18}"
+    verdict = f"CRASHED {catch.crash}" if catch.crash else catch.check or "NOT CAUGHT"
     seed = "" if catch.seed is None else f"  --seed {catch.seed}"
-    return f"{catch.mutant:30} {rule:4} {found}  {catch.seconds:5.1f} s{seed}"
+    effort = f"after {catch.effort:>18}  {catch.seconds:5.1f} s{seed}"
+    return f"{catch.mutant:30} {rule:4} {verdict:28} {effort}"
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ class Catch:
 
     Attributes:
         check: the check that failed; empty: none did.
+        crash: what the broken code raised where it should have given an answer. That is no catch:
+            the mutant itself is out of date.
         harness: "machine" or "simulation".
         after: RPCs that the machine made, or simulations that were run.
         seconds: wall time.
@@ -49,6 +51,7 @@ class Catch:
     after: int
     seconds: float
     seed: int | None = None
+    crash: str = ""
 
     @property
     def effort(self) -> str:
@@ -84,7 +87,7 @@ def hunt(name: str) -> Catch:
     with mutant.applied():
         for harness in harnesses:
             catch = harness(name)
-            if catch.check:
+            if catch.check or catch.crash:
                 break
     return attrs.evolve(catch, seconds=time.perf_counter() - started)
 
@@ -112,7 +115,7 @@ def _with_machine(name: str) -> Catch:
     except Violation as violation:
         return Catch(name, violation.check.name, "machine", counts[0], 0.0)
     except Exception as error:  # noqa: BLE001 - a mutant may break anything
-        return Catch(name, f"raised {type(error).__name__}", "machine", counts[0], 0.0)
+        return Catch(name, "", "machine", counts[0], 0.0, crash=repr(error))
     return Catch(name, "", "machine", counts[0], 0.0)
 
 
@@ -121,8 +124,7 @@ def _with_simulation(name: str) -> Catch:
         try:
             violation = simulate_cluster(scenario_of(seed)).violation
         except Exception as error:  # noqa: BLE001 - a mutant may break anything
-            check = f"raised {type(error).__name__}"
-            return Catch(name, check, "simulation", seed + 1, 0.0, seed)
+            return Catch(name, "", "simulation", seed + 1, 0.0, seed, repr(error))
         if violation is not None:
             return Catch(name, violation.check.name, "simulation", seed + 1, 0.0, seed)
     return Catch(name, "", "simulation", SIMULATIONS, 0.0)

@@ -102,11 +102,11 @@ def _(surgeon: Surgeon) -> None:
 def _(surgeon: Surgeon) -> None:
     original = LivenessCore._see
 
-    def broken(self: Any, told: WorkerChanged, known: Any, now_ms: int) -> Any:
+    def broken(self: Any, told: WorkerChanged, known: Any, now_ms: int, beat: Any = None) -> Any:
         if known is not None:
             kept = told.capabilities | known.told.capabilities
             told = attrs.evolve(told, capabilities=kept)
-        return original(self, told, known, now_ms)
+        return original(self, told, known, now_ms, beat)
 
     surgeon.replace(LivenessCore, "_see", broken)
 
@@ -127,10 +127,10 @@ def _(surgeon: Surgeon) -> None:
 def _(surgeon: Surgeon) -> None:
     see = LivenessCore._see
 
-    def silent(self: Any, told: Any, known: Any, now_ms: int) -> Any:
-        return tuple(
-            each for each in see(self, told, known, now_ms) if isinstance(each, WorkerChanged)
-        )
+    def silent(self: Any, told: Any, known: Any, now_ms: int, beat: Any = None) -> Any:
+        outcome = see(self, told, known, now_ms, beat)
+        kept = tuple(each for each in outcome.notices if isinstance(each, WorkerChanged))
+        return attrs.evolve(outcome, notices=kept)
 
     def broken(core: Any, msg: Any, now_ms: int) -> None:
         known = core.workers.live.get(msg.worker_id)
