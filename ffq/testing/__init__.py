@@ -2,7 +2,8 @@
 
 Actors: probes, and systems under a virtual clock (`ffq.testing.actors`). Coordinators: a state
 machine that plays clients and workers against whatever stands behind a `CoordinatorAdapter`, and
-conformance over the wire (`ffq.testing.conformance`). Needs Hypothesis: `ffq-runtime[test]`.
+conformance over the wire (`ffq.testing.conformance`). Workers: a machine that plays the coordinator
+against a `WorkerAdapter`. Needs Hypothesis: `ffq-runtime[test]`.
 """
 
 from ffq.testing.actors import Deadlock as Deadlock
@@ -26,6 +27,10 @@ from ffq.testing.wire import StageView as StageView
 from ffq.testing.wire import StatusView as StatusView
 from ffq.testing.wire import TaskState as TaskState
 from ffq.testing.wire import TaskView as TaskView
+from ffq.testing.workers import WORKER_CHECKS as WORKER_CHECKS
+from ffq.testing.workers import CoordinatorCalls as CoordinatorCalls
+from ffq.testing.workers import WorkerAdapter as WorkerAdapter
+from ffq.testing.workers import worker_machine as worker_machine
 
 __all__ = [
     # actors
@@ -43,6 +48,11 @@ __all__ = [
     "CHECKS",
     "Check",
     "Violation",
+    # workers
+    "CoordinatorCalls",
+    "WorkerAdapter",
+    "worker_machine",
+    "WORKER_CHECKS",
     # what an adapter speaks
     "OutputPartition",
     "PartitionView",

@@ -37,6 +37,11 @@ class PlanShape:
     plan: bytes = attrs.field(repr=False)
     stages: tuple[StageShape, ...]
 
+    def partitions_of(self, stage_id: int) -> frozenset[int]:
+        """The reduce partitions that a stage writes; none, where nobody reads it."""
+        readers = [stage for stage in self.stages if stage_id in stage.parents]
+        return frozenset(number for each in readers for number in each.reduce_partitions or (0,))
+
 
 def plan_shapes(operator: str, wide: int = 6) -> dict[str, PlanShape]:
     """Every plan of the harness, by name.
