@@ -1,4 +1,4 @@
-"""docs/testing.md: its coordinator, its adapter, and the counterexample it shows."""
+"""docs/testing.md: its coordinator and worker, their adapters, and the counterexamples it shows."""
 
 from __future__ import annotations
 
@@ -37,6 +37,20 @@ class FixedAdapter(SmallAdapter):
         self.it = Fixed()
 
 FixedMachine = coordinator_machine(FixedAdapter, TOLD, plans=["scan"])
+
+class FixedWorker(SmallWorker):
+    def turn(self, coordinator):
+        coordinator.heartbeat("w", frozenset())
+        tasks = coordinator.get_task("w", 2 - len(self.held))
+        if not isinstance(tasks, Refusal):
+            self.held += tasks
+        for task in list(self.held):
+            stored = self.store(coordinator, task)
+            answer = stored or coordinator.report(task, TaskState.SUCCEEDED, "")
+            if answer is None or answer.code != "UNAVAILABLE":
+                self.held.remove(task)
+
+FixedWorkerMachine = worker_machine(FixedWorker, slots=2)
 """
 
 
@@ -52,15 +66,15 @@ def page() -> dict[str, Any]:
     return names
 
 
-def test_machine_finds_the_bug_that_the_page_shows(page: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("machine", "shown"), [("SmallMachine", 0), ("SmallWorkerMachine", 1)])
+def test_machine_finds_the_bug_that_the_page_shows(
+    machine: str, shown: int, page: dict[str, Any]
+) -> None:
     with pytest.raises(Violation) as failure:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
-            page["SmallMachine"], settings=SEARCH
-        )
-    assert str(failure.value).strip() == blocks("text")[0].strip()
+        run_state_machine_as_test(page[machine], settings=SEARCH)  # type: ignore[no-untyped-call]
+    assert str(failure.value).strip() == blocks("text")[shown].strip()
 
 
-def test_repaired_coordinator_holds(page: dict[str, Any]) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        page["FixedMachine"], settings=SEARCH
-    )
+@pytest.mark.parametrize("machine", ["FixedMachine", "FixedWorkerMachine"])
+def test_repaired_one_holds(machine: str, page: dict[str, Any]) -> None:
+    run_state_machine_as_test(page[machine], settings=SEARCH)  # type: ignore[no-untyped-call]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import attrs
 
 from ffq.testing.invariants import Check, Violation
@@ -33,12 +35,14 @@ class Held:
     """An attempt that the worker got, and what it did about it.
 
     `acknowledged`: the last registration (or upload) was answered; None: there was none.
+    `over`: the worker may drop it: it was refused, or the coordinator has forgotten it.
     """
 
     task: TaskView
     plan: PlanShape
     end: TaskState | None = None
     acknowledged: bool | None = None
+    over: bool = False
     unfinished: set[int] = attrs.field(factory=set)
 
     @property
@@ -47,19 +51,27 @@ class Held:
 
 
 Key = tuple[str, int, int, int]
+Layout = tuple[int, int]
 
 
 def key_of(task: TaskView) -> Key:
     return task.query_id, task.stage_id, task.task_id, task.attempt
 
 
+def layout_of(task: TaskView) -> Layout:
+    return task.layout_version, task.layout_fingerprint
+
+
 @attrs.define
 class WorkerJudge:
-    """Every method raises Violation when the call breaks a check."""
+    """Every method raises Violation when the call breaks a check.
+
+    A coordinator that has restarted may give out the same attempt under another layout.
+    """
 
     slots: int | None
     plans: dict[str, PlanShape] = attrs.field(factory=dict)
-    held: dict[Key, Held] = attrs.field(factory=dict)
+    held: dict[Key, dict[Layout, Held]] = attrs.field(factory=dict)
     counts: dict[str, int] = attrs.field(factory=dict)
 
     def require(self, name: str, holds: bool, detail: str) -> None:
@@ -71,7 +83,7 @@ class WorkerJudge:
         """GetTask is called."""
         if self.slots is None:
             return
-        running = sum(each.end is None for each in self.held.values())
+        running = sum(each.end is None and not each.over for each in self._all())
         self.require(
             "asks-for-what-it-can-run",
             running + capacity <= self.slots,
@@ -81,22 +93,28 @@ class WorkerJudge:
     def assigned(self, tasks: tuple[TaskView, ...]) -> None:
         """GetTask was answered, and the answer came through."""
         for task in tasks:
-            self.held[key_of(task)] = Held(task, self.plans[task.query_id])
+            held = Held(task, self.plans[task.query_id])
+            self.held.setdefault(key_of(task), {})[layout_of(task)] = held
+
+    def restarted(self) -> None:
+        """The coordinator has forgotten all that it had assigned."""
+        for held in self._all():
+            held.over = True
+
+    def _all(self) -> Iterator[Held]:
+        for by_layout in self.held.values():
+            yield from by_layout.values()
 
     def _own(self, task: TaskView, what: str) -> Held:
-        held = self.held.get(key_of(task))
-        self.require(
-            "names-its-own-attempts", held is not None, f"{what} of {task}, which it never got"
-        )
-        assert held is not None
-        layout = (task.layout_version, task.layout_fingerprint)
-        right = (held.task.layout_version, held.task.layout_fingerprint)
+        held = self.held.get(key_of(task), {})
+        self.require("names-its-own-attempts", bool(held), f"{what} of {task}, which it never got")
+        layout = layout_of(task)
         self.require(
             "echoes-the-layout",
-            layout == right,
-            f"{what} of {task} under layout {layout}; it was assigned under {right}",
+            layout in held,
+            f"{what} of {task} under layout {layout}; it was assigned under {list(held)[-1]}",
         )
-        return held
+        return held[layout]
 
     def registered(
         self, task: TaskView, partitions: tuple[OutputPartition, ...], reply: Refusal | None
@@ -111,6 +129,7 @@ class WorkerJudge:
                 f"{task} registers partition {each.reduce_partition}; there are {sorted(known)}",
             )
         held.acknowledged = reply is None
+        held.over = held.over or _is_refused(reply)
         if reply is None:
             for each in partitions:
                 if each.finalized:
@@ -120,15 +139,15 @@ class WorkerJudge:
 
     def uploaded(self, query_id: str, reply: Refusal | None) -> None:
         """RegisterQueryResults was called."""
-        sinks = [
-            each for each in self.held.values() if each.is_sink and each.task.query_id == query_id
-        ]
+        sinks = [each for each in self._all() if each.is_sink and each.task.query_id == query_id]
         self.require(
             "names-its-own-attempts",
             bool(sinks),
             f"RegisterQueryResults of query {query_id}, whose sink it never got",
         )
-        sinks[-1].acknowledged = reply is None
+        for each in sinks:
+            each.acknowledged = reply is None
+            each.over = each.over or _is_refused(reply)
 
     def reported(self, task: TaskView, state: TaskState) -> None:
         """ReportTaskStatus was called."""
@@ -162,7 +181,7 @@ class WorkerJudge:
 
     def fetched(self, task: TaskView) -> None:
         """FetchShufflePartition is called."""
-        readers = [each for each in self.held.values() if each.task.query_id == task.query_id]
+        readers = [each for each in self._all() if each.task.query_id == task.query_id]
         parents = {
             parent for each in readers for parent in each.plan.stages[each.task.stage_id].parents
         }
@@ -178,9 +197,14 @@ class WorkerJudge:
         self.require(
             "every-task-is-reported",
             not unreported,
-            f"the coordinator still waits for {[str(self.held[key].task) for key in unreported]}",
+            f"the coordinator still waits for {['/'.join(map(str, key)) for key in unreported]}",
         )
 
     def ended(self, open_queries: dict[str, str]) -> None:
         """Nothing was lost for long. `open_queries`: those that go on, with their state."""
         self.require("every-query-ends", not open_queries, f"these go on: {open_queries}")
+
+
+def _is_refused(reply: Refusal | None) -> bool:
+    """Whether the coordinator said no: then the attempt is none of the worker's any more."""
+    return reply is not None and reply.code != "UNAVAILABLE"

@@ -134,6 +134,7 @@ class Stage:
         """The coordinator comes back and remembers nothing; clients submit what was open again."""
         open_queries = self.open_queries()
         self.note("the coordinator restarts")
+        self.judge.restarted()
         self.core = CoreAdapter(CoreCoordinator(SETTINGS))
         for query_id in open_queries:
             self.submit(query_id, self.judge.plans[query_id])
