@@ -265,3 +265,10 @@ def test_ids_of_all_implementations_are_ids(text: str) -> None:
 
 def test_a_long_message_of_a_peer_is_cut() -> None:
     assert len(short("x" * 1_000_000)) == MAX_TEXT
+
+
+def test_a_message_that_is_no_unicode_is_reported_all_the_same() -> None:
+    # As an operator raises it that cannot open a file whose name is not UTF-8.
+    key = AttemptKey(QueryId("q"), StageId(0), TaskId(0), Attempt(1))
+    report = ReportTaskStatus(key, TaskState.FAILED, message="caf\udce9.csv", layout=Layout(1, 2))
+    assert tasks.encode_report(report).message == "caf?.csv"

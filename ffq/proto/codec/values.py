@@ -102,5 +102,10 @@ def decode_task_state(number: int) -> TaskState:
 
 
 def short(text: str) -> str:
-    """A text from outside, cut to MAX_TEXT characters."""
+    """A text from outside, cut to MAX_TEXT characters.
+
+    Whoever raised an error may have put a lone surrogate in it (of an undecodable file name, say),
+    which no protobuf message carries.
+    """
+    text = text.encode(errors="replace").decode()
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
