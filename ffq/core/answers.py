@@ -25,6 +25,8 @@ from ffq.messages import (
 )
 from ffq.plan.stages import Parallelism
 
+_MAX_MESSAGE = 4096
+
 
 def query_status(state: SchedulingState, msg: GetQueryStatus) -> QueryStatus:
     """Where a query stands; a waiting one says what it waits for (R10).
@@ -64,7 +66,9 @@ def waiting_message(state: SchedulingState, query: QueryRecord) -> str:
             for requirement, _ in state.ready.unmatched_of(query.query_id)
         }
     )
-    return f"waiting: {'; '.join(missing)}" if missing else ""
+    text = f"waiting: {'; '.join(missing)}" if missing else ""
+    # A plan may name operators of any length, and every status and list repeats this.
+    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
 
 
 def _missing(state: SchedulingState, requirement: Requirement) -> str:
