@@ -100,6 +100,8 @@ class ExpressionWriter:
             case model.IsNotNull(expr=inner):
                 return f"({self.sql(inner)} IS NOT NULL)"
             case model.CaseWhen(branches=branches, else_expr=otherwise):
+                if not branches:
+                    return "NULL" if otherwise is None else self.sql(otherwise)
                 whens = " ".join(f"WHEN {self.sql(a)} THEN {self.sql(b)}" for a, b in branches)
                 last = "" if otherwise is None else f" ELSE {self.sql(otherwise)}"
                 return f"(CASE {whens}{last} END)"
