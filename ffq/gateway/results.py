@@ -42,7 +42,8 @@ class ResultStreams:
             await trio.to_thread.run_sync(self._merge, parts, send, limiter=self._threads)
 
     def _merge(self, parts: list[Pieces], send: SendBytes) -> None:
-        merged = merge_streams([_opener(part) for part in parts])
+        openers = [_opener(part) for part in parts]
+        merged = merge_streams(openers, (opener().schema for opener in openers[1:]))
         for chunk in self._chunks(encode_stream(merged.schema, merged)):
             trio.from_thread.run(send, chunk)
 
