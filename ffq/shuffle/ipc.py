@@ -46,8 +46,24 @@ def decode_stream(chunks: Iterable[bytes]) -> pa.RecordBatchReader:
         raise ShuffleInputError(f"the bytes received are no Arrow IPC stream: {error}") from error
 
 
+Opener = Callable[[], pa.RecordBatchReader]
+
+
+def with_rows(streams: Sequence[Opener]) -> list[Opener]:
+    """Those of the streams that have rows; the first one where none has.
+
+    A custom operator that is given no rows may give out nothing at all: then what its task's
+    output would look like is not known, and its schema says nothing.
+    """
+    return [stream for stream in streams if _has_rows(stream())] or list(streams[:1])
+
+
+def _has_rows(reader: pa.RecordBatchReader) -> bool:
+    return any(batch.num_rows for batch in reader)
+
+
 def merge_streams(
-    streams: Sequence[Callable[[], pa.RecordBatchReader]],
+    streams: Sequence[Opener],
     schemas: Iterable[pa.Schema] = (),
 ) -> pa.RecordBatchReader:
     """The rows of several streams one after the other, under the first one's schema.

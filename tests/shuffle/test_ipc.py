@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ffq.errors import ExecutionError, ShuffleInputError, StorageError
 from ffq.shuffle import decode_stream, empty_stream, encode_stream, merge_streams
+from ffq.shuffle.ipc import with_rows
 
 SCHEMA = pa.schema([("a", pa.int64()), ("s", pa.string())])
 
@@ -158,6 +159,13 @@ def test_values_are_kept_when_their_type_is_widened() -> None:
     streams = [typed(lists[0], [1, None]), typed(lists[1], [2**40], None)]
     merged = merge_streams(streams, [streams[1]().schema]).read_all()
     assert merged["v"].to_pylist() == [[1, None], [2**40], None]
+
+
+def test_only_streams_with_rows_say_what_the_columns_are() -> None:
+    """An operator that got no rows, and gave out nothing, shows its input's columns."""
+    empty, full = typed(pa.string()), typed(pa.int64(), 1, 2)
+    assert with_rows([empty, full, empty, full]) == [full, full]
+    assert with_rows([empty, empty]) == [empty]
 
 
 def test_columns_of_one_name_merge_by_position() -> None:
