@@ -553,6 +553,7 @@ class ResolveMapOutput(Request[ResolvedOutput]):
     """To scheduling: attempt 0 becomes the committed attempt; others are checked (R23)."""
 
     key: AttemptKey
+    reduce_partition: int
 
 
 @attrs.frozen

@@ -139,7 +139,7 @@ class CoordinatorActors:
         return await self.results.ask(msg)
 
     async def locate_map_output(self, msg: LocateMapOutput) -> OutputLocation:
-        resolved = await self.scheduling.ask(ResolveMapOutput(msg.key))
+        resolved = await self.scheduling.ask(ResolveMapOutput(msg.key, msg.reduce_partition))
         if not resolved.registered:
             return OutputLocation(resolved.key, endpoint="", size=None)
         return await self.registry.ask(ReadMapOutput(resolved.key, msg.reduce_partition))
