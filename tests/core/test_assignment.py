@@ -245,15 +245,6 @@ def test_R10_the_status_says_what_nobody_has() -> None:
     assert d.status("q").message == ""
 
 
-def test_R10_a_message_is_short_however_long_the_operators_name() -> None:
-    d = Driver()
-    d.submit("q", operator("o" * 1_000_000, scan()))
-    d.beat("w", ())
-    message = d.status("q").message
-    assert message.startswith("waiting: no live worker has custom operator 'ooo")
-    assert len(message) == 4096
-
-
 def test_R10_by_default_a_query_waits_for_ever() -> None:
     d = Driver()
     d.submit("q", operator("op.a", scan()))

@@ -26,7 +26,7 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan import cut, dump_plan
-from ffq.testing.graphs import aggregate, exchange, gather, scan
+from ffq.testing.graphs import aggregate, exchange, gather, operator, scan
 from tests.core.driver import Driver, key
 
 MAP_REDUCE = aggregate(scan())
@@ -374,3 +374,12 @@ def test_statuses_count_tasks_by_state() -> None:
     assert (sink.queued_tasks, sink.layout_finalize_count) == (0, 0)
     assert d.attempts("q")[0].key == key("q", 1, 0, 1)
     assert d.attempts("q")[0].state is TaskState.SUCCEEDED
+
+
+def test_R10_a_message_is_short_however_long_the_operators_name() -> None:
+    d = Driver()
+    d.submit("q", operator("o" * 1_000_000, scan()))
+    d.beat("w", ())
+    message = d.status("q").message
+    assert message.startswith("waiting: no live worker has custom operator 'ooo")
+    assert len(message) == 4096
