@@ -154,6 +154,17 @@ class SubmitReply:
 
 
 @attrs.frozen
+class FindSubmission(Request[SubmitReply | None]):
+    """Before a plan is read: whether these bytes stand under this id already (R1); None: no.
+
+    Raises PlanConflict when other bytes do, QuotaExceeded when there is no room for one more.
+    """
+
+    query_id: QueryId
+    plan_bytes: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
 class SubmitQuery(Request[SubmitReply]):
     """A validated plan (R1). `plan_bytes` are those the client sent; `graph` is cut from them."""
 
@@ -542,6 +553,7 @@ class ResolveMapOutput(Request[ResolvedOutput]):
     """To scheduling: attempt 0 becomes the committed attempt; others are checked (R23)."""
 
     key: AttemptKey
+    reduce_partition: int
 
 
 @attrs.frozen

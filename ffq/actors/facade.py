@@ -24,6 +24,7 @@ from ffq.messages import (
     ConfirmHeartbeat,
     DrainWorker,
     FetchQueryResults,
+    FindSubmission,
     GetQueryStatus,
     GetTask,
     Heartbeat,
@@ -74,6 +75,10 @@ class CoordinatorActors:
     # --- clients -----------------------------------------------------------------------------
 
     async def submit_plan(self, query_id: QueryId, plan_bytes: bytes) -> SubmitReply:
+        """A plan as its client sent it; one that is known already is not read again (R1)."""
+        known = await self.scheduling.ask(FindSubmission(query_id, plan_bytes))
+        if known is not None:
+            return known
         return await self.submit_query(await self.planner(query_id, plan_bytes))
 
     async def submit_query(self, msg: SubmitQuery) -> SubmitReply:
@@ -134,7 +139,7 @@ class CoordinatorActors:
         return await self.results.ask(msg)
 
     async def locate_map_output(self, msg: LocateMapOutput) -> OutputLocation:
-        resolved = await self.scheduling.ask(ResolveMapOutput(msg.key))
+        resolved = await self.scheduling.ask(ResolveMapOutput(msg.key, msg.reduce_partition))
         if not resolved.registered:
             return OutputLocation(resolved.key, endpoint="", size=None)
         return await self.registry.ask(ReadMapOutput(resolved.key, msg.reduce_partition))

@@ -25,6 +25,7 @@ from ffq.messages import (
     DrainWorker,
     DropMapOutputs,
     DropQueryOutputs,
+    FindSubmission,
     GetQueryStatus,
     GetTask,
     HeartbeatReply,
@@ -54,7 +55,8 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 SchedulingRequest = (
-    SubmitQuery
+    FindSubmission
+    | SubmitQuery
     | CancelQuery
     | GetQueryStatus
     | ListQueries
@@ -112,6 +114,10 @@ class SchedulingActor(MachineActor[SchedulingRequest | ConnectStores]):
             assert not isinstance(notice, WorkerLost | WorkerChanged)
             self._outbox.put(notice)
         return outcome.reply
+
+    @handles(FindSubmission)
+    def find_submission(self, msg: FindSubmission) -> SubmitReply | None:
+        return self._serve(self._core.find_submission, msg)
 
     @handles(SubmitQuery)
     def submit_query(self, msg: SubmitQuery) -> SubmitReply:

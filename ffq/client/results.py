@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from ffq.errors import ExecutionError, ShuffleInputError
 from ffq.messages import ResultParts
-from ffq.shuffle.ipc import decode_stream, merge_streams
+from ffq.shuffle.ipc import decode_stream, merge_streams, with_rows
 
 
 def table_of(result: ResultParts) -> pa.Table:
@@ -21,6 +21,7 @@ def table_of(result: ResultParts) -> pa.Table:
     if not streams:
         return pa.table({})
     try:
-        return merge_streams([partial(decode_stream, part) for part in streams]).read_all()
+        openers = with_rows([partial(decode_stream, part) for part in streams])
+        return merge_streams(openers, (opener().schema for opener in openers[1:])).read_all()
     except (ShuffleInputError, pa.ArrowInvalid, OSError) as error:
         raise ExecutionError(f"the result is no Arrow IPC stream: {error}") from error

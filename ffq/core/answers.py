@@ -25,6 +25,8 @@ from ffq.messages import (
 )
 from ffq.plan.stages import Parallelism
 
+_MAX_MESSAGE = 4096
+
 
 def query_status(state: SchedulingState, msg: GetQueryStatus) -> QueryStatus:
     """Where a query stands; a waiting one says what it waits for (R10).
@@ -64,7 +66,9 @@ def waiting_message(state: SchedulingState, query: QueryRecord) -> str:
             for requirement, _ in state.ready.unmatched_of(query.query_id)
         }
     )
-    return f"waiting: {'; '.join(missing)}" if missing else ""
+    text = f"waiting: {'; '.join(missing)}" if missing else ""
+    # A plan may name operators of any length, and every status and list repeats this.
+    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
 
 
 def _missing(state: SchedulingState, requirement: Requirement) -> str:
@@ -151,7 +155,7 @@ def resolve_map_output(state: SchedulingState, msg: ResolveMapOutput) -> Resolve
     """The exact attempt whose output may be read; attempt 0 is the committed one (R23).
 
     Raises:
-        UnknownId: no such query, stage or task, or the attempt was never assigned.
+        UnknownId: no such query, stage, task or partition, or the attempt was never assigned.
         NotReady: nothing committed yet, the attempt is stale, its output is lost or was not
             registered, or the query has ended.
     """
@@ -162,6 +166,13 @@ def resolve_map_output(state: SchedulingState, msg: ResolveMapOutput) -> Resolve
     if stage.is_sink:
         raise UnknownId(
             f"stage {key.stage_id} is the sink: it has no output", reason="UNKNOWN_TASK"
+        )
+    if not 0 <= msg.reduce_partition < stage.plan.output_partitions:
+        # Not the same as one that is empty: who asks has cut the plan otherwise.
+        raise UnknownId(
+            f"stage {key.stage_id} of query {query.query_id} writes {stage.plan.output_partitions} "
+            f"reduce partitions, there is no partition {msg.reduce_partition}",
+            reason="UNKNOWN_PARTITION",
         )
     if key.attempt == 0:
         if stage.layout is None:

@@ -158,7 +158,7 @@ class CoreCoordinator:
         return self._deliver(self.registry.store(msg, admission, now_ms), now_ms)
 
     def locate_map_output(self, msg: LocateMapOutput, now_ms: int) -> OutputLocation:
-        resolve = ResolveMapOutput(msg.key)
+        resolve = ResolveMapOutput(msg.key, msg.reduce_partition)
         resolved = self._deliver(self.scheduling.resolve_map_output(resolve, now_ms), now_ms)
         if not resolved.registered:
             return OutputLocation(resolved.key, endpoint="", size=None)

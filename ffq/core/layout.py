@@ -84,13 +84,19 @@ def group_partitions(
 
 
 def fingerprint(
-    query_id: QueryId, ordinal: int, stage_id: StageId, tasks: Sequence[TaskShare]
+    query_id: QueryId,
+    ordinal: int,
+    stage_id: StageId,
+    tasks: Sequence[TaskShare],
+    plan_digest: bytes = b"",
 ) -> Layout:
     """The layout's identity, which reports must echo (R13).
 
-    `ordinal` makes the layouts of two queries differ that had the same id one after the other.
+    `ordinal` makes the layouts of two queries differ that had the same id one after the other. A
+    coordinator that was started again counts anew: there the plan's digest tells an attempt, still
+    run by a worker that outlived the restart, from one of another plan under the same id.
     """
-    text = hashlib.blake2b(digest_size=8)
+    text = hashlib.blake2b(plan_digest, digest_size=8)
     text.update(f"{query_id}/{ordinal}/{stage_id}/v{LAYOUT_VERSION}".encode())
     for task in tasks:
         text.update(f"|{task.scan}:{task.partitions}".encode())

@@ -11,12 +11,13 @@ from ffq.core.records import QueryRecord, StageRecord
 from ffq.core.state import SchedulingState
 from ffq.core.transitions import AttemptEvent, QueryEvent
 from ffq.errors import PlanConflict, PlanningError, QuotaExceeded
-from ffq.ids import StageId
+from ffq.ids import QueryId, StageId
 from ffq.messages import (
     CancelQuery,
     CancelReply,
     DropQueryOutputs,
     DropQueryResults,
+    FindSubmission,
     QueryState,
     StageScan,
     SubmitQuery,
@@ -28,6 +29,37 @@ from ffq.plan.stages import StageGraph
 _RETRY_SUBMIT_MS = 1_000
 
 
+def find_submission(state: SchedulingState, msg: FindSubmission) -> SubmitReply | None:
+    """The answer for the query that has this id, if its plan is this one; None: there is none.
+
+    Costs no more than a digest: reading and binding a plan again would be wasted, and might fail
+    where it did not at first (a file is gone meanwhile), though the query stands (R1).
+
+    Raises:
+        PlanConflict: the id is taken by other bytes.
+        QuotaExceeded: there is no room for one more query.
+    """
+    known = _known_submission(state, msg.query_id, _digest(msg.plan_bytes))
+    if known is None:
+        _check_room(state, len(msg.plan_bytes))
+    return known
+
+
+def _digest(plan_bytes: bytes) -> bytes:
+    return hashlib.blake2b(plan_bytes, digest_size=32).digest()
+
+
+def _known_submission(
+    state: SchedulingState, query_id: QueryId, digest: bytes
+) -> SubmitReply | None:
+    known = state.queries.get(query_id)
+    if known is None:
+        return None
+    if known.digest != digest:
+        raise PlanConflict(f"query {query_id} was submitted before with another plan")
+    return SubmitReply(known.query_id, known.state)
+
+
 def submit_query(state: SchedulingState, msg: SubmitQuery, now_ms: int) -> SubmitReply:
     """Accept a plan, or answer for the one that has its id (R1).
 
@@ -36,12 +68,10 @@ def submit_query(state: SchedulingState, msg: SubmitQuery, now_ms: int) -> Submi
         PlanningError: it would be laid out into too many tasks.
         QuotaExceeded: as many queries, or as many plan bytes, as are allowed are not terminal.
     """
-    digest = hashlib.blake2b(msg.plan_bytes, digest_size=32).digest()
-    known = state.queries.get(msg.query_id)
+    digest = _digest(msg.plan_bytes)
+    known = _known_submission(state, msg.query_id, digest)
     if known is not None:
-        if known.digest != digest:
-            raise PlanConflict(f"query {msg.query_id} was submitted before with another plan")
-        return SubmitReply(known.query_id, known.state)
+        return known
     scans = _scans_by_leaf(msg)
     _check_quota(state, msg, scans)
     state.submissions += 1
@@ -82,12 +112,17 @@ def _check_quota(
             f"query {msg.query_id} may need {tasks} tasks; at most "
             f"{settings.max_tasks_per_query} are allowed: use fewer partitions or larger splits"
         )
+    _check_room(state, len(msg.plan_bytes))
+
+
+def _check_room(state: SchedulingState, plan_bytes: int) -> None:
+    settings = state.settings
     if len(state.queries) - len(state.finished) >= settings.max_queries:
         raise QuotaExceeded(
             f"{settings.max_queries} queries are queued or running: submit again later",
             retry_after_ms=_RETRY_SUBMIT_MS,
         )
-    if state.plan_bytes + len(msg.plan_bytes) > settings.max_plan_bytes:
+    if state.plan_bytes + plan_bytes > settings.max_plan_bytes:
         raise QuotaExceeded(
             f"the plans of queued and running queries would exceed {settings.max_plan_bytes} "
             f"bytes: submit again later",

@@ -29,7 +29,7 @@ def lay_out_stage(
         splits=query.splits,
         settings=state.settings,
     )
-    stage.layout = fingerprint(query.query_id, query.ordinal, stage.stage_id, shares)
+    stage.layout = fingerprint(query.query_id, query.ordinal, stage.stage_id, shares, query.digest)
     stage.tasks = [TaskRecord(TaskId(number), share) for number, share in enumerate(shares)]
     stage.queued = len(stage.tasks)
     stage.ready.extend(task.task_id for task in stage.tasks)

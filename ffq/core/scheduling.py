@@ -39,6 +39,7 @@ from ffq.messages import (
     CancelReply,
     ConfirmHeartbeat,
     DrainWorker,
+    FindSubmission,
     GetQueryStatus,
     GetTask,
     HeartbeatReply,
@@ -79,6 +80,11 @@ class SchedulingCore:
         return Outcome(reply, notices)
 
     # --- for clients -------------------------------------------------------------------------
+
+    def find_submission(self, msg: FindSubmission, now_ms: int) -> Outcome[SubmitReply | None]:
+        """R1, before the plan is read. Raises PlanConflict, QuotaExceeded."""
+        del now_ms
+        return self._outcome(lifecycle.find_submission(self._state, msg))
 
     def submit_query(self, msg: SubmitQuery, now_ms: int) -> Outcome[SubmitReply]:
         """R1. Raises PlanConflict, PlanningError, QuotaExceeded."""

@@ -34,6 +34,8 @@ _ARITHMETIC: Final = {
     BinaryOperator.MINUS: "-",
     BinaryOperator.MULTIPLY: "*",
 }
+_PARSED: Final = frozenset({"exact number", "float", "date or timestamp"})
+"""Classes of types that DuckDB turns a text literal into, where the two are compared."""
 _DISTANCES: Final = {
     "CosineSimilarity": "cosine_similarity",
     "L2Distance": "distance",
@@ -55,6 +57,13 @@ class TypeOracle:
         sql = f"DESCRIBE SELECT {select_list(expressions)} FROM (SELECT {row})"
         try:
             return tuple(kind for _, kind, *_ in self._connection.execute(sql).fetchall())
+        except duckdb.Error as error:
+            raise binding_error(node, error) from error
+
+    def check_constant(self, sql: str, kind: str, node: str) -> None:
+        """Raises PlanningError: a constant that has no value of the type; names the node."""
+        try:
+            self._connection.execute(f"SELECT CAST({sql} AS {kind})").fetchall()
         except duckdb.Error as error:
             raise binding_error(node, error) from error
 
@@ -100,6 +109,8 @@ class ExpressionWriter:
             case model.IsNotNull(expr=inner):
                 return f"({self.sql(inner)} IS NOT NULL)"
             case model.CaseWhen(branches=branches, else_expr=otherwise):
+                if not branches:
+                    return "NULL" if otherwise is None else self.sql(otherwise)
                 whens = " ".join(f"WHEN {self.sql(a)} THEN {self.sql(b)}" for a, b in branches)
                 last = "" if otherwise is None else f" ELSE {self.sql(otherwise)}"
                 return f"(CASE {whens}{last} END)"
@@ -137,16 +148,27 @@ class ExpressionWriter:
         return f"({a} {'//' if whole else '/'} {b})"
 
     def _comparison(self, left: Expr, sign: str, right: Expr) -> str:
-        a = self._date_literal(left, right) or self.sql(left)
-        b = self._date_literal(right, left) or self.sql(right)
+        a = self._text_literal(left, right) or self.sql(left)
+        b = self._text_literal(right, left) or self.sql(right)
         return f"({a} {sign} {b})"
 
-    def _date_literal(self, literal: Expr, other: Expr) -> str | None:
-        """A text literal as the date it means, if it is one and `other` is a date."""
+    def _text_literal(self, literal: Expr, other: Expr) -> str | None:
+        """A text literal as what it means beside `other`; None where it means text.
+
+        One that means nothing is an error of the plan: found here, and not when it runs.
+        """
         if not isinstance(literal, model.Literal) or literal.type is not LiteralType.UTF8:
             return None
-        if isinstance(other, model.Literal) or not types.is_date(self.type_of(self.sql(other))):
+        if isinstance(other, model.Literal):
             return None
+        kind = self.type_of(self.sql(other))
+        if types.is_date(kind):
+            return self._date_literal(literal)
+        if types.hash_class(kind) in _PARSED:
+            self.oracle.check_constant(self._literal(literal), kind, self.node)
+        return None
+
+    def _date_literal(self, literal: model.Literal) -> str:
         try:
             return f"CAST('{date.fromisoformat(str(literal.value)).isoformat()}' AS DATE)"
         except ValueError:

@@ -65,7 +65,12 @@ class OperatorRegistry:
         return frozenset(self._operators)
 
     def of_module(self, module: str) -> frozenset[str]:
-        return frozenset(name for name, one in self._operators.items() if one.module == module)
+        """Those defined in a module, or in the modules of a package."""
+        return frozenset(
+            name
+            for name, one in self._operators.items()
+            if f"{one.module}.".startswith(f"{module}.")
+        )
 
 
 def _home(operator: Operator) -> tuple[str, str]:

@@ -13,6 +13,7 @@ import attrs
 from ffq.errors import PlanningError
 from ffq.plan.model import Column, ColumnRef, Expr
 
+_MAX_ROWS = 2**62
 _EMPTY_ROW = "1 AS _"
 """SQL has no row without columns."""
 
@@ -51,6 +52,11 @@ def text(value: str) -> str:
 def select_list(expressions: Iterable[str]) -> str:
     """Expressions named c0, c1, ...; a placeholder when there are none."""
     return ", ".join(f"{sql} AS c{at}" for at, sql in enumerate(expressions)) or _EMPTY_ROW
+
+
+def row_bound(count: int) -> int:
+    """A number of rows that DuckDB takes. Those of a plan go to 2^64, and no table has so many."""
+    return min(count, _MAX_ROWS)
 
 
 def resolve(name: str, columns: Sequence[ColumnInfo], node: str) -> int:

@@ -13,7 +13,7 @@ from ffq.engine.aggregates import final_sql, partial_sql
 from ffq.engine.expressions import ExpressionWriter, TypeOracle
 from ffq.engine.joins import join_columns, join_keys, join_sql
 from ffq.engine.scans import Source
-from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
+from ffq.engine.sql import ColumnInfo, Columns, Relation, row_bound, select_list
 from ffq.engine.subqueries import subquery_condition
 from ffq.engine.windows import window_sql
 from ffq.errors import PlanningError, UnsupportedPlan
@@ -77,8 +77,8 @@ class Translator:
             case model.HashJoin():
                 return self._join(node, self.visit(node.left), self.visit(node.right))
             case model.Limit():
-                below = self.visit(node.input)
-                return self._add(f"SELECT * FROM {below.name} LIMIT {node.n}", below.columns)
+                below, limit = self.visit(node.input), row_bound(node.n)
+                return self._add(f"SELECT * FROM {below.name} LIMIT {limit}", below.columns)
             case model.TopKByScore():
                 return self._top_k(node, self.visit(node.input))
             case model.UnionAll():
@@ -189,7 +189,8 @@ class Translator:
         # Among rows of one score the columns decide, so that another attempt gives the same rows.
         ties = "".join(f", {column}" for column in _positions(below.columns))
         return self._add(
-            f"SELECT * FROM {below.name} ORDER BY {score} DESC NULLS LAST{ties} LIMIT {node.k}",
+            f"SELECT * FROM {below.name} ORDER BY {score} DESC NULLS LAST{ties} "
+            f"LIMIT {row_bound(node.k)}",
             below.columns,
         )
 

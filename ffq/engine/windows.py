@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ffq.engine.expressions import ExpressionWriter
+from ffq.engine.sql import row_bound
 from ffq.errors import UnsupportedPlan
 from ffq.plan.model import FrameBound, WindowExpr, WindowFrame, WindowFunction
 
@@ -59,13 +60,13 @@ def _call(function: WindowFunction, writer: ExpressionWriter) -> str:
     if name in _RANKS:
         return f"{_RANKS[name]}()"
     if name == "Ntile" and function.offset is not None:
-        return f"ntile({function.offset})"
+        return f"ntile({row_bound(function.offset)})"
     if function.argument is not None:
         value = writer.sql(function.argument)
         if name in _OF_ONE:
             return f"{_OF_ONE[name]}({value})"
         if name == "NthValue" and function.offset is not None:
-            return f"nth_value({value}, {function.offset})"
+            return f"nth_value({value}, {row_bound(function.offset)})"
         if name in {"Lag", "Lead"}:
             offset = 1 if function.offset is None else function.offset
             default = "NULL" if function.default is None else writer.sql(function.default)
@@ -83,4 +84,4 @@ def _frame(frame: WindowFrame) -> str:
 def _bound(bound: FrameBound) -> str:
     if bound.kind in _BOUNDS:
         return _BOUNDS[bound.kind]
-    return f"{bound.offset} {bound.kind.upper()}"
+    return f"{row_bound(bound.offset or 0)} {bound.kind.upper()}"

@@ -8,7 +8,7 @@ import pyarrow as pa
 import trio
 
 from ffq.messages import ResultParts
-from ffq.shuffle.ipc import decode_stream, empty_stream, encode_stream, merge_streams
+from ffq.shuffle.ipc import decode_stream, empty_stream, encode_stream, merge_streams, with_rows
 
 SendBytes = Callable[[bytes], Awaitable[None]]
 Pieces = tuple[bytes, ...]
@@ -42,7 +42,8 @@ class ResultStreams:
             await trio.to_thread.run_sync(self._merge, parts, send, limiter=self._threads)
 
     def _merge(self, parts: list[Pieces], send: SendBytes) -> None:
-        merged = merge_streams([_opener(part) for part in parts])
+        openers = with_rows([_opener(part) for part in parts])
+        merged = merge_streams(openers, (opener().schema for opener in openers[1:]))
         for chunk in self._chunks(encode_stream(merged.schema, merged)):
             trio.from_thread.run(send, chunk)
 

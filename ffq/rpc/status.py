@@ -24,8 +24,10 @@ logger = logging.getLogger("ffq.rpc")
 
 DOMAIN = "ffq.dev"
 DETAILS_KEY = "grpc-status-details-bin"
-# The text is sent twice, in headers: gRPC refuses more than 8 KiB of them.
+# The text is sent twice, in headers. Of those gRPC clients take 8 KiB: beyond that the caller sees
+# RESOURCE_EXHAUSTED instead of the status. So the text is bounded as it is encoded there.
 MAX_TEXT = 1000
+MAX_TEXT_HEADER_BYTES = 6 * 1024
 INTERNAL_TEXT = "internal error of this ffq process; its log has the details"
 
 Code = grpc.StatusCode
@@ -129,9 +131,7 @@ def _code_of(error: Exception) -> grpc.StatusCode | None:
 
 
 def _status(code: grpc.StatusCode, text: str, reason: str, retry_ms: int | None) -> RpcStatus:
-    line = " ".join(text.split())
-    if len(line) > MAX_TEXT:
-        line = line[: MAX_TEXT - 1] + "…"
+    line = _one_line(text)
     detail = status_pb2.Status(code=code.value[0], message=line)
     detail.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
     if retry_ms is not None:
@@ -139,6 +139,26 @@ def _status(code: grpc.StatusCode, text: str, reason: str, retry_ms: int | None)
         retry.retry_delay.FromMilliseconds(retry_ms)
         detail.details.add().Pack(retry)
     return RpcStatus(code, line, ((DETAILS_KEY, detail.SerializeToString()),))
+
+
+def _one_line(text: str) -> str:
+    """The text in one line of Unicode, cut so that the headers that carry it are not too large."""
+    # A lone surrogate (of an undecodable file name, say) is in no encoding that gRPC sends.
+    line = " ".join(text.encode(errors="replace").decode().split())
+    room = MAX_TEXT_HEADER_BYTES
+    for end, character in enumerate(line[:MAX_TEXT]):
+        room -= _header_bytes(character)
+        if room < 0:
+            return line[: max(0, end - 1)] + "…"
+    return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 1] + "…"
+
+
+def _header_bytes(character: str) -> int:
+    """What it takes percent-encoded in grpc-message and base64-encoded in the details, at most."""
+    if " " <= character <= "~" and character != "%":
+        return 1 + 2
+    size = len(character.encode())
+    return 3 * size + 4 * size // 3 + 1
 
 
 def _read_details(call: FailedCall) -> tuple[str | None, int | None]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from ffq.errors import ExecutionError, ShuffleInputError
+from ffq.shuffle.widening import column_order, wider_schema, wider_type
 
 
 def empty_stream(schema: pa.Schema) -> bytes:
@@ -45,22 +46,40 @@ def decode_stream(chunks: Iterable[bytes]) -> pa.RecordBatchReader:
         raise ShuffleInputError(f"the bytes received are no Arrow IPC stream: {error}") from error
 
 
+Opener = Callable[[], pa.RecordBatchReader]
+
+
+def with_rows(streams: Sequence[Opener]) -> list[Opener]:
+    """Those of the streams that have rows; the first one where none has.
+
+    A custom operator that is given no rows may give out nothing at all: then what its task's
+    output would look like is not known, and its schema says nothing.
+    """
+    return [stream for stream in streams if _has_rows(stream())] or list(streams[:1])
+
+
+def _has_rows(reader: pa.RecordBatchReader) -> bool:
+    return any(batch.num_rows for batch in reader)
+
+
 def merge_streams(
-    streams: Sequence[Callable[[], pa.RecordBatchReader]],
+    streams: Sequence[Opener],
+    schemas: Iterable[pa.Schema] = (),
 ) -> pa.RecordBatchReader:
     """The rows of several streams one after the other, under the first one's schema.
 
-    Columns in another order are brought into the first one's: tasks that read files of one table
-    may differ in it.
+    Tasks that read files of one table may differ in the order of columns, and in their widths:
+    columns are brought into the first one's order, and into the types that hold them all.
 
     Args:
         streams: at least one; each is opened when its turn comes, so one is open at a time.
+        schemas: of the other streams, where types may differ: one of each task is enough.
 
     Raises:
         ExecutionError: when read: a stream has other columns, or other types, than the first.
     """
     first = streams[0]()
-    schema = first.schema.remove_metadata()
+    schema = wider_schema(first.schema.remove_metadata(), schemas)
 
     def batches() -> Iterator[pa.RecordBatch]:
         yield from _conform(first, schema, 0)
@@ -73,27 +92,26 @@ def merge_streams(
 def _conform(
     reader: pa.RecordBatchReader, schema: pa.Schema, number: int
 ) -> Iterator[pa.RecordBatch]:
-    order = _order(reader.schema.names, schema.names)
-    if order is None or [reader.schema.types[at] for at in order] != schema.types:
+    order = column_order(reader.schema.names, schema.names)
+    types = [] if order is None else [reader.schema.types[at] for at in order]
+    if order is None or not all(map(_fits, types, schema.types)):
         raise ExecutionError(
             f"stream {number} has columns {_columns(reader.schema)}, the first one "
             f"{_columns(schema)}: streams of one stage must have the same columns"
         )
     for batch in reader:
         if order:
-            columns = [batch.column(at) for at in order]
+            columns = [
+                batch.column(at) if kind == wanted else batch.column(at).cast(wanted)
+                for at, kind, wanted in zip(order, types, schema.types, strict=True)
+            ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
         else:
             yield batch
 
 
-def _order(names: list[str], wanted: list[str]) -> list[int] | None:
-    """Where each wanted column stands among `names`; None when they are not the same columns."""
-    if names == wanted:
-        return list(range(len(names)))
-    if sorted(names) != sorted(wanted) or len(set(names)) < len(names):
-        return None
-    return [names.index(name) for name in wanted]
+def _fits(kind: pa.DataType, into: pa.DataType) -> bool:
+    return bool(kind == into or wider_type(kind, into) == into)
 
 
 def _columns(schema: pa.Schema) -> str:

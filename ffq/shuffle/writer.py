@@ -210,10 +210,17 @@ def _layout(partitioning: Partitioning, schema: pa.Schema) -> tuple[tuple[int, .
 
 
 def _key_column(key: str, schema: pa.Schema) -> int:
-    """By exact name, else by the key's last dotted part; the first column that matches."""
-    for name in (key, key.rpartition(".")[2]):
+    """By exact name, else by the last dotted part, as the engine finds columns; the first one.
+
+    Where only the column's own name is dotted, it must be the only one with that last part.
+    """
+    last = key.rpartition(".")[2]
+    for name in (key, last):
         if name in schema.names:
             return int(schema.names.index(name))
+    similar = [at for at, name in enumerate(schema.names) if name.rpartition(".")[2] == last]
+    if len(similar) == 1:
+        return similar[0]
     raise PlanningError(
         f"hash key {key!r} is no column of the output; it has {', '.join(schema.names)}"
     )

@@ -15,7 +15,7 @@ import trio
 
 from ffq.catalog import Catalog
 from ffq.engine import CancelToken, Engine, FragmentSpec
-from ffq.errors import PlanningError
+from ffq.errors import PlanningError, StorageError
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import OutputPartition, ScanSplit
 from ffq.plan.model import Partitioning
@@ -247,8 +247,16 @@ class _Job:
                         f"table {source.table!r} is in neither the coordinator's catalog nor "
                         f"this worker's (--catalog)"
                     )
-                (scans[source.leaf],) = self._catalog.scan_shares(source.table, 1, 1)
+                scans[source.leaf] = self._bind(source.table)
         return scans
+
+    def _bind(self, table: str) -> Sequence[ScanSplit]:
+        try:
+            (splits,) = self._catalog.scan_shares(table, 1, 1)
+        except StorageError as error:
+            # No other attempt would find other files: the plan names a table that cannot be bound.
+            raise PlanningError(f"this worker's catalog (--catalog): {error.message}") from error
+        return splits
 
 
 def _remove(folder: Path) -> None:

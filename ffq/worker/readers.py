@@ -29,7 +29,15 @@ def input_reader(items: Sequence[Fetched]) -> Callable[[], pa.RecordBatchReader]
     parts = [(item.part, cast(_Chunked, item.spool)) for item in items]
     # A coordinator on the fixed wire has no bytes for a partition that was never named.
     filled = [(part, spool) for part, spool in parts if spool.size] or parts[:1]
-    return partial(merge_streams, [partial(_part_reader, *one) for one in filled])
+
+    def open_all() -> pa.RecordBatchReader:
+        # All partitions of one attempt have one schema: one of each is looked at.
+        attempts = {part.key: (part, spool) for part, spool in filled}
+        attempts.pop(filled[0][0].key)
+        schemas = (_part_reader(*one).schema for one in attempts.values())
+        return merge_streams([partial(_part_reader, *one) for one in filled], schemas)
+
+    return open_all
 
 
 def _part_reader(part: InputPart, spool: _Chunked) -> pa.RecordBatchReader:

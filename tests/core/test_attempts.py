@@ -407,3 +407,14 @@ def test_malformed_reports_reach_no_attempt() -> None:
     report = ReportTaskStatus(key("nope", 0, 0, 1), TaskState.FAILED, "", Layout(1, 1))
     with pytest.raises(UnknownId, match="there is no query nope"):
         d.call(d.core.report_task_status, report)
+
+
+def test_R13_an_attempt_that_outlived_a_restart_is_not_one_of_another_plan() -> None:
+    """The new coordinator is given another plan under the old id, and assigns the same numbers."""
+    before, after = Driver(), Driver()
+    before.submit("q", scan("old"))
+    outlived = before.pull_one("w")
+    after.submit("q", scan("new"))
+    assert after.pull_one("w").key == outlived.key
+    assert not after.fail(outlived, kind=ErrorKind.PLAN).counted
+    assert after.status("q").state is QueryState.RUNNING

@@ -93,8 +93,9 @@ def test_a_fingerprint_is_of_the_query_its_stage_and_its_tasks() -> None:
         fingerprint(QueryId("q"), 2, StageId(0), tasks).fingerprint,
         fingerprint(QueryId("q"), 1, StageId(1), tasks).fingerprint,
         fingerprint(QueryId("q"), 1, StageId(0), tasks[:1]).fingerprint,
+        fingerprint(QueryId("q"), 1, StageId(0), tasks, b"plan").fingerprint,
     }
-    assert len(others | {one.fingerprint}) == 5
+    assert len(others | {one.fingerprint}) == 6
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from ffq.messages import (
     CancelQuery,
     DropQueryOutputs,
     DropQueryResults,
+    FindSubmission,
     ListQueries,
     QueryState,
     ReportReply,
@@ -25,7 +26,7 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan import cut, dump_plan
-from ffq.testing.graphs import aggregate, exchange, gather, scan
+from ffq.testing.graphs import aggregate, exchange, gather, operator, scan
 from tests.core.driver import Driver, key
 
 MAP_REDUCE = aggregate(scan())
@@ -62,6 +63,22 @@ def test_R1_other_bytes_under_the_same_id_are_refused_also_after_the_end() -> No
     with pytest.raises(PlanConflict):
         d.submit("q", scan("other"))
     assert d.submit("q", scan()).state is QueryState.CANCELED
+
+
+def test_R1_bytes_are_known_before_they_are_read() -> None:
+    d = Driver(CoordinatorSettings(max_queries=1))
+    scheduling = d.core.scheduling
+    plan = dump_plan(scan())
+    assert scheduling.find_submission(FindSubmission(QueryId("q"), plan), 0).reply is None
+    d.submit("q", scan())
+    d.cancel("q")
+    known = scheduling.find_submission(FindSubmission(QueryId("q"), plan), 0).reply
+    assert known == SubmitReply(QueryId("q"), QueryState.CANCELED)
+    with pytest.raises(PlanConflict):
+        scheduling.find_submission(FindSubmission(QueryId("q"), b"other"), 0)
+    d.submit("r", scan())
+    with pytest.raises(QuotaExceeded, match="1 queries are queued or running"):
+        scheduling.find_submission(FindSubmission(QueryId("s"), plan), 0)
 
 
 def test_R1_an_unknown_table_is_no_error_at_submit() -> None:
@@ -357,3 +374,12 @@ def test_statuses_count_tasks_by_state() -> None:
     assert (sink.queued_tasks, sink.layout_finalize_count) == (0, 0)
     assert d.attempts("q")[0].key == key("q", 1, 0, 1)
     assert d.attempts("q")[0].state is TaskState.SUCCEEDED
+
+
+def test_R10_a_message_is_short_however_long_the_operators_name() -> None:
+    d = Driver()
+    d.submit("q", operator("o" * 1_000_000, scan()))
+    d.beat("w", ())
+    message = d.status("q").message
+    assert message.startswith("waiting: no live worker has custom operator 'ooo")
+    assert len(message) == 4096

@@ -173,6 +173,10 @@ def test_R23_a_stale_or_unknown_attempt_is_an_explicit_error() -> None:
     with pytest.raises(UnknownId, match="is the sink"):
         d.call(d.core.locate_map_output, LocateMapOutput(key("q", 0, 0, 0), 0))
     d.finish(new)
+    for partition in (1, 2**32 - 1):
+        with pytest.raises(UnknownId, match="there is no partition") as beyond:
+            located(d, 0, 0, partition)
+        assert beyond.value.stable_reason == "UNKNOWN_PARTITION"
     d.cancel("q")
     with pytest.raises(NotReady, match="CANCELED: its outputs are removed"):
         located(d, 0, 0, 0)

@@ -149,7 +149,8 @@ class LocalRunner:
             )
             return decode_stream(chunks)
 
-        return merge_streams([partial(stream, key, one) for key in keys for one in partitions])
+        openers = [partial(stream, key, one) for key in keys for one in partitions]
+        return merge_streams(openers, (opener().schema for opener in openers[1:]))
 
 
 # --- fragments over tables in memory ---------------------------------------------------------

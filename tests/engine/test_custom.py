@@ -263,6 +263,16 @@ def test_modules_are_loaded_and_their_operators_named(modules: Path) -> None:
     assert load_operators("") == frozenset()
 
 
+def test_a_package_names_the_operators_of_its_modules(modules: Path) -> None:
+    package = modules / "ffq_test_shop"
+    package.mkdir()
+    (package / "__init__.py").write_text("from ffq_test_shop import clean")
+    (package / "clean.py").write_text(DEFINES.format(name="test.shop"))
+    (modules / "ffq_test_shopping.py").write_text(DEFINES.format(name="test.shopping"))
+    load_operators("ffq_test_shopping")
+    assert load_operators("ffq_test_shop") == {"test.shop"}
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [

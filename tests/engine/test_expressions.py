@@ -160,6 +160,22 @@ def test_a_date_column_of_text_is_compared_as_text(engine: Engine) -> None:
     assert run_over(engine, Filter(predicate, leaf()), DATES).num_rows == 2
 
 
+@pytest.mark.parametrize(
+    "kind", [pa.int32(), pa.float64(), pa.decimal128(9, 2), pa.timestamp("us")]
+)
+def test_text_that_means_nothing_beside_a_column_is_a_planning_error_r17(
+    engine: Engine, kind: pa.DataType
+) -> None:
+    """It would fail on every worker, and be blamed on each."""
+    table = pa.table({"v": pa.array([None], kind)})
+    for predicate in (
+        binary(Column("v"), "Eq", text("junk")),
+        binary(text("junk"), "Lt", Column("v")),
+    ):
+        with pytest.raises(PlanningError, match="Filter: Conversion Error"):
+            run_over(engine, Filter(predicate, leaf()), table)
+
+
 def test_text_that_is_no_date_is_a_planning_error(engine: Engine) -> None:
     predicate = binary(Column("day"), "Lt", text("2020-13-01"))
     with pytest.raises(PlanningError, match="'2020-13-01' is compared with a date but is none"):

@@ -49,7 +49,7 @@ def ints(*values: int | None) -> pa.Table:
     return pa.table({"v": pa.array(values, pa.int64())})
 
 
-@pytest.mark.parametrize(("n", "rows"), [(0, 0), (2, 2), (99, 4)])
+@pytest.mark.parametrize(("n", "rows"), [(0, 0), (2, 2), (99, 4), (2**63, 4), (2**64 - 1, 4)])
 def test_limit(engine: Engine, n: int, rows: int) -> None:
     assert run_over(engine, Limit(n, leaf()), ROWS).num_rows == rows
 
@@ -57,6 +57,7 @@ def test_limit(engine: Engine, n: int, rows: int) -> None:
 def test_top_k_gives_the_largest_first_and_nulls_last(engine: Engine) -> None:
     assert run_over(engine, TopKByScore(A, 2, leaf()), ROWS)["a"].to_pylist() == [4, 2]
     assert run_over(engine, TopKByScore(A, 9, leaf()), ROWS)["a"].to_pylist() == [4, 2, 1, None]
+    assert run_over(engine, TopKByScore(A, 2**64 - 1, leaf()), ROWS).num_rows == 4
     negated = BinaryOp(integer(0), BinaryOperator.MINUS, A)
     assert run_over(engine, TopKByScore(negated, 1, leaf()), ROWS)["a"].to_pylist() == [1]
 
@@ -200,6 +201,23 @@ def test_windows(engine: Engine) -> None:
         "NthValue": [3, 3, 3, None],
     }
     assert {result.schema.field(name).type for name in ("Sum", "Count")} == {pa.int64()}
+
+
+def test_windows_take_counts_up_to_the_largest_of_a_plan(engine: Engine) -> None:
+    table = pa.table({"g": ["a", "a"], "v": [1, 3]})
+    most = 2**64 - 1
+    ends = FrameBound("Preceding", most), FrameBound("Following", most)
+    exprs = (
+        window("Ntile", offset=most),
+        window("NthValue", Column("v"), offset=most),
+        window("Sum", Column("v"), frame=WindowFrame("Rows", *ends, "NoOthers")),
+    )
+    result = run_over(engine, Window(exprs, leaf()), table).sort_by("v")
+    assert result.select(["Ntile", "NthValue", "Sum"]).to_pydict() == {
+        "Ntile": [2, 1],
+        "NthValue": [None, None],
+        "Sum": [4, 4],
+    }
 
 
 @pytest.mark.parametrize(

@@ -23,11 +23,15 @@ from ffq.plan.model import (
     DataType,
     Expr,
     Field,
+    HashPartitioning,
     ParquetScan,
     PartialHashAggregate,
     Schema,
+    ShuffleRead,
+    ShuffleWrite,
+    SinglePartitioning,
 )
-from tests.engine.runner import integer, run_fragment, text, whole_files
+from tests.engine.runner import LocalRunner, integer, run_fragment, text, whole_files
 
 
 def scan(
@@ -175,6 +179,24 @@ def test_files_of_narrower_types_are_widened(engine: Engine, tmp_path: Path) -> 
         table = scan(engine, whole_files(order))
         assert table.schema.field("a").type == pa.int64()
         assert sorted(map(str, table["d"].to_pylist())) == ["2020-01-01", "2020-01-02"]
+
+
+def test_tasks_that_read_files_of_other_widths_shuffle_together(
+    engine: Engine, tmp_path: Path
+) -> None:
+    narrow, wide = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    pq.write_table(pa.table({"k": pa.array([1, 2], pa.int32()), "v": [1, 2]}), narrow)
+    pq.write_table(pa.table({"v": [3, 4], "k": pa.array([1, 2**40], pa.int64())}), wide)
+    by_key = HashPartitioning(("k",), 4)
+    plan = ShuffleRead(ShuffleWrite(ParquetScan("t", None, None, ()), by_key), by_key)
+    # The root of one task sees all partitions.
+    gather = SinglePartitioning()
+    plan = ShuffleRead(ShuffleWrite(plan, gather), gather)
+    runner = LocalRunner(engine, tmp_path / "shuffle", {"t": [narrow, wide]}, scan_tasks=2)
+    result = runner.run(plan).select(["k", "v"])
+    assert result.schema.field("k").type == pa.int64()
+    rows = sorted(zip(result["k"].to_pylist(), result["v"].to_pylist(), strict=True))
+    assert rows == [(1, 1), (1, 3), (2, 2), (2**40, 4)]
 
 
 def test_files_that_do_not_agree_on_a_type(engine: Engine, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from ffq.messages import (
 )
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec import inspection, liveness, outputs, queries, shuffle, tasks
-from ffq.proto.codec.values import MAX_TEXT, parse_query_id, parse_worker_id, short
+from ffq.proto.codec.values import MAX_ITEMS, MAX_TEXT, parse_query_id, parse_worker_id, short
 
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**64 - 1)
@@ -265,3 +265,37 @@ def test_ids_of_all_implementations_are_ids(text: str) -> None:
 
 def test_a_long_message_of_a_peer_is_cut() -> None:
     assert len(short("x" * 1_000_000)) == MAX_TEXT
+
+
+def test_a_message_that_is_no_unicode_is_reported_all_the_same() -> None:
+    # As an operator raises it that cannot open a file whose name is not UTF-8.
+    key = AttemptKey(QueryId("q"), StageId(0), TaskId(0), Attempt(1))
+    report = ReportTaskStatus(key, TaskState.FAILED, message="caf\udce9.csv", layout=Layout(1, 2))
+    assert tasks.encode_report(report).message == "caf?.csv"
+
+
+def test_items_of_a_message_are_bounded_r30() -> None:
+    many = MAX_ITEMS + 1
+    part, lost = wire.MapOutputPartition(), wire.LostInput()
+    ref = wire.AttemptRef(query_id="q")
+    cases: list[tuple[Callable[[Any], object], Message]] = [
+        (
+            outputs.decode_map_output,
+            wire.RegisterMapOutputRequest(query_id="q", partitions=[part] * many),
+        ),
+        (
+            tasks.decode_report,
+            wire.ReportTaskStatusRequest(query_id="q", state=4, lost_inputs=[lost] * many),
+        ),
+        (
+            liveness.decode_heartbeat,
+            wire.HeartbeatRequest(worker_id="w", running_attempts=[ref] * many),
+        ),
+        (
+            liveness.decode_heartbeat,
+            wire.HeartbeatRequest(worker_id="w", held_queries=["q"] * many),
+        ),
+    ]
+    for decode, message in cases:
+        with pytest.raises(InvalidRequest, match="has 100001 items; at most 100000 are allowed"):
+            decode(message)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+from urllib.parse import quote
+
 import grpc
 import pytest
 from google.protobuf.message import DecodeError
@@ -108,11 +111,25 @@ def test_bytes_that_do_not_decode_are_the_callers_fault() -> None:
 
 
 def test_a_long_text_of_several_lines_becomes_one_short_line() -> None:
-    status = status_of(errors.InvalidRequest("a\nb " + "é" * 5000))
+    status = status_of(errors.InvalidRequest("a\nb " + "x" * 5000))
     assert "\n" not in status.text
     assert len(status.text) == MAX_TEXT
     detail = status_pb2.Status.FromString(dict(status.metadata)[DETAILS_KEY])
     assert (detail.code, detail.message) == (Code.INVALID_ARGUMENT.value[0], status.text)
+
+
+@pytest.mark.parametrize("character", ["x", "%", "\x01", "é", "日", "\U0001f600"])
+def test_a_long_text_fits_into_the_headers_however_it_is_encoded_r29(character: str) -> None:
+    status = status_of(errors.InvalidRequest(character * 5000))
+    ((_, details),) = status.metadata
+    in_headers = len(quote(status.text, safe=" ")) + len(base64.b64encode(details))
+    assert 2_000 < in_headers < 7_500
+    assert status.text.endswith("…")
+
+
+def test_a_text_that_is_no_unicode_is_sent_all_the_same_r29() -> None:
+    status = status_of(errors.StorageError("cannot read caf\udce9.parquet"))
+    assert (status.code, status.text) == (Code.INTERNAL, "cannot read caf?.parquet")
 
 
 @pytest.mark.parametrize(

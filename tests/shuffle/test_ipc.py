@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ffq.errors import ExecutionError, ShuffleInputError, StorageError
 from ffq.shuffle import decode_stream, empty_stream, encode_stream, merge_streams
+from ffq.shuffle.ipc import with_rows
 
 SCHEMA = pa.schema([("a", pa.int64()), ("s", pa.string())])
 
@@ -112,6 +113,59 @@ def test_streams_of_other_columns_do_not_merge(other: dict[str, list[object]]) -
     merged = merge_streams([lambda: reader_of(a=[1], b=[1]), lambda: reader_of(**other)])
     with pytest.raises(ExecutionError, match=r"stream 1 has columns a: .* the first one a: int64"):
         merged.read_all()
+
+
+def typed(kind: pa.DataType, *values: object) -> Callable[[], pa.RecordBatchReader]:
+    return pa.table({"v": pa.array(values, kind)}).to_reader
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        (pa.int32(), pa.int64(), pa.int64()),
+        (pa.int64(), pa.int8(), pa.int64()),
+        (pa.uint8(), pa.uint32(), pa.uint32()),
+        (pa.int8(), pa.uint32(), pa.int64()),
+        (pa.uint64(), pa.int64(), None),
+        (pa.float32(), pa.float64(), pa.float64()),
+        (pa.int64(), pa.float64(), None),
+        (pa.decimal128(15, 2), pa.decimal128(12, 4), pa.decimal128(17, 4)),
+        (pa.decimal128(38, 0), pa.decimal128(38, 2), None),
+        (pa.timestamp("s"), pa.timestamp("us"), pa.timestamp("us")),
+        (pa.timestamp("us"), pa.timestamp("ns"), None),
+        (pa.timestamp("us"), pa.timestamp("us", "UTC"), None),
+        (pa.null(), pa.string(), pa.string()),
+        (pa.string(), pa.date32(), None),
+    ],
+    ids=str,
+)
+def test_types_of_one_class_are_widened_for_both(
+    one: pa.DataType, other: pa.DataType, both: pa.DataType | None
+) -> None:
+    """Files of one table may be of different widths, and each task knows its own files only."""
+    for first, second in ((one, other), (other, one)):
+        streams = [typed(first, None), typed(second, None), typed(first, None)]
+        merged = merge_streams(streams, [stream().schema for stream in streams[1:]])
+        if both is None:
+            with pytest.raises(ExecutionError, match="stream 1 has columns"):
+                merged.read_all()
+        else:
+            table = merged.read_all()
+            assert (table.schema.types, table.num_rows) == ([both], 3)
+
+
+def test_values_are_kept_when_their_type_is_widened() -> None:
+    lists = pa.list_(pa.int32()), pa.list_(pa.int64())
+    streams = [typed(lists[0], [1, None]), typed(lists[1], [2**40], None)]
+    merged = merge_streams(streams, [streams[1]().schema]).read_all()
+    assert merged["v"].to_pylist() == [[1, None], [2**40], None]
+
+
+def test_only_streams_with_rows_say_what_the_columns_are() -> None:
+    """An operator that got no rows, and gave out nothing, shows its input's columns."""
+    empty, full = typed(pa.string()), typed(pa.int64(), 1, 2)
+    assert with_rows([empty, full, empty, full]) == [full, full]
+    assert with_rows([empty, empty]) == [empty]
 
 
 def test_columns_of_one_name_merge_by_position() -> None:

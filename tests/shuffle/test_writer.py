@@ -134,6 +134,15 @@ def test_an_unknown_hash_key_is_a_planning_error(tmp_path: Path) -> None:
         MapOutputWriter(tmp_path, KEY, HashPartitioning(("nope",), 4), SCHEMA)
 
 
+def test_a_hash_key_is_found_by_its_last_dotted_part_as_columns_are(tmp_path: Path) -> None:
+    dotted = pa.schema([("a.k", pa.int64()), ("b.s", pa.string())])
+    for key in ("a.k", "k", "other.k"):
+        MapOutputWriter(tmp_path, KEY, HashPartitioning((key,), 4), dotted).abort()
+    twice = pa.schema([("a.k", pa.int64()), ("b.k", pa.int64())])
+    with pytest.raises(PlanningError, match=r"'k' is no column of the output; it has a\.k, b\.k"):
+        MapOutputWriter(tmp_path, KEY, HashPartitioning(("k",), 4), twice)
+
+
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "7").write_text("a file stands in the way")
     with pytest.raises(StorageError, match="cannot write map output"):

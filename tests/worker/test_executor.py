@@ -18,13 +18,14 @@ from ffq.catalog import Catalog, Table
 from ffq.engine import Engine, OperatorRegistry, operator
 from ffq.errors import OperatorError, PlanningError, ShuffleInputError, StorageError, UnknownId
 from ffq.ids import AttemptKey
-from ffq.messages import Assignment, ScanInput, ScanSplit
+from ffq.messages import Assignment, ErrorKind, ScanInput, ScanSplit
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.model import Custom, HashPartitioning, Node, ParquetScan, ShuffleRead, ShuffleWrite
 from ffq.plan.stages import cut
 from ffq.proto.codec.shuffle import FetchPartition, ShuffleChunk
 from ffq.shuffle import ShuffleStore
 from ffq.worker.executor import EngineExecutor
+from ffq.worker.failures import failure_of
 from ffq.worker.folders import worker_folders
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
 from ffq.worker.results import ResultSpool
@@ -197,6 +198,21 @@ async def test_a_table_that_nobody_knows_is_an_error_of_the_plan(tmp_path: Path)
     async with rig(tmp_path) as it:
         with pytest.raises(PlanningError, match="table 't' is in neither"):
             await it.run(SCAN, 0, known=False)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no parquet at all"])
+async def test_a_table_that_the_workers_catalog_cannot_bind_is_an_error_of_the_plan(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    """R1, R17: it fails the query at once, it is not tried again."""
+    other = tmp_path / "other.parquet"
+    if content is not None:
+        other.write_bytes(content)
+    async with rig(tmp_path, tables=(Table("t", (str(other),)),)) as it:
+        complaint = r"--catalog\): table 't': .*other\.parquet"
+        with pytest.raises(PlanningError, match=complaint) as info:
+            await it.run(SCAN, 0, known=False)
+        assert failure_of(info.value).kind is ErrorKind.PLAN
 
 
 async def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from ffq.messages import Heartbeat, HeartbeatReply
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.outputs import parse_optional_endpoint
-from ffq.proto.codec.values import decode_key, encode_ref, parse_query_id, parse_worker_id
+from ffq.proto.codec.values import bounded, decode_key, encode_ref, parse_query_id, parse_worker_id
 
 
 def decode_heartbeat(message: wire.HeartbeatRequest) -> Heartbeat:
-    running = tuple(decode_key(ref) for ref in message.running_attempts)
+    running = tuple(
+        decode_key(ref) for ref in bounded(message.running_attempts, "running_attempts")
+    )
     return Heartbeat(
         worker_id=parse_worker_id(message.worker_id),
         at_ms=message.at_ms,
@@ -19,7 +21,9 @@ def decode_heartbeat(message: wire.HeartbeatRequest) -> Heartbeat:
         endpoint=parse_optional_endpoint(message.shuffle_endpoint),
         family=message.engine_family,
         running_attempts=running if message.reports_attempts else None,
-        held_queries=tuple(parse_query_id(query_id) for query_id in message.held_queries),
+        held_queries=tuple(
+            parse_query_id(query_id) for query_id in bounded(message.held_queries, "held_queries")
+        ),
     )
 
 

@@ -14,6 +14,7 @@ from ffq.messages import (
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.values import (
     attempt_key,
+    bounded,
     decode_layout,
     parse_optional_worker_id,
     parse_query_id,
@@ -23,7 +24,9 @@ from ffq.proto.codec.values import (
 def decode_map_output(message: wire.RegisterMapOutputRequest) -> RegisterMapOutput:
     return RegisterMapOutput(
         key=attempt_key(message.query_id, message.stage_id, message.map_task, message.attempt),
-        partitions=tuple(_decode_partition(part) for part in message.partitions),
+        partitions=tuple(
+            _decode_partition(part) for part in bounded(message.partitions, "partitions")
+        ),
         layout=decode_layout(message),
         worker_id=parse_optional_worker_id(message.worker_id),
         incarnation=message.incarnation,

@@ -23,6 +23,8 @@ from ffq.proto.codec.values import (
     short,
 )
 
+_MAX_UINT64 = 2**64 - 1
+
 
 def encode_submit_reply(reply: SubmitReply) -> wire.SubmitQueryResponse:
     return wire.SubmitQueryResponse(query_id=reply.query_id, state=encode_query_state(reply.state))
@@ -82,15 +84,16 @@ def decode_time(time_ms: int) -> int | None:
 
 
 def _encode_stage(stage: StageStatus) -> wire.StageMetrics:
+    # Sizes are what workers say; their sum may be more than the field holds.
     return wire.StageMetrics(
         stage_id=stage.stage_id,
         queued_tasks=stage.queued_tasks,
         running_tasks=stage.running_tasks,
         succeeded_tasks=stage.succeeded_tasks,
         failed_tasks=stage.failed_tasks,
-        map_output_rows=stage.map_output_rows,
-        map_output_bytes=stage.map_output_bytes,
-        map_output_batches=stage.map_output_batches,
+        map_output_rows=min(stage.map_output_rows, _MAX_UINT64),
+        map_output_bytes=min(stage.map_output_bytes, _MAX_UINT64),
+        map_output_batches=min(stage.map_output_batches, _MAX_UINT64),
         map_output_partitions=stage.map_output_partitions,
         planned_reduce_tasks=stage.planned_reduce_tasks,
         adaptive_reduce_tasks=stage.adaptive_reduce_tasks,

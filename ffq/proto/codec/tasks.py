@@ -18,6 +18,7 @@ from ffq.messages import (
 )
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.values import (
+    bounded,
     decode_key,
     decode_layout,
     decode_task_state,
@@ -134,7 +135,7 @@ def decode_report(message: wire.ReportTaskStatusRequest) -> ReportTaskStatus:
         kind=_decode_kind(message.error_kind),
         lost_inputs=tuple(
             LostInput(StageId(lost.stage_id), TaskId(lost.map_task), Attempt(lost.attempt))
-            for lost in message.lost_inputs
+            for lost in bounded(message.lost_inputs, "lost_inputs")
         ),
     )
 

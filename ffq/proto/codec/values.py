@@ -5,13 +5,19 @@ Ids become file names and map keys: here they are checked, once, and trusted ins
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 from ffq.errors import InvalidRequest
 from ffq.ids import ID_RULE, MAX_ID_LENGTH, Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.ids import is_valid_id as is_id
 from ffq.messages import Layout, QueryState, TaskState
 from ffq.proto import ffq_distributed_pb2 as wire
+
+T = TypeVar("T")
+
+MAX_ITEMS = 100_000
+"""Most items of a repeated field; no exchange has more partitions, no query more tasks."""
 
 MAX_TEXT = 4096
 """Longest message or reason kept of what a caller sends, characters."""
@@ -53,6 +59,17 @@ def _checked(text: str, field: str) -> str:
         shown = text[:MAX_ID_LENGTH]
         raise InvalidRequest(f"{field} {shown!r} is not an id: want {ID_RULE}")
     return text
+
+
+def bounded(items: Sequence[T], what: str) -> Sequence[T]:
+    """The items of a repeated field. Raises InvalidRequest for more than MAX_ITEMS (R30).
+
+    A message within its bytes can hold tens of millions of empty items: decoding those would keep
+    the coordinator from everything else.
+    """
+    if len(items) > MAX_ITEMS:
+        raise InvalidRequest(f"{what} has {len(items)} items; at most {MAX_ITEMS} are allowed")
+    return items
 
 
 def attempt_key(query_id: str, stage_id: int, task_id: int, attempt: int) -> AttemptKey:
@@ -102,5 +119,10 @@ def decode_task_state(number: int) -> TaskState:
 
 
 def short(text: str) -> str:
-    """A text from outside, cut to MAX_TEXT characters."""
+    """A text from outside, cut to MAX_TEXT characters.
+
+    Whoever raised an error may have put a lone surrogate in it (of an undecodable file name, say),
+    which no protobuf message carries.
+    """
+    text = text.encode(errors="replace").decode()
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"

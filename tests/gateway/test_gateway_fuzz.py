@@ -1,0 +1,156 @@
+"""Requests of nonsense over gRPC: whatever stands in their fields, the answer is a status of ours.
+
+Values are drawn from those that break things: the ends of integer ranges, empty and huge strings,
+NUL characters, ids that exist and ids that do not.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from ffq.proto import ffq_distributed_pb2 as wire
+from ffq.proto import ffq_ext_pb2 as ext
+from tests.gateway.harness import ONE_STAGE, PLAN, Wire, open_gateway
+
+REQUESTS: dict[str, type[Message]] = {
+    "SubmitQuery": wire.SubmitQueryRequest,
+    "GetTask": wire.GetTaskRequest,
+    "ReportTaskStatus": wire.ReportTaskStatusRequest,
+    "GetQueryStatus": wire.GetQueryStatusRequest,
+    "CancelQuery": wire.CancelQueryRequest,
+    "RegisterQueryResults": wire.RegisterQueryResultsRequest,
+    "FetchQueryResults": wire.FetchQueryResultsRequest,
+    "RegisterMapOutput": wire.RegisterMapOutputRequest,
+    "FetchShufflePartition": wire.FetchShufflePartitionRequest,
+    "Heartbeat": wire.HeartbeatRequest,
+    "ListQueries": ext.ListQueriesRequest,
+    "ListAttempts": ext.ListAttemptsRequest,
+    "ListWorkers": ext.ListWorkersRequest,
+    "DrainWorker": ext.DrainWorkerRequest,
+}
+STRINGS = (
+    "q0", "q1", "q2", "w", "", "nobody", "..", "../etc", "a/b", "nul\0", "x" * 129, "é" * 3000,
+    "\U0001f600" * 2000, "127.0.0.1:1", "host:0", "[::1]:99999", "\n%s%n{}",
+)  # fmt: skip
+BYTES = (
+    b"",
+    b"\xff\xfe",
+    b"{}",
+    b"null",
+    b'"\\ud800"',
+    b"[" * 300,
+    PLAN.to_json(),
+    b"\0" * 100_000,
+)
+FIELD = FieldDescriptor
+UNSIGNED = {FIELD.TYPE_UINT32: 2**32 - 1, FIELD.TYPE_UINT64: 2**64 - 1}
+CALLS = 400
+FINE = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.UNAVAILABLE,  # a shuffle endpoint that nobody listens on
+}
+
+
+def fill(message: Message, rng: random.Random) -> None:
+    for field in message.DESCRIPTOR.fields:
+        if rng.random() < 0.2:
+            continue
+        if field.is_repeated:
+            for _ in range(rng.choice((0, 1, 3))):
+                if field.type == FIELD.TYPE_MESSAGE:
+                    fill(getattr(message, field.name).add(), rng)
+                else:
+                    getattr(message, field.name).append(value(field, rng))
+        elif field.type == FIELD.TYPE_MESSAGE:
+            getattr(message, field.name).SetInParent()
+            fill(getattr(message, field.name), rng)
+        else:
+            setattr(message, field.name, value(field, rng))
+
+
+def value(field: FieldDescriptor, rng: random.Random) -> Any:
+    match field.type:
+        case FIELD.TYPE_STRING:
+            # Most calls shall get past the ids.
+            known = "w" if field.name == "worker_id" else rng.choice(("q0", "q1", "q2"))
+            return known if rng.random() < 0.7 else rng.choice(STRINGS)
+        case FIELD.TYPE_BYTES:
+            return rng.choice(BYTES)
+        case FIELD.TYPE_BOOL:
+            return rng.random() < 0.5
+        case FIELD.TYPE_ENUM:
+            return rng.choice((*range(7), -1, 2**31 - 1))
+        case kind:
+            return rng.choice((0, 1, 1, 1, 2, 7, UNSIGNED[kind] // 2 + 1, UNSIGNED[kind]))
+
+
+async def calls(client: Wire, rng: random.Random, count: int) -> set[grpc.StatusCode]:
+    seen = set()
+    for _ in range(count):
+        method = rng.choice(tuple(REQUESTS))
+        request = REQUESTS[method]()
+        fill(request, rng)
+        if method == "SubmitQuery" and rng.random() < 0.5:
+            request.physical_plan_json = rng.choice((PLAN, ONE_STAGE)).to_json()  # type: ignore[attr-defined]
+        try:
+            await client.call(method, request)
+        except grpc.RpcError as error:
+            if error.code() not in FINE:
+                pytest.fail(f"{method} of {request} gave {error.code()}: {error.details()}")
+            seen.add(error.code())
+    return seen
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_stands_in_a_request_gets_a_status_of_ours_r28_r29(seed: int) -> None:
+    async with open_gateway() as client:
+        for query_id in ("q0", "q1"):
+            await client.submit(query_id)
+            tasks = await client.pull("w", 8)
+            for task in tasks:
+                await client.register(
+                    task, wire.MapOutputPartition(reduce_partition=1, finalized=True)
+                )
+        seen = await calls(client, random.Random(seed), CALLS)
+        assert {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND} <= seen
+        await client.call("ListQueries", ext.ListQueriesRequest())
+        await client.call("ListWorkers", ext.ListWorkersRequest())
+
+
+@pytest.mark.parametrize("reason", ["\U0001f600" * 3000, "%" * 4000, "\0\x7f\n" * 1000])
+async def test_a_long_reason_does_not_hide_the_status_it_is_told_with_r29(reason: str) -> None:
+    async with open_gateway() as client:
+        await client.submit("q0")
+        await client.call("CancelQuery", wire.CancelQueryRequest(query_id="q0", reason=reason))
+        fetch = wire.FetchQueryResultsRequest(query_id="q0")
+        refusal = await client.refused("FetchQueryResults", fetch)
+        assert (refusal.code, refusal.reason) == (
+            grpc.StatusCode.FAILED_PRECONDITION,
+            "QUERY_CANCELED",
+        )
+
+
+async def test_sizes_that_no_field_holds_in_sum_do_not_spoil_the_status_r28() -> None:
+    most = 2**64 - 1
+    async with open_gateway() as client:
+        await client.submit("q0")
+        (task,) = await client.pull()
+        named = [
+            wire.MapOutputPartition(
+                reduce_partition=at, bytes=most, rows=most, batches=most, finalized=True
+            )
+            for at in range(2)
+        ]
+        await client.register(task, *named)
+        await client.report(task)
+        stage = (await client.status("q0")).stage_metrics[1]
+        assert (stage.map_output_bytes, stage.map_output_rows) == (most, most)

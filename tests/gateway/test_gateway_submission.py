@@ -1,0 +1,83 @@
+"""Submitting over gRPC: the same plan again, large plans, more plans than can be read at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import grpc
+import pyarrow as pa
+import pyarrow.parquet as pq
+import trio
+
+from ffq import plan as p
+from ffq.catalog import ScanSettings
+from ffq.errors import QuotaExceeded
+from ffq.gateway.planning import QueryPlanner
+from ffq.ids import QueryId
+from ffq.plan.limits import PlanLimits
+from ffq.proto import ffq_distributed_pb2 as wire
+from tests.gateway.harness import ONE_STAGE, open_gateway
+
+FOUR_MIB = 4 * 1024 * 1024
+
+
+def plan_of(size: int) -> p.Relation:
+    return p.scan("t", ["k"]).filter(p.col("k") == "x" * size)
+
+
+async def test_the_same_bytes_again_are_not_planned_again_r1(tmp_path: Path) -> None:
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"k": [1], "v": [1]}), file)
+    catalog = tmp_path / "tables.json"
+    catalog.write_text(json.dumps([{"name": "t", "uri": str(file)}]))
+    async with open_gateway(catalog_path=catalog) as gateway:
+        await gateway.submit("1", ONE_STAGE)
+        file.unlink()
+        assert (await gateway.submit("1", ONE_STAGE)).state == wire.QUERY_STATE_QUEUED
+        # A client that sent something else is told so, even if that is no plan at all.
+        request = wire.SubmitQueryRequest(query_id="1", physical_plan_json=b"no plan")
+        got = await gateway.refused("SubmitQuery", request)
+        assert (got.code, got.reason) == (grpc.StatusCode.ALREADY_EXISTS, "PLAN_CONFLICT")
+
+
+async def test_answers_of_get_task_fit_a_peer_that_receives_4_mib_r7() -> None:
+    """The harness's channel has gRPC's default limit: 4 MiB a message."""
+    async with open_gateway() as gateway:
+        for number in range(8):
+            await gateway.submit(str(number), plan_of(1_500_000))
+        answers = [await gateway.pull(capacity=8) for _ in range(5)]
+        assert [len(tasks) for tasks in answers] == [2, 2, 2, 2, 0]
+        assert {task.query_id for tasks in answers for task in tasks} == set("01234567")
+
+
+async def test_the_largest_plan_that_is_taken_can_be_assigned_a_larger_one_is_refused_r30() -> None:
+    async with open_gateway() as gateway:
+        overhead = len(plan_of(0).to_json())
+        await gateway.submit("1", plan_of(3_500_000 - overhead))
+        (task,) = await gateway.pull(capacity=8)
+        assert len(task.plan_fragment_json) == 3_500_000
+        for size in (3_500_001, FOUR_MIB + 1, 5_000_000):
+            padded = plan_of(0).to_json() + b" " * (size - overhead)
+            request = wire.SubmitQueryRequest(query_id="2", physical_plan_json=padded)
+            got = await gateway.refused("SubmitQuery", request)
+            assert (got.code, got.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_PLAN")
+            assert "the bound is 3500000 bytes" in got.text
+
+
+async def test_plans_that_wait_to_be_read_are_bounded_r30() -> None:
+    planner = QueryPlanner(None, ScanSettings(), PlanLimits(), threads=1, max_waiting=2)
+    refused: list[QuotaExceeded] = []
+
+    async def submit(number: int) -> None:
+        try:
+            await planner.plan(QueryId(str(number)), ONE_STAGE.to_json())
+        except QuotaExceeded as error:
+            refused.append(error)
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            for number in range(6):
+                nursery.start_soon(submit, number)
+    assert len(refused) == 3
+    assert "2 plans wait to be read" in refused[0].message
