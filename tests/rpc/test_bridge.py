@@ -199,7 +199,7 @@ async def test_a_slow_receiver_holds_the_sender_back_r30() -> None:
             before = sent
             await trio.sleep(0.2)
         # Windows of both ends, and what TCP and HTTP/2 buffer: mostly 14 MB, 33 in some runs, since
-        # both let their windows grow on a fast line (Linux to 32 MB in the receiver's socket alone).
+        # both let their windows grow on a fast line (Linux to 32 MB in the receiver's socket).
         assert sent < 100
 
 
