@@ -137,11 +137,11 @@ class Portal:
         except Exception as error:  # noqa: BLE001  # handed to the thread that called
             _settle(future, error=error)
             return
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  # raised again
             # Cancelled, alone or with what a cleanup raised, or Ctrl-C: the system is ending.
             failure, rest = split_failure(error)
             _settle(future, error=failure or self._closed())
-            raise rest
+            raise rest from None
         if timer.cancelled_caught:
             _settle(future, error=TimeoutError(f"no reply within {seconds} seconds"))
         else:

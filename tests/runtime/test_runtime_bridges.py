@@ -147,9 +147,9 @@ async def _holding(actors: SyncActorSystem, gate: type[Gate]) -> bool:
     return True
 
 
-@pytest.mark.parametrize("timeout", [-1.0, float("nan")])
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
 async def test_runtime_A13_a_timeout_that_cannot_be_is_refused_in_the_thread(
-    timeout: float,
+    seconds: float,
 ) -> None:
     async with ActorSystem("s") as system:
         ref = await system.spawn(Counter)
@@ -157,7 +157,7 @@ async def test_runtime_A13_a_timeout_that_cannot_be_is_refused_in_the_thread(
 
         def in_a_thread() -> int:
             with pytest.raises(InvalidOption, match="of the system s: timeout="):
-                portal.ask(ref, Add(1), timeout=timeout)
+                portal.ask(ref, Add(1), timeout=seconds)
             return portal.ask(ref, Add(1), timeout=0x10000)
 
         assert await trio.to_thread.run_sync(in_a_thread) == 1
@@ -226,7 +226,7 @@ async def test_runtime_A13_a_cancelled_future_cancels_the_call() -> None:
         assert gate.log == ["a waits"]
         assert future.cancel()
         # The cancel comes in through Trio's queue for other threads, as everything does here.
-        while len(gate.log) < 2:  # noqa: ASYNC110
+        while len(gate.log) < 2:
             await trio.lowlevel.checkpoint()
         assert gate.log == ["a waits", "a cancelled"]
 
