@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
-from ffq.runtime._envelope import DONE, HANDLING, QUEUED, Envelope, phase_envelope
+from ffq.runtime._envelope import DONE, HANDLING, Envelope, phase_envelope
+from ffq.runtime._failures import only_cancelled, split_failure
 from ffq.runtime._family import Family
 from ffq.runtime._mailbox import MailboxCell
-from ffq.runtime._replies import check_reply
 from ffq.runtime._serve import serve, serve_concurrently
-from ffq.runtime.errors import ActorEnded, MessageExpired
+from ffq.runtime.errors import ProtocolError
 from ffq.runtime.lifecycle import Ended, EndReason, State, Terminated
 from ffq.runtime.ref import ActorRef
 
@@ -64,6 +64,7 @@ class Cell(MailboxCell):
         "state",
         "stopping",
         "suspended",
+        "up_event",
         "watchers",
         "watching",
     )
@@ -93,13 +94,14 @@ class Cell(MailboxCell):
         self.born = self.dying = self.killed = self.stopping = False
         self.finished = self.suspended = self.parked = self.restart = False
         self.errors: list[Exception] | None = None
-        self.phase: Envelope | None = None
+        self.phase: Envelope | None = phase_envelope(self)
         self.scope: trio.CancelScope | None = None
         self.nursery: trio.Nursery | None = None
         self.families: Family | None = None
         self.ended: Ended | None = None
         self.ready_event: trio.Event | None = None
         self.ended_event: trio.Event | None = None
+        self.up_event: trio.Event | None = None
         self.down_event: trio.Event | None = None
         self.watchers: dict[Cell, None] | None = None
         self.watching: dict[Cell, None] | None = None
@@ -115,9 +117,13 @@ class Cell(MailboxCell):
                 await self._incarnation()
                 if not await self._goes_on():
                     return
-        except BaseException:
+        except BaseException as error:
             if self.born and self.errors:  # cleaning up after a cancellation failed
                 self.parent.child_failed(self)
+            if self.ready_event is not None and not only_cancelled(error):
+                # Whoever spawned it should see what ends the system, and not an echo of it.
+                self.system.at_end.append(self.ready_event.set)
+                self.ready_event = None
             raise
         finally:
             self._finish()
@@ -153,22 +159,28 @@ class Cell(MailboxCell):
         self._enter_phase()
         try:
             if self.actor is None:
-                self.actor = self.factory(*self.args)
-                self.kind = type(self.actor)
-                self.routes = self.kind.__routes__
-            self.actor.attach(self)
+                self.actor = self._make_again()
+            self.actor.attach(self)  # refuses an object that was an actor before
             await self.actor.on_start()
-        except Exception as error:  # noqa: BLE001  # goes to the spawner or to supervision
-            self.fail(error, "starting")
+        except BaseException as error:  # noqa: BLE001  # goes to the spawner or to supervision
+            self.fail_with(error, "starting")
             return False
         finally:
             self._leave_phase()
         self.state = State.STOPPING if self.stopping else State.RUNNING
         self.born = True
-        self.signal_ready()
-        if self.system.hooks is not None:
-            self.system.hooks.actor_started(self.path, self.restarts)
+        self._signal("ready_event", "up_event")
+        self.system.call_hook("actor_started", self.path, self.restarts)
         return True
+
+    def _make_again(self) -> Actor[Any]:
+        actor = self.factory(*self.args)
+        if type(actor) is not self.kind:
+            raise ProtocolError(
+                f"{self.path}: the factory gave a {type(actor).__qualname__} at a restart and a "
+                f"{self.kind.__qualname__} before; the refs to it promise one protocol"
+            )
+        return actor
 
     async def _close(self) -> None:
         """Let the actor clean up after its nursery has closed; at once cancelled by a kill."""
@@ -180,15 +192,16 @@ class Cell(MailboxCell):
             self._enter_phase()
             try:
                 await self.actor.on_stop()
-            except Exception as error:  # noqa: BLE001  # goes to supervision
-                self.fail(error, "stopping")
+            except BaseException as error:  # noqa: BLE001  # goes to supervision
+                self.fail_with(error, "stopping")
             finally:
                 self._leave_phase()
         self.scope = None
 
     def _enter_phase(self) -> None:
         """Start and end count as handlers in the graph of waits."""
-        self.phase = phase_envelope(self)
+        if self.phase is None:
+            self.phase = phase_envelope(self)
         HANDLING.set(self.phase)
 
     def _leave_phase(self) -> None:
@@ -198,30 +211,38 @@ class Cell(MailboxCell):
         HANDLING.set(None)
 
     async def _goes_on(self) -> bool:
-        """After an incarnation: wait for the supervisor; True means start again."""
+        """After an incarnation: wait for the supervisor; True means start again.
+
+        One that a sibling's failure took down while it first started starts again as well: whoever
+        spawned it goes on waiting.
+        """
         self.actor = None
-        if not self.born or (self.errors and not self.parent.child_failed(self)):
+        if self.errors and not (self.born and self.parent.child_failed(self)):
             return False
         if self.killed or not (self.errors or self.suspended):
             return False
-        self.state = State.RESTARTING
+        self.unwatch_all()
         self.restart = False
         self.parked = True
-        self.signal_ready()
-        if self.down_event is not None:
-            self.down_event.set()
+        self.state = State.RESTARTING
+        self.phase = phase_envelope(self)
+        self.parent.wait_for_turn(self)
+        self._signal("up_event", "down_event")
         await wait_task_rescheduled(self._abort_parked)
+        if self.restart:
+            self.unstash()  # a new incarnation does not know what the last one waited for
         return self.restart
 
     def _abort_parked(self, _raise_cancel: Any) -> Abort:
-        self.parked = False
+        self._unpark(restart=False)
         return Abort.SUCCEEDED
 
     def _unpark(self, restart: bool) -> None:
-        if self.parked and self.task is not None:
-            self.parked = False
-            self.restart = restart
-            reschedule(self.task)
+        if self.phase is not None:
+            self.phase.status = DONE
+        self.phase = phase_envelope(self) if restart else None
+        self.parked = False
+        self.restart = restart
 
     def _finish(self) -> None:
         """The end: no mail, no name, watchers told, accounts closed. Does not wait."""
@@ -235,16 +256,12 @@ class Cell(MailboxCell):
         self.ended = Ended(self.path, reason, error)
         self.bury_queued(f"the actor has ended ({reason.value})")
         self.parent.forget(self)
-        for watched in self.watching or ():
-            if watched.watchers is not None:
-                watched.watchers.pop(self, None)
+        self.unwatch_all()
         for watcher in self.watchers or ():
             watcher.notify_end(self)
-        self.watchers = self.watching = None
+        self.watchers = None
         self.task = None
-        for event in (self.ready_event, self.ended_event, self.down_event):
-            if event is not None:
-                event.set()
+        self._signal("ready_event", "up_event", "ended_event", "down_event")
         self.check_ledger()
         self.books = self.system.ledger
         self.books.add(
@@ -254,68 +271,33 @@ class Cell(MailboxCell):
             expired=self.expired,
             dead=self.dead,
         )
-        if self.system.hooks is not None:
-            self.system.hooks.actor_ended(self.ended)
-
-    # What handlers come to; called by the loops
-
-    def observe(self, envelope: Envelope, value: Any) -> None:
-        """Debug and metrics: check the reply's type. Raises WrongReplyType."""
-        if self.system.debug:
-            check_reply(self.path, envelope.message, value)
-        if self.system.hooks is not None:
-            self.system.hooks.message_handled(self.path, envelope.message, None)
-
-    def handler_failed(self, envelope: Envelope, error: Exception) -> None:
-        """To the asker as itself if one waits, otherwise to supervision (A7)."""
-        self._settle(envelope)
-        doing = f"handling {type(envelope.message).__qualname__}"
-        if self.system.hooks is not None:
-            self.system.hooks.message_handled(self.path, envelope.message, error)
-        if envelope.task is not None:
-            error.add_note(f"raised by the actor {self.path} while {doing}")
-            envelope.wake(error)
-        else:
-            self.fail(error, doing)
-
-    def handler_interrupted(self, envelope: Envelope, error: BaseException) -> None:
-        """A handler was cancelled, or something worse than an Exception passes through it."""
-        self._settle(envelope)
-        if self.system.hooks is not None:
-            self.system.hooks.message_handled(self.path, envelope.message, error)
-        if not isinstance(error, trio.Cancelled) and not isinstance(error, BaseExceptionGroup):
-            # Ctrl-C and its like end the whole system: that, and not its echo, is what the asker
-            # should see if the system's end cancels it.
-            self.system.left_waiting.append(envelope)
-        elif envelope.task is not None:
-            what = type(envelope.message).__qualname__
-            if envelope.deadline <= trio.current_time():
-                envelope.wake(MessageExpired(f"{self.path}: {what} was not done by its deadline"))
-            else:
-                envelope.wake(ActorEnded(f"{self.path} ended while it handled {what}"))
-
-    def handler_stashed(self, envelope: Envelope) -> None:
-        """The message is in the stash: it waits again."""
-        self.current = None
-        envelope.status = QUEUED
-
-    def _settle(self, envelope: Envelope) -> None:
-        self.current = None
-        self.handled += 1
-        envelope.status = DONE
+        self.system.call_hook("actor_ended", self.ended)
 
     # The control lane
 
+    def note(self, error: Exception, doing: str) -> None:
+        """Write on an error which actor it comes from, and what that did."""
+        error.add_note(f"raised by the actor {self.path} while {doing}")
+
     def fail(self, error: Exception, doing: str) -> None:
         """This incarnation has failed: it ends, and supervision decides what comes next."""
-        error.add_note(f"raised by the actor {self.path} while {doing}")
+        self.note(error, doing)
         if self.errors is None:
             self.errors = []
         self.errors.append(error)
-        if self.system.hooks is not None:
-            self.system.hooks.actor_failed(self.path, error)
+        self.system.call_hook("actor_failed", self.path, error)
         logger.debug("%s failed while %s: %r", self.path, doing, error)
         self.die()
+
+    def fail_with(self, error: BaseException, doing: str) -> None:
+        """`fail` with the Exceptions in `error`; raise what else is in it, such as a Cancelled."""
+        if isinstance(error, Exception):
+            self.fail(error, doing)
+            return
+        failure, rest = split_failure(error)
+        if failure is not None:
+            self.fail(failure, doing)
+        raise rest
 
     def die(self) -> None:
         """End this incarnation now: its handlers, tasks and children are cancelled."""
@@ -338,7 +320,7 @@ class Cell(MailboxCell):
         self.accepting = False
         self.die()
         self.bury_queued("the actor was killed")
-        self._unpark(restart=False)
+        self._wake_parked(restart=False)
 
     def stop(self) -> None:
         """Take no new mail, finish what is there, then end; restarts go on until then (A4)."""
@@ -348,35 +330,53 @@ class Cell(MailboxCell):
         self.accepting = False
         if self.state is State.RUNNING:
             self.state = State.STOPPING
+        if not self.has_mail():
+            self._wake_parked(restart=False)  # a restart would have nothing left to do
         self.wake()
 
     def takes_children(self) -> bool:
         """False once the actor is stopping; a restart to finish its mail may start children."""
         return not self.stopping or self.phase is not None
 
-    async def suspend(self) -> None:
-        """End this incarnation because a sibling failed, and wait until it is down."""
-        if self.parked or self.stopping or self.killed or self.ended is not None:
-            return
+    def suspend(self) -> trio.Event | None:
+        """End this incarnation because a sibling failed; the event is set when it is down."""
+        if self.parked or self.ended is not None:
+            return None
+        if (self.stopping or self.killed) and not self.suspended:
+            return None
         self.suspended = True
-        self.down_event = trio.Event()
+        if self.down_event is None:
+            self.down_event = trio.Event()
+        if not self.dying:  # an incarnation on its way down may clean up in peace
+            self.die()
+        return self.down_event
+
+    def give_up(self) -> None:
+        """Cancel the start or the cleanup under way, which waits for one that waits for it."""
+        self.suspended = True
         self.die()
-        await self.down_event.wait()
-        self.down_event = None
 
-    async def resume(self) -> None:
-        """Start the next incarnation and wait until it is ready, down again or ended."""
-        if self.parked:
-            self.restarts += 1
-            self.ready_event = trio.Event()
-            self._unpark(restart=True)
-            await self.ready_event.wait()
+    def resume(self) -> trio.Event | None:
+        """Start the next incarnation; the event is set when it is ready, down again or ended."""
+        if not self.parked:
+            return None
+        self.restarts += 1
+        self.up_event = trio.Event()
+        self._wake_parked(restart=True)
+        return self.up_event
 
-    def signal_ready(self) -> None:
-        """Wake whoever waits for this start."""
-        if self.ready_event is not None:
-            self.ready_event.set()
-            self.ready_event = None
+    def _wake_parked(self, restart: bool) -> None:
+        if self.parked and self.task is not None:
+            self._unpark(restart)
+            reschedule(self.task)
+
+    def _signal(self, *events: str) -> None:
+        """Wake who waits for these, and forget them: the next wait is for the next time."""
+        for name in events:
+            event: trio.Event | None = getattr(self, name)
+            if event is not None:
+                event.set()
+                setattr(self, name, None)
 
     async def wait_ended(self) -> Ended:
         """Wait until the actor has ended and its name is free."""
@@ -418,6 +418,13 @@ class Cell(MailboxCell):
             if table is not None:
                 table.pop(key, None)
 
+    def unwatch_all(self) -> None:
+        """The watches of an incarnation end with it."""
+        for watched in self.watching or ():
+            if watched.watchers is not None:
+                watched.watchers.pop(self, None)
+        self.watching = None
+
     def notify_end(self, other: Cell) -> None:
         """Put Terminated on this actor's control lane."""
         assert other.ended is not None
@@ -430,7 +437,7 @@ class Cell(MailboxCell):
     # For the graph of waits
 
     def handlers(self) -> tuple[Envelope, ...]:
-        """What this actor is busy with: its start or end, or the messages being handled."""
+        """What this actor is busy with: its start, end or restart, or messages being handled."""
         if self.phase is not None:
             return (self.phase,)
         if self.running is not None:

@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from trio.lowlevel import Abort, Task, reschedule
+from trio.lowlevel import Abort, Task, current_task, reschedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,15 +94,30 @@ class Envelope:
         return f"<{what} to {self.cell.path}>"
 
 
-# The message whose handler runs in the current task, or None outside of handlers. Tasks that a
-# handler starts inherit it, so that asks made in a handler's own nursery count as the handler's.
+# The message whose handler runs in the current task, or None outside of handlers. Tasks inherit it
+# from the task that starts them, also those a handler starts in a nursery it does not wait for.
 HANDLING: ContextVar[Envelope | None] = ContextVar("ffq_handling", default=None)
 
 
 def handling() -> Envelope | None:
-    """The message being handled in this task, if its handler has not finished."""
+    """The message being handled in this task, if its handler has not finished.
+
+    Asks made in a nursery of the handler's own count as the handler's; those of a task that it
+    started elsewhere do not, for the handler does not wait for them.
+    """
     envelope = HANDLING.get()
-    return envelope if envelope is not None and envelope.status == RUNNING else None
+    if envelope is None or envelope.status != RUNNING or not _is_below(envelope.cell.task):
+        return None
+    return envelope
+
+
+def _is_below(owner: Task | None) -> bool:
+    task = current_task()
+    while task is not owner:
+        if task.parent_nursery is None:
+            return False
+        task = task.parent_nursery.parent_task
+    return True
 
 
 def phase_envelope(cell: Cell) -> Envelope:

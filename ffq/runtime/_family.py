@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from ffq.runtime.errors import ActorFailed, SystemClosed
+from ffq.runtime._envelope import Envelope, phase_envelope
+from ffq.runtime._waits import enter
+from ffq.runtime.errors import ActorFailed, SystemClosed, WaitCycle
 from ffq.runtime.supervision import RestartBudget, Strategy, Supervision
 
 if TYPE_CHECKING:
@@ -29,8 +31,12 @@ class Family:
 
     __slots__ = (
         "_budgets",
-        "_group_restart",
+        "_down",
+        "_failed",
+        "_moving",
         "_policy",
+        "_restarting",
+        "_turn",
         "children",
         "named",
         "nursery",
@@ -55,7 +61,12 @@ class Family:
         self._policy = policy
         self._budgets: dict[Cell | None, RestartBudget] = {}
         self.named: dict[str, int] = {}
-        self._group_restart = trio.Lock()
+        # Of a group restart: failures that call for one, who is still down, and whose turn it is.
+        self._failed: list[tuple[Cell, Strategy]] = []
+        self._down: list[Cell] = []
+        self._turn: Envelope | None = None
+        self._moving: Cell | None = None
+        self._restarting = False
 
     @classmethod
     def of_cell(cls, cell: Cell) -> Family:
@@ -81,9 +92,10 @@ class Family:
         if delay is None:
             self._escalate(cell)
             return False
-        if cell.killed or cell.finished or self.nursery.cancel_scope.cancel_called:
+        done = cell.finished or (cell.stopping and not cell.has_mail())
+        if cell.killed or done or self.nursery.cancel_scope.cancel_called:
             return False
-        self.nursery.start_soon(self._restart, cell, policy.strategy, delay)
+        self.nursery.start_soon(self._restart, cell, policy.strategy, delay, cell.restarts)
         return True
 
     def _escalate(self, cell: Cell) -> None:
@@ -95,22 +107,87 @@ class Family:
         failure.__cause__ = error
         self.owner.fail(failure, f"supervising {cell.name}")
 
-    async def _restart(self, cell: Cell, strategy: Strategy, delay: float) -> None:
+    async def _restart(self, cell: Cell, strategy: Strategy, delay: float, restarts: int) -> None:
         if delay > 0:
             await trio.sleep(delay)
+        if not cell.parked or cell.restarts != restarts:
+            return  # it was stopped or killed meanwhile, or restarted together with a sibling
         if strategy is Strategy.ONE_FOR_ONE:
-            await cell.resume()
+            cell.resume()
             return
-        async with self._group_restart:
-            if not cell.parked:
-                return
-            group = list(self.children.values())
-            if strategy is Strategy.REST_FOR_ONE:
-                group = group[group.index(cell) :]
+        self._failed.append((cell, strategy))
+        if not self._restarting:
+            self._restarting = True
+            await self._restart_groups()
+            self._restarting = False
+
+    async def _restart_groups(self) -> None:
+        """Take groups down and start them again in order, until no failure is left over."""
+        while self._failed:
+            group = self._take_group()
             for member in reversed(group):
-                await member.suspend()
-            for member in group:
-                await member.resume()
+                down = member.suspend()
+                if down is not None:
+                    self._take_turn(member, member)
+                    await down.wait()
+            self._down = group
+            while self._down and not self._failed:
+                member = self._down[0]
+                up = member.resume()
+                if up is not None:
+                    assert member.phase is not None
+                    self._take_turn(member, member.phase)
+                    await up.wait()
+                if not (member.parked and member.suspended):  # it was not taken down again
+                    self._down.pop(0)
+            if self._turn is not None:
+                self._turn.waits = self._moving = None
+
+    def _take_group(self) -> list[Cell]:
+        """Who restarts together: what the failures say, and who is still down from before."""
+        members = list(self.children.values())
+        first = len(members)
+        for cell, strategy in self._failed:
+            if cell.parked:
+                first = 0 if strategy is Strategy.ONE_FOR_ALL else min(first, members.index(cell))
+        for cell in self._down:
+            if cell in members:
+                first = min(first, members.index(cell))
+        self._failed.clear()
+        return members[first:]
+
+    # A member that is down for a group restart waits for its turn: for whoever goes down or starts
+    # just now. In the graph of waits its restart is a handler that waits for one envelope, the
+    # turn, which in turn waits for that member.
+
+    def wait_for_turn(self, cell: Cell) -> None:
+        """A child is down. If it restarts in a group, add its wait to the graph."""
+        policy = cell.options.supervision or self._policy
+        if policy.strategy is Strategy.ONE_FOR_ONE and not cell.suspended:
+            return
+        if self._turn is None:
+            self._turn = phase_envelope(cell)
+        assert cell.phase is not None
+        try:
+            enter(cell.phase, self._turn, "restart")
+        except WaitCycle:
+            # Whose turn it is waits for a message to this one, which would have been handled had
+            # it not failed. No restart comes before that one gives up its start or its cleanup.
+            cell.phase.waits = [self._turn]
+            assert self._moving is not None
+            self._moving.give_up()
+
+    def _take_turn(self, member: Cell, target: Cell | Envelope) -> None:
+        self._moving = member
+        if self._turn is None:
+            self._turn = phase_envelope(member)
+        self._turn.cell = member
+        self._turn.waits = None
+        try:
+            enter(self._turn, target, "restart")
+        except WaitCycle:  # it waited for one that is down before its own turn came
+            self._turn.waits = [target]
+            member.give_up()
 
     # End
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
 from collections.abc import Callable, Coroutine
@@ -65,7 +66,7 @@ class Route:
         self.attribute = attribute
         self.function = function
         self.kind = kind
-        self.detached = bool(getattr(kind, "detached", False))
+        self.detached: bool = getattr(kind, "detached", False)
 
 
 def is_frozen_message(kind: type) -> bool:
@@ -78,18 +79,26 @@ def is_frozen_message(kind: type) -> bool:
 
 
 def check_frozen(kind: type, owner: str) -> None:
-    """Raise UnfrozenMessage, naming the message and `owner`, unless `kind` is frozen."""
+    """Raise UnfrozenMessage, naming the message and `owner`, unless `kind` is frozen.
+
+    Raises ProtocolError when `detached` is not said of the class.
+    """
     if not is_frozen_message(kind):
         raise UnfrozenMessage(
             f"{owner}: {kind.__qualname__} is not a message: it must be a subclass of "
             "Request[Reply] decorated with @attrs.frozen"
+        )
+    if not isinstance(getattr(kind, "detached", False), bool):
+        raise ProtocolError(
+            f"{owner}: {kind.__qualname__}.detached is a field of each message; it must be a class "
+            "variable: detached: ClassVar[bool] = True"
         )
 
 
 def build_routes(cls: type) -> Routes:
     """The handlers of an actor class, its own before those of its bases.
 
-    Raises DuplicateHandler, UnfrozenMessage.
+    Raises DuplicateHandler, UnfrozenMessage, ProtocolError for a handler that is a generator.
     """
     routes: Routes = {}
     for base in reversed(cls.__mro__):
@@ -102,6 +111,11 @@ def build_routes(cls: type) -> Routes:
                         f"{kind.__qualname__}; one message has one handler"
                     )
                 own[kind] = attribute
+                if inspect.isgeneratorfunction(value) or inspect.isasyncgenfunction(value):
+                    raise ProtocolError(
+                        f"{cls.__qualname__}.{attribute} handles {kind.__qualname__} and has a "
+                        "yield in it; a handler returns one reply"
+                    )
         for kind, attribute in own.items():
             if kind is not Request:
                 check_frozen(kind, cls.__qualname__)
@@ -115,23 +129,36 @@ def declared_protocol(cls: type, generic_base: type) -> frozenset[type]:
     Raises ProtocolError when the parameter is not made of classes.
     """
     found: set[type] = set()
-    for owner in cls.__mro__:
-        for base in owner.__dict__.get("__orig_bases__", ()):
-            origin = typing.get_origin(base)
-            if isinstance(origin, type) and issubclass(origin, generic_base):
+
+    def visit(owner: type, arguments: tuple[object, ...]) -> None:
+        values = dict(zip(getattr(owner, "__parameters__", ()), arguments, strict=False))
+        for base in owner.__dict__.get("__orig_bases__", owner.__bases__):
+            origin = typing.get_origin(base) or base
+            if not isinstance(origin, type) or not issubclass(origin, generic_base):
+                continue
+            if origin is generic_base:
                 for argument in typing.get_args(base):
-                    found.update(_flatten(argument, cls))
+                    found.update(_flatten(argument, cls, values))
+            else:
+                parts = tuple(values.get(part, part) for part in typing.get_args(base))
+                visit(origin, parts)
+
+    visit(cls, ())
     return frozenset(found)
 
 
-def _flatten(argument: object, cls: type) -> set[type]:
+def _flatten(argument: object, cls: type, values: dict[object, object]) -> set[type]:
+    """The classes in a union, also behind a type variable that a subclass has bound."""
+    if argument in values:
+        return _flatten(values[argument], cls, {})
     if isinstance(argument, TypeVar) or argument in (Any, typing.Never):
         return set()
     value = getattr(argument, "__value__", None)  # a `type X = A | B` alias of Python 3.12
     if value is not None:
-        return _flatten(value, cls)
+        return _flatten(value, cls, values)
     if isinstance(argument, types.UnionType) or typing.get_origin(argument) is typing.Union:
-        return set().union(*(_flatten(part, cls) for part in typing.get_args(argument)))
+        parts = typing.get_args(argument)
+        return set().union(*(_flatten(part, cls, values) for part in parts))
     if isinstance(argument, type):
         return {argument}
     raise ProtocolError(

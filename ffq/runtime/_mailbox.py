@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio.lowlevel import Abort, Task, reschedule
 
-from ffq.runtime._envelope import DONE, Envelope
+from ffq.runtime._envelope import DONE, QUEUED, Envelope
 from ffq.runtime._handlers import find_route
 from ffq.runtime.deadletters import DeadLetter
 from ffq.runtime.errors import (
@@ -86,11 +86,15 @@ class MailboxCell:
         try:
             return find_route(self.routes, message, self.path)
         except Exception:
-            self.sent += 1
-            self.rejected += 1
-            if self.books is not None:
-                self.books.add(sent=1, rejected=1)
+            self.reject()
             raise
+
+    def reject(self) -> None:
+        """Count a message that its sender gets back as an error."""
+        self.sent += 1
+        self.rejected += 1
+        if self.books is not None:
+            self.books.add(sent=1, rejected=1)
 
     def check_message(self, message: Any) -> None:
         """Raise UnfrozenMessage or UnhandledMessage, without counting it as a rejected message."""
@@ -120,8 +124,7 @@ class MailboxCell:
     def post_nowait(self, envelope: Envelope) -> None:
         """Take a message if there is room. Raises MailboxFull."""
         if self.accepting and len(self.mailbox) >= self.capacity:
-            self.sent += 1
-            self.rejected += 1
+            self.reject()
             raise MailboxFull(
                 f"{self.path}: the mailbox is full ({self.capacity} messages), so "
                 f"{type(envelope.message).__qualname__} was not taken; `await ref.tell()` waits"
@@ -178,15 +181,21 @@ class MailboxCell:
             )
         )
 
-    def stash(self, envelope: Envelope) -> None:
-        """Put the message being handled aside. Raises StashFull."""
-        if self.stashed is None:
-            self.stashed = deque()
-        if len(self.stashed) >= self.options.stash:
+    def check_stash(self, message: Any) -> None:
+        """Raise StashFull unless there is room for one more message."""
+        if len(self.stashed or ()) >= self.options.stash:
             raise StashFull(
                 f"{self.path}: the stash holds {self.options.stash} messages already; "
-                f"{type(envelope.message).__qualname__} does not fit"
+                f"{type(message).__qualname__} does not fit"
             )
+
+    def stash(self, envelope: Envelope) -> None:
+        """Put a message aside: it waits again. Raises StashFull."""
+        self.check_stash(envelope.message)
+        if self.stashed is None:
+            self.stashed = deque()
+        self.current = None
+        envelope.status = QUEUED
         self.stashed.append(envelope)
 
     def unstash(self) -> None:
@@ -221,8 +230,7 @@ class MailboxCell:
         envelope.status = DONE
         letter = DeadLetter(self.path, envelope.message, why)
         self.system.dead_letters.publish(letter)
-        if self.system.hooks is not None:
-            self.system.hooks.dead_letter(letter)
+        self.system.call_hook("dead_letter", letter)
         envelope.wake(self._gone(envelope, why) if envelope.asks else None)
 
     def _refuse(self, envelope: Envelope) -> None:
@@ -242,6 +250,10 @@ class MailboxCell:
         return ActorEnded(
             f"{self.path} will not reply to {type(envelope.message).__qualname__}: {why}"
         )
+
+    def has_mail(self) -> bool:
+        """True while a message waits to be handled (one in the stash waits for another)."""
+        return bool(self.notices or self.mailbox or self.overflow)
 
     def in_flight(self) -> int:
         """Messages sent to this actor that have no fate yet."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -40,6 +41,8 @@ def _resolve(reference: typing.ForwardRef, owner: type) -> Any:
 
 def _matches(value: object, expected: Any) -> bool:
     """isinstance for the types that can be checked at a glance; containers not into the depth."""
+    while typing.get_origin(expected) is typing.Annotated:
+        expected = expected.__origin__
     if expected is None:
         return value is None
     if expected is Any or isinstance(expected, TypeVar):
@@ -51,9 +54,15 @@ def _matches(value: object, expected: Any) -> bool:
         return any(_matches(value, part) for part in parts)
     if origin is typing.Literal:
         return value in parts
-    target = origin or expected
-    checkable = isinstance(target, type) and not getattr(target, "_is_protocol", False)
-    return not checkable or isinstance(value, target)
+    return _is_instance(value, origin or expected)
+
+
+def _is_instance(value: object, target: Any) -> bool:
+    if not isinstance(target, type) or getattr(target, "_is_protocol", False):
+        return True
+    with suppress(TypeError):  # a TypedDict: a class without instances
+        return isinstance(value, target)
+    return True
 
 
 def check_reply(path: str, message: Any, value: object) -> None:

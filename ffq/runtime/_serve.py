@@ -14,16 +14,13 @@ import trio
 from trio.lowlevel import checkpoint, reschedule, wait_task_rescheduled
 
 from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope
+from ffq.runtime._outcomes import handler_failed, handler_left, observe
 
 if TYPE_CHECKING:
     from ffq.runtime._cell import Cell
 
 # Messages handled without a checkpoint before other tasks get their turn.
 BATCH = 32
-
-
-class Stashed(BaseException):
-    """Raised by `ctx.stash()` to leave the handler; the message is in the stash."""
 
 
 async def serve(cell: Cell) -> None:
@@ -75,14 +72,11 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             if value.__class__ is CoroutineType:
                 value = await value
             if observed:
-                cell.observe(envelope, value)
+                observe(cell, envelope, value)
         except Exception as error:  # noqa: BLE001  # goes to the asker or to supervision
-            cell.handler_failed(envelope, error)
-        except Stashed:
-            cell.handler_stashed(envelope)
-        except BaseException as error:
-            cell.handler_interrupted(envelope, error)
-            raise
+            handler_failed(cell, envelope, error)
+        except BaseException as error:  # noqa: BLE001  # raised again, unless it is Stashed
+            handler_left(cell, envelope, error)
         else:
             cell.current = None
             cell.handled += 1
@@ -104,30 +98,54 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
 
 
 async def serve_concurrently(cell: Cell, nursery: trio.Nursery) -> None:
-    """Handle up to `max_concurrency` messages at a time, each in a task of its own (A10)."""
+    """Handle up to `max_concurrency` messages at a time, each in a task of its own (A10).
+
+    Trio starts tasks in any order. So a task is started for a message, not with it, and takes the
+    oldest one when it runs: messages start in order, and what has not started stays in the mailbox
+    when the actor dies.
+    """
     running = cell.running = {}
+    starting: list[None] = []  # as long as the number of tasks that have not taken their message
     limit = cell.max_concurrency
-    mailbox = cell.mailbox
     while not cell.dying:
-        envelope: Envelope | None = None
-        if len(running) < limit:
-            if cell.notices:
-                envelope = cell.notices.popleft()
-            elif mailbox:
-                envelope = mailbox.popleft()
-                if cell.overflow:
-                    cell.admit()
-            elif cell.stopping and not running:
-                return
-        if envelope is None:
+        mail = len(cell.mailbox) + len(cell.notices or ())
+        if len(starting) < mail and len(running) + len(starting) < limit:
+            starting.append(None)
+            nursery.start_soon(_handle_next, cell, starting, name=cell.path)
+        elif cell.stopping and not mail and not running and not starting:
+            return
+        else:
             cell.idle = True
             await wait_task_rescheduled(cell.abort_idle)
-        elif (envelope.asks and envelope.task is None) or envelope.deadline <= trio.current_time():
-            cell.expire(envelope)
+
+
+async def _handle_next(cell: Cell, starting: list[None]) -> None:
+    starting.pop()
+    envelope = None if cell.dying else _take(cell)
+    if cell.has_mail():  # what waited for room has come in unseen, or another slot is free
+        cell.wake()
+    try:
+        if envelope is not None:
+            await _handle(cell, envelope)
+    finally:
+        cell.wake()
+
+
+def _take(cell: Cell) -> Envelope | None:
+    """The next message that somebody still wants handled."""
+    while cell.notices or cell.mailbox:
+        if cell.notices:
+            envelope = cell.notices.popleft()
         else:
-            envelope.status = RUNNING
-            running[envelope] = None
-            nursery.start_soon(_handle, cell, envelope, name=cell.path)
+            envelope = cell.mailbox.popleft()
+            if cell.overflow:
+                cell.admit()
+        if not (envelope.asks and envelope.task is None) and (
+            envelope.deadline > trio.current_time()
+        ):
+            return envelope
+        cell.expire(envelope)
+    return None
 
 
 async def _handle(cell: Cell, envelope: Envelope) -> None:
@@ -135,27 +153,24 @@ async def _handle(cell: Cell, envelope: Envelope) -> None:
     route, running = envelope.route, cell.running
     assert route is not None
     assert running is not None
+    envelope.status = RUNNING
+    running[envelope] = None
     HANDLING.set(envelope)
     try:
         with trio.CancelScope() as scope:
             envelope.scope = scope
             if not route.detached:
                 scope.deadline = envelope.deadline
-                if envelope.asks and envelope.task is None:
-                    scope.cancel()
             try:
                 value = route.function(cell.actor, envelope.message)
                 if value.__class__ is CoroutineType:
                     value = await value
                 if cell.observed:
-                    cell.observe(envelope, value)
+                    observe(cell, envelope, value)
             except Exception as error:  # noqa: BLE001  # goes to the asker or to supervision
-                cell.handler_failed(envelope, error)
-            except Stashed:
-                cell.handler_stashed(envelope)
-            except BaseException as error:
-                cell.handler_interrupted(envelope, error)
-                raise
+                handler_failed(cell, envelope, error)
+            except BaseException as error:  # noqa: BLE001  # raised again, unless it is Stashed
+                handler_left(cell, envelope, error)
             else:
                 cell.handled += 1
                 envelope.status = DONE
@@ -163,4 +178,3 @@ async def _handle(cell: Cell, envelope: Envelope) -> None:
                 envelope.wake()
     finally:
         del running[envelope]
-        cell.wake()

@@ -12,6 +12,7 @@ from ffq.runtime.errors import InvalidOption, NameTaken, NotStarted, ProtocolErr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from ffq.runtime._family import Family
     from ffq.runtime._options import Options
@@ -32,37 +33,57 @@ async def spawn(
     """
     who = f"{family.path}/{name or getattr(factory, '__name__', repr(factory))}"
     options.check(who)
+    if get_if_exists and name is None:
+        raise InvalidOption(f"{who}: get_if_exists=True needs a name to look for")
     if name is not None:
         if get_if_exists and name in family.children:
-            return await _existing(family.children[name])
+            return await _existing(family.children[name], factory)
         _check_name(family, name)
     _check_open(family, who)
-    actor = factory(*args)
-    if not hasattr(type(actor), "__routes__"):
-        raise ProtocolError(f"{who}: spawn needs an Actor class or factory, which gave {actor!r}")
+    actor = _make(factory, args, who)
     name = name or _new_name(family, type(actor).__name__)
     cell = Cell(family, name, options, factory, args, actor)
     family.children[name] = cell
     ready = cell.ready_event = trio.Event()
     family.nursery.start_soon(cell.run, name=cell.path)
-    try:
-        with waiting(cell, "spawn"):
+    with _waiting_for_start(cell):
+        try:
             await ready.wait()
-    except BaseException:
-        cell.kill()
-        with trio.CancelScope(shield=True):
-            await cell.wait_ended()
-        if cell.errors:  # giving up on the start failed: that must not be lost
-            raise cell.error() from None
-        raise
+        except BaseException:
+            cell.kill()
+            with trio.CancelScope(shield=True):
+                await cell.wait_ended()
+            if cell.errors:  # giving up on the start failed: that must not be lost
+                raise cell.error() from None
+            raise
     return _ready(cell)
 
 
-async def _existing(cell: Cell) -> Cell:
+def _make(factory: Callable[..., Actor[Any]], args: tuple[Any, ...], who: str) -> Actor[Any]:
+    try:
+        actor = factory(*args)
+    except Exception as error:
+        error.add_note(f"raised while {who} was made, before it started")
+        raise
+    if not hasattr(type(actor), "__routes__"):
+        raise ProtocolError(f"{who}: spawn needs an Actor class or factory, which gave {actor!r}")
+    return actor
+
+
+def _waiting_for_start(cell: Cell) -> AbstractContextManager[None]:
+    """Only the start is waited for: what the actor and its children handle meanwhile is not."""
+    return waiting(cell if cell.phase is None else cell.phase, "spawn")
+
+
+async def _existing(cell: Cell, factory: Callable[..., Actor[Any]]) -> Cell:
+    if isinstance(factory, type) and not issubclass(cell.kind, factory):
+        raise NameTaken(
+            f"{cell.path} is alive and a {cell.kind.__qualname__}, not a {factory.__qualname__}"
+        )
     if not cell.born:
         if cell.ready_event is None:
             cell.ready_event = trio.Event()
-        with waiting(cell, "spawn"):
+        with _waiting_for_start(cell):
             await cell.ready_event.wait()
     await trio.lowlevel.checkpoint()
     return _ready(cell)
@@ -86,8 +107,10 @@ def _check_open(family: Family, who: str) -> None:
 
 
 def _check_name(family: Family, name: str) -> None:
-    if not name or "/" in name:
-        raise InvalidOption(f"{family.path}/: name={name!r} must be non-empty and without '/'")
+    if not isinstance(name, str) or not name or "/" in name or not name.isprintable():
+        raise InvalidOption(
+            f"{family.path}/: name={name!r} must be non-empty, printable text without '/'"
+        )
     if name in family.children:
         raise NameTaken(f"{family.path}/{name} is alive already; get_if_exists=True would share it")
 

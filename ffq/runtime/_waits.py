@@ -9,7 +9,7 @@ to wait. Only waits made by handlers are edges: a plain task holds nothing anoth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ffq.runtime._cell import Cell
 
 Chain = tuple["Cell", ...]
+Search = Generator["Envelope | Cell", "Chain | None", "Chain | None"]
+"""Part of a search: asks for the chain of other nodes, and returns its own."""
 
 
 @contextmanager
@@ -41,7 +43,9 @@ def waiting(target: Envelope | Cell, doing: str) -> Iterator[None]:
 
 def enter(origin: Envelope, target: Envelope | Cell, doing: str) -> None:
     """Add the edge origin → target. Raises WaitCycle if it closes a cycle."""
-    chain = _Search(origin).chain(target)
+    chain: Chain | None = None
+    if not (isinstance(target, Envelope) and target.status == QUEUED) or target.cell.slots_full():
+        chain = _Search(origin).chain(target)  # seldom: most mail finds its actor idle
     if chain:
         path = (origin.cell.path, *(cell.path for cell in chain))
         raise WaitCycle(
@@ -68,58 +72,81 @@ class _Search:
     waits for something that is being looked at already: that alone frees nobody.
     """
 
-    __slots__ = ("_known", "_open", "_origin")
+    __slots__ = ("_free", "_open", "_origin", "_stuck")
 
     def __init__(self, origin: Envelope) -> None:
         self._origin = origin
         self._open: set[int] = set()
-        self._known: dict[int, Chain | None] = {}
+        self._free: set[int] = set()
+        self._stuck: dict[int, Chain] = {}
 
     def chain(self, node: Envelope | Cell) -> Chain | None:
-        """The chain of one node."""
+        """The chain of one node.
+
+        Works off generators, not calls: asks may be chained deeper than Python's stack.
+        """
+        stack = [self._chain(node)]
+        result: Chain | None = None
+        while stack:
+            try:
+                following = stack[-1].send(result)
+            except StopIteration as done:
+                stack.pop()
+                result = done.value
+            else:
+                stack.append(self._chain(following))
+                result = None
+        return result
+
+    def _chain(self, node: Envelope | Cell) -> Search:
         if node is self._origin:
             return (node.cell,)
         # All mail queued for one actor waits for the same thing: the actor stands for it.
         queued = isinstance(node, Envelope) and node.status == QUEUED
         key = id(node.cell.mailbox) if isinstance(node, Envelope) and queued else id(node)
+        if key in self._free:
+            return None
         if key in self._open:
             return ()
-        if key not in self._known:
-            self._open.add(key)
-            found = self._look(node)
-            self._open.discard(key)
-            if found is None:
-                # What was stuck may have been so only because this node was taken to be stuck.
-                self._known = {key: None for key, known in self._known.items() if known is None}
-            self._known[key] = found
-        return self._known[key]
+        if key in self._stuck:
+            return self._stuck[key]
+        self._open.add(key)
+        found = yield from self._look(node)
+        self._open.discard(key)
+        if found is None:
+            self._free.add(key)
+            # What was stuck may have been so only because this node was taken to be stuck.
+            self._stuck.clear()
+        else:
+            self._stuck[key] = found
+        return found
 
-    def _look(self, node: Envelope | Cell) -> Chain | None:
+    def _look(self, node: Envelope | Cell) -> Search:
         if not isinstance(node, Envelope):
-            return _through(node, self._any_of([*node.handlers(), *node.children()]))
+            return _through(node, (yield from self._any_of([*node.handlers(), *node.children()])))
         if node.status == QUEUED:
-            return self._queue(node.cell)
+            return (yield from self._queue(node.cell))
         if node.status == DONE or node.waits is None:
             return None
-        return _through(node.cell, self._any_of(node.waits))
+        return _through(node.cell, (yield from self._any_of(node.waits)))
 
-    def _queue(self, cell: Cell) -> Chain | None:
+    def _queue(self, cell: Cell) -> Search:
         """Queued mail is stuck when every slot of its actor is taken by a stuck handler."""
         if not cell.slots_full():
             return None
         best: Chain | None = None
         for handler in cell.handlers():
-            found = self.chain(handler)
+            found = yield handler
             if found is None:
                 return None
             best = best or found
         return _through(cell, best)
 
-    def _any_of(self, nodes: Sequence[Envelope | Cell]) -> Chain | None:
+    def _any_of(self, nodes: Sequence[Envelope | Cell]) -> Search:
         """A handler with several waits, or an end with several handlers, needs all of them."""
         best: Chain | None = None
         for node in nodes:
-            found = self.chain(node)
+            found = yield node
             if found:
                 return found
             best = found if best is None else best

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ffq.runtime._handlers import build_routes, check_protocol, declared_protocol
 from ffq.runtime.context import ActorContext
-from ffq.runtime.errors import NotStarted
+from ffq.runtime.errors import NotStarted, ProtocolError
 from ffq.runtime.supervision import Supervision
 
 if TYPE_CHECKING:
@@ -54,7 +54,15 @@ class Actor(Generic[M_contra]):
         return self._ctx
 
     def attach(self, cell: Cell) -> None:
-        """Called by the framework when it starts this object."""
+        """Called by the framework when it starts this object: once, an incarnation is a new object.
+
+        Raises ProtocolError the second time.
+        """
+        if self._ctx is not None:
+            raise ProtocolError(
+                f"{cell.path}: the factory gave the object that is or was {self._ctx.path}; "
+                f"it must make a new {type(self).__qualname__} each time"
+            )
         self._ctx = ActorContext(cell)
 
     async def on_start(self) -> None:

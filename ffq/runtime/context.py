@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack
 import trio
 
 from ffq.runtime._envelope import HANDLING, handling
-from ffq.runtime._serve import Stashed
+from ffq.runtime._failures import Stashed
 from ffq.runtime._timers import Timer, check_seconds
 from ffq.runtime.errors import ProtocolError
 from ffq.runtime.spawner import Spawner
@@ -99,8 +99,8 @@ class ActorContext(Spawner):
         try:
             with scope:
                 await function(*args)
-        except Exception as error:  # noqa: BLE001  # the actor's failure, to supervision
-            self._cell.fail(error, f"running the task {what}")
+        except BaseException as error:  # noqa: BLE001  # the actor's failure, to supervision
+            self._cell.fail_with(error, f"running the task {what}")
 
     def after(self, seconds: float, message: Request[Any]) -> Timer:
         """Send this actor `message` once, `seconds` from now (A10)."""
@@ -134,12 +134,12 @@ class ActorContext(Spawner):
     def stash(self) -> NoReturn:
         """Put the message being handled aside and leave the handler; its asker goes on waiting.
 
-        Raises StashFull. Call it in the handler itself, not in a task the handler started.
+        Raises StashFull. The message is in the stash when the handler has left its `finally`.
         """
         envelope = handling()
         if envelope is None or envelope.cell is not self._cell or envelope.route is None:
             raise ProtocolError(f"{self.path}: stash() works inside a handler of this actor only")
-        self._cell.stash(envelope)
+        self._cell.check_stash(envelope.message)
         raise Stashed
 
     def unstash_all(self) -> None:

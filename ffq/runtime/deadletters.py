@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import attrs
 import trio
+
+from ffq.runtime.errors import InvalidOption
 
 
 @attrs.frozen
@@ -29,10 +30,10 @@ class DeadLetterFeed:
         """Letters this subscriber did not get because it was `buffer` letters behind."""
 
     def put(self, letter: DeadLetter) -> None:
-        """Add a letter, or count it as dropped when the buffer is full."""
+        """Add a letter, or count it as dropped when the buffer is full or the system closed."""
         try:
             self._send.send_nowait(letter)
-        except trio.WouldBlock:
+        except (trio.WouldBlock, trio.ClosedResourceError):
             self.dropped += 1
 
     def close(self) -> None:
@@ -54,6 +55,7 @@ class DeadLetterOffice:
 
     def __init__(self) -> None:
         self.count = 0
+        self._closed = False
         self._feeds: list[DeadLetterFeed] = []
 
     def publish(self, letter: DeadLetter) -> None:
@@ -64,11 +66,18 @@ class DeadLetterOffice:
 
     @contextmanager
     def subscribe(self, buffer: int = 64) -> Iterator[DeadLetterFeed]:
-        """Read dead letters while the block runs; `buffer` letters are kept for a slow reader."""
-        if buffer < 0 or buffer == math.inf:
-            raise ValueError(f"buffer={buffer}: must be a finite number of letters, 0 or more")
+        """Read dead letters while the block runs; `buffer` letters are kept for a slow reader.
+
+        The loop over them ends when the system has closed. Raises InvalidOption.
+        """
+        if not isinstance(buffer, int) or isinstance(buffer, bool) or buffer < 0:
+            raise InvalidOption(
+                f"dead letters: buffer={buffer!r} must be a whole number, 0 or more"
+            )
         feed = DeadLetterFeed(buffer)
         self._feeds.append(feed)
+        if self._closed:
+            feed.close()
         try:
             yield feed
         finally:
@@ -77,5 +86,6 @@ class DeadLetterOffice:
 
     def close(self) -> None:
         """The system has ended: let every subscriber's loop end."""
+        self._closed = True
         for feed in self._feeds:
             feed.close()

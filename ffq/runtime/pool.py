@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ffq.runtime.actor import Actor
-from ffq.runtime.errors import ActorEnded
+from ffq.runtime.errors import ActorEnded, SystemClosed
+from ffq.runtime.lifecycle import State
 from ffq.runtime.ref import ActorRef
 from ffq.runtime.supervision import Supervision
 
@@ -50,7 +51,8 @@ class LeastLoaded(Routing):
 class ByKey(Routing):
     """Messages of one key always go to the same member, so they keep their order.
 
-    `key` takes the message; the repr of what it returns decides, the same in every process.
+    `key` takes the message; the repr of what it returns decides, the same in every process. A
+    member that is stopped or killed alone is not replaced, and the keys are dealt out anew.
     """
 
     def __init__(self, key: Callable[[Any], object]) -> None:
@@ -92,7 +94,10 @@ class Pool(Actor[Any]):
 
 
 class PoolRef(ActorRef[M]):
-    """A ref to a pool: each message goes to the member its routing picks, at the sending call."""
+    """A ref to a pool: each message goes to the member its routing picks, at the sending call.
+
+    While the pool itself restarts or ends, every send raises ActorEnded.
+    """
 
     __slots__ = ("_routing",)
 
@@ -102,9 +107,15 @@ class PoolRef(ActorRef[M]):
 
     def _cell_for(self, message: Any) -> Cell:
         members = self._cell.children()
-        if not members:
-            raise ActorEnded(
-                f"the pool {self.path} has no members now ({self._cell.state.value}); "
+        # Not to those who are left of a pool that stops, or are there already of one that restarts:
+        # a key would go to another member than before.
+        if not members or not self._cell.accepting or self._cell.state is not State.RUNNING:
+            self._cell.reject()
+            closed = self._cell.system.closed
+            kind = SystemClosed if closed else ActorEnded
+            state = "its system is closed" if closed else self._cell.state.value
+            raise kind(
+                f"the pool {self.path} takes no messages now ({state}); "
                 f"{type(message).__qualname__} was not sent"
             )
         loads = [len(member.mailbox) + len(member.handlers()) for member in members]

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
+from ffq.runtime._failures import split_failure
 from ffq.runtime._options import DEFAULT_MAILBOX
-from ffq.runtime.errors import ProtocolError, SystemClosed
+from ffq.runtime.errors import InvalidOption, ProtocolError, SystemClosed
 from ffq.runtime.system import ActorSystem
 
 if TYPE_CHECKING:
@@ -79,7 +80,15 @@ class Portal:
     def submit(
         self, function: Callable[[], Awaitable[T]], *, timeout: float | None = None
     ) -> Future[T]:
-        """Start an async function in the system. Cancelling the future cancels the function."""
+        """Start an async function in the system. Cancelling the future cancels the function.
+
+        Raises InvalidOption, SystemClosed.
+        """
+        if timeout is not None and not timeout >= 0:
+            raise InvalidOption(
+                f"a portal of the system {self._system.name}: timeout={timeout!r} must be "
+                "0 or more seconds"
+            )
         future: Future[T] = Future()
         scope = trio.CancelScope()
         self.run_soon(partial(self._start, function, scope, future, timeout))
@@ -125,12 +134,14 @@ class Portal:
             with scope, timer:
                 _settle(future, value=await function())
                 return
-        except trio.Cancelled:
-            _settle(future, error=self._closed())
-            raise
         except Exception as error:  # noqa: BLE001  # handed to the thread that called
             _settle(future, error=error)
             return
+        except BaseException as error:  # noqa: BLE001  # raised again
+            # Cancelled, alone or with what a cleanup raised, or Ctrl-C: the system is ending.
+            failure, rest = split_failure(error)
+            _settle(future, error=failure or self._closed())
+            raise rest from None
         if timer.cancelled_caught:
             _settle(future, error=TimeoutError(f"no reply within {seconds} seconds"))
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, isnan
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from trio import current_effective_deadline
@@ -14,9 +14,10 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from ffq.runtime._envelope import HANDLING, RUNNING, Envelope, handling
+from ffq.runtime._envelope import HANDLING, Envelope, handling
 from ffq.runtime._replies import check_payload
 from ffq.runtime._waits import enter, leave, waiting
+from ffq.runtime.errors import InvalidOption
 from ffq.runtime.message import Sendable
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ class ActorRef(Generic[M_contra]):
             await checkpoint()  # raises Cancelled: nothing was sent
         envelope = Envelope(cell, message, route, deadline, current_task(), True)
         origin = HANDLING.get()
-        if origin is not None and origin.status == RUNNING:
+        if origin is not None:
+            origin = handling()
+        if origin is not None:
             _enter(origin, envelope)
             try:
                 cell.post(envelope)
@@ -117,7 +120,7 @@ class ActorRef(Generic[M_contra]):
         message is skipped and counted as expired. A message to an ended actor becomes a dead
         letter.
 
-        Raises WaitCycle, SystemClosed, UnhandledMessage, UnfrozenMessage.
+        Raises WaitCycle, SystemClosed, UnhandledMessage, UnfrozenMessage, InvalidOption.
         """
         cell = self._cell_for(message)
         route = cell.routes.get(message.__class__)
@@ -125,6 +128,8 @@ class ActorRef(Generic[M_contra]):
             route = cell.route_for(message)
         if cell.observed:
             _inspect(cell, message)
+        if deadline != inf:
+            _check_deadline(cell, message, deadline)
         await checkpoint_if_cancelled()
         envelope = Envelope(cell, message, route, deadline, None, False)
         if len(cell.mailbox) < cell.capacity or not cell.accepting:
@@ -148,6 +153,8 @@ class ActorRef(Generic[M_contra]):
         route: Route = cell.routes.get(message.__class__) or cell.route_for(message)
         if cell.observed:
             _inspect(cell, message)
+        if deadline != inf:
+            _check_deadline(cell, message, deadline)
         cell.post_nowait(Envelope(cell, message, route, deadline, None, False))
 
     def stop_nowait(self) -> None:
@@ -168,9 +175,13 @@ class ActorRef(Generic[M_contra]):
             return await self._wait()
 
     async def kill(self) -> Ended:
-        """`kill_nowait` and wait until the actor and its children have ended (A4)."""
+        """`kill_nowait` and wait until the actor and its children have ended (A4).
+
+        Raises WaitCycle when called from a handler the end would have to wait for; the actor is
+        killed all the same.
+        """
+        self._cell.kill()
         with waiting(self._cell, "kill"):
-            self._cell.kill()
             return await self._wait()
 
     async def wait_ended(self) -> Ended:
@@ -197,12 +208,20 @@ def _enter(origin: Envelope, envelope: Envelope) -> None:
     try:
         enter(origin, envelope, f"sending {type(envelope.message).__qualname__}")
     except Exception:
-        cell = envelope.cell
-        cell.sent += 1
-        cell.rejected += 1
+        envelope.cell.reject()
         raise
 
 
 def _inspect(cell: Cell, message: Any) -> None:
     if cell.system.debug:
         check_payload(cell.path, message)
+
+
+def _check_deadline(cell: Cell, message: Any, deadline: float) -> None:
+    """Raise InvalidOption for what no moment is later than."""
+    if not isinstance(deadline, float | int) or isnan(deadline):
+        cell.reject()
+        raise InvalidOption(
+            f"{cell.path}: deadline={deadline!r} of {type(message).__qualname__} must be a time in "
+            "seconds of trio.current_time()"
+        )

@@ -89,8 +89,10 @@ class Spawner:
         """
         from ffq.runtime.pool import Pool, PoolRef, RoundRobin  # noqa: PLC0415  # the same circle
 
-        if size < 1:
-            raise InvalidOption(f"a pool of {size} {factory!r}: size must be 1 or more")
+        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+            raise InvalidOption(
+                f"{self._family.path}/{name or 'pool'}: a pool of size={size!r} must have 1 or more"
+            )
         options = Options(mailbox, max_concurrency, stash)
         policy = supervision or Supervision()
         make = partial(Pool, factory, args, size, options, policy)

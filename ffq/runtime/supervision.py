@@ -33,8 +33,11 @@ class Backoff:
     maximum: float = 60.0
 
     def __attrs_post_init__(self) -> None:
-        if self.initial < 0 or self.factor < 1 or self.maximum < self.initial:
-            raise InvalidOption(f"{self}: a backoff needs 0 <= initial <= maximum and factor >= 1")
+        sound = 0 <= self.initial <= self.maximum < inf and 1 <= self.factor < inf
+        if not sound:  # as NaN is not either
+            raise InvalidOption(
+                f"{self}: a backoff needs 0 <= initial <= maximum and factor >= 1, all finite"
+            )
 
     def delay(self, restart: int) -> float:
         """Seconds to wait before the restart number `restart`, counted from 1."""
@@ -58,9 +61,11 @@ class Supervision:
     backoff: Backoff = attrs.field(factory=Backoff)
 
     def __attrs_post_init__(self) -> None:
-        if self.max_restarts < 0:
-            raise InvalidOption(f"max_restarts={self.max_restarts}: must be 0 or more")
-        if self.within <= 0:
+        if not isinstance(self.max_restarts, int) or self.max_restarts < 0:
+            raise InvalidOption(
+                f"max_restarts={self.max_restarts}: must be a whole number, 0 or more"
+            )
+        if not self.within > 0:
             raise InvalidOption(f"within={self.within}: must be more than 0 seconds")
 
 

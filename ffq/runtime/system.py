@@ -10,7 +10,6 @@ import trio
 from ffq.runtime._family import Family
 from ffq.runtime.deadletters import DeadLetterOffice
 from ffq.runtime.errors import (
-    ActorEnded,
     ActorNotFound,
     InvalidOption,
     LedgerMismatch,
@@ -23,10 +22,10 @@ from ffq.runtime.spawner import Spawner
 from ffq.runtime.supervision import Supervision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from ffq.runtime._cell import Cell
-    from ffq.runtime._envelope import Envelope
     from ffq.runtime.actor import Actor
     from ffq.runtime.hooks import Hooks
     from ffq.runtime.portal import Portal
@@ -66,8 +65,8 @@ class ActorSystem(Spawner):
         self.ledger = Ledger()
         self.stopping = False
         self.closed = False
-        self.left_waiting: list[Envelope] = []
-        """Asks whose handlers ended the whole system by more than an Exception."""
+        self.at_end: list[Callable[[], object]] = []
+        """Frees who waited for what ended the whole system by worse than an Exception."""
         self._supervision = supervision or Supervision()
         self._errors: list[Exception] = []
         self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
@@ -120,8 +119,8 @@ class ActorSystem(Spawner):
             left = raised if own is None else BaseExceptionGroup("", [own, raised])
         self.closed = True
         self.dead_letters.close()
-        for envelope in self.left_waiting:
-            envelope.wake(ActorEnded(f"{envelope.cell.path} ended with the system {self.name}"))
+        for free in self.at_end:
+            free()
         try:
             self.ledger.check(0)
         except LedgerMismatch as mismatch:
@@ -157,6 +156,15 @@ class ActorSystem(Spawner):
         self._errors.append(error)
         if self._top is not None:
             self._top.nursery.cancel_scope.cancel()
+
+    def call_hook(self, name: str, *arguments: object) -> None:
+        """Tell the hooks, if there are any. One that raises fails the system, not the actor."""
+        if self.hooks is None:
+            return
+        try:
+            getattr(self.hooks, name)(*arguments)
+        except Exception as error:  # noqa: BLE001  # leaves the block, as any failure at the top
+            self.fail(error, f"calling the hook {name}")
 
     def portal(self) -> Portal:
         """A way in for other threads, asyncio and synchronous code (A13)."""

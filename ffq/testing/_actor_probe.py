@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 import trio
 
 from ffq.runtime import Actor, ActorRef, Request, handles
+from ffq.runtime._envelope import handling
 from ffq.runtime.spawner import Spawner
 
 R = TypeVar("R")
@@ -14,7 +15,7 @@ Q = TypeVar("Q", bound=Request[Any])
 
 
 class Received(Generic[Q]):
-    """A message a probe got. Answer it with `reply` or `fail`; a tell needs no answer."""
+    """A message a probe got. Answer it with `reply` or `fail`; a tell takes no answer."""
 
     def __init__(self, message: Q) -> None:
         self.message = message
@@ -49,13 +50,15 @@ class _ProbeActor(Actor[Any]):
     async def receive(self, message: Request[Any]) -> Any:
         received = Received(message)
         await self._sender.send(received)
-        return await received.answer() if self._answers else None
+        envelope = handling()
+        asked = envelope is not None and envelope.asks
+        return await received.answer() if self._answers and asked else None
 
 
 class Probe:
     """Stands in for an actor in a test: `probe.ref` is a ref like any other.
 
-    It takes every message. By default each one waits for the test to answer it, so a test decides
+    It takes every message. By default each ask waits for the test to answer it, so a test decides
     when and what an asker gets; with `answers=False` every ask gets None at once.
     """
 
@@ -78,13 +81,30 @@ class Probe:
         return cls(ref, inbox)
 
     async def receive(self, kind: type[Q]) -> Received[Q]:
-        """Wait for the next message. Raises AssertionError when it is not a `kind`."""
-        received = await self._inbox.receive()
+        """Wait for the next message.
+
+        Raises AssertionError when it is not a `kind`, or when the probe ends without one.
+        """
+        received = await self._next()
+        if received is None:
+            raise AssertionError(f"{self.ref.path} expected {kind.__qualname__} and has ended")
         if not isinstance(received.message, kind):
             raise AssertionError(  # noqa: TRY004  # a failed expectation of the test
                 f"{self.ref.path} expected {kind.__qualname__} and got {received.message!r}"
             )
         return received
+
+    async def _next(self) -> Received[Any] | None:
+        received: Received[Any] | None = None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._give_up_at_the_end, nursery.cancel_scope)
+            received = await self._inbox.receive()
+            nursery.cancel_scope.cancel()
+        return received
+
+    async def _give_up_at_the_end(self, scope: trio.CancelScope) -> None:
+        await self.ref.wait_ended()
+        scope.cancel()
 
     def expect_nothing(self) -> None:
         """Raise AssertionError when a message waits to be received."""

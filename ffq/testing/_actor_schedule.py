@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
+from typing import Any
 
 import trio
 from trio._core import _run
@@ -30,21 +31,20 @@ def seeded_schedule(seed: int) -> Iterator[None]:
 
 
 class StallDetector(trio.abc.Instrument):
-    """Calls `on_stall` once when no task can ever run again by itself.
+    """Calls `on_stall` when no task can ever run again by itself.
 
     That is: no task is ready, no deadline is pending, no thread works for a task, and nothing
-    waits for a socket. A real clock would now wait for ever.
+    waits for a socket. A real clock would now wait for ever. `on_stall` should cancel the program;
+    what a shield keeps from ending then loses its shield.
     """
 
     def __init__(self, on_stall: Callable[[], None]) -> None:
         self._on_stall = on_stall
         self._token = trio.lowlevel.current_trio_token()
-        self._called = False
+        self._stalls = 0
 
     def before_io_wait(self, timeout: float) -> None:
         """Trio is about to wait for the outside world."""
-        if self._called:
-            return
         statistics = trio.lowlevel.current_statistics()
         if (
             statistics.tasks_runnable == 0
@@ -53,8 +53,11 @@ class StallDetector(trio.abc.Instrument):
             and not _run.GLOBAL_RUN_CONTEXT.runner.waiting_for_idle
             and not any(_waits_outside(task) for task in _all_tasks())
         ):
-            self._called = True
-            self._token.run_sync_soon(self._on_stall)
+            self._stalls += 1
+            if self._stalls == 1:
+                self._token.run_sync_soon(self._on_stall)
+            elif self._stalls == 2:
+                self._token.run_sync_soon(_drop_shields)
 
 
 def _all_tasks() -> Iterator[trio.lowlevel.Task]:
@@ -67,6 +70,14 @@ def _all_tasks() -> Iterator[trio.lowlevel.Task]:
             yield task
         for nursery in task.child_nurseries:
             todo.extend(nursery.child_tasks)
+
+
+def _drop_shields() -> None:
+    for task in _all_tasks():
+        status: Any = task._cancel_status
+        while status is not None:
+            status._scope.shield = False
+            status = status._parent
 
 
 def _waits_outside(task: trio.lowlevel.Task) -> bool:

@@ -104,7 +104,9 @@ def simulate(scenario: Callable[[Simulation], Awaitable[T]], *, seed: int) -> Si
     simulation = Simulation()
     stalls: list[str] = []
 
-    async def main() -> SimulationResult[T]:
+    result: list[SimulationResult[T]] = []
+
+    async def main() -> None:
         started = trio.current_time()
         with trio.CancelScope() as scope:
 
@@ -119,8 +121,15 @@ def simulate(scenario: Callable[[Simulation], Awaitable[T]], *, seed: int) -> Si
             finally:
                 trio.lowlevel.remove_instrument(detector)
             seconds = trio.current_time() - started
-            return SimulationResult(value, tuple(simulation.trace), seconds)
-        raise Deadlock(stalls[0])
+            result.append(SimulationResult(value, tuple(simulation.trace), seconds))
 
-    with seeded_schedule(seed):
-        return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    try:
+        with seeded_schedule(seed):
+            trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+    except Exception as error:
+        if stalls:  # what breaks when a stuck program is cancelled only follows from the deadlock
+            raise Deadlock(stalls[0]) from error
+        raise
+    if stalls:
+        raise Deadlock(stalls[0])
+    return result[0]

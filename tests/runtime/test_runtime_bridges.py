@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import pytest
 import trio
 import trio.testing
 
-from ffq.runtime import ActorFailed, ActorSystem
-from ffq.runtime.errors import ProtocolError, SystemClosed
-from ffq.runtime.portal import SyncActorSystem
+from ffq.runtime import ActorFailed, ActorRef, ActorSystem
+from ffq.runtime.errors import InvalidOption, ProtocolError, SystemClosed
+from ffq.runtime.portal import Portal, SyncActorSystem
 from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, Total
 
 
@@ -144,3 +145,99 @@ async def _holding(actors: SyncActorSystem, gate: type[Gate]) -> bool:
     ref = await actors.system.spawn(Holder, gate())
     await ref.tell(Hold("for ever"))
     return True
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+async def test_runtime_A13_a_timeout_that_cannot_be_is_refused_in_the_thread(
+    seconds: float,
+) -> None:
+    async with ActorSystem("s") as system:
+        ref = await system.spawn(Counter)
+        portal = system.portal()
+
+        def in_a_thread() -> int:
+            with pytest.raises(InvalidOption, match="of the system s: timeout="):
+                portal.ask(ref, Add(1), timeout=seconds)
+            return portal.ask(ref, Add(1), timeout=0x10000)
+
+        assert await trio.to_thread.run_sync(in_a_thread) == 1
+
+
+class Beyond(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("cleanup", "expected"),
+    [(None, SystemClosed), (ValueError, ExceptionGroup), (Beyond, SystemClosed)],
+)
+async def test_runtime_A13_a_call_with_a_nursery_cut_off_by_the_close_frees_its_thread(
+    cleanup: type[BaseException] | None, expected: type[Exception]
+) -> None:
+    """Trio cuts it off with a group, not with a lone Cancelled."""
+    raised: list[type[BaseException]] = []
+    waiting = trio.Event()
+
+    async def untidy() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            if cleanup is not None:
+                raise cleanup("cleanup")
+
+    async def call() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(untidy)
+            nursery.start_soon(trio.sleep_forever)
+            waiting.set()
+
+    async def use() -> None:
+        async with ActorSystem() as system:
+            portal = system.portal()
+
+            def in_a_thread() -> None:
+                try:
+                    portal.call(call)
+                except BaseException as error:  # noqa: BLE001
+                    raised.append(type(error))
+
+            thread = threading.Thread(target=in_a_thread)
+            thread.start()
+            threads.append(thread)
+            await waiting.wait()
+            await trio.testing.wait_all_tasks_blocked()
+
+    threads: list[threading.Thread] = []
+    if cleanup is Beyond:
+        with pytest.raises(Beyond):
+            await use()
+    else:  # an Exception has reached the caller, and leaves the system alone
+        await use()
+    await trio.to_thread.run_sync(threads[0].join)
+    assert raised == [expected]
+
+
+async def test_runtime_A13_a_cancelled_future_cancels_the_call() -> None:
+    gate = Gate()
+    async with ActorSystem() as system:
+        ref = await system.spawn(Holder, gate)
+        future = system.portal().submit(partial(ref.ask, Hold("a")))
+        await trio.testing.wait_all_tasks_blocked()
+        assert gate.log == ["a waits"]
+        assert future.cancel()
+        # The cancel comes in through Trio's queue for other threads, as everything does here.
+        while len(gate.log) < 2:
+            await trio.lowlevel.checkpoint()
+        assert gate.log == ["a waits", "a cancelled"]
+
+
+def test_runtime_A13_asyncio_code_uses_a_system_on_a_thread_and_after_it_closed() -> None:
+    async def under_asyncio(actors: SyncActorSystem) -> tuple[int, Portal, ActorRef[Add]]:
+        counter = actors.spawn(Counter, 1)
+        return await actors.portal.ask_asyncio(counter, Add(1)), actors.portal, counter
+
+    with SyncActorSystem("sync") as actors:
+        total, portal, counter = asyncio.run(under_asyncio(actors))
+    assert total == 2
+    with pytest.raises(SystemClosed, match="sync is closed"):
+        asyncio.run(portal.ask_asyncio(counter, Add(1)))

@@ -198,3 +198,152 @@ async def test_runtime_A8_an_end_that_asks_whoever_waits_for_it_raises() -> None
         parent = await system.spawn(Parent, name="parent")
         assert await parent.ask(Go()) == "done"
     assert seen == [("/parent/child", "/parent", "/parent/child")]
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 2000])
+async def test_runtime_A8_a_ring_of_any_length_is_refused_and_named(length: int) -> None:
+    """Two thousand: the search is not bounded by Python's stack."""
+    async with ActorSystem() as system:
+        names = tuple(f"n{number}" for number in range(length))
+        for name in names:
+            await system.spawn(Node, name=name)
+        first = system.get_actor("n0")
+        with pytest.raises(WaitCycle) as caught:
+            await first.ask(Go((*names[1:], "n0")))
+        last = f"/{names[-1]}"
+        assert caught.value.path == (last, *(f"/{name}" for name in names))
+        assert await first.ask(Go(names[1:])) == names[-1]
+
+
+async def test_runtime_A8_a_ring_through_pools_is_refused() -> None:
+    class Through(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            return await pools[message.names[0]].ask(Go(message.names[1:]))
+
+    async with ActorSystem() as system:
+        pools = {
+            name: await system.spawn_pool(Through, size=size, name=name)
+            for name, size in (("one", 1), ("two", 2))
+        }
+        with pytest.raises(WaitCycle) as caught:
+            await pools["one"].ask(Go(("two", "one", "")))
+        assert caught.value.path == ("/two/0", "/one/0", "/two/0")
+        # Every member of a pool that a round of asks goes through is busy: the third finds none.
+        with pytest.raises(WaitCycle, match="/two/1"):
+            await pools["two"].ask(Go(("two", "two", "")))
+
+
+async def test_runtime_A8_a_ring_through_waiting_tells_is_refused() -> None:
+    """a tells b, whose mailbox is full; b asks c, and c tells a, whose mailbox is full."""
+
+    class Teller(Actor[Go]):
+        def __init__(self, gate: trio.Event, how: str) -> None:
+            self.gate = gate
+            self.how = how
+
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            await self.gate.wait()
+            if message.names:
+                other: ActorRef[Go] = self.ctx.system.get_actor(message.names[0])
+                await getattr(other, self.how)(Go())
+            return ""
+
+    errors: list[WaitCycle] = []
+    async with ActorSystem() as system:
+        gate = trio.Event()
+        for name, how in (("a", "tell"), ("b", "ask"), ("c", "tell")):
+            await system.spawn(Teller, gate, how, name=name, mailbox=1)
+
+        async def ask(name: str, other: str) -> None:
+            try:
+                await system.get_actor(name).ask(Go((other,)))
+            except WaitCycle as error:
+                errors.append(error)
+
+        async with trio.open_nursery() as nursery:
+            for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
+                nursery.start_soon(ask, name, other)
+            await settle()
+            for name in "abc":
+                await system.get_actor(name).tell(Go())  # now the mailbox is full
+            gate.set()
+    assert len(errors) == 1
+    assert set(errors[0].path) == {"/a", "/b", "/c"}
+
+
+async def test_runtime_A8_a_task_the_handler_does_not_wait_for_is_no_part_of_it() -> None:
+    """Started in a nursery of somebody else, it may ask its own actor: that is no cycle."""
+    replies: list[str] = []
+
+    class Delegates(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            if message.names:
+                elsewhere.start_soon(ask_later, self.ctx.ref)
+                await settle()
+            return self.ctx.name
+
+    async def ask_later(ref: ActorRef[Go]) -> None:
+        replies.append(await ref.ask(Go()))
+
+    async with ActorSystem() as system, trio.open_nursery() as elsewhere:
+        ref = await system.spawn(Delegates, name="d")
+        assert await ref.ask(Go(("x",))) == "d"
+    assert replies == ["d"]
+
+
+async def test_runtime_A8_spawn_waits_for_the_start_and_not_for_what_the_child_handles() -> None:
+    """A grandchild may ask the actor whose handler waits for the child to start."""
+    replies: list[str] = []
+
+    class Grandchild(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            replies.append(await self.ctx.system.get_actor("top").ask(Go()))
+            return ""
+
+    class Child(Actor[Go]):
+        async def on_start(self) -> None:
+            grandchild = await self.ctx.spawn(Grandchild)
+            await grandchild.tell(Go())
+            await settle()
+
+        @handles(Go)
+        def go(self, message: Go) -> str:
+            return ""
+
+    class Top(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            if message.names:
+                await self.ctx.spawn(Child)
+            return self.ctx.name
+
+    async with ActorSystem() as system:
+        top = await system.spawn(Top, name="top")
+        assert await top.ask(Go(("x",))) == "top"
+        await settle()
+    assert replies == ["top"]
+
+
+async def test_runtime_A8_siblings_that_stop_each_other_raise_and_end() -> None:
+    class Stops(Actor[Go]):
+        @handles(Go)
+        async def go(self, message: Go) -> str:
+            await gate.wait()
+            try:
+                await self.ctx.system.get_actor(message.names[0]).stop()
+            except WaitCycle as error:
+                paths.append(error.path)
+            return ""
+
+    gate = trio.Event()
+    paths: list[tuple[str, ...]] = []
+    async with ActorSystem() as system:
+        for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
+            await (await system.spawn(Stops, name=name)).tell(Go((other,)))
+        await settle()
+        gate.set()
+    assert [sorted(set(path)) for path in paths] == [["/a", "/b", "/c"]]

@@ -6,6 +6,7 @@ Every run ends with the ledger's check; a hang is reported as a Deadlock by the 
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from typing import ClassVar
 
 import attrs
@@ -81,20 +82,37 @@ class Mad(Actor[Step | Sure | Open | Note]):
 
     supervision = Supervision(Strategy.REST_FOR_ONE, max_restarts=10**6)
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: random.Random, living: list[str]) -> None:
         self.dice = dice
+        self.living = living
 
     async def on_start(self) -> None:
         await trio.sleep(self.dice.choice([0, 0, 0.1]))
         if self.dice.random() < 0.3:
             self.ctx.every(0.7, Open())
         if self.ctx.path.count("/") < 3 and self.dice.random() < 0.3:
-            await self.ctx.spawn(Mad, self.dice, name=self.dice.choice(NAMES), mailbox=1)
+            await self.ctx.spawn(
+                Mad, self.dice, self.living, name=self.dice.choice(NAMES), mailbox=1
+            )
+        if self.dice.random() < 0.2:
+            await self.try_poke()
+        if self.dice.random() < 0.3:
+            other = self.ctx.system.find_actor(self.dice.choice(NAMES))
+            if other is not None:
+                self.ctx.watch(other)
         if self.ctx.restarts and self.dice.random() < 0.2:
             raise OSError("start")
+        self.living.append(self.ctx.path)
 
     async def on_stop(self) -> None:
+        self.living.remove(self.ctx.path)
         await trio.sleep(self.dice.choice([0, 0, 0.1]))
+        if self.dice.random() < 0.2:
+            await self.try_poke()
+
+    async def try_poke(self) -> None:
+        with suppress(*EXPECTED):
+            await poke(self.ctx.system, self.dice, 1)
 
     @handles(Step)
     async def step(self, message: Step) -> int:
@@ -154,7 +172,7 @@ async def poke(system: ActorSystem, dice: random.Random, depth: int) -> int:
     return 0
 
 
-async def user(system: ActorSystem, dice: random.Random, steps: int) -> None:
+async def user(system: ActorSystem, dice: random.Random, steps: int, living: list[str]) -> None:
     """Spawns, pokes, stops and kills."""
     for _ in range(steps):
         try:
@@ -164,6 +182,7 @@ async def user(system: ActorSystem, dice: random.Random, steps: int) -> None:
                 await system.spawn(
                     Mad,
                     dice,
+                    living,
                     name=name,
                     mailbox=dice.choice([1, 2, 3]),
                     max_concurrency=dice.choice([1, 1, 2, 3]),
@@ -180,16 +199,32 @@ async def user(system: ActorSystem, dice: random.Random, steps: int) -> None:
             await trio.sleep(0.01)
 
 
-def storm(seed: int, strategy: Strategy) -> tuple[int, tuple[str, ...]]:
+class Enough(Exception):
+    """Ends a storm's block."""
+
+
+def storm(seed: int, strategy: Strategy, end: str = "leave") -> tuple[int, tuple[str, ...]]:
+    """Six users at random; then, at a random moment, the `end` of the system."""
+    living: list[str] = []
+
     async def scenario(sim: Simulation) -> int:
         policy = Supervision(strategy, max_restarts=10**6, backoff=Backoff(0.05, maximum=0.2))
         system = sim.system(supervision=policy)
-        async with system, trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + 60
-            for number in range(6):
-                dice = random.Random(f"{seed}-{number}")
-                nursery.start_soon(user, system, dice, 40)
+        moment = trio.current_time() + (60 if end == "leave" else random.Random(seed).uniform(0, 9))
+        with suppress(Enough), trio.CancelScope() as outside:
+            if end == "cancel":
+                outside.deadline = moment
+            async with system:
+                async with trio.open_nursery() as nursery:
+                    nursery.cancel_scope.deadline = moment
+                    for number in range(6):
+                        dice = random.Random(f"{seed}-{number}")
+                        nursery.start_soon(user, system, dice, 40, living)
+                if end == "raise":
+                    raise Enough
+        assert system.closed
         assert system.tree() == ()
+        assert living == []
         return system.ledger.sent
 
     result = simulate(scenario, seed=seed)
@@ -203,6 +238,13 @@ def test_runtime_A11_random_storms_lose_no_message_and_never_hang(
 ) -> None:
     sent, _ = storm(seed, strategy)
     assert sent > 50
+
+
+@pytest.mark.parametrize("end", ["cancel", "raise"])
+@pytest.mark.parametrize("seed", range(20))
+def test_runtime_A1_a_storm_cut_off_at_any_moment_leaves_no_orphan(seed: int, end: str) -> None:
+    """Every actor that had started has stopped, and the ledger adds up, wherever it was cut off."""
+    storm(seed, Strategy.REST_FOR_ONE, end)
 
 
 def test_runtime_A14_a_storm_repeats_itself_exactly() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import attrs
@@ -213,10 +214,15 @@ async def test_runtime_A6_a_killed_actor_is_not_restarted_while_it_backs_off(
 async def test_runtime_A6_policies_that_cannot_be_are_refused() -> None:
     for make in (
         lambda: Supervision(max_restarts=-1),
+        lambda: Supervision(max_restarts=1.5),  # type: ignore[arg-type]
         lambda: Supervision(within=0),
+        lambda: Supervision(within=math.nan),
         lambda: Backoff(initial=-1),
         lambda: Backoff(factor=0.5),
         lambda: Backoff(initial=9, maximum=1),
+        lambda: Backoff(initial=math.nan),
+        lambda: Backoff(factor=math.nan),
+        lambda: Backoff(maximum=math.inf),  # would wait for ever at last
     ):
         with pytest.raises(InvalidOption):
             make()

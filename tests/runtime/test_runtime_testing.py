@@ -213,3 +213,65 @@ def test_runtime_A14_a_cycle_the_framework_cannot_see_is_a_deadlock() -> None:
 
     with pytest.raises(Deadlock, match="Indirect-1 to reply to Total"):
         simulate(scenario, seed=0)
+
+
+def test_runtime_A14_a_deadlock_is_reported_whatever_becomes_of_the_cancellation() -> None:
+    """Swallowed, turned into an error, or shielded against: it is a Deadlock all the same."""
+
+    async def swallows(sim: Simulation) -> str:
+        try:
+            await trio.sleep_forever()
+        except BaseException:  # noqa: BLE001
+            return "fine"
+        return ""
+
+    async def breaks(sim: Simulation) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("only follows")
+
+    async def shields(sim: Simulation) -> None:
+        class Shielded(Actor[Total]):
+            async def on_stop(self) -> None:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep_forever()
+
+            @handles(Total)
+            def total(self, message: Total) -> int:
+                return 0
+
+        async with sim.system() as system:
+            await system.spawn(Shielded, name="shielded")
+
+    for scenario in (swallows, breaks, shields):
+        with pytest.raises(Deadlock, match="no task can run any more") as caught:
+            simulate(scenario, seed=0)
+        if scenario is breaks:
+            assert isinstance(caught.value.__cause__, ValueError)
+        if scenario is shields:
+            assert "/shielded" in str(caught.value)
+
+
+async def test_runtime_A14_a_told_probe_owes_no_answer_and_an_ended_one_keeps_no_test_waiting(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with ActorSystem() as system:
+        probe = await Probe.spawn(system, name="p")
+        await probe.ref.tell(Add(1))
+        await probe.ref.tell(Add(2))
+        assert (await probe.receive(Add)).message == Add(1)
+        await probe.ref.stop()
+        assert (await probe.receive(Add)).message == Add(2)  # it came before the end
+        with pytest.raises(AssertionError, match="/p expected Add and has ended"):
+            await probe.receive(Add)
+
+        async def stop_later(ref: ActorRef[Add]) -> None:
+            await trio.sleep(1)
+            await ref.kill()
+
+        other = await Probe.spawn(system, name="q")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stop_later, other.ref)
+            with pytest.raises(AssertionError, match="/q expected Add and has ended"):
+                await other.receive(Add)

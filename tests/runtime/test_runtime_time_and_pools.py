@@ -11,7 +11,7 @@ import trio
 import trio.testing
 
 from ffq.runtime import Actor, ActorSystem, Request, Supervision, handles
-from ffq.runtime.errors import ActorEnded, InvalidOption, ProtocolError, StashFull
+from ffq.runtime.errors import ActorEnded, InvalidOption, ProtocolError, StashFull, SystemClosed
 from ffq.runtime.pool import ByKey, LeastLoaded
 from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, Total, settle
 
@@ -156,7 +156,7 @@ async def test_runtime_A10_pool_goes_round_robin() -> None:
         assert [await pool.ask(Work(0)) for _ in range(6)] == ["0", "1", "2"] * 2
         assert [ref.path for ref in pool.members] == ["/pool/0", "/pool/1", "/pool/2"]
         await pool.stop()
-        with pytest.raises(ActorEnded, match="/pool has no members"):
+        with pytest.raises(ActorEnded, match=r"/pool takes no messages now \(ended\); Work"):
             await pool.ask(Work(0))
 
 
@@ -184,6 +184,59 @@ async def test_runtime_A10_pool_by_key_keeps_keys_together() -> None:
         assert len(Tally(owner for _, owner in owners)) == 4
 
 
+async def test_runtime_A10_a_pool_that_restarts_or_ends_takes_no_message_for_another_member(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """By key, what is sent while only some members are there would go to the wrong one."""
+
+    class Slow(Member):
+        async def on_start(self) -> None:
+            await trio.sleep(1)
+
+        async def on_stop(self) -> None:
+            await trio.sleep(1)
+
+    async with ActorSystem("s", supervision=Supervision(max_restarts=1)) as system:
+        pool = await system.spawn_pool(
+            Slow, Gate(), size=3, routing=ByKey(lambda message: message.key), name="pool"
+        )
+        owners = [await pool.ask(Work(n)) for n in range(20)]
+        await pool.members[0].tell(Fail())  # no restarts: the pool fails with its member
+        refused = 0
+        async with trio.open_nursery() as nursery:
+
+            async def send() -> None:
+                nonlocal refused
+                while True:
+                    await trio.sleep(0.3)
+                    for n in range(20):
+                        try:
+                            assert await pool.ask(Work(n)) == owners[n]
+                        except ActorEnded as error:
+                            refused += "takes no messages" in str(error)
+
+            nursery.start_soon(send)
+            await trio.sleep(10)
+            assert refused > 20
+            assert [await pool.ask(Work(n)) for n in range(20)] == owners
+            pool.stop_nowait()
+            await trio.sleep(1.5)  # the last member has gone, the others have not
+            with pytest.raises(ActorEnded, match=r"/pool takes no messages now \(stopping\); Work"):
+                await pool.tell(Work(1))
+            await pool.wait_ended()
+            nursery.cancel_scope.cancel()
+    assert system.ledger.rejected == refused + 1
+    with pytest.raises(SystemClosed, match="/pool .*its system is closed.*Work"):
+        await pool.ask(Work(1))
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, None])
+async def test_runtime_bad_input_pool_size(size: object) -> None:
+    async with ActorSystem() as system:
+        with pytest.raises(InvalidOption, match="/p: a pool of size="):
+            await system.spawn_pool(Member, Gate(), size=size, name="p")  # type: ignore[arg-type]
+
+
 async def test_runtime_A10_pool_restarts_its_members() -> None:
     policy = Supervision(max_restarts=2)
     async with ActorSystem() as system:
@@ -191,8 +244,6 @@ async def test_runtime_A10_pool_restarts_its_members() -> None:
         await pool.tell(Fail())
         await settle()
         assert [info.restarts for info in system.tree()[0].children] == [1, 0]
-        with pytest.raises(InvalidOption, match="size"):
-            await system.spawn_pool(Member, Gate(), size=0)
 
 
 async def test_runtime_A10_max_concurrency_bounds_the_handlers_that_run() -> None:

@@ -1,0 +1,36 @@
+"""What leaves a handler or a task beside a cancellation.
+
+Trio raises a cancellation and the errors of a cleanup it caused as one group. The cancellation must
+go on to the scope it belongs to, and the errors to supervision: so the group is taken apart (A7).
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import trio
+
+
+class Stashed(BaseException):
+    """Raised by `ctx.stash()` to leave the handler: then the message goes into the stash."""
+
+
+def split_failure(error: BaseException) -> tuple[Exception | None, BaseException]:
+    """The failure in a group that holds cancellations too, and the cancellations alone.
+
+    The failure is None when there is no such group, or one that holds worse than an Exception: then
+    `error` comes back as it is.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        cancelled, rest = error.split(trio.Cancelled)
+        if cancelled is not None and isinstance(rest, ExceptionGroup):
+            # BaseExceptionGroup.split makes an ExceptionGroup, a subclass of Exception, if it can.
+            return cast("ExceptionGroup[Exception]", rest), cancelled
+    return None, error
+
+
+def only_cancelled(error: BaseException) -> bool:
+    """True for a Cancelled, and for a group of nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[1] is None
+    return isinstance(error, trio.Cancelled)
