@@ -7,6 +7,7 @@ because other work on the machine only ever makes a run slower.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -31,9 +32,9 @@ IDLE_ACTORS, IDLE_LIMIT_MIB = 100_000, 1024
 
 
 def run(framework: str, *options: str) -> dict[str, Any]:
-    """Measure one framework in a fresh process."""
+    """Measure one framework in a fresh process; what it complains about is shown."""
     command = [sys.executable, "-m", f"benchmarks.actor_frameworks.{framework}", *options]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 
@@ -50,9 +51,11 @@ def best(runs: list[dict[str, Any]]) -> dict[str, Any]:
 def main(arguments: list[str]) -> int:
     """Print the tables and write results/actors.json; status 1 when a target is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks actors", description=__doc__)
-    parser.add_argument("--ray", action="store_true", help="measure Ray too, if it is installed")
+    parser.add_argument("--ray", action="store_true", help="measure Ray too; it must be installed")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each framework")
     options = parser.parse_args(arguments)
+    if options.ray and importlib.util.find_spec("ray") is None:
+        parser.error("--ray needs Ray: pip install ray")
     frameworks = ["ffq", "raw", "pykka", "xoscar", *(["ray"] if options.ray else [])]
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in frameworks}
     for _ in range(options.rounds):

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 class Hooks:
     """Subclass it, override what you want to know, give it to `ActorSystem(hooks=...)`.
 
-    Hooks are plain calls in the Trio thread at the moment of the event: they must be quick and
-    must not raise. They cost a few hundred nanoseconds per message, so they are off by default.
+    Hooks are plain calls in the Trio thread at the moment of the event: they must be quick. What
+    one raises leaves the system's block, as a failure that no supervision absorbs. They cost a few
+    hundred nanoseconds per message, so they are off by default.
     """
 
     def actor_started(self, path: str, restarts: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import attrs
@@ -22,11 +25,23 @@ from tests.runtime.stock import Add, Counter, Fail, Total
 CASES = Path(__file__).parent / "typing_cases"
 
 
-def mypy(name: str) -> tuple[str, int]:
-    options = ["--strict", "--no-error-summary", "--no-pretty", "--follow-imports=silent"]
+RUNTIME = CASES.parents[2] / "ffq" / "runtime"
+
+
+def mypy(name: str, *more: str) -> tuple[str, int]:
+    options = ["--strict", "--no-error-summary", "--no-pretty", "--follow-imports=silent", *more]
     out, err, status = api.run([*options, str(CASES / name)])
     assert not err
     return out, status
+
+
+def marked_bad() -> dict[int, str]:
+    lines = (CASES / "bad.py").read_text().splitlines()
+    return {number: line for number, line in enumerate(lines, 1) if line.endswith("# bad")}
+
+
+def refused(out: str) -> set[int]:
+    return {int(line) for line in re.findall(r"bad\.py:(\d+):(?:\d+:)? -? ?error", out)}
 
 
 def test_runtime_A2_mypy_strict_knows_the_reply_type() -> None:
@@ -36,10 +51,62 @@ def test_runtime_A2_mypy_strict_knows_the_reply_type() -> None:
 
 def test_runtime_A2_mypy_strict_refuses_each_wrong_use_and_nothing_else() -> None:
     out, _ = mypy("bad.py")
-    found = {int(line) for line in re.findall(r"bad\.py:(\d+): error", out)}
-    lines = (CASES / "bad.py").read_text().splitlines()
-    marked = {number for number, line in enumerate(lines, 1) if line.endswith("# bad")}
-    assert found == marked, out
+    assert refused(out) == marked_bad().keys(), out
+
+
+SPAWN = "factory: Callable[{}, Actor[M]],\n        *args: {},\n        name"
+
+
+@pytest.mark.parametrize(
+    ("file", "typed", "untyped", "lost"),
+    [
+        ("ref.py", "message: Sendable[M_contra, R]) -> R:", "message: Any) -> Any:", "ask("),
+        ("ref.py", "message: Sendable[M_contra, Any], *", "message: Any, *", "tell"),
+        (
+            "_handlers.py",
+            "kind: type[Sendable[M, R]]) -> Handles[M, R]:",
+            "kind: Any) -> Handles[Any, Any]:",
+            "@handles(Add)",
+        ),
+        (
+            "spawner.py",
+            SPAWN.format("[Unpack[Ts]]", "*Ts"),
+            SPAWN.format("...", "Any"),
+            "spawn(Counter",
+        ),
+    ],
+    ids=["reply", "message", "handler", "arguments"],
+)
+def test_runtime_A2_ablation_without_the_types_mypy_lets_the_wrong_uses_pass(
+    file: str, typed: str, untyped: str, lost: str, tmp_path: Path
+) -> None:
+    """The typing cases notice when a part of the types is switched off."""
+    source = RUNTIME / file
+    text = source.read_text()
+    assert typed in text
+    shadow = tmp_path / file
+    shadow.write_text(text.replace(typed, untyped))
+    out, _ = mypy("bad.py", "--shadow-file", str(source), str(shadow))
+    passed = marked_bad().keys() - refused(out)
+    assert any(lost in marked_bad()[number] for number in passed), out
+
+
+def test_runtime_A2_pyright_agrees_if_it_is_installed() -> None:
+    """`pip install basedpyright` brings it along; it is no dependency of the tests."""
+    pytest.importorskip("basedpyright")
+    command = [sys.executable, "-m", "basedpyright", "--outputjson"]
+    found: dict[str, set[int]] = {}
+    for name in ("good.py", "bad.py"):
+        done = subprocess.run(
+            [*command, str(CASES / name)], capture_output=True, text=True, check=False
+        )
+        reports = json.loads(done.stdout)["generalDiagnostics"]
+        found[name] = {
+            report["range"]["start"]["line"] + 1
+            for report in reports
+            if report["severity"] == "error"
+        }
+    assert found == {"good.py": set(), "bad.py": set(marked_bad())}
 
 
 def test_runtime_A2_missing_handler_fails_when_the_class_is_defined() -> None:
