@@ -1,8 +1,14 @@
-"""Pykka: an actor is a thread."""
+"""Pykka: an actor is a thread.
+
+Where the kernel puts the asker's thread and the actor's decides: on one core they hand over to each
+other quickly, on two each ask wakes another core. `--apart` puts them on two.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import Any
 
 import pykka
@@ -16,11 +22,26 @@ from benchmarks.actor_frameworks._measure import (
     resident_bytes,
 )
 
+APART = "--apart" in sys.argv
+
+
+def move_to(core: int) -> None:
+    """Put the calling thread on the n-th of the cores that this process may use."""
+    cores = sorted(ALLOWED)
+    os.sched_setaffinity(0, {cores[core % len(cores)]})
+
+
+ALLOWED = os.sched_getaffinity(0)
+
 
 class Counter(pykka.ThreadingActor):
     def __init__(self) -> None:
         super().__init__()
         self.total = 0
+
+    def on_start(self) -> None:
+        if APART:
+            move_to(1)
 
     def on_receive(self, message: Any) -> int:
         self.total += message
@@ -28,6 +49,8 @@ class Counter(pykka.ThreadingActor):
 
 
 def figures() -> dict[str, float]:
+    if APART:
+        move_to(0)
     ref = Counter.start()
     with Stopwatch(ASKS) as one:
         for _ in range(ASKS):
