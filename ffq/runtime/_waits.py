@@ -2,9 +2,10 @@
 
 The graph is not stored: it is read off the envelopes. A running handler knows what it waits for
 (`Envelope.waits`); a queued message waits until one of the handlers that fill its actor's slots
-finishes; waiting for an actor's end waits for all its handlers. A wait closes a cycle when
-everything it could be freed by is waiting, at the end of its chain, for the handler that is about
-to wait. Only waits made by handlers are edges: a plain task holds nothing another actor needs.
+finishes; waiting for an actor's end waits for all its handlers; an actor that is down for a restart
+in a group waits for whoever's turn it is. A wait closes a cycle when everything it could be freed
+by is waiting, at the end of its chain, for the handler that is about to wait. Only waits made by
+handlers are edges: a plain task holds nothing another actor needs.
 """
 
 from __future__ import annotations

@@ -125,6 +125,29 @@ async def test_runtime_A6_a_sibling_that_fails_under_a_start_that_asked_it_frees
         assert await c.ask(Ask()) == "c"
 
 
+async def test_runtime_A6_a_cleanup_that_waits_for_a_sibling_which_then_fails_is_cut_off() -> None:
+    """c fails and its cleanup asks b; b fails before it answers. The restart waits for c's end."""
+    log: list[str] = []
+
+    class Slow(Member):
+        async def name(self, message: Ask) -> str:
+            await trio.sleep_forever()
+            return ""
+
+    async with ActorSystem(supervision=ALL) as system:
+        stops = {"c": "b"}
+        b = await system.spawn(Slow, log, {}, stops, name="b", max_concurrency=2)
+        c = await system.spawn(Member, log, {}, stops, name="c")
+        log.clear()
+        await c.tell(Fail())
+        await settle()
+        assert log == ["-c"]  # and its cleanup waits
+        await b.tell(Fail())
+        await settle()
+        assert log == ["-c", "-b", "+b", "+c"]
+        assert await c.ask(Ask()) == "c"
+
+
 async def test_runtime_A6_another_failure_during_a_group_restart_is_no_loss(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
