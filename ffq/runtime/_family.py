@@ -115,6 +115,8 @@ class Family:
         if strategy is Strategy.ONE_FOR_ONE:
             cell.resume()
             return
+        if cell in self._down[1:]:
+            return  # its turn comes in the restart under way
         self._failed.append((cell, strategy))
         if not self._restarting:
             self._restarting = True
