@@ -1,75 +1,39 @@
-"""What a coordinator can be asked, whoever answers.
+"""What a coordinator is, wherever it stands: two verbs, typed by the message.
 
-`ffq.actors.CoordinatorActors` answers in this process; `ffq.rpc.coordinator.RemoteCoordinator`
-asks over gRPC. Worker loop and client are written against this protocol.
+`ffq.actors.ActorCoordinator` answers in this process, `ffq.rpc.coordinator.RemoteCoordinator` asks
+over gRPC. Worker, client and gateway are written against this protocol; what differs by message
+stands in tables: who answers it (`ffq.core.walks`), how it travels (`ffq.proto.rows`).
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-from ffq.ids import QueryId
-from ffq.messages import (
-    Assignment,
-    AttemptStatus,
-    CancelQuery,
-    CancelReply,
-    DrainWorker,
-    FetchQueryResults,
-    GetQueryStatus,
-    GetTask,
-    Heartbeat,
-    HeartbeatReply,
-    ListAttempts,
-    ListQueries,
-    ListWorkers,
-    LocateMapOutput,
-    OutputLocation,
-    QueryStatus,
-    RegisterMapOutput,
-    RegisterQueryResults,
-    RegisterReply,
-    ReportReply,
-    ReportTaskStatus,
-    ResultParts,
-    SubmitReply,
-    WorkerStatus,
-)
+from ffq.messages import Rpc, StreamRpc
+from ffq.runtime.message import Request
+
+C = TypeVar("C")
+R = TypeVar("R")
 
 
 class Coordinator(Protocol):
-    """One method per RPC; each may raise any FfqError that docs/protocol.md names for it."""
+    """May raise any FfqError that docs/protocol.md names for the message."""
 
-    async def submit_plan(self, query_id: QueryId, plan_bytes: bytes) -> SubmitReply:
-        """R1: checks the plan. Raises InvalidPlan, PlanningError, PlanConflict, QuotaExceeded."""
+    async def ask(self, message: Rpc[R], /) -> R:
+        """The reply to one message of the outer world."""
 
-    async def get_query_status(self, msg: GetQueryStatus) -> QueryStatus: ...
-
-    async def cancel_query(self, msg: CancelQuery) -> CancelReply: ...
-
-    async def fetch_query_results(self, msg: FetchQueryResults) -> ResultParts: ...
-
-    async def get_task(self, msg: GetTask) -> tuple[Assignment, ...]: ...
-
-    async def report_task_status(self, msg: ReportTaskStatus) -> ReportReply: ...
-
-    async def register_map_output(self, msg: RegisterMapOutput) -> RegisterReply: ...
-
-    async def register_query_results(self, msg: RegisterQueryResults) -> RegisterReply: ...
-
-    async def heartbeat(self, msg: Heartbeat) -> HeartbeatReply: ...
-
-    async def list_queries(self, msg: ListQueries) -> tuple[QueryStatus, ...]: ...
-
-    async def list_attempts(self, msg: ListAttempts) -> tuple[AttemptStatus, ...]: ...
-
-    async def list_workers(self, msg: ListWorkers) -> tuple[WorkerStatus, ...]: ...
-
-    async def drain_worker(self, msg: DrainWorker) -> None: ...
+    def stream(self, message: StreamRpc[C, R], /) -> AbstractAsyncContextManager[AsyncIterator[C]]:
+        """The chunks of an answer, while the block is open. Raises on entry or while iterated."""
 
 
-class ServedCoordinator(Coordinator, Protocol):
-    """A coordinator in this process, as a gateway serves it."""
+class Planner(Protocol):
+    """Reads plans for a coordinator, off its thread."""
 
-    async def locate_map_output(self, msg: LocateMapOutput) -> OutputLocation:
-        """Where a partition can be read (R23). Raises UnknownId, NotReady."""
+    async def ask(self, message: Request[R], /) -> R:
+        """Answers `ReadPlan` and `DigestPlan`."""
+
+
+Chunks: TypeAlias = Callable[[Any, Any], AbstractAsyncContextManager[AsyncIterator[Any]]]
+"""From a `StreamRpc` and the value behind it to its chunks: one for each that is served."""

@@ -1,7 +1,6 @@
-"""The coordinator's four actors, each owning one core machine, and the facade over them."""
+"""The coordinator's four actors, each owning one core machine, and the door to them."""
 
-from ffq.actors.facade import CoordinatorActors as CoordinatorActors
-from ffq.actors.facade import Planner as Planner
-from ffq.actors.system import ActorSettings as ActorSettings
-from ffq.actors.system import open_coordinator as open_coordinator
-from ffq.actors.system import trio_clock_ms as trio_clock_ms
+from ffq.actors.coordinator import ActorCoordinator as ActorCoordinator
+from ffq.actors.coordinator import ActorSettings as ActorSettings
+from ffq.actors.coordinator import open_coordinator as open_coordinator
+from ffq.actors.coordinator import steady_unix_ms as steady_unix_ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import pyarrow as pa
@@ -26,19 +26,21 @@ from ffq.messages import (
     ListWorkers,
     QueryState,
     QueryStatus,
+    Rpc,
+    StreamRpc,
+    SubmitQuery,
     WorkerStatus,
 )
+from ffq.proto.rows import row_of
 from ffq.retry import RetryPolicy, until_answered
 from ffq.service import Coordinator
 
+R = TypeVar("R")
 T = TypeVar("T")
 Progress: TypeAlias = Callable[[QueryStatus], None]
 """Called with each status that differs from the one before."""
 
 _MAX_DEFAULT_ID = 2**64 - 1
-_CALL_TIMEOUT_MS = 30_000
-_FETCH_TIMEOUT_MS = 24 * 3_600_000
-"""A large result takes its time; the channel notices a stream that stands still."""
 _QUOTA_TRIES = 10
 _CANCEL_GRACE_S = 1.0
 
@@ -114,7 +116,7 @@ class Client:
         chosen = str(1 + secrets.randbelow(_MAX_DEFAULT_ID)) if query_id is None else query_id
         name = parse_query_id(chosen)
         data = plan_bytes(plan)
-        reply = await self._ask("SubmitQuery", lambda: self._coordinator.submit_plan(name, data))
+        reply = await self._ask(SubmitQuery(name, data))
         return QueryHandle(self, reply.query_id)
 
     async def run(self, plan: PlanLike, progress: Progress | None = None) -> pa.Table:
@@ -129,15 +131,12 @@ class Client:
         except trio.Cancelled:
             message = CancelQuery(handle.query_id, "the client stopped waiting")
             with trio.move_on_after(_CANCEL_GRACE_S, shield=True), suppress(FfqError):
-                await self._coordinator.cancel_query(message)
+                await self._coordinator.ask(message)
             raise
 
     async def status(self, query: QueryLike) -> QueryStatus:
         """Raises UnknownId."""
-        message = GetQueryStatus(_id_of(query))
-        return await self._ask(
-            "GetQueryStatus", lambda: self._coordinator.get_query_status(message)
-        )
+        return await self._ask(GetQueryStatus(_id_of(query)))
 
     async def wait(self, query: QueryLike, progress: Progress | None = None) -> QueryStatus:
         """Wait until it has SUCCEEDED.
@@ -169,45 +168,44 @@ class Client:
             ExecutionError: the result is no Arrow IPC stream.
         """
         message = FetchQueryResults(_id_of(query))
-        parts = await self._ask(
-            "FetchQueryResults",
-            lambda: self._coordinator.fetch_query_results(message),
-            timeout_ms=_FETCH_TIMEOUT_MS,
-        )
-        return table_of(parts)
+
+        async def collect() -> tuple[bytes, ...]:
+            async with self._coordinator.stream(message) as chunks:
+                return tuple([chunk async for chunk in chunks])
+
+        return table_of(await self._until_answered(message, collect))
 
     async def cancel(self, query: QueryLike, reason: str = "canceled by the client") -> QueryState:
         """Its state afterwards: CANCELED, or the terminal state it had already (R4, R5)."""
-        message = CancelQuery(_id_of(query), reason)
-        reply = await self._ask("CancelQuery", lambda: self._coordinator.cancel_query(message))
-        return reply.state
+        return (await self._ask(CancelQuery(_id_of(query), reason))).state
 
     async def attempts(self, query: QueryLike) -> tuple[AttemptStatus, ...]:
         """Every attempt of its tasks, in key order: which worker ran what."""
-        message = ListAttempts(_id_of(query))
-        return await self._ask("ListAttempts", lambda: self._coordinator.list_attempts(message))
+        return await self._ask(ListAttempts(_id_of(query)))
 
     async def queries(self, limit: int = 100) -> tuple[QueryStatus, ...]:
         """The newest queries, newest first."""
-        message = ListQueries(limit)
-        return await self._ask("ListQueries", lambda: self._coordinator.list_queries(message))
+        return await self._ask(ListQueries(limit))
 
     async def workers(self) -> tuple[WorkerStatus, ...]:
         """The live workers."""
-        return await self._ask("ListWorkers", lambda: self._coordinator.list_workers(ListWorkers()))
+        return await self._ask(ListWorkers())
 
     async def drain(self, worker_id: str) -> None:
         """No more tasks for a worker; what it runs may finish. Raises UnknownId."""
         if not is_valid_id(worker_id):
             raise InvalidRequest(f"worker id {worker_id!r} is not {ID_RULE}")
-        message = DrainWorker(WorkerId(worker_id))
-        await self._ask("DrainWorker", lambda: self._coordinator.drain_worker(message))
+        await self._ask(DrainWorker(WorkerId(worker_id)))
 
-    async def _ask(
-        self, what: str, call: Callable[[], Awaitable[T]], *, timeout_ms: int = _CALL_TIMEOUT_MS
+    async def _ask(self, message: Rpc[R]) -> R:
+        return await self._until_answered(message, lambda: self._coordinator.ask(message))
+
+    async def _until_answered(
+        self, message: Rpc[Any] | StreamRpc[Any, Any], call: Callable[[], Awaitable[T]]
     ) -> T:
-        retry = RetryPolicy(timeout_ms=timeout_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
-        return await until_answered(call, retry, what, patience_ms=self._timeout_ms)
+        row = row_of(message)
+        retry = RetryPolicy(timeout_ms=row.time_limit_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
+        return await until_answered(call, retry, row.method, patience_ms=self._timeout_ms)
 
 
 def parse_query_id(text: str) -> QueryId:

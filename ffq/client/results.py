@@ -1,27 +1,24 @@
-"""From the Arrow IPC streams of a query's sink tasks to one table."""
+"""From the Arrow IPC stream of a query's result to a table."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 
 import pyarrow as pa
 
 from ffq.errors import ExecutionError, ShuffleInputError
-from ffq.messages import ResultParts
-from ffq.shuffle.ipc import decode_stream, merge_streams, with_rows
+from ffq.shuffle.ipc import decode_stream
 
 
-def table_of(result: ResultParts) -> pa.Table:
-    """All parts in order, under the first one's schema; no bytes at all: no columns, no rows (R26).
+def table_of(chunks: Sequence[bytes]) -> pa.Table:
+    """The whole result; no bytes at all: no columns, no rows (R26).
 
     Raises:
-        ExecutionError: a part is no Arrow IPC stream, or has other columns than the first.
+        ExecutionError: it is no Arrow IPC stream.
     """
-    streams = [part for part in result.parts if any(part)]
-    if not streams:
+    if not any(chunks):
         return pa.table({})
     try:
-        openers = with_rows([partial(decode_stream, part) for part in streams])
-        return merge_streams(openers, (opener().schema for opener in openers[1:])).read_all()
+        return decode_stream(chunks).read_all()
     except (ShuffleInputError, pa.ArrowInvalid, OSError) as error:
         raise ExecutionError(f"the result is no Arrow IPC stream: {error}") from error

@@ -15,6 +15,7 @@ from ffq.messages import (
     GetQueryStatus,
     ListAttempts,
     ListQueries,
+    ListWorkers,
     QueryState,
     QueryStatus,
     ResolvedOutput,
@@ -22,13 +23,14 @@ from ffq.messages import (
     ResolveResult,
     StageStatus,
     TaskState,
+    WorkerStatus,
 )
 from ffq.plan.stages import Parallelism
 
 _MAX_MESSAGE = 4096
 
 
-def query_status(state: SchedulingState, msg: GetQueryStatus) -> QueryStatus:
+def query_status(state: SchedulingState, msg: GetQueryStatus, _now_ms: int) -> QueryStatus:
     """Where a query stands; a waiting one says what it waits for (R10).
 
     Raises:
@@ -38,7 +40,7 @@ def query_status(state: SchedulingState, msg: GetQueryStatus) -> QueryStatus:
     return _status(state, query, tuple(_stage_status(state, stage) for stage in query.stages))
 
 
-def list_queries(state: SchedulingState, msg: ListQueries) -> tuple[QueryStatus, ...]:
+def list_queries(state: SchedulingState, msg: ListQueries, _now_ms: int) -> tuple[QueryStatus, ...]:
     """The newest queries, newest first, without their stages."""
     newest = islice(reversed(state.queries.values()), max(0, msg.limit))
     return tuple(_status(state, query, ()) for query in newest)
@@ -104,7 +106,7 @@ def _stage_status(state: SchedulingState, stage: StageRecord) -> StageStatus:
         map_output_rows=sum(output.rows for output in outputs),
         map_output_bytes=sum(output.bytes for output in outputs),
         map_output_batches=sum(output.batches for output in outputs),
-        map_output_partitions=sum(output.partitions for output in outputs),
+        map_output_partitions=sum(output.named for output in outputs),
         planned_reduce_tasks=stage.plan.reduce_partitions,
         adaptive_reduce_tasks=len(stage.tasks) if shares_partitions else 0,
         adaptive_target_bytes=state.settings.adaptive_target_bytes if shares_partitions else 0,
@@ -112,7 +114,9 @@ def _stage_status(state: SchedulingState, stage: StageRecord) -> StageStatus:
     )
 
 
-def list_attempts(state: SchedulingState, msg: ListAttempts) -> tuple[AttemptStatus, ...]:
+def list_attempts(
+    state: SchedulingState, msg: ListAttempts, _now_ms: int
+) -> tuple[AttemptStatus, ...]:
     """Every attempt of a query that was assigned or is queued, in key order.
 
     Raises:
@@ -151,7 +155,16 @@ def _attempts(query: QueryRecord, stage_id: StageId, task: TaskRecord) -> Iterat
         )
 
 
-def resolve_map_output(state: SchedulingState, msg: ResolveMapOutput) -> ResolvedOutput:
+def list_workers(
+    state: SchedulingState, _msg: ListWorkers, now_ms: int
+) -> tuple[WorkerStatus, ...]:
+    """Every live worker, by id."""
+    return state.workers.statuses(now_ms)
+
+
+def resolve_map_output(
+    state: SchedulingState, msg: ResolveMapOutput, _now_ms: int
+) -> ResolvedOutput:
     """The exact attempt whose output may be read; attempt 0 is the committed one (R23).
 
     Raises:
@@ -195,7 +208,9 @@ def resolve_map_output(state: SchedulingState, msg: ResolveMapOutput) -> Resolve
     return ResolvedOutput(attempt.key, registered=attempt.output is not None)
 
 
-def resolve_result(state: SchedulingState, msg: ResolveResult) -> tuple[AttemptKey, ...]:
+def resolve_result(
+    state: SchedulingState, msg: ResolveResult, _now_ms: int
+) -> tuple[AttemptKey, ...]:
     """The committed sink attempts, in task order (R26).
 
     Raises:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ffq.core.layout import scan_inputs
-from ffq.core.progress import lay_out_stage, promote_ready, refresh_offer
 from ffq.core.ready import SPLITS, Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
+from ffq.core.tasks import lay_out_stage, promote_ready, refresh_offer
 from ffq.core.transitions import AttemptEvent, QueryEvent
 from ffq.core.workers import WorkerRecord
 from ffq.errors import InvariantViolated
@@ -28,7 +28,8 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
     worker = state.workers.live.get(msg.worker_id)
     if worker is None or worker.incarnation != msg.incarnation or worker.profile is None:
         return ()
-    state.workers.readmit_if_needed(worker, now_ms)
+    if state.workers.readmit_if_needed(worker, now_ms):
+        state.changed()
     if state.workers.is_excluded(worker, now_ms):
         return ()
     free = state.settings.max_concurrent_tasks_per_worker - len(worker.running)
@@ -69,6 +70,7 @@ def _assign(
         confirmed_at_ms=now_ms,
     )
     attempt.apply(AttemptEvent.ASSIGN)
+    state.changed()
     task.attempts.append(attempt)
     task.state = TaskState.RUNNING
     stage.queued -= 1
@@ -131,10 +133,14 @@ def _shuffle_input(attempt: AttemptRecord, partitions: frozenset[int] | None) ->
     sizes: tuple[PartitionSize, ...] = ()
     if output is not None:
         if partitions is None:
-            wanted = sorted(output.sizes)
+            wanted = sorted(output.partitions)
         else:
-            wanted = sorted(partitions & output.sizes.keys())
-        sizes = tuple(output.sizes[each] for each in wanted if output.sizes[each].rows)
+            wanted = sorted(partitions & output.partitions.keys())
+        sizes = tuple(
+            PartitionSize(each, output.partitions[each].bytes, output.partitions[each].rows)
+            for each in wanted
+            if output.partitions[each].rows
+        )
     return ShuffleInput(
         stage_id=attempt.key.stage_id,
         map_task=attempt.key.task_id,

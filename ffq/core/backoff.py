@@ -39,9 +39,13 @@ class BackoffQueue:
         query.in_backoff += 1
         task.waiting = True
 
+    def is_due(self, now_ms: int) -> bool:
+        """Whether `pop_ready` would take anything out, if only what has ended."""
+        return bool(self._heap) and self._heap[0][0] <= now_ms
+
     def pop_ready(self, now_ms: int) -> Iterator[tuple[QueryRecord, StageRecord, TaskRecord]]:
         """Take out what is ready, in the order it became so."""
-        while self._heap and self._heap[0][0] <= now_ms:
+        while self.is_due(now_ms):
             _, _, query, stage, task = heapq.heappop(self._heap)
             if query.state.terminal:
                 self._dead -= 1

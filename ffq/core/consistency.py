@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ffq.core.lifecycle import held_result_bytes
 from ffq.core.ready import Profile, Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
@@ -73,7 +72,7 @@ def _check_query(state: SchedulingState, query: QueryRecord) -> None:
     else:
         _require(uncommitted > 0, f"{name} is complete but not SUCCEEDED (R3)")
         registered = sum(
-            attempt.output.partitions
+            attempt.output.named
             for stage in query.stages
             for task in stage.tasks
             for attempt in task.attempts
@@ -265,7 +264,7 @@ def _check_bounds(state: SchedulingState) -> None:
     )
     _require(len(active) <= settings.max_queries, "too many queries (R30)")
     _require(state.plan_bytes <= settings.max_plan_bytes, "too many plan bytes (R30)")
-    _require(held_result_bytes(state) <= settings.max_result_bytes, "too many result bytes (R27)")
+    _require(state.held_result_bytes <= settings.max_result_bytes, "too many result bytes (R27)")
     _require(len(state.finished) <= settings.max_finished_queries, "too many finished (R27)")
     _require(len(state.expired) <= settings.max_expired_ids, "too many expired ids (R27)")
     _require(len(state.workers.absent) <= settings.max_standings, "too many standings (R30)")

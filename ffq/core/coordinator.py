@@ -1,184 +1,83 @@
-"""The four machines wired together: what the actors and their facade do, without mailboxes.
+"""The machines and their walks without mailboxes: every ask is answered at once.
 
-For property tests, and as the reference that the actors must agree with. Notices are delivered
-before the reply is given.
+For property tests and benchmarks, and as the reference that the actors must agree with. Notices are
+delivered before the reply is given.
 """
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from ffq.core.liveness import LivenessCore
-from ffq.core.outcome import Notice, Outcome
-from ffq.core.registry import RegistryCore
-from ffq.core.results import ResultsCore
-from ffq.core.scheduling import SchedulingCore
+from ffq.core.liveness import liveness_machine
+from ffq.core.machine import Machine, Party
+from ffq.core.planning import read_plan
+from ffq.core.registry import registry_machine
+from ffq.core.results import results_machine
+from ffq.core.scheduling import scheduling_machine
 from ffq.core.settings import CoordinatorSettings
+from ffq.core.walks import OWNERS, WALKS
 from ffq.errors import InvariantViolated
-from ffq.ids import WorkerId
-from ffq.messages import (
-    Assignment,
-    AttemptStatus,
-    CancelQuery,
-    CancelReply,
-    ConfirmHeartbeat,
-    DrainWorker,
-    DropMapOutputs,
-    DropQueryOutputs,
-    DropQueryResults,
-    DropResults,
-    FetchQueryResults,
-    GetQueryStatus,
-    GetTask,
-    Heartbeat,
-    HeartbeatReply,
-    ListAttempts,
-    ListQueries,
-    ListWorkers,
-    LocateMapOutput,
-    OutputLocation,
-    QueryStatus,
-    ReadMapOutput,
-    ReadResult,
-    RecordEvidence,
-    RecordHeartbeat,
-    RegisterMapOutput,
-    RegisterQueryResults,
-    RegisterReply,
-    ReportReply,
-    ReportTaskStatus,
-    ResolveMapOutput,
-    ResolveResult,
-    ResultParts,
-    SubmitQuery,
-    SubmitReply,
-    SweepStaleWorkers,
-    Tick,
-    WorkerChanged,
-    WorkerLost,
-    WorkerStatus,
-)
+from ffq.messages import DigestPlan, ReadPlan, SweepStaleWorkers, Tick
+from ffq.plan.codec import plan_digest
+from ffq.runtime.message import Request
 
 R = TypeVar("R")
 
 
 class CoreCoordinator:
-    """One method per RPC: takes the message and the time in ms, gives the reply or raises."""
+    """Takes any message of a coordinator, of the outer world or internal, and the time in ms."""
 
     def __init__(self, settings: CoordinatorSettings | None = None) -> None:
         self.settings = settings if settings is not None else CoordinatorSettings()
-        self.scheduling = SchedulingCore(self.settings)
-        self.liveness = LivenessCore(self.settings)
-        self.registry = RegistryCore()
-        self.results = ResultsCore()
+        self.scheduling = scheduling_machine(self.settings)
+        self.liveness = liveness_machine(self.settings)
+        self.registry = registry_machine()
+        self.results = results_machine()
+        self.machines: dict[Party, Machine[Any]] = {
+            machine.party: machine
+            for machine in (self.scheduling, self.liveness, self.registry, self.results)
+        }
 
-    def _deliver(self, outcome: Outcome[R], now_ms: int) -> R:
-        for notice in outcome.notices:
-            self._tell(notice, now_ms)
-        return outcome.reply
-
-    def _tell(self, notice: Notice, now_ms: int) -> None:
-        match notice:
-            case WorkerLost():
-                self._deliver(self.scheduling.worker_lost(notice, now_ms), now_ms)
-            case WorkerChanged():
-                self._deliver(self.scheduling.worker_changed(notice, now_ms), now_ms)
-            case DropMapOutputs():
-                self.registry.drop_map_outputs(notice, now_ms)
-            case DropQueryOutputs():
-                self.registry.drop_query_outputs(notice, now_ms)
-            case DropResults():
-                self.results.drop_results(notice, now_ms)
-            case DropQueryResults():
-                self.results.drop_query_results(notice, now_ms)
-
-    def _evidence(
-        self, worker_id: WorkerId, incarnation: int, now_ms: int, *, register: bool = False
-    ) -> bool:
-        seen = RecordEvidence(worker_id, incarnation, register)
-        return self._deliver(self.liveness.record_evidence(seen, now_ms), now_ms).current
-
-    # --- clients -----------------------------------------------------------------------------
-
-    def submit_query(self, msg: SubmitQuery, now_ms: int) -> SubmitReply:
-        return self._deliver(self.scheduling.submit_query(msg, now_ms), now_ms)
-
-    def cancel_query(self, msg: CancelQuery, now_ms: int) -> CancelReply:
-        return self._deliver(self.scheduling.cancel_query(msg, now_ms), now_ms)
-
-    def get_query_status(self, msg: GetQueryStatus, now_ms: int) -> QueryStatus:
-        return self._deliver(self.scheduling.get_query_status(msg, now_ms), now_ms)
-
-    def list_queries(self, msg: ListQueries, now_ms: int) -> tuple[QueryStatus, ...]:
-        return self._deliver(self.scheduling.list_queries(msg, now_ms), now_ms)
-
-    def list_attempts(self, msg: ListAttempts, now_ms: int) -> tuple[AttemptStatus, ...]:
-        return self._deliver(self.scheduling.list_attempts(msg, now_ms), now_ms)
-
-    def list_workers(self, msg: ListWorkers, now_ms: int) -> tuple[WorkerStatus, ...]:
-        return self._deliver(self.scheduling.list_workers(msg, now_ms), now_ms)
-
-    def drain_worker(self, msg: DrainWorker, now_ms: int) -> None:
-        self._deliver(self.scheduling.drain_worker(msg, now_ms), now_ms)
-
-    def fetch_query_results(self, msg: FetchQueryResults, now_ms: int) -> ResultParts:
-        resolve = ResolveResult(msg.query_id)
-        keys = self._deliver(self.scheduling.resolve_result(resolve, now_ms), now_ms)
-        return self.results.read_result(ReadResult(keys), now_ms).reply
-
-    # --- workers -----------------------------------------------------------------------------
-
-    def heartbeat(self, msg: Heartbeat, now_ms: int) -> HeartbeatReply:
-        beat = self._deliver(self.liveness.record_heartbeat(RecordHeartbeat(msg), now_ms), now_ms)
-        if not beat.current:
-            return HeartbeatReply(accepted=False)
-        confirm = ConfirmHeartbeat(msg.worker_id, msg.running_attempts, msg.held_queries)
-        return self._deliver(self.scheduling.confirm_heartbeat(confirm, now_ms), now_ms)
-
-    def get_task(self, msg: GetTask, now_ms: int) -> tuple[Assignment, ...]:
-        if not self._evidence(msg.worker_id, msg.incarnation, now_ms, register=True):
-            return ()
-        return self._deliver(self.scheduling.get_task(msg, now_ms), now_ms)
-
-    def report_task_status(self, msg: ReportTaskStatus, now_ms: int) -> ReportReply:
-        if msg.worker_id is not None:
-            self._evidence(msg.worker_id, msg.incarnation, now_ms)
-        reply = self._deliver(self.scheduling.report_task_status(msg, now_ms), now_ms)
-        if msg.worker_id is None:
-            self._evidence(reply.worker_id, 0, now_ms)
+    def ask(self, message: Request[R], now_ms: int) -> R:
+        """The reply. Raises what the parties raise."""
+        walk = WALKS.get(type(message))
+        if walk is None:
+            return self.ask_owner(message, now_ms)
+        reply: R = _answered(walk(_At(self, now_ms), message))
         return reply
 
-    def register_map_output(self, msg: RegisterMapOutput, now_ms: int) -> RegisterReply:
-        if msg.worker_id is not None:
-            self._evidence(msg.worker_id, msg.incarnation, now_ms)
-        proposal = self.registry.propose(msg, now_ms)
-        admission = self._deliver(self.scheduling.admit_map_output(proposal, now_ms), now_ms)
-        if msg.worker_id is None and admission.worker_id is not None:
-            self._evidence(admission.worker_id, 0, now_ms)
-        return self._deliver(self.registry.store(msg, admission, now_ms), now_ms)
+    def ask_owner(self, message: Request[R], now_ms: int) -> R:
+        """As a walk asks: of the party that has a row for the message."""
+        party = OWNERS[type(message)]
+        if party is Party.PLANNER:
+            planned: R = self._plan(message)
+            return planned
+        machine = self.machines[party]
+        walk = machine.walk_of(message)
+        if walk is not None:
+            return _answered(walk(_At(self, now_ms), message))
+        outcome = machine.step(message, now_ms)
+        for notice in outcome.notices:
+            self.ask_owner(notice, now_ms)
+        return outcome.reply
 
-    def locate_map_output(self, msg: LocateMapOutput, now_ms: int) -> OutputLocation:
-        resolve = ResolveMapOutput(msg.key, msg.reduce_partition)
-        resolved = self._deliver(self.scheduling.resolve_map_output(resolve, now_ms), now_ms)
-        if not resolved.registered:
-            return OutputLocation(resolved.key, endpoint="", size=None)
-        read = ReadMapOutput(resolved.key, msg.reduce_partition)
-        return self.registry.read_map_output(read, now_ms).reply
-
-    def register_query_results(self, msg: RegisterQueryResults, now_ms: int) -> RegisterReply:
-        proposal = self.results.propose(msg, now_ms)
-        admission = self._deliver(self.scheduling.admit_result(proposal, now_ms), now_ms)
-        return self._deliver(self.results.store(msg, admission, now_ms), now_ms)
-
-    # --- time and health ---------------------------------------------------------------------
+    def _plan(self, message: Request[Any]) -> Any:
+        match message:
+            case ReadPlan():
+                return read_plan(message)
+            case DigestPlan():
+                return plan_digest(message.plan_bytes)
+            case _:
+                raise InvariantViolated(f"the planner does not know {type(message).__name__}")
 
     def sweep(self, now_ms: int) -> None:
         """What the liveness timer does (R19)."""
-        self._deliver(self.liveness.sweep_stale_workers(SweepStaleWorkers(now_ms), now_ms), now_ms)
+        self.ask_owner(SweepStaleWorkers(now_ms), now_ms)
 
     def tick(self, now_ms: int) -> None:
         """What the scheduling timer does (R10, R27)."""
-        self._deliver(self.scheduling.tick(Tick(), now_ms), now_ms)
+        self.ask_owner(Tick(), now_ms)
 
     def validate_state(self) -> None:
         """All machines are consistent, and agree where they hold the same things.
@@ -186,20 +85,45 @@ class CoreCoordinator:
         Raises:
             InvariantViolated: naming what is inconsistent.
         """
-        for machine in (self.scheduling, self.liveness, self.registry, self.results):
+        for machine in self.machines.values():
             machine.validate_state()
-        if self.liveness.live_workers() != self.scheduling.live_workers:
+        scheduling = self.scheduling.state
+        live, known = self.liveness.state.workers.keys(), scheduling.workers.live.keys()
+        if live != known:
             raise InvariantViolated(
-                f"liveness knows {len(self.liveness.live_workers())} workers, "
-                f"scheduling {len(self.scheduling.live_workers)}, and they must be the same"
+                f"liveness knows {len(live)} workers, scheduling {len(known)}, and they must be "
+                f"the same"
             )
-        if self.registry.held_partitions() != self.scheduling.held_partitions:
+        published = self.registry.state.held_partitions()
+        if published != scheduling.output_partitions:
             raise InvariantViolated(
-                f"the registry holds {self.registry.held_partitions()} partitions, "
-                f"scheduling counts {self.scheduling.held_partitions}"
+                f"the registry holds {published} partitions, "
+                f"scheduling counts {scheduling.output_partitions}"
             )
-        if self.results.held_bytes() != self.scheduling.held_result_bytes:
+        stored = self.results.state.held_bytes()
+        if stored != scheduling.held_result_bytes:
             raise InvariantViolated(
-                f"results hold {self.results.held_bytes()} bytes, "
-                f"scheduling counts {self.scheduling.held_result_bytes}"
+                f"results hold {stored} bytes, scheduling counts {scheduling.held_result_bytes}"
             )
+
+
+class _At:
+    """The `Ask` of walks at one moment."""
+
+    def __init__(self, coordinator: CoreCoordinator, now_ms: int) -> None:
+        self._coordinator = coordinator
+        self._now_ms = now_ms
+
+    async def __call__(self, message: Request[R]) -> R:
+        return self._coordinator.ask_owner(message, self._now_ms)
+
+
+def _answered(walk: Coroutine[Any, Any, R]) -> R:
+    """Run a walk whose every ask is answered at once: one `send` takes it to its end."""
+    try:
+        walk.send(None)
+    except StopIteration as done:
+        reply: R = done.value
+        return reply
+    walk.close()
+    raise InvariantViolated(f"{walk!r} waits for something other than an ask")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from ffq.core.analysis import is_repeatable, needs_own_numbering
 from ffq.core.layout import max_tasks
 from ffq.core.ready import Requirement
 from ffq.core.records import QueryRecord, StageRecord
@@ -13,72 +10,60 @@ from ffq.core.transitions import AttemptEvent, QueryEvent
 from ffq.errors import PlanConflict, PlanningError, QuotaExceeded
 from ffq.ids import QueryId, StageId
 from ffq.messages import (
+    AcceptQuery,
     CancelQuery,
     CancelReply,
     DropQueryOutputs,
     DropQueryResults,
-    FindSubmission,
+    FindQuery,
+    KnownQuery,
     QueryState,
     StageScan,
-    SubmitQuery,
     SubmitReply,
     TaskState,
 )
+from ffq.plan.properties import is_repeatable, needs_own_numbering
 from ffq.plan.stages import StageGraph
 
 _RETRY_SUBMIT_MS = 1_000
 
 
-def find_submission(state: SchedulingState, msg: FindSubmission) -> SubmitReply | None:
-    """The answer for the query that has this id, if its plan is this one; None: there is none.
+def find_query(state: SchedulingState, msg: FindQuery, _now_ms: int) -> KnownQuery | None:
+    """What stands under an id; None: nothing does.
 
-    Costs no more than a digest: reading and binding a plan again would be wasted, and might fail
-    where it did not at first (a file is gone meanwhile), though the query stands (R1).
+    Spares the reading of a plan that is known or for which there is no room: reading and binding a
+    plan again might fail where it did not at first (a file is gone meanwhile), though the query
+    stands (R1).
 
     Raises:
-        PlanConflict: the id is taken by other bytes.
-        QuotaExceeded: there is no room for one more query.
+        QuotaExceeded: there is no room for one more query now.
     """
-    known = _known_submission(state, msg.query_id, _digest(msg.plan_bytes))
-    if known is None:
-        _check_room(state, len(msg.plan_bytes))
-    return known
+    known = state.queries.get(msg.query_id)
+    if known is not None:
+        return KnownQuery(known.digest, known.state)
+    _check_room(state, msg.plan_size)
+    return None
 
 
-def _digest(plan_bytes: bytes) -> bytes:
-    return hashlib.blake2b(plan_bytes, digest_size=32).digest()
-
-
-def _known_submission(
-    state: SchedulingState, query_id: QueryId, digest: bytes
-) -> SubmitReply | None:
-    known = state.queries.get(query_id)
-    if known is None:
-        return None
-    if known.digest != digest:
-        raise PlanConflict(f"query {query_id} was submitted before with another plan")
-    return SubmitReply(known.query_id, known.state)
-
-
-def submit_query(state: SchedulingState, msg: SubmitQuery, now_ms: int) -> SubmitReply:
-    """Accept a plan, or answer for the one that has its id (R1).
+def accept_query(state: SchedulingState, msg: AcceptQuery, now_ms: int) -> SubmitReply:
+    """Accept a plan, or answer for the one that has its id by now (R1).
 
     Raises:
         PlanConflict: the id is taken by other bytes.
         PlanningError: it would be laid out into too many tasks.
         QuotaExceeded: as many queries, or as many plan bytes, as are allowed are not terminal.
     """
-    digest = _digest(msg.plan_bytes)
-    known = _known_submission(state, msg.query_id, digest)
+    known = state.queries.get(msg.query_id)
     if known is not None:
-        return known
+        return answer_for(msg.query_id, KnownQuery(known.digest, known.state), msg.digest)
     scans = _scans_by_leaf(msg)
-    _check_quota(state, msg, scans)
+    _check_tasks(state, msg, scans)
+    _check_room(state, len(msg.plan_bytes))
     state.submissions += 1
     query = QueryRecord(
         query_id=msg.query_id,
         ordinal=state.submissions,
-        digest=digest,
+        digest=msg.digest,
         plan_bytes=msg.plan_bytes,
         scans=scans,
         stages=_stages(msg.graph),
@@ -91,28 +76,34 @@ def submit_query(state: SchedulingState, msg: SubmitQuery, now_ms: int) -> Submi
     for stage in query.stages:
         if stage.unmet == 0:
             state.ready.offer(query.query_id, stage.stage_id, stage.requirement, now_ms)
-    state.readiness += 1
+    state.changed()
     return SubmitReply(query.query_id, query.state)
 
 
-def _scans_by_leaf(msg: SubmitQuery) -> dict[StageId, dict[int, StageScan]]:
+def answer_for(query_id: QueryId, known: KnownQuery, digest: bytes) -> SubmitReply:
+    """The answer to a plan whose id is taken (R1). Raises PlanConflict: by another plan."""
+    if known.digest != digest:
+        raise PlanConflict(f"query {query_id} was submitted before with another plan")
+    return SubmitReply(query_id, known.state)
+
+
+def _scans_by_leaf(msg: AcceptQuery) -> dict[StageId, dict[int, StageScan]]:
     scans: dict[StageId, dict[int, StageScan]] = {}
     for scan in msg.scans:
         scans.setdefault(scan.stage_id, {})[scan.leaf] = scan
     return scans
 
 
-def _check_quota(
-    state: SchedulingState, msg: SubmitQuery, scans: dict[StageId, dict[int, StageScan]]
+def _check_tasks(
+    state: SchedulingState, msg: AcceptQuery, scans: dict[StageId, dict[int, StageScan]]
 ) -> None:
-    settings = state.settings
+    allowed = state.settings.max_tasks_per_query
     tasks = sum(max_tasks(each, scans.get(each.stage_id, {})) for each in msg.graph.stages)
-    if tasks > settings.max_tasks_per_query:
+    if tasks > allowed:
         raise PlanningError(
-            f"query {msg.query_id} may need {tasks} tasks; at most "
-            f"{settings.max_tasks_per_query} are allowed: use fewer partitions or larger splits"
+            f"query {msg.query_id} may need {tasks} tasks; at most {allowed} are allowed: "
+            f"use fewer partitions or larger splits"
         )
-    _check_room(state, len(msg.plan_bytes))
 
 
 def _check_room(state: SchedulingState, plan_bytes: int) -> None:
@@ -196,7 +187,7 @@ def end_query(
         query.result_bytes = 0
         state.notices.append(DropQueryResults(query.query_id))
     state.finished[query.query_id] = None
-    state.readiness += 1
+    state.changed()
     evict(state, now_ms)
 
 
@@ -212,7 +203,7 @@ def _release_details(query: QueryRecord) -> None:
                 stage.failed += 1
             for attempt in task.attempts:
                 if attempt.output is not None:
-                    attempt.output.sizes = {}
+                    attempt.output.partitions = {}
 
 
 def evict(state: SchedulingState, now_ms: int) -> None:
@@ -224,18 +215,14 @@ def evict(state: SchedulingState, now_ms: int) -> None:
         if (
             now_ms - ended_ms <= settings.result_ttl_ms
             and len(state.finished) <= settings.max_finished_queries
-            and held_result_bytes(state) <= settings.max_result_bytes
+            and state.held_result_bytes <= settings.max_result_bytes
         ):
             return
         _evict_one(state, query)
 
 
-def held_result_bytes(state: SchedulingState) -> int:
-    """Result bytes of all queries."""
-    return state.active_result_bytes + state.finished_result_bytes
-
-
 def _evict_one(state: SchedulingState, query: QueryRecord) -> None:
+    state.changed()
     del state.queries[query.query_id]
     del state.finished[query.query_id]
     state.finished_result_bytes -= query.result_bytes

@@ -12,7 +12,7 @@ from collections import OrderedDict
 
 import attrs
 
-from ffq.core.outcome import Notice, Outcome
+from ffq.core.machine import Machine, Notice, Party, Table
 from ffq.core.settings import CoordinatorSettings
 from ffq.errors import InvalidRequest, InvariantViolated, QuotaExceeded
 from ffq.ids import WorkerId
@@ -30,7 +30,7 @@ MAX_NAME_LENGTH = 256
 _RETRY_REGISTER_MS = 5_000
 
 
-@attrs.define
+@attrs.frozen
 class _Alive:
     """`told`: what scheduling was told last. `at_ms`, `running_tasks`: as the worker said."""
 
@@ -44,148 +44,168 @@ class _Alive:
         return self.told.incarnation
 
 
-class LivenessCore:
-    """Takes one message and the time in ms, gives the reply and what scheduling must be told."""
+@attrs.define(eq=False)
+class LivenessState:
+    """`workers`: those that no sweep has found stale, the one heard of longest ago first."""
 
-    def __init__(self, settings: CoordinatorSettings) -> None:
-        self._settings = settings
-        self._workers: OrderedDict[WorkerId, _Alive] = OrderedDict()
+    settings: CoordinatorSettings
+    workers: OrderedDict[WorkerId, _Alive] = attrs.field(factory=OrderedDict)
+    version: int = 0
+    notices: list[Notice] = attrs.field(factory=list)
 
-    def record_heartbeat(self, msg: RecordHeartbeat, now_ms: int) -> Outcome[BeatReply]:
-        """A heartbeat: evidence of life, and all that the worker can do (R18, R21).
 
-        Of two incarnations under one id the higher number is the newer; a beat of the lower one is
-        not current, unless the newer has gone stale. A beat without incarnation counts as lowest.
+def record_heartbeat(state: LivenessState, msg: RecordHeartbeat, now_ms: int) -> BeatReply:
+    """A heartbeat: evidence of life, and all that the worker can do (R18, R21).
 
-        Raises:
-            InvalidRequest: too many capabilities, or a name that is too long.
-            QuotaExceeded: as many workers as are allowed are live.
-        """
-        beat = msg.beat
-        self._check(beat)
-        told = WorkerChanged(
-            worker_id=beat.worker_id,
-            incarnation=beat.incarnation,
-            capabilities=beat.capabilities,
-            endpoint=beat.endpoint,
-            family=beat.family,
-            introduced=True,
-        )
-        known = self._workers.get(beat.worker_id)
-        if known is not None and self._is_outdated(beat.incarnation, known, now_ms):
-            return Outcome(BeatReply(current=False))
-        return self._see(told, known, now_ms, beat)
+    Of two incarnations under one id the higher number is the newer; a beat of the lower one is
+    not current, unless the newer has gone stale. A beat without incarnation counts as lowest.
 
-    def record_evidence(self, msg: RecordEvidence, now_ms: int) -> Outcome[BeatReply]:
-        """Another RPC proved a worker alive (R18); what it can do stays as it was (R6).
+    Raises:
+        InvalidRequest: too many capabilities, or a name that is too long.
+        QuotaExceeded: as many workers as are allowed are live.
+    """
+    beat = msg.beat
+    _check(state, beat)
+    told = WorkerChanged(
+        worker_id=beat.worker_id,
+        incarnation=beat.incarnation,
+        capabilities=beat.capabilities,
+        endpoint=beat.endpoint,
+        family=beat.family,
+        introduced=True,
+    )
+    known = state.workers.get(beat.worker_id)
+    if known is not None and _is_outdated(state, beat.incarnation, known, now_ms):
+        return BeatReply(current=False)
+    return _see(state, told, known, now_ms, beat)
 
-        Without incarnation it is evidence of whoever has the id. A worker that sets one but has
-        not beaten yet is not introduced: it gets nothing before it has said what it can do.
 
-        Raises:
-            QuotaExceeded: as many workers as are allowed are live.
-        """
-        known = self._workers.get(msg.worker_id)
-        if known is None and not msg.register:
-            return Outcome(BeatReply(current=True))
-        if known is not None:
-            if msg.incarnation in {0, known.incarnation}:
-                return self._see(known.told, known, now_ms)
-            if self._is_outdated(msg.incarnation, known, now_ms):
-                return Outcome(BeatReply(current=False))
-        told = WorkerChanged(
-            worker_id=msg.worker_id,
-            incarnation=msg.incarnation,
-            capabilities=frozenset(),
-            endpoint="",
-            family="",
-            introduced=msg.incarnation == 0,
-        )
-        return self._see(told, known, now_ms)
+def record_evidence(state: LivenessState, msg: RecordEvidence, now_ms: int) -> BeatReply:
+    """Another RPC proved a worker alive (R18); what it can do stays as it was (R6).
 
-    def sweep_stale_workers(self, msg: SweepStaleWorkers, now_ms: int) -> Outcome[None]:
-        """Drop workers silent for longer than the timeout when the sweep was sent (R19).
+    Without incarnation it is evidence of whoever has the id. A worker that sets one but has
+    not beaten yet is not introduced: it gets nothing before it has said what it can do.
 
-        That time, not the present one: what arrived before the sweep has been handled, what
-        arrived after it may still be queued behind it.
-        """
-        del now_ms
-        lost: list[WorkerLost] = []
-        for worker_id, oldest in self._workers.items():
-            if not self._is_stale(oldest, msg.sent_at_ms):
-                break
-            silent_ms = msg.sent_at_ms - oldest.last_seen_ms
-            lost.append(WorkerLost(worker_id, f"silent for {silent_ms} ms"))
-        outcome = Outcome(None, tuple(lost))
-        for each in lost:
-            del self._workers[each.worker_id]
-        return outcome
+    Raises:
+        QuotaExceeded: as many workers as are allowed are live.
+    """
+    known = state.workers.get(msg.worker_id)
+    if known is None and not msg.register:
+        return BeatReply(current=True)
+    if known is not None:
+        if msg.incarnation in {0, known.incarnation}:
+            return _see(state, known.told, known, now_ms)
+        if _is_outdated(state, msg.incarnation, known, now_ms):
+            return BeatReply(current=False)
+    told = WorkerChanged(
+        worker_id=msg.worker_id,
+        incarnation=msg.incarnation,
+        capabilities=frozenset(),
+        endpoint="",
+        family="",
+        introduced=msg.incarnation == 0,
+    )
+    return _see(state, told, known, now_ms)
 
-    def _see(
-        self,
-        told: WorkerChanged,
-        known: _Alive | None,
-        now_ms: int,
-        beat: Heartbeat | None = None,
-    ) -> Outcome[BeatReply]:
-        """The worker is alive now; what scheduling does not know yet is to be told."""
-        worker_id = told.worker_id
-        notices: tuple[Notice, ...] = ()
-        if known is None:
-            if len(self._workers) >= self._settings.max_workers:
-                raise QuotaExceeded(
-                    f"{self._settings.max_workers} workers are live: worker {worker_id} cannot "
-                    f"be added",
-                    retry_after_ms=_RETRY_REGISTER_MS,
-                )
-            record = _Alive(now_ms, told)
-            notices = (told,)
-        else:
-            record = known
-            if known.incarnation != told.incarnation:
-                notices = (WorkerLost(worker_id, "it was restarted"), told)
-            elif known.told != told:
-                notices = (told,)
-        outcome = Outcome(BeatReply(current=True), notices)
-        record.last_seen_ms, record.told = now_ms, told
-        if beat is not None:
-            record.at_ms, record.running_tasks = beat.at_ms, beat.running_tasks
-        self._workers[worker_id] = record
-        self._workers.move_to_end(worker_id)
-        return outcome
 
-    def _is_outdated(self, incarnation: int, known: _Alive, now_ms: int) -> bool:
-        """Whether a message is of an incarnation that a live one has replaced."""
-        return incarnation < known.incarnation and not self._is_stale(known, now_ms)
+def sweep_stale_workers(state: LivenessState, msg: SweepStaleWorkers, _now_ms: int) -> None:
+    """Drop workers silent for longer than the timeout when the sweep was sent (R19).
 
-    def _is_stale(self, worker: _Alive, now_ms: int) -> bool:
-        return now_ms - worker.last_seen_ms > self._settings.worker_liveness_timeout_ms
+    That time, not the present one: what arrived before the sweep has been handled, what
+    arrived after it may still be queued behind it.
+    """
+    lost: list[WorkerLost] = []
+    for worker_id, oldest in state.workers.items():
+        if not _is_stale(state, oldest, msg.sent_at_ms):
+            break
+        silent_ms = msg.sent_at_ms - oldest.last_seen_ms
+        lost.append(WorkerLost(worker_id, f"silent for {silent_ms} ms"))
+    if lost:
+        state.notices.extend(lost)
+        state.version += 1
+    for each in lost:
+        del state.workers[each.worker_id]
 
-    def _check(self, beat: Heartbeat) -> None:
-        limit = self._settings.max_capabilities
-        if len(beat.capabilities) > limit:
-            raise InvalidRequest(
-                f"worker {beat.worker_id} names {len(beat.capabilities)} capabilities; "
-                f"at most {limit} are allowed"
+
+def _see(
+    state: LivenessState,
+    told: WorkerChanged,
+    known: _Alive | None,
+    now_ms: int,
+    beat: Heartbeat | None = None,
+) -> BeatReply:
+    """The worker is alive now; what scheduling does not know yet is to be told."""
+    worker_id = told.worker_id
+    notices: tuple[Notice, ...] = ()
+    if known is None:
+        if len(state.workers) >= state.settings.max_workers:
+            raise QuotaExceeded(
+                f"{state.settings.max_workers} workers are live: worker {worker_id} cannot "
+                f"be added",
+                retry_after_ms=_RETRY_REGISTER_MS,
             )
-        for name in (*beat.capabilities, beat.endpoint, beat.family):
-            if len(name) > MAX_NAME_LENGTH:
-                raise InvalidRequest(
-                    f"worker {beat.worker_id}: {name[:40]!r}... has {len(name)} characters; "
-                    f"at most {MAX_NAME_LENGTH} are allowed"
-                )
+        notices = (told,)
+        said = (0, 0)
+    else:
+        if known.incarnation != told.incarnation:
+            notices = (WorkerLost(worker_id, "it was restarted"), told)
+        elif known.told != told:
+            notices = (told,)
+        said = (known.at_ms, known.running_tasks)
+    if beat is not None:
+        said = (beat.at_ms, beat.running_tasks)
+    record = _Alive(now_ms, told, *said)
+    state.notices.extend(notices)
+    if record != known or next(reversed(state.workers)) != worker_id:
+        state.version += 1
+        state.workers[worker_id] = record
+        state.workers.move_to_end(worker_id)
+    return BeatReply(current=True)
 
-    def live_workers(self) -> frozenset[WorkerId]:
-        """Workers that no sweep has found stale."""
-        return frozenset(self._workers)
 
-    def validate_state(self) -> None:
-        """Raises InvariantViolated, naming what is inconsistent."""
-        seen = [worker.last_seen_ms for worker in self._workers.values()]
-        if seen != sorted(seen):
-            raise InvariantViolated("liveness: workers are not in the order of their evidence")
-        if len(seen) > self._settings.max_workers:
-            raise InvariantViolated(f"liveness: {len(seen)} workers are over the bound")
-        for worker_id, worker in self._workers.items():
-            if worker.told.worker_id != worker_id:
-                raise InvariantViolated(f"liveness: {worker_id} is kept as {worker.told.worker_id}")
+def _is_outdated(state: LivenessState, incarnation: int, known: _Alive, now_ms: int) -> bool:
+    """Whether a message is of an incarnation that a live one has replaced."""
+    return incarnation < known.incarnation and not _is_stale(state, known, now_ms)
+
+
+def _is_stale(state: LivenessState, worker: _Alive, now_ms: int) -> bool:
+    return now_ms - worker.last_seen_ms > state.settings.worker_liveness_timeout_ms
+
+
+def _check(state: LivenessState, beat: Heartbeat) -> None:
+    limit = state.settings.max_capabilities
+    if len(beat.capabilities) > limit:
+        raise InvalidRequest(
+            f"worker {beat.worker_id} names {len(beat.capabilities)} capabilities; "
+            f"at most {limit} are allowed"
+        )
+    for name in (*sorted(beat.capabilities), beat.endpoint, beat.family):
+        if len(name) > MAX_NAME_LENGTH:
+            raise InvalidRequest(
+                f"worker {beat.worker_id}: {name[:40]!r}... has {len(name)} characters; "
+                f"at most {MAX_NAME_LENGTH} are allowed"
+            )
+
+
+def validate(state: LivenessState) -> None:
+    """Raises InvariantViolated, naming what is inconsistent."""
+    seen = [worker.last_seen_ms for worker in state.workers.values()]
+    if seen != sorted(seen):
+        raise InvariantViolated("liveness: workers are not in the order of their evidence")
+    if len(seen) > state.settings.max_workers:
+        raise InvariantViolated(f"liveness: {len(seen)} workers are over the bound")
+    for worker_id, worker in state.workers.items():
+        if worker.told.worker_id != worker_id:
+            raise InvariantViolated(f"liveness: {worker_id} is kept as {worker.told.worker_id}")
+    if state.notices:
+        raise InvariantViolated("liveness: notices were left behind")
+
+
+LIVENESS = Table[LivenessState](Party.LIVENESS, validate)
+LIVENESS.tells(RecordHeartbeat)(record_heartbeat)
+LIVENESS.tells(RecordEvidence)(record_evidence)
+LIVENESS.tells(SweepStaleWorkers)(sweep_stale_workers)
+
+
+def liveness_machine(settings: CoordinatorSettings) -> Machine[LivenessState]:
+    return Machine(LIVENESS, LivenessState(settings))

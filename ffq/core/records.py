@@ -14,7 +14,7 @@ import attrs
 from ffq.core.ready import Requirement
 from ffq.core.transitions import AttemptEvent, QueryEvent, next_attempt_state, next_query_state
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
-from ffq.messages import Layout, PartitionSize, QueryState, StageScan, TaskState
+from ffq.messages import Layout, OutputPartition, QueryState, StageScan, TaskState
 from ffq.plan.stages import StagePlan
 
 
@@ -22,17 +22,38 @@ from ffq.plan.stages import StagePlan
 class Output:
     """One attempt's map output as registered so far (R22).
 
-    `sizes` holds the partitions that were named, by reduce partition; it is emptied when the query
-    ends. `complete`: none of them is unfinished. `endpoint` empty: on a folder shared by all.
+    `partitions` holds those that were named, by number; it is emptied when the query ends, `named`
+    stays their count. `unfinished`: how many of them are not finalized. `endpoint` empty: on a
+    folder shared by all.
     """
 
-    endpoint: str
-    sizes: dict[int, PartitionSize]
-    rows: int
-    bytes: int
-    batches: int
-    partitions: int
-    complete: bool
+    endpoint: str = ""
+    partitions: dict[int, OutputPartition] = attrs.field(factory=dict)
+    named: int = 0
+    unfinished: int = 0
+    rows: int = 0
+    bytes: int = 0
+    batches: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether none of its partitions is unfinished."""
+        return self.unfinished == 0
+
+    def put(self, new: OutputPartition) -> None:
+        """Name a partition, or replace what was said of it."""
+        self._count(new, 1)
+        old = self.partitions.get(new.reduce_partition)
+        if old is not None:
+            self._count(old, -1)
+        self.partitions[new.reduce_partition] = new
+
+    def _count(self, partition: OutputPartition, sign: int) -> None:
+        self.named += sign
+        self.unfinished += sign * (not partition.finalized)
+        self.rows += sign * partition.rows
+        self.bytes += sign * partition.bytes
+        self.batches += sign * partition.batches
 
 
 @attrs.define(eq=False)

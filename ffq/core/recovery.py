@@ -7,17 +7,22 @@ run again is seen before its parents. A lost output that nobody needs stays comm
 
 from __future__ import annotations
 
-from ffq.core.progress import (
+from ffq.core.records import QueryRecord, StageRecord, TaskRecord
+from ffq.core.state import Located, SchedulingState
+from ffq.core.tasks import (
     fail_charged,
     fail_uncharged,
     mark_lost,
     queue_uncharged,
     withdraw_commit,
 )
-from ffq.core.records import QueryRecord, StageRecord, TaskRecord
-from ffq.core.state import Located, SchedulingState
 from ffq.ids import QueryId, WorkerId
-from ffq.messages import LostInput, TaskState
+from ffq.messages import LostInput, TaskState, WorkerLost
+
+
+def worker_lost(state: SchedulingState, msg: WorkerLost, now_ms: int) -> None:
+    """As `lose_worker`."""
+    lose_worker(state, msg.worker_id, msg.reason, now_ms)
 
 
 def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms: int) -> None:
@@ -29,6 +34,7 @@ def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms
     worker = state.workers.live.get(worker_id)
     if worker is None:
         return
+    state.changed()
     touched: dict[QueryId, QueryRecord] = {}
     for query_id, keys in worker.outputs.items():
         query = touched[query_id] = state.queries[query_id]

@@ -1,131 +1,109 @@
-"""The shuffle registry: which partitions each exact attempt has registered, and where (R22, R23).
+"""The shuffle registry: where each registered map output can be fetched (R22, R23).
 
-A registration is merged with what the attempt registered before; scheduling says whether the
-attempt still counts, and whether there is room; only then is the merged record stored.
+Scheduling decides which registrations count and merges them; it tells the registry how an attempt's
+partitions stand before the registration is answered. Readers are answered from here, once
+scheduling has said which exact attempt they may read.
 """
 
 from __future__ import annotations
 
 import attrs
 
-from ffq.core.outcome import Outcome
+from ffq.core.machine import Machine, Notice, Party, Table
 from ffq.errors import InvariantViolated, NotReady
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
-    AdmitMapOutput,
     DropMapOutputs,
     DropQueryOutputs,
     OutputLocation,
     OutputPartition,
-    PartitionSize,
+    PublishMapOutput,
     ReadMapOutput,
-    RegisterMapOutput,
-    RegisterReply,
 )
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class _Record:
     endpoint: str
-    partitions: dict[int, OutputPartition]
+    partitions: dict[int, OutputPartition] = attrs.field(factory=dict)
 
 
-class RegistryCore:
-    """Takes one message and the time in ms, gives the reply. It tells nobody anything."""
+@attrs.define(eq=False)
+class RegistryState:
+    """Records by query and attempt; a query without records is not kept."""
 
-    def __init__(self) -> None:
-        self._queries: dict[QueryId, dict[AttemptKey, _Record]] = {}
-
-    def propose(self, msg: RegisterMapOutput, now_ms: int) -> AdmitMapOutput:
-        """What the attempt's output would amount to. Changes nothing."""
-        del now_ms
-        merged = self._merge(msg)
-        in_order = sorted(merged.partitions.values(), key=lambda each: each.reduce_partition)
-        return AdmitMapOutput(
-            key=msg.key,
-            layout=msg.layout,
-            endpoint=merged.endpoint,
-            sizes=tuple(
-                PartitionSize(each.reduce_partition, each.bytes, each.rows) for each in in_order
-            ),
-            batches=sum(each.batches for each in in_order),
-            complete=all(each.finalized for each in in_order),
-            worker_id=msg.worker_id,
-            incarnation=msg.incarnation,
-        )
-
-    def store(
-        self, msg: RegisterMapOutput, admission: RegisterReply, now_ms: int
-    ) -> Outcome[RegisterReply]:
-        """Store what was proposed, if scheduling counts it (R13)."""
-        del now_ms
-        if admission.counted:
-            merged = self._merge(msg)
-            self._queries.setdefault(msg.key.query_id, {})[msg.key] = merged
-        return Outcome(admission)
-
-    def _known(self, key: AttemptKey) -> _Record:
-        return self._queries.get(key.query_id, {}).get(key) or _Record("", {})
-
-    def _merge(self, msg: RegisterMapOutput) -> _Record:
-        known = self._known(msg.key)
-        partitions = dict(known.partitions)
-        for new in msg.partitions:
-            old = partitions.get(new.reduce_partition)
-            if old is None or _progress(new) > _progress(old):
-                partitions[new.reduce_partition] = new
-        return _Record(msg.endpoint or known.endpoint, partitions)
-
-    def drop_map_outputs(self, msg: DropMapOutputs, now_ms: int) -> Outcome[None]:
-        """Forget these attempts' outputs. What is not there is no error."""
-        del now_ms
-        for key in msg.keys:
-            records = self._queries.get(key.query_id, {})
-            if records.pop(key, None) is not None and not records:
-                del self._queries[key.query_id]
-        return Outcome(None)
-
-    def drop_query_outputs(self, msg: DropQueryOutputs, now_ms: int) -> Outcome[None]:
-        """Forget all outputs of a query (R5)."""
-        del now_ms
-        self._queries.pop(msg.query_id, None)
-        return Outcome(None)
-
-    def read_map_output(self, msg: ReadMapOutput, now_ms: int) -> Outcome[OutputLocation]:
-        """Where a partition of an exact attempt is; a partition never named is empty (R22, R23).
-
-        Raises:
-            NotReady: the attempt has registered nothing, or not any more.
-        """
-        del now_ms
-        record = self._queries.get(msg.key.query_id, {}).get(msg.key)
-        if record is None:
-            raise NotReady(f"no map output of attempt {msg.key} is registered")
-        return Outcome(
-            OutputLocation(msg.key, record.endpoint, record.partitions.get(msg.reduce_partition))
-        )
+    queries: dict[QueryId, dict[AttemptKey, _Record]] = attrs.field(factory=dict)
+    version: int = 0
+    notices: list[Notice] = attrs.field(factory=list)
 
     def held_partitions(self) -> int:
         """Partition records of all outputs."""
         return sum(
             len(record.partitions)
-            for records in self._queries.values()
+            for records in self.queries.values()
             for record in records.values()
         )
 
-    def validate_state(self) -> None:
-        """Raises InvariantViolated, naming what is inconsistent."""
-        for query_id, records in self._queries.items():
+
+def publish_map_output(state: RegistryState, msg: PublishMapOutput, _now_ms: int) -> None:
+    """These partitions of the attempt stand now, in place of what was known of them."""
+    records = state.queries.setdefault(msg.key.query_id, {})
+    record = records.get(msg.key)
+    if record is None:
+        record = records[msg.key] = _Record(msg.endpoint)
+    record.endpoint = msg.endpoint
+    for partition in msg.partitions:
+        record.partitions[partition.reduce_partition] = partition
+    state.version += 1
+
+
+def drop_map_outputs(state: RegistryState, msg: DropMapOutputs, _now_ms: int) -> None:
+    """Forget these attempts' outputs. What is not there is no error."""
+    for key in msg.keys:
+        records = state.queries.get(key.query_id, {})
+        if records.pop(key, None) is not None:
+            state.version += 1
             if not records:
-                raise InvariantViolated(f"registry: query {query_id} is kept without outputs")
-            for key, record in records.items():
-                if key.query_id != query_id:
-                    raise InvariantViolated(f"registry: {key} is kept under query {query_id}")
-                for number, partition in record.partitions.items():
-                    if partition.reduce_partition != number:
-                        raise InvariantViolated(f"registry: {key} keeps a partition as {number}")
+                del state.queries[key.query_id]
 
 
-def _progress(partition: OutputPartition) -> tuple[int, int, bool]:
-    """Of two records of one partition the one that got further wins."""
-    return partition.stream_epoch, partition.committed_offset, partition.finalized
+def drop_query_outputs(state: RegistryState, msg: DropQueryOutputs, _now_ms: int) -> None:
+    """Forget all outputs of a query (R5)."""
+    if state.queries.pop(msg.query_id, None) is not None:
+        state.version += 1
+
+
+def read_map_output(state: RegistryState, msg: ReadMapOutput, _now_ms: int) -> OutputLocation:
+    """Where a partition of an exact attempt is; a partition never named is empty (R22, R23).
+
+    Raises:
+        NotReady: the attempt has registered nothing, or not any more.
+    """
+    record = state.queries.get(msg.key.query_id, {}).get(msg.key)
+    if record is None:
+        raise NotReady(f"no map output of attempt {msg.key} is registered")
+    return OutputLocation(msg.key, record.endpoint, record.partitions.get(msg.reduce_partition))
+
+
+def validate(state: RegistryState) -> None:
+    """Raises InvariantViolated, naming what is inconsistent."""
+    for query_id, records in state.queries.items():
+        if not records:
+            raise InvariantViolated(f"registry: query {query_id} is kept without outputs")
+        for key, record in records.items():
+            if key.query_id != query_id:
+                raise InvariantViolated(f"registry: {key} is kept under query {query_id}")
+            for number, partition in record.partitions.items():
+                if partition.reduce_partition != number:
+                    raise InvariantViolated(f"registry: {key} keeps a partition as {number}")
+
+
+REGISTRY = Table[RegistryState](Party.REGISTRY, validate)
+REGISTRY.changes(PublishMapOutput)(publish_map_output)
+REGISTRY.changes(DropMapOutputs)(drop_map_outputs)
+REGISTRY.changes(DropQueryOutputs)(drop_query_outputs)
+REGISTRY.reads(ReadMapOutput)(read_map_output)
+
+
+def registry_machine() -> Machine[RegistryState]:
+    return Machine(REGISTRY, RegistryState())

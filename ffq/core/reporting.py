@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from ffq.core.lifecycle import evict, held_result_bytes
-from ffq.core.progress import commit, fail_charged, fail_query, fail_uncharged
+from ffq.core.lifecycle import evict
 from ffq.core.records import AttemptRecord, Output, QueryRecord
 from ffq.core.recovery import lose_input, recover
 from ffq.core.state import Located, SchedulingState
+from ffq.core.tasks import commit, fail_charged, fail_query, fail_uncharged, renew_lease
 from ffq.errors import InvalidRequest, QuotaExceeded, UnknownId
 from ffq.ids import AttemptKey, WorkerId
 from ffq.messages import (
-    AdmitMapOutput,
     AdmitResult,
     ErrorKind,
     Layout,
+    OutputPartition,
+    PublishMapOutput,
+    RegisterMapOutput,
     RegisterReply,
     ReportReply,
     ReportTaskStatus,
@@ -40,7 +42,7 @@ def report_task_status(state: SchedulingState, msg: ReportTaskStatus, now_ms: in
         return ReportReply(counted=False, worker_id=at.attempt.worker_id)
     match msg.state:
         case TaskState.RUNNING:
-            at.attempt.confirmed_at_ms = now_ms
+            renew_lease(state, at.attempt, now_ms)
         case TaskState.SUCCEEDED:
             _succeeded(state, at, now_ms)
         case _:
@@ -109,45 +111,65 @@ def _lost_inputs(state: SchedulingState, at: Located, msg: ReportTaskStatus, now
 # --- map outputs and results -----------------------------------------------------------------
 
 
-def admit_map_output(state: SchedulingState, msg: AdmitMapOutput, now_ms: int) -> RegisterReply:
-    """Take what an attempt's output amounts to by now, if the attempt is running (R13, R22).
+def register_map_output(
+    state: SchedulingState, msg: RegisterMapOutput, _now_ms: int
+) -> RegisterReply:
+    """Merge it with what the attempt has registered, if the attempt is running (R13, R22).
+
+    Readers find it at the registry before this is answered.
 
     Raises:
         InvalidRequest: a partition that the stage does not write.
         QuotaExceeded: more partition records than are allowed in all.
         UnknownId: no such query, or the attempt was never assigned.
     """
-    del now_ms
     at = state.locate(msg.key)
     written = at.stage.plan.output_partitions
-    for size in msg.sizes:
-        if not 0 <= size.reduce_partition < written:
+    for partition in msg.partitions:
+        if not 0 <= partition.reduce_partition < written:
             raise InvalidRequest(
                 f"output of {msg.key}: stage {msg.key.stage_id} writes {written} reduce "
-                f"partitions, there is no partition {size.reduce_partition}"
+                f"partitions, there is no partition {partition.reduce_partition}"
             )
-    if not _counts(at, msg.layout, msg.worker_id, msg.incarnation):
-        return RegisterReply(counted=False, worker_id=at.attempt.worker_id)
-    known = at.attempt.output.partitions if at.attempt.output is not None else 0
-    growth = len(msg.sizes) - known
+    reply = RegisterReply(
+        counted=_counts(at, msg.layout, msg.worker_id, msg.incarnation),
+        worker_id=at.attempt.worker_id,
+    )
+    if reply.counted:
+        _merge_output(state, at, msg)
+    return reply
+
+
+def _merge_output(state: SchedulingState, at: Located, msg: RegisterMapOutput) -> None:
+    output = at.attempt.output if at.attempt.output is not None else Output()
+    changed: dict[int, OutputPartition] = {}
+    for new in msg.partitions:
+        old = changed.get(new.reduce_partition) or output.partitions.get(new.reduce_partition)
+        if old is None or _progress(new) > _progress(old):
+            changed[new.reduce_partition] = new
+    growth = len(changed.keys() - output.partitions.keys())
     if state.output_partitions + growth > state.settings.max_registered_partitions:
         raise QuotaExceeded(
             f"{state.settings.max_registered_partitions} map output partitions are registered: "
             f"register {msg.key} again later",
             retry_after_ms=_RETRY_MS,
         )
+    endpoint = msg.endpoint or output.endpoint
+    if at.attempt.output is not None and not changed and endpoint == output.endpoint:
+        return
+    for partition in changed.values():
+        output.put(partition)
+    output.endpoint = endpoint
+    at.attempt.output = output
     at.query.output_partitions += growth
     state.output_partitions += growth
-    at.attempt.output = Output(
-        endpoint=msg.endpoint,
-        sizes={size.reduce_partition: size for size in msg.sizes},
-        rows=sum(size.rows for size in msg.sizes),
-        bytes=sum(size.bytes for size in msg.sizes),
-        batches=msg.batches,
-        partitions=len(msg.sizes),
-        complete=msg.complete,
-    )
-    return RegisterReply(counted=True, worker_id=at.attempt.worker_id)
+    state.notices.append(PublishMapOutput(msg.key, endpoint, tuple(changed.values())))
+    state.changed()
+
+
+def _progress(partition: OutputPartition) -> tuple[int, int, bool]:
+    """Of two records of one partition the one that got further wins (R22)."""
+    return partition.stream_epoch, partition.committed_offset, partition.finalized
 
 
 def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> ResultAdmission:
@@ -174,11 +196,14 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
             f"{msg.total_bytes} bytes of {attempt.key}",
             retry_after_ms=_RETRY_MS,
         )
+    if (msg.total_bytes, msg.complete) == (attempt.result_bytes, attempt.result_complete):
+        return ResultAdmission(counted=True, worker_id=attempt.worker_id, key=attempt.key)
+    state.changed()
     attempt.result_bytes = msg.total_bytes
     attempt.result_complete = msg.complete
     query.result_bytes += growth
     state.active_result_bytes += growth
-    if held_result_bytes(state) > state.settings.max_result_bytes:
+    if state.held_result_bytes > state.settings.max_result_bytes:
         evict(state, now_ms)
     return ResultAdmission(counted=True, worker_id=attempt.worker_id, key=attempt.key)
 

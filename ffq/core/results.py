@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import attrs
 
-from ffq.core.outcome import Outcome
+from ffq.core.machine import Ask, Machine, Notice, Party, Table
 from ffq.errors import InvariantViolated, NotReady
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
     AdmitResult,
     DropQueryResults,
     DropResults,
+    ProposeResult,
     ReadResult,
     RegisterQueryResults,
     RegisterReply,
-    ResultAdmission,
     ResultParts,
+    StoreResult,
 )
 
 
@@ -37,101 +38,130 @@ class _Upload:
         return self.pieces.get(msg.offset) == msg.payload and ends_it == msg.last
 
     def add(self, msg: RegisterQueryResults) -> None:
-        """Store a piece that continues the upload, or is stored already."""
-        if not self.has(msg):
-            self.pieces[msg.offset] = msg.payload
-            self.total_bytes += len(msg.payload)
-            self.complete = msg.last
+        """Store a piece that continues the upload."""
+        self.pieces[msg.offset] = msg.payload
+        self.total_bytes += len(msg.payload)
+        self.complete = msg.last
 
 
-class ResultsCore:
-    """Takes one message and the time in ms, gives the reply. It tells nobody anything."""
+@attrs.define(eq=False)
+class ResultsState:
+    """Uploads by query and attempt; a query without uploads is not kept."""
 
-    def __init__(self) -> None:
-        self._queries: dict[QueryId, dict[AttemptKey, _Upload]] = {}
+    queries: dict[QueryId, dict[AttemptKey, _Upload]] = attrs.field(factory=dict)
+    version: int = 0
+    notices: list[Notice] = attrs.field(factory=list)
 
-    def propose(self, msg: RegisterQueryResults, now_ms: int) -> AdmitResult:
-        """What the upload would amount to. Changes nothing.
-
-        A piece that does not continue its upload is a problem that scheduling raises, if the
-        attempt counts at all.
-        """
-        del now_ms
-        if msg.key is None:
-            return AdmitResult(msg.query_id, None, len(msg.payload), complete=True)
-        upload = self._known(msg.key)
-        if upload.has(msg):
-            return AdmitResult(msg.query_id, msg.key, upload.total_bytes, upload.complete)
-        problem = ""
-        if upload.complete:
-            problem = f"is complete, the piece at offset {msg.offset} is not part of it"
-        elif msg.offset != upload.total_bytes:
-            problem = f"continues at offset {upload.total_bytes}, not {msg.offset}"
-        total = upload.total_bytes + len(msg.payload)
-        return AdmitResult(msg.query_id, msg.key, total, msg.last, problem)
-
-    def store(
-        self, msg: RegisterQueryResults, admission: ResultAdmission, now_ms: int
-    ) -> Outcome[RegisterReply]:
-        """Store what was proposed, if scheduling counts it (R13)."""
-        del now_ms
-        if admission.counted and admission.key is not None:
-            uploads = self._queries.setdefault(msg.query_id, {})
-            if msg.key is None:
-                uploads[admission.key] = _Upload({0: msg.payload}, len(msg.payload), True)
-            else:
-                uploads.setdefault(admission.key, _Upload()).add(msg)
-        return Outcome(RegisterReply(admission.counted, admission.worker_id))
-
-    def _known(self, key: AttemptKey) -> _Upload:
-        return self._queries.get(key.query_id, {}).get(key) or _Upload()
-
-    def drop_results(self, msg: DropResults, now_ms: int) -> Outcome[None]:
-        """Forget these attempts' uploads. What is not there is no error."""
-        del now_ms
-        for key in msg.keys:
-            uploads = self._queries.get(key.query_id, {})
-            if uploads.pop(key, None) is not None and not uploads:
-                del self._queries[key.query_id]
-        return Outcome(None)
-
-    def drop_query_results(self, msg: DropQueryResults, now_ms: int) -> Outcome[None]:
-        """Forget all uploads of a query (R27)."""
-        del now_ms
-        self._queries.pop(msg.query_id, None)
-        return Outcome(None)
-
-    def read_result(self, msg: ReadResult, now_ms: int) -> Outcome[ResultParts]:
-        """The payloads of these attempts, in the order asked for.
-
-        Raises:
-            NotReady: one of them is not complete, or not held any more.
-        """
-        del now_ms
-        parts = []
-        for key in msg.keys:
-            upload = self._known(key)
-            if not upload.complete:
-                raise NotReady(f"the result of attempt {key} is not held")
-            parts.append(tuple(upload.pieces.values()))
-        return Outcome(ResultParts(tuple(parts)))
+    def upload(self, key: AttemptKey) -> _Upload:
+        """What is stored of an attempt's result; an empty upload when nothing is."""
+        return self.queries.get(key.query_id, {}).get(key) or _Upload()
 
     def held_bytes(self) -> int:
         """Bytes of all uploads."""
         return sum(
-            upload.total_bytes for uploads in self._queries.values() for upload in uploads.values()
+            upload.total_bytes for uploads in self.queries.values() for upload in uploads.values()
         )
 
-    def validate_state(self) -> None:
-        """Raises InvariantViolated, naming what is inconsistent."""
-        for query_id, uploads in self._queries.items():
+
+async def register_query_results(ask: Ask, msg: RegisterQueryResults) -> RegisterReply:
+    """Store a piece of a result, if scheduling admits it (R13, R26).
+
+    Done while the store is held: two callers at a time, or one who leaves, cannot make the account
+    of scheduling differ from what is stored.
+    """
+    admission = await ask(await ask(ProposeResult(msg)))
+    return await ask(StoreResult(msg, admission))
+
+
+def propose_result(state: ResultsState, msg: ProposeResult, _now_ms: int) -> AdmitResult:
+    """What the upload would amount to.
+
+    A piece that does not continue its upload is a problem that scheduling raises, if the
+    attempt counts at all.
+    """
+    piece = msg.piece
+    if piece.key is None:
+        return AdmitResult(piece.query_id, None, len(piece.payload), complete=True)
+    upload = state.upload(piece.key)
+    if upload.has(piece):
+        return AdmitResult(piece.query_id, piece.key, upload.total_bytes, upload.complete)
+    problem = ""
+    if upload.complete:
+        problem = f"is complete, the piece at offset {piece.offset} is not part of it"
+    elif piece.offset != upload.total_bytes:
+        problem = f"continues at offset {upload.total_bytes}, not {piece.offset}"
+    total = upload.total_bytes + len(piece.payload)
+    return AdmitResult(piece.query_id, piece.key, total, piece.last, problem)
+
+
+def store_result(state: ResultsState, msg: StoreResult, _now_ms: int) -> RegisterReply:
+    """Store what was proposed, if scheduling counts it (R13)."""
+    piece, admission = msg.piece, msg.admission
+    if admission.counted and admission.key is not None:
+        upload = state.upload(admission.key)
+        if not upload.has(piece):
+            if piece.key is None:
+                upload = _Upload()  # the whole anew: it replaces the one before
+            upload.add(piece)
+            state.queries.setdefault(piece.query_id, {})[admission.key] = upload
+            state.version += 1
+    return RegisterReply(admission.counted, admission.worker_id)
+
+
+def drop_results(state: ResultsState, msg: DropResults, _now_ms: int) -> None:
+    """Forget these attempts' uploads. What is not there is no error."""
+    for key in msg.keys:
+        uploads = state.queries.get(key.query_id, {})
+        if uploads.pop(key, None) is not None:
+            state.version += 1
             if not uploads:
-                raise InvariantViolated(f"results: query {query_id} is kept without uploads")
-            for key, upload in uploads.items():
-                end = 0
-                for offset, piece in upload.pieces.items():
-                    if offset != end:
-                        raise InvariantViolated(f"results: {key} has a gap at byte {end}")
-                    end += len(piece)
-                if end != upload.total_bytes or key.query_id != query_id:
-                    raise InvariantViolated(f"results: the upload of {key} is miscounted")
+                del state.queries[key.query_id]
+
+
+def drop_query_results(state: ResultsState, msg: DropQueryResults, _now_ms: int) -> None:
+    """Forget all uploads of a query (R27)."""
+    if state.queries.pop(msg.query_id, None) is not None:
+        state.version += 1
+
+
+def read_result(state: ResultsState, msg: ReadResult, _now_ms: int) -> ResultParts:
+    """The payloads of these attempts, in the order asked for.
+
+    Raises:
+        NotReady: one of them is not complete, or not held any more.
+    """
+    parts = []
+    for key in msg.keys:
+        upload = state.upload(key)
+        if not upload.complete:
+            raise NotReady(f"the result of attempt {key} is not held")
+        parts.append(tuple(upload.pieces.values()))
+    return ResultParts(tuple(parts))
+
+
+def validate(state: ResultsState) -> None:
+    """Raises InvariantViolated, naming what is inconsistent."""
+    for query_id, uploads in state.queries.items():
+        if not uploads:
+            raise InvariantViolated(f"results: query {query_id} is kept without uploads")
+        for key, upload in uploads.items():
+            end = 0
+            for offset, piece in upload.pieces.items():
+                if offset != end:
+                    raise InvariantViolated(f"results: {key} has a gap at byte {end}")
+                end += len(piece)
+            if end != upload.total_bytes or key.query_id != query_id:
+                raise InvariantViolated(f"results: the upload of {key} is miscounted")
+
+
+RESULTS = Table[ResultsState](Party.RESULTS, validate)
+RESULTS.holds(RegisterQueryResults)(register_query_results)
+RESULTS.reads(ProposeResult)(propose_result)
+RESULTS.changes(StoreResult)(store_result)
+RESULTS.reads(ReadResult)(read_result)
+RESULTS.changes(DropResults)(drop_results)
+RESULTS.changes(DropQueryResults)(drop_query_results)
+
+
+def results_machine() -> Machine[ResultsState]:
+    return Machine(RESULTS, ResultsState())

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import attrs
 
 from ffq.core.backoff import BackoffQueue
-from ffq.core.outcome import Notice
+from ffq.core.machine import Notice
 from ffq.core.ready import ReadyIndex
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.settings import CoordinatorSettings
@@ -39,8 +39,8 @@ class SchedulingState:
         active_result_bytes: result bytes held for queries that are not terminal.
         finished_result_bytes: result bytes held for terminal ones.
         output_partitions: partition records of all registered outputs.
-        readiness: grows whenever something may have become assignable.
-        notices: what the method under way has to tell others.
+        version: grows exactly when anything of this changes.
+        notices: what the step under way has to tell others.
     """
 
     settings: CoordinatorSettings
@@ -57,8 +57,17 @@ class SchedulingState:
     active_result_bytes: int = 0
     finished_result_bytes: int = 0
     output_partitions: int = 0
-    readiness: int = 0
+    version: int = 0
     notices: list[Notice] = attrs.field(factory=list)
+
+    @property
+    def held_result_bytes(self) -> int:
+        """Result bytes of all queries."""
+        return self.active_result_bytes + self.finished_result_bytes
+
+    def changed(self) -> None:
+        """Whatever changes the state says so."""
+        self.version += 1
 
     def query(self, query_id: QueryId) -> QueryRecord:
         """The query of this id.

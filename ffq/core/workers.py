@@ -46,6 +46,15 @@ class WorkerRecord:
     outputs: dict[QueryId, dict[AttemptKey, None]] = attrs.field(factory=dict)
     profile: Profile | None = None
 
+    def is_as(self, msg: WorkerChanged) -> bool:
+        """Whether nothing of it is other than the message says."""
+        return (
+            self.capabilities == msg.capabilities
+            and self.endpoint == msg.endpoint
+            and self.family == msg.family
+            and self.introduced == msg.introduced
+        )
+
     @property
     def is_draining(self) -> bool:
         return self.standing.drained_incarnation == self.incarnation
@@ -60,9 +69,11 @@ class WorkerTable:
     live: dict[WorkerId, WorkerRecord] = attrs.field(factory=dict)
     absent: OrderedDict[WorkerId, Standing] = attrs.field(factory=OrderedDict)
 
-    def change(self, msg: WorkerChanged, now_ms: int) -> None:
-        """A worker appeared, or what it can do changed."""
+    def change(self, msg: WorkerChanged, now_ms: int) -> bool:
+        """A worker appeared, or what it can do changed; False when that was known already."""
         worker = self.live.get(msg.worker_id)
+        if worker is not None and worker.is_as(msg):
+            return False
         if worker is None:
             worker = self.live[msg.worker_id] = WorkerRecord(
                 worker_id=msg.worker_id,
@@ -78,6 +89,7 @@ class WorkerTable:
         worker.family = msg.family
         worker.introduced = msg.introduced
         self._count(worker, now_ms)
+        return True
 
     def remove(self, worker_id: WorkerId, now_ms: int) -> WorkerRecord:
         """Drop a live worker's record; its standing stays (R16)."""
@@ -90,10 +102,13 @@ class WorkerTable:
                 self.absent.popitem(last=False)
         return worker
 
-    def drain(self, worker: WorkerRecord, now_ms: int) -> None:
-        """No more assignments to this incarnation (R6)."""
+    def drain(self, worker: WorkerRecord, now_ms: int) -> bool:
+        """No more assignments to this incarnation (R6); False when it is draining already."""
+        if worker.is_draining:
+            return False
         worker.standing.drained_incarnation = worker.incarnation
         self._count(worker, now_ms)
+        return True
 
     def _count(self, worker: WorkerRecord, now_ms: int) -> None:
         profile: Profile | None = None
@@ -125,13 +140,13 @@ class WorkerTable:
         ):
             worker.standing.excluded_at_ms = now_ms
 
-    def readmit_if_needed(self, worker: WorkerRecord, now_ms: int) -> None:
+    def readmit_if_needed(self, worker: WorkerRecord, now_ms: int) -> bool:
         """Readmit this excluded worker if work waits that only excluded ones could run (R16).
 
-        Of those it must be the one excluded longest.
+        Of those it must be the one excluded longest. False: it was not.
         """
         if worker.profile is None or not self.is_excluded(worker, now_ms):
-            return
+            return False
         for requirement in self._ready.waiting_requirements(worker.profile):
             able = (
                 each
@@ -140,7 +155,8 @@ class WorkerTable:
             )
             if self._is_longest_excluded(worker, able, now_ms):
                 worker.standing.excluded_at_ms = None
-                return
+                return True
+        return False
 
     def _is_longest_excluded(
         self, worker: WorkerRecord, able: Iterable[WorkerRecord], now_ms: int

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 
 import attrs
 import trio
 
-from ffq.actors import open_coordinator, trio_clock_ms
+from ffq.actors import open_coordinator
 from ffq.catalog import Catalog
-from ffq.gateway.control import ControlPlane
-from ffq.gateway.inspection import Inspection
 from ffq.gateway.planning import QueryPlanner
-from ffq.gateway.results import ResultStreams
-from ffq.gateway.shuffle import ShuffleFrontend
+from ffq.gateway.results import ResultChunks
+from ffq.gateway.shuffle import ShuffleChunks
+from ffq.messages import FetchQueryResults, FetchShufflePartition
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.rpc.pool import ChannelPool
-from ffq.rpc.routes import Routes
+from ffq.rpc.routes import coordinator_routes
 from ffq.rpc.server import ServerAddress, serve
-from ffq.service import ServedCoordinator
+from ffq.service import Chunks
 from ffq.settings import GatewaySettings
 
 SHARED_READS = 16
@@ -42,30 +41,21 @@ async def serve_gateway(
     path = settings.catalog_path
     catalog = None if path is None else await trio.to_thread.run_sync(Catalog.load, path)
     planner = QueryPlanner(catalog, settings.scans, _plan_limits(settings))
-    async with open_coordinator(planner.plan, settings.coordinator) as coordinator:
-        with ChannelPool(settings.rpc) as peers:
-            routes = gateway_routes(coordinator, settings, peers)
+    with ChannelPool(settings.rpc) as peers:
+        chunks = stream_chunks(settings, peers)
+        async with open_coordinator(planner, settings.coordinator, chunks=chunks) as coordinator:
+            routes = coordinator_routes(coordinator)
             await serve(routes, settings.bind, settings.rpc, task_status=task_status)
 
 
-def gateway_routes(
-    coordinator: ServedCoordinator, settings: GatewaySettings, peers: ChannelPool
-) -> Routes:
-    """All services of a coordinator whose clock is Trio's."""
-    unix_offset_ms = int(time.time() * 1000) - trio_clock_ms()
-    results = ResultStreams(settings.rpc.chunk_bytes)
-    shuffle = ShuffleFrontend(
-        coordinator,
-        peers,
-        settings.shuffle_root,
-        settings.rpc.chunk_bytes,
-        trio.CapacityLimiter(SHARED_READS),
-    )
-    return (
-        *ControlPlane(coordinator, results, unix_offset_ms).routes(),
-        *shuffle.routes(),
-        *Inspection(coordinator, unix_offset_ms).routes(),
-    )
+def stream_chunks(settings: GatewaySettings, peers: ChannelPool) -> Mapping[type, Chunks]:
+    """How the streams of a coordinator become chunks."""
+    reads = trio.CapacityLimiter(SHARED_READS)
+    chunk_bytes = settings.rpc.chunk_bytes
+    return {
+        FetchQueryResults: ResultChunks(chunk_bytes),
+        FetchShufflePartition: ShuffleChunks(peers, settings.shuffle_root, chunk_bytes, reads),
+    }
 
 
 def _plan_limits(settings: GatewaySettings) -> PlanLimits:

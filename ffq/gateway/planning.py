@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import attrs
 import trio
 
 from ffq.catalog import Catalog, ScanSettings, plan_scans
-from ffq.errors import QuotaExceeded
-from ffq.ids import QueryId
-from ffq.messages import SubmitQuery
-from ffq.plan import parse_plan
+from ffq.core.planning import read_plan
+from ffq.errors import InvariantViolated, QuotaExceeded
+from ffq.messages import AcceptQuery, DigestPlan, ReadPlan
+from ffq.plan.codec import plan_digest
 from ffq.plan.limits import PlanLimits
-from ffq.plan.stages import cut
+from ffq.runtime.message import Request
+
+R = TypeVar("R")
 
 _RETRY_MS = 1_000
 
@@ -39,20 +44,34 @@ class QueryPlanner:
         self._threads = trio.CapacityLimiter(threads)
         self._max_waiting = max_waiting
 
-    async def plan(self, query_id: QueryId, plan_bytes: bytes) -> SubmitQuery:
-        """Raises InvalidPlan, PlanningError, UnsupportedPlan, StorageError, QuotaExceeded."""
+    async def ask(self, message: Request[R]) -> R:
+        """As `Planner.ask`.
+
+        Raises InvalidPlan, PlanningError, UnsupportedPlan, StorageError, QuotaExceeded.
+        """
+        match message:
+            case ReadPlan():
+                work: Callable[[Any], Any] = self._read
+            case DigestPlan():
+                work = _digest
+            case _:
+                raise InvariantViolated(f"the planner does not know {type(message).__name__}")
         if self._threads.statistics().tasks_waiting >= self._max_waiting:
             raise QuotaExceeded(
-                f"{self._max_waiting} plans wait to be read: submit {query_id} again later",
+                f"{self._max_waiting} plans wait to be read: submit {message.query_id} again later",
                 retry_after_ms=_RETRY_MS,
             )
-        return await trio.to_thread.run_sync(
-            self._plan, query_id, plan_bytes, limiter=self._threads, abandon_on_cancel=True
+        reply: R = await trio.to_thread.run_sync(
+            work, message, limiter=self._threads, abandon_on_cancel=True
         )
+        return reply
 
-    def _plan(self, query_id: QueryId, plan_bytes: bytes) -> SubmitQuery:
-        graph = cut(parse_plan(plan_bytes, limits=self._limits), limits=self._limits)
-        bound = SubmitQuery(query_id, plan_bytes, graph)
+    def _read(self, message: ReadPlan) -> AcceptQuery:
+        query = read_plan(message, self._limits)
         if self._catalog is None:
-            return bound
-        return attrs.evolve(bound, scans=plan_scans(graph, self._catalog, self._scans))
+            return query
+        return attrs.evolve(query, scans=plan_scans(query.graph, self._catalog, self._scans))
+
+
+def _digest(message: DigestPlan) -> bytes:
+    return plan_digest(message.plan_bytes)

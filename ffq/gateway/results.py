@@ -2,56 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 import pyarrow as pa
 import trio
 
-from ffq.messages import ResultParts
+from ffq.messages import FetchQueryResults, ResultParts
+from ffq.rpc.routes import OnThreads
 from ffq.shuffle.ipc import decode_stream, empty_stream, encode_stream, merge_streams, with_rows
 
-SendBytes = Callable[[bytes], Awaitable[None]]
 Pieces = tuple[bytes, ...]
 
 
-class ResultStreams:
-    """Sends results; several parts are merged into one stream on a thread.
+class ResultChunks:
+    """Several parts are merged into one stream on threads.
 
     Args:
         chunk_bytes: largest chunk.
-        threads: merges at a time; further ones wait.
+        threads: merges that read at a time; further ones wait.
     """
 
     def __init__(self, chunk_bytes: int, threads: int = 4) -> None:
         self._chunk_bytes = chunk_bytes
         self._threads = trio.CapacityLimiter(threads)
 
-    async def send(self, result: ResultParts, send: SendBytes) -> None:
-        """Send all of it. A single part goes out as it came in, whatever its bytes are.
+    @asynccontextmanager
+    async def __call__(
+        self, _: FetchQueryResults, result: ResultParts
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """All of it. A single part goes out as it came in, whatever its bytes are.
 
-        Raises:
+        Raises, when iterated:
             ExecutionError: parts that are no IPC streams, or of different types.
         """
         parts = [part for part in result.parts if any(part)]
-        if not parts:
-            await send(empty_stream(pa.schema([])))
-        elif len(parts) == 1:
-            for chunk in self._chunks(iter(parts[0])):
-                await send(chunk)
+        if len(parts) > 1:
+            yield OnThreads(self._merged(parts), self._threads)
         else:
-            await trio.to_thread.run_sync(self._merge, parts, send, limiter=self._threads)
+            pieces = parts[0] if parts else (empty_stream(pa.schema([])),)
+            yield _InMemory(self._cut(iter(pieces)))
 
-    def _merge(self, parts: list[Pieces], send: SendBytes) -> None:
+    def _merged(self, parts: list[Pieces]) -> Iterator[bytes]:
         openers = with_rows([_opener(part) for part in parts])
         merged = merge_streams(openers, (opener().schema for opener in openers[1:]))
-        for chunk in self._chunks(encode_stream(merged.schema, merged)):
-            trio.from_thread.run(send, chunk)
+        yield from self._cut(encode_stream(merged.schema, merged))
 
-    def _chunks(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _cut(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         size = self._chunk_bytes
         for piece in pieces:
             for start in range(0, len(piece), size):
                 yield piece[start : start + size] if len(piece) > size else piece
+
+
+class _InMemory:
+    """Chunks that are there already; who takes them waits between them."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __aiter__(self) -> _InMemory:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for chunk in self._chunks:
+            return chunk
+        raise StopAsyncIteration
 
 
 def _opener(part: Pieces) -> Callable[[], pa.RecordBatchReader]:

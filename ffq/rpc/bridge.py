@@ -19,9 +19,9 @@ import grpc
 import trio
 from google.protobuf.message import Message
 
-from ffq.errors import QuotaExceeded, Unavailable
+from ffq.errors import InvalidRequest, QuotaExceeded, Unavailable
 from ffq.rpc.options import RpcOptions
-from ffq.rpc.routes import Routes, ServerStream, Unary
+from ffq.rpc.routes import Route, Routes, ServerStream, Unary
 from ffq.rpc.status import BUSY_RETRY_MS, status_of
 from ffq.runtime.errors import MessageExpired
 
@@ -72,7 +72,7 @@ class Bridge:
         async def handler(raw: bytes, context: Context) -> bytes:
             try:
                 self._check_calls()
-                request = route.request_type.FromString(raw)
+                request = _parse(route, raw)
                 call = self._begin(partial(route.handle, request), context)
                 try:
                     reply: Message = await call.finished
@@ -92,7 +92,7 @@ class Bridge:
             try:
                 self._check_calls()
                 self._check_streams()
-                request = route.request_type.FromString(raw)
+                request = _parse(route, raw)
                 self._open_streams += 1
                 try:
                     await self._pump(partial(route.handle, request), context)
@@ -196,6 +196,17 @@ class Bridge:
             raise QuotaExceeded(
                 f"{bound} streams are open already", retry_after_ms=10 * BUSY_RETRY_MS
             )
+
+
+def _parse(route: Route, raw: bytes) -> Message:
+    """Size is checked before sense. Raises InvalidRequest, DecodeError."""
+    bound = route.max_request_bytes
+    if bound is not None and len(raw) > bound:
+        raise InvalidRequest(
+            f"{route.method}: the request has {len(raw)} bytes; at most {bound} are allowed"
+        )
+    message: Message = route.request_type.FromString(raw)
+    return message
 
 
 async def _refuse(context: Context, error: Exception) -> Never:

@@ -1,13 +1,20 @@
-"""What a server serves: one route per RPC, typed by its protobuf messages."""
+"""What a server serves: one route per RPC, made from the rows of `ffq.proto.rows`."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
+import trio
 from google.protobuf.message import Message
 
+from ffq.proto.rows import ROWS, Wire
+from ffq.service import Coordinator
+
+C = TypeVar("C")
+T = TypeVar("T")
 Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
 R_contra = TypeVar("R_contra", bound=Message, contravariant=True)
@@ -21,12 +28,16 @@ class Send(Protocol[R_contra]):
 
 @attrs.frozen
 class Unary(Generic[Q, R]):
-    """One request, one reply. `handle` runs in Trio; what it raises becomes the status."""
+    """One request, one reply. `handle` runs in Trio; what it raises becomes the status.
+
+    A request of more than `max_request_bytes` is refused before it is read.
+    """
 
     service: str
     method: str
     request_type: type[Q]
     handle: Callable[[Q], Awaitable[R]]
+    max_request_bytes: int | None = None
 
 
 @attrs.frozen
@@ -37,6 +48,62 @@ class ServerStream(Generic[Q, R]):
     method: str
     request_type: type[Q]
     handle: Callable[[Q, Send[R]], Awaitable[None]]
+    max_request_bytes: int | None = None
 
 
-Routes = tuple[Unary[Any, Any] | ServerStream[Any, Any], ...]
+Route = Unary[Any, Any] | ServerStream[Any, Any]
+Routes = tuple[Route, ...]
+
+OpenStream = Callable[[Any], AbstractAsyncContextManager[AsyncIterator[Any]]]
+"""From a message to the chunks that answer it, while the block is open."""
+
+
+def coordinator_routes(coordinator: Coordinator) -> Routes:
+    """Every RPC: decoded once, asked of the coordinator, and its reply encoded."""
+    return tuple(
+        stream_route(row, coordinator.stream) if row.streams else _unary_route(row, coordinator)
+        for row in ROWS.values()
+    )
+
+
+def _unary_route(row: Wire[Any, Any, Any, Any], coordinator: Coordinator) -> Route:
+    async def handle(request: Message) -> Message:
+        reply: Message = row.encode_reply(await coordinator.ask(row.decode(request)))
+        return reply
+
+    return Unary(row.service, row.method, row.request_type, handle, row.max_request_bytes)
+
+
+def stream_route(row: Wire[Any, Any, Any, Any], open_stream: OpenStream) -> Route:
+    """One streaming RPC: `open_stream` gives at least one chunk, or raises what the caller sees."""
+
+    async def handle(request: Message, send: Send[Any]) -> None:
+        async with open_stream(row.decode(request)) as chunks:
+            async for chunk in chunks:
+                await send(row.encode_reply(chunk))
+
+    return ServerStream(row.service, row.method, row.request_type, handle, row.max_request_bytes)
+
+
+class OnThreads(Generic[T]):
+    """Iterates over what blocks: each step on a thread of `limiter`, none held between steps."""
+
+    def __init__(self, items: Iterator[T], limiter: trio.CapacityLimiter) -> None:
+        self._items = items
+        self._limiter = limiter
+
+    def __aiter__(self) -> OnThreads[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        item = await trio.to_thread.run_sync(next, self._items, _END, limiter=self._limiter)
+        if isinstance(item, _End):
+            raise StopAsyncIteration
+        return item
+
+
+class _End:
+    """What no iterator yields."""
+
+
+_END = _End()

@@ -7,29 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import attrs
-
 from ffq.errors import StorageError, UnknownId
 from ffq.ids import AttemptKey, QueryId, is_valid_id
+from ffq.messages import ShuffleChunk
 from ffq.shuffle.layout import SCHEMA_FILE, attempt_folder, part_file, query_folder
 
 # The largest throughput of a gRPC stream was measured at messages of about this size.
 DEFAULT_CHUNK_BYTES: Final = 1024 * 1024
-
-
-@attrs.frozen
-class RangeChunk:
-    """A piece of one partition's IPC stream: bytes [start, end) of `watermark` (R24)."""
-
-    payload: bytes = attrs.field(repr=False)
-    start: int
-    end: int
-    watermark: int
-
-    @property
-    def is_last(self) -> bool:
-        """Whether the partition ends here: what ShufflePartitionChunk calls `finalized`."""
-        return self.end == self.watermark
 
 
 class ShuffleStore:
@@ -53,7 +37,7 @@ class ShuffleStore:
         start: int = 0,
         max_bytes: int = 0,
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
-    ) -> Iterator[RangeChunk]:
+    ) -> Iterator[ShuffleChunk]:
         """Bytes of a partition's stream as contiguous chunks (R23, R24).
 
         Args:
@@ -101,8 +85,10 @@ class ShuffleStore:
 
 def read_file_range(
     path: Path, start: int, max_bytes: int, chunk_bytes: int
-) -> Iterator[RangeChunk]:
+) -> Iterator[ShuffleChunk]:
     """Bytes of one file as contiguous chunks, at least one; arguments as `read_range`.
+
+    Each says `finalized`: the file is all there is.
 
     Raises:
         OSError: reading failed.
@@ -114,7 +100,9 @@ def read_file_range(
         file.seek(position)
         while True:
             payload = file.read(min(chunk_bytes, end - position))
-            yield RangeChunk(payload, position, position + len(payload), watermark)
+            yield ShuffleChunk(
+                payload, position, position + len(payload), watermark, finalized=True
+            )
             position += len(payload)
             if position >= end or not payload:
                 return

@@ -8,8 +8,6 @@ silently only when the coordinator says that nobody waits for it any more, or is
 
 from __future__ import annotations
 
-from functools import partial
-
 import attrs
 import trio
 
@@ -22,7 +20,6 @@ from ffq.messages import (
     ReportTaskStatus,
     TaskState,
 )
-from ffq.service import Coordinator
 from ffq.worker.failures import Failure, failure_of
 from ffq.worker.inputs import FetchSettings, fetch_inputs
 from ffq.worker.link import LOG, CoordinatorLink, WorkerIdentity
@@ -57,7 +54,6 @@ class AttemptContext:
 
     identity: WorkerIdentity
     settings: AttemptSettings
-    coordinator: Coordinator
     link: CoordinatorLink
     executor: Executor
     transport: ShuffleTransport
@@ -113,7 +109,7 @@ class AttemptRun:
 
     async def _produce(self) -> TaskOutput:
         context, assignment = self.context, self.assignment
-        stage = context.plans.stage_of(assignment)
+        stage = await context.plans.stage_of(assignment)
         inputs = await fetch_inputs(
             wanted_parts(assignment, stage),
             context.transport,
@@ -144,9 +140,7 @@ class AttemptRun:
             incarnation=context.identity.incarnation,
             endpoint=context.identity.endpoint,
         )
-        await context.link.ask(
-            "RegisterMapOutput", partial(context.coordinator.register_map_output, message)
-        )
+        await context.link.ask(message)
 
     async def _upload(self, output: ResultOutput) -> None:
         context = self.context
@@ -162,10 +156,7 @@ class AttemptRun:
                 offset=offset,
                 last=last,
             )
-            reply = await context.link.ask(
-                "RegisterQueryResults",
-                partial(context.coordinator.register_query_results, message),
-            )
+            reply = await context.link.ask(message)
             if not reply.counted:
                 return
             offset += len(payload)
@@ -188,8 +179,4 @@ class AttemptRun:
             kind=None if failure is None else failure.kind,
             lost_inputs=() if failure is None else failure.lost,
         )
-        await context.link.ask(
-            "ReportTaskStatus",
-            partial(context.coordinator.report_task_status, message),
-            quota_tries=_REPORT_QUOTA_TRIES,
-        )
+        await context.link.ask(message, quota_tries=_REPORT_QUOTA_TRIES)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import attrs
 import trio
 
-from ffq.errors import Unavailable
+from ffq.errors import InvariantViolated, Unavailable
 from ffq.ids import WorkerId
+from ffq.messages import Rpc
+from ffq.proto.rows import row_of
 from ffq.retry import RetryPolicy, until_answered, within
+from ffq.service import Coordinator
 
-T = TypeVar("T")
+R = TypeVar("R")
 
 LOG = logging.getLogger("ffq.worker")
 
@@ -41,32 +43,41 @@ class WorkerIdentity:
 class CoordinatorLink:
     """Says once when the coordinator goes away and once when it is back."""
 
+    coordinator: Coordinator
     name: str
     retry: RetryPolicy
     _away: bool = False
     _answered_at: float = -math.inf
 
-    async def once(self, what: str, call: Awaitable[T], *, timeout_ms: int | None = None) -> T:
+    async def once(self, message: Rpc[R], *, timeout_ms: int | None = None) -> R:
         """One try. Raises Unavailable, or the error that the coordinator answered."""
         retry = self.retry
         if timeout_ms is not None:
             retry = attrs.evolve(retry, timeout_ms=timeout_ms)
         try:
-            answer = await within(call, retry, what)
+            answer = await within(self.coordinator.ask(message), retry, type(message).__name__)
         except Unavailable as error:
             self._missed(error)
             raise
         self._answered()
         return answer
 
-    async def ask(
-        self, what: str, call: Callable[[], Awaitable[T]], *, quota_tries: int | None = None
-    ) -> T:
-        """Try until it answers; for calls that may be repeated. The way out is to be cancelled."""
+    async def ask(self, message: Rpc[R], *, quota_tries: int | None = None) -> R:
+        """Try until it answers. The way out is to be cancelled.
+
+        Raises InvariantViolated for what may not be repeated.
+        """
+        if not row_of(message).repeatable:
+            raise InvariantViolated(f"{type(message).__name__} must not be sent a second time")
         retry = self.retry
         if quota_tries is not None:
             retry = attrs.evolve(retry, quota_tries=quota_tries)
-        answer = await until_answered(call, retry, what, on_failure=self._missed)
+        answer = await until_answered(
+            lambda: self.coordinator.ask(message),
+            retry,
+            type(message).__name__,
+            on_failure=self._missed,
+        )
         self._answered()
         return answer
 

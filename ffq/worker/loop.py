@@ -77,13 +77,10 @@ class WorkerLoop:
     ) -> None:
         self._identity = identity
         self._settings = settings
-        self._coordinator = coordinator
         self._executor = executor
         self._unix_ms = unix_ms
-        self._link = CoordinatorLink(coordinator_name, settings.retry)
-        self._context = AttemptContext(
-            identity, settings.attempts, coordinator, self._link, executor, transport
-        )
+        self._link = CoordinatorLink(coordinator, coordinator_name, settings.retry)
+        self._context = AttemptContext(identity, settings.attempts, self._link, executor, transport)
         self._running: dict[AttemptKey, AttemptRun] = {}
         self._ended: dict[QueryId, None] = {}
         self._told_from = 0
@@ -175,9 +172,7 @@ class WorkerLoop:
             held_queries=self._held_queries(),
         )
         timeout_ms = max(2 * self._settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
-        return await self._link.once(
-            "Heartbeat", self._coordinator.heartbeat(message), timeout_ms=timeout_ms
-        )
+        return await self._link.once(message, timeout_ms=timeout_ms)
 
     def _claimed(self) -> tuple[AttemptKey, ...]:
         return self.running if self._link.silent_ms <= self._settings.claim_ms else ()
@@ -242,7 +237,7 @@ class WorkerLoop:
 
     async def _get_task(self, capacity: int) -> tuple[Assignment, ...]:
         message = GetTask(self._identity.worker_id, capacity, self._identity.incarnation)
-        return await self._link.once("GetTask", self._coordinator.get_task(message))
+        return await self._link.once(message)
 
     async def _sleep_unless_woken(self, seconds: float) -> None:
         with trio.move_on_after(seconds):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import attrs
+import trio
 
 from ffq.errors import InvalidPlan
 from ffq.messages import Assignment
@@ -16,24 +17,22 @@ _PLANS_KEPT = 32
 
 @attrs.define
 class PlanCache:
-    """Cut plans by their bytes: the tasks of one query share them. Holds at most 32."""
+    """Plans by their bytes, cut off the Trio thread, each once however many tasks wait for it.
+
+    The tasks of one query share them. Holds at most 32, and those that are being waited for.
+    """
 
     _graphs: OrderedDict[bytes, StageGraph] = attrs.field(factory=OrderedDict)
+    _reading: dict[bytes, trio.Event] = attrs.field(factory=dict)
 
-    def stage_of(self, assignment: Assignment) -> StagePlan:
+    async def stage_of(self, assignment: Assignment) -> StagePlan:
         """The stage of an assignment.
 
         Raises:
             InvalidPlan: the bytes are no plan, or it has no such stage.
             PlanningError: it cannot be cut.
         """
-        graph = self._graphs.get(assignment.plan_bytes)
-        if graph is None:
-            graph = cut(parse_plan(assignment.plan_bytes))
-            self._graphs[assignment.plan_bytes] = graph
-            if len(self._graphs) > _PLANS_KEPT:
-                self._graphs.popitem(last=False)
-        self._graphs.move_to_end(assignment.plan_bytes)
+        graph = await self._graph(assignment.plan_bytes)
         stage_id = assignment.key.stage_id
         if stage_id >= len(graph.stages):
             raise InvalidPlan(
@@ -41,3 +40,30 @@ class PlanCache:
                 f"{len(graph.stages)} stages"
             )
         return graph.stages[stage_id]
+
+    async def _graph(self, plan_bytes: bytes) -> StageGraph:
+        # Whoever waits looks again: the one that read may have been cancelled, or have failed.
+        while (graph := self._graphs.get(plan_bytes)) is None:
+            reading = self._reading.get(plan_bytes)
+            if reading is None:
+                graph = await self._read(plan_bytes)
+                break
+            await reading.wait()
+        self._graphs.move_to_end(plan_bytes)
+        return graph
+
+    async def _read(self, plan_bytes: bytes) -> StageGraph:
+        done = self._reading[plan_bytes] = trio.Event()
+        try:
+            graph = await trio.to_thread.run_sync(_cut, plan_bytes, abandon_on_cancel=True)
+        finally:
+            del self._reading[plan_bytes]
+            done.set()
+        self._graphs[plan_bytes] = graph
+        if len(self._graphs) > _PLANS_KEPT:
+            self._graphs.popitem(last=False)
+        return graph
+
+
+def _cut(plan_bytes: bytes) -> StageGraph:
+    return cut(parse_plan(plan_bytes))

@@ -13,9 +13,8 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import Assignment, OutputPartition
+from ffq.messages import Assignment, OutputPartition, ShuffleChunk
 from ffq.plan.stages import StagePlan
-from ffq.proto.codec.shuffle import ShuffleChunk
 from ffq.worker.wanted import InputPart
 
 

@@ -13,11 +13,13 @@ from ffq.engine import ENGINE_FAMILY, Engine, EngineSettings, load_operators
 from ffq.engine.operators import REGISTRY
 from ffq.errors import StartupError
 from ffq.ids import WorkerId
+from ffq.messages import FetchShufflePartition
+from ffq.proto.rows import ROWS
 from ffq.rpc.client import RpcChannel, open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
+from ffq.rpc.routes import stream_route
 from ffq.rpc.server import ServerAddress, serve
-from ffq.rpc.shuffle import fetch_route
 from ffq.shuffle import ShuffleStore
 from ffq.worker.addresses import advertised_endpoint
 from ffq.worker.config import WorkerConfig
@@ -132,7 +134,7 @@ class _Worker:
         """On the port given; without one, on the default port or else any free one."""
         config = self._config
         server = ShuffleServer(self._store, config.rpc.chunk_bytes)
-        routes = (fetch_route(server.fetch),)
+        routes = (stream_route(ROWS[FetchShufflePartition], server.stream),)
         address: ServerAddress
         try:
             address = await services.start(serve, routes, config.shuffle_bind, config.rpc)

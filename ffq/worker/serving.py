@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 
 import attrs
 import trio
 
 from ffq.errors import InvalidRequest, NotReady
-from ffq.proto.codec.shuffle import FetchPartition, ShuffleChunk
-from ffq.rpc.shuffle import SendChunk
+from ffq.messages import FetchShufflePartition, ShuffleChunk
+from ffq.rpc.routes import OnThreads
 from ffq.shuffle.store import ShuffleStore
 
 MAX_READS = 16
@@ -26,10 +28,15 @@ class ShuffleServer:
     chunk_bytes: int
     _reads: trio.CapacityLimiter = attrs.field(factory=partial(trio.CapacityLimiter, MAX_READS))
 
-    async def fetch(self, request: FetchPartition, send: SendChunk) -> None:
-        """Send the range asked for, at least one chunk.
+    @asynccontextmanager
+    async def stream(
+        self, request: FetchShufflePartition
+    ) -> AsyncIterator[AsyncIterator[ShuffleChunk]]:
+        """The range asked for, at least one chunk.
 
-        Raises:
+        Every chunk says `finalized`: an attempt's folder appears only when it is complete.
+
+        Raises, on entry or while iterated:
             UnknownId: no finished output of exactly this attempt is here.
             NotReady: an epoch is asked for that will not come.
             InvalidRequest: no exact attempt.
@@ -51,17 +58,4 @@ class ShuffleServer:
             request.max_bytes,
             self.chunk_bytes,
         )
-        while True:
-            chunk = await trio.to_thread.run_sync(next, chunks, None, limiter=self._reads)
-            if chunk is None:
-                return
-            await send(
-                ShuffleChunk(
-                    payload=chunk.payload,
-                    start_offset=chunk.start,
-                    end_offset=chunk.end,
-                    watermark_offset=chunk.watermark,
-                    finalized=True,  # an attempt's folder appears only when it is complete
-                    stream_epoch=OUR_EPOCH,
-                )
-            )
+        yield OnThreads(chunks, self._reads)

@@ -8,10 +8,10 @@ from contextlib import ExitStack, asynccontextmanager
 import attrs
 
 from ffq.errors import InvalidRequest, Unavailable
-from ffq.proto.codec.shuffle import FetchPartition, ShuffleChunk
+from ffq.messages import FetchShufflePartition, ShuffleChunk
 from ffq.rpc.client import RpcChannel
+from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
-from ffq.rpc.shuffle import fetch_partition
 from ffq.worker.wanted import InputPart
 
 
@@ -30,7 +30,7 @@ class GrpcTransport:
     @asynccontextmanager
     async def fetch(self, part: InputPart, start_offset: int) -> AsyncIterator[GrpcStream]:
         """As `ShuffleTransport.fetch`; an endpoint that is none counts as unreachable."""
-        request = FetchPartition(part.key, part.reduce_partition, start_offset)
+        request = FetchShufflePartition(part.key, part.reduce_partition, start_offset)
         with ExitStack() as using:
             channel = self.coordinator
             if part.endpoint:
@@ -38,7 +38,7 @@ class GrpcTransport:
                     channel = using.enter_context(self.peers.use(part.endpoint))
                 except InvalidRequest as error:
                     raise Unavailable(error.message) from None
-            async with fetch_partition(channel, request) as chunks:
+            async with RemoteCoordinator(channel).stream(request) as chunks:
                 yield GrpcStream(chunks)
 
 

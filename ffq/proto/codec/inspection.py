@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from ffq.messages import AttemptStatus, DrainWorker, ListAttempts, ListQueries, WorkerStatus
+from ffq.messages import (
+    AttemptStatus,
+    DrainWorker,
+    ListAttempts,
+    ListQueries,
+    ListWorkers,
+    QueryStatus,
+    WorkerStatus,
+)
 from ffq.proto import ffq_ext_pb2 as ext
-from ffq.proto.codec.queries import decode_time, encode_time
+from ffq.proto.codec.queries import decode_status, decode_time, encode_status, encode_time
 from ffq.proto.codec.values import (
     decode_key,
     decode_task_state,
@@ -19,25 +27,77 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 10_000
 
 
+def encode_list_queries(request: ListQueries) -> ext.ListQueriesRequest:
+    return ext.ListQueriesRequest(limit=request.limit)
+
+
 def decode_list_queries(message: ext.ListQueriesRequest) -> ListQueries:
     return ListQueries(min(message.limit or DEFAULT_LIMIT, MAX_LIMIT))
+
+
+def encode_queries(found: tuple[QueryStatus, ...]) -> ext.ListQueriesResponse:
+    return ext.ListQueriesResponse(queries=[encode_status(status) for status in found])
+
+
+def decode_queries(message: ext.ListQueriesResponse) -> tuple[QueryStatus, ...]:
+    return tuple(decode_status(status) for status in message.queries)
+
+
+def encode_list_attempts(request: ListAttempts) -> ext.ListAttemptsRequest:
+    return ext.ListAttemptsRequest(query_id=request.query_id)
 
 
 def decode_list_attempts(message: ext.ListAttemptsRequest) -> ListAttempts:
     return ListAttempts(parse_query_id(message.query_id))
 
 
+def encode_attempts(found: tuple[AttemptStatus, ...]) -> ext.ListAttemptsResponse:
+    return ext.ListAttemptsResponse(attempts=[encode_attempt(status) for status in found])
+
+
+def decode_attempts(message: ext.ListAttemptsResponse) -> tuple[AttemptStatus, ...]:
+    return tuple(decode_attempt(status) for status in message.attempts)
+
+
+def encode_list_workers(_: ListWorkers) -> ext.ListWorkersRequest:
+    return ext.ListWorkersRequest()
+
+
+def decode_list_workers(_: ext.ListWorkersRequest) -> ListWorkers:
+    return ListWorkers()
+
+
+def encode_workers(found: tuple[WorkerStatus, ...]) -> ext.ListWorkersResponse:
+    return ext.ListWorkersResponse(workers=[encode_worker(status) for status in found])
+
+
+def decode_workers(message: ext.ListWorkersResponse) -> tuple[WorkerStatus, ...]:
+    return tuple(decode_worker(status) for status in message.workers)
+
+
+def encode_drain(request: DrainWorker) -> ext.DrainWorkerRequest:
+    return ext.DrainWorkerRequest(worker_id=request.worker_id)
+
+
 def decode_drain(message: ext.DrainWorkerRequest) -> DrainWorker:
     return DrainWorker(parse_worker_id(message.worker_id))
 
 
-def encode_attempt(status: AttemptStatus, unix_offset_ms: int) -> ext.AttemptStatus:
+def encode_drain_reply(_: None) -> ext.DrainWorkerResponse:
+    return ext.DrainWorkerResponse()
+
+
+def decode_drain_reply(_: ext.DrainWorkerResponse) -> None:
+    return None
+
+
+def encode_attempt(status: AttemptStatus) -> ext.AttemptStatus:
     return ext.AttemptStatus(
         attempt=encode_ref(status.key),
         state=encode_task_state(status.state),
         worker_id=status.worker_id or "",
-        assigned_at_ms=encode_time(status.assigned_at_ms, unix_offset_ms),
-        finished_at_ms=encode_time(status.finished_at_ms, unix_offset_ms),
+        assigned_at_ms=encode_time(status.assigned_at_ms),
+        finished_at_ms=encode_time(status.finished_at_ms),
         message=status.message,
         committed=status.committed,
     )

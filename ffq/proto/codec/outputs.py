@@ -54,6 +54,15 @@ def encode_map_output_reply(reply: RegisterReply) -> wire.RegisterMapOutputRespo
     return wire.RegisterMapOutputResponse(counted=reply.counted)
 
 
+def decode_map_output_reply(message: wire.RegisterMapOutputResponse) -> RegisterReply:
+    return RegisterReply(message.counted, None)
+
+
+def complete_map_output_reply(reply: RegisterReply, request: RegisterMapOutput) -> RegisterReply:
+    """The wire does not name the attempt's holder: who registers takes it to be himself."""
+    return RegisterReply(reply.counted, request.worker_id)
+
+
 def _decode_partition(message: wire.MapOutputPartition) -> OutputPartition:
     return OutputPartition(
         reduce_partition=message.reduce_partition,
@@ -117,6 +126,23 @@ def encode_results(request: RegisterQueryResults) -> wire.RegisterQueryResultsRe
 
 def encode_results_reply(reply: RegisterReply) -> wire.RegisterQueryResultsResponse:
     return wire.RegisterQueryResultsResponse(counted=reply.counted)
+
+
+def decode_results_reply(message: wire.RegisterQueryResultsResponse) -> RegisterReply:
+    """The wire does not name the attempt's holder."""
+    return RegisterReply(message.counted, None)
+
+
+def encode_fetch_results(request: FetchQueryResults) -> wire.FetchQueryResultsRequest:
+    return wire.FetchQueryResultsRequest(query_id=request.query_id)
+
+
+def encode_results_chunk(payload: bytes) -> wire.QueryResultsChunk:
+    return wire.QueryResultsChunk(payload=payload)
+
+
+def decode_results_chunk(message: wire.QueryResultsChunk) -> bytes:
+    return message.payload
 
 
 def decode_fetch_results(message: wire.FetchQueryResultsRequest) -> FetchQueryResults:

@@ -1,8 +1,4 @@
-"""Queries: submit, status, cancel.
-
-Status times are the coordinator's monotonic ms inside and unix ms on the wire; `unix_offset_ms` is
-the difference. A decoded status keeps unix ms.
-"""
+"""Queries: submit, status, cancel."""
 
 from __future__ import annotations
 
@@ -13,6 +9,7 @@ from ffq.messages import (
     GetQueryStatus,
     QueryStatus,
     StageStatus,
+    SubmitQuery,
     SubmitReply,
 )
 from ffq.proto import ffq_distributed_pb2 as wire
@@ -26,12 +23,24 @@ from ffq.proto.codec.values import (
 _MAX_UINT64 = 2**64 - 1
 
 
+def encode_submit(request: SubmitQuery) -> wire.SubmitQueryRequest:
+    return wire.SubmitQueryRequest(query_id=request.query_id, physical_plan_json=request.plan_bytes)
+
+
+def decode_submit(message: wire.SubmitQueryRequest) -> SubmitQuery:
+    return SubmitQuery(parse_query_id(message.query_id), message.physical_plan_json)
+
+
 def encode_submit_reply(reply: SubmitReply) -> wire.SubmitQueryResponse:
     return wire.SubmitQueryResponse(query_id=reply.query_id, state=encode_query_state(reply.state))
 
 
 def decode_submit_reply(message: wire.SubmitQueryResponse) -> SubmitReply:
     return SubmitReply(parse_query_id(message.query_id), decode_query_state(message.state))
+
+
+def encode_get_status(request: GetQueryStatus) -> wire.GetQueryStatusRequest:
+    return wire.GetQueryStatusRequest(query_id=request.query_id)
 
 
 def decode_get_status(message: wire.GetQueryStatusRequest) -> GetQueryStatus:
@@ -42,6 +51,10 @@ def decode_cancel(message: wire.CancelQueryRequest) -> CancelQuery:
     return CancelQuery(parse_query_id(message.query_id), short(message.reason))
 
 
+def encode_cancel(request: CancelQuery) -> wire.CancelQueryRequest:
+    return wire.CancelQueryRequest(query_id=request.query_id, reason=request.reason)
+
+
 def encode_cancel_reply(reply: CancelReply) -> wire.CancelQueryResponse:
     return wire.CancelQueryResponse(query_id=reply.query_id, state=encode_query_state(reply.state))
 
@@ -50,13 +63,21 @@ def decode_cancel_reply(message: wire.CancelQueryResponse) -> CancelReply:
     return CancelReply(parse_query_id(message.query_id), decode_query_state(message.state))
 
 
-def encode_status(status: QueryStatus, unix_offset_ms: int) -> wire.QueryStatus:
+def encode_status_reply(status: QueryStatus) -> wire.GetQueryStatusResponse:
+    return wire.GetQueryStatusResponse(status=encode_status(status))
+
+
+def decode_status_reply(message: wire.GetQueryStatusResponse) -> QueryStatus:
+    return decode_status(message.status)
+
+
+def encode_status(status: QueryStatus) -> wire.QueryStatus:
     return wire.QueryStatus(
         query_id=status.query_id,
         state=encode_query_state(status.state),
-        submitted_at_ms=encode_time(status.submitted_at_ms, unix_offset_ms),
-        started_at_ms=encode_time(status.started_at_ms, unix_offset_ms),
-        finished_at_ms=encode_time(status.finished_at_ms, unix_offset_ms),
+        submitted_at_ms=encode_time(status.submitted_at_ms),
+        started_at_ms=encode_time(status.started_at_ms),
+        finished_at_ms=encode_time(status.finished_at_ms),
         message=status.message,
         stage_metrics=[_encode_stage(stage) for stage in status.stages],
     )
@@ -74,9 +95,9 @@ def decode_status(message: wire.QueryStatus) -> QueryStatus:
     )
 
 
-def encode_time(time_ms: int | None, unix_offset_ms: int) -> int:
+def encode_time(time_ms: int | None) -> int:
     """0 stands for: not yet."""
-    return 0 if time_ms is None else time_ms + unix_offset_ms
+    return 0 if time_ms is None else time_ms
 
 
 def decode_time(time_ms: int) -> int | None:

@@ -1,50 +1,14 @@
-"""FetchShufflePartition: its request and its chunks as values (R23, R24)."""
+"""Ranges of shuffle bytes (R23, R24)."""
 
 from __future__ import annotations
 
-import attrs
-
-from ffq.ids import AttemptKey
+from ffq.messages import FetchShufflePartition, ShuffleChunk
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.values import attempt_key
 
 
-@attrs.frozen
-class FetchPartition:
-    """Read bytes of one reduce partition of one map attempt.
-
-    Attributes:
-        key: the exact attempt; attempt 0 (at the coordinator only): the committed one.
-        start_offset: first byte wanted.
-        max_bytes: how many at most; 0 = no limit.
-        min_stream_epoch: refuse output older than this.
-    """
-
-    key: AttemptKey
-    reduce_partition: int
-    start_offset: int = 0
-    max_bytes: int = 0
-    layout_version: int = 0
-    min_stream_epoch: int = 0
-
-
-@attrs.frozen
-class ShuffleChunk:
-    """Bytes [start_offset, end_offset) of a partition that has `watermark_offset` bytes so far.
-
-    `finalized`: the partition is complete at this attempt.
-    """
-
-    payload: bytes = attrs.field(repr=False)
-    start_offset: int
-    end_offset: int
-    watermark_offset: int
-    finalized: bool
-    stream_epoch: int = 0
-
-
-def decode_fetch(message: wire.FetchShufflePartitionRequest) -> FetchPartition:
-    return FetchPartition(
+def decode_fetch(message: wire.FetchShufflePartitionRequest) -> FetchShufflePartition:
+    return FetchShufflePartition(
         key=attempt_key(message.query_id, message.stage_id, message.map_task, message.attempt),
         reduce_partition=message.reduce_partition,
         start_offset=message.start_offset,
@@ -54,7 +18,7 @@ def decode_fetch(message: wire.FetchShufflePartitionRequest) -> FetchPartition:
     )
 
 
-def encode_fetch(request: FetchPartition) -> wire.FetchShufflePartitionRequest:
+def encode_fetch(request: FetchShufflePartition) -> wire.FetchShufflePartitionRequest:
     key = request.key
     return wire.FetchShufflePartitionRequest(
         query_id=key.query_id,

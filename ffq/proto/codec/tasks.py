@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffq.errors import InvalidRequest
-from ffq.ids import Attempt, StageId, TaskId
+from ffq.ids import Attempt, StageId, TaskId, WorkerId
 from ffq.messages import (
     Assignment,
     ErrorKind,
@@ -40,6 +40,14 @@ def encode_get_task(request: GetTask) -> wire.GetTaskRequest:
     return wire.GetTaskRequest(
         worker_id=request.worker_id, capacity=request.capacity, incarnation=request.incarnation
     )
+
+
+def encode_assignments(assignments: tuple[Assignment, ...]) -> wire.GetTaskResponse:
+    return wire.GetTaskResponse(tasks=[encode_assignment(each) for each in assignments])
+
+
+def decode_assignments(message: wire.GetTaskResponse) -> tuple[Assignment, ...]:
+    return tuple(decode_assignment(each) for each in message.tasks)
 
 
 def encode_assignment(assignment: Assignment) -> wire.TaskAssignment:
@@ -172,3 +180,12 @@ def _decode_kind(number: int) -> ErrorKind | None:
 
 def encode_report_reply(reply: ReportReply) -> wire.ReportTaskStatusResponse:
     return wire.ReportTaskStatusResponse(counted=reply.counted)
+
+
+def decode_report_reply(message: wire.ReportTaskStatusResponse) -> ReportReply:
+    return ReportReply(message.counted, WorkerId(""))
+
+
+def complete_report_reply(reply: ReportReply, report: ReportTaskStatus) -> ReportReply:
+    """The wire does not name the attempt's holder: who reports takes it to be himself."""
+    return ReportReply(reply.counted, report.worker_id or reply.worker_id)

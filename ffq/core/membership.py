@@ -1,31 +1,14 @@
-"""What happens with time and with heartbeats: timeouts, leases, who is told to stop."""
+"""Workers as members of the cluster: they appear, change, are drained, and renew their leases."""
 
 from __future__ import annotations
 
-from ffq.core.answers import waiting_message
-from ffq.core.lifecycle import end_query, evict
-from ffq.core.progress import fail_uncharged, promote_ready
 from ffq.core.recovery import lose_worker
 from ffq.core.state import SchedulingState
-from ffq.core.transitions import QueryEvent
+from ffq.core.tasks import fail_uncharged, renew_lease
 from ffq.core.workers import WorkerRecord
 from ffq.errors import UnknownId
 from ffq.ids import AttemptKey, QueryId, WorkerId
 from ffq.messages import ConfirmHeartbeat, DrainWorker, HeartbeatReply, WorkerChanged
-
-
-def tick(state: SchedulingState, now_ms: int) -> None:
-    """Time has passed: backoffs end, queries that nobody can run fail, old ones are evicted."""
-    promote_ready(state, now_ms)
-    timeout_ms = state.settings.unrunnable_timeout_ms
-    if timeout_ms:
-        for query_id in state.ready.unmatched_queries():
-            query = state.queries[query_id]
-            since_ms = min(since for _, since in state.ready.unmatched_of(query_id))
-            if now_ms - since_ms > timeout_ms:
-                why = f"{waiting_message(state, query)} for longer than {timeout_ms} ms"
-                end_query(state, query, QueryEvent.FAIL, why, now_ms)
-    evict(state, now_ms)
 
 
 def worker_changed(state: SchedulingState, msg: WorkerChanged, now_ms: int) -> None:
@@ -33,8 +16,8 @@ def worker_changed(state: SchedulingState, msg: WorkerChanged, now_ms: int) -> N
     known = state.workers.live.get(msg.worker_id)
     if known is not None and known.incarnation != msg.incarnation:
         lose_worker(state, msg.worker_id, "it was restarted", now_ms)
-    state.workers.change(msg, now_ms)
-    state.readiness += 1
+    if state.workers.change(msg, now_ms):
+        state.changed()
 
 
 def drain_worker(state: SchedulingState, msg: DrainWorker, now_ms: int) -> None:
@@ -46,7 +29,8 @@ def drain_worker(state: SchedulingState, msg: DrainWorker, now_ms: int) -> None:
     worker = state.workers.live.get(msg.worker_id)
     if worker is None:
         raise UnknownId(f"there is no live worker {msg.worker_id}", reason="UNKNOWN_WORKER")
-    state.workers.drain(worker, now_ms)
+    if state.workers.drain(worker, now_ms):
+        state.changed()
 
 
 def confirm_heartbeat(state: SchedulingState, msg: ConfirmHeartbeat, now_ms: int) -> HeartbeatReply:
@@ -57,7 +41,8 @@ def confirm_heartbeat(state: SchedulingState, msg: ConfirmHeartbeat, now_ms: int
     worker = state.workers.live.get(msg.worker_id)
     accepted = True
     if worker is not None:
-        state.workers.readmit_if_needed(worker, now_ms)
+        if state.workers.readmit_if_needed(worker, now_ms):
+            state.changed()
         if msg.running_attempts is not None:
             _check_leases(state, worker, frozenset(msg.running_attempts), now_ms)
         accepted = not (worker.is_draining or state.workers.is_excluded(worker, now_ms))
@@ -83,7 +68,7 @@ def _check_leases(
             # Its query ended, with an attempt that was taken back before it.
             continue
         if key in listed:
-            attempt.confirmed_at_ms = now_ms
+            renew_lease(state, attempt, now_ms)
         elif now_ms - attempt.confirmed_at_ms > state.settings.assignment_lease_ms:
             why = f"worker {worker.worker_id} does not run {key}: its lease has lapsed"
             fail_uncharged(state, state.locate(key), why, now_ms)

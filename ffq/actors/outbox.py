@@ -1,4 +1,4 @@
-"""Notices on their way from scheduling to the stores.
+"""Removals on their way to the stores.
 
 Scheduling must not wait for the actors that ask it, so it leaves notices here and a courier
 delivers them. All of them tell a store to forget something: they commute, and those about one
@@ -13,23 +13,22 @@ from collections.abc import Iterable
 import attrs
 import trio
 
+from ffq.core.machine import Removal
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import DropMapOutputs, DropQueryOutputs, DropQueryResults, DropResults
-
-Drop = DropMapOutputs | DropQueryOutputs | DropResults | DropQueryResults
+from ffq.messages import DropMapOutputs, DropResults
 
 
 class Outbox:
     """Merged notices in the order in which their queries first came up."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[tuple[type, QueryId], Drop] = OrderedDict()
+        self._waiting: OrderedDict[tuple[type, QueryId], Removal] = OrderedDict()
         self._changed = trio.Event()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, notice: Drop) -> None:
+    def put(self, notice: Removal) -> None:
         """Add a notice; does not wait."""
         if isinstance(notice, DropMapOutputs | DropResults):
             for query_id, keys in _by_query(notice.keys).items():
@@ -50,7 +49,7 @@ class Outbox:
             keys = tuple(dict.fromkeys((*known.keys, *keys)))
         self._waiting[place] = attrs.evolve(notice, keys=keys)
 
-    async def get(self) -> Drop:
+    async def get(self) -> Removal:
         """The oldest notice; waits for one."""
         while not self._waiting:
             self._changed = trio.Event()

@@ -1,4 +1,4 @@
-"""What the core asks of a plan beyond its stages. Pure."""
+"""Properties of plans and stages that scheduling goes by. Pure."""
 
 from __future__ import annotations
 

@@ -32,6 +32,7 @@ def lay_out_stage(
     stage.layout = fingerprint(query.query_id, query.ordinal, stage.stage_id, shares, query.digest)
     stage.tasks = [TaskRecord(TaskId(number), share) for number, share in enumerate(shares)]
     stage.queued = len(stage.tasks)
+    state.changed()
     stage.ready.extend(task.task_id for task in stage.tasks)
     refresh_offer(state, query, stage, now_ms)
 
@@ -47,8 +48,8 @@ def _partition_bytes(query: QueryRecord, stage: StageRecord) -> list[int]:
         for task in query.stages[source.stage_id].tasks:
             attempt = task.committed
             if attempt is not None and attempt.output is not None:
-                for partition, size in attempt.output.sizes.items():
-                    totals[partition] += size.bytes
+                for number, partition in attempt.output.partitions.items():
+                    totals[number] += partition.bytes
     return totals
 
 
@@ -58,7 +59,6 @@ def refresh_offer(
     """Make the ready index say what the stage says: that it has work, or has none (R8)."""
     if stage.has_work:
         state.ready.offer(query.query_id, stage.stage_id, stage.requirement, now_ms)
-        state.readiness += 1
     else:
         state.ready.withdraw(query.query_id, stage.stage_id, stage.requirement)
 
@@ -99,6 +99,7 @@ def queue_task(
     task.state = TaskState.QUEUED
     task.ready_at_ms = ready_at_ms
     stage.queued += 1
+    state.changed()
     if ready_at_ms > now_ms:
         state.backoff.push(query, stage, task)
     else:
@@ -112,10 +113,19 @@ def _make_ready(
     refresh_offer(state, query, stage, now_ms)
 
 
+def renew_lease(state: SchedulingState, attempt: AttemptRecord, now_ms: int) -> None:
+    """Its worker says that it runs it."""
+    if attempt.confirmed_at_ms != now_ms:
+        attempt.confirmed_at_ms = now_ms
+        state.changed()
+
+
 def promote_ready(state: SchedulingState, now_ms: int) -> None:
     """Offer the tasks whose backoff has ended."""
-    for query, stage, task in state.backoff.pop_ready(now_ms):
-        _make_ready(state, query, stage, task, now_ms)
+    if state.backoff.is_due(now_ms):
+        state.changed()
+        for query, stage, task in state.backoff.pop_ready(now_ms):
+            _make_ready(state, query, stage, task, now_ms)
 
 
 def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
@@ -124,6 +134,7 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
     attempt.apply(AttemptEvent.SUCCEED)
     attempt.finished_at_ms = now_ms
     task.state = TaskState.SUCCEEDED
+    state.changed()
     _release_slot(state, query, stage, attempt)
     worker = state.workers.live[attempt.worker_id]
     worker.standing.failures = 0
@@ -145,6 +156,7 @@ def withdraw_commit(
     """A committed attempt does not count any more; its task is in no state until queued again."""
     attempt = task.attempts[-1]
     was_readable, was_committed = stage.is_readable, stage.is_committed
+    state.changed()
     if task.lost:
         task.lost = False
         stage.lost -= 1
@@ -162,6 +174,7 @@ def mark_lost(
 ) -> None:
     """The committed output is gone. No consumer is assigned until it is there again (R8)."""
     was_readable = stage.is_readable
+    state.changed()
     task.lost = True
     stage.lost += 1
     if was_readable:
@@ -240,6 +253,7 @@ def _fail_attempt(state: SchedulingState, at: Located, message: str, now_ms: int
     at.attempt.finished_at_ms = now_ms
     at.attempt.message = message
     at.stage.failed += 1
+    state.changed()
     _release_slot(state, at.query, at.stage, at.attempt)
     _drop_stored(state, at.query, at.attempt)
 
@@ -252,14 +266,13 @@ def _release_slot(
     state.workers.live[attempt.worker_id].running.pop(attempt.key)
     if len(query.running) < state.settings.max_concurrent_tasks_per_query:
         state.ready.reopen(query.query_id)
-    state.readiness += 1
 
 
 def _drop_stored(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
     """What the attempt registered is of no use any more (R26)."""
     if attempt.output is not None:
-        query.output_partitions -= attempt.output.partitions
-        state.output_partitions -= attempt.output.partitions
+        query.output_partitions -= attempt.output.named
+        state.output_partitions -= attempt.output.named
         attempt.output = None
         state.notices.append(DropMapOutputs((attempt.key,)))
     if attempt.result_bytes or attempt.result_complete:

@@ -1,0 +1,129 @@
+"""The coordinator in this process: its door, and the actors behind it, started and connected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import attrs
+import trio
+from attrs import validators
+
+from ffq.actors.machine import Clock, MachineActor, Timer, ValidateState
+from ffq.actors.parties import Parties
+from ffq.core.liveness import liveness_machine
+from ffq.core.machine import Machine
+from ffq.core.registry import registry_machine
+from ffq.core.results import results_machine
+from ffq.core.scheduling import scheduling_machine
+from ffq.core.settings import CoordinatorSettings
+from ffq.core.walks import OWNERS, WALKS
+from ffq.messages import Rpc, StreamRpc, SweepStaleWorkers, Tick
+from ffq.runtime import ActorSystem, Hooks
+from ffq.service import Chunks, Planner
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+@attrs.frozen
+class ActorSettings:
+    """Settings of the actors, besides those of the core.
+
+    Attributes:
+        mailbox: messages that wait for one actor; further senders wait.
+        tick_ms: how often scheduling looks at what time alone has changed (R10, R27).
+        sweep_ms: how often stale workers are looked for (R19); at most a tenth of the timeout.
+    """
+
+    mailbox: int = attrs.field(default=1024, validator=validators.ge(1))
+    tick_ms: int = attrs.field(default=250, validator=validators.ge(1))
+    sweep_ms: int = attrs.field(default=500, validator=validators.ge(1))
+
+
+@attrs.frozen
+class ActorCoordinator:
+    """`ffq.service.Coordinator` over actors in this Trio run.
+
+    Raises, besides the core's errors, ActorEnded and SystemClosed while it shuts down.
+
+    Attributes:
+        parties: the actors and the planner.
+        chunks: how the value behind each stream becomes its chunks.
+    """
+
+    parties: Parties
+    chunks: Mapping[type, Chunks]
+
+    async def ask(self, message: Rpc[R] | StreamRpc[Any, R]) -> R:
+        """The reply, or the frozen value that stands behind a stream."""
+        walk = WALKS.get(type(message))
+        reply: R
+        if walk is None:
+            reply = await self.parties.actors[OWNERS[type(message)]].ask(message)
+        else:
+            reply = await walk(self.parties.ask, message)
+        return reply
+
+    @asynccontextmanager
+    async def stream(self, message: StreamRpc[C, R]) -> AsyncIterator[AsyncIterator[C]]:
+        async with self.chunks[type(message)](message, await self.ask(message)) as chunks:
+            yield chunks
+
+    async def validate_state(self) -> None:
+        """Every machine checks itself. Raises InvariantViolated."""
+        for actor in self.parties.actors.values():
+            await actor.ask(ValidateState())
+
+
+def steady_unix_ms() -> Clock:
+    """A clock that begins at the wall clock's time and goes on with Trio's: it never goes back."""
+    ahead_ms = time.time() * 1000 - trio.current_time() * 1000
+    return lambda: int(trio.current_time() * 1000 + ahead_ms)
+
+
+@asynccontextmanager
+async def open_coordinator(
+    planner: Planner,
+    settings: CoordinatorSettings | None = None,
+    actors: ActorSettings | None = None,
+    *,
+    chunks: Mapping[type, Chunks] | None = None,
+    clock: Clock | None = None,
+    hooks: Hooks | None = None,
+) -> AsyncIterator[ActorCoordinator]:
+    """The actors, alive while the block is open. `hooks` hear of every message handled.
+
+    `clock` gives unix ms that never go back; without one it is `steady_unix_ms`. `chunks`: the
+    streams that it serves.
+
+    Raises ActorFailed when a machine was found inconsistent: the coordinator stops.
+    """
+    core = settings or CoordinatorSettings()
+    own = actors or ActorSettings()
+    now = clock or steady_unix_ms()
+    parties = Parties(planner)
+    sweep_ms = max(1, min(own.sweep_ms, core.worker_liveness_timeout_ms // 10))
+    # Each starts after those that it may ask, and so ends before them.
+    machines: list[tuple[Machine[Any], Timer | None]] = [
+        (registry_machine(), None),
+        (scheduling_machine(core), Timer(own.tick_ms, Tick)),
+        # Stamped before it queues behind evidence that arrived earlier: a worker whose beat still
+        # waits in the mailbox is not stale.
+        (liveness_machine(core), Timer(sweep_ms, lambda: SweepStaleWorkers(now()))),
+        (results_machine(), None),
+    ]
+    async with ActorSystem("coordinator", hooks=hooks) as system:
+        for machine, timer in machines:
+            parties.actors[machine.party] = await system.spawn(
+                MachineActor,
+                machine,
+                now,
+                parties,
+                timer,
+                name=machine.party.value,
+                mailbox=own.mailbox,
+            )
+        yield ActorCoordinator(parties, chunks or {})

@@ -1,0 +1,146 @@
+"""The actor that owns one machine, whichever: it steps it under its clock, and tells whom it must.
+
+A machine that raises a typed error has changed nothing: the caller gets the error and the next
+message is served. After any other exception (a bug of ours) the machine is checked: consistent, it
+serves on; inconsistent, the actor fails, and with it, loudly, the coordinator.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import attrs
+import trio
+
+from ffq.actors.outbox import Outbox
+from ffq.actors.parties import Parties
+from ffq.core.machine import Machine, Notice, Outcome, Removal
+from ffq.core.walks import OWNERS
+from ffq.errors import FfqError, InvariantViolated
+from ffq.runtime import Actor, Request, handles
+
+logger = logging.getLogger("ffq.actors")
+
+R = TypeVar("R")
+
+Clock = Callable[[], int]
+"""The coordinator's clock: unix ms that never go back."""
+
+
+@attrs.frozen
+class ValidateState(Request[None]):
+    """Check the machine. Raises InvariantViolated."""
+
+
+@attrs.frozen
+class Timer:
+    """A message that an actor sends itself every `period_ms`, made when it is sent."""
+
+    period_ms: int
+    message: Callable[[], Request[None]]
+
+
+class MachineActor(Actor[Any]):
+    """The owner of one machine. It is handed in: an actor that starts finds it checked.
+
+    Args:
+        parties: the others, whom it asks and tells.
+        timer: what it sends itself; None: nothing.
+    """
+
+    def __init__(
+        self, machine: Machine[Any], clock: Clock, parties: Parties, timer: Timer | None = None
+    ) -> None:
+        self._machine = machine
+        self._clock = clock
+        self._parties = parties
+        self._timer = timer
+        self._outbox = Outbox()
+
+    async def on_start(self) -> None:
+        self._machine.validate_state()
+        self.ctx.start_task(self._courier)
+        if self._timer is not None:
+            self.ctx.start_task(self._repeat, self._timer)
+
+    @handles(ValidateState)
+    def validate_state(self, _: ValidateState) -> None:
+        self._machine.validate_state()
+
+    def handle(self, message: Request[Any]) -> Any:
+        """The reply, or what the runtime awaits for it while this actor keeps its mailbox."""
+        walk = self._machine.walk_of(message)
+        if walk is not None:
+            return walk(self._ask, message)
+        try:
+            outcome = self._machine.step(message, self._clock())
+        except Exception as error:
+            if not isinstance(error, FfqError) or isinstance(error, InvariantViolated):
+                logger.exception("%s failed in %s", type(message).__name__, self.ctx.path)
+                self._check_after_bug()
+            raise
+        return self._pass_on(outcome) if outcome.notices else outcome.reply
+
+    handles(Request)(handle)  # of whatever class: the machine's table says which it takes
+
+    def _pass_on(self, outcome: Outcome[Any]) -> Any:
+        """Removals go to the courier; what must be told before the reply makes it wait."""
+        told: list[Notice] = []
+        for notice in outcome.notices:
+            if isinstance(notice, Removal):
+                self._outbox.put(notice)
+            else:
+                told.append(notice)
+        return self._tell(outcome.reply, told) if told else outcome.reply
+
+    async def _tell(self, reply: R, told: list[Notice]) -> R:
+        for notice in told:
+            try:
+                await self._parties.ask_from(self._machine.party, notice)
+            except Exception as error:
+                # The machine counts it as told: from here on the two would disagree.
+                self.stop_loudly(error)
+                raise
+        return reply
+
+    async def _ask(self, message: Request[R]) -> R:
+        """In a walk that holds this machine: one of its own steps, or another party."""
+        if OWNERS[type(message)] is not self._machine.party:
+            return await self._parties.ask_from(self._machine.party, message)
+        reply = self.handle(message)
+        own: R = await reply if isinstance(reply, Coroutine) else reply
+        return own
+
+    async def _courier(self) -> None:
+        """Deliver removals one by one, as long as the actor lives. No message waits for it."""
+        while True:
+            notice = await self._outbox.get()
+            try:
+                await self._parties.ask(notice)
+            except Exception as error:  # noqa: BLE001  # the others must be delivered all the same
+                logger.warning("%s was not delivered: %r", type(notice).__name__, error)
+
+    async def _repeat(self, timer: Timer) -> None:
+        """One that fails has been dealt with by `handle`: the next is sent all the same."""
+        while True:
+            await trio.sleep(timer.period_ms / 1000)
+            try:
+                await self.ctx.ref.ask(timer.message())
+            except Exception as error:  # noqa: BLE001  # a timer must not die of one failure
+                logger.warning("%s: a timer's message failed: %r", self.ctx.path, error)
+
+    def _check_after_bug(self) -> None:
+        try:
+            self._machine.validate_state()
+        except Exception as error:  # noqa: BLE001  # broken books can make the check itself fail
+            self.stop_loudly(error)
+
+    def stop_loudly(self, error: Exception) -> None:
+        """Fail this actor, whoever asks: what it holds can no longer be trusted."""
+
+        async def fail() -> None:
+            raise error
+
+        self.ctx.start_task(fail)

@@ -1,0 +1,135 @@
+"""The walks: how messages of the outer world that several parties must see go through them.
+
+A walk holds nothing. It runs in its caller's task, may be cut after any hop, and others' hops come
+between: so each prefix of it is harmless, and each hop checks again what it relies on. What changes
+two machines that must agree is no walk: see `holds` and `tells` in `ffq.core.machine`.
+
+A message without a walk goes straight to the party that has a row for it: `OWNERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from ffq.core.lifecycle import answer_for
+from ffq.core.liveness import LIVENESS
+from ffq.core.machine import Ask, Party, RegisterWalk, Walk
+from ffq.core.registry import REGISTRY
+from ffq.core.results import RESULTS
+from ffq.core.scheduling import SCHEDULING
+from ffq.ids import WorkerId
+from ffq.messages import (
+    Assignment,
+    ConfirmHeartbeat,
+    DigestPlan,
+    FetchQueryResults,
+    FetchShufflePartition,
+    FindQuery,
+    GetTask,
+    Heartbeat,
+    HeartbeatReply,
+    OutputLocation,
+    ReadMapOutput,
+    ReadPlan,
+    ReadResult,
+    RecordEvidence,
+    RecordHeartbeat,
+    RegisterMapOutput,
+    RegisterReply,
+    ReportReply,
+    ReportTaskStatus,
+    ResolveMapOutput,
+    ResolveResult,
+    ResultParts,
+    SubmitQuery,
+    SubmitReply,
+)
+from ffq.runtime.message import Sendable
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+PLANNER_MESSAGES: Final = (ReadPlan, DigestPlan)
+
+OWNERS: Final[Mapping[type, Party]] = {
+    **{
+        message: table.party
+        for table in (SCHEDULING, LIVENESS, REGISTRY, RESULTS)
+        for message in table.rows
+    },
+    **dict.fromkeys(PLANNER_MESSAGES, Party.PLANNER),
+}
+"""Which party answers a message."""
+
+WALKS: Final[dict[type, Walk[Any, Any]]] = {}
+"""The messages that are not simply asked of their owner."""
+
+
+def walks(message: type[Sendable[M, R]]) -> RegisterWalk[M, R]:
+    return RegisterWalk(lambda walk: WALKS.__setitem__(message, walk))
+
+
+async def submit_query(ask: Ask, msg: SubmitQuery) -> SubmitReply:
+    """A plan that is known is not read again: its digest alone says whether it is this one (R1)."""
+    known = await ask(FindQuery(msg.query_id, len(msg.plan_bytes)))
+    if known is not None:
+        return answer_for(msg.query_id, known, await ask(DigestPlan(msg.query_id, msg.plan_bytes)))
+    return await ask(await ask(ReadPlan(msg.query_id, msg.plan_bytes)))
+
+
+async def fetch_query_results(ask: Ask, msg: FetchQueryResults) -> ResultParts:
+    return await ask(ReadResult(await ask(ResolveResult(msg.query_id))))
+
+
+async def heartbeat(ask: Ask, msg: Heartbeat) -> HeartbeatReply:
+    """Scheduling has heard from liveness what changed before it is asked (R18, R21)."""
+    beat = await ask(RecordHeartbeat(msg))
+    if not beat.current:
+        return HeartbeatReply(accepted=False)
+    return await ask(ConfirmHeartbeat(msg.worker_id, msg.running_attempts, msg.held_queries))
+
+
+async def get_task(ask: Ask, msg: GetTask) -> tuple[Assignment, ...]:
+    """An incarnation that has been replaced gets nothing."""
+    seen = await ask(RecordEvidence(msg.worker_id, msg.incarnation))
+    return await ask(msg) if seen.current else ()
+
+
+async def report_task_status(ask: Ask, msg: ReportTaskStatus) -> ReportReply:
+    await _evidence(ask, msg.worker_id, msg.incarnation)
+    reply = await ask(msg)
+    if msg.worker_id is None:
+        await _evidence(ask, reply.worker_id)
+    return reply
+
+
+async def register_map_output(ask: Ask, msg: RegisterMapOutput) -> RegisterReply:
+    await _evidence(ask, msg.worker_id, msg.incarnation)
+    reply = await ask(msg)
+    if msg.worker_id is None:
+        await _evidence(ask, reply.worker_id)
+    return reply
+
+
+async def fetch_shuffle_partition(ask: Ask, msg: FetchShufflePartition) -> OutputLocation:
+    """Where the bytes are: which exact attempt, and who serves it (R23)."""
+    resolved = await ask(ResolveMapOutput(msg.key, msg.reduce_partition))
+    if not resolved.registered:
+        return OutputLocation(resolved.key, endpoint="", size=None)
+    return await ask(ReadMapOutput(resolved.key, msg.reduce_partition))
+
+
+async def _evidence(ask: Ask, worker_id: WorkerId | None, incarnation: int = 0) -> None:
+    """R18: a call proves its worker alive, but brings no dead one back."""
+    if worker_id is not None:
+        await ask(RecordEvidence(worker_id, incarnation, register=False))
+
+
+walks(SubmitQuery)(submit_query)
+walks(FetchQueryResults)(fetch_query_results)
+walks(Heartbeat)(heartbeat)
+walks(GetTask)(get_task)
+walks(ReportTaskStatus)(report_task_status)
+walks(RegisterMapOutput)(register_map_output)
+walks(FetchShufflePartition)(fetch_shuffle_partition)

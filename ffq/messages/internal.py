@@ -1,0 +1,280 @@
+"""What the parties of a coordinator tell each other. No remote door takes any of these.
+
+`detached` messages are handled while another party is asked or told: once begun they are finished,
+also when their caller has gone.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import attrs
+
+from ffq.ids import AttemptKey, QueryId, WorkerId
+from ffq.messages.requests import (
+    Heartbeat,
+    HeartbeatReply,
+    OutputLocation,
+    RegisterQueryResults,
+    RegisterReply,
+    ResultParts,
+    SubmitReply,
+)
+from ffq.messages.vocabulary import OutputPartition, QueryState, StageScan
+from ffq.plan.stages import StageGraph
+from ffq.runtime.message import Request
+
+# --- a plan on its way in --------------------------------------------------------------------
+
+
+@attrs.frozen
+class KnownQuery:
+    """A query that has the id. `digest`: of the plan bytes that were accepted under it."""
+
+    digest: bytes
+    state: QueryState
+
+
+@attrs.frozen
+class FindQuery(Request[KnownQuery | None]):
+    """To scheduling, before a plan of `plan_size` bytes is read; None: the id is free.
+
+    Raises QuotaExceeded when there is no room for one more now. That spares the reading: whether
+    there is room is decided when the plan is accepted.
+    """
+
+    query_id: QueryId
+    plan_size: int
+
+
+@attrs.frozen
+class AcceptQuery(Request[SubmitReply]):
+    """To scheduling: a plan that was read, cut into `graph`, and bound to its tables' files (R1).
+
+    `digest` is `plan_digest(plan_bytes)`.
+    """
+
+    query_id: QueryId
+    plan_bytes: bytes = attrs.field(repr=False)
+    digest: bytes = attrs.field(repr=False)
+    graph: StageGraph = attrs.field(repr=False)
+    scans: tuple[StageScan, ...] = attrs.field(repr=False, default=())
+
+
+@attrs.frozen
+class ReadPlan(Request[AcceptQuery]):
+    """To the planner: digest, stages and scans of a plan, in one pass.
+
+    Raises InvalidPlan, PlanningError, UnsupportedPlan, StorageError, QuotaExceeded.
+    """
+
+    query_id: QueryId
+    plan_bytes: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class DigestPlan(Request[bytes]):
+    """To the planner: the digest alone, for a plan that may be known."""
+
+    query_id: QueryId
+    plan_bytes: bytes = attrs.field(repr=False)
+
+
+# --- workers ---------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class BeatReply:
+    """`current`: False when the beat came from an incarnation that has been replaced."""
+
+    current: bool
+
+
+@attrs.frozen
+class RecordHeartbeat(Request[BeatReply]):
+    """To liveness: a heartbeat arrived. Answered after scheduling has been told what changed."""
+
+    detached: ClassVar[bool] = True
+
+    beat: Heartbeat
+
+
+@attrs.frozen
+class RecordEvidence(Request[BeatReply]):
+    """To liveness: another RPC proved a worker alive (R18).
+
+    `register`: whether it introduces a worker that is not known, as GetTask does (R6). A report or
+    a registration does not: a late one must not bring a dead worker's record back.
+    """
+
+    detached: ClassVar[bool] = True
+
+    worker_id: WorkerId
+    incarnation: int = 0
+    register: bool = True
+
+
+@attrs.frozen
+class SweepStaleWorkers(Request[None]):
+    """To liveness, from its own timer: find workers silent for too long (R19)."""
+
+    detached: ClassVar[bool] = True
+
+    sent_at_ms: int
+
+
+@attrs.frozen
+class WorkerChanged(Request[None]):
+    """Liveness to scheduling: a worker appeared, or what it can do changed (R21).
+
+    `introduced` is False for a worker that set an incarnation but has not beaten yet: what it is
+    able to run is not known, so it gets nothing.
+    """
+
+    worker_id: WorkerId
+    incarnation: int
+    capabilities: frozenset[str]
+    endpoint: str
+    family: str
+    introduced: bool
+
+
+@attrs.frozen
+class WorkerLost(Request[None]):
+    """Liveness to scheduling: a worker went stale, or a new incarnation replaced it (R19)."""
+
+    worker_id: WorkerId
+    reason: str
+
+
+@attrs.frozen
+class ConfirmHeartbeat(Request[HeartbeatReply]):
+    """Gateway to scheduling, after liveness: what this worker should be told."""
+
+    worker_id: WorkerId
+    running_attempts: tuple[AttemptKey, ...] | None
+    held_queries: tuple[QueryId, ...]
+
+
+# --- map outputs and results -----------------------------------------------------------------
+
+
+@attrs.frozen
+class PublishMapOutput(Request[None]):
+    """Scheduling to the registry, before a registration is answered: these partitions stand now.
+
+    Scheduling has merged them with what the attempt had registered before (R22).
+    """
+
+    key: AttemptKey
+    endpoint: str
+    partitions: tuple[OutputPartition, ...]
+
+
+@attrs.frozen
+class ResultAdmission:
+    """`key`: the attempt that a result belongs to (found for a keyless upload)."""
+
+    counted: bool
+    worker_id: WorkerId | None
+    key: AttemptKey | None
+
+
+@attrs.frozen
+class AdmitResult(Request[ResultAdmission]):
+    """Results to scheduling: a result is (about to be) stored, `complete` or a piece of it.
+
+    `problem`: why the piece cannot be stored, if so: an error only where the attempt counts (R13).
+    """
+
+    query_id: QueryId
+    key: AttemptKey | None
+    total_bytes: int
+    complete: bool
+    problem: str = ""
+
+
+@attrs.frozen
+class ProposeResult(Request[AdmitResult]):
+    """Results to itself: what an upload would amount to with this piece."""
+
+    piece: RegisterQueryResults
+
+
+@attrs.frozen
+class StoreResult(Request[RegisterReply]):
+    """Results to itself: keep the piece, if scheduling counts it (R13)."""
+
+    piece: RegisterQueryResults
+    admission: ResultAdmission
+
+
+@attrs.frozen
+class ResolvedOutput:
+    """`registered`: False for a committed attempt that named no partition: all are empty (R22)."""
+
+    key: AttemptKey
+    registered: bool
+
+
+@attrs.frozen
+class ResolveMapOutput(Request[ResolvedOutput]):
+    """To scheduling: attempt 0 becomes the committed attempt; others are checked (R23)."""
+
+    key: AttemptKey
+    reduce_partition: int
+
+
+@attrs.frozen
+class ResolveResult(Request[tuple[AttemptKey, ...]]):
+    """To scheduling: the committed sink attempts of a SUCCEEDED query, in task order (R26)."""
+
+    query_id: QueryId
+
+
+@attrs.frozen
+class ReadMapOutput(Request[OutputLocation]):
+    """To the registry: where one exact attempt's partition can be fetched (R23)."""
+
+    key: AttemptKey
+    reduce_partition: int
+
+
+@attrs.frozen
+class ReadResult(Request[ResultParts]):
+    """To results: the stored payloads of these attempts."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@attrs.frozen
+class DropMapOutputs(Request[None]):
+    """Scheduling to the registry: forget these attempts' outputs (lost, failed or replaced)."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@attrs.frozen
+class DropQueryOutputs(Request[None]):
+    """Scheduling to the registry: this query has ended (R5)."""
+
+    query_id: QueryId
+
+
+@attrs.frozen
+class DropResults(Request[None]):
+    """Scheduling to results: forget these attempts' uploads (R26)."""
+
+    keys: tuple[AttemptKey, ...]
+
+
+@attrs.frozen
+class DropQueryResults(Request[None]):
+    """Scheduling to results: the query failed, was canceled, or is evicted (R27)."""
+
+    query_id: QueryId
+
+
+@attrs.frozen
+class Tick(Request[None]):
+    """To scheduling, from its own timer: time has passed (R10, R16, R27)."""

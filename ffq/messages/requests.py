@@ -1,0 +1,322 @@
+"""What the outer world may ask of a coordinator: one message per RPC, with its reply.
+
+An `Rpc` is asked and answered once. A `StreamRpc` is answered by a stream of chunks; behind it
+stands one frozen value, which the shell nearest to the caller turns into chunks. Both name the type
+of what they get, so that `await coordinator.ask(CancelQuery(...))` is checked.
+
+Times are unix ms, sizes are bytes, counts are rows unless a name says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+import attrs
+
+from ffq.ids import AttemptKey, QueryId, StageId, WorkerId
+from ffq.messages.vocabulary import (
+    ErrorKind,
+    Layout,
+    LostInput,
+    OutputPartition,
+    QueryState,
+    ScanInput,
+    ShuffleChunk,
+    ShuffleInput,
+    TaskState,
+)
+from ffq.runtime.message import Request
+
+R_co = TypeVar("R_co", covariant=True)
+C_co = TypeVar("C_co", covariant=True)
+
+
+class Rpc(Request[R_co]):
+    """A message of the outer world that is answered with one `R_co`."""
+
+    __slots__ = ()
+
+
+class StreamRpc(Request[R_co], Generic[C_co, R_co]):
+    """A message of the outer world that is answered with a stream of `C_co`, made of one `R_co`."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def __chunk__(self) -> C_co: ...
+
+
+@attrs.frozen
+class SubmitReply:
+    query_id: QueryId
+    state: QueryState
+
+
+@attrs.frozen
+class SubmitQuery(Rpc[SubmitReply]):
+    """A plan as its client sent it (R1). The same bytes again answer the present state.
+
+    Raises InvalidPlan, PlanningError, UnsupportedPlan, PlanConflict, QuotaExceeded.
+    """
+
+    query_id: QueryId
+    plan_bytes: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
+class Assignment:
+    """One attempt of one task, to be run by the worker that pulled it."""
+
+    key: AttemptKey
+    plan_bytes: bytes = attrs.field(repr=False)
+    reduce_partitions: tuple[int, ...]
+    layout: Layout
+    scans: tuple[ScanInput, ...] = ()
+    inputs: tuple[ShuffleInput, ...] = ()
+    task_count: int = 1
+
+
+@attrs.frozen
+class GetTask(Rpc[tuple[Assignment, ...]]):
+    """A worker pulls at most `capacity` assignments (R6 to R11).
+
+    `incarnation` is 0 for a peer on the fixed wire.
+    """
+
+    worker_id: WorkerId
+    capacity: int
+    incarnation: int = 0
+
+
+@attrs.frozen
+class ReportReply:
+    """`counted`: whether the report changed anything. `worker_id`: who held the attempt."""
+
+    counted: bool
+    worker_id: WorkerId
+
+
+@attrs.frozen
+class ReportTaskStatus(Rpc[ReportReply]):
+    """An attempt's state transition as its worker saw it (R13 to R17)."""
+
+    key: AttemptKey
+    state: TaskState
+    message: str
+    layout: Layout
+    worker_id: WorkerId | None = None
+    incarnation: int = 0
+    kind: ErrorKind | None = None
+    lost_inputs: tuple[LostInput, ...] = ()
+
+
+@attrs.frozen
+class StageStatus:
+    stage_id: StageId
+    queued_tasks: int
+    running_tasks: int
+    succeeded_tasks: int
+    failed_tasks: int
+    map_output_rows: int = 0
+    map_output_bytes: int = 0
+    map_output_batches: int = 0
+    map_output_partitions: int = 0
+    planned_reduce_tasks: int = 0
+    adaptive_reduce_tasks: int = 0
+    adaptive_target_bytes: int = 0
+    layout_finalize_count: int = 0
+
+
+@attrs.frozen
+class QueryStatus:
+    """Lifecycle of a query; times in unix ms, None where not yet."""
+
+    query_id: QueryId
+    state: QueryState
+    submitted_at_ms: int
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    message: str
+    stages: tuple[StageStatus, ...]
+
+
+@attrs.frozen
+class GetQueryStatus(Rpc[QueryStatus]):
+    query_id: QueryId
+
+
+@attrs.frozen
+class ListQueries(Rpc[tuple[QueryStatus, ...]]):
+    """The newest `limit` queries, newest first, without their stages."""
+
+    limit: int = 100
+
+
+@attrs.frozen
+class AttemptStatus:
+    """One attempt as the coordinator recorded it; times in unix ms."""
+
+    key: AttemptKey
+    state: TaskState
+    worker_id: WorkerId | None
+    assigned_at_ms: int | None
+    finished_at_ms: int | None
+    message: str
+    committed: bool
+
+
+@attrs.frozen
+class ListAttempts(Rpc[tuple[AttemptStatus, ...]]):
+    """Every attempt of a query that was ever assigned or is queued, in key order."""
+
+    query_id: QueryId
+
+
+@attrs.frozen
+class WorkerStatus:
+    """A live worker. `silent_ms`: time since its last evidence of life."""
+
+    worker_id: WorkerId
+    capabilities: tuple[str, ...]
+    running_attempts: int
+    consecutive_failures: int
+    excluded: bool
+    draining: bool
+    endpoint: str
+    family: str
+
+
+@attrs.frozen
+class ListWorkers(Rpc[tuple[WorkerStatus, ...]]):
+    pass
+
+
+@attrs.frozen
+class DrainWorker(Rpc[None]):
+    """No more assignments to this worker; what it runs may finish (R6)."""
+
+    worker_id: WorkerId
+
+
+@attrs.frozen
+class CancelReply:
+    query_id: QueryId
+    state: QueryState
+
+
+@attrs.frozen
+class CancelQuery(Rpc[CancelReply]):
+    """Ends a queued or running query at once (R5); a terminal one answers its state (R4)."""
+
+    query_id: QueryId
+    reason: str
+
+
+@attrs.frozen
+class RegisterReply:
+    """`counted`: whether it was stored. `worker_id`: who held the attempt, if it was assigned."""
+
+    counted: bool
+    worker_id: WorkerId | None
+
+
+@attrs.frozen
+class RegisterMapOutput(Rpc[RegisterReply]):
+    """Map output metadata of one exact attempt, in one or several calls (R22)."""
+
+    detached: ClassVar[bool] = True
+
+    key: AttemptKey
+    partitions: tuple[OutputPartition, ...]
+    layout: Layout
+    worker_id: WorkerId | None = None
+    incarnation: int = 0
+    endpoint: str = ""
+
+
+@attrs.frozen
+class RegisterQueryResults(Rpc[RegisterReply]):
+    """A piece of a result. `key` None: a peer on the fixed wire, the whole result at once (R26).
+
+    `offset` is the position of `payload` in that attempt's result, in bytes; `last` ends it.
+    """
+
+    detached: ClassVar[bool] = True
+
+    query_id: QueryId
+    payload: bytes = attrs.field(repr=False)
+    key: AttemptKey | None = None
+    offset: int = 0
+    last: bool = True
+
+
+@attrs.frozen
+class ResultParts:
+    """The committed results of the sink's tasks, in task order: each one Arrow IPC stream."""
+
+    parts: tuple[tuple[bytes, ...], ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class FetchQueryResults(StreamRpc[bytes, ResultParts]):
+    """The result of a SUCCEEDED query (R26); NotReady before, UnknownId after eviction (R27)."""
+
+    query_id: QueryId
+
+
+@attrs.frozen
+class OutputLocation:
+    """Where one reduce partition of one exact map attempt can be read.
+
+    `endpoint` is empty for an output on a folder shared by all. `size` is None when the partition
+    was never named: it is empty.
+    """
+
+    key: AttemptKey
+    endpoint: str
+    size: OutputPartition | None
+
+
+@attrs.frozen
+class FetchShufflePartition(StreamRpc[ShuffleChunk, OutputLocation]):
+    """Read bytes of one reduce partition of one map attempt (R23, R24).
+
+    At the coordinator attempt 0 is the committed one; a worker serves exact attempts.
+    `start_offset`: first byte wanted. `max_bytes`: how many at most; 0 = no limit.
+    `min_stream_epoch`: refuse output older than this.
+    """
+
+    key: AttemptKey
+    reduce_partition: int
+    start_offset: int = 0
+    max_bytes: int = 0
+    layout_version: int = 0
+    min_stream_epoch: int = 0
+
+
+@attrs.frozen
+class HeartbeatReply:
+    """`ended_queries`: of those the worker holds files for, the ones that need them no more."""
+
+    accepted: bool
+    stop_attempts: tuple[AttemptKey, ...] = ()
+    ended_queries: tuple[QueryId, ...] = ()
+
+
+@attrs.frozen
+class Heartbeat(Rpc[HeartbeatReply]):
+    """Liveness and capabilities (R18 to R21).
+
+    `running_attempts` is None for a peer that does not list them; `incarnation` 0 likewise.
+    """
+
+    worker_id: WorkerId
+    at_ms: int
+    running_tasks: int
+    capabilities: frozenset[str]
+    incarnation: int = 0
+    endpoint: str = ""
+    family: str = ""
+    running_attempts: tuple[AttemptKey, ...] | None = None
+    held_queries: tuple[QueryId, ...] = ()

@@ -1,0 +1,145 @@
+"""What the parts of ffq speak of: states, splits, outputs, ranges of bytes."""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+from ffq.ids import Attempt, StageId, TaskId
+
+
+class QueryState(enum.Enum):
+    QUEUED = 1
+    RUNNING = 2
+    SUCCEEDED = 3
+    FAILED = 4
+    CANCELED = 5
+
+    @property
+    def terminal(self) -> bool:
+        """Whether nothing may change any more (R4)."""
+        return self.value >= QueryState.SUCCEEDED.value
+
+
+class TaskState(enum.Enum):
+    """State of one attempt."""
+
+    QUEUED = 1
+    RUNNING = 2
+    SUCCEEDED = 3
+    FAILED = 4
+
+
+class ErrorKind(enum.Enum):
+    """Why an attempt failed, where the worker says so (R17)."""
+
+    PLAN = 1
+    """Planning, unsupported, invalid config: fails the query at once, blames no worker."""
+    OPERATOR = 2
+    """The user's operator: retried within the task's budget, blames no worker."""
+    EXECUTION = 3
+    """Anything else: retried, counts against the worker."""
+    SHUFFLE_INPUT = 4
+    """Named inputs could not be fetched: they are made again; blames neither task nor worker."""
+    STOPPED = 5
+    """The worker was told to stop, or is shutting down: retried, blames no worker."""
+
+
+@attrs.frozen
+class ScanSplit:
+    """Row groups [row_group_start, row_group_end) of a Parquet file.
+
+    An empty range stands for no rows of that file; it still tells the schema.
+    """
+
+    path: str
+    row_group_start: int
+    row_group_end: int
+    bytes: int = 0
+
+
+@attrs.frozen
+class StageScan:
+    """What one ParquetScan leaf of one stage reads, divided into shares of about equal size."""
+
+    stage_id: StageId
+    leaf: int
+    table: str
+    shares: tuple[tuple[ScanSplit, ...], ...]
+
+
+@attrs.frozen
+class ScanInput:
+    """What one task reads for one ParquetScan leaf of its stage."""
+
+    leaf: int
+    table: str
+    splits: tuple[ScanSplit, ...]
+
+
+@attrs.frozen
+class PartitionSize:
+    reduce_partition: int
+    bytes: int
+    rows: int
+
+
+@attrs.frozen
+class OutputPartition:
+    """One reduce partition of a map output as registered (R22)."""
+
+    reduce_partition: int
+    bytes: int
+    rows: int
+    batches: int
+    stream_epoch: int = 0
+    committed_offset: int = 0
+    finalized: bool = True
+
+
+@attrs.frozen
+class ShuffleInput:
+    """One committed map attempt that a task reads, and where (R25).
+
+    `endpoint` is empty when the map worker told none; the coordinator then serves it.
+    `partitions` are the non-empty ones among those the task reads.
+    """
+
+    stage_id: StageId
+    map_task: TaskId
+    attempt: Attempt
+    endpoint: str
+    partitions: tuple[PartitionSize, ...]
+
+
+@attrs.frozen
+class LostInput:
+    """A shuffle input that a task could not fetch."""
+
+    stage_id: StageId
+    map_task: TaskId
+    attempt: Attempt
+
+
+@attrs.frozen
+class Layout:
+    """Which version of its stage's task layout an attempt was assigned under (R13)."""
+
+    version: int
+    fingerprint: int
+
+
+@attrs.frozen
+class ShuffleChunk:
+    """Bytes [start_offset, end_offset) of one reduce partition's stream (R24).
+
+    `watermark_offset`: how many bytes it has so far. `finalized`: it is complete at this attempt.
+    """
+
+    payload: bytes = attrs.field(repr=False)
+    start_offset: int
+    end_offset: int
+    watermark_offset: int
+    finalized: bool
+    stream_epoch: int = 0
