@@ -32,9 +32,9 @@ from ffq.messages import (
     ReportTaskStatus,
     TaskState,
 )
-from ffq.testing.simulation import Scenario, scenario_of, simulate_cluster
-from ffq.testing.simulation.queries import OPERATOR, plans
-from ffq.testing.simulation.settings import COORDINATOR_SETTINGS
+from tests.simulation import Scenario, scenario_of, simulate_cluster
+from tests.simulation.queries import OPERATOR, plans
+from tests.simulation.settings import COORDINATOR_SETTINGS
 
 TARGET_SIMULATIONS, TARGET_SECONDS = 2_000, 300
 CHUNK = 20

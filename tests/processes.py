@@ -119,7 +119,7 @@ def gateway(
     *arguments: str, env: Mapping[str, str] | None = None, mutant: str | None = None
 ) -> Iterator[tuple[Running, str]]:
     """A gateway on a free port, ready, and its endpoint; `mutant`: broken in this way."""
-    module, command = ("ffq.testing.mutants.gateway", mutant) if mutant else ("ffq", "gateway")
+    module, command = ("tests.mutants.gateway", mutant) if mutant else ("ffq", "gateway")
     with running(command, "--bind=127.0.0.1:0", *arguments, env=env, module=module) as process:
         line = process.wait_for("gateway ready on ")
         yield process, line.removeprefix("gateway ready on ").strip()

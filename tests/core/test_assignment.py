@@ -21,7 +21,8 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan import cut, dump_plan, model
-from ffq.testing.graphs import (
+from tests.core.driver import OURS, Driver, key
+from tests.strategies.graphs import (
     aggregate,
     broadcast_join,
     exchange,
@@ -30,7 +31,6 @@ from ffq.testing.graphs import (
     operator,
     scan,
 )
-from tests.core.driver import OURS, Driver, key
 
 # --- R6, R7 ----------------------------------------------------------------------------------
 

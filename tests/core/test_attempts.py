@@ -17,8 +17,8 @@ from ffq.messages import (
     ReportTaskStatus,
     TaskState,
 )
-from ffq.testing.graphs import aggregate, gather, operator, scan
 from tests.core.driver import Driver, key
+from tests.strategies.graphs import aggregate, gather, operator, scan
 
 NO_BACKOFF = CoordinatorSettings(retry_backoff_base_ms=0)
 

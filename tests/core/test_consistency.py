@@ -12,8 +12,8 @@ from ffq.core.state import SchedulingState
 from ffq.errors import InvariantViolated
 from ffq.ids import QueryId, TaskId, WorkerId
 from ffq.messages import DropQueryOutputs, QueryState, TaskState
-from ffq.testing.graphs import aggregate, scan
 from tests.core.driver import Driver, key
+from tests.strategies.graphs import aggregate, scan
 
 Q, W = QueryId("q"), WorkerId("w")
 

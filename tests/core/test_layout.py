@@ -13,7 +13,7 @@ from ffq.errors import InvalidRequest
 from ffq.ids import QueryId, StageId
 from ffq.plan import Parallelism, cut
 from ffq.plan.model import Node
-from ffq.testing.graphs import relations, scans_of
+from tests.strategies.graphs import relations, scans_of
 
 SETTINGS = CoordinatorSettings(adaptive_target_bytes=100, adaptive_min_tasks=2)
 

@@ -26,8 +26,8 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan import cut, dump_plan
-from ffq.testing.graphs import aggregate, exchange, gather, operator, scan
 from tests.core.driver import Driver, key
+from tests.strategies.graphs import aggregate, exchange, gather, operator, scan
 
 MAP_REDUCE = aggregate(scan())
 

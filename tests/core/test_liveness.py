@@ -19,8 +19,8 @@ from ffq.messages import (
     WorkerChanged,
     WorkerLost,
 )
-from ffq.testing.graphs import aggregate, scan
 from tests.core.driver import Driver, key
+from tests.strategies.graphs import aggregate, scan
 
 TIMEOUT = CoordinatorSettings(worker_liveness_timeout_ms=1000, retry_backoff_base_ms=0)
 W = WorkerId("w")

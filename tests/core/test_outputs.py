@@ -21,8 +21,8 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan import model
-from ffq.testing.graphs import aggregate, exchange, gather, operator, scan
 from tests.core.driver import Driver, key
+from tests.strategies.graphs import aggregate, exchange, gather, operator, scan
 
 FAST = CoordinatorSettings(
     worker_liveness_timeout_ms=1000, retry_backoff_base_ms=0, adaptive_target_bytes=1

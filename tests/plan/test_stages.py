@@ -11,7 +11,7 @@ from ffq.plan import Parallelism, PlanLimits, ScanSource, ShuffleSource, cut, du
 from ffq.plan import model as m
 from ffq.plan.stages import partition_count
 from ffq.plan.walk import children, walk_stage
-from ffq.testing.plans import stage_plans
+from tests.strategies.plans import stage_plans
 
 SINGLE = m.SinglePartitioning()
 

@@ -36,8 +36,8 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan.stages import StagePlan
-from ffq.testing.graphs import aggregate, join, relations, submissions
 from tests.core.driver import FAMILY, Driver
+from tests.strategies.graphs import aggregate, join, relations, submissions
 
 SETTINGS = CoordinatorSettings(
     worker_liveness_timeout_ms=1000,

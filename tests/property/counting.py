@@ -6,7 +6,7 @@ from collections import Counter
 
 import attrs
 
-from ffq.testing.simulation import FaultKind, Simulated
+from tests.simulation import FaultKind, Simulated
 
 
 @attrs.define

@@ -15,7 +15,7 @@ from ffq.plan.codec.cursor import Budget, Cursor
 from ffq.plan.codec.types import DATA_TYPE
 from ffq.plan.limits import DEFAULT_LIMITS
 from ffq.plan.model import DataType, Node
-from ffq.testing.plans import data_types, plans
+from tests.strategies.plans import data_types, plans
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),

@@ -9,7 +9,8 @@ from itertools import islice
 import pytest
 from hypothesis import given, settings
 
-from ffq.testing.simulation import (
+from tests.property.counting import count
+from tests.simulation import (
     Fault,
     FaultKind,
     Query,
@@ -18,7 +19,6 @@ from ffq.testing.simulation import (
     scenarios,
     simulate_cluster,
 )
-from tests.property.counting import count
 
 # How many, by profile: drawn by Hypothesis, and by seed. None: until told to stop (conftest.py puts
 # that test last).

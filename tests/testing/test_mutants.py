@@ -1,6 +1,6 @@
 """The mutants: applied and mended, hunted, told in a table, and seen again by their seed.
 
-All of them are hunted by `python -m ffq.testing.mutants`; here a few, quick ones.
+All of them are hunted by `python -m tests.mutants`; here a few, quick ones.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from ffq.testing.mutants import MUTANTS, Catch, Mutant, hunt
-from ffq.testing.mutants.__main__ import print_table
-from ffq.testing.simulation.__main__ import main as simulate
+from tests.mutants import MUTANTS, Catch, Mutant, hunt
+from tests.mutants.__main__ import print_table
+from tests.simulation.__main__ import main as simulate
 
 HAZARDS = {
     "cancel-overwrites-succeeded": "a cancel that overwrites SUCCEEDED",

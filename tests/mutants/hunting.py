@@ -15,8 +15,8 @@ from ffq.core import CoordinatorSettings, CoreCoordinator
 from ffq.testing.adapters.core import CoreAdapter, told_of
 from ffq.testing.invariants import Violation
 from ffq.testing.machine import coordinator_machine
-from ffq.testing.mutants.registry import MUTANTS, Mutant
-from ffq.testing.simulation import scenario_of, simulate_cluster
+from tests.mutants.registry import MUTANTS, Mutant
+from tests.simulation import scenario_of, simulate_cluster
 
 SETTINGS = CoordinatorSettings(
     max_concurrent_tasks_per_worker=3,

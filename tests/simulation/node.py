@@ -8,19 +8,19 @@ import trio
 from ffq.core.ready import SPLITS
 from ffq.errors import FfqError
 from ffq.ids import WorkerId
-from ffq.testing.simulation.disk import Disk
-from ffq.testing.simulation.executor import SimExecutor
-from ffq.testing.simulation.faults import FaultKind
-from ffq.testing.simulation.invariants import violation
-from ffq.testing.simulation.network import Network
-from ffq.testing.simulation.queries import POISON
-from ffq.testing.simulation.remote import RemoteCoordinator
-from ffq.testing.simulation.server import SimServer
-from ffq.testing.simulation.settings import loop_settings
-from ffq.testing.simulation.transport import Peer, SimTransport
-from ffq.testing.simulation.weather import worker_name
 from ffq.worker.link import WorkerIdentity
 from ffq.worker.loop import WorkerLoop
+from tests.simulation.disk import Disk
+from tests.simulation.executor import SimExecutor
+from tests.simulation.faults import FaultKind
+from tests.simulation.invariants import violation
+from tests.simulation.network import Network
+from tests.simulation.queries import POISON
+from tests.simulation.remote import RemoteCoordinator
+from tests.simulation.server import SimServer
+from tests.simulation.settings import loop_settings
+from tests.simulation.transport import Peer, SimTransport
+from tests.simulation.weather import worker_name
 
 FAMILY = "sim-1"
 GONE_MS = 7_000

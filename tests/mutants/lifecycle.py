@@ -18,7 +18,7 @@ from ffq.messages import (
     SubmitReply,
     TaskState,
 )
-from ffq.testing.mutants.registry import Surgeon, mutant
+from tests.mutants.registry import Surgeon, mutant
 
 
 @mutant("cancel-overwrites-succeeded", "R4", "a cancel turns an ended query into a canceled one")

@@ -7,9 +7,9 @@ import attrs
 from ffq.errors import StorageError, UnknownId
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import OutputPartition
-from ffq.testing.simulation.data import encode
-from ffq.testing.simulation.faults import FaultKind
-from ffq.testing.simulation.weather import Weather
+from tests.simulation.data import encode
+from tests.simulation.faults import FaultKind
+from tests.simulation.weather import Weather
 
 
 @attrs.define

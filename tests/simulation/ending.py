@@ -8,14 +8,14 @@ import trio
 
 from ffq.ids import QueryId
 from ffq.messages import QueryState
-from ffq.testing.simulation.client import SimClient
-from ffq.testing.simulation.faults import CUTS, SLOWNESS
-from ffq.testing.simulation.invariants import violation
-from ffq.testing.simulation.network import Network
-from ffq.testing.simulation.node import SimWorker
-from ffq.testing.simulation.scenario import Scenario
-from ffq.testing.simulation.server import SimServer
-from ffq.testing.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS, HEARTBEAT_MS
+from tests.simulation.client import SimClient
+from tests.simulation.faults import CUTS, SLOWNESS
+from tests.simulation.invariants import violation
+from tests.simulation.network import Network
+from tests.simulation.node import SimWorker
+from tests.simulation.scenario import Scenario
+from tests.simulation.server import SimServer
+from tests.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS, HEARTBEAT_MS
 
 _CAUSES = (" failed ", " had to be run again ")
 _GRACE_S = 20.0

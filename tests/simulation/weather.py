@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 import trio
 
-from ffq.testing.simulation.faults import (
+from tests.simulation.faults import (
     CRASHES,
     CUTS,
     DAMAGE,
@@ -16,7 +16,7 @@ from ffq.testing.simulation.faults import (
     Fault,
     FaultKind,
 )
-from ffq.testing.simulation.trace import Trace
+from tests.simulation.trace import Trace
 
 COORDINATOR = "coordinator"
 CLIENT = "client"

@@ -11,7 +11,7 @@ from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord
 from ffq.core.state import SchedulingState
 from ffq.ids import QueryId, StageId
-from ffq.testing.simulation.invariants import violation
+from tests.simulation.invariants import violation
 
 
 @attrs.frozen

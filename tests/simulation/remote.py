@@ -36,12 +36,12 @@ from ffq.messages import (
     TaskState,
     WorkerStatus,
 )
-from ffq.testing.simulation.faults import FaultKind
-from ffq.testing.simulation.invariants import violation
-from ffq.testing.simulation.network import Network
-from ffq.testing.simulation.server import SimServer
-from ffq.testing.simulation.transport import Peer
-from ffq.testing.simulation.watch import Inputs
+from tests.simulation.faults import FaultKind
+from tests.simulation.invariants import violation
+from tests.simulation.network import Network
+from tests.simulation.server import SimServer
+from tests.simulation.transport import Peer
+from tests.simulation.watch import Inputs
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""`python -m ffq.testing.mutants [NAME ...]`: break the code one rule at a time, and see it found.
+"""`python -m tests.mutants [NAME ...]`: break the code one rule at a time, and see it found.
 
 Prints a line per mutant: which check caught it, after how much work. The same work is done on the
 code as it is, where nothing may be found. Exit status 1 when a mutant was not caught, or when
@@ -14,12 +14,12 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 
-from ffq.testing.mutants import MUTANTS, UNBROKEN, Catch, Mutant, hunt
+from tests.mutants import MUTANTS, UNBROKEN, Catch, Mutant, hunt
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Hunt all mutants, or those named, over as many processes as there are processors."""
-    parser = argparse.ArgumentParser(prog="python -m ffq.testing.mutants", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="these only")
     parser.add_argument("--list", action="store_true", help="name them, and what each breaks")
     processors = len(os.sched_getaffinity(0))
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     sys.stdout.write(
         f"all {len(names)} mutants were caught; to see one again:\n"
-        "python -m ffq.testing.simulation --mutant NAME --seed N\n"
+        "python -m tests.simulation --mutant NAME --seed N\n"
     )
     return 0
 

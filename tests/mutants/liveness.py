@@ -15,9 +15,9 @@ from ffq.core.liveness import LivenessCore
 from ffq.core.outcome import Outcome
 from ffq.core.registry import RegistryCore, _Record
 from ffq.messages import BeatReply, DropMapOutputs, RegisterReply, ResolvedOutput, WorkerChanged
-from ffq.testing.mutants.registry import Surgeon, mutant
 from ffq.worker.attempt import AttemptRun
 from ffq.worker.loop import WorkerLoop
+from tests.mutants.registry import Surgeon, mutant
 
 
 @mutant("busy-worker-dies", "R20", "a heartbeat of a worker with running tasks is no evidence")

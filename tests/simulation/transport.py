@@ -13,10 +13,10 @@ import trio
 from ffq.errors import Unavailable
 from ffq.messages import LocateMapOutput, OutputLocation
 from ffq.proto.codec.shuffle import ShuffleChunk
-from ffq.testing.simulation.disk import Disk
-from ffq.testing.simulation.network import Network
-from ffq.testing.simulation.weather import COORDINATOR
 from ffq.worker.wanted import InputPart
+from tests.simulation.disk import Disk
+from tests.simulation.network import Network
+from tests.simulation.weather import COORDINATOR
 
 CHUNK_BYTES = 40
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 from hypothesis import strategies as st
 
-from ffq.testing.simulation.choices import Chooser, chooser_of
-from ffq.testing.simulation.faults import MESSAGES, Fault, FaultKind
-from ffq.testing.simulation.queries import PLAN_NAMES
+from tests.simulation.choices import Chooser, chooser_of
+from tests.simulation.faults import MESSAGES, Fault, FaultKind
+from tests.simulation.queries import PLAN_NAMES
 
 MAX_WORKERS = 4
 MAX_QUERIES = 4

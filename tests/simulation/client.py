@@ -11,13 +11,13 @@ from ffq.errors import ExecutionError, FfqError, NotReady, QuotaExceeded, Unavai
 from ffq.ids import QueryId
 from ffq.messages import CancelQuery, FetchQueryResults, GetQueryStatus, QueryState, QueryStatus
 from ffq.retry import until_answered
-from ffq.testing.simulation.data import decode, oracle
-from ffq.testing.simulation.faults import FaultKind
-from ffq.testing.simulation.invariants import violation
-from ffq.testing.simulation.queries import Plan
-from ffq.testing.simulation.remote import RemoteCoordinator
-from ffq.testing.simulation.settings import RETRY
-from ffq.testing.simulation.trace import Trace
+from tests.simulation.data import decode, oracle
+from tests.simulation.faults import FaultKind
+from tests.simulation.invariants import violation
+from tests.simulation.queries import Plan
+from tests.simulation.remote import RemoteCoordinator
+from tests.simulation.settings import RETRY
+from tests.simulation.trace import Trace
 
 _POLL_S = 0.25
 ONE_REFUSAL = attrs.evolve(RETRY, quota_tries=1)

@@ -11,7 +11,7 @@ from ffq.messages import ScanSplit, StageScan, SubmitQuery
 from ffq.plan import dump_plan, model
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, cut
-from ffq.testing.graphs import (
+from tests.strategies.graphs import (
     aggregate,
     broadcast_join,
     exchange,

@@ -9,8 +9,8 @@ from ffq.core.progress import commit, fail_charged, queue_task, queue_uncharged
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.state import Located
 from ffq.messages import TaskState
-from ffq.testing.mutants.registry import Surgeon, mutant
 from ffq.worker.attempt import AttemptRun
+from tests.mutants.registry import Surgeon, mutant
 
 
 @mutant(

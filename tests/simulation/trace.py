@@ -8,7 +8,7 @@ import attrs
 import trio
 
 from ffq.testing.invariants import Violation
-from ffq.testing.simulation.faults import FaultKind
+from tests.simulation.faults import FaultKind
 
 MAX_CALLS = 60_000
 """A run with more calls than this goes round in circles."""

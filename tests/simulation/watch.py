@@ -28,11 +28,11 @@ from ffq.messages import (
 )
 from ffq.runtime import Hooks
 from ffq.testing.invariants import Violation
-from ffq.testing.simulation.invariants import violation
-from ffq.testing.simulation.machines import Machines
-from ffq.testing.simulation.settings import COORDINATOR_SETTINGS
-from ffq.testing.simulation.trace import Trace
-from ffq.testing.simulation.turns import Turns
+from tests.simulation.invariants import violation
+from tests.simulation.machines import Machines
+from tests.simulation.settings import COORDINATOR_SETTINGS
+from tests.simulation.trace import Trace
+from tests.simulation.turns import Turns
 
 SETTINGS = COORDINATOR_SETTINGS
 SWEEP_SLACK_MS = 1_500

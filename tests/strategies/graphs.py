@@ -3,7 +3,7 @@
 `relations()` draws plans whose stages share out work in every way there is: scans by splits,
 reduce partitions by hash, whole inputs in one task, broadcast sides, operators in some stages.
 `scans_of()` draws the shares of their tables, `submissions()` a whole SubmitQuery. (The plans of
-`ffq.testing.plans` are of every node and shape instead, and nearly all of one task per stage.)
+`tests.strategies.plans` are of every node and shape instead, and nearly all of one task per stage.)
 """
 
 from __future__ import annotations

@@ -10,14 +10,14 @@ from ffq.errors import InvalidPlan, Unavailable
 from ffq.ids import QueryId
 from ffq.messages import LocateMapOutput, OutputLocation, SubmitQuery
 from ffq.runtime.errors import ActorFailed
-from ffq.testing.simulation.faults import FaultKind
-from ffq.testing.simulation.invariants import violation
-from ffq.testing.simulation.machines import Machines
-from ffq.testing.simulation.midway import MidwayBug
-from ffq.testing.simulation.queries import plans
-from ffq.testing.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS
-from ffq.testing.simulation.trace import Trace
-from ffq.testing.simulation.watch import Watch
+from tests.simulation.faults import FaultKind
+from tests.simulation.invariants import violation
+from tests.simulation.machines import Machines
+from tests.simulation.midway import MidwayBug
+from tests.simulation.queries import plans
+from tests.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS
+from tests.simulation.trace import Trace
+from tests.simulation.watch import Watch
 
 _DOWN_S = 0.4
 

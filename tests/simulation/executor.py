@@ -12,13 +12,13 @@ import trio
 from ffq.core.analysis import is_repeatable
 from ffq.errors import ShuffleInputError
 from ffq.ids import AttemptKey, QueryId
-from ffq.testing.simulation.data import decode, encode, partition_of, rows_of
-from ffq.testing.simulation.disk import Disk
-from ffq.testing.simulation.faults import FaultKind
-from ffq.testing.simulation.queries import POISON
-from ffq.testing.simulation.weather import Weather
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
 from ffq.worker.wanted import InputPart
+from tests.simulation.data import decode, encode, partition_of, rows_of
+from tests.simulation.disk import Disk
+from tests.simulation.faults import FaultKind
+from tests.simulation.queries import POISON
+from tests.simulation.weather import Weather
 
 SLOWER = 100
 _READ_PAUSE_S = 0.4

@@ -20,25 +20,25 @@ from trio.testing import MockClock
 from ffq.ids import QueryId
 from ffq.testing._actor_schedule import seeded_schedule
 from ffq.testing.invariants import Violation
-from ffq.testing.simulation.client import SimClient
-from ffq.testing.simulation.ending import (
+from tests.simulation.client import SimClient
+from tests.simulation.ending import (
     can_be_run,
     forget,
     require_healthy_end,
     require_waiting_says_so,
     settle,
 )
-from ffq.testing.simulation.faults import LOAD, Fault, FaultKind
-from ffq.testing.simulation.invariants import violation
-from ffq.testing.simulation.network import Network
-from ffq.testing.simulation.node import SimWorker
-from ffq.testing.simulation.queries import OPERATOR, plans
-from ffq.testing.simulation.remote import RemoteCoordinator
-from ffq.testing.simulation.scenario import Query, Scenario
-from ffq.testing.simulation.server import SimServer
-from ffq.testing.simulation.trace import Trace
-from ffq.testing.simulation.transport import Peer
-from ffq.testing.simulation.weather import CLIENT, Weather
+from tests.simulation.faults import LOAD, Fault, FaultKind
+from tests.simulation.invariants import violation
+from tests.simulation.network import Network
+from tests.simulation.node import SimWorker
+from tests.simulation.queries import OPERATOR, plans
+from tests.simulation.remote import RemoteCoordinator
+from tests.simulation.scenario import Query, Scenario
+from tests.simulation.server import SimServer
+from tests.simulation.trace import Trace
+from tests.simulation.transport import Peer
+from tests.simulation.weather import CLIENT, Weather
 
 BURST = 8
 """Queries that come at once in an overload."""
@@ -75,7 +75,7 @@ class Simulated:
                 *(f"  {line}" for line in self.scenario.describe()),
                 "trace:",
                 *(f"  {line}" for line in self.trace),
-                f"replay: python -m ffq.testing.simulation --seed {self.scenario.seed}{broken}",
+                f"replay: python -m tests.simulation --seed {self.scenario.seed}{broken}",
             ]
         )
 

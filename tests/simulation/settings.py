@@ -5,10 +5,10 @@ from __future__ import annotations
 from ffq.actors import ActorSettings
 from ffq.core import CoordinatorSettings
 from ffq.retry import RetryPolicy
-from ffq.testing.simulation.network import RPC_TIMEOUT_MS
 from ffq.worker.attempt import AttemptSettings
 from ffq.worker.inputs import FetchSettings
 from ffq.worker.loop import LoopSettings
+from tests.simulation.network import RPC_TIMEOUT_MS
 
 COORDINATOR_SETTINGS = CoordinatorSettings(
     blacklist_failure_threshold=3,

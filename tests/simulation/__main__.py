@@ -1,4 +1,4 @@
-"""`python -m ffq.testing.simulation --seed N`: run one scenario again and print its trace.
+"""`python -m tests.simulation --seed N`: run one scenario again and print its trace.
 
 Without a seed: `--count` scenarios from `--first` on; prints the first that fails. `--count 0` goes
 on until told to stop. With `--mutant` the code is broken in this one way while it runs.
@@ -12,16 +12,16 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from itertools import count, islice
 
-from ffq.testing.simulation.cluster import simulate_cluster
-from ffq.testing.simulation.scenario import scenario_of
+from tests.simulation.cluster import simulate_cluster
+from tests.simulation.scenario import scenario_of
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 1 when a check failed."""
     # Mutants are hunted with simulations: the package below must not need the one above.
-    from ffq.testing.mutants import MUTANTS  # noqa: PLC0415
+    from tests.mutants import MUTANTS
 
-    parser = argparse.ArgumentParser(prog="python -m ffq.testing.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--first", type=int, default=0, help="the first of many")
     parser.add_argument("--count", type=int, default=100, help="how many; 0: no end")

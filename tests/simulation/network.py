@@ -11,10 +11,10 @@ import trio
 
 from ffq.errors import ExecutionError, FfqError, Unavailable
 from ffq.runtime.errors import ActorError
-from ffq.testing.simulation.faults import FaultKind
-from ffq.testing.simulation.invariants import violation
-from ffq.testing.simulation.trace import MAX_CALLS, Trace
-from ffq.testing.simulation.weather import COORDINATOR, Weather
+from tests.simulation.faults import FaultKind
+from tests.simulation.invariants import violation
+from tests.simulation.trace import MAX_CALLS, Trace
+from tests.simulation.weather import COORDINATOR, Weather
 
 T = TypeVar("T")
 S = TypeVar("S")
