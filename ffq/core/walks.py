@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 
 from ffq.core.lifecycle import answer_for
 from ffq.core.liveness import LIVENESS
-from ffq.core.machine import Ask, Party, RegisterWalk, Walk
+from ffq.core.machine import Ask, Party, RegisterWalk, Table, Walk
 from ffq.core.registry import REGISTRY
 from ffq.core.results import RESULTS
 from ffq.core.scheduling import SCHEDULING
@@ -52,12 +52,10 @@ R = TypeVar("R")
 
 PLANNER_MESSAGES: Final = (ReadPlan, DigestPlan)
 
+TABLES: Final[tuple[Table[Any], ...]] = (SCHEDULING, LIVENESS, REGISTRY, RESULTS)
+
 OWNERS: Final[Mapping[type, Party]] = {
-    **{
-        message: table.party
-        for table in (SCHEDULING, LIVENESS, REGISTRY, RESULTS)
-        for message in table.rows
-    },
+    **{message: table.party for table in TABLES for message in table.rows},
     **dict.fromkeys(PLANNER_MESSAGES, Party.PLANNER),
 }
 """Which party answers a message."""

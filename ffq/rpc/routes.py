@@ -10,10 +10,11 @@ import attrs
 import trio
 from google.protobuf.message import Message
 
-from ffq.proto.rows import ROWS, Wire
+from ffq.proto.rows import ROWS, Streamed, Wire
 from ffq.service import Coordinator
 
 C = TypeVar("C")
+M = TypeVar("M")
 T = TypeVar("T")
 Q = TypeVar("Q", bound=Message)
 R = TypeVar("R", bound=Message)
@@ -54,14 +55,13 @@ class ServerStream(Generic[Q, R]):
 Route = Unary[Any, Any] | ServerStream[Any, Any]
 Routes = tuple[Route, ...]
 
-OpenStream = Callable[[Any], AbstractAsyncContextManager[AsyncIterator[Any]]]
-"""From a message to the chunks that answer it, while the block is open."""
-
 
 def coordinator_routes(coordinator: Coordinator) -> Routes:
     """Every RPC: decoded once, asked of the coordinator, and its reply encoded."""
     return tuple(
-        stream_route(row, coordinator.stream) if row.streams else _unary_route(row, coordinator)
+        stream_route(row.message, coordinator.stream)
+        if row.streams
+        else _unary_route(row, coordinator)
         for row in ROWS.values()
     )
 
@@ -74,8 +74,12 @@ def _unary_route(row: Wire[Any, Any, Any, Any], coordinator: Coordinator) -> Rou
     return Unary(row.service, row.method, row.request_type, handle, row.max_request_bytes)
 
 
-def stream_route(row: Wire[Any, Any, Any, Any], open_stream: OpenStream) -> Route:
+def stream_route(
+    message: type[Streamed[M, C]],
+    open_stream: Callable[[M], AbstractAsyncContextManager[AsyncIterator[C]]],
+) -> Route:
     """One streaming RPC: `open_stream` gives at least one chunk, or raises what the caller sees."""
+    row = ROWS[message]
 
     async def handle(request: Message, send: Send[Any]) -> None:
         async with open_stream(row.decode(request)) as chunks:

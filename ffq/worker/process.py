@@ -14,7 +14,6 @@ from ffq.engine.operators import REGISTRY
 from ffq.errors import StartupError
 from ffq.ids import WorkerId
 from ffq.messages import FetchShufflePartition
-from ffq.proto.rows import ROWS
 from ffq.rpc.client import RpcChannel, open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
@@ -134,7 +133,7 @@ class _Worker:
         """On the port given; without one, on the default port or else any free one."""
         config = self._config
         server = ShuffleServer(self._store, config.rpc.chunk_bytes)
-        routes = (stream_route(ROWS[FetchShufflePartition], server.stream),)
+        routes = (stream_route(FetchShufflePartition, server.stream),)
         address: ServerAddress
         try:
             address = await services.start(serve, routes, config.shuffle_bind, config.rpc)

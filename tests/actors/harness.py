@@ -2,44 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar, cast
+
+import attrs
 
 from ffq import plan as p
-from ffq.actors import ActorSettings, CoordinatorActors, open_coordinator
+from ffq.actors import ActorCoordinator, ActorSettings, open_coordinator
 from ffq.core import CoordinatorSettings
+from ffq.core.planning import read_plan
+from ffq.core.walks import TABLES
 from ffq.ids import AttemptKey, QueryId, WorkerId
 from ffq.messages import (
     Assignment,
+    DigestPlan,
     GetQueryStatus,
     GetTask,
     Heartbeat,
     ListAttempts,
     OutputPartition,
     QueryStatus,
+    ReadPlan,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
-    SubmitQuery,
     TaskState,
 )
-from ffq.plan import parse_plan
-from ffq.plan.stages import cut
+from ffq.plan.codec import plan_digest
+from ffq.runtime import Request
 
+R = TypeVar("R")
 PLAN = p.scan("t", ["k"]).aggregate(["k"], [p.col("k").count().alias("n")], partitions=4)
 Q = QueryId("1")
 W = WorkerId("w")
 
 
-async def plan_query(query_id: QueryId, plan_bytes: bytes) -> SubmitQuery:
-    return SubmitQuery(query_id, plan_bytes, cut(parse_plan(plan_bytes)))
+class InlinePlanner:
+    """Reads plans at once, in the Trio thread."""
+
+    async def ask(self, message: Request[R]) -> R:
+        match message:
+            case ReadPlan():
+                answer: Any = read_plan(message)
+            case DigestPlan():
+                answer = plan_digest(message.plan_bytes)
+            case _:
+                raise AssertionError(message)
+        return cast("R", answer)
+
+
+@contextmanager
+def step_replaced(message: type, step: Callable[[Any, Any, int], Any]) -> Iterator[None]:
+    """Within the block the machine that owns this message takes this step for it."""
+    (rows,) = (table.rows for table in TABLES if message in table.rows)
+    row = rows[message]
+    rows[message] = attrs.evolve(row, step=step)
+    try:
+        yield
+    finally:
+        rows[message] = row
 
 
 @asynccontextmanager
 async def open_actors(
     settings: CoordinatorSettings | None = None, actors: ActorSettings | None = None
-) -> AsyncIterator[CoordinatorActors]:
-    async with open_coordinator(plan_query, settings, actors) as coordinator:
+) -> AsyncIterator[ActorCoordinator]:
+    async with open_coordinator(InlinePlanner(), settings, actors) as coordinator:
         yield coordinator
         await coordinator.validate_state()
 
@@ -65,10 +94,10 @@ def report(of: Assignment, state: TaskState = TaskState.SUCCEEDED) -> ReportTask
     return ReportTaskStatus(of.key, state, "", of.layout, W, 1)
 
 
-async def status(coordinator: CoordinatorActors, query_id: QueryId = Q) -> QueryStatus:
-    return await coordinator.get_query_status(GetQueryStatus(query_id))
+async def status(coordinator: ActorCoordinator, query_id: QueryId = Q) -> QueryStatus:
+    return await coordinator.ask(GetQueryStatus(query_id))
 
 
-async def attempts(coordinator: CoordinatorActors) -> dict[AttemptKey, TaskState]:
-    found = await coordinator.list_attempts(ListAttempts(Q))
+async def attempts(coordinator: ActorCoordinator) -> dict[AttemptKey, TaskState]:
+    found = await coordinator.ask(ListAttempts(Q))
     return {attempt.key: attempt.state for attempt in found}

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ffq import plan as p
-from ffq.actors import ActorSettings, trio_clock_ms
-from ffq.actors._outbox import Outbox
-from ffq.actors.liveness import LivenessActor
-from ffq.core import CoordinatorSettings, LivenessCore, RegistryCore, SchedulingCore
+from ffq.actors import ActorSettings, steady_unix_ms
+from ffq.actors.machine import MachineActor, Timer
+from ffq.actors.outbox import Outbox
+from ffq.actors.parties import Parties
+from ffq.core import CoordinatorSettings
+from ffq.core.liveness import liveness_machine
+from ffq.core.machine import Machine, Party
+from ffq.core.registry import drop_query_outputs
+from ffq.core.reporting import register_map_output
+from ffq.core.state import SchedulingState
 from ffq.errors import InvariantViolated, NotReady, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
@@ -21,18 +27,24 @@ from ffq.messages import (
     DropQueryOutputs,
     DropQueryResults,
     FetchQueryResults,
+    FetchShufflePartition,
     GetQueryStatus,
     ListWorkers,
-    LocateMapOutput,
     QueryState,
     RecordHeartbeat,
+    RegisterMapOutput,
+    RegisterReply,
+    SubmitQuery,
+    SweepStaleWorkers,
     TaskState,
+    Tick,
     WorkerChanged,
     WorkerLost,
 )
 from ffq.runtime import Actor, ActorFailed, ActorSystem, handles
 from tests.actors.harness import (
     PLAN,
+    InlinePlanner,
     Q,
     W,
     attempts,
@@ -43,24 +55,25 @@ from tests.actors.harness import (
     report,
     result,
     status,
+    step_replaced,
 )
 
 
 async def test_a_query_runs_through_all_four_actors(autojump_clock: MockClock) -> None:
     async with open_actors() as coordinator:
-        reply = await coordinator.submit_plan(Q, PLAN.to_json())
+        reply = await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
         assert reply.state is QueryState.QUEUED
-        await coordinator.heartbeat(beat())
-        (task,) = await coordinator.get_task(pull())
-        assert (await coordinator.register_map_output(output(task, 1, 2))).counted
-        assert (await coordinator.report_task_status(report(task))).counted
-        where = await coordinator.locate_map_output(LocateMapOutput(task.key, 1))
+        await coordinator.ask(beat())
+        (task,) = await coordinator.ask(pull())
+        assert (await coordinator.ask(output(task, 1, 2))).counted
+        assert (await coordinator.ask(report(task))).counted
+        where = await coordinator.ask(FetchShufflePartition(task.key, 1))
         assert (where.endpoint, where.size is not None) == ("w:1", True)
-        (reducer,) = await coordinator.get_task(pull())
-        assert (await coordinator.register_query_results(result(reducer, b"rows"))).counted
-        await coordinator.report_task_status(report(reducer))
+        (reducer,) = await coordinator.ask(pull())
+        assert (await coordinator.ask(result(reducer, b"rows"))).counted
+        await coordinator.ask(report(reducer))
         assert (await status(coordinator)).state is QueryState.SUCCEEDED
-        assert (await coordinator.fetch_query_results(FetchQueryResults(Q))).parts == ((b"rows",),)
+        assert (await coordinator.ask(FetchQueryResults(Q))).parts == ((b"rows",),)
 
 
 async def test_coordinator_finds_stale_workers_without_any_rpc_r19(
@@ -68,13 +81,13 @@ async def test_coordinator_finds_stale_workers_without_any_rpc_r19(
 ) -> None:
     settings = CoordinatorSettings(worker_liveness_timeout_ms=15_000)
     async with open_actors(settings) as coordinator:
-        await coordinator.submit_plan(Q, PLAN.to_json())
-        await coordinator.heartbeat(beat())
-        (task,) = await coordinator.get_task(pull())
+        await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
+        await coordinator.ask(beat())
+        (task,) = await coordinator.ask(pull())
         await trio.sleep(14.9)
-        assert len(await coordinator.list_workers(ListWorkers())) == 1
+        assert len(await coordinator.ask(ListWorkers())) == 1
         await trio.sleep(1.2)
-        assert await coordinator.list_workers(ListWorkers()) == ()
+        assert await coordinator.ask(ListWorkers()) == ()
         again = AttemptKey(Q, task.key.stage_id, task.key.task_id, Attempt(2))
         assert await attempts(coordinator) == {
             task.key: TaskState.FAILED,
@@ -85,12 +98,12 @@ async def test_coordinator_finds_stale_workers_without_any_rpc_r19(
 async def test_a_worker_that_keeps_beating_is_never_stale_r20(autojump_clock: MockClock) -> None:
     settings = CoordinatorSettings(worker_liveness_timeout_ms=1000)
     async with open_actors(settings) as coordinator:
-        await coordinator.submit_plan(Q, PLAN.to_json())
-        await coordinator.heartbeat(beat())
-        (task,) = await coordinator.get_task(pull())
+        await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
+        await coordinator.ask(beat())
+        (task,) = await coordinator.ask(pull())
         for _ in range(200):
             await trio.sleep(0.9)
-            assert (await coordinator.heartbeat(beat())).accepted
+            assert (await coordinator.ask(beat())).accepted
         assert await attempts(coordinator) == {task.key: TaskState.RUNNING}
 
 
@@ -116,10 +129,13 @@ async def test_evidence_that_waits_in_the_mailbox_counts_before_the_sweep_behind
 ) -> None:
     """Held up past the timeout, liveness finds nobody stale whose beats came in time."""
     told: list[WorkerChanged | WorkerLost] = []
-    core = LivenessCore(CoordinatorSettings(worker_liveness_timeout_ms=1000))
+    machine = liveness_machine(CoordinatorSettings(worker_liveness_timeout_ms=1000))
+    now = steady_unix_ms()
+    timer = Timer(300, lambda: SweepStaleWorkers(now()))
     async with ActorSystem() as system:
         slow = await system.spawn(SlowScheduling, told)
-        liveness = await system.spawn(LivenessActor, core, trio_clock_ms, slow, 300)
+        parties = Parties(InlinePlanner(), {Party.SCHEDULING: slow})
+        liveness = await system.spawn(MachineActor, machine, now, parties, timer)
         await liveness.ask(RecordHeartbeat(beat(W)))
         async with trio.open_nursery() as nursery:
             await trio.sleep(0.5)
@@ -135,8 +151,8 @@ async def test_evidence_that_waits_in_the_mailbox_counts_before_the_sweep_behind
 async def test_time_alone_fails_a_query_that_nobody_can_run_r10(autojump_clock: MockClock) -> None:
     settings = CoordinatorSettings(unrunnable_timeout_ms=5000)
     async with open_actors(settings) as coordinator:
-        await coordinator.submit_plan(Q, p.scan("t", ["k"]).custom("udf").to_json())
-        await coordinator.heartbeat(beat())
+        await coordinator.ask(SubmitQuery(Q, p.scan("t", ["k"]).custom("udf").to_json()))
+        await coordinator.ask(beat())
         await trio.sleep(10)
         final = await status(coordinator)
         assert final.state is QueryState.FAILED
@@ -145,38 +161,38 @@ async def test_time_alone_fails_a_query_that_nobody_can_run_r10(autojump_clock: 
 
 async def test_notices_reach_the_stores_r5(autojump_clock: MockClock) -> None:
     async with open_actors() as coordinator:
-        await coordinator.submit_plan(Q, PLAN.to_json())
-        await coordinator.heartbeat(beat())
-        (task,) = await coordinator.get_task(pull())
-        await coordinator.register_map_output(output(task, 1))
-        real = RegistryCore.drop_query_outputs
-        with patch.object(RegistryCore, "drop_query_outputs", autospec=True) as drop:
-            drop.side_effect = real
-            await coordinator.cancel_query(CancelQuery(Q, "enough"))
+        await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
+        await coordinator.ask(beat())
+        (task,) = await coordinator.ask(pull())
+        await coordinator.ask(output(task, 1))
+        drop = Mock(side_effect=drop_query_outputs)
+        with step_replaced(DropQueryOutputs, drop):
+            await coordinator.ask(CancelQuery(Q, "enough"))
             await wait_all_tasks_blocked()
         assert [call.args[1] for call in drop.call_args_list] == [DropQueryOutputs(Q)]
         with pytest.raises((NotReady, UnknownId)):
-            await coordinator.locate_map_output(LocateMapOutput(task.key, 1))
+            await coordinator.ask(FetchShufflePartition(task.key, 1))
 
 
 async def test_an_unexpected_error_hits_its_own_caller_only(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_actors() as coordinator:
-        await coordinator.submit_plan(Q, PLAN.to_json())
+        await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
         with (
-            patch.object(SchedulingCore, "cancel_query", side_effect=ZeroDivisionError("bug")),
+            step_replaced(CancelQuery, Mock(side_effect=ZeroDivisionError("bug"))),
             pytest.raises(ZeroDivisionError),
         ):
-            await coordinator.cancel_query(CancelQuery(Q, ""))
+            await coordinator.ask(CancelQuery(Q, ""))
         assert "CancelQuery failed in /scheduling" in caplog.text
         assert (await status(coordinator)).state is QueryState.QUEUED
 
 
 async def test_a_failing_tick_is_tried_again(autojump_clock: MockClock) -> None:
     async with open_actors(actors=ActorSettings(tick_ms=100)) as coordinator:
-        await coordinator.submit_plan(Q, PLAN.to_json())
-        with patch.object(SchedulingCore, "tick", side_effect=ZeroDivisionError("bug")) as tick:
+        await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
+        tick = Mock(side_effect=ZeroDivisionError("bug"))
+        with step_replaced(Tick, tick):
             await trio.sleep(1)
         assert tick.call_count > 5
         assert (await status(coordinator)).state is QueryState.QUEUED
@@ -190,11 +206,11 @@ async def test_a_machine_found_inconsistent_stops_the_coordinator_loudly(
     with pytest.raises(ActorFailed) as caught:  # the block is what fails
         async with open_actors() as coordinator:
             with (
-                patch.object(SchedulingCore, "get_query_status", side_effect=ZeroDivisionError),
-                patch.object(SchedulingCore, "validate_state", side_effect=broken),
+                step_replaced(GetQueryStatus, Mock(side_effect=ZeroDivisionError)),
+                patch.object(Machine, "validate_state", side_effect=broken),
                 pytest.raises(ZeroDivisionError),
             ):
-                await coordinator.get_query_status(GetQueryStatus(Q))
+                await coordinator.ask(GetQueryStatus(Q))
             await trio.sleep_forever()
     assert caught.value.__cause__ is broken
 
@@ -204,29 +220,28 @@ async def test_a_typed_error_of_the_core_is_no_crash(autojump_clock: MockClock) 
         with pytest.raises(UnknownId):
             await status(coordinator)
         with pytest.raises(UnknownId):
-            await coordinator.cancel_query(CancelQuery(Q, ""))
+            await coordinator.ask(CancelQuery(Q, ""))
 
 
 async def test_a_registration_whose_caller_goes_away_half_way_is_finished(
     autojump_clock: MockClock,
 ) -> None:
-    """Scheduling has admitted it: the registry must have it too."""
+    """Scheduling has merged it: the registry must have it too."""
     async with open_actors() as coordinator:
-        await coordinator.submit_plan(Q, PLAN.to_json())
-        await coordinator.heartbeat(beat())
-        (task,) = await coordinator.get_task(pull())
-        admitted = SchedulingCore.admit_map_output
+        await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
+        await coordinator.ask(beat())
+        (task,) = await coordinator.ask(pull())
         with trio.CancelScope() as scope:
 
-            def admit(*args: object) -> object:
+            def register(state: SchedulingState, msg: RegisterMapOutput, now: int) -> RegisterReply:
                 scope.cancel()
-                return admitted(*args)  # type: ignore[arg-type]
+                return register_map_output(state, msg, now)
 
-            with patch.object(SchedulingCore, "admit_map_output", admit):
-                await coordinator.register_map_output(output(task, 1))
+            with step_replaced(RegisterMapOutput, register):
+                await coordinator.ask(output(task, 1))
         assert scope.cancelled_caught
-        await coordinator.report_task_status(report(task))
-        where = await coordinator.locate_map_output(LocateMapOutput(task.key, 1))
+        await coordinator.ask(report(task))
+        where = await coordinator.ask(FetchShufflePartition(task.key, 1))
         assert where.size is not None
 
 
@@ -237,10 +252,11 @@ async def test_full_mailboxes_slow_callers_down_and_lose_nothing_r30(
         async with trio.open_nursery() as nursery:
             for n in range(100):
                 worker = WorkerId(f"w{n}")
-                nursery.start_soon(coordinator.heartbeat, beat(worker))
-                nursery.start_soon(coordinator.get_task, pull(worker))
-                nursery.start_soon(coordinator.submit_plan, QueryId(str(n)), PLAN.to_json())
-        assert len(await coordinator.list_workers(ListWorkers())) == 100
+                nursery.start_soon(coordinator.ask, beat(worker))
+                nursery.start_soon(coordinator.ask, pull(worker))
+                submit = SubmitQuery(QueryId(str(n)), PLAN.to_json())
+                nursery.start_soon(coordinator.ask, submit)
+        assert len(await coordinator.ask(ListWorkers())) == 100
 
 
 async def test_the_outbox_merges_what_concerns_one_query_r30() -> None:

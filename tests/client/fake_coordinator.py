@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, TypeVar, cast
+
 import attrs
 import trio
 
@@ -14,9 +18,14 @@ from ffq.messages import (
     GetQueryStatus,
     QueryState,
     QueryStatus,
-    ResultParts,
+    Rpc,
+    StreamRpc,
+    SubmitQuery,
     SubmitReply,
 )
+
+C = TypeVar("C")
+R = TypeVar("R")
 
 
 def status_of(state: QueryState, message: str = "") -> QueryStatus:
@@ -28,7 +37,7 @@ class ScriptedCoordinator:
     """`statuses` are answered one after the other, the last for ever; `away` calls fail first."""
 
     statuses: list[QueryStatus] = attrs.field(factory=list)
-    parts: tuple[tuple[bytes, ...], ...] = ()
+    pieces: tuple[bytes, ...] = ()
     away: int = 0
     refuse: FfqError | None = None
     submitted: list[tuple[QueryId, bytes]] = attrs.field(factory=list)
@@ -42,20 +51,33 @@ class ScriptedCoordinator:
         if self.refuse is not None:
             raise self.refuse
 
-    async def submit_plan(self, query_id: QueryId, plan_bytes: bytes) -> SubmitReply:
-        self.submitted.append((query_id, plan_bytes))
+    async def ask(self, message: Rpc[R]) -> R:
+        if isinstance(message, SubmitQuery):
+            self.submitted.append((message.query_id, message.plan_bytes))
         await self._answer()
-        return SubmitReply(query_id, QueryState.QUEUED)
+        answer: Any = self._reply(message)
+        return cast("R", answer)
 
-    async def get_query_status(self, msg: GetQueryStatus) -> QueryStatus:
-        await self._answer()
-        return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+    def _reply(self, message: object) -> object:
+        match message:
+            case SubmitQuery():
+                return SubmitReply(message.query_id, QueryState.QUEUED)
+            case GetQueryStatus():
+                return self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+            case CancelQuery():
+                self.canceled.append(message)
+                return CancelReply(message.query_id, QueryState.CANCELED)
+            case _:
+                raise AssertionError(f"no script for {message}")
 
-    async def fetch_query_results(self, msg: FetchQueryResults) -> ResultParts:
+    @asynccontextmanager
+    async def stream(self, message: StreamRpc[C, R]) -> AsyncIterator[AsyncIterator[C]]:
+        assert isinstance(message, FetchQueryResults)
         await self._answer()
-        return ResultParts(self.parts)
+        chunks: Any = self._pieces()
+        async with aclosing(chunks):
+            yield chunks
 
-    async def cancel_query(self, msg: CancelQuery) -> CancelReply:
-        await self._answer()
-        self.canceled.append(msg)
-        return CancelReply(msg.query_id, QueryState.CANCELED)
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        for piece in self.pieces:
+            yield piece

@@ -18,7 +18,7 @@ from ffq.errors import (
     QuotaExceeded,
     Unavailable,
 )
-from ffq.messages import QueryState, QueryStatus, ResultParts
+from ffq.messages import QueryState, QueryStatus
 from ffq.plan.codec import parse_plan
 from ffq.plan.model import ParquetScan
 from ffq.shuffle.ipc import encode_stream
@@ -102,9 +102,12 @@ async def test_a_query_that_did_not_succeed_is_an_error(
         await client_of(coordinator).wait("7")
 
 
-async def test_run_gives_the_rows_of_all_sink_tasks(autojump_clock: MockClock) -> None:
-    parts = ((stream(1, 2)[:100], stream(1, 2)[100:]), (stream(3),))
-    coordinator = ScriptedCoordinator([status_of(QueryState.SUCCEEDED)], parts)
+async def test_run_gives_the_rows_of_the_stream_however_it_is_cut(
+    autojump_clock: MockClock,
+) -> None:
+    whole = stream(1, 2, 3)
+    pieces = (whole[:100], whole[100:101], whole[101:])
+    coordinator = ScriptedCoordinator([status_of(QueryState.SUCCEEDED)], pieces)
     table = await client_of(coordinator).run(PLAN)
     assert table == pa.table({"x": [1, 2, 3]})
 
@@ -132,15 +135,15 @@ async def test_an_id_that_could_be_a_path_is_refused_here(autojump_clock: MockCl
 
 def test_no_bytes_at_all_are_an_empty_result() -> None:
     """R26."""
-    assert table_of(ResultParts(((b"",),))) == pa.table({})
-    assert table_of(ResultParts(())) == pa.table({})
+    assert table_of((b"",)) == pa.table({})
+    assert table_of(()) == pa.table({})
 
 
 def test_zero_rows_keep_their_schema() -> None:
-    assert table_of(ResultParts(((stream(),),))).schema == SCHEMA
+    assert table_of((stream(),)).schema == SCHEMA
 
 
 @pytest.mark.parametrize("data", [b"not arrow at all", stream(1, 2)[:-60]])
 def test_a_result_that_is_no_arrow_stream_is_an_error(data: bytes) -> None:
     with pytest.raises(ExecutionError, match="the result is no Arrow IPC stream"):
-        table_of(ResultParts(((data,),)))
+        table_of((data,))

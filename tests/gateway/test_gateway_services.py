@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -14,11 +16,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from ffq.catalog import ScanSettings
 from ffq.errors import UnknownId
 from ffq.ids import AttemptKey
+from ffq.messages import FetchShufflePartition, ShuffleChunk
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto import ffq_ext_pb2 as ext
-from ffq.proto.codec.shuffle import FetchPartition, ShuffleChunk
+from ffq.rpc.routes import OnThreads, stream_route
 from ffq.rpc.server import serve
-from ffq.rpc.shuffle import SendChunk, fetch_route
 from ffq.shuffle.ipc import decode_stream, encode_stream
 from tests.gateway.harness import ONE_STAGE, Wire, open_gateway
 
@@ -119,17 +121,20 @@ async def test_parts_of_several_sink_tasks_become_one_stream_in_task_order_r26(
 
 
 async def test_fetch_is_passed_on_to_the_worker_that_serves_the_attempt_r23_r24() -> None:
-    asked: list[FetchPartition] = []
+    asked: list[FetchShufflePartition] = []
+    chunks = [ShuffleChunk(b"xy", start, start + 2, 8, finalized=True) for start in (4, 6)]
 
-    async def fetch(request: FetchPartition, send: SendChunk) -> None:
+    @asynccontextmanager
+    async def stream(request: FetchShufflePartition) -> AsyncIterator[AsyncIterator[ShuffleChunk]]:
         asked.append(request)
         if request.reduce_partition == 3:
             raise UnknownId("gone", reason="UNKNOWN_ATTEMPT")
-        for start in (4, 6):
-            await send(ShuffleChunk(b"xy", start, start + 2, 8, finalized=True))
+        yield OnThreads(iter(chunks), trio.CapacityLimiter(1))
 
     async with open_gateway() as gateway, trio.open_nursery() as nursery:
-        address = await nursery.start(serve, (fetch_route(fetch),), "127.0.0.1:0")
+        address = await nursery.start(
+            serve, (stream_route(FetchShufflePartition, stream),), "127.0.0.1:0"
+        )
         await gateway.submit("1")
         (task,) = await gateway.pull()
         await gateway.register(

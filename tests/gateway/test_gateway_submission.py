@@ -15,6 +15,7 @@ from ffq.catalog import ScanSettings
 from ffq.errors import QuotaExceeded
 from ffq.gateway.planning import QueryPlanner
 from ffq.ids import QueryId
+from ffq.messages import ReadPlan
 from ffq.plan.limits import PlanLimits
 from ffq.proto import ffq_distributed_pb2 as wire
 from tests.gateway.harness import ONE_STAGE, open_gateway
@@ -71,7 +72,7 @@ async def test_plans_that_wait_to_be_read_are_bounded_r30() -> None:
 
     async def submit(number: int) -> None:
         try:
-            await planner.plan(QueryId(str(number)), ONE_STAGE.to_json())
+            await planner.ask(ReadPlan(QueryId(str(number)), ONE_STAGE.to_json()))
         except QuotaExceeded as error:
             refused.append(error)
 

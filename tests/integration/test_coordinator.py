@@ -19,6 +19,7 @@ from ffq.messages import (
     ListAttempts,
     ListWorkers,
     ReportTaskStatus,
+    SubmitQuery,
     TaskState,
 )
 from ffq.plan import scan
@@ -40,7 +41,7 @@ class HandWorker:
     incarnation: int = 1
 
     async def beat(self, *capabilities: str) -> bool:
-        reply = await self.coordinator.heartbeat(
+        reply = await self.coordinator.ask(
             Heartbeat(
                 self.worker_id, 0, 0, frozenset(capabilities), self.incarnation, family="by hand"
             )
@@ -48,12 +49,12 @@ class HandWorker:
         return reply.accepted
 
     async def pull(self) -> tuple[Assignment, ...]:
-        return await self.coordinator.get_task(GetTask(self.worker_id, 8, self.incarnation))
+        return await self.coordinator.ask(GetTask(self.worker_id, 8, self.incarnation))
 
     async def report(self, key: AttemptKey, state: TaskState, layout: Layout) -> bool:
         """Whether it counted."""
         message = ReportTaskStatus(key, state, "by hand", layout, self.worker_id, self.incarnation)
-        return (await self.coordinator.report_task_status(message)).counted
+        return (await self.coordinator.ask(message)).counted
 
 
 @asynccontextmanager
@@ -64,7 +65,7 @@ async def coordinator(*arguments: str) -> AsyncIterator[RemoteCoordinator]:
 
 
 async def attempts_of(coordinator: RemoteCoordinator) -> tuple[AttemptStatus, ...]:
-    return await coordinator.list_attempts(ListAttempts(QUERY))
+    return await coordinator.ask(ListAttempts(QUERY))
 
 
 async def test_coordinator_assigns_custom_operator_tasks_only_to_capable_workers() -> None:
@@ -72,10 +73,10 @@ async def test_coordinator_assigns_custom_operator_tasks_only_to_capable_workers
     async with coordinator() as it:
         plain = HandWorker(it, WorkerId("plain"))
         able = HandWorker(it, WorkerId("able"))
-        await it.submit_plan(QUERY, CUSTOM_PLAN)
+        await it.ask(SubmitQuery(QUERY, CUSTOM_PLAN))
         assert await plain.beat("shop.other")
         assert await plain.pull() == ()
-        assert "shop.clean" in (await it.get_query_status(GetQueryStatus(QUERY))).message
+        assert "shop.clean" in (await it.ask(GetQueryStatus(QUERY))).message
 
         # A name that is gone is gone (R21).
         assert await able.beat("shop.clean")
@@ -95,7 +96,7 @@ async def test_coordinator_requeues_tasks_from_stale_worker() -> None:
     """R19: found by a timer, without any RPC of the worker; its late report changes nothing."""
     async with coordinator("--worker-liveness-timeout-ms=500", "--retry-backoff-base-ms=0") as it:
         silent = HandWorker(it, WorkerId("silent"))
-        await it.submit_plan(QUERY, PLAN)
+        await it.ask(SubmitQuery(QUERY, PLAN))
         assert await silent.beat()
         (lost,) = await silent.pull()
 
@@ -106,7 +107,7 @@ async def test_coordinator_requeues_tasks_from_stale_worker() -> None:
         assert (first.key, first.state) == (lost.key, TaskState.FAILED)
         assert "worker lost" in first.message
         assert (second.key.attempt, second.state) == (2, TaskState.QUEUED)
-        assert await it.list_workers(ListWorkers()) == ()
+        assert await it.ask(ListWorkers()) == ()
 
         present = HandWorker(it, WorkerId("present"))
         assert await present.beat()
@@ -118,5 +119,5 @@ async def test_coordinator_requeues_tasks_from_stale_worker() -> None:
         for state in (TaskState.SUCCEEDED, TaskState.FAILED):
             assert not await silent.report(lost.key, state, lost.layout)
         assert await attempts_of(it) == before
-        status = await it.get_query_status(GetQueryStatus(QUERY))
+        status = await it.ask(GetQueryStatus(QUERY))
         assert not status.state.terminal

@@ -12,8 +12,9 @@ import pytest
 
 from ffq.errors import InvalidRequest, PlanningError, StorageError, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
+from ffq.messages import ShuffleChunk
 from ffq.plan.model import HashPartitioning, SinglePartitioning
-from ffq.shuffle import MapOutputWriter, RangeChunk, ShuffleStore, decode_stream
+from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream
 from ffq.shuffle.writer import Compression
 
 KEY = AttemptKey(QueryId("7"), StageId(2), TaskId(3), Attempt(1))
@@ -166,7 +167,7 @@ def test_a_full_disk_is_a_storage_error_and_leaves_nothing(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def chunks_of(store: ShuffleStore, **ranges: int) -> list[RangeChunk]:
+def chunks_of(store: ShuffleStore, **ranges: int) -> list[ShuffleChunk]:
     return list(store.read_range(KEY, 0, **ranges))
 
 
@@ -174,12 +175,11 @@ def test_chunks_are_contiguous_and_the_last_one_reaches_the_watermark(tmp_path: 
     write(tmp_path, batch(0, 1000)).finish()
     chunks = chunks_of(ShuffleStore(tmp_path), chunk_bytes=1000)
     assert len(chunks) > 3
-    assert chunks[0].start == 0
+    assert chunks[0].start_offset == 0
     for one, after in itertools.pairwise(chunks):
-        assert one.end == after.start == one.start + len(one.payload)
-        assert not one.is_last
-    assert chunks[-1].is_last
-    assert {chunk.watermark for chunk in chunks} == {chunks[-1].end}
+        assert one.end_offset == after.start_offset == one.start_offset + len(one.payload)
+        assert one.end_offset < one.watermark_offset
+    assert {chunk.watermark_offset for chunk in chunks} == {chunks[-1].end_offset}
 
 
 def test_any_range_is_what_the_whole_has_there(tmp_path: Path) -> None:
@@ -190,17 +190,17 @@ def test_any_range_is_what_the_whole_has_there(tmp_path: Path) -> None:
         chunks = chunks_of(store, start=start, max_bytes=count, chunk_bytes=64)
         end = start + count if count else len(whole)
         assert b"".join(chunk.payload for chunk in chunks) == whole[start:end]
-        assert chunks[-1].is_last == (end >= len(whole))
+        last = chunks[-1]
+        assert (last.end_offset == last.watermark_offset) == (end >= len(whole))
 
 
 @pytest.mark.parametrize("past", [0, 1, 10_000])
 def test_at_or_past_the_watermark_comes_one_empty_chunk(tmp_path: Path, past: int) -> None:
     write(tmp_path, batch(0, 1000)).finish()
     store = ShuffleStore(tmp_path)
-    watermark = chunks_of(store)[-1].watermark
+    watermark = chunks_of(store)[-1].watermark_offset
     (chunk,) = chunks_of(store, start=watermark + past)
-    assert chunk == RangeChunk(b"", watermark, watermark, watermark)
-    assert chunk.is_last
+    assert chunk == ShuffleChunk(b"", watermark, watermark, watermark, finalized=True)
 
 
 def test_another_attempt_is_unknown(tmp_path: Path) -> None:

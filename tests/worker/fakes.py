@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import TypeVar
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, TypeVar, cast
 
 import attrs
 import trio
@@ -23,16 +23,20 @@ from ffq.messages import (
     RegisterReply,
     ReportReply,
     ReportTaskStatus,
+    Rpc,
+    ShuffleChunk,
     ShuffleInput,
+    StreamRpc,
 )
 from ffq.plan.codec import dump_plan
 from ffq.plan.model import HashPartitioning, ParquetScan, ShuffleRead, ShuffleWrite
-from ffq.proto.codec.shuffle import ShuffleChunk
 from ffq.worker.link import WorkerIdentity
 from ffq.worker.loop import LoopSettings, WorkerLoop
 from ffq.worker.ports import MapOutput, TaskOutput, Work
 from ffq.worker.wanted import InputPart
 
+C = TypeVar("C")
+R = TypeVar("R")
 T = TypeVar("T")
 
 PARTITIONS = 4
@@ -89,18 +93,37 @@ class FakeCoordinator:
             raise Unavailable("connection refused")
         self.calls.append(message)
 
-    async def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
+    async def ask(self, message: Rpc[R]) -> R:
         await self._receive(message)
-        return HeartbeatReply(accepted=True, stop_attempts=self.stop, ended_queries=self.ended)
+        answer: Any = self.answer(message)
+        return cast("R", answer)
 
-    async def get_task(self, message: GetTask) -> tuple[Assignment, ...]:
-        await self._receive(message)
-        given = tuple(self.queue[: message.capacity])
-        del self.queue[: message.capacity]
-        return given
+    def answer(self, message: object) -> object:
+        match message:
+            case Heartbeat():
+                return HeartbeatReply(True, stop_attempts=self.stop, ended_queries=self.ended)
+            case GetTask():
+                given = tuple(self.queue[: message.capacity])
+                del self.queue[: message.capacity]
+                return given
+            case ReportTaskStatus():
+                return self._reported(message)
+            case RegisterMapOutput():
+                if self.refuse_registration is not None:
+                    raise self.refuse_registration
+                if message.key in self.unknown:
+                    raise UnknownId(f"no attempt {message.key}")
+                return RegisterReply(counted=True, worker_id=WorkerId("w1"))
+            case RegisterQueryResults():
+                assert message.key is not None
+                so_far = self.results.get(message.key, b"")
+                assert message.offset == len(so_far)
+                self.results[message.key] = so_far + message.payload
+                return RegisterReply(counted=True, worker_id=WorkerId("w1"))
+            case _:
+                raise AssertionError(f"a worker does not ask {message}")
 
-    async def report_task_status(self, message: ReportTaskStatus) -> ReportReply:
-        await self._receive(message)
+    def _reported(self, message: ReportTaskStatus) -> ReportReply:
         if message.key in self.unknown:
             raise UnknownId(f"no attempt {message.key}")
         if self.refuse_reports:
@@ -111,21 +134,8 @@ class FakeCoordinator:
             raise Unavailable("the answer was lost")
         return ReportReply(counted=True, worker_id=WorkerId("w1"))
 
-    async def register_map_output(self, message: RegisterMapOutput) -> RegisterReply:
-        await self._receive(message)
-        if self.refuse_registration is not None:
-            raise self.refuse_registration
-        if message.key in self.unknown:
-            raise UnknownId(f"no attempt {message.key}")
-        return RegisterReply(counted=True, worker_id=WorkerId("w1"))
-
-    async def register_query_results(self, message: RegisterQueryResults) -> RegisterReply:
-        await self._receive(message)
-        assert message.key is not None
-        so_far = self.results.get(message.key, b"")
-        assert message.offset == len(so_far)
-        self.results[message.key] = so_far + message.payload
-        return RegisterReply(counted=True, worker_id=WorkerId("w1"))
+    def stream(self, message: StreamRpc[C, R]) -> AbstractAsyncContextManager[AsyncIterator[C]]:
+        raise AssertionError(f"a worker does not ask {message}")
 
 
 @attrs.define

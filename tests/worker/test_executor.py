@@ -18,11 +18,17 @@ from ffq.catalog import Catalog, Table
 from ffq.engine import Engine, OperatorRegistry, operator
 from ffq.errors import OperatorError, PlanningError, ShuffleInputError, StorageError, UnknownId
 from ffq.ids import AttemptKey
-from ffq.messages import Assignment, ErrorKind, ScanInput, ScanSplit
+from ffq.messages import (
+    Assignment,
+    ErrorKind,
+    FetchShufflePartition,
+    ScanInput,
+    ScanSplit,
+    ShuffleChunk,
+)
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.model import Custom, HashPartitioning, Node, ParquetScan, ShuffleRead, ShuffleWrite
 from ffq.plan.stages import cut
-from ffq.proto.codec.shuffle import FetchPartition, ShuffleChunk
 from ffq.shuffle import ShuffleStore
 from ffq.worker.executor import EngineExecutor
 from ffq.worker.failures import failure_of
@@ -88,14 +94,9 @@ async def rig(tmp_path: Path, *, tables: tuple[Table, ...] = ()) -> AsyncIterato
         engine.close()
 
 
-async def served(store: ShuffleStore, request: FetchPartition) -> list[ShuffleChunk]:
-    chunks: list[ShuffleChunk] = []
-
-    async def send(chunk: ShuffleChunk) -> None:
-        chunks.append(chunk)
-
-    await ShuffleServer(store, chunk_bytes=512).fetch(request, send)
-    return chunks
+async def served(store: ShuffleStore, request: FetchShufflePartition) -> list[ShuffleChunk]:
+    async with ShuffleServer(store, chunk_bytes=512).stream(request) as chunks:
+        return [chunk async for chunk in chunks]
 
 
 async def test_map_output_is_written_served_and_read_again(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ async def test_map_output_is_written_served_and_read_again(tmp_path: Path) -> No
         for partition in range(4):
             part = InputPart(key(1), partition, "w1:1")
             spool = it.executor.spool(key(0), part)
-            for chunk in await served(it.store, FetchPartition(key(1), partition)):
+            for chunk in await served(it.store, FetchShufflePartition(key(1), partition)):
                 await spool.write(chunk.payload)
             fetched.append(Fetched(part, spool))
         result = await it.run(EXCHANGED, 0, inputs={0: tuple(fetched)})
@@ -125,15 +126,15 @@ async def test_ranges_are_contiguous_and_resumable(tmp_path: Path) -> None:
     """R24."""
     async with rig(tmp_path) as it:
         await it.run(EXCHANGED, 1)
-        whole = await served(it.store, FetchPartition(key(1), 0))
+        whole = await served(it.store, FetchShufflePartition(key(1), 0))
         data = b"".join(chunk.payload for chunk in whole)
         assert max(len(chunk.payload) for chunk in whole) == 512
         assert all(chunk.finalized and chunk.watermark_offset == len(data) for chunk in whole)
         assert whole[-1].end_offset == len(data)
-        (piece,) = await served(it.store, FetchPartition(key(1), 0, 100, 200))
+        (piece,) = await served(it.store, FetchShufflePartition(key(1), 0, 100, 200))
         assert (piece.start_offset, piece.end_offset) == (100, 300)
         assert piece.payload == data[100:300]
-        (beyond,) = await served(it.store, FetchPartition(key(1), 0, len(data) + 5))
+        (beyond,) = await served(it.store, FetchShufflePartition(key(1), 0, len(data) + 5))
         assert (beyond.payload, beyond.finalized) == (b"", True)
 
 
@@ -163,7 +164,7 @@ async def test_an_attempt_that_is_not_here_is_an_explicit_error(tmp_path: Path) 
     async with rig(tmp_path) as it:
         await it.run(EXCHANGED, 1)
         with pytest.raises(UnknownId, match="no map output of attempt 7/1/0/2"):
-            await served(it.store, FetchPartition(key(1, attempt=2), 0))
+            await served(it.store, FetchShufflePartition(key(1, attempt=2), 0))
 
 
 async def test_an_output_nobody_wants_is_removed(tmp_path: Path) -> None:
@@ -227,7 +228,7 @@ async def test_a_corrupt_input_names_its_map_attempt(tmp_path: Path, cut_to: int
     async with rig(tmp_path) as it:
         await it.run(EXCHANGED, 1)
         data = b"".join(
-            chunk.payload for chunk in await served(it.store, FetchPartition(key(1), 0))
+            chunk.payload for chunk in await served(it.store, FetchShufflePartition(key(1), 0))
         )
         part = InputPart(AttemptKey(*attrs.astuple(key(1, 3, 2))), 0, "w1:1")
         spool = it.executor.spool(key(0), part)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import attrs
 import trio
 from trio.testing import MockClock
 
 from ffq.errors import ExecutionError
-from ffq.messages import Heartbeat, HeartbeatReply, ReportReply, ReportTaskStatus
+from ffq.messages import Heartbeat, ReportTaskStatus, Rpc
 from ffq.worker.loop import LoopSettings
 from tests.worker.fakes import FakeCoordinator, World, map_task, until
+
+R = TypeVar("R")
 
 
 @attrs.define
@@ -18,17 +22,13 @@ class OneWayCoordinator(FakeCoordinator):
 
     mute: bool = False
 
-    async def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
-        reply = await FakeCoordinator.heartbeat(self, message)
-        if self.mute:
+    async def ask(self, message: Rpc[R]) -> R:
+        if isinstance(message, ReportTaskStatus):
+            self.mute = True
+        reply = await FakeCoordinator.ask(self, message)
+        if self.mute and isinstance(message, Heartbeat | ReportTaskStatus):
             await trio.sleep_forever()
         return reply
-
-    async def report_task_status(self, message: ReportTaskStatus) -> ReportReply:
-        self.mute = True
-        await self._receive(message)
-        await trio.sleep_forever()
-        raise AssertionError
 
 
 async def test_an_attempt_is_not_claimed_once_nothing_is_answered(
@@ -53,11 +53,11 @@ class FailingCoordinator(FakeCoordinator):
 
     bugs: int = 2
 
-    async def heartbeat(self, message: Heartbeat) -> HeartbeatReply:
-        if self.bugs:
+    async def ask(self, message: Rpc[R]) -> R:
+        if isinstance(message, Heartbeat) and self.bugs:
             self.bugs -= 1
             raise ExecutionError("the coordinator failed: KeyError")
-        return await FakeCoordinator.heartbeat(self, message)
+        return await FakeCoordinator.ask(self, message)
 
 
 async def test_a_coordinator_that_fails_at_the_first_beat_is_beaten_again(

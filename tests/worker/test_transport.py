@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -12,13 +12,13 @@ import pytest
 import trio
 
 from ffq.errors import ShuffleInputError
+from ffq.messages import FetchShufflePartition, ShuffleChunk
 from ffq.plan.model import HashPartitioning
-from ffq.proto.codec.shuffle import FetchPartition
 from ffq.rpc.client import open_channel
 from ffq.rpc.options import RpcOptions
 from ffq.rpc.pool import ChannelPool
+from ffq.rpc.routes import stream_route
 from ffq.rpc.server import serve
-from ffq.rpc.shuffle import SendChunk, fetch_route
 from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream
 from ffq.worker.addresses import advertised_endpoint
 from ffq.worker.inputs import FetchSettings, fetch_inputs
@@ -46,14 +46,18 @@ async def peer(root: Path, *, breaks: int = 0) -> AsyncIterator[Peer]:
     server = ShuffleServer(store, OPTIONS.chunk_bytes)
     starts: list[int] = []
 
-    async def fetch(request: FetchPartition, send: SendChunk) -> None:
+    def stream(
+        request: FetchShufflePartition,
+    ) -> AbstractAsyncContextManager[AsyncIterator[ShuffleChunk]]:
         starts.append(request.start_offset)
         if len(starts) <= breaks:
             request = attrs.evolve(request, max_bytes=OPTIONS.chunk_bytes)
-        await server.fetch(request, send)
+        return server.stream(request)
 
     async with trio.open_nursery() as nursery:
-        address = await nursery.start(serve, (fetch_route(fetch),), "127.0.0.1:0", OPTIONS)
+        address = await nursery.start(
+            serve, (stream_route(FetchShufflePartition, stream),), "127.0.0.1:0", OPTIONS
+        )
         yield Peer(address.endpoint, store, starts)
         nursery.cancel_scope.cancel()
 
