@@ -5,7 +5,7 @@ Every call that may change something is followed by `validate_state()`, also one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import attrs
@@ -13,6 +13,7 @@ import attrs
 from ffq.core import CoordinatorSettings, CoreCoordinator
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
+    AcceptQuery,
     Assignment,
     AttemptStatus,
     CancelQuery,
@@ -35,16 +36,16 @@ from ffq.messages import (
     ReportTaskStatus,
     ScanSplit,
     StageScan,
-    SubmitQuery,
     SubmitReply,
     TaskState,
     WorkerStatus,
 )
 from ffq.plan import dump_plan
+from ffq.plan.codec import plan_digest
 from ffq.plan.model import Node
 from ffq.plan.stages import cut
+from ffq.runtime import Request
 
-M = TypeVar("M")
 R = TypeVar("R")
 FAMILY = "ffq-test"
 OURS = frozenset({"ffq.splits"})
@@ -72,6 +73,13 @@ def shares(plan: Node, counts: Mapping[str, int]) -> tuple[StageScan, ...]:
     )
 
 
+def accept(
+    query_id: QueryId, data: bytes, plan: Node, scans: tuple[StageScan, ...] = ()
+) -> AcceptQuery:
+    """A plan as the planner hands it to scheduling."""
+    return AcceptQuery(query_id, data, plan_digest(data), cut(plan), scans)
+
+
 @attrs.define
 class Driver:
     """`incarnations`: 0 for a peer on the fixed wire; unknown workers are such peers too."""
@@ -84,9 +92,10 @@ class Driver:
     def __attrs_post_init__(self) -> None:
         self.core = CoreCoordinator(self.settings)
 
-    def call(self, method: Callable[[M, int], R], msg: M) -> R:
+    def ask(self, msg: Request[R]) -> R:
+        """Any message, of the outer world or internal."""
         try:
-            return method(msg, self.now_ms)
+            return self.core.ask(msg, self.now_ms)
         finally:
             self.core.validate_state()
 
@@ -106,19 +115,18 @@ class Driver:
     def submit(
         self, query: str, plan: Node, tables: Mapping[str, int] | None = None
     ) -> SubmitReply:
-        return self.call(
-            self.core.submit_query,
-            SubmitQuery(QueryId(query), dump_plan(plan), cut(plan), shares(plan, tables or {})),
+        return self.ask(
+            accept(QueryId(query), dump_plan(plan), plan, shares(plan, tables or {})),
         )
 
     def cancel(self, query: str, reason: str = "no longer wanted") -> CancelReply:
-        return self.call(self.core.cancel_query, CancelQuery(QueryId(query), reason))
+        return self.ask(CancelQuery(QueryId(query), reason))
 
     def status(self, query: str) -> QueryStatus:
-        return self.core.get_query_status(GetQueryStatus(QueryId(query)), self.now_ms)
+        return self.core.ask(GetQueryStatus(QueryId(query)), self.now_ms)
 
     def attempts(self, query: str) -> tuple[AttemptStatus, ...]:
-        return self.core.list_attempts(ListAttempts(QueryId(query)), self.now_ms)
+        return self.core.ask(ListAttempts(QueryId(query)), self.now_ms)
 
     def attempt_states(self, query: str) -> dict[str, str]:
         """`stage/task/attempt` to state, with a star where committed."""
@@ -128,14 +136,14 @@ class Driver:
         }
 
     def fetch(self, query: str) -> list[bytes]:
-        reply = self.core.fetch_query_results(FetchQueryResults(QueryId(query)), self.now_ms)
+        reply = self.core.ask(FetchQueryResults(QueryId(query)), self.now_ms)
         return [b"".join(part) for part in reply.parts]
 
     def worker(self, worker: str) -> WorkerStatus | None:
         return next((each for each in self.workers() if each.worker_id == worker), None)
 
     def workers(self) -> tuple[WorkerStatus, ...]:
-        return self.core.list_workers(ListWorkers(), self.now_ms)
+        return self.core.ask(ListWorkers(), self.now_ms)
 
     # --- workers -----------------------------------------------------------------------------
 
@@ -153,8 +161,7 @@ class Driver:
         """A heartbeat; of a worker of ours unless `incarnation` is 0."""
         self.incarnations[worker] = incarnation
         ours = incarnation != 0
-        return self.call(
-            self.core.heartbeat,
+        return self.ask(
             Heartbeat(
                 worker_id=WorkerId(worker),
                 at_ms=0,
@@ -170,7 +177,7 @@ class Driver:
 
     def pull(self, worker: str, capacity: int = 1) -> tuple[Assignment, ...]:
         incarnation = self.incarnations.get(worker, 0)
-        return self.call(self.core.get_task, GetTask(WorkerId(worker), capacity, incarnation))
+        return self.ask(GetTask(WorkerId(worker), capacity, incarnation))
 
     def pull_one(self, worker: str) -> Assignment:
         (assignment,) = self.pull(worker)
@@ -191,16 +198,14 @@ class Driver:
             )
             for n, count in (rows or {}).items()
         )
-        return self.call(
-            self.core.register_map_output,
+        return self.ask(
             RegisterMapOutput(of.key, partitions, of.layout, endpoint=endpoint),
         )
 
     def upload(
         self, of: Assignment, payload: bytes = b"rows", *, keyed: bool = True
     ) -> RegisterReply:
-        return self.call(
-            self.core.register_query_results,
+        return self.ask(
             RegisterQueryResults(of.key.query_id, payload, of.key if keyed else None),
         )
 
@@ -215,8 +220,7 @@ class Driver:
         worker: str | None = None,
         incarnation: int = 0,
     ) -> ReportReply:
-        return self.call(
-            self.core.report_task_status,
+        return self.ask(
             ReportTaskStatus(
                 key=of.key,
                 state=state,

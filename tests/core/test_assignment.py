@@ -17,11 +17,10 @@ from ffq.messages import (
     ScanSplit,
     ShuffleInput,
     StageScan,
-    SubmitQuery,
     TaskState,
 )
 from ffq.plan import cut, dump_plan, model
-from tests.core.driver import OURS, Driver, key
+from tests.core.driver import OURS, Driver, accept, key
 from tests.strategies.graphs import (
     aggregate,
     broadcast_join,
@@ -65,7 +64,7 @@ def test_R6_a_draining_worker_gets_nothing_and_may_finish_what_it_runs() -> None
     d.submit("q", gather(scan()))
     d.beat("w")
     task = d.pull_one("w")
-    d.call(d.core.drain_worker, DrainWorker(WorkerId("w")))
+    d.ask(DrainWorker(WorkerId("w")))
     assert d.finish(task).counted is True
     assert d.pull("w") == ()
     assert d.beat("w").accepted is False
@@ -79,14 +78,14 @@ def test_R6_a_draining_worker_gets_nothing_and_may_finish_what_it_runs() -> None
 def test_R6_draining_a_worker_that_is_not_there_is_an_error() -> None:
     d = Driver()
     with pytest.raises(UnknownId, match="no live worker w") as caught:
-        d.call(d.core.drain_worker, DrainWorker(WorkerId("w")))
+        d.ask(DrainWorker(WorkerId("w")))
     assert caught.value.stable_reason == "UNKNOWN_WORKER"
 
 
 def test_R6_a_worker_that_has_not_said_what_it_can_do_gets_nothing_yet() -> None:
     d = Driver()
     d.submit("q", scan())
-    assert d.call(d.core.get_task, GetTask(WorkerId("w"), 1, incarnation=3)) == ()
+    assert d.ask(GetTask(WorkerId("w"), 1, incarnation=3)) == ()
     d.beat("w", incarnation=3)
     assert d.pull_one("w").key == key("q", 0, 0, 1)
 
@@ -95,9 +94,9 @@ def test_R6_a_pull_without_the_incarnation_of_the_known_worker_gets_nothing() ->
     d = Driver()
     d.submit("q", scan())
     d.beat("w", incarnation=3)
-    assert d.call(d.core.get_task, GetTask(WorkerId("w"), 1, incarnation=0)) == ()
-    assert d.call(d.core.get_task, GetTask(WorkerId("w"), 1, incarnation=2)) == ()
-    assert len(d.call(d.core.get_task, GetTask(WorkerId("w"), 1, incarnation=3))) == 1
+    assert d.ask(GetTask(WorkerId("w"), 1, incarnation=0)) == ()
+    assert d.ask(GetTask(WorkerId("w"), 1, incarnation=2)) == ()
+    assert len(d.ask(GetTask(WorkerId("w"), 1, incarnation=3))) == 1
 
 
 def test_R7_no_more_than_capacity_and_slots_per_worker_and_per_query() -> None:
@@ -191,12 +190,12 @@ def test_R9_a_retry_is_assigned_when_its_backoff_is_past_and_not_before() -> Non
     d = Driver(CoordinatorSettings(retry_backoff_base_ms=100))
     d.submit("q", scan())
     d.fail(d.pull_one("w"))
-    assert d.core.scheduling.next_ready_ms == 100
+    assert d.core.scheduling.state.backoff.next_ready_ms == 100
     d.now_ms = 99
     assert d.pull("w") == ()
     d.now_ms = 100
     assert d.pull_one("w").key == key("q", 0, 0, 2)
-    assert d.core.scheduling.next_ready_ms is None
+    assert d.core.scheduling.state.backoff.next_ready_ms is None
 
 
 # --- R10 -------------------------------------------------------------------------------------
@@ -229,9 +228,9 @@ def test_R10_a_task_becomes_assignable_as_soon_as_a_capable_worker_beats() -> No
     d.submit("q", operator("op.a", scan()))
     d.beat("w", ())
     assert d.pull("w") == ()
-    before = d.core.scheduling.readiness
+    before = d.core.scheduling.version
     d.beat("w", {"op.a"})
-    assert d.core.scheduling.readiness > before
+    assert d.core.scheduling.version > before
     assert len(d.pull("w")) == 1
 
 
@@ -481,7 +480,7 @@ def test_a_stage_keeps_its_layout_when_its_tasks_run_again() -> None:
     plan = exchange(scan(), 2)
     graph = cut(plan)
     scans = (StageScan(graph.stages[1].stage_id, 0, "t", ((ScanSplit("f", 0, 1),),)),)
-    d.call(d.core.submit_query, SubmitQuery(QueryId("q"), dump_plan(plan), graph, scans))
+    d.ask(accept(QueryId("q"), dump_plan(plan), plan, scans))
     d.beat("w")
     before = d.pull_one("w")
     d.report(before, TaskState.FAILED, kind=ErrorKind.OPERATOR)

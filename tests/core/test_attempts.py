@@ -64,7 +64,7 @@ def test_R13_output_of_an_old_attempt_is_not_stored() -> None:
     assert d.register(old, {0: 5}).counted is False
     assert d.register(new, {0: 1}).counted is True
     assert d.register(old, {0: 7}).counted is False
-    assert d.core.registry.held_partitions() == 1
+    assert d.core.registry.state.held_partitions() == 1
 
 
 @pytest.mark.parametrize("layout", [Layout(1, 1), Layout(2, 0), Layout(0, 0)])
@@ -199,7 +199,7 @@ def test_R14_running_attempts_of_a_failed_query_free_their_workers() -> None:
 def failures(d: Driver, worker: str, times: int) -> None:
     """`times` consecutive failures of the worker, each of another query."""
     for _ in range(times):
-        query = f"f{len(d.core.list_queries(ListQueries(10**6), d.now_ms))}"
+        query = f"f{len(d.core.ask(ListQueries(10**6), d.now_ms))}"
         d.submit(query, scan())
         task = d.pull_one(worker)
         d.fail(task)
@@ -406,7 +406,7 @@ def test_malformed_reports_reach_no_attempt() -> None:
     d = Driver()
     report = ReportTaskStatus(key("nope", 0, 0, 1), TaskState.FAILED, "", Layout(1, 1))
     with pytest.raises(UnknownId, match="there is no query nope"):
-        d.call(d.core.report_task_status, report)
+        d.ask(report)
 
 
 def test_R13_an_attempt_that_outlived_a_restart_is_not_one_of_another_plan() -> None:

@@ -30,7 +30,7 @@ def busy() -> tuple[Driver, SchedulingState]:
     _, other = d.pull("w", 2)
     assert d.finish(other).counted
     d.core.validate_state()
-    return d, d.core.scheduling._state
+    return d, d.core.scheduling.state
 
 
 def corrupt(state: SchedulingState, what: str) -> None:  # noqa: PLR0912
@@ -135,9 +135,12 @@ def test_scheduling_names_what_is_inconsistent(what: str, named: str) -> None:
 @pytest.mark.parametrize(
     ("corruption", "named"),
     [
-        (lambda d: d.core.liveness._workers.popitem(), "liveness knows 0 workers, scheduling 1"),
-        (lambda d: d.core.registry._queries.clear(), "the registry holds 0 partitions"),
-        (lambda d: d.core.results._queries.clear(), "results hold 0 bytes"),
+        (
+            lambda d: d.core.liveness.state.workers.popitem(),
+            "liveness knows 0 workers, scheduling 1",
+        ),
+        (lambda d: d.core.registry.state.queries.clear(), "the registry holds 0 partitions"),
+        (lambda d: d.core.results.state.queries.clear(), "results hold 0 bytes"),
     ],
 )
 def test_the_machines_must_agree(corruption: Callable[[Driver], object], named: str) -> None:
@@ -149,16 +152,16 @@ def test_the_machines_must_agree(corruption: Callable[[Driver], object], named: 
 
 def test_the_stores_check_themselves() -> None:
     d, _ = busy()
-    (upload,) = d.core.results._queries[QueryId("done")].values()
+    (upload,) = d.core.results.state.queries[QueryId("done")].values()
     upload.pieces = {5: b"rows"}
     with pytest.raises(InvariantViolated, match="gap at byte 0"):
         d.core.results.validate_state()
-    (record,) = d.core.registry._queries[Q].values()
+    (record,) = d.core.registry.state.queries[Q].values()
     record.partitions[1] = attrs.evolve(record.partitions[0], rows=7)
     with pytest.raises(InvariantViolated, match="keeps a partition as 1"):
         d.core.registry.validate_state()
-    d.core.liveness._workers[WorkerId("v")] = attrs.evolve(
-        d.core.liveness._workers[W], last_seen_ms=-1
+    d.core.liveness.state.workers[WorkerId("v")] = attrs.evolve(
+        d.core.liveness.state.workers[W], last_seen_ms=-1
     )
     with pytest.raises(InvariantViolated, match="not in the order"):
         d.core.liveness.validate_state()

@@ -17,7 +17,8 @@ from ffq.messages import (
     CancelQuery,
     DropQueryOutputs,
     DropQueryResults,
-    FindSubmission,
+    FindQuery,
+    KnownQuery,
     ListQueries,
     QueryState,
     ReportReply,
@@ -25,8 +26,9 @@ from ffq.messages import (
     SubmitReply,
     TaskState,
 )
-from ffq.plan import cut, dump_plan
-from tests.core.driver import Driver, key
+from ffq.plan import dump_plan
+from ffq.plan.codec import plan_digest
+from tests.core.driver import Driver, accept, key
 from tests.strategies.graphs import aggregate, exchange, gather, operator, scan
 
 MAP_REDUCE = aggregate(scan())
@@ -67,18 +69,18 @@ def test_R1_other_bytes_under_the_same_id_are_refused_also_after_the_end() -> No
 
 def test_R1_bytes_are_known_before_they_are_read() -> None:
     d = Driver(CoordinatorSettings(max_queries=1))
-    scheduling = d.core.scheduling
     plan = dump_plan(scan())
-    assert scheduling.find_submission(FindSubmission(QueryId("q"), plan), 0).reply is None
+    assert d.ask(FindQuery(QueryId("q"), len(plan))) is None
     d.submit("q", scan())
     d.cancel("q")
-    known = scheduling.find_submission(FindSubmission(QueryId("q"), plan), 0).reply
-    assert known == SubmitReply(QueryId("q"), QueryState.CANCELED)
+    known = d.ask(FindQuery(QueryId("q"), len(plan)))
+    assert known == KnownQuery(plan_digest(plan), QueryState.CANCELED)
+    assert d.ask(SubmitQuery(QueryId("q"), plan)).state is QueryState.CANCELED
     with pytest.raises(PlanConflict):
-        scheduling.find_submission(FindSubmission(QueryId("q"), b"other"), 0)
+        d.ask(SubmitQuery(QueryId("q"), b"other bytes are not even read as a plan"))
     d.submit("r", scan())
     with pytest.raises(QuotaExceeded, match="1 queries are queued or running"):
-        scheduling.find_submission(FindSubmission(QueryId("s"), plan), 0)
+        d.ask(SubmitQuery(QueryId("s"), b"nor where there is no room"))
 
 
 def test_R1_an_unknown_table_is_no_error_at_submit() -> None:
@@ -206,15 +208,15 @@ def test_R5_the_stores_are_told_to_remove_what_a_canceled_query_left() -> None:
     d.finish(d.pull_one("w"), endpoint="w:1")
     sink = d.pull_one("w")
     d.upload(sink, b"half")
-    assert d.core.results.held_bytes() == 4
+    assert d.core.results.state.held_bytes() == 4
     d.cancel("q")
-    assert d.core.results.held_bytes() == 0
+    assert d.core.results.state.held_bytes() == 0
 
 
 def test_R5_a_query_can_be_canceled_before_it_starts() -> None:
     d = Driver()
     d.submit("q", scan())
-    outcome = d.core.scheduling.cancel_query(CancelQuery(QueryId("q"), ""), 7)
+    outcome = d.core.scheduling.step(CancelQuery(QueryId("q"), ""), 7)
     assert outcome.reply.state is QueryState.CANCELED
     assert outcome.notices == (DropQueryOutputs(QueryId("q")), DropQueryResults(QueryId("q")))
     assert d.pull("w") == ()
@@ -246,7 +248,7 @@ def test_R27_a_finished_query_is_evicted_after_its_time() -> None:
         with pytest.raises(UnknownId, match="no longer kept") as caught:
             call("q")
         assert caught.value.stable_reason == "EXPIRED"
-    assert d.core.results.held_bytes() == 0
+    assert d.core.results.state.held_bytes() == 0
 
 
 def test_R27_results_over_the_byte_cap_push_out_the_oldest() -> None:
@@ -257,7 +259,7 @@ def test_R27_results_over_the_byte_cap_push_out_the_oldest() -> None:
     with pytest.raises(UnknownId):
         d.status("a")
     assert d.fetch("b") == [b"x" * 40]
-    assert d.core.results.held_bytes() == 80
+    assert d.core.results.state.held_bytes() == 80
 
 
 def test_R27_results_of_running_queries_are_never_pushed_out() -> None:
@@ -323,7 +325,7 @@ def test_R30_too_many_plan_bytes_are_refused() -> None:
     plan = dump_plan(scan())
     d = Driver(CoordinatorSettings(max_plan_bytes=2 * len(plan)))
     for query in ("a", "b"):
-        d.core.submit_query(SubmitQuery(QueryId(query), plan, cut(scan())), 0)
+        d.core.ask(accept(QueryId(query), plan, scan()), 0)
     with pytest.raises(QuotaExceeded, match="plans"):
         d.submit("c", scan())
     d.cancel("a")
@@ -341,7 +343,7 @@ def test_the_newest_queries_are_listed_first() -> None:
     d = Driver()
     for query in ("a", "b", "c"):
         d.submit(query, scan())
-    listed = d.call(d.core.list_queries, ListQueries(limit=2))
+    listed = d.ask(ListQueries(limit=2))
     assert [(each.query_id, each.stages) for each in listed] == [("c", ()), ("b", ())]
 
 

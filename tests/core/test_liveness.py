@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ffq.core import CoordinatorSettings, LivenessCore
+from ffq.core import CoordinatorSettings
+from ffq.core.liveness import liveness_machine
 from ffq.errors import InvalidRequest, QuotaExceeded
 from ffq.ids import WorkerId
 from ffq.messages import (
@@ -42,70 +43,70 @@ def changed(incarnation: int = 0, *names: str, introduced: bool = True) -> Worke
 
 
 def test_R18_scheduling_is_told_only_what_changed() -> None:
-    core = LivenessCore(TIMEOUT)
-    assert core.record_heartbeat(beat(), 0).notices == (changed(),)
-    assert core.record_heartbeat(beat(), 1).notices == ()
-    assert core.record_evidence(RecordEvidence(W), 2).notices == ()
-    core.validate_state()
+    machine = liveness_machine(TIMEOUT)
+    assert machine.step(beat(), 0).notices == (changed(),)
+    assert machine.step(beat(), 1).notices == ()
+    assert machine.step(RecordEvidence(W), 2).notices == ()
+    machine.validate_state()
 
 
 def test_R21_capabilities_are_those_of_the_last_heartbeat_whole() -> None:
-    core = LivenessCore(TIMEOUT)
-    both = core.record_heartbeat(beat(capabilities=frozenset({"a", "b"})), 0)
+    machine = liveness_machine(TIMEOUT)
+    both = machine.step(beat(capabilities=frozenset({"a", "b"})), 0)
     assert both.notices == (changed(0, "a", "b"),)
-    one = core.record_heartbeat(beat(capabilities=frozenset({"a"})), 1)
+    one = machine.step(beat(capabilities=frozenset({"a"})), 1)
     assert one.notices == (changed(0, "a"),)
-    assert core.record_heartbeat(beat(), 2).notices == (changed(),)
+    assert machine.step(beat(), 2).notices == (changed(),)
 
 
 def test_R19_a_worker_is_stale_when_silent_for_longer_than_the_timeout() -> None:
-    core = LivenessCore(TIMEOUT)
-    core.record_heartbeat(beat(), 5)
-    assert core.sweep_stale_workers(SweepStaleWorkers(1005), 1005).notices == ()
-    lost = core.sweep_stale_workers(SweepStaleWorkers(1006), 1006)
+    machine = liveness_machine(TIMEOUT)
+    machine.step(beat(), 5)
+    assert machine.step(SweepStaleWorkers(1005), 1005).notices == ()
+    lost = machine.step(SweepStaleWorkers(1006), 1006)
     assert lost.notices == (WorkerLost(W, "silent for 1001 ms"),)
-    assert core.sweep_stale_workers(SweepStaleWorkers(9999), 9999).notices == ()
+    assert machine.step(SweepStaleWorkers(9999), 9999).notices == ()
 
 
 def test_R19_a_sweep_judges_by_the_time_it_was_sent() -> None:
-    core = LivenessCore(TIMEOUT)
-    core.record_heartbeat(beat(), 0)
-    assert core.sweep_stale_workers(SweepStaleWorkers(1000), 5000).notices == ()
+    machine = liveness_machine(TIMEOUT)
+    machine.step(beat(), 0)
+    assert machine.step(SweepStaleWorkers(1000), 5000).notices == ()
 
 
 def test_R19_a_sweep_takes_all_stale_workers_oldest_first() -> None:
-    core = LivenessCore(TIMEOUT)
+    machine = liveness_machine(TIMEOUT)
     for at, name in enumerate("abc"):
-        core.record_evidence(RecordEvidence(WorkerId(name)), at)
-    core.record_evidence(RecordEvidence(WorkerId("a")), 10)
-    lost = core.sweep_stale_workers(SweepStaleWorkers(1005), 1005)
+        machine.step(RecordEvidence(WorkerId(name)), at)
+    machine.step(RecordEvidence(WorkerId("a")), 10)
+    lost = machine.step(SweepStaleWorkers(1005), 1005)
     assert [each.worker_id for each in lost.notices if isinstance(each, WorkerLost)] == ["b", "c"]
-    core.validate_state()
+    machine.validate_state()
 
 
 @pytest.mark.parametrize("register", [True, False])
 def test_R18_evidence_introduces_a_worker_only_where_the_call_registers(register: bool) -> None:
-    core = LivenessCore(TIMEOUT)
-    outcome = core.record_evidence(RecordEvidence(W, register=register), 0)
+    machine = liveness_machine(TIMEOUT)
+    outcome = machine.step(RecordEvidence(W, register=register), 0)
     assert outcome.reply == BeatReply(current=True)
     assert outcome.notices == ((changed(),) if register else ())
 
 
 def test_a_worker_with_an_incarnation_is_introduced_by_its_first_beat() -> None:
-    core = LivenessCore(TIMEOUT)
-    evidence = core.record_evidence(RecordEvidence(W, 7), 0)
+    machine = liveness_machine(TIMEOUT)
+    evidence = machine.step(RecordEvidence(W, 7), 0)
     assert evidence.notices == (changed(7, introduced=False),)
-    assert core.record_heartbeat(beat(7), 1).notices == (changed(7),)
+    assert machine.step(beat(7), 1).notices == (changed(7),)
 
 
 @pytest.mark.parametrize("old", [0, 3])
 def test_a_new_incarnation_replaces_the_old_one(old: int) -> None:
-    core = LivenessCore(TIMEOUT)
-    core.record_heartbeat(beat(old), 0)
-    outcome = core.record_heartbeat(beat(4), 1)
+    machine = liveness_machine(TIMEOUT)
+    machine.step(beat(old), 0)
+    outcome = machine.step(beat(4), 1)
     assert outcome.notices == (WorkerLost(W, "it was restarted"), changed(4))
-    core.record_heartbeat(beat(5), 2)
-    evidence = core.record_evidence(RecordEvidence(W, 6, register=False), 3)
+    machine.step(beat(5), 2)
+    evidence = machine.step(RecordEvidence(W, 6, register=False), 3)
     assert evidence.notices == (
         WorkerLost(W, "it was restarted"),
         changed(6, introduced=False),
@@ -113,43 +114,43 @@ def test_a_new_incarnation_replaces_the_old_one(old: int) -> None:
 
 
 def test_a_replaced_incarnation_is_not_current_and_changes_nothing() -> None:
-    core = LivenessCore(TIMEOUT)
-    core.record_heartbeat(beat(4), 0)
+    machine = liveness_machine(TIMEOUT)
+    machine.step(beat(4), 0)
     for outcome in (
-        core.record_heartbeat(beat(3, frozenset({"a"})), 900),
-        core.record_heartbeat(beat(0), 900),
-        core.record_evidence(RecordEvidence(W, 3), 900),
+        machine.step(beat(3, frozenset({"a"})), 900),
+        machine.step(beat(0), 900),
+        machine.step(RecordEvidence(W, 3), 900),
     ):
         assert (outcome.reply.current, outcome.notices) == (False, ())
-    assert len(core.sweep_stale_workers(SweepStaleWorkers(1001), 1001).notices) == 1
+    assert len(machine.step(SweepStaleWorkers(1001), 1001).notices) == 1
 
 
 def test_a_lower_incarnation_is_taken_when_the_higher_has_gone_stale() -> None:
-    core = LivenessCore(TIMEOUT)
-    core.record_heartbeat(beat(4), 0)
-    outcome = core.record_heartbeat(beat(3), 1001)
+    machine = liveness_machine(TIMEOUT)
+    machine.step(beat(4), 0)
+    outcome = machine.step(beat(3), 1001)
     assert outcome.reply.current is True
     assert outcome.notices == (WorkerLost(W, "it was restarted"), changed(3))
 
 
 def test_evidence_without_incarnation_is_of_whoever_has_the_id() -> None:
-    core = LivenessCore(TIMEOUT)
-    core.record_heartbeat(beat(4), 0)
-    outcome = core.record_evidence(RecordEvidence(W, 0), 900)
+    machine = liveness_machine(TIMEOUT)
+    machine.step(beat(4), 0)
+    outcome = machine.step(RecordEvidence(W, 0), 900)
     assert (outcome.reply.current, outcome.notices) == (True, ())
-    assert core.sweep_stale_workers(SweepStaleWorkers(1800), 1800).notices == ()
+    assert machine.step(SweepStaleWorkers(1800), 1800).notices == ()
 
 
 def test_R30_workers_capabilities_and_names_are_bounded() -> None:
-    core = LivenessCore(CoordinatorSettings(max_workers=1, max_capabilities=2))
-    core.record_evidence(RecordEvidence(W), 0)
+    machine = liveness_machine(CoordinatorSettings(max_workers=1, max_capabilities=2))
+    machine.step(RecordEvidence(W), 0)
     with pytest.raises(QuotaExceeded, match="1 workers are live: worker x"):
-        core.record_evidence(RecordEvidence(WorkerId("x")), 0)
+        machine.step(RecordEvidence(WorkerId("x")), 0)
     with pytest.raises(InvalidRequest, match="names 3 capabilities; at most 2"):
-        core.record_heartbeat(beat(capabilities=frozenset("abc")), 0)
+        machine.step(beat(capabilities=frozenset("abc")), 0)
     with pytest.raises(InvalidRequest, match="has 257 characters; at most 256"):
-        core.record_heartbeat(beat(endpoint="e" * 257), 0)
-    assert core.record_heartbeat(beat(), 1).notices == ()
+        machine.step(beat(endpoint="e" * 257), 0)
+    assert machine.step(beat(), 1).notices == ()
 
 
 # --- in the coordinator ----------------------------------------------------------------------
@@ -278,7 +279,7 @@ def test_a_restarted_worker_under_its_old_id_is_a_new_worker() -> None:
     old = d.pull_one("w")
     d.beat("w", incarnation=2)
     assert d.attempt_states("q") == {"0/0/1": "FAILED", "0/0/2": "QUEUED"}
-    stale = d.core.get_task(GetTask(W, 1, incarnation=1), d.now_ms)
+    stale = d.core.ask(GetTask(W, 1, incarnation=1), d.now_ms)
     assert stale == ()
     assert d.report(old, TaskState.FAILED, worker="w", incarnation=1).counted is False
     assert d.pull_one("w").key == key("q", 0, 0, 2)

@@ -11,7 +11,7 @@ from ffq.ids import QueryId, TaskId
 from ffq.messages import (
     Assignment,
     ErrorKind,
-    LocateMapOutput,
+    FetchShufflePartition,
     LostInput,
     OutputPartition,
     QueryState,
@@ -30,7 +30,7 @@ FAST = CoordinatorSettings(
 
 
 def register(d: Driver, of: Assignment, *partitions: OutputPartition) -> RegisterReply:
-    return d.call(d.core.register_map_output, RegisterMapOutput(of.key, partitions, of.layout))
+    return d.ask(RegisterMapOutput(of.key, partitions, of.layout))
 
 
 def part(
@@ -40,8 +40,8 @@ def part(
 
 
 def located(d: Driver, task: int, attempt: int, partition: int) -> OutputPartition | None:
-    where = LocateMapOutput(key("q", 1, task, attempt), partition)
-    return d.call(d.core.locate_map_output, where).size
+    where = FetchShufflePartition(key("q", 1, task, attempt), partition)
+    return d.ask(where).size
 
 
 # --- R22 -------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def test_R22_a_partition_that_is_not_finalized_fails_the_attempt() -> None:
     assert d.succeed(task).counted is True
     assert d.attempt_states("q") == {"1/0/1": "FAILED", "1/0/2": "QUEUED"}
     assert "unfinished output partition" in d.attempts("q")[0].message
-    assert d.core.registry.held_partitions() == 0
+    assert d.core.registry.state.held_partitions() == 0
 
 
 def test_R22_a_worker_of_ours_that_succeeds_without_registering_fails() -> None:
@@ -104,7 +104,7 @@ def test_R22_a_partition_that_the_stage_does_not_write_is_refused() -> None:
     task = d.pull_one("w")
     with pytest.raises(InvalidRequest, match="writes 2 reduce partitions, there is no partition 2"):
         register(d, task, part(1, 5), part(2, 5))
-    assert d.core.registry.held_partitions() == 0
+    assert d.core.registry.state.held_partitions() == 0
     d.submit("sink", scan())
     sink = d.pull_one("w")
     with pytest.raises(InvalidRequest, match="writes 0 reduce partitions"):
@@ -139,14 +139,14 @@ def test_R30_registered_partitions_are_bounded_and_freed_at_the_end() -> None:
 def test_R23_attempt_0_is_the_committed_one() -> None:
     d = Driver(FAST)
     d.submit("q", aggregate(scan()))
-    where = LocateMapOutput(key("q", 1, 0, 0), 0)
+    where = FetchShufflePartition(key("q", 1, 0, 0), 0)
     with pytest.raises(NotReady, match="stage 1 of query q has not started"):
-        d.call(d.core.locate_map_output, where)
+        d.ask(where)
     d.fail(d.pull_one("w"))
     with pytest.raises(NotReady, match="task q/1/0 has no committed attempt"):
-        d.call(d.core.locate_map_output, where)
+        d.ask(where)
     d.finish(d.pull_one("w"), {0: 4}, endpoint="w:1")
-    location = d.call(d.core.locate_map_output, where)
+    location = d.ask(where)
     assert (location.key, location.endpoint) == (key("q", 1, 0, 2), "w:1")
     assert location.size is not None
     assert location.size.rows == 4
@@ -169,9 +169,9 @@ def test_R23_a_stale_or_unknown_attempt_is_an_explicit_error() -> None:
     with pytest.raises(UnknownId, match="no task q/1/7"):
         located(d, 7, 0, 0)
     with pytest.raises(UnknownId, match="stages 0 to 1, not 9"):
-        d.call(d.core.locate_map_output, LocateMapOutput(key("q", 9, 0, 0), 0))
+        d.ask(FetchShufflePartition(key("q", 9, 0, 0), 0))
     with pytest.raises(UnknownId, match="is the sink"):
-        d.call(d.core.locate_map_output, LocateMapOutput(key("q", 0, 0, 0), 0))
+        d.ask(FetchShufflePartition(key("q", 0, 0, 0), 0))
     d.finish(new)
     for partition in (1, 2**32 - 1):
         with pytest.raises(UnknownId, match="there is no partition") as beyond:
@@ -201,7 +201,7 @@ def upload(
     d: Driver, of: Assignment, payload: bytes, offset: int = 0, *, last: bool = True
 ) -> RegisterReply:
     msg = RegisterQueryResults(of.key.query_id, payload, of.key, offset, last)
-    return d.call(d.core.register_query_results, msg)
+    return d.ask(msg)
 
 
 def running_sink(d: Driver, worker: str = "w") -> Assignment:
@@ -227,7 +227,7 @@ def test_R26_a_result_without_its_last_piece_is_no_result() -> None:
     upload(d, sink, b"abc", last=False)
     d.succeed(sink)
     assert d.attempt_states("q") == {"0/0/1": "FAILED", "0/0/2": "QUEUED"}
-    assert d.core.results.held_bytes() == 0
+    assert d.core.results.state.held_bytes() == 0
 
 
 @pytest.mark.parametrize(("offset", "payload"), [(2, b"x"), (4, b"x"), (0, b"xyz"), (0, b"ab")])
@@ -269,7 +269,7 @@ def test_R26_requeueing_the_sink_discards_its_upload() -> None:
     sink = running_sink(d)
     d.upload(sink, b"from the first attempt", keyed=False)
     d.fail(sink)
-    assert d.core.results.held_bytes() == 0
+    assert d.core.results.state.held_bytes() == 0
     d.succeed(d.pull_one("w"))
     assert d.attempt_states("q")["0/0/2"] == "FAILED"
 
@@ -295,7 +295,7 @@ def test_R26_a_result_for_a_sink_that_was_never_assigned_is_not_found() -> None:
         d.upload(task)
     msg = RegisterQueryResults(QueryId("other"), b"", task.key)
     with pytest.raises(UnknownId, match="no query other"):
-        d.call(d.core.register_query_results, msg)
+        d.ask(msg)
 
 
 # --- lost output -----------------------------------------------------------------------------
@@ -331,7 +331,7 @@ def test_output_that_only_a_lost_worker_served_is_made_again() -> None:
         "1/0/2": "QUEUED",
         "1/1/1": "SUCCEEDED*",
     }
-    assert d.core.registry.held_partitions() == 2
+    assert d.core.registry.state.held_partitions() == 2
     again = d.pull("b", 9)
     assert [each.key for each in again] == [key("q", 1, 0, 2)]
     d.finish(again[0], {0: 5, 1: 5}, endpoint="b:1")
@@ -367,7 +367,7 @@ def test_lost_output_that_nobody_has_to_read_stays_committed() -> None:
         "2/0/1": "SUCCEEDED*",
     }
     with pytest.raises(NotReady, match="q/2/0/1 is lost") as caught:
-        d.call(d.core.locate_map_output, LocateMapOutput(key("q", 2, 0, 0), 0))
+        d.ask(FetchShufflePartition(key("q", 2, 0, 0), 0))
     assert caught.value.stable_reason == "OUTPUT_LOST"
     d.finish(sink)
     assert d.status("q").state is QueryState.SUCCEEDED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ffq.core import recovery, reporting, upkeep
-from ffq.core.progress import commit, fail_charged, queue_task, queue_uncharged
+from ffq.core.tasks import commit, fail_charged, queue_task, queue_uncharged
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.state import Located
 from ffq.messages import TaskState

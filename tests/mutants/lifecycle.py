@@ -8,7 +8,7 @@ import attrs
 
 from ffq.core import answers, progress, reporting, state
 from ffq.core.lifecycle import cancel_query, end_query, evict, submit_query
-from ffq.core.progress import commit
+from ffq.core.tasks import commit
 from ffq.core.transitions import QueryEvent
 from ffq.messages import (
     CancelReply,

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from ffq.core import CoordinatorSettings
 from ffq.ids import AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
+    AcceptQuery,
     Assignment,
     AttemptStatus,
     ErrorKind,
@@ -32,7 +33,6 @@ from ffq.messages import (
     RegisterReply,
     ReportReply,
     ReportTaskStatus,
-    SubmitQuery,
     TaskState,
 )
 from ffq.plan.stages import StagePlan
@@ -100,7 +100,7 @@ class ClusterMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.d = Driver(SETTINGS)
-        self.submitted: dict[str, SubmitQuery] = {}
+        self.submitted: dict[str, AcceptQuery] = {}
         self.capabilities: dict[str, frozenset[str]] = {}
         self.incarnation = {**dict.fromkeys(OURS, 1), PEER: 0}
         self.held: list[Held] = []
@@ -137,8 +137,7 @@ class ClusterMachine(RuleBasedStateMachine):
         lost: Iterable[LostInput] = (),
     ) -> ReportReply:
         ours = held.worker != PEER
-        return self.d.call(
-            self.d.core.report_task_status,
+        return self.d.ask(
             ReportTaskStatus(
                 held.key,
                 state,
@@ -159,8 +158,7 @@ class ClusterMachine(RuleBasedStateMachine):
             if count
         )
         ours = held.worker != PEER
-        return self.d.call(
-            self.d.core.register_map_output,
+        return self.d.ask(
             RegisterMapOutput(
                 held.key,
                 partitions,
@@ -173,9 +171,8 @@ class ClusterMachine(RuleBasedStateMachine):
 
     def upload(self, held: Held) -> RegisterReply:
         keyed = held.worker != PEER or held.of.task_count > 1
-        return self.d.call(
-            self.d.core.register_query_results,
-            RegisterQueryResults(held.key.query_id, held.payload, held.key if keyed else None),
+        return self.d.ask(
+            RegisterQueryResults(held.key.query_id, held.payload, held.key if keyed else None)
         )
 
     def finish(self, held: Held, rows: list[int]) -> ReportReply:
@@ -223,7 +220,7 @@ class ClusterMachine(RuleBasedStateMachine):
     )
     def start(
         self,
-        query: SubmitQuery,
+        query: AcceptQuery,
         capable: list[frozenset[str]],
         before: list[tuple[str, int, list[int]]],
         then: str,
@@ -237,12 +234,12 @@ class ClusterMachine(RuleBasedStateMachine):
         self.pulls(then, 5)
 
     @rule(query=submissions(QueryId("any"), plans))
-    def submits(self, query: SubmitQuery) -> None:
+    def submits(self, query: AcceptQuery) -> None:
         active = [each for each in self.submitted if not self.d.status(each).state.terminal]
         if len(active) < MOST_ACTIVE:
             query_id = QueryId(f"q{len(self.submitted)}")
             self.submitted[query_id] = attrs.evolve(query, query_id=query_id)
-            self.d.call(self.d.core.submit_query, self.submitted[query_id])
+            self.d.ask(self.submitted[query_id])
 
     @rule(worker=workers, able=names)
     def changes(self, worker: str, able: frozenset[str]) -> None:
@@ -265,8 +262,7 @@ class ClusterMachine(RuleBasedStateMachine):
             query: {each.key: each for each in self.d.attempts(query)} for query in self.submitted
         }
         accepted = self.beat(worker)
-        pulled = self.d.call(
-            self.d.core.get_task,
+        pulled = self.d.ask(
             GetTask(WorkerId(worker), capacity, self.incarnation[worker]),
         )
         assert len(pulled) <= capacity, "R7"
@@ -383,5 +379,5 @@ class ClusterMachine(RuleBasedStateMachine):
             status = self.d.status(query)
             assert status.state.terminal, f"{query} never ends: {status}, {self.d.attempts(query)}"
         assert all(worker.running_attempts == 0 for worker in self.d.workers())
-        assert self.d.core.scheduling.held_partitions == 0
-        assert self.d.core.scheduling.next_ready_ms is None
+        assert self.d.core.scheduling.state.output_partitions == 0
+        assert self.d.core.scheduling.state.backoff.next_ready_ms is None

@@ -8,11 +8,9 @@ last field of the core's state.
 from __future__ import annotations
 
 import contextlib
-from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
-import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
@@ -20,8 +18,8 @@ from ffq.errors import CallerError, NotReady, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
 from ffq.messages import (
     ErrorKind,
+    FetchShufflePartition,
     Layout,
-    LocateMapOutput,
     LostInput,
     QueryState,
     RegisterMapOutput,
@@ -41,26 +39,11 @@ from tests.property.cluster import (
     rows_written,
     workers,
 )
+from tests.property.snapshots import snapshot
 
 M = TypeVar("M")
 R = TypeVar("R")
-Call = tuple[Callable[[Any, int], Any], ReportTaskStatus | RegisterMapOutput | RegisterQueryResults]
-
-
-def snapshot(value: object) -> object:
-    """The whole of a machine's state as plain values, in a form that compares."""
-    if isinstance(value, dict):
-        return [(snapshot(key), snapshot(each)) for key, each in value.items()]
-    if isinstance(value, list | tuple | deque):
-        return [snapshot(each) for each in value]
-    if isinstance(value, set | frozenset):
-        return sorted(map(repr, value))
-    kind: type[Any] = type(value)
-    if attrs.has(kind):
-        return [(each.name, snapshot(getattr(value, each.name))) for each in attrs.fields(kind)]
-    if kind.__module__.startswith("ffq.core"):
-        return [(name, snapshot(each)) for name, each in vars(value).items()]
-    return value
+Call = ReportTaskStatus | RegisterMapOutput | RegisterQueryResults
 
 
 class AttemptKeyingMachine(ClusterMachine):
@@ -71,10 +54,8 @@ class AttemptKeyingMachine(ClusterMachine):
     def state(self) -> object:
         """All but who was heard of when: that is what such calls may change (R18)."""
         core = self.d.core
-        return [snapshot(each) for each in (core.scheduling, core.registry, core.results)]
-
-    def made(self, method: Callable[[Any, int], Any], message: Any) -> None:
-        self.calls.append((method, message))
+        machines = (core.scheduling, core.registry, core.results)
+        return [snapshot(machine.state) for machine in machines]
 
     @rule(ms=st.sampled_from([1, 100, 400, 1001]))
     def time_passes(self, ms: int) -> None:
@@ -102,19 +83,19 @@ class AttemptKeyingMachine(ClusterMachine):
     ) -> ReportReply:
         reply = super().report(held, state, message, kind, lost)
         again = ReportTaskStatus(held.key, state, message, held.of.layout, kind=kind)
-        self.made(self.d.core.report_task_status, again)
+        self.calls.append(again)
         return reply
 
     def register(self, held: Held, rows: list[int], *, finalized: bool = True) -> RegisterReply:
         reply = super().register(held, rows, finalized=finalized)
         again = RegisterMapOutput(held.key, (), held.of.layout, endpoint=self.endpoint(held))
-        self.made(self.d.core.register_map_output, again)
+        self.calls.append(again)
         return reply
 
     def upload(self, held: Held) -> RegisterReply:
         reply = super().upload(held)
         again = RegisterQueryResults(held.key.query_id, held.payload, held.key)
-        self.made(self.d.core.register_query_results, again)
+        self.calls.append(again)
         return reply
 
     @precondition(lambda self: self.held)
@@ -137,12 +118,12 @@ class AttemptKeyingMachine(ClusterMachine):
     @precondition(lambda self: self.calls)
     @rule(pick=picks)
     def happens_again(self, pick: int) -> None:
-        method, message = self.calls[-1 - pick % len(self.calls)]
+        message = self.calls[-1 - pick % len(self.calls)]
         key = message.key
         assert key is not None
         current = key in {each.key for each in self.running(key.query_id)}
         before = self.state()
-        reply = self.d.call(method, message)
+        reply = self.d.ask(message)
         assert reply.counted == current, "R13"
         if not current:
             assert self.state() == before, "R4, R13, R15"
@@ -154,9 +135,9 @@ class AttemptKeyingMachine(ClusterMachine):
         before = self.state()
         for state in (TaskState.SUCCEEDED, TaskState.FAILED):
             message = ReportTaskStatus(held.key, state, "", layout)
-            assert not self.d.call(self.d.core.report_task_status, message).counted, "R13"
+            assert not self.d.ask(message).counted, "R13"
         register = RegisterMapOutput(held.key, (), layout)
-        assert not self.d.call(self.d.core.register_map_output, register).counted, "R13"
+        assert not self.d.ask(register).counted, "R13"
         assert self.state() == before
 
     @precondition(lambda self: self.submitted)
@@ -175,16 +156,11 @@ class AttemptKeyingMachine(ClusterMachine):
             return
         before = self.state()
         for call in (
-            lambda: self.d.call(
-                self.d.core.report_task_status,
+            lambda: self.d.ask(
                 ReportTaskStatus(key, TaskState.FAILED, "", Layout(1, 1)),
             ),
-            lambda: self.d.call(
-                self.d.core.register_map_output, RegisterMapOutput(key, (), Layout(1, 1))
-            ),
-            lambda: self.d.call(
-                self.d.core.register_query_results, RegisterQueryResults(key.query_id, b"", key)
-            ),
+            lambda: self.d.ask(RegisterMapOutput(key, (), Layout(1, 1))),
+            lambda: self.d.ask(RegisterQueryResults(key.query_id, b"", key)),
         ):
             try:
                 call()
@@ -200,13 +176,12 @@ class AttemptKeyingMachine(ClusterMachine):
         query = self.query(pick)
         before = self.state()
         known = self.submitted[query]
-        other = SubmitQuery(known.query_id, known.plan_bytes + b" ", known.graph)
+        other = SubmitQuery(known.query_id, known.plan_bytes + b" ")
         key = AttemptKey(known.query_id, StageId(pick % 4), TaskId(pick % 3), Attempt(pick % 5))
-        core = self.d.core
         for refused in (
-            lambda: self.d.call(core.submit_query, other),
+            lambda: self.d.ask(other),
             lambda: self.d.fetch(query),
-            lambda: self.d.call(core.locate_map_output, LocateMapOutput(key, 0)),
+            lambda: self.d.ask(FetchShufflePartition(key, 0)),
         ):
             with contextlib.suppress(CallerError, NotReady):
                 refused()
@@ -217,22 +192,22 @@ class AttemptKeyingMachine(ClusterMachine):
     def submits_again(self, pick: int) -> None:
         query = self.query(pick)
         before = self.state()
-        reply = self.d.call(self.d.core.submit_query, self.submitted[query])
+        reply = self.d.ask(self.submitted[query])
         assert (reply.state, self.state()) == (self.d.status(query).state, before), "R1"
 
     def teardown(self) -> None:
         super().teardown()
         # Whatever comes now changes nothing any more.
         before = self.state()
-        for method, message in self.calls:
-            assert not self.d.call(method, message).counted, "R4"
+        for message in self.calls:
+            assert not self.d.ask(message).counted, "R4"
         assert self.state() == before
         for query in self.submitted:
             ended = self.d.status(query).state
             assert ended in {QueryState.SUCCEEDED, QueryState.FAILED, QueryState.CANCELED}
         self.d.now_ms += SETTINGS.result_ttl_ms + 1
         self.d.advance(0)
-        assert self.d.core.scheduling.held_result_bytes == 0
+        assert self.d.core.scheduling.state.held_result_bytes == 0
 
 
 TestAttemptKeying = AttemptKeyingMachine.TestCase

@@ -16,25 +16,24 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ffq import plan as p
-from ffq.actors import ActorSettings, CoordinatorActors, open_coordinator, trio_clock_ms
-from ffq.actors.registry import RegistryActor
-from ffq.actors.results import ResultsActor
-from ffq.core import CoordinatorSettings, CoreCoordinator, RegistryCore, ResultsCore
+from ffq.actors import ActorCoordinator, ActorSettings, open_coordinator
+from ffq.actors.machine import MachineActor
+from ffq.core import CoordinatorSettings, CoreCoordinator
 from ffq.errors import FfqError
-from ffq.ids import AttemptKey, QueryId, WorkerId
+from ffq.ids import QueryId, WorkerId
 from ffq.messages import (
     Assignment,
     CancelQuery,
     DrainWorker,
     ErrorKind,
     FetchQueryResults,
+    FetchShufflePartition,
     GetQueryStatus,
     GetTask,
     Heartbeat,
     ListAttempts,
     ListQueries,
     ListWorkers,
-    LocateMapOutput,
     LostInput,
     OutputPartition,
     RegisterMapOutput,
@@ -44,7 +43,8 @@ from ffq.messages import (
     TaskState,
     Tick,
 )
-from ffq.plan.stages import cut
+from tests.actors.harness import InlinePlanner
+from tests.property.snapshots import snapshot
 
 SETTINGS = CoordinatorSettings(
     worker_liveness_timeout_ms=2000,
@@ -64,7 +64,6 @@ PLANS = (
     p.scan("t", ["k"]).custom("udf"),
     p.scan("t", ["k"]).join(p.scan("u", ["u"]), on=[("k", "u")], partitions=2).limit(3),
 )
-GRAPHS = tuple((plan.to_json(), cut(plan.node)) for plan in PLANS)
 
 QUERIES = tuple(QueryId(each) for each in "abc")
 query_ids = st.sampled_from(QUERIES)
@@ -134,8 +133,8 @@ def acts(draw: st.DrawFn) -> Act:
         store = upload(of) if of.key.stage_id == 0 else register(of)
         return store, attrs.evolve(report(of), state=TaskState.SUCCEEDED)
 
-    def locate(of: Assignment) -> LocateMapOutput:
-        return LocateMapOutput(attrs.evolve(of.key, attempt=0) if named else of.key, 0)
+    def locate(of: Assignment) -> FetchShufflePartition:
+        return FetchShufflePartition(attrs.evolve(of.key, attempt=0) if named else of.key, 0)
 
     makers: dict[str, Callable[[Assignment], Any]] = {
         "finish": finish,
@@ -147,9 +146,7 @@ def acts(draw: st.DrawFn) -> Act:
     return Act(which, makers[what], what)
 
 
-submits = st.builds(
-    lambda query_id, plan: SubmitQuery(query_id, *plan), query_ids, st.sampled_from(GRAPHS)
-)
+submits = st.builds(SubmitQuery, query_ids, st.sampled_from([plan.to_json() for plan in PLANS]))
 pulls = worker_ids.flatmap(
     lambda worker_id: st.builds(
         GetTask, st.just(worker_id), st.integers(0, 3), incarnations(worker_id)
@@ -183,8 +180,8 @@ def succeeded(of: Assignment) -> ReportTaskStatus:
     return ReportTaskStatus(of.key, TaskState.SUCCEEDED, "", of.layout)
 
 
-def committed(of: Assignment) -> LocateMapOutput:
-    return LocateMapOutput(attrs.evolve(of.key, attempt=0), 0)
+def committed(of: Assignment) -> FetchShufflePartition:
+    return FetchShufflePartition(attrs.evolve(of.key, attempt=0), 0)
 
 
 V, W = WorkerId("v"), WorkerId("w")
@@ -215,23 +212,6 @@ stories = st.builds(
 )
 scripts = st.lists(stories | commands.map(lambda command: (command,)), min_size=10, max_size=40)
 
-METHODS = {
-    SubmitQuery: "submit_query",
-    CancelQuery: "cancel_query",
-    FetchQueryResults: "fetch_query_results",
-    GetQueryStatus: "get_query_status",
-    ListQueries: "list_queries",
-    ListAttempts: "list_attempts",
-    ListWorkers: "list_workers",
-    DrainWorker: "drain_worker",
-    Heartbeat: "heartbeat",
-    GetTask: "get_task",
-    ReportTaskStatus: "report_task_status",
-    RegisterMapOutput: "register_map_output",
-    RegisterQueryResults: "register_query_results",
-    LocateMapOutput: "locate_map_output",
-}
-
 
 @attrs.frozen
 class Refused:
@@ -249,20 +229,19 @@ class Pair:
     """The two coordinators, and the assignments that both handed out."""
 
     core: CoreCoordinator
-    actors: CoordinatorActors
+    actors: ActorCoordinator
     clock: MockClock
     assignments: list[Assignment] = attrs.field(factory=list)
 
     async def both(self, message: Any) -> Any:
-        method = METHODS[type(message)]
         expected: Any
         got: Any
         try:
-            expected = getattr(self.core, method)(message, trio_clock_ms())
+            expected = self.core.ask(message, now_ms())
         except FfqError as error:
             expected = refused(error)
         try:
-            got = await getattr(self.actors, method)(message)
+            got = await self.actors.ask(message)
         except FfqError as error:
             got = refused(error)
         # The courier has delivered before the next command comes.
@@ -293,9 +272,9 @@ class Pair:
         sent here, after the sweep of the actors' own timer."""
         self.clock.jump(STEP_MS / 1000)
         await wait_all_tasks_blocked()
-        self.core.sweep(trio_clock_ms())
-        self.core.tick(trio_clock_ms())
-        await self.actors.scheduling.ask(Tick())
+        self.core.sweep(now_ms())
+        self.core.tick(now_ms())
+        await self.actors.parties.ask(Tick())
         await wait_all_tasks_blocked()
 
     async def compare(self) -> None:
@@ -304,29 +283,20 @@ class Pair:
             await self.both(ListAttempts(query_id))
             await self.both(FetchQueryResults(query_id))
         for assignment in self.assignments[-6:]:
-            await self.both(LocateMapOutput(assignment.key, 0))
+            await self.both(FetchShufflePartition(assignment.key, 0))
         await self.both(ListQueries())
         await self.both(ListWorkers())
         self.core.validate_state()
         await self.actors.validate_state()
-        assert held(self.machines) == held((self.core.registry, self.core.results))
-
-    @property
-    def machines(self) -> tuple[RegistryCore, ResultsCore]:
-        """Those that the store actors own. What they fail to forget shows in no reply."""
-        owners = (self.actors.registry.cell.actor, self.actors.results.cell.actor)
-        assert isinstance(owners[0], RegistryActor)
-        assert isinstance(owners[1], ResultsActor)
-        return owners[0]._core, owners[1]._core
+        for party, machine in self.core.machines.items():
+            # What the stores fail to forget shows in no reply.
+            owner = self.actors.parties.actors[party].cell.actor
+            assert isinstance(owner, MachineActor)
+            assert snapshot(owner._machine.state) == snapshot(machine.state), party
 
 
-def held(stores: tuple[RegistryCore, ResultsCore]) -> tuple[set[AttemptKey], int]:
-    registry, results = stores
-    return {key for kept in registry._queries.values() for key in kept}, results.held_bytes()
-
-
-async def no_planner(query_id: QueryId, plan_bytes: bytes) -> SubmitQuery:
-    raise AssertionError(f"{query_id} comes planned, not as {len(plan_bytes)} bytes")
+def now_ms() -> int:
+    return int(trio.current_time() * 1000)
 
 
 @given(scripts)
@@ -335,7 +305,7 @@ def test_core_and_actors_agree_under_the_same_commands(script: list[tuple[Any, .
 
     async def main() -> None:
         own = ActorSettings(tick_ms=NEVER_MS, sweep_ms=STEP_MS)
-        async with open_coordinator(no_planner, SETTINGS, own) as actors:
+        async with open_coordinator(InlinePlanner(), SETTINGS, own, clock=now_ms) as actors:
             await wait_all_tasks_blocked()
             pair = Pair(CoreCoordinator(SETTINGS), actors, clock)
             for command in (command for story in script for command in story):

@@ -9,13 +9,20 @@ import trio
 
 from ffq.errors import ExecutionError, FfqError, NotReady, QuotaExceeded, Unavailable, UnknownId
 from ffq.ids import QueryId
-from ffq.messages import CancelQuery, FetchQueryResults, GetQueryStatus, QueryState, QueryStatus
+from ffq.messages import (
+    CancelQuery,
+    FetchQueryResults,
+    GetQueryStatus,
+    QueryState,
+    QueryStatus,
+    SubmitQuery,
+)
 from ffq.retry import until_answered
 from tests.simulation.data import decode, oracle
 from tests.simulation.faults import FaultKind
 from tests.simulation.invariants import violation
 from tests.simulation.queries import Plan
-from tests.simulation.remote import RemoteCoordinator
+from tests.simulation.remote import DistantCoordinator
 from tests.simulation.settings import RETRY
 from tests.simulation.trace import Trace
 
@@ -32,7 +39,7 @@ class SimClient:
     shares: int
     at_ms: int
     cancel_after_ms: int | None
-    coordinator: RemoteCoordinator
+    coordinator: DistantCoordinator
     trace: Trace
     state: QueryState | None = None
     status: QueryStatus | None = None
@@ -72,7 +79,7 @@ class SimClient:
         while True:
             try:
                 await until_answered(
-                    lambda: self.coordinator.submit_plan(self.query_id, self.plan.data),
+                    lambda: self.coordinator.ask(SubmitQuery(self.query_id, self.plan.data)),
                     ONE_REFUSAL,
                     "SubmitQuery",
                 )
@@ -92,9 +99,7 @@ class SimClient:
         while True:
             try:
                 with trio.fail_after(RETRY.timeout_ms / 1000):
-                    self.status = await self.coordinator.get_query_status(
-                        GetQueryStatus(self.query_id)
-                    )
+                    self.status = await self.coordinator.ask(GetQueryStatus(self.query_id))
             except UnknownId:
                 return None
             except (trio.TooSlowError, Unavailable, ExecutionError):
@@ -108,7 +113,7 @@ class SimClient:
         """The result's rows; None when it is not there any more."""
         try:
             result = await until_answered(
-                lambda: self.coordinator.fetch_query_results(FetchQueryResults(self.query_id)),
+                lambda: self.coordinator.ask(FetchQueryResults(self.query_id)),
                 RETRY,
                 "FetchQueryResults",
             )
@@ -146,7 +151,7 @@ class SimClient:
         before, life = self.status, self.coordinator.server.lives
         try:
             reply = await until_answered(
-                lambda: self.coordinator.cancel_query(CancelQuery(self.query_id, "no more wanted")),
+                lambda: self.coordinator.ask(CancelQuery(self.query_id, "no more wanted")),
                 RETRY,
                 "CancelQuery",
             )

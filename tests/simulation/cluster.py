@@ -33,7 +33,7 @@ from tests.simulation.invariants import violation
 from tests.simulation.network import Network
 from tests.simulation.node import SimWorker
 from tests.simulation.queries import OPERATOR, plans
-from tests.simulation.remote import RemoteCoordinator
+from tests.simulation.remote import DistantCoordinator
 from tests.simulation.scenario import Query, Scenario
 from tests.simulation.server import SimServer
 from tests.simulation.trace import Trace
@@ -165,7 +165,7 @@ class _Cluster:
             query.shares,
             query.at_ms,
             query.cancel_after_ms,
-            RemoteCoordinator(CLIENT, None, self.network, self.server),
+            DistantCoordinator(CLIENT, None, self.network, self.server),
             self.trace,
         )
         self.clients.append(client)

@@ -92,10 +92,10 @@ async def forget(server: SimServer, network: Network, query_ids: Sequence[QueryI
     if state.queries:
         raise violation("eviction-comes", f"still kept are {sorted(state.queries)}")
     held = {
-        "partitions in the registry": server.machines.registry.held_partitions(),
-        "partitions in the account": server.machines.scheduling.held_partitions,
-        "result bytes in the store": server.machines.results.held_bytes(),
-        "result bytes in the account": server.machines.scheduling.held_result_bytes,
+        "partitions in the registry": server.machines.registry.state.held_partitions(),
+        "partitions in the account": state.output_partitions,
+        "result bytes in the store": server.machines.results.state.held_bytes(),
+        "result bytes in the account": state.held_result_bytes,
         "plan bytes": state.plan_bytes,
         "tasks in backoff": len(state.backoff),
     }

@@ -9,9 +9,9 @@ from typing import Protocol
 import attrs
 import trio
 
-from ffq.core.analysis import is_repeatable
 from ffq.errors import ShuffleInputError
 from ffq.ids import AttemptKey, QueryId
+from ffq.plan.properties import is_repeatable
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
 from ffq.worker.wanted import InputPart
 from tests.simulation.data import decode, encode, partition_of, rows_of

@@ -6,13 +6,9 @@ from typing import Any
 
 import attrs
 
-from ffq.actors import CoordinatorActors
-from ffq.actors._machine import Machine, MachineActor
-from ffq.actors.liveness import LivenessActor
-from ffq.actors.registry import RegistryActor
-from ffq.actors.results import ResultsActor
-from ffq.actors.scheduling import SchedulingActor
-from ffq.core import LivenessCore, RegistryCore, ResultsCore, SchedulingCore
+from ffq.actors import ActorCoordinator
+from ffq.actors.machine import MachineActor
+from ffq.core.machine import Machine, Party
 from ffq.core.state import SchedulingState
 from ffq.ids import AttemptKey
 from ffq.runtime import ActorRef
@@ -20,56 +16,62 @@ from ffq.runtime import ActorRef
 
 @attrs.frozen
 class Machines:
-    """`actors`: scheduling, liveness, registry, results. `mail`: messages that wait for each."""
+    """The coordinator's actors, by what they are."""
 
-    actors: tuple[MachineActor[Any], ...]
-    refs: tuple[ActorRef[Any], ...]
-    scheduling: SchedulingCore
-    liveness: LivenessCore
-    registry: RegistryCore
-    results: ResultsCore
+    refs: dict[Party, ActorRef[Any]]
+    owners: dict[Party, MachineActor]
 
     @classmethod
-    def of(cls, facade: CoordinatorActors) -> Machines:
+    def of(cls, door: ActorCoordinator) -> Machines:
         """Of the actors' present incarnations: none of them is ever restarted in place."""
-        refs = (facade.scheduling, facade.liveness, facade.registry, facade.results)
-        scheduling, liveness, registry, results = (ref.cell.actor for ref in refs)
-        assert isinstance(scheduling, SchedulingActor)
-        assert isinstance(liveness, LivenessActor)
-        assert isinstance(registry, RegistryActor)
-        assert isinstance(results, ResultsActor)
-        return cls(
-            (scheduling, liveness, registry, results),
-            refs,
-            scheduling._core,
-            liveness._core,
-            registry._core,
-            results._core,
-        )
+        refs = door.parties.actors
+        return cls(refs, {party: _owner(ref) for party, ref in refs.items()})
 
-    def at(self, path: str) -> Machine:
+    @property
+    def actors(self) -> tuple[MachineActor, ...]:
+        return tuple(self.owners.values())
+
+    def at(self, path: str) -> Machine[Any]:
         """The machine of the actor at this path."""
-        return self.actors[[ref.path for ref in self.refs].index(path)]._machine
+        return self.owners[Party(path.removeprefix("/"))]._machine
+
+    @property
+    def scheduling(self) -> Machine[Any]:
+        return self.owners[Party.SCHEDULING]._machine
+
+    @property
+    def registry(self) -> Machine[Any]:
+        return self.owners[Party.REGISTRY]._machine
+
+    @property
+    def results(self) -> Machine[Any]:
+        return self.owners[Party.RESULTS]._machine
 
     @property
     def state(self) -> SchedulingState:
-        return self.scheduling._state
+        state: SchedulingState = self.scheduling.state
+        return state
 
     def has_output(self, key: AttemptKey) -> bool:
         """Whether the registry holds an output of this attempt."""
-        return key in self.registry._queries.get(key.query_id, {})
+        return key in self.registry.state.queries.get(key.query_id, {})
 
     def has_result(self, key: AttemptKey) -> bool:
         """Whether the results store holds all of this attempt's result."""
-        upload = self.results._queries.get(key.query_id, {}).get(key)
+        upload = self.results.state.queries.get(key.query_id, {}).get(key)
         return upload is not None and upload.complete
 
     def mail(self) -> dict[str, int]:
         """Messages that wait, by actor; and notices not delivered yet."""
         waiting = {
-            ref.path: len(ref.cell.mailbox) + len(ref.cell.overflow or ()) for ref in self.refs
+            ref.path: len(ref.cell.mailbox) + len(ref.cell.overflow or ())
+            for ref in self.refs.values()
         }
-        scheduling = self.actors[0]
-        assert isinstance(scheduling, SchedulingActor)
-        waiting["outbox"] = len(scheduling._outbox)
+        waiting["outbox"] = sum(len(actor._outbox) for actor in self.actors)
         return {name: count for name, count in waiting.items() if count}
+
+
+def _owner(ref: ActorRef[Any]) -> MachineActor:
+    actor = ref.cell.actor
+    assert isinstance(actor, MachineActor)
+    return actor

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 _CORE = "ffq.core."
-_DECIDE = "decide"
+_DECIDE = "step"
 """The method of the actors in which their machines handle a message, and nothing else happens."""
 
 

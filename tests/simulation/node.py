@@ -16,7 +16,7 @@ from tests.simulation.faults import FaultKind
 from tests.simulation.invariants import violation
 from tests.simulation.network import Network
 from tests.simulation.queries import POISON
-from tests.simulation.remote import RemoteCoordinator
+from tests.simulation.remote import DistantCoordinator
 from tests.simulation.server import SimServer
 from tests.simulation.settings import loop_settings
 from tests.simulation.transport import Peer, SimTransport
@@ -98,7 +98,7 @@ class SimWorker:
                 FAMILY,
             ),
             loop_settings(self.slots),
-            coordinator=RemoteCoordinator(self.name, self, network, self.server),
+            coordinator=DistantCoordinator(self.name, self, network, self.server),
             executor=self.executor,
             transport=SimTransport(self.name, network, self.peers, self.server),
             unix_ms=lambda: int(trio.current_time() * 1000),

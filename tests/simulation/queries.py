@@ -7,8 +7,9 @@ from functools import cache
 import attrs
 
 from ffq.ids import QueryId
-from ffq.messages import ScanSplit, StageScan, SubmitQuery
+from ffq.messages import AcceptQuery, ScanSplit, StageScan
 from ffq.plan import dump_plan, model
+from ffq.plan.codec import plan_digest
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, cut
 from tests.strategies.graphs import (
@@ -67,8 +68,10 @@ class Plan:
             for source in stage.scans
         )
 
-    def submission(self, query_id: QueryId, shares: int) -> SubmitQuery:
-        return SubmitQuery(query_id, self.data, self.graph, self.scans(shares))
+    def accepted(self, query_id: QueryId, shares: int) -> AcceptQuery:
+        """As the planner hands it to scheduling."""
+        digest = plan_digest(self.data)
+        return AcceptQuery(query_id, self.data, digest, self.graph, self.scans(shares))
 
 
 @cache

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar
 
 import attrs
 
-from ffq.actors import CoordinatorActors
+from ffq.actors import ActorCoordinator
 from ffq.errors import NotReady, UnknownId
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
     Assignment,
-    AttemptStatus,
-    CancelQuery,
-    CancelReply,
-    DrainWorker,
     FetchQueryResults,
     GetQueryStatus,
     GetTask,
     Heartbeat,
     HeartbeatReply,
-    ListAttempts,
-    ListQueries,
-    ListWorkers,
     QueryState,
-    QueryStatus,
     RegisterMapOutput,
     RegisterQueryResults,
-    RegisterReply,
-    ReportReply,
     ReportTaskStatus,
-    ResultParts,
-    SubmitReply,
+    Rpc,
+    StreamRpc,
     TaskState,
-    WorkerStatus,
 )
 from tests.simulation.faults import FaultKind
 from tests.simulation.invariants import violation
@@ -43,7 +33,8 @@ from tests.simulation.server import SimServer
 from tests.simulation.transport import Peer
 from tests.simulation.watch import Inputs
 
-T = TypeVar("T")
+C = TypeVar("C")
+R = TypeVar("R")
 
 
 class Crashing(Peer, Protocol):
@@ -53,7 +44,7 @@ class Crashing(Peer, Protocol):
 
 
 @attrs.define
-class RemoteCoordinator:
+class DistantCoordinator:
     """`ffq.service.Coordinator` for one node; `node` is None for clients."""
 
     name: str
@@ -61,56 +52,61 @@ class RemoteCoordinator:
     network: Network
     server: SimServer
 
-    async def _call(self, method: str, ask: Callable[[CoordinatorActors], Awaitable[T]]) -> T:
-        async def handle() -> T:
-            return await ask(self.server.up())
+    async def ask(self, message: Rpc[R] | StreamRpc[Any, R]) -> R:
+        """A stream's value comes whole: nothing in a simulation is cut into chunks."""
+        if isinstance(message, ReportTaskStatus):
+            self._note(message.key, f"reports {message.state.name} {message.message}".rstrip())
 
-        return await self.network.call(self.name, self.node, method, handle)
+        async def handle() -> R:
+            up = self.server.up()
+            # Before the reply is awaited: a coordinator that is started anew has another watch.
+            watch = self.server.watch
+            reply = await up.ask(message)
+            if isinstance(message, GetTask):
+                self._check_given(message, reply, {} if watch is None else watch.committed)
+            if isinstance(message, RegisterQueryResults) and message.last:
+                await self._check_not_served(up, message.query_id)
+            return reply
+
+        reply = await self.network.call(self.name, self.node, type(message).__name__, handle)
+        await self._answered(message, reply)
+        return reply
+
+    def stream(self, message: StreamRpc[C, R]) -> AbstractAsyncContextManager[AsyncIterator[C]]:
+        raise AssertionError(f"nobody streams {message}")
+
+    async def _answered(self, message: object, reply: Any) -> None:
+        """What is written down of an answer, and where a worker may crash after it."""
+        match message:
+            case Heartbeat():
+                self._note_told(reply)
+            case ReportTaskStatus():
+                if not reply.counted:
+                    self._note(message.key, "its report does not count")
+                if message.state is TaskState.SUCCEEDED:
+                    await self._crash_at(FaultKind.CRASH_AFTER_COMMIT)
+            case RegisterMapOutput():
+                self._note(message.key, f"registered its output, counted={reply.counted}")
+                await self._crash_at(FaultKind.CRASH_BEFORE_REPORT)
+            case RegisterQueryResults(key=AttemptKey() as key, last=True):
+                self._note(key, f"uploaded its result, counted={reply.counted}")
+                await self._crash_at(FaultKind.CRASH_BEFORE_REPORT)
+
+    def _note_told(self, reply: HeartbeatReply) -> None:
+        if reply.stop_attempts or not reply.accepted:
+            stopped = ", ".join(map(str, reply.stop_attempts))
+            self.network.trace.note(f"{self.name} is told: accepted={reply.accepted} [{stopped}]")
 
     async def _crash_at(self, point: FaultKind) -> None:
         if self.node is not None:
             await self.node.crash_at(point)
 
-    # --- clients -----------------------------------------------------------------------------
-
-    async def submit_plan(self, query_id: QueryId, plan_bytes: bytes) -> SubmitReply:
-        return await self._call("SubmitQuery", lambda up: up.submit_plan(query_id, plan_bytes))
-
-    async def get_query_status(self, msg: GetQueryStatus) -> QueryStatus:
-        return await self._call("GetQueryStatus", lambda up: up.get_query_status(msg))
-
-    async def cancel_query(self, msg: CancelQuery) -> CancelReply:
-        return await self._call("CancelQuery", lambda up: up.cancel_query(msg))
-
-    async def fetch_query_results(self, msg: FetchQueryResults) -> ResultParts:
-        return await self._call("FetchQueryResults", lambda up: up.fetch_query_results(msg))
-
-    async def list_queries(self, msg: ListQueries) -> tuple[QueryStatus, ...]:
-        return await self._call("ListQueries", lambda up: up.list_queries(msg))
-
-    async def list_attempts(self, msg: ListAttempts) -> tuple[AttemptStatus, ...]:
-        return await self._call("ListAttempts", lambda up: up.list_attempts(msg))
-
-    async def list_workers(self, msg: ListWorkers) -> tuple[WorkerStatus, ...]:
-        return await self._call("ListWorkers", lambda up: up.list_workers(msg))
-
-    async def drain_worker(self, msg: DrainWorker) -> None:
-        await self._call("DrainWorker", lambda up: up.drain_worker(msg))
-
-    # --- workers -----------------------------------------------------------------------------
-
-    async def get_task(self, msg: GetTask) -> tuple[Assignment, ...]:
-        async def ask(up: CoordinatorActors) -> tuple[Assignment, ...]:
-            watch = self.server.watch
-            assignments = await up.get_task(msg)
-            if len(assignments) > msg.capacity:
-                found = f"{len(assignments)} assignments for a capacity of {msg.capacity}"
-                self.network.trace.fail(violation("capacity", found))
-            for each in assignments:
-                self._check_inputs(each, {} if watch is None else watch.committed.get(each.key))
-            return assignments
-
-        return await self._call("GetTask", ask)
+    def _check_given(self, asked: GetTask, given: Any, committed: dict[AttemptKey, Inputs]) -> None:
+        if len(given) > asked.capacity:
+            found = f"{len(given)} assignments for a capacity of {asked.capacity}"
+            self.network.trace.fail(violation("capacity", found))
+        for each in given:
+            self._check_inputs(each, committed.get(each.key))
 
     def _check_inputs(self, given: Assignment, committed: Inputs | None) -> None:
         named = {(each.stage_id, each.map_task): each.attempt for each in given.inputs}
@@ -118,48 +114,13 @@ class RemoteCoordinator:
             found = f"{given.key} is told to read {given.inputs}, committed are {committed}"
             self.network.trace.fail(violation("inputs-are-committed", found))
 
-    async def heartbeat(self, msg: Heartbeat) -> HeartbeatReply:
-        reply = await self._call("Heartbeat", lambda up: up.heartbeat(msg))
-        if reply.stop_attempts or not reply.accepted:
-            stopped = ", ".join(map(str, reply.stop_attempts))
-            self.network.trace.note(f"{self.name} is told: accepted={reply.accepted} [{stopped}]")
-        return reply
-
-    async def report_task_status(self, msg: ReportTaskStatus) -> ReportReply:
-        self._note(msg.key, f"reports {msg.state.name} {msg.message}".rstrip())
-        reply = await self._call("ReportTaskStatus", lambda up: up.report_task_status(msg))
-        if not reply.counted:
-            self._note(msg.key, "its report does not count")
-        if msg.state is TaskState.SUCCEEDED:
-            await self._crash_at(FaultKind.CRASH_AFTER_COMMIT)
-        return reply
-
-    async def register_map_output(self, msg: RegisterMapOutput) -> RegisterReply:
-        reply = await self._call("RegisterMapOutput", lambda up: up.register_map_output(msg))
-        self._note(msg.key, f"registered its output, counted={reply.counted}")
-        await self._crash_at(FaultKind.CRASH_BEFORE_REPORT)
-        return reply
-
-    async def register_query_results(self, msg: RegisterQueryResults) -> RegisterReply:
-        async def ask(up: CoordinatorActors) -> RegisterReply:
-            reply = await up.register_query_results(msg)
-            if msg.last:
-                await self._check_not_served(up, msg.query_id)
-            return reply
-
-        reply = await self._call("RegisterQueryResults", ask)
-        if msg.last and msg.key is not None:
-            self._note(msg.key, f"uploaded its result, counted={reply.counted}")
-            await self._crash_at(FaultKind.CRASH_BEFORE_REPORT)
-        return reply
-
-    async def _check_not_served(self, up: CoordinatorActors, query_id: QueryId) -> None:
+    async def _check_not_served(self, up: ActorCoordinator, query_id: QueryId) -> None:
         """An uploaded result is no result before its query has SUCCEEDED (R26)."""
         try:
-            await up.fetch_query_results(FetchQueryResults(query_id))
+            await up.ask(FetchQueryResults(query_id))
         except (NotReady, UnknownId):
             return
-        status = await up.get_query_status(GetQueryStatus(query_id))
+        status = await up.ask(GetQueryStatus(query_id))
         if status.state is not QueryState.SUCCEEDED:
             found = f"{query_id} is {status.state.name} and its result was given out"
             self.network.trace.fail(violation("results-after-success-only", found))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, cast
+
 import attrs
 import trio
 
-from ffq.actors import CoordinatorActors, open_coordinator
+from ffq.actors import ActorCoordinator, open_coordinator
 from ffq.errors import InvalidPlan, Unavailable
 from ffq.ids import QueryId
-from ffq.messages import LocateMapOutput, OutputLocation, SubmitQuery
+from ffq.messages import DigestPlan, FetchShufflePartition, OutputLocation, ReadPlan
+from ffq.plan.codec import plan_digest
+from ffq.runtime import Request
 from ffq.runtime.errors import ActorFailed
 from tests.simulation.faults import FaultKind
 from tests.simulation.invariants import violation
@@ -19,11 +23,34 @@ from tests.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS
 from tests.simulation.trace import Trace
 from tests.simulation.watch import Watch
 
+R = TypeVar("R")
+
 _DOWN_S = 0.4
 
 
 class InjectedFault(Exception):
     """A bug of ours, as far as the actors can tell."""
+
+
+@attrs.frozen
+class SimPlanner:
+    """Knows the plans of the simulation by their bytes."""
+
+    shares: dict[QueryId, int]
+
+    async def ask(self, message: Request[R]) -> R:
+        answer: Any
+        match message:
+            case ReadPlan():
+                found = [plan for plan in plans().values() if plan.data == message.plan_bytes]
+                if not found:
+                    raise InvalidPlan("not a plan of the simulation")
+                answer = found[0].accepted(message.query_id, self.shares[message.query_id])
+            case DigestPlan():
+                answer = plan_digest(message.plan_bytes)
+            case _:
+                raise AssertionError(message)
+        return cast("R", answer)
 
 
 @attrs.define
@@ -32,7 +59,7 @@ class SimServer:
 
     trace: Trace
     shares: dict[QueryId, int]
-    facade: CoordinatorActors | None = None
+    door: ActorCoordinator | None = None
     machines: Machines | None = None
     watch: Watch | None = None
     lives: int = 0
@@ -76,7 +103,7 @@ class SimServer:
         if self.machines is None:
             return
         actor = self.machines.actors[number % len(self.machines.actors)]
-        self.trace.strike(FaultKind.ACTOR_CRASH, type(actor).__name__)
+        self.trace.strike(FaultKind.ACTOR_CRASH, actor.ctx.path)
         self._may_fail = True
         actor.stop_loudly(InjectedFault())
 
@@ -96,31 +123,29 @@ class SimServer:
                     self.trace.fail(violation("coordinator-keeps-going", detail))
                 self.trace.note("the coordinator is down")
             finally:
-                self.facade = self.machines = None
+                self.door = self.machines = None
             with trio.move_on_after(_DOWN_S):
                 await self._stopping.wait()
 
     async def _live(self) -> None:
         watch = Watch(self.trace, self.now_ms)
         async with open_coordinator(
-            self._plan, COORDINATOR_SETTINGS, ACTOR_SETTINGS, self.clock, watch
-        ) as facade:
-            self.machines = watch.machines = Machines.of(facade)
-            self.facade, self.watch = facade, watch
+            SimPlanner(self.shares),
+            COORDINATOR_SETTINGS,
+            ACTOR_SETTINGS,
+            clock=self.clock,
+            hooks=watch,
+        ) as door:
+            self.machines = watch.machines = Machines.of(door)
+            self.door, self.watch = door, watch
             self.trace.note(f"the coordinator is up, life {self.lives}")
             await self._stopping.wait()
 
-    async def _plan(self, query_id: QueryId, plan_bytes: bytes) -> SubmitQuery:
-        for plan in plans().values():
-            if plan.data == plan_bytes:
-                return plan.submission(query_id, self.shares[query_id])
-        raise InvalidPlan("not a plan of the simulation")
-
-    def up(self) -> CoordinatorActors:
+    def up(self) -> ActorCoordinator:
         """Raises Unavailable: it is down."""
-        if self.facade is None:
+        if self.door is None:
             raise Unavailable("coordinator: connection refused")
-        return self.facade
+        return self.door
 
-    async def locate(self, msg: LocateMapOutput) -> OutputLocation:
-        return await self.up().locate_map_output(msg)
+    async def locate(self, message: FetchShufflePartition) -> OutputLocation:
+        return await self.up().ask(message)

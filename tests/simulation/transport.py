@@ -11,8 +11,7 @@ import attrs
 import trio
 
 from ffq.errors import Unavailable
-from ffq.messages import LocateMapOutput, OutputLocation
-from ffq.proto.codec.shuffle import ShuffleChunk
+from ffq.messages import FetchShufflePartition, OutputLocation, ShuffleChunk
 from ffq.worker.wanted import InputPart
 from tests.simulation.disk import Disk
 from tests.simulation.network import Network
@@ -33,7 +32,7 @@ class Peer(Protocol):
 
 
 class Locator(Protocol):
-    async def locate(self, msg: LocateMapOutput) -> OutputLocation:
+    async def locate(self, msg: FetchShufflePartition) -> OutputLocation:
         """Ask the coordinator that is up. Raises Unavailable, UnknownId, NotReady."""
 
 
@@ -53,7 +52,7 @@ class SimTransport:
 
     async def locate(self, part: InputPart) -> OutputLocation:
         """Where the coordinator says that a part is. Raises Unavailable, UnknownId, NotReady."""
-        message = LocateMapOutput(part.key, part.reduce_partition)
+        message = FetchShufflePartition(part.key, part.reduce_partition)
         return await self.network.call(
             self.reader, None, "FetchShufflePartition", lambda: self.coordinator.locate(message)
         )

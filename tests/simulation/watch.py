@@ -179,7 +179,7 @@ class Watch(Hooks):
             return
         state = self.machines.state
         fingerprint = (
-            state.readiness,
+            state.version,
             state.submissions,
             len(state.finished),
             len(state.expired),

@@ -2,7 +2,7 @@
 
 `relations()` draws plans whose stages share out work in every way there is: scans by splits,
 reduce partitions by hash, whole inputs in one task, broadcast sides, operators in some stages.
-`scans_of()` draws the shares of their tables, `submissions()` a whole SubmitQuery. (The plans of
+`scans_of()` draws the shares of their tables, `submissions()` a whole AcceptQuery. (The plans of
 `tests.strategies.plans` are of every node and shape instead, and nearly all of one task per stage.)
 """
 
@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 
 from ffq.ids import QueryId
-from ffq.messages import ScanSplit, StageScan, SubmitQuery
+from ffq.messages import AcceptQuery, ScanSplit, StageScan
 from ffq.plan import dump_plan, model
+from ffq.plan.codec import plan_digest
 from ffq.plan.model import BuildSide, Column, JoinStrategy, JoinType, Node
 from ffq.plan.stages import StageGraph, cut
 
@@ -123,8 +124,9 @@ def scans_of(graph: StageGraph, max_shares: int = 3) -> st.SearchStrategy[tuple[
 @st.composite
 def submissions(
     draw: st.DrawFn, query_id: QueryId, plans: st.SearchStrategy[Node] | None = None
-) -> SubmitQuery:
+) -> AcceptQuery:
     """A query, with its tables' shares."""
     plan = draw(plans if plans is not None else relations())
     graph = cut(plan)
-    return SubmitQuery(query_id, dump_plan(plan), graph, draw(scans_of(graph)))
+    data = dump_plan(plan)
+    return AcceptQuery(query_id, data, plan_digest(data), graph, draw(scans_of(graph)))

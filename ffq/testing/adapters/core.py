@@ -14,19 +14,17 @@ from ffq.messages import (
     Assignment,
     CancelQuery,
     FetchQueryResults,
+    FetchShufflePartition,
     GetQueryStatus,
     GetTask,
     Heartbeat,
     Layout,
-    LocateMapOutput,
     QueryStatus,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
     SubmitQuery,
 )
-from ffq.plan.codec import parse_plan
-from ffq.plan.stages import cut
 from ffq.rpc.status import status_of
 from ffq.testing.told import ToldSettings
 from ffq.testing.wire import (
@@ -57,60 +55,58 @@ class CoreAdapter:
         def call() -> QueryState:
             if not is_valid_id(query_id):
                 raise InvalidRequest(f"query id {query_id!r} is not {ID_RULE}")
-            msg = SubmitQuery(QueryId(query_id), plan, cut(parse_plan(plan)))
-            return self.core.submit_query(msg, self.now_ms).state
+            msg = SubmitQuery(QueryId(query_id), plan)
+            return self.core.ask(msg, self.now_ms).state
 
         return _answered(call)
 
     def get_task(self, worker_id: str, capacity: int) -> tuple[TaskView, ...] | Refusal:
         def call() -> tuple[TaskView, ...]:
             msg = GetTask(WorkerId(worker_id), capacity)
-            return tuple(map(task_view, self.core.get_task(msg, self.now_ms)))
+            return tuple(map(task_view, self.core.ask(msg, self.now_ms)))
 
         return _answered(call)
 
     def report(self, task: TaskView, state: TaskState, message: str) -> Refusal | None:
         msg = ReportTaskStatus(_key(task), state, message, _layout(task))
-        return _acknowledged(lambda: self.core.report_task_status(msg, self.now_ms))
+        return _acknowledged(lambda: self.core.ask(msg, self.now_ms))
 
     def heartbeat(self, worker_id: str, capabilities: frozenset[str]) -> bool | Refusal:
         msg = Heartbeat(
             WorkerId(worker_id), at_ms=self.now_ms, running_tasks=0, capabilities=capabilities
         )
-        return _answered(lambda: self.core.heartbeat(msg, self.now_ms).accepted)
+        return _answered(lambda: self.core.ask(msg, self.now_ms).accepted)
 
     def register_map_output(
         self, task: TaskView, partitions: tuple[OutputPartition, ...]
     ) -> Refusal | None:
         msg = RegisterMapOutput(_key(task), partitions, _layout(task))
-        return _acknowledged(lambda: self.core.register_map_output(msg, self.now_ms))
+        return _acknowledged(lambda: self.core.ask(msg, self.now_ms))
 
     def register_results(self, query_id: str, payload: bytes) -> Refusal | None:
         msg = RegisterQueryResults(QueryId(query_id), payload)
-        return _acknowledged(lambda: self.core.register_query_results(msg, self.now_ms))
+        return _acknowledged(lambda: self.core.ask(msg, self.now_ms))
 
     def status(self, query_id: str) -> StatusView | Refusal:
         msg = GetQueryStatus(QueryId(query_id))
-        return _answered(lambda: _status_view(self.core.get_query_status(msg, self.now_ms)))
+        return _answered(lambda: _status_view(self.core.ask(msg, self.now_ms)))
 
     def cancel(self, query_id: str, reason: str) -> QueryState | Refusal:
         msg = CancelQuery(QueryId(query_id), reason)
-        return _answered(lambda: self.core.cancel_query(msg, self.now_ms).state)
+        return _answered(lambda: self.core.ask(msg, self.now_ms).state)
 
     def fetch_results(self, query_id: str) -> bytes | Refusal:
         msg = FetchQueryResults(QueryId(query_id))
         return _answered(
             lambda: b"".join(
-                piece
-                for part in self.core.fetch_query_results(msg, self.now_ms).parts
-                for piece in part
+                piece for part in self.core.ask(msg, self.now_ms).parts for piece in part
             )
         )
 
     def fetch_partition(self, task: TaskView, reduce_partition: int) -> PartitionView | Refusal:
         def call() -> PartitionView:
-            msg = LocateMapOutput(_key(task), reduce_partition)
-            size = self.core.locate_map_output(msg, self.now_ms).size
+            msg = FetchShufflePartition(_key(task), reduce_partition)
+            size = self.core.ask(msg, self.now_ms).size
             if size is None:
                 return PartitionView(watermark=0, finalized=True)
             return PartitionView(size.bytes, size.finalized)

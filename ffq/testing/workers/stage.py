@@ -153,7 +153,7 @@ class Stage:
         return {
             (each.key.query_id, each.key.stage_id, each.key.task_id, each.key.attempt)
             for query_id in self.open_queries()
-            for each in self.core.core.list_attempts(ListAttempts(QueryId(query_id)), 0)
+            for each in self.core.core.ask(ListAttempts(QueryId(query_id)), 0)
             if each.state is TaskState.RUNNING
         }
 
