@@ -16,9 +16,10 @@ import time
 from collections.abc import Callable
 
 from benchmarks._report import Cell, table, write_json
-from ffq.core import CoordinatorSettings, SchedulingCore
+from ffq.core import CoordinatorSettings
+from ffq.core.scheduling import scheduling_machine
 from ffq.ids import QueryId, StageId, WorkerId
-from ffq.messages import GetTask, ScanSplit, StageScan, SubmitQuery, WorkerChanged
+from ffq.messages import AcceptQuery, GetTask, ScanSplit, StageScan, WorkerChanged
 from ffq.plan import cut, dump_plan, model
 from ffq.plan.model import Node
 
@@ -36,15 +37,20 @@ UNBOUNDED = CoordinatorSettings(
 )
 
 
+def _accept(query_id: QueryId, plan: Node, scans: tuple[StageScan, ...]) -> AcceptQuery:
+    data = dump_plan(plan)
+    return AcceptQuery(query_id, data, plan_digest(data), cut(plan), scans)
+
+
 class _Bench:
     """One core with work in it. `WORKER` is the one that asks; `STARTER` has the operator."""
 
     def __init__(self) -> None:
-        self.core = SchedulingCore(UNBOUNDED)
+        self.core = scheduling_machine(UNBOUNDED)
         self._worker(WORKER, frozenset({"ffq.splits"}))
 
     def _worker(self, worker: WorkerId, capabilities: frozenset[str]) -> None:
-        self.core.worker_changed(WorkerChanged(worker, 1, capabilities, "", "f", True), 0)
+        self.core.step(WorkerChanged(worker, 1, capabilities, "", "f", True), 0)
 
     def submit(self, name: str, plan: Node, tasks: int) -> None:
         """A query whose scans have `tasks` shares each."""
@@ -54,13 +60,13 @@ class _Bench:
             for stage in graph.stages
             for source in stage.scans
         )
-        self.core.submit_query(SubmitQuery(QueryId(name), dump_plan(plan), graph, scans), 0)
+        self.core.step(_accept(QueryId(name), plan, scans), 0)
 
     def start_all(self, queries: int) -> None:
         """Each query gets its first assignment, and so its tasks; the starter then goes."""
         self._worker(STARTER, frozenset({"ffq.splits", OPERATOR}))
         for _ in range(queries):
-            self.core.get_task(GetTask(STARTER, 1, 1), 0)
+            self.core.step(GetTask(STARTER, 1, 1), 0)
         self._worker(STARTER, frozenset())
 
     def microseconds(self, calls: int) -> float:
@@ -71,7 +77,7 @@ class _Bench:
         gc.disable()
         started = time.process_time()
         for _ in range(calls):
-            assigned += len(self.core.get_task(ask, 0).reply)
+            assigned += len(self.core.step(ask, 0).reply)
         elapsed = time.process_time() - started
         gc.enable()
         if assigned != calls:
@@ -104,12 +110,11 @@ def _same_unrunnable(waiting: int, calls: int) -> _Bench:
     single = model.SinglePartitioning()
     sides = [model.ShuffleRead(model.ShuffleWrite(each, single), single) for each in (RARE, SCAN)]
     plan = model.UnionAll(*sides)
-    graph = cut(plan)
     scans = (
         StageScan(StageId(1), 0, "t", (SHARE,) * waiting),
         StageScan(StageId(2), 0, "t", (SHARE,) * calls),
     )
-    bench.core.submit_query(SubmitQuery(QueryId("asked"), dump_plan(plan), graph, scans), 0)
+    bench.core.step(_accept(QueryId("asked"), plan, scans), 0)
     return bench
 
 
@@ -135,7 +140,7 @@ def main(arguments: list[str]) -> int:
         for waiting in amounts:
             bench = build(waiting, options.calls)
             # The first call starts the query and lays out its tasks, whatever their number.
-            bench.core.get_task(GetTask(WORKER, 1, 1), 0)
+            bench.core.step(GetTask(WORKER, 1, 1), 0)
             figures[case][str(waiting)] = bench.microseconds(options.calls - 1)
     columns = ["waiting tasks", *(f"{each:,}" for each in amounts), "ratio"]
     rows: list[tuple[Cell, ...]] = [

@@ -80,30 +80,28 @@ def core_alone(seed: int) -> Work:
     """The scenario's queries on the core machines, with one worker that does all at once."""
     core, worker = CoreCoordinator(COORDINATOR_SETTINGS), WorkerId("w")
     capabilities = frozenset({OPERATOR, "ffq.splits"})
-    core.heartbeat(Heartbeat(worker, 0, 0, capabilities, incarnation=1), 0)
+    core.ask(Heartbeat(worker, 0, 0, capabilities, incarnation=1), 0)
     queries = scenario_of(seed).queries
     for number, query in enumerate(queries):
-        submission = plans()[query.plan].submission(QueryId(str(number)), query.shares)
-        core.submit_query(submission, 0)
+        submission = plans()[query.plan].accepted(QueryId(str(number)), query.shares)
+        core.ask(submission, 0)
     calls = 1 + len(queries)
-    while tasks := core.get_task(GetTask(worker, 3, 1), 0):
+    while tasks := core.ask(GetTask(worker, 3, 1), 0):
         calls += 1
         for task in tasks:
             key, layout = task.key, task.layout
             if key.stage_id == 0:
-                core.register_query_results(RegisterQueryResults(key.query_id, b"", key), 0)
+                core.ask(RegisterQueryResults(key.query_id, b"", key), 0)
             else:
                 rows = (OutputPartition(0, 8, 1, 1, 0, 8, True),)
                 output = RegisterMapOutput(key, rows, layout, worker_id=worker, incarnation=1)
-                core.register_map_output(output, 0)
+                core.ask(output, 0)
             done = ReportTaskStatus(
                 key, TaskState.SUCCEEDED, "", layout, worker_id=worker, incarnation=1
             )
-            core.report_task_status(done, 0)
+            core.ask(done, 0)
             calls += 2
-    left = [
-        each.query_id for each in core.list_queries(ListQueries(100), 0) if not each.state.terminal
-    ]
+    left = [each.query_id for each in core.ask(ListQueries(100), 0) if not each.state.terminal]
     if left:
         raise RuntimeError(f"seed {seed}: queries {left} did not end")
     return Work(len(queries), calls)

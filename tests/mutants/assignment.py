@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ffq.core import assignment, layout, progress
+from ffq.core import assignment, layout, tasks
 from ffq.core.ready import Profile, ReadyIndex
 from ffq.core.records import StageRecord, TaskRecord
 from ffq.core.settings import CoordinatorSettings
@@ -27,7 +27,7 @@ def _(surgeon: Surgeon) -> None:
     def broken(core: Any, msg: Any, now_ms: int) -> Any:
         return original(core, attrs.evolve(msg, capacity=msg.capacity + 1), now_ms)
 
-    surgeon.replace(assignment, "get_task", broken)
+    surgeon.replace_everywhere(original, broken)
 
 
 @mutant("worker-limit-plus-one", "R7", "a worker may run one attempt more")
@@ -43,7 +43,7 @@ def _(surgeon: Surgeon) -> None:
         finally:
             core.settings = known
 
-    surgeon.replace(assignment, "get_task", broken)
+    surgeon.replace_everywhere(original, broken)
 
 
 @mutant("query-limit-ignored", "R7", "a query may run any number of attempts")
@@ -61,7 +61,7 @@ def _(surgeon: Surgeon) -> None:
             worker.standing.excluded_at_ms = None
         return original(core, msg, now_ms)
 
-    surgeon.replace(assignment, "get_task", broken)
+    surgeon.replace_everywhere(original, broken)
 
 
 @mutant("barrier-of-one", "R8", "one committed task opens the barrier", "simulation")
@@ -87,7 +87,7 @@ def _(surgeon: Surgeon) -> None:
     def broken(core: Any, worker: Any, query: Any, stage: Any, now_ms: int) -> Any:
         given = original(core, worker, query, stage, now_ms)
         stage.ready.append(given.key.task_id)
-        progress.refresh_offer(core, query, stage, now_ms)
+        tasks.refresh_offer(core, query, stage, now_ms)
         return given
 
     surgeon.replace(assignment, "_assign", broken)
@@ -179,7 +179,7 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("exclusion-starves", "R16", "nobody is readmitted when all are excluded")
 def _(surgeon: Surgeon) -> None:
-    surgeon.replace(WorkerTable, "readmit_if_needed", lambda _self, _worker, _now_ms: None)
+    surgeon.replace(WorkerTable, "readmit_if_needed", lambda _self, _worker, _now_ms: False)
 
 
 @mutant("exclusion-one-late", "R16", "a worker is excluded one failure too late")

@@ -1,13 +1,13 @@
-"""Breaks of what counts, retries and loss (R13 to R19, part 3's lost output and leases)."""
+"""Breaks of what counts, retries and loss (R13 to R19, lost outputs, leases)."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ffq.core import recovery, reporting, upkeep
-from ffq.core.tasks import commit, fail_charged, queue_task, queue_uncharged
+from ffq.core import membership, recovery, reporting
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.state import Located
+from ffq.core.tasks import commit, fail_charged, queue_task, queue_uncharged
 from ffq.messages import TaskState
 from ffq.worker.attempt import AttemptRun
 from tests.mutants.registry import Surgeon, mutant
@@ -74,7 +74,7 @@ def _(surgeon: Surgeon) -> None:
                 fail_charged(core, located, msg.message, now_ms, blame=True)
         return original(core, msg, now_ms)
 
-    surgeon.replace(reporting, "report_task_status", broken)
+    surgeon.replace_everywhere(original, broken)
 
 
 @mutant(
@@ -91,7 +91,7 @@ def _(surgeon: Surgeon) -> None:
                 commit(core, core.locate(attempt.key), now_ms)
         return reply
 
-    surgeon.replace(reporting, "report_task_status", broken)
+    surgeon.replace_everywhere(original, broken)
 
 
 @mutant("one-try-more", "R14", "a task fails once more than its budget")
@@ -178,7 +178,7 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("lease-never-lapses", "R19", "a lost GetTask answer leaves its task running", "simulation")
 def _(surgeon: Surgeon) -> None:
-    surgeon.replace(upkeep, "_check_leases", lambda *_: None)
+    surgeon.replace(membership, "_check_leases", lambda *_: None)
 
 
 @mutant("lost-output-stays", "R22", "a lost output is not made again", "simulation")

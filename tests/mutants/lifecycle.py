@@ -6,15 +6,18 @@ from typing import Any
 
 import attrs
 
-from ffq.core import answers, progress, reporting, state
-from ffq.core.lifecycle import cancel_query, end_query, evict, submit_query
+from ffq.core import answers, reporting, state, tasks
+from ffq.core.lifecycle import cancel_query, end_query, evict, find_query
 from ffq.core.tasks import commit
 from ffq.core.transitions import QueryEvent
+from ffq.core.walks import submit_query
 from ffq.messages import (
     CancelReply,
     DropQueryOutputs,
+    FindQuery,
     QueryState,
     ReportReply,
+    SubmitQuery,
     SubmitReply,
     TaskState,
 )
@@ -53,21 +56,23 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("other-bytes-accepted", "R1", "the same id with another plan is taken for the same query")
 def _(surgeon: Surgeon) -> None:
-    def broken(core: Any, msg: Any, now_ms: int) -> SubmitReply:
-        known = core.queries.get(msg.query_id)
+    async def broken(ask: Any, msg: Any) -> SubmitReply:
+        known = await ask(FindQuery(msg.query_id, len(msg.plan_bytes)))
         if known is not None:
-            return SubmitReply(known.query_id, known.state)
-        return submit_query(core, msg, now_ms)
+            return SubmitReply(msg.query_id, known.state)
+        reply: SubmitReply = await submit_query(ask, msg)
+        return reply
 
-    surgeon.replace_everywhere(submit_query, broken)
+    surgeon.replace_walk(SubmitQuery, broken)
 
 
 @mutant("resubmit-answers-queued", "R1", "a second submit answers QUEUED, whatever the state")
 def _(surgeon: Surgeon) -> None:
-    def broken(core: Any, msg: Any, now_ms: int) -> SubmitReply:
-        return attrs.evolve(submit_query(core, msg, now_ms), state=QueryState.QUEUED)
+    def broken(core: Any, msg: Any, now_ms: int) -> Any:
+        known = find_query(core, msg, now_ms)
+        return None if known is None else attrs.evolve(known, state=QueryState.QUEUED)
 
-    surgeon.replace_everywhere(submit_query, broken)
+    surgeon.replace_everywhere(find_query, broken)
 
 
 @mutant("start-time-moves", "R2", "every commit sets the start time anew")
@@ -124,14 +129,14 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("old-result-wins", "R26", "the result of an old attempt overwrites the new one")
 def _(surgeon: Surgeon) -> None:
-    drop = progress._drop_stored
+    drop = tasks._drop_stored
 
     def keep_results(core: Any, query: Any, attempt: Any) -> None:
         if attempt.output is not None:
             drop(core, query, attempt)
 
-    def first_result(core: Any, msg: Any) -> tuple[Any, ...]:
-        answers_now = original(core, msg)
+    def first_result(core: Any, msg: Any, now_ms: int) -> tuple[Any, ...]:
+        answers_now = original(core, msg, now_ms)
         query = core.query(msg.query_id)
         stored = [
             next(each.key for each in task.attempts if each.result_complete)
@@ -140,23 +145,22 @@ def _(surgeon: Surgeon) -> None:
         return tuple(stored) if answers_now else ()
 
     original = answers.resolve_result
-    surgeon.replace(progress, "_drop_stored", keep_results)
-    surgeon.replace(answers, "resolve_result", first_result)
+    surgeon.replace(tasks, "_drop_stored", keep_results)
+    surgeon.replace_everywhere(original, first_result)
 
 
 @mutant("results-before-success", "R26", "a result is fetched before SUCCEEDED", "simulation")
 def _(surgeon: Surgeon) -> None:
     original = answers.resolve_result
 
-    def broken(core: Any, msg: Any) -> tuple[Any, ...]:
+    def broken(core: Any, msg: Any, now_ms: int) -> tuple[Any, ...]:
         query = core.query(msg.query_id)
-        tasks = query.stages[0].tasks
-        uploaded = [each.attempts[-1] for each in tasks if each.attempts]
+        uploaded = [each.attempts[-1] for each in query.stages[0].tasks if each.attempts]
         if uploaded and all(each.result_complete for each in uploaded):
             return tuple(each.key for each in uploaded)
-        return original(core, msg)
+        return original(core, msg, now_ms)
 
-    surgeon.replace(answers, "resolve_result", broken)
+    surgeon.replace_everywhere(original, broken)
 
 
 @mutant("nothing-is-forgotten", "R27", "ended queries are kept for ever", "simulation")
