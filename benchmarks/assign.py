@@ -21,6 +21,7 @@ from ffq.core.scheduling import scheduling_machine
 from ffq.ids import QueryId, StageId, WorkerId
 from ffq.messages import AcceptQuery, GetTask, ScanSplit, StageScan, WorkerChanged
 from ffq.plan import cut, dump_plan, model
+from ffq.plan.codec import plan_digest
 from ffq.plan.model import Node
 
 OPERATOR = "rare"
