@@ -16,7 +16,7 @@ from ffq.core.tasks import (
     queue_uncharged,
     withdraw_commit,
 )
-from ffq.ids import QueryId, WorkerId
+from ffq.ids import AttemptKey, QueryId, WorkerId
 from ffq.messages import LostInput, TaskState, WorkerLost
 
 
@@ -107,18 +107,20 @@ def revoke(
     withdraw_commit(state, query, stage, task, now_ms)
     queue_uncharged(state, Located(query, stage, task, attempt), message, now_ms)
     if not stage.repeatable:
-        _restart_consumers(state, query, stage, message, now_ms)
+        _restart_consumers(state, query, stage, attempt.key, now_ms)
 
 
 def _restart_consumers(
-    state: SchedulingState, query: QueryRecord, stage: StageRecord, message: str, now_ms: int
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, lost: AttemptKey, now_ms: int
 ) -> None:
+    """Attempts that stop here may run on healthy workers: their message names the input (R20)."""
+    message = f"its input {lost} is made again and may have other rows"
     for consumer_id in stage.consumers:
         consumer = query.stages[consumer_id]
         if len(consumer.tasks) == 1 and not consumer.is_committed:
             # Its one running attempt reads one run of everything, whichever that is.
             continue
-        read_before = consumer.committed > 0
+        read_before = [task.attempts[-1].key for task in consumer.tasks if task.committed]
         for task in consumer.tasks:
             if query.state.terminal:
                 return
@@ -128,4 +130,4 @@ def _restart_consumers(
                 at = Located(query, consumer, task, task.attempts[-1])
                 fail_uncharged(state, at, message, now_ms)
         if read_before and consumer.repeatable and not query.state.terminal:
-            _restart_consumers(state, query, consumer, message, now_ms)
+            _restart_consumers(state, query, consumer, read_before[0], now_ms)

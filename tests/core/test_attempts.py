@@ -322,6 +322,18 @@ def test_R16_workers_that_could_not_run_the_task_do_not_stand_in_the_way() -> No
     assert len(d.pull("w")) == 1
 
 
+def test_R16_until_its_next_heartbeat_a_worker_could_run_what_its_last_one_named() -> None:
+    d = Driver()
+    d.beat("able", {"op.a"})
+    failures(d, "able", 3)
+    d.beat("later", ())
+    d.submit("q", operator("op.a", scan()))
+    assert d.beat("able", {"op.a"}).accepted is True, "later has not said yet that it could"
+    failures(d, "able", 1)
+    d.beat("later", {"op.a"})
+    assert d.beat("able", {"op.a"}).accepted is False
+
+
 def test_R16_a_busy_worker_that_is_not_excluded_stands_in_the_way() -> None:
     d = Driver(CoordinatorSettings(max_concurrent_tasks_per_worker=1))
     failures(d, "w", 3)

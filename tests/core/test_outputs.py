@@ -496,6 +496,21 @@ def test_R25_readers_of_different_runs_are_not_mixed(repeatable: bool) -> None:
         assert d.finish(running).counted is False
 
 
+def test_R20_who_is_restarted_for_an_input_names_it_and_does_not_call_its_worker_lost() -> None:
+    d = Driver(FAST)
+    d.submit("q", aggregate(operator("op.a", scan()), 2), tables={"t": 2})
+    capabilities = {"ffq.splits", "op.a"}
+    d.beat("a", capabilities)
+    d.beat("b", capabilities)
+    for worker in ("a", "b"):
+        d.finish(d.pull_one(worker), {0: 5, 1: 5}, endpoint=f"{worker}:1")
+    lost, healthy = d.pull_one("a"), d.pull_one("b")
+    d.beat("a", capabilities, incarnation=2)
+    messages = {each.key: each.message for each in d.attempts("q")}
+    assert messages[lost.key] == "worker lost: a: it was restarted"
+    assert messages[healthy.key] == "its input q/1/0/1 is made again and may have other rows"
+
+
 def test_a_shuffle_that_is_lost_for_ever_ends_the_query() -> None:
     d = Driver(attrs.evolve(FAST, max_uncharged_retries_per_stage=3))
     d.submit("q", exchange(scan()), tables={"t": 1})

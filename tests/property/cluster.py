@@ -36,7 +36,7 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan.stages import StagePlan
-from tests.core.driver import FAMILY, Driver
+from tests.core.driver import Driver
 from tests.strategies.graphs import aggregate, join, relations, submissions
 
 SETTINGS = CoordinatorSettings(
@@ -90,6 +90,14 @@ class Held:
         return f"result of {self.key}".encode()
 
 
+@attrs.frozen
+class Holder:
+    """A worker, and what it could do when it was given something."""
+
+    worker: str
+    capabilities: frozenset[str]
+
+
 def task_of(key: AttemptKey) -> Task:
     return key.query_id, key.stage_id, key.task_id
 
@@ -107,7 +115,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.assigned: dict[Task, int] = {}
         self.seen: dict[AttemptKey, AttemptStatus] = {}
         self.ended: dict[str, QueryStatus] = {}
-        self.families: dict[QueryId, str] = {}
+        self.first_holder: dict[QueryId, Holder] = {}
 
     # --- calls -------------------------------------------------------------------------------
 
@@ -279,8 +287,10 @@ class ClusterMachine(RuleBasedStateMachine):
         self.assigned[task] = key.attempt
         stage = self.stage(key)
         assert stage.operators <= self.capabilities[held.worker], "R10"
-        family = FAMILY if held.worker != PEER else ""
-        assert self.families.setdefault(key.query_id, family) == family, "R31"
+        holder = Holder(held.worker, self.capabilities[held.worker])
+        first = self.first_holder.setdefault(key.query_id, holder)
+        assert (held.worker == PEER) == (first.worker == PEER), "R31: one family of engine"
+        assert held.of.task_count == 1 or "ffq.splits" in holder.capabilities, "a share of a stage"
         committed = {
             (each.key.stage_id, each.key.task_id, each.key.attempt)
             for each in before
@@ -364,7 +374,8 @@ class ClusterMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Faults stop and everybody can do everything: every query ends."""
         for worker in WORKERS:
-            self.capabilities[worker] = ALL - ({"ffq.splits"} if worker == PEER else set())
+            # One after the other: until it beats, a worker is able to do what it last said (R21).
+            self.changes(worker, ALL)
         for _ in range(400):
             if all(self.d.status(query).state.terminal for query in self.submitted):
                 break

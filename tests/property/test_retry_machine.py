@@ -11,9 +11,20 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from ffq.ids import AttemptKey
-from ffq.messages import AttemptStatus, ErrorKind, QueryState, ReportReply, TaskState
+from ffq.ids import AttemptKey, QueryId
+from ffq.messages import (
+    AcceptQuery,
+    AttemptStatus,
+    ErrorKind,
+    QueryState,
+    ReportReply,
+    TaskState,
+)
+from ffq.plan import dump_plan
+from ffq.plan.stages import StagePlan
+from tests.core.driver import accept, shares
 from tests.property.cluster import (
+    ALL,
     LONGER,
     PEER,
     SETTINGS,
@@ -25,6 +36,7 @@ from tests.property.cluster import (
     task_of,
     workers,
 )
+from tests.strategies.graphs import operator, scan
 
 BLAMED = {None, ErrorKind.EXECUTION}
 # An error of the plan ends its query: rarely, or little else would be seen.
@@ -77,28 +89,82 @@ class RetryMachine(ClusterMachine):
     def beat(self, worker: str, running: Iterable[AttemptKey] | None = None) -> bool:
         believed = self.believed[worker]
         excluded = believed.is_excluded(self.d.now_ms)
-        justified = excluded and self.is_last_hope(worker)
+        expected = not excluded or self.is_last_hope(worker)
         accepted = super().beat(worker, running)
+        assert accepted == expected, "R16, R18: readmitted if and only if nobody else can run it"
         if excluded and accepted:
-            assert justified, "R16: readmitted though others could run what waits"
             believed.excluded_at_ms = None
-        assert accepted == (not believed.is_excluded(self.d.now_ms)), "R16, R18"
         return accepted
 
     def is_last_hope(self, worker: str) -> bool:
         """Whether some task waits for which this worker is the one excluded longest of all."""
-        for query in self.submitted.values():
-            if self.d.status(query.query_id).state.terminal:
-                continue
-            family = self.families.get(query.query_id)
-            for stage in query.graph.stages:
-                for needs in (stage.operators, stage.operators | {"ffq.splits"}):
-                    able = [each for each in WORKERS if needs <= self.capabilities[each]]
-                    ours = [each for each in able if (each == PEER) == (worker == PEER)]
-                    for group in (able, ours) if family is None else (ours,):
-                        if worker in group and self.first_excluded(group) == worker:
-                            return True
-        return False
+        return any(
+            worker in able and self.first_excluded(able) == worker
+            for query in self.submitted.values()
+            for stage in self.waiting_stages(query)
+            if (able := self.able_workers(query, stage))
+        )
+
+    def waiting_stages(self, query: AcceptQuery) -> list[StagePlan]:
+        """Those of which a task could be assigned now (R7 to R9)."""
+        stages = query.graph.stages
+        state = self.d.status(query.query_id).state
+        if state.terminal:
+            return []
+        if state is QueryState.QUEUED:
+            return [stage for stage in stages if not stage.parents]
+        newest = {task_of(each.key): each for each in self.d.attempts(query.query_id)}
+        running = [each for each in newest.values() if each.state is TaskState.RUNNING]
+        if len(running) >= SETTINGS.max_concurrent_tasks_per_query:
+            return []
+        unfinished = {each.key.stage_id for each in newest.values() if not each.committed}
+        begun = {each.key.stage_id for each in newest.values()}
+        waiting = {
+            stage_id
+            for (_, stage_id, _), each in newest.items()
+            if each.state is TaskState.QUEUED
+            and self.ready_at_ms.get(task_of(each.key), 0) <= self.d.now_ms
+        }
+        return [
+            stage
+            for stage in stages
+            if stage.stage_id in waiting
+            and all(
+                source.stage_id in begun and source.stage_id not in unfinished
+                for source in stage.parents
+            )
+        ]
+
+    def able_workers(self, query: AcceptQuery, stage: StagePlan) -> list[str]:
+        """Those that could run it by their last heartbeats, on the query's family (R10, R31)."""
+        needs = stage.operators
+        first = self.first_holder.get(query.query_id)
+        if first is not None:
+            needs |= first.capabilities & {"ffq.splits"}
+            families = [first.worker == PEER]
+        else:
+            families = self.families_for_all(query) or [True, False]
+        return [
+            worker
+            for worker, able in self.capabilities.items()
+            if needs <= able and (worker == PEER) in families
+        ]
+
+    def families_for_all(self, query: AcceptQuery) -> list[bool]:
+        """Families (whether it is the peer's) in which every stage finds somebody to run it."""
+        return [
+            family
+            for family in (True, False)
+            if all(
+                not stage.operators
+                or any(
+                    stage.operators <= able
+                    for worker, able in self.capabilities.items()
+                    if (worker == PEER) == family
+                )
+                for stage in query.graph.stages
+            )
+        ]
 
     def first_excluded(self, group: list[str]) -> str | None:
         since = {
@@ -179,3 +245,16 @@ class RetryMachine(ClusterMachine):
 
 TestRetry = RetryMachine.TestCase
 TestRetry.settings = LONGER
+
+
+def test_a_worker_is_believed_able_of_what_it_said_last() -> None:
+    """`ours-1` is let back in at the end: the others have not said yet that they could do it."""
+    machine = RetryMachine()
+    for worker, able in zip(WORKERS, (ALL, frozenset[str](), frozenset[str]()), strict=True):
+        machine.changes(worker, able)
+    plan = operator("op.a", scan())
+    machine.submits(accept(QueryId("q"), dump_plan(plan), plan, shares(plan, {"t": 4})))
+    machine.fails_in_a_row("ours-1", 3)
+    assert machine.believed["ours-1"].excluded_at_ms == 0
+    machine.teardown()
+    assert machine.believed["ours-1"].excluded_at_ms is None
