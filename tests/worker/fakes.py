@@ -278,7 +278,7 @@ class World:
         return WorkerLoop(
             IDENTITY,
             self.settings,
-            coordinator=self.coordinator,  # type: ignore[arg-type]
+            coordinator=self.coordinator,
             executor=self.executor,
             transport=self.transport,
             unix_ms=lambda: 1_700_000_000_000,
