@@ -30,7 +30,7 @@ HAZARDS = {
 
 def code() -> dict[tuple[str, str], Any]:
     """Everything that mutants may replace."""
-    rows = [
+    rows: list[tuple[str, type, Any]] = [
         (table.party.value, message, row) for table in TABLES for message, row in table.rows.items()
     ]
     rows += [("walk", message, walk) for message, walk in WALKS.items()]
