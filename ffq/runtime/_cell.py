@@ -3,6 +3,8 @@
 A cell lives from spawn to end. Its actor object lives from start to restart: one incarnation. Each
 incarnation has a nursery of its own, which holds the actor's children and background tasks, so
 that an incarnation cannot end before everything below it has (A1).
+
+What may happen when, and what follows, is in `_life.py`. Here is how it is carried out.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
-from ffq.runtime._envelope import DONE, HANDLING, Envelope, phase_envelope
+from ffq.runtime._envelope import DONE, HANDLING, Envelope, busy_envelope
 from ffq.runtime._failures import only_cancelled, split_failure
 from ffq.runtime._family import Family
+from ffq.runtime._life import NEW, Event, Phase, after
 from ffq.runtime._mailbox import MailboxCell
 from ffq.runtime._serve import serve, serve_concurrently
+from ffq.runtime._watch import Terminated
 from ffq.runtime.errors import ProtocolError
-from ffq.runtime.lifecycle import Ended, EndReason, State, Terminated
+from ffq.runtime.lifecycle import Ended, EndReason
 from ffq.runtime.ref import ActorRef
 
 if TYPE_CHECKING:
@@ -38,32 +42,24 @@ class Cell(MailboxCell):
     __slots__ = (
         "actor",
         "args",
-        "born",
+        "busy",
         "down_event",
-        "dying",
         "ended",
         "ended_event",
         "errors",
         "factory",
         "families",
-        "finished",
-        "killed",
         "kind",
+        "life",
         "max_concurrency",
         "name",
         "nursery",
         "observed",
         "parent",
-        "parked",
-        "phase",
         "ready_event",
-        "restart",
         "restarts",
         "scope",
         "started_at",
-        "state",
-        "stopping",
-        "suspended",
         "up_event",
         "watchers",
         "watching",
@@ -88,13 +84,12 @@ class Cell(MailboxCell):
         self.kind = type(actor)
         self.max_concurrency = options.max_concurrency
         self.observed = system.debug or system.hooks is not None
-        self.state = State.STARTING
+        self.life = NEW
         self.started_at = trio.current_time()
         self.restarts = 0
-        self.born = self.dying = self.killed = self.stopping = False
-        self.finished = self.suspended = self.parked = self.restart = False
         self.errors: list[Exception] | None = None
-        self.phase: Envelope | None = phase_envelope(self)
+        # Stands in the graph of waits for a start, an end, or the wait for a restart.
+        self.busy: Envelope | None = busy_envelope(self)
         self.scope: trio.CancelScope | None = None
         self.nursery: trio.Nursery | None = None
         self.families: Family | None = None
@@ -118,7 +113,7 @@ class Cell(MailboxCell):
                 if not await self._goes_on():
                     return
         except BaseException as error:
-            if self.born and self.errors:  # cleaning up after a cancellation failed
+            if self.life.unjudged:  # cleaning up after a cancellation failed
                 self.parent.child_failed(self)
             if self.ready_event is not None and not only_cancelled(error):
                 # Whoever spawned it should see what ends the system, and not an echo of it.
@@ -129,34 +124,28 @@ class Cell(MailboxCell):
             self._finish()
 
     async def _incarnation(self) -> None:
-        self.state = State.STARTING
-        self.dying = self.suspended = self.finished = False
-        self.errors = None
-        started = False
         try:
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery
                 self.scope = nursery.cancel_scope
-                if self.killed:
+                if self.life.falling:  # it was killed or taken down before it could begin
                     nursery.cancel_scope.cancel()
-                started = await self._begin()
-                if started:
+                await self._begin()
+                if self.life.started:
                     if self.max_concurrency == 1:
                         await serve(self)
                     else:
                         await serve_concurrently(self, nursery)
-                    self.finished = not self.dying
-                    if self.families is not None and not self.dying:
-                        await self.families.stop_all()
+                    await self._drained()
                 nursery.cancel_scope.cancel()
         finally:
             self.nursery = self.scope = self.families = None
-            if started:
+            if self.life.started:
                 await self._close()
 
-    async def _begin(self) -> bool:
-        """Make the actor and let it start: False when that failed."""
-        self._enter_phase()
+    async def _begin(self) -> None:
+        """Make the actor and let it start."""
+        self._enter_busy()
         try:
             if self.actor is None:
                 self.actor = self._make_again()
@@ -164,14 +153,13 @@ class Cell(MailboxCell):
             await self.actor.on_start()
         except BaseException as error:  # noqa: BLE001  # goes to the spawner or to supervision
             self.fail_with(error, "starting")
-            return False
+            return
         finally:
-            self._leave_phase()
-        self.state = State.STOPPING if self.stopping else State.RUNNING
-        self.born = True
-        self._signal("ready_event", "up_event")
+            self._leave_busy()
+        self._on(Event.STARTED)
+        self._wake_spawner()
+        self._wake_group()
         self.system.call_hook("actor_started", self.path, self.restarts)
-        return True
 
     def _make_again(self) -> Actor[Any]:
         actor = self.factory(*self.args)
@@ -182,77 +170,81 @@ class Cell(MailboxCell):
             )
         return actor
 
+    async def _drained(self) -> None:
+        """The mailbox loop is done: end the children, unless a fall ends everything anyway."""
+        if not self.life.falling:
+            self._on(Event.DRAINED)
+            if self.families is not None:
+                await self.families.stop_all()
+
     async def _close(self) -> None:
         """Let the actor clean up after its nursery has closed; at once cancelled by a kill."""
         assert self.actor is not None
         with trio.CancelScope() as scope:
             self.scope = scope
-            if self.killed:
+            if self.life.killed:
                 scope.cancel()
-            self._enter_phase()
+            self._enter_busy()
             try:
                 await self.actor.on_stop()
             except BaseException as error:  # noqa: BLE001  # goes to supervision
                 self.fail_with(error, "stopping")
             finally:
-                self._leave_phase()
+                self._leave_busy()
         self.scope = None
 
-    def _enter_phase(self) -> None:
+    def _enter_busy(self) -> None:
         """Start and end count as handlers in the graph of waits."""
-        if self.phase is None:
-            self.phase = phase_envelope(self)
-        HANDLING.set(self.phase)
+        if self.busy is None:
+            self.busy = busy_envelope(self)
+        HANDLING.set(self.busy)
 
-    def _leave_phase(self) -> None:
-        if self.phase is not None:
-            self.phase.status = DONE
-            self.phase = None
+    def _leave_busy(self) -> None:
+        if self.busy is not None:
+            self.busy.status = DONE
+            self.busy = None
         HANDLING.set(None)
 
     async def _goes_on(self) -> bool:
-        """After an incarnation: wait for the supervisor; True means start again.
-
-        One that a sibling's failure took down while it first started starts again as well: whoever
-        spawned it goes on waiting.
-        """
+        """After an incarnation: wait for the supervisor; True means start again."""
         self.actor = None
-        if self.errors and not (self.born and self.parent.child_failed(self)):
-            return False
-        if self.killed or not (self.errors or self.suspended):
+        absorbed = self.life.unjudged and self.parent.child_failed(self)
+        self._on(Event.ABSORBED if absorbed else Event.DOWN)
+        if self.life.phase is Phase.ENDED:
             return False
         self.unwatch_all()
-        self.restart = False
-        self.parked = True
-        self.state = State.RESTARTING
-        self.phase = phase_envelope(self)
+        self.busy = busy_envelope(self)
         self.parent.wait_for_turn(self)
-        self._signal("up_event", "down_event")
-        await wait_task_rescheduled(self._abort_parked)
-        if self.restart:
-            self.unstash()  # a new incarnation does not know what the last one waited for
-        return self.restart
+        self._wake_group()
+        await wait_task_rescheduled(self._abort_down)
+        if self.life.phase is Phase.ENDED:
+            return False
+        self.unstash()  # a new incarnation does not know what the last one waited for
+        return True
 
-    def _abort_parked(self, _raise_cancel: Any) -> Abort:
-        self._unpark(restart=False)
+    def _abort_down(self, _raise_cancel: Any) -> Abort:
+        self._on(Event.CUT)
+        self._leave_down()
         return Abort.SUCCEEDED
 
-    def _unpark(self, restart: bool) -> None:
-        if self.phase is not None:
-            self.phase.status = DONE
-        self.phase = phase_envelope(self) if restart else None
-        self.parked = False
-        self.restart = restart
+    def _leave_down(self) -> None:
+        """The wait for a restart is over; what is to come is a start, or nothing."""
+        if self.busy is not None:
+            self.busy.status = DONE
+        self.busy = None if self.life.phase is Phase.ENDED else busy_envelope(self)
+
+    def _wake_down(self) -> None:
+        assert self.task is not None
+        self._leave_down()
+        reschedule(self.task)
 
     def _finish(self) -> None:
         """The end: no mail, no name, watchers told, accounts closed. Does not wait."""
-        if self.errors:
-            reason, error = EndReason.FAILED, self.error()
-        else:
-            stopped = self.stopping and not self.killed and self.born
-            reason, error = EndReason.STOPPED if stopped else EndReason.KILLED, None
+        if self.life.phase is not Phase.ENDED:
+            self._on(Event.CUT)
+        reason = self.life.reason
+        error = self.error() if self.errors else None
         self.accepting = False
-        self.state = State.ENDED
         self.ended = Ended(self.path, reason, error)
         self.bury_queued(f"the actor has ended ({reason.value})")
         self.parent.forget(self)
@@ -261,7 +253,10 @@ class Cell(MailboxCell):
             watcher.notify_end(self)
         self.watchers = None
         self.task = None
-        self._signal("ready_event", "up_event", "ended_event", "down_event")
+        self._wake_spawner()
+        self._wake_group()
+        if self.ended_event is not None:
+            self.ended_event.set()
         self.check_ledger()
         self.books = self.system.ledger
         self.books.add(
@@ -273,21 +268,39 @@ class Cell(MailboxCell):
         )
         self.system.call_hook("actor_ended", self.ended)
 
+    def _wake_spawner(self) -> None:
+        """Whoever waits for the first start looks again."""
+        if self.ready_event is not None:
+            self.ready_event.set()
+            self.ready_event = None
+
+    def _wake_group(self) -> None:
+        """The restart of a group, which waits for this one to be up or down, looks again."""
+        for event in (self.up_event, self.down_event):
+            if event is not None:
+                event.set()
+        self.up_event = self.down_event = None
+
     # The control lane
 
     def note(self, error: Exception, doing: str) -> None:
         """Write on an error which actor it comes from, and what that did."""
         error.add_note(f"raised by the actor {self.path} while {doing}")
 
+    def _on(self, event: Event) -> None:
+        """The one place where an actor's life changes. Raises IllegalTransition."""
+        self.life = after(self.life, event)
+
     def fail(self, error: Exception, doing: str) -> None:
         """This incarnation has failed: it ends, and supervision decides what comes next."""
+        self._on(Event.FAIL)
         self.note(error, doing)
         if self.errors is None:
             self.errors = []
         self.errors.append(error)
         self.system.call_hook("actor_failed", self.path, error)
         logger.debug("%s failed while %s: %r", self.path, doing, error)
-        self.die()
+        self._cancel()
 
     def fail_with(self, error: BaseException, doing: str) -> None:
         """`fail` with the Exceptions in `error`; raise what else is in it, such as a Cancelled."""
@@ -299,9 +312,8 @@ class Cell(MailboxCell):
             self.fail(failure, doing)
         raise rest
 
-    def die(self) -> None:
-        """End this incarnation now: its handlers, tasks and children are cancelled."""
-        self.dying = True
+    def _cancel(self) -> None:
+        """Cancel what the incarnation is at: its handlers, tasks and children, or its cleanup."""
         if self.scope is not None:
             self.scope.cancel()
 
@@ -314,69 +326,61 @@ class Cell(MailboxCell):
 
     def kill(self) -> None:
         """End now: mail becomes dead letters, handlers are cancelled (A4)."""
-        if self.ended is not None or self.killed:
+        if self.life.killed or self.life.phase is Phase.ENDED:
             return
-        self.killed = True
+        down = self.life.down
+        self._on(Event.KILL)
         self.accepting = False
-        self.die()
+        self._cancel()
         self.bury_queued("the actor was killed")
-        self._wake_parked(restart=False)
+        if down:
+            self._wake_down()
 
     def stop(self) -> None:
         """Take no new mail, finish what is there, then end; restarts go on until then (A4)."""
-        if self.stopping or self.ended is not None:
+        if self.life.stopping or self.life.phase is Phase.ENDED:
             return
-        self.stopping = True
+        self._on(Event.STOP)
         self.accepting = False
-        if self.state is State.RUNNING:
-            self.state = State.STOPPING
-        if not self.has_mail():
-            self._wake_parked(restart=False)  # a restart would have nothing left to do
+        if self.life.down and not self.has_mail():
+            self._on(Event.DRAINED)
+            self._wake_down()
         self.wake()
 
     def takes_children(self) -> bool:
         """False once the actor is stopping; a restart to finish its mail may start children."""
-        return not self.stopping or self.phase is not None
+        return not self.life.stopping or self.busy is not None
 
     def suspend(self) -> trio.Event | None:
-        """End this incarnation because a sibling failed; the event is set when it is down."""
-        if self.parked or self.ended is not None:
+        """Have it go down because a sibling failed; the event is set when it is down.
+
+        None when it is down already, or need not go down.
+        """
+        fell = self.life.falling
+        self._on(Event.SIBLING)
+        if not self.life.falls_for_sibling:
             return None
-        if (self.stopping or self.killed) and not self.suspended:
-            return None
-        self.suspended = True
         if self.down_event is None:
             self.down_event = trio.Event()
-        if not self.dying:  # an incarnation on its way down may clean up in peace
-            self.die()
+        if not fell:  # an incarnation on its way down may clean up in peace
+            self._cancel()
         return self.down_event
 
     def give_up(self) -> None:
         """Cancel the start or the cleanup under way, which waits for one that waits for it."""
-        self.suspended = True
-        self.die()
+        self._on(Event.GIVE_UP)
+        self._cancel()
 
     def resume(self) -> trio.Event | None:
         """Start the next incarnation; the event is set when it is ready, down again or ended."""
-        if not self.parked:
+        if not self.life.down:
             return None
+        self._on(Event.RESUME)
+        self.errors = None
         self.restarts += 1
         self.up_event = trio.Event()
-        self._wake_parked(restart=True)
+        self._wake_down()
         return self.up_event
-
-    def _wake_parked(self, restart: bool) -> None:
-        if self.parked and self.task is not None:
-            self._unpark(restart)
-            reschedule(self.task)
-
-    def _signal(self, *events: str) -> None:
-        """Wake who waits for these, and forget them: the next wait is for the next time."""
-        for name in events:
-            event: trio.Event | None = getattr(self, name)
-            if event is not None:
-                event.set()
-                setattr(self, name, None)
 
     async def wait_ended(self) -> Ended:
         """Wait until the actor has ended and its name is free."""
@@ -438,15 +442,15 @@ class Cell(MailboxCell):
 
     def handlers(self) -> tuple[Envelope, ...]:
         """What this actor is busy with: its start, end or restart, or messages being handled."""
-        if self.phase is not None:
-            return (self.phase,)
+        if self.busy is not None:
+            return (self.busy,)
         if self.running is not None:
             return tuple(self.running)
         return () if self.current is None else (self.current,)
 
     def slots_full(self) -> bool:
         """True when a queued message must wait for one of `handlers()` to finish."""
-        if self.phase is not None:
+        if self.busy is not None:
             return True
         return len(self.handlers()) >= self.max_concurrency
 

@@ -120,7 +120,7 @@ def _is_below(owner: Task | None) -> bool:
     return True
 
 
-def phase_envelope(cell: Cell) -> Envelope:
+def busy_envelope(cell: Cell) -> Envelope:
     """Stands for the start or the end of an actor in the graph of who waits for whom."""
     envelope = Envelope(cell, None, None, inf, None, False)
     envelope.status = RUNNING

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from ffq.runtime._envelope import Envelope, phase_envelope
+from ffq.runtime._envelope import Envelope, busy_envelope
+from ffq.runtime._life import Phase
 from ffq.runtime._waits import enter
 from ffq.runtime.errors import ActorFailed, SystemClosed, WaitCycle
 from ffq.runtime.supervision import RestartBudget, Strategy, Supervision
@@ -92,8 +93,9 @@ class Family:
         if delay is None:
             self._escalate(cell)
             return False
-        done = cell.finished or (cell.stopping and not cell.has_mail())
-        if cell.killed or done or self.nursery.cancel_scope.cancel_called:
+        life = cell.life
+        done = life.phase is Phase.FINISHING or (life.stopping and not cell.has_mail())
+        if life.killed or done or self.nursery.cancel_scope.cancel_called:
             return False
         self.nursery.start_soon(self._restart, cell, policy.strategy, delay, cell.restarts)
         return True
@@ -110,7 +112,7 @@ class Family:
     async def _restart(self, cell: Cell, strategy: Strategy, delay: float, restarts: int) -> None:
         if delay > 0:
             await trio.sleep(delay)
-        if not cell.parked or cell.restarts != restarts:
+        if not cell.life.down or cell.restarts != restarts:
             return  # it was stopped or killed meanwhile, or restarted together with a sibling
         if strategy is Strategy.ONE_FOR_ONE:
             cell.resume()
@@ -137,10 +139,10 @@ class Family:
                 member = self._down[0]
                 up = member.resume()
                 if up is not None:
-                    assert member.phase is not None
-                    self._take_turn(member, member.phase)
+                    assert member.busy is not None
+                    self._take_turn(member, member.busy)
                     await up.wait()
-                if not (member.parked and member.suspended):  # it was not taken down again
+                if member.life.phase is not Phase.HELD:  # it was not taken down again
                     self._down.pop(0)
             if self._turn is not None:
                 self._turn.waits = self._moving = None
@@ -150,7 +152,7 @@ class Family:
         members = list(self.children.values())
         first = len(members)
         for cell, strategy in self._failed:
-            if cell.parked:
+            if cell.life.down:
                 first = 0 if strategy is Strategy.ONE_FOR_ALL else min(first, members.index(cell))
         for cell in self._down:
             if cell in members:
@@ -165,24 +167,24 @@ class Family:
     def wait_for_turn(self, cell: Cell) -> None:
         """A child is down. If it restarts in a group, add its wait to the graph."""
         policy = cell.options.supervision or self._policy
-        if policy.strategy is Strategy.ONE_FOR_ONE and not cell.suspended:
+        if policy.strategy is Strategy.ONE_FOR_ONE and cell.life.phase is not Phase.HELD:
             return
         if self._turn is None:
-            self._turn = phase_envelope(cell)
-        assert cell.phase is not None
+            self._turn = busy_envelope(cell)
+        assert cell.busy is not None
         try:
-            enter(cell.phase, self._turn, "restart")
+            enter(cell.busy, self._turn, "restart")
         except WaitCycle:
             # Whose turn it is waits for a message to this one, which would have been handled had
             # it not failed. No restart comes before that one gives up its start or its cleanup.
-            cell.phase.waits = [self._turn]
-            assert self._moving is not None
-            self._moving.give_up()
+            cell.busy.waits = [self._turn]
+            if self._moving is not None and self._moving is not cell:
+                self._moving.give_up()
 
     def _take_turn(self, member: Cell, target: Cell | Envelope) -> None:
         self._moving = member
         if self._turn is None:
-            self._turn = phase_envelope(member)
+            self._turn = busy_envelope(member)
         self._turn.cell = member
         self._turn.waits = None
         try:

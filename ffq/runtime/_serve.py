@@ -37,14 +37,14 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
     """Handle messages in `scope`: True at the end, False when a handler's cancel used it up."""
     mailbox, actor, observed = cell.mailbox, cell.actor, cell.observed
     credit = BATCH
-    while not cell.dying:
+    while not cell.life.falling:
         if cell.notices:
             envelope = cell.notices.popleft()
         elif mailbox:
             envelope = mailbox.popleft()
             if cell.overflow:
                 cell.admit()
-        elif cell.stopping:
+        elif cell.life.stopping:
             return True
         else:
             cell.idle = True
@@ -107,12 +107,12 @@ async def serve_concurrently(cell: Cell, nursery: trio.Nursery) -> None:
     running = cell.running = {}
     starting: list[None] = []  # as long as the number of tasks that have not taken their message
     limit = cell.max_concurrency
-    while not cell.dying:
+    while not cell.life.falling:
         mail = len(cell.mailbox) + len(cell.notices or ())
         if len(starting) < mail and len(running) + len(starting) < limit:
             starting.append(None)
             nursery.start_soon(_handle_next, cell, starting, name=cell.path)
-        elif cell.stopping and not mail and not running and not starting:
+        elif cell.life.stopping and not mail and not running and not starting:
             return
         else:
             cell.idle = True
@@ -121,7 +121,7 @@ async def serve_concurrently(cell: Cell, nursery: trio.Nursery) -> None:
 
 async def _handle_next(cell: Cell, starting: list[None]) -> None:
     starting.pop()
-    envelope = None if cell.dying else _take(cell)
+    envelope = None if cell.life.falling else _take(cell)
     if cell.has_mail():  # what waited for room has come in unseen, or another slot is free
         cell.wake()
     try:

@@ -72,7 +72,7 @@ def _make(factory: Callable[..., Actor[Any]], args: tuple[Any, ...], who: str) -
 
 def _waiting_for_start(cell: Cell) -> AbstractContextManager[None]:
     """Only the start is waited for: what the actor and its children handle meanwhile is not."""
-    return waiting(cell if cell.phase is None else cell.phase, "spawn")
+    return waiting(cell if cell.busy is None else cell.busy, "spawn")
 
 
 async def _existing(cell: Cell, factory: Callable[..., Actor[Any]]) -> Cell:
@@ -80,7 +80,7 @@ async def _existing(cell: Cell, factory: Callable[..., Actor[Any]]) -> Cell:
         raise NameTaken(
             f"{cell.path} is alive and a {cell.kind.__qualname__}, not a {factory.__qualname__}"
         )
-    if not cell.born:
+    if not cell.life.born:
         if cell.ready_event is None:
             cell.ready_event = trio.Event()
         with _waiting_for_start(cell):
@@ -90,7 +90,7 @@ async def _existing(cell: Cell, factory: Callable[..., Actor[Any]]) -> Cell:
 
 
 def _ready(cell: Cell) -> Cell:
-    if cell.born:
+    if cell.life.born:
         return cell
     if cell.errors:
         raise cell.error()

@@ -109,11 +109,11 @@ class PoolRef(ActorRef[M]):
         members = self._cell.children()
         # Not to those who are left of a pool that stops, or are there already of one that restarts:
         # a key would go to another member than before.
-        if not members or not self._cell.accepting or self._cell.state is not State.RUNNING:
+        if not members or not self._cell.accepting or self._cell.life.state is not State.RUNNING:
             self._cell.reject()
             closed = self._cell.system.closed
             kind = SystemClosed if closed else ActorEnded
-            state = "its system is closed" if closed else self._cell.state.value
+            state = "its system is closed" if closed else self._cell.life.state.value
             raise kind(
                 f"the pool {self.path} takes no messages now ({state}); "
                 f"{type(message).__qualname__} was not sent"
