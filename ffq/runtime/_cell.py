@@ -158,7 +158,7 @@ class Cell(MailboxCell):
             self._leave_busy()
         self._on(Event.STARTED)
         self._wake_spawner()
-        self._wake_group()
+        self._is_up()
         self.system.call_hook("actor_started", self.path, self.restarts)
 
     def _make_again(self) -> Actor[Any]:
@@ -215,7 +215,8 @@ class Cell(MailboxCell):
         self.unwatch_all()
         self.busy = busy_envelope(self)
         self.parent.wait_for_turn(self)
-        self._wake_group()
+        self._is_up()
+        self._is_down()
         await wait_task_rescheduled(self._abort_down)
         if self.life.phase is Phase.ENDED:
             return False
@@ -254,7 +255,8 @@ class Cell(MailboxCell):
         self.watchers = None
         self.task = None
         self._wake_spawner()
-        self._wake_group()
+        self._is_up()
+        self._is_down()
         if self.ended_event is not None:
             self.ended_event.set()
         self.check_ledger()
@@ -274,12 +276,17 @@ class Cell(MailboxCell):
             self.ready_event.set()
             self.ready_event = None
 
-    def _wake_group(self) -> None:
-        """The restart of a group, which waits for this one to be up or down, looks again."""
-        for event in (self.up_event, self.down_event):
-            if event is not None:
-                event.set()
-        self.up_event = self.down_event = None
+    def _is_up(self) -> None:
+        """The restart of a group that waits for this one to start looks again."""
+        if self.up_event is not None:
+            self.up_event.set()
+            self.up_event = None
+
+    def _is_down(self) -> None:
+        """The restart of a group that waits for this one to go down looks again."""
+        if self.down_event is not None:
+            self.down_event.set()
+            self.down_event = None
 
     # The control lane
 
