@@ -10,81 +10,86 @@ What may happen when, and what follows, is in `_life.py`. Here is how it is carr
 from __future__ import annotations
 
 import logging
-from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
 from ffq.runtime._envelope import DONE, HANDLING, Envelope, busy_envelope
 from ffq.runtime._failures import only_cancelled, split_failure
-from ffq.runtime._family import Family
-from ffq.runtime._life import NEW, Event, Phase, after
+from ffq.runtime._life import Event, after
 from ffq.runtime._mailbox import MailboxCell
 from ffq.runtime._serve import serve, serve_concurrently
-from ffq.runtime._watch import Terminated
+from ffq.runtime._watch import tell_watchers, unwatch_all
 from ffq.runtime.errors import ProtocolError
-from ffq.runtime.lifecycle import Ended, EndReason
+from ffq.runtime.hooks import Hooks
+from ffq.runtime.lifecycle import Ended
 from ffq.runtime.ref import ActorRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._options import Options
-    from ffq.runtime.actor import Actor
+    from ffq.runtime._system_base import SystemBase
 
 logger = logging.getLogger("ffq.runtime")
+
+
+class Supervisor(Protocol):
+    """A family, as far as a cell asks it: the one it belongs to, and its children's."""
+
+    children: dict[str, Cell]
+
+    def child_failed(self, cell: Cell) -> bool:
+        """Decide on a failed child: True if it will be restarted."""
+
+    def wait_for_turn(self, cell: Cell) -> None:
+        """A child is down and waits for its restart."""
+
+    def forget(self, cell: Cell) -> None:
+        """A child has ended: its name is free."""
+
+    async def stop_all(self) -> None:
+        """Stop the children one after another, the last started first."""
 
 
 class Cell(MailboxCell):
     """The framework's side of one actor. All methods run in the Trio thread."""
 
     __slots__ = (
-        "actor",
         "args",
         "busy",
         "down_event",
-        "ended",
         "ended_event",
         "errors",
         "factory",
-        "families",
+        "family",
         "kind",
-        "life",
-        "max_concurrency",
-        "name",
         "nursery",
-        "observed",
         "parent",
         "ready_event",
         "restarts",
         "scope",
         "started_at",
         "up_event",
-        "watchers",
-        "watching",
     )
 
     def __init__(
         self,
-        parent: Family,
-        name: str,
+        system: SystemBase,
+        parent: Supervisor,
+        path: str,
         options: Options,
-        factory: Callable[..., Actor[Any]],
+        factory: Callable[..., ActorBase[Any]],
         args: tuple[Any, ...],
-        actor: Actor[Any],
+        actor: ActorBase[Any],
     ) -> None:
-        system = parent.system
-        super().__init__(system, f"{parent.path}/{name}", options, type(actor).__routes__)
+        super().__init__(system, path, options, actor)
         self.parent = parent
-        self.name = name
         self.factory = factory
         self.args = args
-        self.actor: Actor[Any] | None = actor
         self.kind = type(actor)
-        self.max_concurrency = options.max_concurrency
-        self.observed = system.debug or system.hooks is not None
-        self.life = NEW
         self.started_at = trio.current_time()
         self.restarts = 0
         self.errors: list[Exception] | None = None
@@ -92,14 +97,12 @@ class Cell(MailboxCell):
         self.busy: Envelope | None = busy_envelope(self)
         self.scope: trio.CancelScope | None = None
         self.nursery: trio.Nursery | None = None
-        self.families: Family | None = None
-        self.ended: Ended | None = None
+        self.family: Supervisor | None = None
+        """The children of this incarnation; made when first needed."""
         self.ready_event: trio.Event | None = None
         self.ended_event: trio.Event | None = None
         self.up_event: trio.Event | None = None
         self.down_event: trio.Event | None = None
-        self.watchers: dict[Cell, None] | None = None
-        self.watching: dict[Cell, None] | None = None
 
     # The actor's task
 
@@ -132,14 +135,14 @@ class Cell(MailboxCell):
                     nursery.cancel_scope.cancel()
                 await self._begin()
                 if self.life.started:
-                    if self.max_concurrency == 1:
+                    if self.options.max_concurrency == 1:
                         await serve(self)
                     else:
                         await serve_concurrently(self, nursery)
                     await self._drained()
                 nursery.cancel_scope.cancel()
         finally:
-            self.nursery = self.scope = self.families = None
+            self.nursery = self.scope = self.family = None
             if self.life.started:
                 await self._close()
 
@@ -159,9 +162,9 @@ class Cell(MailboxCell):
         self._on(Event.STARTED)
         self._wake_spawner()
         self._is_up()
-        self.system.call_hook("actor_started", self.path, self.restarts)
+        self.system.report(Hooks.actor_started, self.path, self.restarts)
 
-    def _make_again(self) -> Actor[Any]:
+    def _make_again(self) -> ActorBase[Any]:
         actor = self.factory(*self.args)
         if type(actor) is not self.kind:
             raise ProtocolError(
@@ -174,8 +177,8 @@ class Cell(MailboxCell):
         """The mailbox loop is done: end the children, unless a fall ends everything anyway."""
         if not self.life.falling:
             self._on(Event.DRAINED)
-            if self.families is not None:
-                await self.families.stop_all()
+            if self.family is not None:
+                await self.family.stop_all()
 
     async def _close(self) -> None:
         """Let the actor clean up after its nursery has closed; at once cancelled by a kill."""
@@ -210,18 +213,15 @@ class Cell(MailboxCell):
         self.actor = None
         absorbed = self.life.unjudged and self.parent.child_failed(self)
         self._on(Event.ABSORBED if absorbed else Event.DOWN)
-        if self.life.phase is Phase.ENDED:
+        if self.life.over:
             return False
-        self.unwatch_all()
+        unwatch_all(self)
         self.busy = busy_envelope(self)
         self.parent.wait_for_turn(self)
         self._is_up()
         self._is_down()
         await wait_task_rescheduled(self._abort_down)
-        if self.life.phase is Phase.ENDED:
-            return False
-        self.unstash()  # a new incarnation does not know what the last one waited for
-        return True
+        return not self.life.over
 
     def _abort_down(self, _raise_cancel: Any) -> Abort:
         self._on(Event.CUT)
@@ -232,7 +232,7 @@ class Cell(MailboxCell):
         """The wait for a restart is over; what is to come is a start, or nothing."""
         if self.busy is not None:
             self.busy.status = DONE
-        self.busy = None if self.life.phase is Phase.ENDED else busy_envelope(self)
+        self.busy = None if self.life.over else busy_envelope(self)
 
     def _wake_down(self) -> None:
         assert self.task is not None
@@ -241,7 +241,7 @@ class Cell(MailboxCell):
 
     def _finish(self) -> None:
         """The end: no mail, no name, watchers told, accounts closed. Does not wait."""
-        if self.life.phase is not Phase.ENDED:
+        if not self.life.over:
             self._on(Event.CUT)
         reason = self.life.reason
         error = self.error() if self.errors else None
@@ -249,10 +249,8 @@ class Cell(MailboxCell):
         self.ended = Ended(self.path, reason, error)
         self.bury_queued(f"the actor has ended ({reason.value})")
         self.parent.forget(self)
-        self.unwatch_all()
-        for watcher in self.watchers or ():
-            watcher.notify_end(self)
-        self.watchers = None
+        unwatch_all(self)
+        tell_watchers(self, self.ended)
         self.task = None
         self._wake_spawner()
         self._is_up()
@@ -268,7 +266,7 @@ class Cell(MailboxCell):
             expired=self.expired,
             dead=self.dead,
         )
-        self.system.call_hook("actor_ended", self.ended)
+        self.system.report(Hooks.actor_ended, self.ended)
 
     def _wake_spawner(self) -> None:
         """Whoever waits for the first start looks again."""
@@ -290,10 +288,6 @@ class Cell(MailboxCell):
 
     # The control lane
 
-    def note(self, error: Exception, doing: str) -> None:
-        """Write on an error which actor it comes from, and what that did."""
-        error.add_note(f"raised by the actor {self.path} while {doing}")
-
     def _on(self, event: Event) -> None:
         """The one place where an actor's life changes. Raises IllegalTransition."""
         self.life = after(self.life, event)
@@ -305,7 +299,7 @@ class Cell(MailboxCell):
         if self.errors is None:
             self.errors = []
         self.errors.append(error)
-        self.system.call_hook("actor_failed", self.path, error)
+        self.system.report(Hooks.actor_failed, self.path, error)
         logger.debug("%s failed while %s: %r", self.path, doing, error)
         self._cancel()
 
@@ -333,7 +327,7 @@ class Cell(MailboxCell):
 
     def kill(self) -> None:
         """End now: mail becomes dead letters, handlers are cancelled (A4)."""
-        if self.life.killed or self.life.phase is Phase.ENDED:
+        if self.life.killed or self.life.over:
             return
         down = self.life.down
         self._on(Event.KILL)
@@ -345,7 +339,7 @@ class Cell(MailboxCell):
 
     def stop(self) -> None:
         """Take no new mail, finish what is there, then end; restarts go on until then (A4)."""
-        if self.life.stopping or self.life.phase is Phase.ENDED:
+        if self.life.stopping or self.life.over:
             return
         self._on(Event.STOP)
         self.accepting = False
@@ -385,6 +379,7 @@ class Cell(MailboxCell):
         self._on(Event.RESUME)
         self.errors = None
         self.restarts += 1
+        self.unstash()  # a new incarnation does not know what the last one waited for
         self.up_event = trio.Event()
         self._wake_down()
         return self.up_event
@@ -397,53 +392,10 @@ class Cell(MailboxCell):
             await self.ended_event.wait()
         return self.ended
 
-    # Family and watches
-
-    @property
-    def family(self) -> Family:
-        """The children of this incarnation; made when first needed. Raises SystemClosed."""
-        if self.families is None:
-            self.families = Family.of_cell(self)
-        return self.families
-
     @property
     def ref(self) -> ActorRef[Any]:
         """A reference to this actor."""
         return ActorRef(self)
-
-    def watch(self, other: Cell) -> None:
-        """Have Terminated sent to this actor when `other` ends; at once if it has."""
-        self.check_message(Terminated(other.ref, Ended(other.path, EndReason.STOPPED)))
-        if other.ended is not None:
-            self.notify_end(other)
-            return
-        if other.watchers is None:
-            other.watchers = {}
-        if self.watching is None:
-            self.watching = {}
-        other.watchers[self] = self.watching[other] = None
-
-    def unwatch(self, other: Cell) -> None:
-        """Undo `watch`; does nothing when there was none."""
-        for table, key in ((other.watchers, self), (self.watching, other)):
-            if table is not None:
-                table.pop(key, None)
-
-    def unwatch_all(self) -> None:
-        """The watches of an incarnation end with it."""
-        for watched in self.watching or ():
-            if watched.watchers is not None:
-                watched.watchers.pop(self, None)
-        self.watching = None
-
-    def notify_end(self, other: Cell) -> None:
-        """Put Terminated on this actor's control lane."""
-        assert other.ended is not None
-        if self.watching is not None:
-            self.watching.pop(other, None)
-        message = Terminated(other.ref, other.ended)
-        route = self.route_for(message)
-        self.notify(Envelope(self, message, route, inf, None, False))
 
     # For the graph of waits
 
@@ -459,8 +411,8 @@ class Cell(MailboxCell):
         """True when a queued message must wait for one of `handlers()` to finish."""
         if self.busy is not None:
             return True
-        return len(self.handlers()) >= self.max_concurrency
+        return len(self.handlers()) >= self.options.max_concurrency
 
     def children(self) -> tuple[Cell, ...]:
         """Living children, in order of their start."""
-        return () if self.families is None else tuple(self.families.children.values())
+        return () if self.family is None else tuple(self.family.children.values())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import trio
 
+from ffq.runtime._cell import Cell
 from ffq.runtime._envelope import Envelope, busy_envelope
 from ffq.runtime._life import Phase
 from ffq.runtime._waits import enter
@@ -13,8 +14,7 @@ from ffq.runtime.errors import ActorFailed, SystemClosed, WaitCycle
 from ffq.runtime.supervision import RestartBudget, Strategy, Supervision
 
 if TYPE_CHECKING:
-    from ffq.runtime._cell import Cell
-    from ffq.runtime.system import ActorSystem
+    from ffq.runtime._system_base import SystemBase
 
 
 class Owner(Protocol):
@@ -48,7 +48,7 @@ class Family:
 
     def __init__(
         self,
-        system: ActorSystem,
+        system: SystemBase,
         owner: Owner,
         path: str,
         nursery: trio.Nursery,
@@ -68,13 +68,6 @@ class Family:
         self._turn: Envelope | None = None
         self._moving: Cell | None = None
         self._restarting = False
-
-    @classmethod
-    def of_cell(cls, cell: Cell) -> Family:
-        """The family of an actor's present incarnation. Raises SystemClosed when it has none."""
-        if cell.nursery is None or cell.actor is None:
-            raise SystemClosed(f"{cell.path} has ended: it can have no children or tasks")
-        return cls(cell.system, cell, cell.path, cell.nursery, cell.actor.supervision)
 
     # Failure
 
@@ -207,3 +200,12 @@ class Family:
             cell = next(reversed(self.children.values()))
             cell.stop()
             await cell.wait_ended()
+
+
+def family_of(cell: Cell) -> Family:
+    """The family of an actor's present incarnation. Raises SystemClosed when it has none."""
+    if cell.family is None:
+        if cell.nursery is None or cell.actor is None:
+            raise SystemClosed(f"{cell.path} has ended: it can have no children or tasks")
+        cell.family = Family(cell.system, cell, cell.path, cell.nursery, cell.actor.supervision)
+    return cast("Family", cell.family)  # nobody else makes one; a cell knows what it asks of it

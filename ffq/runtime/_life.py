@@ -131,6 +131,11 @@ class Life:
         return self.wish is Wish.KILL
 
     @property
+    def over(self) -> bool:
+        """It has ended; at most its books are still open."""
+        return self.phase is Phase.ENDED
+
+    @property
     def started(self) -> bool:
         """The present incarnation has started, and so has something to clean up."""
         return self.phase in (Phase.SERVING, Phase.FINISHING, Phase.FALLING)

@@ -12,7 +12,7 @@ from ffq.runtime._envelope import QUEUED, Envelope
 from ffq.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from ffq.runtime._cell import Cell
+    from ffq.runtime._mailbox import MailboxCell
 
 
 class Timer:
@@ -27,7 +27,7 @@ class Timer:
         """Send no more messages. What is in the mailbox already is still handled."""
         self._scope.cancel()
 
-    async def run(self, cell: Cell, first: float, period: float, message: Any) -> None:
+    async def run(self, cell: MailboxCell, first: float, period: float, message: Any) -> None:
         """Send `message` at `first` and then every `period` seconds (inf: never again).
 
         A tick waits for room like any other message. Ticks that come due while the last one has

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack, cast
 
 import trio
 
 from ffq.runtime._envelope import HANDLING, handling
 from ffq.runtime._failures import Stashed
+from ffq.runtime._family import family_of
 from ffq.runtime._timers import Timer, check_seconds
+from ffq.runtime._watch import unwatch, watch
 from ffq.runtime.errors import ProtocolError
 from ffq.runtime.spawner import Spawner
 
@@ -39,7 +41,7 @@ class ActorContext(Spawner):
 
     @property
     def _family(self) -> Family:
-        return self._cell.family
+        return family_of(self._cell)
 
     @property
     def ref(self) -> ActorRef[Any]:
@@ -59,7 +61,7 @@ class ActorContext(Spawner):
     @property
     def system(self) -> ActorSystem:
         """The system this actor lives in."""
-        return self._cell.system
+        return cast("ActorSystem", self._cell.system)  # cells know only what they need of it
 
     @property
     def children(self) -> tuple[ActorRef[Any], ...]:
@@ -151,11 +153,11 @@ class ActorContext(Spawner):
 
         Raises UnhandledMessage when this actor has no handler for Terminated.
         """
-        self._cell.watch(ref.cell)
+        watch(self._cell, ref.cell)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Undo `watch`."""
-        self._cell.unwatch(ref.cell)
+        unwatch(self._cell, ref.cell)
 
     def stop(self) -> None:
         """Stop this actor: it finishes its mailbox, then ends. Does not wait."""
