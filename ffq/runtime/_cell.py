@@ -295,9 +295,11 @@ class Cell(MailboxCell):
     def fail(self, error: Exception, doing: str) -> None:
         """This incarnation has failed: it ends, and supervision decides what comes next."""
         self._on(Event.FAIL)
-        self.note(error, doing)
         if self.errors is None:
             self.errors = []
+        elif any(known is error for known in self.errors):
+            return  # given to `ctx.fail` and raised as well
+        self.note(error, doing)
         self.errors.append(error)
         self.system.report(Hooks.actor_failed, self.path, error)
         logger.debug("%s failed while %s: %r", self.path, doing, error)

@@ -66,6 +66,9 @@ class Envelope:
         "waits",
     )
 
+    may_fail = False
+    """When nobody waits for the reply: a failure is reported, and does not fail the actor."""
+
     def __init__(
         self,
         cell: Node,
@@ -115,6 +118,14 @@ class Envelope:
     def __repr__(self) -> str:
         what = "start or end" if self.route is None else type(self.message).__qualname__
         return f"<{what} to {self.cell.path}>"
+
+
+class TolerantEnvelope(Envelope):
+    """A message that may fail. A class and not a field, for hardly any message is one."""
+
+    __slots__ = ()
+
+    may_fail = True
 
 
 # The message whose handler runs in the current task, or None outside of handlers. Tasks inherit it

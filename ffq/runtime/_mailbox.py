@@ -302,8 +302,10 @@ class MailboxCell(ABC):
             )
 
     def note(self, error: Exception, doing: str) -> None:
-        """Write on an error which actor it comes from, and what that did."""
-        error.add_note(f"raised by the actor {self.path} while {doing}")
+        """Write on an error, once, which actor it comes from and what that was doing."""
+        note = f"raised by the actor {self.path} while {doing}"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
 
     # The other half
 

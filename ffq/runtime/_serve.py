@@ -6,6 +6,7 @@ scope, and the loop opens a new one. So the usual message costs no scope at all.
 
 from __future__ import annotations
 
+import logging
 from math import inf
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from ffq.runtime.hooks import Hooks
 
 if TYPE_CHECKING:
     from ffq.runtime._mailbox import MailboxCell
+
+logger = logging.getLogger("ffq.runtime")
 
 # Messages handled without a checkpoint before other tasks get their turn.
 BATCH = 32
@@ -195,12 +198,15 @@ def _observe(cell: MailboxCell, envelope: Envelope, value: Any) -> None:
 
 
 def _handler_failed(cell: MailboxCell, envelope: Envelope, error: Exception) -> None:
-    """To the asker as itself if one waits, otherwise to supervision (A7)."""
+    """To the asker as itself if one waits, otherwise to supervision (A7), or into the log."""
     _settle(cell, envelope, error)
     doing = f"handling {type(envelope.message).__qualname__}"
     if envelope.task is not None:
         cell.note(error, doing)
         envelope.wake(error)
+    elif envelope.may_fail:
+        cell.note(error, doing)
+        logger.warning("%s goes on after a failure while %s", cell.path, doing, exc_info=error)
     else:
         cell.fail(error, doing)
 
