@@ -8,26 +8,27 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import current_task, wait_task_rescheduled
 
-from ffq.runtime._envelope import QUEUED, Envelope
+from ffq.runtime._envelope import QUEUED, Envelope, TolerantEnvelope
 from ffq.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from ffq.runtime._cell import Cell
+    from ffq.runtime._mailbox import MailboxCell
 
 
 class Timer:
     """A running timer; it ends with the incarnation that started it."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_envelope", "_scope")
 
-    def __init__(self) -> None:
+    def __init__(self, may_fail: bool) -> None:
         self._scope = trio.CancelScope()
+        self._envelope = TolerantEnvelope if may_fail else Envelope
 
     def cancel(self) -> None:
         """Send no more messages. What is in the mailbox already is still handled."""
         self._scope.cancel()
 
-    async def run(self, cell: Cell, first: float, period: float, message: Any) -> None:
+    async def run(self, cell: MailboxCell, first: float, period: float, message: Any) -> None:
         """Send `message` at `first` and then every `period` seconds (inf: never again).
 
         A tick waits for room like any other message. Ticks that come due while the last one has
@@ -41,7 +42,7 @@ class Timer:
                 if not cell.accepting:  # a stopping actor finishes its mail, ticks add no more
                     return
                 if last is None or last.status != QUEUED:
-                    last = Envelope(cell, message, cell.route_for(message), inf, None, False)
+                    last = self._envelope(cell, message, cell.route_for(message), inf, None, False)
                     if not cell.post(last):
                         last.task = current_task()
                         await wait_task_rescheduled(last.withdraw)

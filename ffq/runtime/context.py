@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack, cast
 
 import trio
 
 from ffq.runtime._envelope import HANDLING, handling
 from ffq.runtime._failures import Stashed
+from ffq.runtime._family import family_of
 from ffq.runtime._timers import Timer, check_seconds
-from ffq.runtime.errors import ProtocolError
+from ffq.runtime._watch import unwatch, watch
+from ffq.runtime.errors import ActorEnded, ProtocolError
 from ffq.runtime.spawner import Spawner
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class ActorContext(Spawner):
 
     @property
     def _family(self) -> Family:
-        return self._cell.family
+        return family_of(self._cell)
 
     @property
     def ref(self) -> ActorRef[Any]:
@@ -59,7 +61,7 @@ class ActorContext(Spawner):
     @property
     def system(self) -> ActorSystem:
         """The system this actor lives in."""
-        return self._cell.system
+        return cast("ActorSystem", self._cell.system)  # cells know only what they need of it
 
     @property
     def children(self) -> tuple[ActorRef[Any], ...]:
@@ -102,24 +104,40 @@ class ActorContext(Spawner):
         except BaseException as error:  # noqa: BLE001  # the actor's failure, to supervision
             self._cell.fail_with(error, f"running the task {what}")
 
-    def after(self, seconds: float, message: Request[Any]) -> Timer:
-        """Send this actor `message` once, `seconds` from now (A10)."""
-        check_seconds(self.path, "a timer of", seconds, positive=False)
-        return self._timer(seconds, inf, message)
+    def after(self, seconds: float, message: Request[Any], *, may_fail: bool = False) -> Timer:
+        """Send this actor `message` once, `seconds` from now (A10).
 
-    def every(self, seconds: float, message: Request[Any], *, first: float | None = None) -> Timer:
-        """Send this actor `message` every `seconds`, the first time `first` seconds from now.
+        With `may_fail`, a failure of its handler does not fail the actor: see `every`.
+        """
+        check_seconds(self.path, "a timer of", seconds, positive=False)
+        return self._timer(seconds, inf, message, may_fail)
+
+    def every(
+        self,
+        seconds: float,
+        message: Request[Any],
+        *,
+        first: float | None = None,
+        may_fail: bool = False,
+    ) -> Timer:
+        """Send this actor `message` every `seconds`, the first time `first` seconds from now (A10).
 
         `first` is `seconds` when not given. At most one tick waits; missed ticks are skipped.
+
+        A tick is a tell: when its handler raises, the actor fails. With `may_fail` the actor goes
+        on as it is and the next tick comes all the same; the error is logged as a warning of the
+        logger `ffq.runtime`, and `Hooks.message_handled` gets it. `fail` still fails the actor.
+
+        Raises InvalidOption, UnhandledMessage, UnfrozenMessage.
         """
         check_seconds(self.path, "a period of", seconds, positive=True)
         start = seconds if first is None else first
         check_seconds(self.path, "a first tick after", start, positive=False)
-        return self._timer(start, seconds, message)
+        return self._timer(start, seconds, message, may_fail)
 
-    def _timer(self, first: float, period: float, message: Request[Any]) -> Timer:
+    def _timer(self, first: float, period: float, message: Request[Any], may_fail: bool) -> Timer:
         self._cell.check_message(message)
-        timer = Timer()
+        timer = Timer(may_fail)
         self._family.nursery.start_soon(
             self._run_timer, timer, trio.current_time() + first, period, message
         )
@@ -151,11 +169,34 @@ class ActorContext(Spawner):
 
         Raises UnhandledMessage when this actor has no handler for Terminated.
         """
-        self._cell.watch(ref.cell)
+        watch(self._cell, ref.cell)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Undo `watch`."""
-        self._cell.unwatch(ref.cell)
+        unwatch(self._cell, ref.cell)
+
+    def fail(self, error: Exception) -> None:
+        """Fail this actor with `error`, whoever asks; supervision decides what comes next (A7).
+
+        For a handler or a task that finds that this incarnation cannot go on: an error that a
+        handler merely raises goes to its asker, if it has one, and leaves the actor as it is. All
+        that the actor runs is cancelled: handlers, tasks, children. The call itself returns, and so
+        the handler that made it has until its next checkpoint to say what its asker gets: what it
+        returns or raises goes there as ever. At the checkpoint it is cancelled, and its asker gets
+        ActorEnded. `error` raised after this call counts once; any other one is added to it.
+
+        Raises ProtocolError when `error` is no Exception, and ActorEnded when this incarnation is
+        over: then nobody is left to fail.
+        """
+        if not isinstance(error, Exception):
+            raise ProtocolError(f"{self.path}: fail() takes an Exception, not {error!r}")
+        if self._cell.life.down or self._cell.life.over:
+            raise ActorEnded(f"{self.path} has ended or waits for its restart: it cannot fail now")
+        doing = "calling ctx.fail()"
+        envelope = handling()
+        if envelope is not None and envelope.cell is self._cell and envelope.route is not None:
+            doing = f"handling {type(envelope.message).__qualname__}"
+        self._cell.fail(error, doing)
 
     def stop(self) -> None:
         """Stop this actor: it finishes its mailbox, then ends. Does not wait."""
