@@ -101,7 +101,7 @@ class _Search:
 
     def _chain(self, node: Envelope | Cell) -> Search:
         if node is self._origin:
-            return (node.cell,)
+            return (self._origin.cell,)
         # All mail queued for one actor waits for the same thing: the actor stands for it.
         queued = isinstance(node, Envelope) and node.status == QUEUED
         key = id(node.cell.mailbox) if isinstance(node, Envelope) and queued else id(node)
