@@ -2,6 +2,9 @@
 
 `default` is for plain `pytest`; `ci` for the gate, where a commit must give the same answer twice;
 `nightly` looks for what nobody has seen yet, until told to stop.
+
+`fresh`, for `python -m tests.property`, is the chosen one with a seed that takes effect: with
+`derandomize` Hypothesis ignores `--hypothesis-seed`. No run repeats what another one found.
 """
 
 from __future__ import annotations
@@ -16,4 +19,6 @@ settings.register_profile(
     "ci", COMMON, max_examples=200, stateful_step_count=60, derandomize=True, database=None
 )
 settings.register_profile("nightly", COMMON, max_examples=5000, stateful_step_count=200)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+CHOSEN = os.environ.get("HYPOTHESIS_PROFILE", "default")
+settings.register_profile("fresh", settings.get_profile(CHOSEN), derandomize=False, database=None)
+settings.load_profile(CHOSEN)

@@ -2,8 +2,8 @@
 
 from ffq.engine.cancel import CancelToken
 from ffq.engine.engine import ENGINE_FAMILY, BatchSink, Engine, EngineSettings, RunStats
+from ffq.engine.fragment_run import FragmentSpec
 from ffq.engine.operators import OperatorRegistry, load_operators, operator
-from ffq.engine.session import FragmentSpec
 
 __all__ = [
     "Engine",

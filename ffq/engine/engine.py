@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from ffq.engine.cancel import CancelToken
 from ffq.engine.faults import Faults
+from ffq.engine.fragment_run import FragmentRun, FragmentSpec
 from ffq.engine.operators import REGISTRY, OperatorRegistry
-from ffq.engine.session import FragmentSpec, Session
 from ffq.errors import FfqError, StartupError
 
 ENGINE_FAMILY: Final = "ffq-duckdb-1"
@@ -97,8 +97,8 @@ class Engine:
         rows = size = batches = 0
         try:
             with ExitStack() as closing:
-                session = Session(self._connection, spec, self._registry, cancel, faults, closing)
-                stream = session.stream(spec.fragment)
+                run = FragmentRun(self._connection, spec, self._registry, cancel, faults, closing)
+                stream = run.stream(spec.fragment)
                 sink = open_sink(stream.schema)
                 for batch in stream.batches:
                     cancel.check()

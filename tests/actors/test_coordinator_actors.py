@@ -287,3 +287,22 @@ async def test_the_outbox_wakes_who_waits_for_it(autojump_clock: MockClock) -> N
 
         nursery.start_soon(put)
         assert await outbox.get() == DropQueryOutputs(Q)
+
+
+async def test_a_machine_may_wait_only_for_those_that_cannot_wait_for_it() -> None:
+    parties = Parties(InlinePlanner())
+    with pytest.raises(InvariantViolated, match="registry may not ask scheduling for CancelQuery"):
+        await parties.ask_from(Party.REGISTRY, CancelQuery(Q, ""))
+    with pytest.raises(InvariantViolated, match="scheduling may not ask liveness"):
+        await parties.ask_from(Party.SCHEDULING, RecordHeartbeat(beat()))
+
+
+async def test_the_clock_is_the_wall_clock_at_the_start_and_never_goes_back(
+    mock_clock: MockClock,
+) -> None:
+    with patch("time.time", return_value=1_000.5):
+        now = steady_unix_ms()
+    assert now() == 1_000_500
+    with patch("time.time", return_value=3.0):  # somebody sets the wall clock back
+        mock_clock.jump(1.25)
+        assert now() == 1_001_750

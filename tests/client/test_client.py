@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from ffq.client import Client
-from ffq.client.results import table_of
+from ffq.client.conversions import table_of
 from ffq.errors import (
     ExecutionError,
     InvalidRequest,

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from ffq.core.walks import TABLES, WALKS
+from ffq.messages import AcceptQuery
 from tests.mutants import MUTANTS, Catch, Mutant, hunt
 from tests.mutants.__main__ import print_table
 from tests.simulation.__main__ import main as simulate
@@ -28,7 +30,11 @@ HAZARDS = {
 
 def code() -> dict[tuple[str, str], Any]:
     """Everything that mutants may replace."""
-    return {
+    rows: list[tuple[str, type, Any]] = [
+        (table.party.value, message, row) for table in TABLES for message, row in table.rows.items()
+    ]
+    rows += [("walk", message, walk) for message, walk in WALKS.items()]
+    return {(place, message.__name__): row for place, message, row in rows} | {
         (module_name, f"{name}.{attribute}"): held
         for module_name, module in list(sys.modules.items())
         if module_name.startswith(("ffq.core", "ffq.actors", "ffq.worker"))
@@ -73,7 +79,7 @@ def test_a_mutant_that_crashes_instead_is_not_caught(
     """Else one that no longer fits the code would pass for a break that is found."""
 
     def operate(surgeon: Any) -> None:
-        surgeon.replace(sys.modules["ffq.core.lifecycle"], "submit_query", lambda: None)
+        surgeon.replace_step(AcceptQuery, lambda: None)
 
     misfit = Mutant("misfit", "R1", "takes no arguments", "machine", operate)
     monkeypatch.setitem(MUTANTS, "misfit", misfit)

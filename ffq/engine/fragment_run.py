@@ -53,7 +53,7 @@ class Stream:
     batches: Iterator[pa.RecordBatch]
 
 
-class Session:
+class FragmentRun:
     """Runs one fragment. Everything it opens is closed with `closing`."""
 
     def __init__(
@@ -158,17 +158,17 @@ class Session:
 
 @attrs.frozen
 class _Leaves:
-    """The session's leaves, for the connection that reads them."""
+    """The run's leaves, for the connection that reads them."""
 
-    session: Session
+    run: FragmentRun
     cursor: duckdb.DuckDBPyConnection
 
     def scan(self, node: model.ParquetScan) -> Source:
-        return self.session.next_scan(node, self.cursor)
+        return self.run.next_scan(node, self.cursor)
 
     def read(self, node: model.ShuffleRead) -> Source:
         del node
-        return self.session.next_read(self.cursor)
+        return self.run.next_read(self.cursor)
 
     def custom(self, node: model.Custom) -> Source:
-        return self.session.run_custom(node, self.cursor)
+        return self.run.run_custom(node, self.cursor)
