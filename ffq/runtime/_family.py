@@ -22,6 +22,7 @@ class Owner(Protocol):
 
     def takes_children(self) -> bool:
         """False once the owner is stopping."""
+        ...
 
     def fail(self, error: Exception, doing: str) -> None:
         """A failure of a child has gone up to this owner."""

@@ -131,7 +131,8 @@ def declared_protocol(cls: type, generic_base: type) -> frozenset[type]:
     found: set[type] = set()
 
     def visit(owner: type, arguments: tuple[object, ...]) -> None:
-        values = dict(zip(getattr(owner, "__parameters__", ()), arguments, strict=False))
+        parameters: tuple[object, ...] = getattr(owner, "__parameters__", ())
+        values = dict(zip(parameters, arguments, strict=False))
         for base in owner.__dict__.get("__orig_bases__", owner.__bases__):
             origin = typing.get_origin(base) or base
             if not isinstance(origin, type) or not issubclass(origin, generic_base):

@@ -97,7 +97,7 @@ class _Search:
 
     def _chain(self, node: Envelope | Node) -> Search:
         if node is self._origin:
-            return (node.cell,)
+            return (self._origin.cell,)
         # All mail queued for one actor waits for the same thing: the actor stands for it, apart
         # from the wait for its end.
         queued = isinstance(node, Envelope) and node.status == QUEUED
