@@ -1,4 +1,4 @@
-"""What is done again when a worker, or an output, is lost (R19, and lost output in part 3).
+"""What is done again when a worker, or an output, is lost (R19; "lost output" in docs/protocol.md).
 
 An output that only its worker could serve is lost with it. It is made again only if some task
 still has to read it: the stages are walked from the sink down, so that a consumer that has to be

@@ -1,4 +1,4 @@
-"""Expressions mean what PLAN's vocabulary says, also where DuckDB's SQL would differ."""
+"""Expressions mean what docs/plan.md says, also where DuckDB's SQL would differ."""
 
 from __future__ import annotations
 
