@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ffq.core.walks import TABLES, WALKS
 from tests.mutants import MUTANTS, Catch, Mutant, hunt
 from tests.mutants.__main__ import print_table
 from tests.simulation.__main__ import main as simulate
@@ -28,14 +29,26 @@ HAZARDS = {
 
 def code() -> dict[tuple[str, str], Any]:
     """Everything that mutants may replace."""
-    return {
-        (module_name, f"{name}.{attribute}"): held
-        for module_name, module in list(sys.modules.items())
-        if module_name.startswith(("ffq.core", "ffq.actors", "ffq.worker"))
-        for name, value in vars(module).items()
-        for attribute, held in (vars(value).items() if isinstance(value, type) else [("", value)])
-        if callable(held) or isinstance(held, property)
+    rows = {
+        (table.party.value, message.__name__): row.step
+        for table in TABLES
+        for message, row in table.rows.items()
     }
+    walks = {("walks", message.__name__): walk for message, walk in WALKS.items()}
+    return (
+        rows
+        | walks
+        | {
+            (module_name, f"{name}.{attribute}"): held
+            for module_name, module in list(sys.modules.items())
+            if module_name.startswith(("ffq.core", "ffq.actors", "ffq.worker"))
+            for name, value in vars(module).items()
+            for attribute, held in (
+                vars(value).items() if isinstance(value, type) else [("", value)]
+            )
+            if callable(held) or isinstance(held, property)
+        }
+    )
 
 
 def test_the_known_hazards_are_among_them() -> None:
