@@ -13,12 +13,12 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
-settings.register_profile("default", max_examples=50, stateful_step_count=40, **COMMON)
+COMMON = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", COMMON, max_examples=50, stateful_step_count=40)
 settings.register_profile(
-    "ci", max_examples=200, stateful_step_count=60, derandomize=True, database=None, **COMMON
+    "ci", COMMON, max_examples=200, stateful_step_count=60, derandomize=True, database=None
 )
-settings.register_profile("nightly", max_examples=5000, stateful_step_count=200, **COMMON)
+settings.register_profile("nightly", COMMON, max_examples=5000, stateful_step_count=200)
 CHOSEN = os.environ.get("HYPOTHESIS_PROFILE", "default")
 settings.register_profile("fresh", settings.get_profile(CHOSEN), derandomize=False, database=None)
 settings.load_profile(CHOSEN)

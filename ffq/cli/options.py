@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,12 @@ class LogLevel(enum.StrEnum):
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
+
+
+def log_to_stderr(level: LogLevel) -> None:
+    """Logs of ffq at this level, of other libraries from warnings on; one line each."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("ffq").setLevel(level.value.upper())
 
 
 def setting(text: str, variable: str, default: str, *flags: str, metavar: str | None = None) -> Any:

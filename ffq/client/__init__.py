@@ -2,8 +2,8 @@
 
 from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import connect
+from ffq.client.conversions import PlanLike
 from ffq.client.local import LocalCluster
-from ffq.client.plans import PlanLike
 from ffq.client.sync import SyncClient
 
 __all__ = ["Client", "LocalCluster", "PlanLike", "Progress", "QueryHandle", "SyncClient", "connect"]

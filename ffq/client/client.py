@@ -11,8 +11,7 @@ import attrs
 import pyarrow as pa
 import trio
 
-from ffq.client.plans import PlanLike, plan_bytes
-from ffq.client.results import table_of
+from ffq.client.conversions import PlanLike, plan_bytes, table_of
 from ffq.errors import FfqError, InvalidRequest, QueryCanceled, QueryFailed
 from ffq.ids import ID_RULE, QueryId, WorkerId, is_valid_id
 from ffq.messages import (

@@ -17,7 +17,7 @@ import trio
 
 from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import connect
-from ffq.client.plans import PlanLike
+from ffq.client.conversions import PlanLike
 from ffq.core.settings import CoordinatorSettings
 from ffq.errors import InvalidRequest, Unavailable
 from ffq.gateway import serve_gateway

@@ -13,7 +13,7 @@ import trio
 
 from ffq.client.client import Client, Progress
 from ffq.client.connecting import connect
-from ffq.client.plans import PlanLike
+from ffq.client.conversions import PlanLike
 from ffq.errors import Unavailable
 from ffq.messages import AttemptStatus, QueryState, QueryStatus, WorkerStatus
 

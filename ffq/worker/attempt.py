@@ -57,7 +57,7 @@ class AttemptContext:
     link: CoordinatorLink
     executor: Executor
     transport: ShuffleTransport
-    plans: PlanCache = attrs.field(factory=PlanCache)
+    plans: PlanCache
 
 
 @attrs.define

@@ -22,6 +22,7 @@ from ffq.retry import RetryPolicy
 from ffq.service import Coordinator
 from ffq.worker.attempt import AttemptContext, AttemptRun, AttemptSettings
 from ffq.worker.link import LOG, CoordinatorLink, WorkerIdentity
+from ffq.worker.plans import PlanCache
 from ffq.worker.ports import Executor, ShuffleTransport
 
 MAX_HELD_QUERIES_TOLD = 1_000
@@ -62,6 +63,7 @@ class WorkerLoop:
     Args:
         coordinator_name: what log lines call it: its endpoint.
         unix_ms: the wall clock, for `at_ms` in heartbeats only; all waiting is on Trio's clock.
+        plans: how plans are read; by default on threads.
     """
 
     def __init__(
@@ -74,13 +76,16 @@ class WorkerLoop:
         transport: ShuffleTransport,
         unix_ms: Callable[[], int],
         coordinator_name: str = "coordinator",
+        plans: PlanCache | None = None,
     ) -> None:
         self._identity = identity
         self._settings = settings
         self._executor = executor
         self._unix_ms = unix_ms
         self._link = CoordinatorLink(coordinator, coordinator_name, settings.retry)
-        self._context = AttemptContext(identity, settings.attempts, self._link, executor, transport)
+        self._context = AttemptContext(
+            identity, settings.attempts, self._link, executor, transport, plans or PlanCache()
+        )
         self._running: dict[AttemptKey, AttemptRun] = {}
         self._ended: dict[QueryId, None] = {}
         self._told_from = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import attrs
 import trio
@@ -15,13 +17,27 @@ from ffq.plan.stages import StageGraph, StagePlan, cut
 _PLANS_KEPT = 32
 
 
+ReadPlan: TypeAlias = Callable[[bytes], Awaitable[StageGraph]]
+"""Reads and cuts a plan. Raises InvalidPlan, PlanningError."""
+
+
+async def read_on_thread(plan_bytes: bytes) -> StageGraph:
+    """A large plan holds up nobody's heartbeat."""
+    return await trio.to_thread.run_sync(cut_plan, plan_bytes, abandon_on_cancel=True)
+
+
+def cut_plan(plan_bytes: bytes) -> StageGraph:
+    return cut(parse_plan(plan_bytes))
+
+
 @attrs.define
 class PlanCache:
-    """Plans by their bytes, cut off the Trio thread, each once however many tasks wait for it.
+    """Plans by their bytes, each read once however many tasks wait for it.
 
     The tasks of one query share them. Holds at most 32, and those that are being waited for.
     """
 
+    _read_plan: ReadPlan = read_on_thread
     _graphs: OrderedDict[bytes, StageGraph] = attrs.field(factory=OrderedDict)
     _reading: dict[bytes, trio.Event] = attrs.field(factory=dict)
 
@@ -55,7 +71,7 @@ class PlanCache:
     async def _read(self, plan_bytes: bytes) -> StageGraph:
         done = self._reading[plan_bytes] = trio.Event()
         try:
-            graph = await trio.to_thread.run_sync(_cut, plan_bytes, abandon_on_cancel=True)
+            graph = await self._read_plan(plan_bytes)
         finally:
             del self._reading[plan_bytes]
             done.set()
@@ -63,7 +79,3 @@ class PlanCache:
         if len(self._graphs) > _PLANS_KEPT:
             self._graphs.popitem(last=False)
         return graph
-
-
-def _cut(plan_bytes: bytes) -> StageGraph:
-    return cut(parse_plan(plan_bytes))

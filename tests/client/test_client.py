@@ -8,7 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from ffq.client import Client
-from ffq.client.results import table_of
+from ffq.client.conversions import table_of
 from ffq.errors import (
     ExecutionError,
     InvalidRequest,
@@ -34,7 +34,7 @@ def stream(*values: int) -> bytes:
 
 
 def client_of(coordinator: ScriptedCoordinator, timeout_ms: int = 30_000) -> Client:
-    return Client(coordinator, timeout_ms=timeout_ms)  # type: ignore[arg-type]
+    return Client(coordinator, timeout_ms=timeout_ms)
 
 
 async def test_default_ids_are_numbers_that_any_coordinator_serves(

@@ -24,9 +24,12 @@ def submit(query_id: str, plan: bytes) -> wire.SubmitQueryRequest:
 
 
 def report(query_id: str, **fields: int) -> wire.ReportTaskStatusRequest:
-    return wire.ReportTaskStatusRequest(
-        query_id=query_id, **{"state": wire.TASK_STATE_SUCCEEDED, "attempt": 1, **fields}
+    message = wire.ReportTaskStatusRequest(
+        query_id=query_id, state=wire.TASK_STATE_SUCCEEDED, attempt=1
     )
+    for name, value in fields.items():
+        setattr(message, name, value)
+    return message
 
 
 STRANGER = wire.TaskAttempt(stage_id=0, task_id=0, attempt=9)
@@ -242,7 +245,9 @@ async def test_bad_input_is_refused_with_code_and_reason_r28_r29() -> None:
 
 async def test_bytes_that_are_no_protobuf_are_an_invalid_request_r28() -> None:
     async with open_gateway() as gateway:
-        send = gateway.channel.unary_unary("/ffq.distributed.v1.ControlPlane/GetTask")
+        send: grpc.UnaryUnaryMultiCallable[bytes, bytes] = gateway.channel.unary_unary(
+            "/ffq.distributed.v1.ControlPlane/GetTask"
+        )
         with pytest.raises(grpc.RpcError) as caught:
             await trio.to_thread.run_sync(send, b"\xff\xff\xff")
         assert caught.value.code() is Code.INVALID_ARGUMENT

@@ -46,9 +46,10 @@ async def test_a_query_of_two_stages_by_a_peer_on_the_fixed_wire_r3_r22_r26() ->
         (task,) = await gateway.pull(capacity=4)
         assert (task.stage_id, task.task_id, task.attempt) == (1, 0, 1)
         assert task.assigned_reduce_split_count == 1
-        part = {"reduce_partition": 2, "bytes": 10, "rows": 1, "batches": 1}
-        await gateway.register(task, wire.MapOutputPartition(**part))
-        await gateway.register(task, wire.MapOutputPartition(**part, finalized=True))
+        part = wire.MapOutputPartition(reduce_partition=2, bytes=10, rows=1, batches=1)
+        await gateway.register(task, part)
+        part.finalized = True
+        await gateway.register(task, part)
         assert (await gateway.report(task)).counted
         (reducer,) = await gateway.pull(capacity=4)
         assert (reducer.stage_id, list(reducer.assigned_reduce_partitions)) == (0, [0, 1, 2, 3])

@@ -50,7 +50,7 @@ def empty_result_bytes() -> int:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, pa.schema([])):
         pass
-    return sink.getvalue().size
+    return int(sink.getvalue().size)
 
 
 def test_the_script_is_forty_lines_and_uses_no_extension() -> None:

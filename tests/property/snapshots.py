@@ -30,8 +30,9 @@ def snapshot(value: object, *, spell_out: bool = False) -> Any:
         return [snapshot(each, spell_out=spell_out) for each in value]
     if isinstance(value, set | frozenset):
         return sorted(repr(snapshot(each, spell_out=True)) for each in value)
-    names = _state_of(type(value))
-    if names is None or (_is_frozen(type(value)) and not spell_out):
+    kind: Any = type(value)
+    names = _state_of(kind)
+    if names is None or (_is_frozen(kind) and not spell_out):
         return value
     return [(name, snapshot(getattr(value, name), spell_out=spell_out)) for name in names]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
@@ -123,7 +123,7 @@ class AttemptKeyingMachine(ClusterMachine):
         assert key is not None
         current = key in {each.key for each in self.running(key.query_id)}
         before = self.state()
-        reply = self.d.ask(message)
+        reply: Any = self.d.ask(message)
         assert reply.counted == current, "R13"
         if not current:
             assert self.state() == before, "R4, R13, R15"
@@ -200,7 +200,8 @@ class AttemptKeyingMachine(ClusterMachine):
         # Whatever comes now changes nothing any more.
         before = self.state()
         for message in self.calls:
-            assert not self.d.ask(message).counted, "R4"
+            reply: Any = self.d.ask(message)
+            assert not reply.counted, "R4"
         assert self.state() == before
         for query in self.submitted:
             ended = self.d.status(query).state

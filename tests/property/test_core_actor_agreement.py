@@ -20,7 +20,7 @@ from ffq.actors import ActorCoordinator, ActorSettings, open_coordinator
 from ffq.actors.machine import MachineActor
 from ffq.core import CoordinatorSettings, CoreCoordinator
 from ffq.errors import FfqError
-from ffq.ids import QueryId, WorkerId
+from ffq.ids import Attempt, QueryId, WorkerId
 from ffq.messages import (
     Assignment,
     CancelQuery,
@@ -134,7 +134,9 @@ def acts(draw: st.DrawFn) -> Act:
         return store, attrs.evolve(report(of), state=TaskState.SUCCEEDED)
 
     def locate(of: Assignment) -> FetchShufflePartition:
-        return FetchShufflePartition(attrs.evolve(of.key, attempt=0) if named else of.key, 0)
+        return FetchShufflePartition(
+            attrs.evolve(of.key, attempt=Attempt(0)) if named else of.key, 0
+        )
 
     makers: dict[str, Callable[[Assignment], Any]] = {
         "finish": finish,
@@ -181,7 +183,7 @@ def succeeded(of: Assignment) -> ReportTaskStatus:
 
 
 def committed(of: Assignment) -> FetchShufflePartition:
-    return FetchShufflePartition(attrs.evolve(of.key, attempt=0), 0)
+    return FetchShufflePartition(attrs.evolve(of.key, attempt=Attempt(0)), 0)
 
 
 V, W = WorkerId("v"), WorkerId("w")

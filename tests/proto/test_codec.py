@@ -50,7 +50,11 @@ texts = st.text(st.characters(codec="utf-8"), max_size=20)
 ids = st.from_regex(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,20}", fullmatch=True)
 query_ids, worker_ids = ids.map(QueryId), ids.map(WorkerId)
 endpoints = st.sampled_from(["", "127.0.0.1:50061", "host.example:1", "[::1]:65535"])
-tuples = lambda items: st.lists(items, max_size=3).map(tuple)  # noqa: E731
+
+
+def tuples(items: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
+    return st.lists(items, max_size=3).map(tuple)
+
 
 keys = st.builds(AttemptKey, query_ids, u64.map(StageId), u64.map(TaskId), u32.map(Attempt))
 layouts = st.builds(Layout, u32, u64)
@@ -236,7 +240,9 @@ def test_a_peer_on_the_fixed_wire_sets_nothing_of_ours() -> None:
         wire.RegisterQueryResultsRequest(query_id="1", ipc_payload=b"x")
     )
     assert (result.key, result.offset, result.last) == (None, 0, True)
-    report = tasks.decode_report(wire.ReportTaskStatusRequest(query_id="1", state=4))
+    report = tasks.decode_report(
+        wire.ReportTaskStatusRequest(query_id="1", state=wire.TASK_STATE_FAILED)
+    )
     assert (report.worker_id, report.kind, report.incarnation) == (None, None, 0)
 
 
@@ -283,7 +289,9 @@ def test_items_of_a_message_are_bounded_r30() -> None:
         ),
         (
             tasks.decode_report,
-            wire.ReportTaskStatusRequest(query_id="q", state=4, lost_inputs=[lost] * many),
+            wire.ReportTaskStatusRequest(
+                query_id="q", state=wire.TASK_STATE_FAILED, lost_inputs=[lost] * many
+            ),
         ),
         (
             liveness.decode_heartbeat,

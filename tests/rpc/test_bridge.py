@@ -103,7 +103,7 @@ async def test_a_foreign_callers_deadline_cancels_the_handler() -> None:
 
     async with open_echo(wait) as channel:
         with grpc.insecure_channel(channel.endpoint) as foreign:
-            method = foreign.unary_unary(
+            method: grpc.UnaryUnaryMultiCallable[Request, Reply] = foreign.unary_unary(
                 CALL, request_serializer=Request.SerializeToString, response_deserializer=None
             )
             with pytest.raises(grpc.RpcError) as caught:

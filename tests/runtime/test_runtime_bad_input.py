@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from ffq.runtime import Actor, ActorFailed, ActorSystem, Request, handles
+from ffq.runtime import Actor, ActorFailed, ActorRef, ActorSystem, Request, handles
 from ffq.runtime.errors import (
     ActorEnded,
     ActorError,
@@ -33,7 +33,7 @@ async def test_runtime_bad_input_unfrozen_message() -> None:
         ref = await system.spawn(Counter, name="c")
         for message in (Mutable(1), object(), 5, None, Add):
             with pytest.raises(UnfrozenMessage, match="/c: .*frozen"):
-                await ref.cell.ref.ask(message)  # type: ignore[misc]
+                await ref.cell.ref.ask(message)  # type: ignore[arg-type]
 
 
 async def test_runtime_bad_input_ask_to_a_dead_actor() -> None:
@@ -53,7 +53,7 @@ async def test_runtime_bad_input_ask_to_a_never_started_actor() -> None:
             leaked.append(self.ctx.ref)
             raise OSError("no start")
 
-    leaked = []
+    leaked: list[ActorRef[Add | Total | Fail]] = []
     async with ActorSystem() as system:
         with pytest.raises(OSError, match="no start"):
             await system.spawn(Leaks, name="leaks")

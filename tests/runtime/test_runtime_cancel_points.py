@@ -87,9 +87,11 @@ async def operate(system: ActorSystem, dice: random.Random) -> None:
     ref = system.find_actor(dice.choice(NAMES), Worker)
     if what < 0.3 or ref is None:
         name = dice.choice(NAMES)
-        sizes = {"mailbox": 2, "max_concurrency": dice.choice([1, 3])}
+        most = dice.choice([1, 3])
         exists = dice.random() < 0.5
-        await system.spawn(Worker, dice, name=name, get_if_exists=exists, **sizes)
+        await system.spawn(
+            Worker, dice, name=name, mailbox=2, max_concurrency=most, get_if_exists=exists
+        )
     elif what < 0.7:
         await ref.ask(Work(2))
     elif what < 0.8:

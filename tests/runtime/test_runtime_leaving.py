@@ -6,6 +6,7 @@ to its scope and the rest to supervision.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ async def test_runtime_A7_a_group_from_a_cancelled_start_reaches_the_spawner() -
     async with ActorSystem() as system:
         with trio.CancelScope() as scope, pytest.raises(ExceptionGroup) as caught:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(system.spawn, BadStart)
+                nursery.start_soon(partial(system.spawn, BadStart))
                 await settle()
                 scope.cancel()
         assert caught.value.subgroup(ValueError)
@@ -178,7 +179,6 @@ async def test_runtime_A7_a_handler_that_swallows_its_cancellation_ends_all_the_
                 await trio.sleep_forever()
             except BaseException:  # noqa: BLE001
                 return 7
-            return 0
 
         @handles(Add)
         def add(self, message: Add) -> int:

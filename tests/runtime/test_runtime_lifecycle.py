@@ -143,7 +143,6 @@ async def test_runtime_A1_shielded_cleanup_is_waited_for(
                 with trio.CancelScope(shield=True):
                     await trio.sleep(30)
                     done.append("cleaned")
-            return 0
 
     async with ActorSystem() as system:
         ref = await system.spawn(Careful)

@@ -156,7 +156,7 @@ class Mad(Actor[Step | Sure | Open | Note]):
 async def poke(system: ActorSystem, dice: random.Random, depth: int) -> int:
     """Send something to somebody."""
     ref = system.get_actor(dice.choice(NAMES), Mad)
-    message = dice.choice([Step, Sure])(depth)
+    message: Step | Sure = dice.choice((Step(depth), Sure(depth)))
     what = dice.random()
     if what < 0.1:
         await ref.tell(Note())

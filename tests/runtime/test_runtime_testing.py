@@ -223,7 +223,6 @@ def test_runtime_A14_a_deadlock_is_reported_whatever_becomes_of_the_cancellation
             await trio.sleep_forever()
         except BaseException:  # noqa: BLE001
             return "fine"
-        return ""
 
     async def breaks(sim: Simulation) -> None:
         try:

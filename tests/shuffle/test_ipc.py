@@ -116,7 +116,8 @@ def test_streams_of_other_columns_do_not_merge(other: dict[str, list[object]]) -
 
 
 def typed(kind: pa.DataType, *values: object) -> Callable[[], pa.RecordBatchReader]:
-    return pa.table({"v": pa.array(values, kind)}).to_reader
+    opens: Callable[[], pa.RecordBatchReader] = pa.table({"v": pa.array(values, kind)}).to_reader
+    return opens
 
 
 @pytest.mark.parametrize(

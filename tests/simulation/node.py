@@ -8,8 +8,10 @@ import trio
 from ffq.core.ready import SPLITS
 from ffq.errors import FfqError
 from ffq.ids import WorkerId
+from ffq.plan.stages import StageGraph
 from ffq.worker.link import WorkerIdentity
 from ffq.worker.loop import WorkerLoop
+from ffq.worker.plans import PlanCache, cut_plan
 from tests.simulation.channel import SimChannel
 from tests.simulation.disk import Disk
 from tests.simulation.executor import SimExecutor
@@ -25,6 +27,12 @@ from tests.simulation.transport import Peer, SimTransport
 FAMILY = "sim-1"
 GONE_MS = 7_000
 """A crash this long is for good, where faults are frozen."""
+
+
+async def read_at_once(plan_bytes: bytes) -> StageGraph:
+    """No thread: a simulation is a function of its seed."""
+    await trio.lowlevel.checkpoint()
+    return cut_plan(plan_bytes)
 
 
 @attrs.define(eq=False)
@@ -99,6 +107,7 @@ class SimWorker:
             ),
             loop_settings(self.slots),
             coordinator=SimChannel(self.name, self, network, self.server),
+            plans=PlanCache(read_at_once),
             executor=self.executor,
             transport=SimTransport(self.name, network, self.peers, self.server),
             unix_ms=lambda: int(trio.current_time() * 1000),

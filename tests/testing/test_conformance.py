@@ -18,13 +18,13 @@ from ffq.testing.session import VirtualClock
 from tests.testing.broken import CASES, DECLARED
 
 OPTIONS = RunOptions(examples=10, max_wait_ms=60_000, shorten_ms=20_000)
-TOLD_SETTINGS = attrs.evolve(declared_by(DECLARED), slack_ms=300)
+DECLARED_SETTINGS = attrs.evolve(declared_by(DECLARED), slack_ms=300)
 # What only workers or the data path can show, and what only shows with unrunnable_timeout_ms set.
 UNSEEN = {"R17", "R24", "R25"}
 
 
 def verdict_on(adapter: CoreAdapter, options: RunOptions = OPTIONS) -> ConformanceReport:
-    return run_conformance(adapter, TOLD_SETTINGS, options, clock=VirtualClock())
+    return run_conformance(adapter, DECLARED_SETTINGS, options, clock=VirtualClock())
 
 
 def test_core_conforms() -> None:

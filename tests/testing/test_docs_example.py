@@ -71,10 +71,10 @@ def test_machine_finds_the_bug_that_the_page_shows(
     machine: str, shown: int, page: dict[str, Any]
 ) -> None:
     with pytest.raises(Violation) as failure:
-        run_state_machine_as_test(page[machine], settings=SEARCH)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(page[machine], settings=SEARCH)
     assert str(failure.value).strip() == blocks("text")[shown].strip()
 
 
 @pytest.mark.parametrize("machine", ["FixedMachine", "FixedWorkerMachine"])
 def test_repaired_one_holds(machine: str, page: dict[str, Any]) -> None:
-    run_state_machine_as_test(page[machine], settings=SEARCH)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(page[machine], settings=SEARCH)

@@ -39,7 +39,7 @@ def test_machine_finds_what_is_broken(broken: str) -> None:
         phases=[Phase.generate],
     )
     with pytest.raises(Violation) as failure:
-        run_state_machine_as_test(machine, settings=search)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(machine, settings=search)
     assert failure.value.check.name in FOUND[broken]
 
 
@@ -50,7 +50,7 @@ def test_what_an_adapter_raises_comes_through_with_its_script() -> None:
 
     search = hypothesis.settings(database=None, derandomize=True, phases=[Phase.generate])
     with pytest.raises(ZeroDivisionError) as failure:
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             coordinator_machine(lambda: Buggy(CoreCoordinator(DECLARED)), declared_by(DECLARED)),
             settings=search,
         )

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ffq.core.walks import TABLES, WALKS
+from ffq.messages import AcceptQuery
 from tests.mutants import MUTANTS, Catch, Mutant, hunt
 from tests.mutants.__main__ import print_table
 from tests.simulation.__main__ import main as simulate
@@ -29,26 +30,18 @@ HAZARDS = {
 
 def code() -> dict[tuple[str, str], Any]:
     """Everything that mutants may replace."""
-    rows = {
-        (table.party.value, message.__name__): row.step
-        for table in TABLES
-        for message, row in table.rows.items()
+    rows: list[tuple[str, type, Any]] = [
+        (table.party.value, message, row) for table in TABLES for message, row in table.rows.items()
+    ]
+    rows += [("walk", message, walk) for message, walk in WALKS.items()]
+    return {(place, message.__name__): row for place, message, row in rows} | {
+        (module_name, f"{name}.{attribute}"): held
+        for module_name, module in list(sys.modules.items())
+        if module_name.startswith(("ffq.core", "ffq.actors", "ffq.worker"))
+        for name, value in vars(module).items()
+        for attribute, held in (vars(value).items() if isinstance(value, type) else [("", value)])
+        if callable(held) or isinstance(held, property)
     }
-    walks = {("walks", message.__name__): walk for message, walk in WALKS.items()}
-    return (
-        rows
-        | walks
-        | {
-            (module_name, f"{name}.{attribute}"): held
-            for module_name, module in list(sys.modules.items())
-            if module_name.startswith(("ffq.core", "ffq.actors", "ffq.worker"))
-            for name, value in vars(module).items()
-            for attribute, held in (
-                vars(value).items() if isinstance(value, type) else [("", value)]
-            )
-            if callable(held) or isinstance(held, property)
-        }
-    )
 
 
 def test_the_known_hazards_are_among_them() -> None:
@@ -86,7 +79,7 @@ def test_a_mutant_that_crashes_instead_is_not_caught(
     """Else one that no longer fits the code would pass for a break that is found."""
 
     def operate(surgeon: Any) -> None:
-        surgeon.replace(sys.modules["ffq.core.lifecycle"], "submit_query", lambda: None)
+        surgeon.replace_step(AcceptQuery, lambda: None)
 
     misfit = Mutant("misfit", "R1", "takes no arguments", "machine", operate)
     monkeypatch.setitem(MUTANTS, "misfit", misfit)

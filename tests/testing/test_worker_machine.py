@@ -170,7 +170,7 @@ def test_machine_finds_what_is_broken(check: str) -> None:
         phases=[Phase.generate],
     )
     with pytest.raises(Violation) as failure:
-        run_state_machine_as_test(machine, settings=search)  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(machine, settings=search)
     assert failure.value.check is WORKER_CHECKS[check]
     assert "1. (a client) SubmitQuery(1, <" in str(failure.value)
 
@@ -181,7 +181,7 @@ def test_a_worker_that_never_asks_is_found() -> None:
             coordinator.heartbeat("w", frozenset())
 
     with pytest.raises(Violation) as failure:
-        run_state_machine_as_test(worker_machine(Idle))  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(worker_machine(Idle))
     assert failure.value.check.name == "every-query-ends"
 
 
@@ -191,5 +191,5 @@ def test_what_a_worker_raises_comes_through_with_the_script() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError) as failure:
-        run_state_machine_as_test(worker_machine(Raising))  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(worker_machine(Raising))
     assert any(note.startswith("raised by the worker after") for note in failure.value.__notes__)

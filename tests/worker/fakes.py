@@ -30,8 +30,10 @@ from ffq.messages import (
 )
 from ffq.plan.codec import dump_plan
 from ffq.plan.model import HashPartitioning, ParquetScan, ShuffleRead, ShuffleWrite
+from ffq.plan.stages import StageGraph
 from ffq.worker.link import WorkerIdentity
 from ffq.worker.loop import LoopSettings, WorkerLoop
+from ffq.worker.plans import PlanCache, cut_plan
 from ffq.worker.ports import MapOutput, TaskOutput, Work
 from ffq.worker.wanted import InputPart
 
@@ -276,12 +278,19 @@ class World:
         return WorkerLoop(
             IDENTITY,
             self.settings,
-            coordinator=self.coordinator,  # type: ignore[arg-type]
+            coordinator=self.coordinator,
             executor=self.executor,
             transport=self.transport,
             unix_ms=lambda: 1_700_000_000_000,
             coordinator_name="127.0.0.1:50051",
+            plans=PlanCache(read_at_once),
         )
+
+
+async def read_at_once(plan_bytes: bytes) -> StageGraph:
+    """No thread: the mock clock would not wait for it."""
+    await trio.lowlevel.checkpoint()
+    return cut_plan(plan_bytes)
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 600) -> None:

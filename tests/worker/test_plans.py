@@ -21,7 +21,7 @@ class SlowReader:
     """Reads as the worker does, when it is let."""
 
     def __init__(self) -> None:
-        self.read = plans._cut
+        self.read = plans.cut_plan
         self.threads: list[int] = []
         self.go = threading.Event()
 
@@ -37,7 +37,7 @@ async def test_a_plan_is_read_once_however_many_tasks_wait_for_it() -> None:
     async def ask(assignment: Assignment) -> None:
         stages.append((await cache.stage_of(assignment)).stage_id)
 
-    with patch.object(plans, "_cut", reader):
+    with patch.object(plans, "cut_plan", reader):
         async with trio.open_nursery() as nursery:
             for task in range(8):
                 nursery.start_soon(ask, map_task(task))
@@ -58,7 +58,7 @@ async def test_one_that_gives_up_does_not_take_the_others_with_it() -> None:
     async def ask() -> None:
         found.append(await cache.stage_of(map_task()))
 
-    with patch.object(plans, "_cut", reader):
+    with patch.object(plans, "cut_plan", reader):
         async with trio.open_nursery() as nursery:
             async with trio.open_nursery() as inner:
                 inner.start_soon(cache.stage_of, map_task())

@@ -97,8 +97,8 @@ def gateway(
 
     import trio
 
+    from ffq.cli.options import log_to_stderr
     from ffq.cli.output.consoles import note
-    from ffq.cli.serving import log_to_stderr
     from ffq.cli.signals import until_signalled
     from ffq.gateway import serve_gateway
     from ffq.settings import gateway_settings

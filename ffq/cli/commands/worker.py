@@ -128,8 +128,8 @@ def worker(
 
     import trio
 
+    from ffq.cli.options import log_to_stderr
     from ffq.cli.output.consoles import note
-    from ffq.cli.serving import log_to_stderr
     from ffq.cli.signals import until_signalled
     from ffq.worker import run_worker
     from ffq.worker.config import worker_config

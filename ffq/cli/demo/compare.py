@@ -1,13 +1,17 @@
-"""Whether two results are the same multiset of rows."""
+"""DuckDB's own answers over the same files, and whether two results are the same rows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
+
+from ffq.cli.demo.data import TABLES
 
 RELATIVE_TOLERANCE = 1e-9
 """For floats, which parallel sums add up in another order. Everything else must be equal."""
@@ -71,3 +75,11 @@ def _close(got: float | Decimal | None, right: float | Decimal | None) -> bool:
 
 def _shown(row: Row) -> str:
     return "(" + ", ".join(str(value) for value in row) + ")"
+
+
+def direct_answer(sql: str, dataset: Path) -> pa.Table:
+    """Run SQL in a DuckDB of its own; each table is the Parquet files of a folder of `dataset`."""
+    with duckdb.connect() as connection:
+        for table in TABLES:
+            connection.read_parquet(str(dataset / table / "*.parquet")).create_view(table)
+        return connection.sql(sql).to_arrow_table()

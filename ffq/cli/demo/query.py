@@ -10,9 +10,8 @@ import attrs
 import pyarrow as pa
 import trio
 
-from ffq.cli.demo.compare import difference
+from ffq.cli.demo.compare import difference, direct_answer
 from ffq.cli.demo.queries import DemoQuery
-from ffq.cli.demo.reference import direct_answer
 from ffq.cli.demo.screen import Screen
 from ffq.cli.output.attempts import attempts_grid
 from ffq.cli.output.writer import result_grid
