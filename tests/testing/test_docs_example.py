@@ -36,7 +36,7 @@ class FixedAdapter(SmallAdapter):
     def __init__(self):
         self.it = Fixed()
 
-FixedMachine = coordinator_machine(FixedAdapter, TOLD, plans=["scan"])
+FixedMachine = coordinator_machine(FixedAdapter, DECLARED, plans=["scan"])
 
 class FixedWorker(SmallWorker):
     def turn(self, coordinator):

@@ -24,7 +24,7 @@ class _Place:
 
 
 @attrs.define
-class Turns:
+class Fairness:
     """`_passed`: for every place held without a break, how often each query was served since."""
 
     _passed: dict[_Place, Counter[QueryId]] = attrs.field(factory=dict)

@@ -28,23 +28,23 @@ from ffq.messages import (
 )
 from tests.simulation.faults import FaultKind
 from tests.simulation.invariants import violation
+from tests.simulation.monitor import Inputs
 from tests.simulation.network import Network
 from tests.simulation.server import SimServer
 from tests.simulation.transport import Peer
-from tests.simulation.watch import Inputs
 
 C = TypeVar("C")
 R = TypeVar("R")
 
 
 class Crashing(Peer, Protocol):
-    """A worker that may crash where the weather says so."""
+    """A worker that may crash where the faults say so."""
 
     async def crash_at(self, point: FaultKind) -> None: ...
 
 
 @attrs.define
-class DistantCoordinator:
+class SimChannel:
     """`ffq.service.Coordinator` for one node; `node` is None for clients."""
 
     name: str
@@ -59,11 +59,11 @@ class DistantCoordinator:
 
         async def handle() -> R:
             up = self.server.up()
-            # Before the reply is awaited: a coordinator that is started anew has another watch.
-            watch = self.server.watch
+            # Before the reply is awaited: a coordinator that is started anew has another monitor.
+            monitor = self.server.monitor
             reply = await up.ask(message)
             if isinstance(message, GetTask):
-                self._check_given(message, reply, {} if watch is None else watch.committed)
+                self._check_given(message, reply, {} if monitor is None else monitor.committed)
             if isinstance(message, RegisterQueryResults) and message.last:
                 await self._check_not_served(up, message.query_id)
             return reply

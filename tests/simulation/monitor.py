@@ -28,11 +28,11 @@ from ffq.messages import (
 )
 from ffq.runtime import Hooks
 from ffq.testing.invariants import Violation
+from tests.simulation.fairness import Fairness
 from tests.simulation.invariants import violation
 from tests.simulation.machines import Machines
 from tests.simulation.settings import COORDINATOR_SETTINGS
 from tests.simulation.trace import Trace
-from tests.simulation.turns import Turns
 
 SETTINGS = COORDINATOR_SETTINGS
 SWEEP_SLACK_MS = 1_500
@@ -55,7 +55,7 @@ def _require(name: str, holds: bool, detail: str) -> None:
         raise violation(name, detail)
 
 
-class Watch(Hooks):
+class Monitor(Hooks):
     """The account of one life of the coordinator. `committed`: inputs as of each assignment."""
 
     def __init__(self, trace: Trace, now_ms: Callable[[], int]) -> None:
@@ -69,7 +69,7 @@ class Watch(Hooks):
         self._ended: dict[tuple[QueryId, int], tuple[object, ...]] = {}
         self._canceled: set[QueryId] = set()
         self._fingerprint: tuple[object, ...] = ()
-        self._turns = Turns()
+        self._fairness = Fairness()
         self._assigned: list[AttemptRecord] = []
         self._unsure: set[WorkerId] = set()
         self._doomed: tuple[str, int] | None = None
@@ -140,7 +140,7 @@ class Watch(Hooks):
     def _check_after_bug(self, path: str) -> None:
         """A machine that is not consistent any more is to end, and all with it."""
         assert self.machines is not None
-        self._turns = Turns()
+        self._fairness = Fairness()
         try:
             self.machines.at(path).validate_state()
         except InvariantViolated as broken:
@@ -193,7 +193,7 @@ class Watch(Hooks):
         self._assigned.clear()
         for query in state.queries.values():
             self._check_query(query)
-        self._turns.check(state, self._assigned)
+        self._fairness.check(state, self._assigned)
         self.machines.scheduling.validate_state()
 
     def _check_query(self, query: QueryRecord) -> None:
