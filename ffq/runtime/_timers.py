@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from ffq.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
     from ffq.runtime._mailbox import MailboxCell
+
+logger = logging.getLogger("ffq.runtime")
 
 
 class Timer:
@@ -31,6 +34,9 @@ class Timer:
     async def run(self, cell: MailboxCell, first: float, period: float, message: Any) -> None:
         """Send `message` at `first` and then every `period` seconds (inf: never again).
 
+        A function is called for the message when it is due. One that raises has sent nothing: the
+        error leaves this call, or is logged where the message may fail.
+
         A tick waits for room like any other message. Ticks that come due while the last one has
         not been taken up are skipped: a slow actor gets fewer ticks, never a heap of them.
         """
@@ -42,14 +48,24 @@ class Timer:
                 if not cell.accepting:  # a stopping actor finishes its mail, ticks add no more
                     return
                 if last is None or last.status != QUEUED:
-                    last = self._envelope(cell, message, cell.route_for(message), inf, None, False)
-                    if not cell.post(last):
+                    last = self._made(cell, message)
+                    if last is not None and not cell.post(last):
                         last.task = current_task()
                         await wait_task_rescheduled(last.withdraw)
                 if period == inf:
                     return
                 missed = max(0.0, (trio.current_time() - due) // period)
                 due += period * (missed + 1)
+
+    def _made(self, cell: MailboxCell, message: Any) -> Envelope | None:
+        try:
+            made = message() if callable(message) else message
+        except Exception as error:
+            if self._envelope is Envelope:
+                raise
+            logger.warning("%s: a timer's message could not be made: %r", cell.path, error)
+            return None
+        return self._envelope(cell, made, cell.route_for(made), inf, None, False)
 
 
 def check_seconds(path: str, what: str, seconds: float, *, positive: bool) -> None:

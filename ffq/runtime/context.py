@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ffq.runtime.ref import ActorRef
     from ffq.runtime.system import ActorSystem
 
+    TimerMessage = Request[Any] | Callable[[], Request[Any]]
+
 Ts = TypeVarTuple("Ts")
 
 
@@ -104,10 +106,11 @@ class ActorContext(Spawner):
         except BaseException as error:  # noqa: BLE001  # the actor's failure, to supervision
             self._cell.fail_with(error, f"running the task {what}")
 
-    def after(self, seconds: float, message: Request[Any], *, may_fail: bool = False) -> Timer:
+    def after(self, seconds: float, message: TimerMessage, *, may_fail: bool = False) -> Timer:
         """Send this actor `message` once, `seconds` from now (A10).
 
-        With `may_fail`, a failure of its handler does not fail the actor: see `every`.
+        A function is called for the message when it is due. With `may_fail`, a failure of its
+        handler does not fail the actor: see `every`.
         """
         check_seconds(self.path, "a timer of", seconds, positive=False)
         return self._timer(seconds, inf, message, may_fail)
@@ -115,14 +118,15 @@ class ActorContext(Spawner):
     def every(
         self,
         seconds: float,
-        message: Request[Any],
+        message: TimerMessage,
         *,
         first: float | None = None,
         may_fail: bool = False,
     ) -> Timer:
         """Send this actor `message` every `seconds`, the first time `first` seconds from now (A10).
 
-        `first` is `seconds` when not given. At most one tick waits; missed ticks are skipped.
+        `first` is `seconds` when not given. At most one tick waits; missed ticks are skipped. A
+        function is called for each message when it is due, and so may write the time into it.
 
         A tick is a tell: when its handler raises, the actor fails. With `may_fail` the actor goes
         on as it is and the next tick comes all the same; the error is logged as a warning of the
@@ -135,8 +139,9 @@ class ActorContext(Spawner):
         check_seconds(self.path, "a first tick after", start, positive=False)
         return self._timer(start, seconds, message, may_fail)
 
-    def _timer(self, first: float, period: float, message: Request[Any], may_fail: bool) -> Timer:
-        self._cell.check_message(message)
+    def _timer(self, first: float, period: float, message: TimerMessage, may_fail: bool) -> Timer:
+        if not callable(message):
+            self._cell.check_message(message)
         timer = Timer(may_fail)
         self._family.nursery.start_soon(
             self._run_timer, timer, trio.current_time() + first, period, message
@@ -144,10 +149,13 @@ class ActorContext(Spawner):
         return timer
 
     async def _run_timer(
-        self, timer: Timer, first: float, period: float, message: Request[Any]
+        self, timer: Timer, first: float, period: float, message: TimerMessage
     ) -> None:
         HANDLING.set(None)
-        await timer.run(self._cell, first, period, message)
+        try:
+            await timer.run(self._cell, first, period, message)
+        except Exception as error:  # noqa: BLE001  # the actor's failure, to supervision
+            self._cell.fail(error, "making a timer's message")
 
     def stash(self) -> NoReturn:
         """Put the message being handled aside and leave the handler; its asker goes on waiting.

@@ -308,3 +308,56 @@ async def test_A10_a_tick_that_may_fail_can_still_fail_the_actor_on_purpose(
             await system.spawn(Clock, True, False, True)
             await trio.sleep(3)
     assert isinstance(caught.value.__cause__, Broken)
+
+
+@attrs.frozen
+class Stamped(Request[None]):
+    """When it was sent, in seconds of Trio's clock."""
+
+    at: float
+
+
+class Stamping(Actor[Stamped]):
+    """Writes the time into each tick when it is sent; `broken` calls for one fail."""
+
+    def __init__(self, seen: list[tuple[float, float]], broken: int, may_fail: bool) -> None:
+        self.seen = seen
+        self.broken = broken
+        self.may_fail = may_fail
+
+    async def on_start(self) -> None:
+        self.ctx.every(1, self.make, may_fail=self.may_fail)
+
+    def make(self) -> Stamped:
+        if self.broken:
+            self.broken -= 1
+            raise Broken("no stamp")
+        return Stamped(trio.current_time())
+
+    @handles(Stamped)
+    async def tick(self, msg: Stamped) -> None:
+        self.seen.append((msg.at, trio.current_time()))
+        await trio.sleep(1.5)
+
+
+async def test_A10_a_tick_may_be_made_when_it_is_sent(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    seen: list[tuple[float, float]] = []
+    async with ActorSystem() as system:
+        start = trio.current_time()
+        await system.spawn(Stamping, seen, 2, True)
+        await trio.sleep(7.1)
+    sent = [round(at - start, 3) for at, _ in seen]
+    assert sent[:3] == [3, 4, 5]  # two could not be made; those that waited keep their stamp
+    assert all(at <= handled for at, handled in seen)
+
+
+async def test_A10_one_that_cannot_be_made_is_the_actors_failure(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with pytest.raises(ActorFailed) as caught:
+        async with ActorSystem() as system:
+            await system.spawn(Stamping, [], 99, False)
+            await trio.sleep(60)
+    assert isinstance(caught.value.__cause__, Broken)
