@@ -11,7 +11,8 @@ from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord
 from ffq.core.state import SchedulingState
 from ffq.ids import QueryId, StageId
-from tests.simulation.invariants import violation
+from ffq.testing import checks
+from tests.simulation.invariants import require
 
 
 @attrs.frozen
@@ -53,12 +54,8 @@ class Fairness:
                     if not state.ready.is_met(profile, place.requirement):
                         continue
                     passed[other] += 1
-                    if passed[other] > 1:
-                        raise violation(
-                            "queries-take-turns",
-                            f"query {other} was served twice while stage {place.stage_id} of "
-                            f"query {query.query_id} had work for the same worker",
-                        )
+                    waiting = f"stage {place.stage_id} of {query.query_id}"
+                    checks.in_turn(require, waiting, str(other), passed[other], 1)
         self._passed = here
 
 

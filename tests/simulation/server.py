@@ -144,7 +144,8 @@ class SimServer:
             clock=self.clock,
             hooks=monitor,
         ) as door:
-            self.machines = monitor.machines = Machines.of(door)
+            self.machines = Machines.of(door)
+            monitor.begin(self.machines)
             self.door, self.monitor = door, monitor
             self.trace.note(f"the coordinator is up, life {self.lives}")
             await self._stopping.wait()

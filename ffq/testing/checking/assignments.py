@@ -6,7 +6,9 @@ import json
 
 import attrs
 
+from ffq.testing import checks
 from ffq.testing.checking.refusals import is_overload, require_answer
+from ffq.testing.checks import Load
 from ffq.testing.invariants import CheckLog
 from ffq.testing.model import (
     AttemptBelief,
@@ -37,13 +39,7 @@ class AssignmentChecker:
         require_answer(self.log, reply, f"GetTask({worker_id}, {capacity})")
         assert not isinstance(reply, Refusal)
         worker = self.world.introduce(worker_id, now, "GetTask")
-        if capacity == 0:
-            self.log.require(
-                "capacity-zero-gets-nothing", not reply, f"capacity 0 was given {_names(reply)}"
-            )
-        self.log.require(
-            "capacity", len(reply) <= capacity, f"capacity {capacity} was given {_names(reply)}"
-        )
+        checks.within_capacity(self.log.require, capacity, reply)
         if not worker.has_beaten and any(
             task.shape.operators and task.is_queued for _, task in self.world.waiting()
         ):
@@ -67,7 +63,7 @@ class AssignmentChecker:
         self._check_shape(query, view)
         task = query.tasks[view.stage_id]
         self._check_number(task, view)
-        self._check_quiescence(query, view)
+        checks.of_open_query(self.log.require, view, query.state)
         if not query.vague:
             self._check_retry(now, task, view)
             self._check_barrier(query, task, view)
@@ -78,15 +74,6 @@ class AssignmentChecker:
         task.attempts.append(AttemptBelief(view, worker.worker_id, now))
         if worker.excluded is Truth.MAYBE:
             worker.let_back_in()
-
-    def _check_quiescence(self, query: QueryBelief, view: TaskView) -> None:
-        rule = "R5" if query.state is QueryState.CANCELED else None
-        self.log.require(
-            "no-work-after-end",
-            query.active,
-            f"{view} was assigned though its query ended {query.state.name}",
-            rule,
-        )
 
     def _check_shape(self, query: QueryBelief, view: TaskView) -> None:
         expected = query.shape.stages[view.stage_id].reduce_partitions
@@ -105,13 +92,7 @@ class AssignmentChecker:
         )
 
     def _check_number(self, task: TaskBelief, view: TaskView) -> None:
-        assigned = len(task.attempts)
-        self.log.require("assigned-once", view.attempt > assigned, f"{view} was assigned before")
-        self.log.require(
-            "attempts-gapless",
-            view.attempt == assigned + 1,
-            f"{view} was assigned after {assigned} attempts",
-        )
+        checks.numbered_on(self.log.require, view, view.attempt, len(task.attempts))
         budget = self.world.declared.max_task_attempts
         self.log.require(
             "attempts-within-budget", view.attempt <= budget, f"{view}: the budget is {budget}"
@@ -156,10 +137,12 @@ class AssignmentChecker:
         for parent in task.shape.parents:
             newest = query.tasks[parent].newest
             lacks_output = newest is not None and newest.fell_short
-            self.log.require(
-                "incomplete-output-fails" if lacks_output else "barrier",
-                query.tasks[parent].committed is not None,
-                f"{view} was assigned, but stage {parent} is not committed",
+            checks.barrier_open(
+                self.log.require,
+                view,
+                parent,
+                [query.tasks[parent].committed is not None],
+                "incomplete-output-fails" if lacks_output else "",
             )
 
     def _check_worker(self, worker: WorkerBelief, task: TaskBelief, view: TaskView) -> None:
@@ -171,31 +154,21 @@ class AssignmentChecker:
         needs = task.shape.operators
         if not needs:
             return
-        name = "operator-placement"
-        if not worker.has_beaten:
-            name = "asking-grants-nothing"
+        name = "" if worker.has_beaten else "asking-grants-nothing"
         if needs <= worker.ever_had:
             name = "capabilities-are-replaced"
-        self.log.require(
-            name,
-            needs <= worker.may_have,
-            f"{view} needs {sorted(needs)}; {worker.worker_id} has {sorted(worker.may_have)}",
-        )
+        checks.able(self.log.require, view, needs, worker.worker_id, worker.may_have, name)
         self.log.require("operator-placement", True, "")
 
     def _check_limits(self, worker: WorkerBelief, query: QueryBelief, view: TaskView) -> None:
         declared = self.world.declared
         on_worker = self.world.running(worker_id=worker.worker_id).lo
-        self.log.require(
-            "worker-limit",
-            on_worker < declared.max_concurrent_tasks_per_worker,
-            f"{view}: {worker.worker_id} runs {on_worker} attempts already",
-        )
         of_query = self.world.running(query_id=query.query_id).lo
-        self.log.require(
-            "query-limit",
-            of_query < declared.max_concurrent_tasks_per_query,
-            f"{view}: {query.query_id} has {of_query} running attempts already",
+        checks.within_limits(
+            self.log.require,
+            view,
+            worker=Load(worker.worker_id, on_worker + 1, declared.max_concurrent_tasks_per_worker),
+            query=Load(query.query_id, of_query + 1, declared.max_concurrent_tasks_per_query),
         )
 
     # --- what was not ------------------------------------------------------------------------
@@ -267,11 +240,7 @@ class AssignmentChecker:
                 continue
             for other in served:
                 times = query.passed_over[other] = query.passed_over.get(other, 0) + 1
-                self.log.require(
-                    "queries-take-turns",
-                    times <= _PATIENT_ROUNDS,
-                    f"{other} was served {times} times while {query.query_id} waited",
-                )
+                checks.in_turn(self.log.require, query.query_id, other, times, _PATIENT_ROUNDS)
         for view in reply:
             worker = self.world.workers[
                 self.world.queries[view.query_id].tasks[view.stage_id].attempts[-1].worker_id
@@ -294,10 +263,6 @@ class AssignmentChecker:
             kept += ["exclusion-ends", "exclusion-starves-nobody"]
         for name in kept:
             self.log.require(name, True, "")
-
-
-def _names(tasks: tuple[TaskView, ...]) -> str:
-    return ", ".join(str(task) for task in tasks)
 
 
 def _same_json(left: bytes, right: bytes) -> bool:

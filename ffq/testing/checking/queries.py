@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from ffq.testing import checks
 from ffq.testing.checking.refusals import is_overload, require_answer, require_unknown
 from ffq.testing.invariants import CheckLog
 from ffq.testing.model import Course, QueryBelief, Span, TaskBelief, Truth, World
@@ -98,22 +99,16 @@ class QueryChecker:
             return
         require_answer(self.log, reply, f"GetQueryStatus({query_id})")
         assert isinstance(reply, StatusView)
-        self._check_finality(query, reply)
+        shown = attrs.evolve(reply, stages=())
+        if query.final is not None:
+            checks.end_stands(self.log.require, query_id, query.final, shown)
         self._check_state(now, query, reply)
         self._check_times(query, reply)
         if query.active:
             self._check_waiting(now, query, reply)
         elif query.final is None:
             self._check_failure(query, reply)
-            query.final = attrs.evolve(reply, stages=())
-
-    def _check_finality(self, query: QueryBelief, reply: StatusView) -> None:
-        if query.final is not None:
-            self.log.require(
-                "terminal-is-final",
-                attrs.evolve(reply, stages=()) == query.final,
-                f"{query.query_id} ended as {query.final}; now it is {reply}",
-            )
+            query.final = shown
 
     def _check_state(self, now: Span, query: QueryBelief, reply: StatusView) -> None:
         if reply.state in self._possible(query):
@@ -227,12 +222,7 @@ class QueryChecker:
         for task in query.tasks:
             missing = self._missing(query, task, now)
             if missing:
-                self.log.require(
-                    "waiting-says-so",
-                    any(name in reply.message for name in missing),
-                    f"{query.query_id} waits for {sorted(missing)}, which no live worker has, "
-                    f"but says {reply.message!r}",
-                )
+                checks.waiting_is_said(self.log.require, query.query_id, missing, reply.message)
 
     def _missing(self, query: QueryBelief, task: TaskBelief, now: Span) -> frozenset[str]:
         """Operators that a ready task needs and that no worker of those alive has."""
@@ -256,11 +246,8 @@ class QueryChecker:
         if query.vague or (query.active and self._may_have_failed(query)):
             return
         if query.state is not QueryState.SUCCEEDED:
-            self.log.require(
-                "results-after-success-only",
-                isinstance(reply, Refusal),
-                f"{query_id} is {query.state.name}, but its results were served",
-            )
+            served = not isinstance(reply, Refusal)
+            checks.served_after_success(self.log.require, query_id, query.state, served=served)
             return
         newest = query.sink.newest
         expected = None if newest is None or query.was_vague else newest.result
