@@ -349,3 +349,40 @@ async def test_A6_a_failure_counts_once_also_when_the_wait_for_the_restart_is_cu
             await settle()
             assert system.tree()[0].state is State.RESTARTING
             raise Enough
+
+
+# Events in the moment between a decision and the task that carries it out.
+
+
+@pytest.mark.parametrize("event", ["stop", "kill"])
+async def test_A6_the_end_of_a_cut_wait_for_a_restart_may_be_asked_for_again(event: str) -> None:
+    policy = Supervision(max_restarts=1, backoff=Backoff(10))
+    with trio.CancelScope() as scope:
+        async with ActorSystem(supervision=policy) as system:
+            ref = await system.spawn(Stock)
+            await ref.tell(Fail())
+            await settle()
+            scope.cancel()  # its task is woken at once, and runs later
+            if event == "stop":
+                ref.stop_nowait()
+            else:
+                ref.kill_nowait()
+            await trio.sleep_forever()
+    assert not ref.alive
+
+
+class Slow(Stock):
+    async def on_start(self) -> None:
+        await trio.sleep(1000)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_A6_one_that_is_killed_before_its_task_has_begun_starts_cancelled(seed: int) -> None:
+    async def scenario(sim: Simulation) -> float:
+        async with sim.system() as system:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await system.spawn(Slow)
+        return trio.current_time()
+
+    assert simulate(scenario, seed=seed).value == 0
