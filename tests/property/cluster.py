@@ -118,8 +118,9 @@ class Holder:
     capabilities: frozenset[str]
 
 
-def input_of(each: ShuffleInput) -> dict[str, int]:
-    return {"stage_id": each.stage_id, "task_id": each.map_task, "attempt": each.attempt}
+def attempt_of(reader: AttemptKey, each: ShuffleInput) -> AttemptKey:
+    """The map attempt that an input of the reader is of."""
+    return AttemptKey(reader.query_id, each.stage_id, each.map_task, each.attempt)
 
 
 def task_of(key: AttemptKey) -> Task:
@@ -409,7 +410,7 @@ class ClusterMachine(RuleBasedStateMachine):
             if key.query_id != query:
                 continue
             inputs = [
-                (each.stage_id, each.map_task, made[attrs.evolve(key, **input_of(each))])
+                (each.stage_id, each.map_task, made[attempt_of(key, each)])
                 for each in held.of.inputs
             ]
             same = (task_of(key), *inputs) if is_repeatable(self.stage(key)) else key
