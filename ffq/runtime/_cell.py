@@ -43,15 +43,19 @@ class Supervisor(Protocol):
 
     def child_failed(self, cell: Cell) -> bool:
         """Decide on a failed child: True if it will be restarted."""
+        ...
 
     def wait_for_turn(self, cell: Cell) -> None:
         """A child is down and waits for its restart."""
+        ...
 
     def forget(self, cell: Cell) -> None:
         """A child has ended: its name is free."""
+        ...
 
     async def stop_all(self) -> None:
         """Stop the children one after another, the last started first."""
+        ...
 
 
 class Cell(MailboxCell):

@@ -26,22 +26,28 @@ class Node(Protocol):
     @property
     def path(self) -> str:
         """Where it stands."""
+        ...
 
     @property
     def task(self) -> Task | None:
         """The task it lives in; None before its start and after its end."""
+        ...
 
     def withdraw(self, envelope: Envelope) -> None:
         """Whoever waited with this message has gone."""
+        ...
 
     def handlers(self) -> tuple[Envelope, ...]:
         """What it is busy with: its start, end or restart, or messages being handled."""
+        ...
 
     def slots_full(self) -> bool:
         """True when a queued message must wait for one of `handlers()` to finish."""
+        ...
 
     def children(self) -> tuple[Node, ...]:
         """Living children, in order of their start."""
+        ...
 
 
 class Envelope:

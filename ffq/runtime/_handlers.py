@@ -151,7 +151,9 @@ def _bind(part: Any, values: dict[object, object]) -> object:
     """A type parameter with its type variables, alone or in a union, replaced by their values."""
     if part in values:
         return values[part]
-    free = () if isinstance(part, type) else getattr(part, "__parameters__", ())
+    if isinstance(part, type):
+        return part
+    free = getattr(part, "__parameters__", ())
     return part[tuple(values.get(variable, variable) for variable in free)] if free else part
 
 
