@@ -48,9 +48,8 @@ def package(folder: Path, files: dict[str, str]) -> Path:
 def test_import_circles_are_seen_however_they_are_written(
     script: ModuleType, tmp_path: Path, back: str
 ) -> None:
-    graph = script.read_graph(
-        package(tmp_path, a="from pack.b import g", b=back, c="import pack.a")
-    )
+    files = {"a": "from pack.b import g", "b": back, "c": "import pack.a"}
+    graph = script.read_graph(package(tmp_path, files))
     assert script.circles(graph) == [["pack.a", "pack.b"]]
 
 
