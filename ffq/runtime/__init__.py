@@ -1,7 +1,8 @@
 """ffq.runtime: typed, bounded, supervised actors on Trio. It knows nothing of FFQ.
 
 The names are loaded when first used, so that `ffq.runtime.message`, which pure code imports, does
-not bring in Trio.
+not bring in Trio. A1 to A15, in docstrings here and in names of tests (`test_A5_...`), are the
+guarantees of docs/actors.md.
 """
 
 from __future__ import annotations

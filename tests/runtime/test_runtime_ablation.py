@@ -1,7 +1,7 @@
-"""Each ★ mechanism, switched off: the scenario that checks it must then fail.
+"""The mechanisms behind the guarantees, switched off: the scenario that checks one must then fail.
 
-A row names the line of the issue, the scenario, a way to break its mechanism, and how the scenario
-notices. Every scenario also runs with nothing broken, and then passes.
+A row names the guarantee (docs/actors.md), the scenario, a way to break its mechanism, and how the
+scenario notices. Every scenario also runs with nothing broken, and then passes.
 """
 
 from __future__ import annotations
@@ -247,12 +247,12 @@ def label(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", MUTANTS, ids=label)
-def test_runtime_ablation_sound_scenarios_pass(row: Row) -> None:
+def test_ablation_sound_scenarios_pass(row: Row) -> None:
     row[1]()
 
 
 @pytest.mark.parametrize("row", MUTANTS, ids=label)
-def test_runtime_ablation_a_mechanism_switched_off_is_noticed(
+def test_ablation_a_mechanism_switched_off_is_noticed(
     row: Row, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, scenario, breaks, noticed = row
