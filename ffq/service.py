@@ -23,9 +23,11 @@ class Coordinator(Protocol):
 
     async def ask(self, message: Rpc[R], /) -> R:
         """The reply to one message of the outer world."""
+        ...
 
     def stream(self, message: StreamRpc[C, R], /) -> AbstractAsyncContextManager[AsyncIterator[C]]:
         """The chunks of an answer, while the block is open. Raises on entry or while iterated."""
+        ...
 
 
 class Planner(Protocol):
@@ -33,6 +35,7 @@ class Planner(Protocol):
 
     async def ask(self, message: Request[R], /) -> R:
         """Answers `ReadPlan` and `DigestPlan`."""
+        ...
 
 
 Chunks: TypeAlias = Callable[[Any, Any], AbstractAsyncContextManager[AsyncIterator[Any]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from typing import Any
 
 import attrs
 import pyarrow as pa
@@ -89,7 +90,7 @@ def _outputs(run: _Run, source: Iterator[pa.RecordBatch]) -> Generator[pa.Record
         raise run.faults.note(failure) from error
 
 
-def _checked(run: _Run, batch: object, schema: pa.Schema) -> pa.RecordBatch:
+def _checked(run: _Run, batch: Any, schema: pa.Schema) -> pa.RecordBatch:
     if not isinstance(batch, pa.RecordBatch):
         what = f"a {type(batch).__name__}"
     elif not batch.schema.equals(schema):

@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 
 from ffq.errors import InvalidRequest, QuotaExceeded, Unavailable
 from ffq.rpc.options import RpcOptions
-from ffq.rpc.routes import Route, Routes, ServerStream, Unary
+from ffq.rpc.routes import Route, Routes, Send, ServerStream, Unary
 from ffq.rpc.status import BUSY_RETRY_MS, status_of
 from ffq.runtime.errors import MessageExpired
 
@@ -105,7 +105,7 @@ class Bridge:
 
     async def _pump(
         self,
-        handle: Callable[[Callable[[Message], Awaitable[None]]], Awaitable[None]],
+        handle: Callable[[Send[Any]], Awaitable[None]],
         context: Context,
     ) -> None:
         outbox: asyncio.Queue[bytes | None] = asyncio.Queue()

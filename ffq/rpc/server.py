@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import TypeAlias
 
 import attrs
 import grpc
@@ -15,6 +16,9 @@ from ffq.rpc.bridge import Bridge, handlers_of
 from ffq.rpc.loop import LoopThread, shared_loop
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, server_arguments
 from ffq.rpc.routes import Routes
+
+# Typeshed's stub knows the blocking servicer only.
+HealthServicer: TypeAlias = health.aio.HealthServicer  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @attrs.frozen
@@ -71,7 +75,7 @@ async def _serve_on(
         token = trio.lowlevel.current_trio_token()
         bridge = Bridge(loop.loop, token, calls, options)
         server.add_generic_rpc_handlers(handlers_of(bridge, routes))
-        servicer = health.aio.HealthServicer()
+        servicer = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         try:
             await loop.run(_start(server, servicer, {route.service for route in routes}))
@@ -97,17 +101,13 @@ async def _make_server(options: RpcOptions) -> grpc.aio.Server:
     return grpc.aio.server(options=server_arguments(options))
 
 
-async def _start(
-    server: grpc.aio.Server, servicer: health.aio.HealthServicer, services: set[str]
-) -> None:
+async def _start(server: grpc.aio.Server, servicer: HealthServicer, services: set[str]) -> None:
     for service in services:
         await servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
     await server.start()
 
 
-async def _stop(
-    server: grpc.aio.Server, servicer: health.aio.HealthServicer, grace_s: float
-) -> None:
+async def _stop(server: grpc.aio.Server, servicer: HealthServicer, grace_s: float) -> None:
     await servicer.enter_graceful_shutdown()
     await server.stop(grace_s)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ffq.runtime._handlers import handles as handles
     from ffq.runtime._timers import Timer as Timer
+    from ffq.runtime._watch import Terminated as Terminated
     from ffq.runtime.actor import Actor as Actor
     from ffq.runtime.context import ActorContext as ActorContext
     from ffq.runtime.deadletters import DeadLetter as DeadLetter
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ffq.runtime.lifecycle import Ended as Ended
     from ffq.runtime.lifecycle import EndReason as EndReason
     from ffq.runtime.lifecycle import State as State
-    from ffq.runtime.lifecycle import Terminated as Terminated
     from ffq.runtime.message import Request as Request
     from ffq.runtime.ref import ActorRef as ActorRef
     from ffq.runtime.supervision import Backoff as Backoff
@@ -50,7 +50,7 @@ _HOMES = {
     "State": "lifecycle",
     "Strategy": "supervision",
     "Supervision": "supervision",
-    "Terminated": "lifecycle",
+    "Terminated": "_watch",
     "Timer": "_timers",
     "WaitCycle": "errors",
     "handles": "_handlers",

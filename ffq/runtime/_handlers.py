@@ -131,7 +131,8 @@ def declared_protocol(cls: type, generic_base: type) -> frozenset[type]:
     found: set[type] = set()
 
     def visit(owner: type, arguments: tuple[object, ...]) -> None:
-        values = dict(zip(getattr(owner, "__parameters__", ()), arguments, strict=False))
+        parameters: tuple[object, ...] = getattr(owner, "__parameters__", ())
+        values = dict(zip(parameters, arguments, strict=False))
         for base in owner.__dict__.get("__orig_bases__", owner.__bases__):
             origin = typing.get_origin(base) or base
             if not isinstance(origin, type) or not issubclass(origin, generic_base):
@@ -140,11 +141,18 @@ def declared_protocol(cls: type, generic_base: type) -> frozenset[type]:
                 for argument in typing.get_args(base):
                     found.update(_flatten(argument, cls, values))
             else:
-                parts = tuple(values.get(part, part) for part in typing.get_args(base))
-                visit(origin, parts)
+                visit(origin, tuple(_bind(part, values) for part in typing.get_args(base)))
 
     visit(cls, ())
     return frozenset(found)
+
+
+def _bind(part: Any, values: dict[object, object]) -> object:
+    """A type parameter with its type variables, alone or in a union, replaced by their values."""
+    if part in values:
+        return values[part]
+    free = () if isinstance(part, type) else getattr(part, "__parameters__", ())
+    return part[tuple(values.get(variable, variable) for variable in free)] if free else part
 
 
 def _flatten(argument: object, cls: type, values: dict[object, object]) -> set[type]:

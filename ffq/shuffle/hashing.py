@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -134,7 +134,7 @@ def _digest(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _numpy(values: pa.Array, dtype: type[np.generic]) -> npt.NDArray[np.int64]:
+def _numpy(values: pa.Array, dtype: type[np.generic]) -> npt.NDArray[Any]:
     """The values behind an array of fixed-width numbers; anything where it is null."""
     _, data = values.buffers()
     raw = np.frombuffer(data, dtype) if data is not None else np.empty(0, dtype)

@@ -28,15 +28,18 @@ class CoordinatorAdapter(Protocol):
 
     def submit(self, query_id: str, plan: bytes) -> QueryState | Refusal:
         """SubmitQuery (R1)."""
+        ...
 
     def get_task(self, worker_id: str, capacity: int) -> tuple[TaskView, ...] | Refusal:
         """GetTask (R6 to R11)."""
+        ...
 
     def report(self, task: TaskView, state: TaskState, message: str) -> Refusal | None:
         """ReportTaskStatus, echoing the layout of `task` (R13 to R17)."""
 
     def heartbeat(self, worker_id: str, capabilities: frozenset[str]) -> bool | Refusal:
         """Heartbeat; answers `accepted` (R18, R21)."""
+        ...
 
     def register_map_output(
         self, task: TaskView, partitions: tuple[OutputPartition, ...]
@@ -48,15 +51,19 @@ class CoordinatorAdapter(Protocol):
 
     def status(self, query_id: str) -> StatusView | Refusal:
         """GetQueryStatus."""
+        ...
 
     def cancel(self, query_id: str, reason: str) -> QueryState | Refusal:
         """CancelQuery; answers the state after it (R4, R5)."""
+        ...
 
     def fetch_results(self, query_id: str) -> bytes | Refusal:
         """FetchQueryResults: the payloads of all chunks, put together (R26)."""
+        ...
 
     def fetch_partition(self, task: TaskView, reduce_partition: int) -> PartitionView | Refusal:
         """FetchShufflePartition of one map attempt; attempt 0 is the committed one (R23)."""
+        ...
 
     def advance(self, ms: int) -> None:
         """Let `ms` milliseconds pass, and with them every timer of the coordinator that is due.

@@ -42,7 +42,7 @@ class FragmentSpool:
     _budget: MemoryBudget
     _chunks: list[bytes] = attrs.field(factory=list, repr=False)
     _held: int = 0
-    _spilled: bool = False
+    _spilled: bool = attrs.field(default=False, alias="spilled")
     size: int = 0
 
     @classmethod

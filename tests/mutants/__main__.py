@@ -16,7 +16,6 @@ from concurrent.futures import ProcessPoolExecutor
 
 from tests.mutants import MUTANTS, UNBROKEN, Catch, Mutant, hunt
 
-
 EXAMPLES = """
 examples:
   python -m tests.mutants                        all of them, a few minutes

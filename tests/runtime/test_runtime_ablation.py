@@ -23,11 +23,10 @@ from ffq.runtime import (
     _family,
     _handlers,
     _mailbox,
-    _outcomes,
     _serve,
     _waits,
 )
-from ffq.runtime import actor as actor_module
+from ffq.runtime import _actor_base as actor_module
 from ffq.runtime import ref as ref_module
 from ffq.runtime._envelope import Envelope
 from ffq.runtime.errors import LedgerMismatch
@@ -176,13 +175,13 @@ def uncounted(owner: Any, method: str, counter: str) -> Callable[[Patch], None]:
 
 
 def handled_counts_twice(patch: Patch) -> None:
-    real = _outcomes._settle
+    real = _serve._settle
 
     def settle_twice(cell: Any, envelope: Envelope, error: BaseException) -> None:
         real(cell, envelope, error)
         cell.handled += 1
 
-    patch.setattr(_outcomes, "_settle", settle_twice)
+    patch.setattr(_serve, "_settle", settle_twice)
 
 
 def no_seed(patch: Patch) -> None:

@@ -55,7 +55,7 @@ def test_runtime_A2_mypy_strict_refuses_each_wrong_use_and_nothing_else() -> Non
     assert refused(out) == marked_bad().keys(), out
 
 
-SPAWN = "factory: Callable[{}, Actor[M]],\n        *args: {},\n        name"
+SPAWN = "factory: Callable[{}, ActorBase[M]],\n        *args: {},\n        name"
 
 
 @pytest.mark.parametrize(

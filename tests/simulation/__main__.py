@@ -15,7 +15,6 @@ from itertools import count, islice
 from tests.simulation.cluster import simulate_cluster
 from tests.simulation.scenario import scenario_of
 
-
 EXAMPLES = """
 examples:
   python -m tests.simulation                     seeds 0 to 99

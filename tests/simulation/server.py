@@ -107,7 +107,7 @@ class SimServer:
         actor = self.machines.actors[number % len(self.machines.actors)]
         self.trace.strike(FaultKind.ACTOR_CRASH, actor.ctx.path)
         self._may_fail = True
-        actor.stop_loudly(InjectedFault())
+        actor.ctx.fail(InjectedFault())
 
     def stop(self) -> None:
         self._stopping.set()

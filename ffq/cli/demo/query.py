@@ -20,6 +20,9 @@ from ffq.client import Client, QueryHandle
 from ffq.errors import ExecutionError
 from ffq.messages import AttemptStatus
 
+# What a scope with a timeout binds is bound once `cancelled_caught` is seen to be false.
+# pyright: reportPossiblyUnboundVariable=false
+
 QUERY_TIMEOUT_S = 600.0
 
 During = Callable[[QueryHandle], Awaitable[None]]

@@ -150,7 +150,7 @@ def _try_programs(bench: Bench, options: RunOptions, found: dict[str, Violation]
         max_examples=options.examples,
         database=None,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[*HealthCheck],  # pyright: ignore[reportArgumentType]
         phases=[Phase.generate, Phase.shrink],
         report_multiple_bugs=False,
     )

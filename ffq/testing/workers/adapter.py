@@ -16,12 +16,15 @@ class CoordinatorCalls(Protocol):
 
     def heartbeat(self, worker_id: str, capabilities: frozenset[str]) -> bool | Refusal:
         """Heartbeat."""
+        ...
 
     def get_task(self, worker_id: str, capacity: int) -> tuple[TaskView, ...] | Refusal:
         """GetTask."""
+        ...
 
     def fetch_partition(self, task: TaskView, reduce_partition: int) -> PartitionView | Refusal:
         """FetchShufflePartition of a map attempt; attempt 0 is the committed one."""
+        ...
 
     def register_map_output(
         self, task: TaskView, partitions: tuple[OutputPartition, ...]
