@@ -33,7 +33,7 @@ async def test_bad_input_unfrozen_message() -> None:
         ref = await system.spawn(Counter, name="c")
         for message in (Mutable(1), object(), 5, None, Add):
             with pytest.raises(UnfrozenMessage, match="/c: .*frozen"):
-                await ref.cell.ref.ask(message)  # type: ignore[arg-type]
+                await ActorRef(ref.cell).ask(message)  # type: ignore[arg-type]
 
 
 async def test_bad_input_ask_to_a_dead_actor() -> None:

@@ -340,7 +340,7 @@ async def test_A6_a_factory_must_make_a_new_object_of_the_same_class_each_time()
     ) as caught:
         async with ActorSystem(supervision=Supervision(max_restarts=1)) as system:
             ref = await system.spawn(changing, name="c")
-            await ref.cell.ref.tell(Fail())
+            await ActorRef(ref.cell).tell(Fail())
             await trio.sleep_forever()
     assert isinstance(caught.value.__cause__, ProtocolError)
 

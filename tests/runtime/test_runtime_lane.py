@@ -13,6 +13,7 @@ import trio.testing
 from ffq.runtime import (
     Actor,
     ActorFailed,
+    ActorRef,
     ActorSystem,
     EndReason,
     Supervision,
@@ -77,7 +78,7 @@ async def test_A4_a_notice_overtakes_all_user_messages(concurrency: int) -> None
 
     async with ActorSystem() as system:
         counter = await system.spawn(Counter)
-        ref = (await system.spawn(Watching, log, max_concurrency=concurrency)).cell.ref
+        ref = ActorRef((await system.spawn(Watching, log, max_concurrency=concurrency)).cell)
         for who in range(concurrency):
             await ref.tell(Hold(str(who)))
         await settle()
@@ -147,7 +148,7 @@ async def test_A3_a_tell_that_waits_for_room_is_freed_however_the_actor_goes_on(
         failure: Any = pytest.raises(ActorFailed) if end == "fail" else nullcontext()
         with failure:
             async with ActorSystem(supervision=policy) as system:
-                ref = (await system.spawn(Fragile, gate, mailbox=1)).cell.ref
+                ref = ActorRef((await system.spawn(Fragile, gate, mailbox=1)).cell)
 
                 async def send(who: str) -> None:
                     await ref.tell(Hold(who))

@@ -13,7 +13,7 @@ import pytest
 import trio
 import trio.testing
 
-from ffq.runtime import Actor, ActorEnded, ActorFailed, ActorSystem, Supervision, handles
+from ffq.runtime import Actor, ActorEnded, ActorFailed, ActorRef, ActorSystem, Supervision, handles
 from ffq.runtime.errors import ActorError
 from tests.runtime.stock import Add, Counter, Fail, Hold, Total, settle
 
@@ -235,7 +235,7 @@ async def test_A7_an_asker_outside_of_the_system_gets_an_answer_when_it_crashes(
     async with trio.open_nursery() as outside:
         with pytest.raises(Beyond):
             async with ActorSystem() as system:
-                ref = (await system.spawn(Crash)).cell.ref
+                ref = ActorRef((await system.spawn(Crash)).cell)
                 outside.start_soon(ask, ref)
                 await trio.sleep_forever()
     assert raised == [ActorEnded]

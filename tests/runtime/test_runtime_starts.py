@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from ffq.runtime import Actor, ActorFailed, ActorSystem, Supervision, handles
+from ffq.runtime import Actor, ActorFailed, ActorRef, ActorSystem, Supervision, handles
 from ffq.runtime.errors import ActorNotFound, InvalidOption, NameTaken
 from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, Total, settle
 
@@ -119,7 +119,7 @@ async def test_A1_a_crash_while_the_system_shuts_down_waits_for_all_and_comes_ou
         async with ActorSystem(supervision=Supervision(max_restarts=restarts)) as system:
             await system.spawn(Logs, log)
             late = await system.spawn(Late, name="late")
-            await late.cell.ref.tell(Hold("x"))
+            await ActorRef(late.cell).tell(Hold("x"))
             nursery.start_soon(open_later)
 
     async def open_later() -> None:

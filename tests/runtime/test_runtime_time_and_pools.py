@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from ffq.runtime import Actor, ActorSystem, Request, Supervision, handles
+from ffq.runtime import Actor, ActorRef, ActorSystem, Request, Supervision, handles
 from ffq.runtime.errors import ActorEnded, InvalidOption, ProtocolError, StashFull, SystemClosed
 from ffq.runtime.pool import ByKey, LeastLoaded
 from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, Total, settle
@@ -87,7 +87,7 @@ async def test_A10_a_timer_that_waited_for_room_does_not_catch_up(
         ref.cell.actor.busy = 10.5  # type: ignore[union-attr]
         await trio.sleep(1.5)  # the first tick is being handled: make the mailbox full
         ref.cell.actor.busy = 0  # type: ignore[union-attr]
-        await ref.cell.ref.tell(Tick())
+        await ActorRef(ref.cell).tell(Tick())
         await trio.sleep(12)
     assert ticks == pytest.approx([1, 11.5, 11.5, 12, 13])
 
@@ -105,7 +105,7 @@ async def test_A10_timers_end_with_the_incarnation(
     async with ActorSystem(supervision=Supervision(max_restarts=1)) as system:
         ref = await system.spawn(Fragile, ticks, 10)
         await trio.sleep(5)
-        ref.cell.ref.tell_nowait(Fail())
+        ActorRef(ref.cell).tell_nowait(Fail())
         await trio.sleep(12)
     assert ticks == pytest.approx([15])
 
