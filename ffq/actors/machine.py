@@ -12,7 +12,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import attrs
-import trio
 
 from ffq.actors.outbox import Outbox
 from ffq.actors.parties import Parties
@@ -63,7 +62,8 @@ class MachineActor(Actor[Any]):
         self._machine.validate_state()
         self.ctx.start_task(self._courier)
         if self._timer is not None:
-            self.ctx.start_task(self._repeat, self._timer)
+            # A message that fails has been dealt with by `handle`: the next is sent all the same.
+            self.ctx.every(self._timer.period_ms / 1000, self._timer.message, may_fail=True)
 
     @handles(ValidateState)
     def validate_state(self, _: ValidateState) -> None:
@@ -101,7 +101,7 @@ class MachineActor(Actor[Any]):
                 await self._parties.ask_from(self._machine.party, notice)
             except Exception as error:
                 # The machine counts it as told: from here on the two would disagree.
-                self.stop_loudly(error)
+                self.ctx.fail(error)
                 raise
         return reply
 
@@ -122,25 +122,8 @@ class MachineActor(Actor[Any]):
             except Exception as error:  # noqa: BLE001  # the others must be delivered all the same
                 logger.warning("%s was not delivered: %r", type(notice).__name__, error)
 
-    async def _repeat(self, timer: Timer) -> None:
-        """One that fails has been dealt with by `handle`: the next is sent all the same."""
-        while True:
-            await trio.sleep(timer.period_ms / 1000)
-            try:
-                await self.ctx.ref.ask(timer.message())
-            except Exception as error:  # noqa: BLE001  # a timer must not die of one failure
-                logger.warning("%s: a timer's message failed: %r", self.ctx.path, error)
-
     def _check_after_bug(self) -> None:
         try:
             self._machine.validate_state()
         except Exception as error:  # noqa: BLE001  # broken books can make the check itself fail
-            self.stop_loudly(error)
-
-    def stop_loudly(self, error: Exception) -> None:
-        """Fail this actor, whoever asks: what it holds can no longer be trusted."""
-
-        async def fail() -> None:
-            raise error
-
-        self.ctx.start_task(fail)
+            self.ctx.fail(error)  # what it holds can no longer be trusted

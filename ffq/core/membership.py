@@ -34,7 +34,7 @@ def drain_worker(state: SchedulingState, msg: DrainWorker, now_ms: int) -> None:
 
 
 def confirm_heartbeat(state: SchedulingState, msg: ConfirmHeartbeat, now_ms: int) -> HeartbeatReply:
-    """Renew and collect leases; say what to stop and which files to remove (R5, R18, part 3).
+    """Renew and collect leases; say what to stop and which files to remove (R5, R18).
 
     `accepted` is false for an excluded or draining worker.
     """

@@ -30,7 +30,7 @@ class Requirement:
         operators: custom operators it must advertise (R10).
         family: its engine family; None while the query has not fixed one (R31).
         splits: whether it must take shares of a stage.
-        ours_only: whether it must set part 3's fields: peers that do not number the plan otherwise.
+        ours_only: whether it must set extension fields: others number this plan's stages otherwise.
         siblings: while the family is not fixed: the operators of the query's other stages. A family
             in which nobody could run them is not chosen if there is another in which all can be.
     """
@@ -44,7 +44,7 @@ class Requirement:
 
 @attrs.frozen(cache_hash=True)
 class Profile:
-    """What a worker can do. `ours`: it sets part 3's fields."""
+    """What a worker can do. `ours`: it sets the protocol's extension fields."""
 
     capabilities: frozenset[str]
     family: str

@@ -58,7 +58,11 @@ class Output:
 
 @attrs.define(eq=False)
 class AttemptRecord:
-    """One attempt since its assignment. `confirmed_at_ms`: its lease runs from then."""
+    """One attempt since its assignment.
+
+    `confirmed_at_ms`: its lease runs from then. `outdated`: its input has been made again while it
+    ran, and another run of the task might read other rows (R25).
+    """
 
     key: AttemptKey
     layout: Layout
@@ -72,6 +76,7 @@ class AttemptRecord:
     output: Output | None = None
     result_bytes: int = 0
     result_complete: bool = False
+    outdated: bool = False
 
     def apply(self, event: AttemptEvent) -> None:
         self.state = next_attempt_state(self.state, event)

@@ -1,4 +1,4 @@
-"""What is done again when a worker, or an output, is lost (R19, and lost output in part 3).
+"""What is done again when a worker, or an output, is lost (R19; "lost output" in docs/protocol.md).
 
 An output that only its worker could serve is lost with it. It is made again only if some task
 still has to read it: the stages are walked from the sink down, so that a consumer that has to be
@@ -106,7 +106,7 @@ def revoke(
     attempt = task.attempts[-1]
     withdraw_commit(state, query, stage, task, now_ms)
     queue_uncharged(state, Located(query, stage, task, attempt), message, now_ms)
-    if not stage.repeatable:
+    if not stage.repeatable or attempt.outdated:
         _restart_consumers(state, query, stage, attempt.key, now_ms)
 
 
@@ -117,17 +117,32 @@ def _restart_consumers(
     message = f"its input {lost} is made again and may have other rows"
     for consumer_id in stage.consumers:
         consumer = query.stages[consumer_id]
+        # Of attempts long withdrawn too: where their stage is made again, their readers go on.
+        made_before = [
+            attempt.key
+            for task in consumer.tasks
+            for attempt in task.attempts
+            if attempt.state is TaskState.SUCCEEDED
+        ]
         if len(consumer.tasks) == 1 and not consumer.is_committed:
-            # Its one running attempt reads one run of everything, whichever that is.
-            continue
-        read_before = [task.attempts[-1].key for task in consumer.tasks if task.committed]
-        for task in consumer.tasks:
-            if query.state.terminal:
-                return
-            if task.state is TaskState.SUCCEEDED:
-                revoke(state, query, consumer, task, message, now_ms)
-            elif task.state is TaskState.RUNNING:
-                at = Located(query, consumer, task, task.attempts[-1])
-                fail_uncharged(state, at, message, now_ms)
-        if read_before and consumer.repeatable and not query.state.terminal:
-            _restart_consumers(state, query, consumer, read_before[0], now_ms)
+            # Its one running attempt reads one run of everything, whichever that is. It may commit
+            # what only it has read.
+            for attempt in consumer.tasks[0].attempts[-1:]:
+                attempt.outdated = attempt.state is TaskState.RUNNING
+        else:
+            _restart_tasks(state, query, consumer, message, now_ms)
+        if made_before and consumer.repeatable and not query.state.terminal:
+            _restart_consumers(state, query, consumer, made_before[-1], now_ms)
+
+
+def _restart_tasks(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, message: str, now_ms: int
+) -> None:
+    for task in stage.tasks:
+        if query.state.terminal:
+            return
+        if task.state is TaskState.SUCCEEDED:
+            revoke(state, query, stage, task, message, now_ms)
+        elif task.state is TaskState.RUNNING:
+            at = Located(query, stage, task, task.attempts[-1])
+            fail_uncharged(state, at, message, now_ms)

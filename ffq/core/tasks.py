@@ -219,7 +219,7 @@ def fail_charged(
 def fail_uncharged(
     state: SchedulingState, at: Located, message: str, now_ms: int, *, delay: bool = False
 ) -> None:
-    """The attempt failed for no fault of its task or worker: it is queued again (part 3)."""
+    """The attempt failed for no fault of its task or worker: it is queued again."""
     _fail_attempt(state, at, message, now_ms)
     queue_uncharged(state, at, message, now_ms, delay=delay)
 

@@ -149,7 +149,7 @@ class WorkerLost(Request[None]):
 
 @attrs.frozen
 class ConfirmHeartbeat(Request[HeartbeatReply]):
-    """Gateway to scheduling, after liveness: what this worker should be told."""
+    """To scheduling, after liveness has recorded the beat: what this worker should be told."""
 
     worker_id: WorkerId
     running_attempts: tuple[AttemptKey, ...] | None

@@ -22,7 +22,7 @@ def is_repeatable(stage: StagePlan) -> bool:
 def needs_own_numbering(graph: StageGraph) -> bool:
     """Whether peers on the fixed wire would number the plan's stages otherwise.
 
-    They do when a CteRef with an exchange inside stands more than once in the plan (PLAN: Stages).
+    They do when a CteRef with an exchange inside stands more than once in the plan (docs/plan.md).
     """
     seen: set[str] = set()
     pending: list[Node] = [graph.stages[0].fragment]

@@ -8,7 +8,7 @@ from typing import Final
 from ffq.plan import model
 from ffq.plan.model import Node, ParquetScan, ShuffleRead
 
-# Child fields from left to right: the order in which PLAN's stage ids are given.
+# Child fields from left to right: stages get their ids in this order (docs/plan.md).
 _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.ParquetScan: (),
     model.ParquetWrite: ("input",),

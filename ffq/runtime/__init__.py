@@ -1,7 +1,8 @@
 """ffq.runtime: typed, bounded, supervised actors on Trio. It knows nothing of FFQ.
 
 The names are loaded when first used, so that `ffq.runtime.message`, which pure code imports, does
-not bring in Trio.
+not bring in Trio. A1 to A15, in docstrings here and in names of tests (`test_A5_...`), are the
+guarantees of docs/actors.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ffq.runtime._handlers import handles as handles
     from ffq.runtime._timers import Timer as Timer
+    from ffq.runtime._watch import Terminated as Terminated
     from ffq.runtime.actor import Actor as Actor
     from ffq.runtime.context import ActorContext as ActorContext
     from ffq.runtime.deadletters import DeadLetter as DeadLetter
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from ffq.runtime.lifecycle import Ended as Ended
     from ffq.runtime.lifecycle import EndReason as EndReason
     from ffq.runtime.lifecycle import State as State
-    from ffq.runtime.lifecycle import Terminated as Terminated
     from ffq.runtime.message import Request as Request
     from ffq.runtime.ref import ActorRef as ActorRef
     from ffq.runtime.supervision import Backoff as Backoff
@@ -50,7 +51,7 @@ _HOMES = {
     "State": "lifecycle",
     "Strategy": "supervision",
     "Supervision": "supervision",
-    "Terminated": "lifecycle",
+    "Terminated": "_watch",
     "Timer": "_timers",
     "WaitCycle": "errors",
     "handles": "_handlers",

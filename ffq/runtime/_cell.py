@@ -3,108 +3,110 @@
 A cell lives from spawn to end. Its actor object lives from start to restart: one incarnation. Each
 incarnation has a nursery of its own, which holds the actor's children and background tasks, so
 that an incarnation cannot end before everything below it has (A1).
+
+What may happen when, and what follows, is in `_life.py`. Here is how it is carried out.
 """
 
 from __future__ import annotations
 
 import logging
-from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
-from ffq.runtime._envelope import DONE, HANDLING, Envelope, phase_envelope
+from ffq.runtime._envelope import DONE, HANDLING, Envelope, busy_envelope
 from ffq.runtime._failures import only_cancelled, split_failure
-from ffq.runtime._family import Family
+from ffq.runtime._life import Event, after
 from ffq.runtime._mailbox import MailboxCell
 from ffq.runtime._serve import serve, serve_concurrently
+from ffq.runtime._watch import tell_watchers, unwatch_all
 from ffq.runtime.errors import ProtocolError
-from ffq.runtime.lifecycle import Ended, EndReason, State, Terminated
+from ffq.runtime.hooks import Hooks
+from ffq.runtime.lifecycle import Ended
 from ffq.runtime.ref import ActorRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._options import Options
-    from ffq.runtime.actor import Actor
+    from ffq.runtime._system_base import SystemBase
 
 logger = logging.getLogger("ffq.runtime")
+
+
+class Supervisor(Protocol):
+    """A family, as far as a cell asks it: the one it belongs to, and its children's."""
+
+    children: dict[str, Cell]
+
+    def child_failed(self, cell: Cell) -> bool:
+        """Decide on a failed child: True if it will be restarted."""
+        ...
+
+    def wait_for_turn(self, cell: Cell) -> None:
+        """A child is down and waits for its restart."""
+        ...
+
+    def forget(self, cell: Cell) -> None:
+        """A child has ended: its name is free."""
+        ...
+
+    async def stop_all(self) -> None:
+        """Stop the children one after another, the last started first."""
+        ...
 
 
 class Cell(MailboxCell):
     """The framework's side of one actor. All methods run in the Trio thread."""
 
     __slots__ = (
-        "actor",
         "args",
-        "born",
+        "busy",
         "down_event",
-        "dying",
-        "ended",
         "ended_event",
         "errors",
         "factory",
-        "families",
-        "finished",
-        "killed",
+        "family",
         "kind",
-        "max_concurrency",
-        "name",
         "nursery",
-        "observed",
         "parent",
-        "parked",
-        "phase",
         "ready_event",
-        "restart",
         "restarts",
         "scope",
         "started_at",
-        "state",
-        "stopping",
-        "suspended",
         "up_event",
-        "watchers",
-        "watching",
     )
 
     def __init__(
         self,
-        parent: Family,
-        name: str,
+        system: SystemBase,
+        parent: Supervisor,
+        path: str,
         options: Options,
-        factory: Callable[..., Actor[Any]],
+        factory: Callable[..., ActorBase[Any]],
         args: tuple[Any, ...],
-        actor: Actor[Any],
+        actor: ActorBase[Any],
     ) -> None:
-        system = parent.system
-        super().__init__(system, f"{parent.path}/{name}", options, type(actor).__routes__)
+        super().__init__(system, path, options, actor)
         self.parent = parent
-        self.name = name
         self.factory = factory
         self.args = args
-        self.actor: Actor[Any] | None = actor
         self.kind = type(actor)
-        self.max_concurrency = options.max_concurrency
-        self.observed = system.debug or system.hooks is not None
-        self.state = State.STARTING
         self.started_at = trio.current_time()
         self.restarts = 0
-        self.born = self.dying = self.killed = self.stopping = False
-        self.finished = self.suspended = self.parked = self.restart = False
         self.errors: list[Exception] | None = None
-        self.phase: Envelope | None = phase_envelope(self)
+        # Stands in the graph of waits for a start, an end, or the wait for a restart.
+        self.busy: Envelope | None = busy_envelope(self)
         self.scope: trio.CancelScope | None = None
         self.nursery: trio.Nursery | None = None
-        self.families: Family | None = None
-        self.ended: Ended | None = None
+        self.family: Supervisor | None = None
+        """The children of this incarnation; made when first needed."""
         self.ready_event: trio.Event | None = None
         self.ended_event: trio.Event | None = None
         self.up_event: trio.Event | None = None
         self.down_event: trio.Event | None = None
-        self.watchers: dict[Cell, None] | None = None
-        self.watching: dict[Cell, None] | None = None
 
     # The actor's task
 
@@ -118,7 +120,7 @@ class Cell(MailboxCell):
                 if not await self._goes_on():
                     return
         except BaseException as error:
-            if self.born and self.errors:  # cleaning up after a cancellation failed
+            if self.life.unjudged:  # cleaning up after a cancellation failed
                 self.parent.child_failed(self)
             if self.ready_event is not None and not only_cancelled(error):
                 # Whoever spawned it should see what ends the system, and not an echo of it.
@@ -129,34 +131,28 @@ class Cell(MailboxCell):
             self._finish()
 
     async def _incarnation(self) -> None:
-        self.state = State.STARTING
-        self.dying = self.suspended = self.finished = False
-        self.errors = None
-        started = False
         try:
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery
                 self.scope = nursery.cancel_scope
-                if self.killed:
+                if self.life.falling:  # it was killed or taken down before it could begin
                     nursery.cancel_scope.cancel()
-                started = await self._begin()
-                if started:
-                    if self.max_concurrency == 1:
+                await self._begin()
+                if self.life.started:
+                    if self.options.max_concurrency == 1:
                         await serve(self)
                     else:
                         await serve_concurrently(self, nursery)
-                    self.finished = not self.dying
-                    if self.families is not None and not self.dying:
-                        await self.families.stop_all()
+                    await self._drained()
                 nursery.cancel_scope.cancel()
         finally:
-            self.nursery = self.scope = self.families = None
-            if started:
+            self.nursery = self.scope = self.family = None
+            if self.life.started:
                 await self._close()
 
-    async def _begin(self) -> bool:
-        """Make the actor and let it start: False when that failed."""
-        self._enter_phase()
+    async def _begin(self) -> None:
+        """Make the actor and let it start."""
+        self._enter_busy()
         try:
             if self.actor is None:
                 self.actor = self._make_again()
@@ -164,16 +160,15 @@ class Cell(MailboxCell):
             await self.actor.on_start()
         except BaseException as error:  # noqa: BLE001  # goes to the spawner or to supervision
             self.fail_with(error, "starting")
-            return False
+            return
         finally:
-            self._leave_phase()
-        self.state = State.STOPPING if self.stopping else State.RUNNING
-        self.born = True
-        self._signal("ready_event", "up_event")
-        self.system.call_hook("actor_started", self.path, self.restarts)
-        return True
+            self._leave_busy()
+        self._on(Event.STARTED)
+        self._wake_spawner()
+        self._is_up()
+        self.system.report(Hooks.actor_started, self.path, self.restarts)
 
-    def _make_again(self) -> Actor[Any]:
+    def _make_again(self) -> ActorBase[Any]:
         actor = self.factory(*self.args)
         if type(actor) is not self.kind:
             raise ProtocolError(
@@ -182,86 +177,90 @@ class Cell(MailboxCell):
             )
         return actor
 
+    async def _drained(self) -> None:
+        """The mailbox loop is done: end the children, unless a fall ends everything anyway."""
+        if not self.life.falling:
+            self._on(Event.DRAINED)
+            if self.family is not None:
+                await self.family.stop_all()
+
     async def _close(self) -> None:
         """Let the actor clean up after its nursery has closed; at once cancelled by a kill."""
         assert self.actor is not None
         with trio.CancelScope() as scope:
             self.scope = scope
-            if self.killed:
+            if self.life.killed:
                 scope.cancel()
-            self._enter_phase()
+            self._enter_busy()
             try:
                 await self.actor.on_stop()
             except BaseException as error:  # noqa: BLE001  # goes to supervision
                 self.fail_with(error, "stopping")
             finally:
-                self._leave_phase()
+                self._leave_busy()
         self.scope = None
 
-    def _enter_phase(self) -> None:
+    def _enter_busy(self) -> None:
         """Start and end count as handlers in the graph of waits."""
-        if self.phase is None:
-            self.phase = phase_envelope(self)
-        HANDLING.set(self.phase)
+        if self.busy is None:
+            self.busy = busy_envelope(self)
+        HANDLING.set(self.busy)
 
-    def _leave_phase(self) -> None:
-        if self.phase is not None:
-            self.phase.status = DONE
-            self.phase = None
+    def _leave_busy(self) -> None:
+        if self.busy is not None:
+            self.busy.status = DONE
+            self.busy = None
         HANDLING.set(None)
 
     async def _goes_on(self) -> bool:
-        """After an incarnation: wait for the supervisor; True means start again.
-
-        One that a sibling's failure took down while it first started starts again as well: whoever
-        spawned it goes on waiting.
-        """
+        """After an incarnation: wait for the supervisor; True means start again."""
         self.actor = None
-        if self.errors and not (self.born and self.parent.child_failed(self)):
+        absorbed = self.life.unjudged and self.parent.child_failed(self)
+        self._on(Event.ABSORBED if absorbed else Event.DOWN)
+        if self.life.over:
             return False
-        if self.killed or not (self.errors or self.suspended):
-            return False
-        self.unwatch_all()
-        self.restart = False
-        self.parked = True
-        self.state = State.RESTARTING
-        self.phase = phase_envelope(self)
+        unwatch_all(self)
+        self.busy = busy_envelope(self)
         self.parent.wait_for_turn(self)
-        self._signal("up_event", "down_event")
-        await wait_task_rescheduled(self._abort_parked)
-        if self.restart:
-            self.unstash()  # a new incarnation does not know what the last one waited for
-        return self.restart
+        self._is_up()
+        self._is_down()
+        await wait_task_rescheduled(self._abort_down)
+        return not self.life.over
 
-    def _abort_parked(self, _raise_cancel: Any) -> Abort:
-        self._unpark(restart=False)
+    def _abort_down(self, _raise_cancel: Any) -> Abort:
+        self._on(Event.CUT)
+        self._leave_down()
         return Abort.SUCCEEDED
 
-    def _unpark(self, restart: bool) -> None:
-        if self.phase is not None:
-            self.phase.status = DONE
-        self.phase = phase_envelope(self) if restart else None
-        self.parked = False
-        self.restart = restart
+    def _leave_down(self) -> None:
+        """The wait for a restart is over; what is to come is a start, or nothing."""
+        if self.busy is not None:
+            self.busy.status = DONE
+        self.busy = None if self.life.over else busy_envelope(self)
+
+    def _wake_down(self) -> None:
+        assert self.task is not None
+        self._leave_down()
+        reschedule(self.task)
 
     def _finish(self) -> None:
         """The end: no mail, no name, watchers told, accounts closed. Does not wait."""
-        if self.errors:
-            reason, error = EndReason.FAILED, self.error()
-        else:
-            stopped = self.stopping and not self.killed and self.born
-            reason, error = EndReason.STOPPED if stopped else EndReason.KILLED, None
+        if not self.life.over:
+            self._on(Event.CUT)
+        reason = self.life.reason
+        error = self.error() if self.errors else None
         self.accepting = False
-        self.state = State.ENDED
         self.ended = Ended(self.path, reason, error)
         self.bury_queued(f"the actor has ended ({reason.value})")
         self.parent.forget(self)
-        self.unwatch_all()
-        for watcher in self.watchers or ():
-            watcher.notify_end(self)
-        self.watchers = None
+        unwatch_all(self)
+        tell_watchers(self, self.ended)
         self.task = None
-        self._signal("ready_event", "up_event", "ended_event", "down_event")
+        self._wake_spawner()
+        self._is_up()
+        self._is_down()
+        if self.ended_event is not None:
+            self.ended_event.set()
         self.check_ledger()
         self.books = self.system.ledger
         self.books.add(
@@ -271,23 +270,44 @@ class Cell(MailboxCell):
             expired=self.expired,
             dead=self.dead,
         )
-        self.system.call_hook("actor_ended", self.ended)
+        self.system.report(Hooks.actor_ended, self.ended)
+
+    def _wake_spawner(self) -> None:
+        """Whoever waits for the first start looks again."""
+        if self.ready_event is not None:
+            self.ready_event.set()
+            self.ready_event = None
+
+    def _is_up(self) -> None:
+        """The restart of a group that waits for this one to start looks again."""
+        if self.up_event is not None:
+            self.up_event.set()
+            self.up_event = None
+
+    def _is_down(self) -> None:
+        """The restart of a group that waits for this one to go down looks again."""
+        if self.down_event is not None:
+            self.down_event.set()
+            self.down_event = None
 
     # The control lane
 
-    def note(self, error: Exception, doing: str) -> None:
-        """Write on an error which actor it comes from, and what that did."""
-        error.add_note(f"raised by the actor {self.path} while {doing}")
+    def _on(self, event: Event) -> None:
+        """The one place where an actor's life changes. Raises IllegalTransition."""
+        self.life = after(self.life, event)
 
     def fail(self, error: Exception, doing: str) -> None:
         """This incarnation has failed: it ends, and supervision decides what comes next."""
-        self.note(error, doing)
+        self._on(Event.FAIL)
         if self.errors is None:
             self.errors = []
+        elif any(known is error for known in self.errors):
+            return  # given to `ctx.fail` and raised as well
+        self.note(error, doing)
         self.errors.append(error)
-        self.system.call_hook("actor_failed", self.path, error)
+        self.system.report(Hooks.actor_failed, self.path, error)
         logger.debug("%s failed while %s: %r", self.path, doing, error)
-        self.die()
+        self._cancel()
 
     def fail_with(self, error: BaseException, doing: str) -> None:
         """`fail` with the Exceptions in `error`; raise what else is in it, such as a Cancelled."""
@@ -299,9 +319,8 @@ class Cell(MailboxCell):
             self.fail(failure, doing)
         raise rest
 
-    def die(self) -> None:
-        """End this incarnation now: its handlers, tasks and children are cancelled."""
-        self.dying = True
+    def _cancel(self) -> None:
+        """Cancel what the incarnation is at: its handlers, tasks and children, or its cleanup."""
         if self.scope is not None:
             self.scope.cancel()
 
@@ -314,69 +333,62 @@ class Cell(MailboxCell):
 
     def kill(self) -> None:
         """End now: mail becomes dead letters, handlers are cancelled (A4)."""
-        if self.ended is not None or self.killed:
+        if self.life.killed or self.life.over:
             return
-        self.killed = True
+        down = self.life.down
+        self._on(Event.KILL)
         self.accepting = False
-        self.die()
+        self._cancel()
         self.bury_queued("the actor was killed")
-        self._wake_parked(restart=False)
+        if down:
+            self._wake_down()
 
     def stop(self) -> None:
         """Take no new mail, finish what is there, then end; restarts go on until then (A4)."""
-        if self.stopping or self.ended is not None:
+        if self.life.stopping or self.life.over:
             return
-        self.stopping = True
+        self._on(Event.STOP)
         self.accepting = False
-        if self.state is State.RUNNING:
-            self.state = State.STOPPING
-        if not self.has_mail():
-            self._wake_parked(restart=False)  # a restart would have nothing left to do
+        if self.life.down and not self.has_mail():
+            self._on(Event.DRAINED)
+            self._wake_down()
         self.wake()
 
     def takes_children(self) -> bool:
         """False once the actor is stopping; a restart to finish its mail may start children."""
-        return not self.stopping or self.phase is not None
+        return not self.life.stopping or self.busy is not None
 
     def suspend(self) -> trio.Event | None:
-        """End this incarnation because a sibling failed; the event is set when it is down."""
-        if self.parked or self.ended is not None:
+        """Have it go down because a sibling failed; the event is set when it is down.
+
+        None when it is down already, or need not go down.
+        """
+        fell = self.life.falling
+        self._on(Event.SIBLING)
+        if not self.life.falls_for_sibling:
             return None
-        if (self.stopping or self.killed) and not self.suspended:
-            return None
-        self.suspended = True
         if self.down_event is None:
             self.down_event = trio.Event()
-        if not self.dying:  # an incarnation on its way down may clean up in peace
-            self.die()
+        if not fell:  # an incarnation on its way down may clean up in peace
+            self._cancel()
         return self.down_event
 
     def give_up(self) -> None:
         """Cancel the start or the cleanup under way, which waits for one that waits for it."""
-        self.suspended = True
-        self.die()
+        self._on(Event.GIVE_UP)
+        self._cancel()
 
     def resume(self) -> trio.Event | None:
         """Start the next incarnation; the event is set when it is ready, down again or ended."""
-        if not self.parked:
+        if not self.life.down:
             return None
+        self._on(Event.RESUME)
+        self.errors = None
         self.restarts += 1
+        self.unstash()  # a new incarnation does not know what the last one waited for
         self.up_event = trio.Event()
-        self._wake_parked(restart=True)
+        self._wake_down()
         return self.up_event
-
-    def _wake_parked(self, restart: bool) -> None:
-        if self.parked and self.task is not None:
-            self._unpark(restart)
-            reschedule(self.task)
-
-    def _signal(self, *events: str) -> None:
-        """Wake who waits for these, and forget them: the next wait is for the next time."""
-        for name in events:
-            event: trio.Event | None = getattr(self, name)
-            if event is not None:
-                event.set()
-                setattr(self, name, None)
 
     async def wait_ended(self) -> Ended:
         """Wait until the actor has ended and its name is free."""
@@ -386,70 +398,27 @@ class Cell(MailboxCell):
             await self.ended_event.wait()
         return self.ended
 
-    # Family and watches
-
-    @property
-    def family(self) -> Family:
-        """The children of this incarnation; made when first needed. Raises SystemClosed."""
-        if self.families is None:
-            self.families = Family.of_cell(self)
-        return self.families
-
     @property
     def ref(self) -> ActorRef[Any]:
         """A reference to this actor."""
         return ActorRef(self)
 
-    def watch(self, other: Cell) -> None:
-        """Have Terminated sent to this actor when `other` ends; at once if it has."""
-        self.check_message(Terminated(other.ref, Ended(other.path, EndReason.STOPPED)))
-        if other.ended is not None:
-            self.notify_end(other)
-            return
-        if other.watchers is None:
-            other.watchers = {}
-        if self.watching is None:
-            self.watching = {}
-        other.watchers[self] = self.watching[other] = None
-
-    def unwatch(self, other: Cell) -> None:
-        """Undo `watch`; does nothing when there was none."""
-        for table, key in ((other.watchers, self), (self.watching, other)):
-            if table is not None:
-                table.pop(key, None)
-
-    def unwatch_all(self) -> None:
-        """The watches of an incarnation end with it."""
-        for watched in self.watching or ():
-            if watched.watchers is not None:
-                watched.watchers.pop(self, None)
-        self.watching = None
-
-    def notify_end(self, other: Cell) -> None:
-        """Put Terminated on this actor's control lane."""
-        assert other.ended is not None
-        if self.watching is not None:
-            self.watching.pop(other, None)
-        message = Terminated(other.ref, other.ended)
-        route = self.route_for(message)
-        self.notify(Envelope(self, message, route, inf, None, False))
-
     # For the graph of waits
 
     def handlers(self) -> tuple[Envelope, ...]:
         """What this actor is busy with: its start, end or restart, or messages being handled."""
-        if self.phase is not None:
-            return (self.phase,)
+        if self.busy is not None:
+            return (self.busy,)
         if self.running is not None:
             return tuple(self.running)
         return () if self.current is None else (self.current,)
 
     def slots_full(self) -> bool:
         """True when a queued message must wait for one of `handlers()` to finish."""
-        if self.phase is not None:
+        if self.busy is not None:
             return True
-        return len(self.handlers()) >= self.max_concurrency
+        return len(self.handlers()) >= self.options.max_concurrency
 
     def children(self) -> tuple[Cell, ...]:
         """Living children, in order of their start."""
-        return () if self.families is None else tuple(self.families.children.values())
+        return () if self.family is None else tuple(self.family.children.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from trio.lowlevel import Abort, Task, current_task, reschedule
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     import trio
 
-    from ffq.runtime._cell import Cell
     from ffq.runtime._handlers import Route
 
 QUEUED = 0
@@ -21,12 +20,42 @@ RUNNING = 1
 DONE = 2
 
 
+class Node(Protocol):
+    """An actor, as far as its messages and the graph of waits know it."""
+
+    @property
+    def path(self) -> str:
+        """Where it stands."""
+        ...
+
+    @property
+    def task(self) -> Task | None:
+        """The task it lives in; None before its start and after its end."""
+        ...
+
+    def withdraw(self, envelope: Envelope) -> None:
+        """Whoever waited with this message has gone."""
+        ...
+
+    def handlers(self) -> tuple[Envelope, ...]:
+        """What it is busy with: its start, end or restart, or messages being handled."""
+        ...
+
+    def slots_full(self) -> bool:
+        """True when a queued message must wait for one of `handlers()` to finish."""
+        ...
+
+    def children(self) -> tuple[Node, ...]:
+        """Living children, in order of their start."""
+        ...
+
+
 class Envelope:
     """A message on its way; also stands for an actor's start or end, which can wait too.
 
     `deadline` is absolute, in seconds of Trio's clock. `task` is the task parked on it: for an ask
     the asker until the reply, for a tell the sender until there is room. `waits` holds what the
-    handler of this message waits for now (envelopes, or cells it waits to end).
+    handler of this message waits for now (envelopes, or actors it waits to end).
     """
 
     __slots__ = (
@@ -43,9 +72,12 @@ class Envelope:
         "waits",
     )
 
+    may_fail = False
+    """When nobody waits for the reply: a failure is reported, and does not fail the actor."""
+
     def __init__(
         self,
-        cell: Cell,
+        cell: Node,
         message: Any,
         route: Route | None,
         deadline: float,
@@ -62,7 +94,7 @@ class Envelope:
         self.value: Any = None
         self.error: BaseException | None = None
         self.scope: trio.CancelScope | None = None
-        self.waits: list[Envelope | Cell] | None = None
+        self.waits: list[Envelope | Node] | None = None
 
     def abandon(self, _raise_cancel: Callable[[], Any]) -> Abort:
         """The asker was cancelled: cancel its handler, unless the message is detached (A5)."""
@@ -94,6 +126,14 @@ class Envelope:
         return f"<{what} to {self.cell.path}>"
 
 
+class TolerantEnvelope(Envelope):
+    """A message that may fail. A class and not a field, for hardly any message is one."""
+
+    __slots__ = ()
+
+    may_fail = True
+
+
 # The message whose handler runs in the current task, or None outside of handlers. Tasks inherit it
 # from the task that starts them, also those a handler starts in a nursery it does not wait for.
 HANDLING: ContextVar[Envelope | None] = ContextVar("ffq_handling", default=None)
@@ -120,7 +160,7 @@ def _is_below(owner: Task | None) -> bool:
     return True
 
 
-def phase_envelope(cell: Cell) -> Envelope:
+def busy_envelope(cell: Node) -> Envelope:
     """Stands for the start or the end of an actor in the graph of who waits for whom."""
     envelope = Envelope(cell, None, None, inf, None, False)
     envelope.status = RUNNING

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import trio
 
-from ffq.runtime._envelope import Envelope, phase_envelope
+from ffq.runtime._cell import Cell
+from ffq.runtime._envelope import Envelope, busy_envelope
+from ffq.runtime._life import Phase
 from ffq.runtime._waits import enter
 from ffq.runtime.errors import ActorFailed, SystemClosed, WaitCycle
 from ffq.runtime.supervision import RestartBudget, Strategy, Supervision
 
 if TYPE_CHECKING:
-    from ffq.runtime._cell import Cell
-    from ffq.runtime.system import ActorSystem
+    from ffq.runtime._system_base import SystemBase
 
 
 class Owner(Protocol):
@@ -48,7 +49,7 @@ class Family:
 
     def __init__(
         self,
-        system: ActorSystem,
+        system: SystemBase,
         owner: Owner,
         path: str,
         nursery: trio.Nursery,
@@ -69,13 +70,6 @@ class Family:
         self._moving: Cell | None = None
         self._restarting = False
 
-    @classmethod
-    def of_cell(cls, cell: Cell) -> Family:
-        """The family of an actor's present incarnation. Raises SystemClosed when it has none."""
-        if cell.nursery is None or cell.actor is None:
-            raise SystemClosed(f"{cell.path} has ended: it can have no children or tasks")
-        return cls(cell.system, cell, cell.path, cell.nursery, cell.actor.supervision)
-
     # Failure
 
     def child_failed(self, cell: Cell) -> bool:
@@ -93,8 +87,9 @@ class Family:
         if delay is None:
             self._escalate(cell)
             return False
-        done = cell.finished or (cell.stopping and not cell.has_mail())
-        if cell.killed or done or self.nursery.cancel_scope.cancel_called:
+        life = cell.life
+        done = life.phase is Phase.FINISHING or (life.stopping and not cell.has_mail())
+        if life.killed or done or self.nursery.cancel_scope.cancel_called:
             return False
         self.nursery.start_soon(self._restart, cell, policy.strategy, delay, cell.restarts)
         return True
@@ -111,7 +106,7 @@ class Family:
     async def _restart(self, cell: Cell, strategy: Strategy, delay: float, restarts: int) -> None:
         if delay > 0:
             await trio.sleep(delay)
-        if not cell.parked or cell.restarts != restarts:
+        if not cell.life.down or cell.restarts != restarts:
             return  # it was stopped or killed meanwhile, or restarted together with a sibling
         if strategy is Strategy.ONE_FOR_ONE:
             cell.resume()
@@ -138,10 +133,10 @@ class Family:
                 member = self._down[0]
                 up = member.resume()
                 if up is not None:
-                    assert member.phase is not None
-                    self._take_turn(member, member.phase)
+                    assert member.busy is not None
+                    self._take_turn(member, member.busy)
                     await up.wait()
-                if not (member.parked and member.suspended):  # it was not taken down again
+                if member.life.phase is not Phase.HELD:  # it was not taken down again
                     self._down.pop(0)
             if self._turn is not None:
                 self._turn.waits = self._moving = None
@@ -151,7 +146,7 @@ class Family:
         members = list(self.children.values())
         first = len(members)
         for cell, strategy in self._failed:
-            if cell.parked:
+            if cell.life.down:
                 first = 0 if strategy is Strategy.ONE_FOR_ALL else min(first, members.index(cell))
         for cell in self._down:
             if cell in members:
@@ -166,24 +161,24 @@ class Family:
     def wait_for_turn(self, cell: Cell) -> None:
         """A child is down. If it restarts in a group, add its wait to the graph."""
         policy = cell.options.supervision or self._policy
-        if policy.strategy is Strategy.ONE_FOR_ONE and not cell.suspended:
+        if policy.strategy is Strategy.ONE_FOR_ONE and cell.life.phase is not Phase.HELD:
             return
         if self._turn is None:
-            self._turn = phase_envelope(cell)
-        assert cell.phase is not None
+            self._turn = busy_envelope(cell)
+        assert cell.busy is not None
         try:
-            enter(cell.phase, self._turn, "restart")
+            enter(cell.busy, self._turn, "restart")
         except WaitCycle:
             # Whose turn it is waits for a message to this one, which would have been handled had
             # it not failed. No restart comes before that one gives up its start or its cleanup.
-            cell.phase.waits = [self._turn]
-            assert self._moving is not None
-            self._moving.give_up()
+            cell.busy.waits = [self._turn]
+            if self._moving is not None and self._moving is not cell:
+                self._moving.give_up()
 
     def _take_turn(self, member: Cell, target: Cell | Envelope) -> None:
         self._moving = member
         if self._turn is None:
-            self._turn = phase_envelope(member)
+            self._turn = busy_envelope(member)
         self._turn.cell = member
         self._turn.waits = None
         try:
@@ -206,3 +201,12 @@ class Family:
             cell = next(reversed(self.children.values()))
             cell.stop()
             await cell.wait_ended()
+
+
+def family_of(cell: Cell) -> Family:
+    """The family of an actor's present incarnation. Raises SystemClosed when it has none."""
+    if cell.family is None:
+        if cell.nursery is None or cell.actor is None:
+            raise SystemClosed(f"{cell.path} has ended: it can have no children or tasks")
+        cell.family = Family(cell.system, cell, cell.path, cell.nursery, cell.actor.supervision)
+    return cast("Family", cell.family)  # nobody else makes one; a cell knows what it asks of it

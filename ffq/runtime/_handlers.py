@@ -141,11 +141,20 @@ def declared_protocol(cls: type, generic_base: type) -> frozenset[type]:
                 for argument in typing.get_args(base):
                     found.update(_flatten(argument, cls, values))
             else:
-                parts = tuple(values.get(part, part) for part in typing.get_args(base))
-                visit(origin, parts)
+                visit(origin, tuple(_bind(part, values) for part in typing.get_args(base)))
 
     visit(cls, ())
     return frozenset(found)
+
+
+def _bind(part: Any, values: dict[object, object]) -> object:
+    """A type parameter with its type variables, alone or in a union, replaced by their values."""
+    if part in values:
+        return values[part]
+    if isinstance(part, type):
+        return part
+    free = getattr(part, "__parameters__", ())
+    return part[tuple(values.get(variable, variable) for variable in free)] if free else part
 
 
 def _flatten(argument: object, cls: type, values: dict[object, object]) -> set[type]:

@@ -7,6 +7,7 @@ watched actor, one waiting message per parked task, `stash_size` messages in the
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from trio.lowlevel import Abort, Task, reschedule
 
 from ffq.runtime._envelope import DONE, QUEUED, Envelope
 from ffq.runtime._handlers import find_route
+from ffq.runtime._life import NEW, Life
 from ffq.runtime.deadletters import DeadLetter
 from ffq.runtime.errors import (
     ActorEnded,
@@ -23,30 +25,41 @@ from ffq.runtime.errors import (
     StashFull,
     SystemClosed,
 )
+from ffq.runtime.hooks import Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._handlers import Route, Routes
     from ffq.runtime._options import Options
+    from ffq.runtime._system_base import SystemBase
     from ffq.runtime.ledger import Ledger
-    from ffq.runtime.system import ActorSystem
+    from ffq.runtime.lifecycle import Ended
 
 
-class MailboxCell:
-    """The half of a cell that takes, keeps and accounts for messages."""
+class MailboxCell(ABC):
+    """The half of a cell that takes, keeps and accounts for messages.
+
+    The other half, `Cell`, stands above the refs, the mailbox loops and the watches. What these ask
+    of it is declared here.
+    """
 
     __slots__ = (
         "accepting",
+        "actor",
         "books",
         "capacity",
         "current",
         "dead",
+        "ended",
         "expired",
         "handled",
         "idle",
+        "life",
         "mailbox",
         "notices",
+        "observed",
         "options",
         "overflow",
         "path",
@@ -57,13 +70,27 @@ class MailboxCell:
         "stashed",
         "system",
         "task",
+        "watchers",
+        "watching",
     )
 
-    def __init__(self, system: ActorSystem, path: str, options: Options, routes: Routes) -> None:
+    def __init__(
+        self,
+        system: SystemBase,
+        path: str,
+        options: Options,
+        actor: ActorBase[Any],
+    ) -> None:
+        self.actor: ActorBase[Any] | None = actor
+        self.life: Life = NEW
+        self.ended: Ended | None = None
+        self.watchers: dict[MailboxCell, None] | None = None
+        self.watching: dict[MailboxCell, None] | None = None
         self.system = system
+        self.observed = system.observed
         self.path = path
         self.options = options
-        self.routes = routes
+        self.routes: Routes = type(actor).__routes__
         self.capacity = options.mailbox
         self.mailbox: deque[Envelope] = deque()
         self.overflow: OrderedDict[Envelope, None] | None = None
@@ -77,6 +104,11 @@ class MailboxCell:
         # Mail that comes after the end is added here, to the system's ledger; until then None.
         self.books: Ledger | None = None
         self.sent = self.handled = self.rejected = self.expired = self.dead = 0
+
+    @property
+    def name(self) -> str:
+        """The last part of the path: unique among siblings, free again after the end."""
+        return self.path.rpartition("/")[2]
 
     def route_for(self, message: Any) -> Route:
         """The handler for a message class met for the first time.
@@ -230,7 +262,7 @@ class MailboxCell:
         envelope.status = DONE
         letter = DeadLetter(self.path, envelope.message, why)
         self.system.dead_letters.publish(letter)
-        self.system.call_hook("dead_letter", letter)
+        self.system.report(Hooks.dead_letter, letter)
         envelope.wake(self._gone(envelope, why) if envelope.asks else None)
 
     def _refuse(self, envelope: Envelope) -> None:
@@ -268,3 +300,39 @@ class MailboxCell:
                 f"{self.rejected} + expired {self.expired} + dead-lettered {self.dead} + "
                 f"in flight {self.in_flight()}"
             )
+
+    def note(self, error: Exception, doing: str) -> None:
+        """Write on an error, once, which actor it comes from and what that was doing."""
+        note = f"raised by the actor {self.path} while {doing}"
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+    # The other half
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Take no new mail, finish what is there, then end; restarts go on until then (A4)."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End now: mail becomes dead letters, handlers are cancelled (A4)."""
+
+    @abstractmethod
+    async def wait_ended(self) -> Ended:
+        """Wait until the actor has ended and its name is free."""
+
+    @abstractmethod
+    def fail(self, error: Exception, doing: str) -> None:
+        """This incarnation has failed: it ends, and supervision decides what comes next."""
+
+    @abstractmethod
+    def handlers(self) -> tuple[Envelope, ...]:
+        """What it is busy with: its start, end or restart, or messages being handled."""
+
+    @abstractmethod
+    def slots_full(self) -> bool:
+        """True when a queued message must wait for one of `handlers()` to finish."""
+
+    @abstractmethod
+    def children(self) -> tuple[MailboxCell, ...]:
+        """Living children, in order of their start."""

@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
 from trio.lowlevel import current_task, wait_task_rescheduled
 
-from ffq.runtime._envelope import QUEUED, Envelope
+from ffq.runtime._envelope import QUEUED, Envelope, TolerantEnvelope
 from ffq.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from ffq.runtime._cell import Cell
+    from ffq.runtime._mailbox import MailboxCell
+
+logger = logging.getLogger("ffq.runtime")
 
 
 class Timer:
     """A running timer; it ends with the incarnation that started it."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_envelope", "_scope")
 
-    def __init__(self) -> None:
+    def __init__(self, may_fail: bool) -> None:
         self._scope = trio.CancelScope()
+        self._envelope = TolerantEnvelope if may_fail else Envelope
 
     def cancel(self) -> None:
         """Send no more messages. What is in the mailbox already is still handled."""
         self._scope.cancel()
 
-    async def run(self, cell: Cell, first: float, period: float, message: Any) -> None:
+    async def run(self, cell: MailboxCell, first: float, period: float, message: Any) -> None:
         """Send `message` at `first` and then every `period` seconds (inf: never again).
+
+        A function is called for the message when it is due. One that raises has sent nothing: the
+        error leaves this call, or is logged where the message may fail.
 
         A tick waits for room like any other message. Ticks that come due while the last one has
         not been taken up are skipped: a slow actor gets fewer ticks, never a heap of them.
@@ -41,14 +48,24 @@ class Timer:
                 if not cell.accepting:  # a stopping actor finishes its mail, ticks add no more
                     return
                 if last is None or last.status != QUEUED:
-                    last = Envelope(cell, message, cell.route_for(message), inf, None, False)
-                    if not cell.post(last):
+                    last = self._made(cell, message)
+                    if last is not None and not cell.post(last):
                         last.task = current_task()
                         await wait_task_rescheduled(last.withdraw)
                 if period == inf:
                     return
                 missed = max(0.0, (trio.current_time() - due) // period)
                 due += period * (missed + 1)
+
+    def _made(self, cell: MailboxCell, message: Any) -> Envelope | None:
+        try:
+            made = message() if callable(message) else message
+        except Exception as error:
+            if self._envelope is Envelope:
+                raise
+            logger.warning("%s: a timer's message could not be made: %r", cell.path, error)
+            return None
+        return self._envelope(cell, made, cell.route_for(made), inf, None, False)
 
 
 def check_seconds(path: str, what: str, seconds: float, *, positive: bool) -> None:

@@ -12,21 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-from ffq.runtime._envelope import DONE, QUEUED, Envelope, handling
+from ffq.runtime._envelope import DONE, QUEUED, Envelope, Node, handling
 from ffq.runtime.errors import WaitCycle
 
-if TYPE_CHECKING:
-    from ffq.runtime._cell import Cell
-
-Chain = tuple["Cell", ...]
-Search = Generator["Envelope | Cell", "Chain | None", "Chain | None"]
+Chain = tuple[Node, ...]
+Search = Generator[Envelope | Node, Chain | None, Chain | None]
 """Part of a search: asks for the chain of other nodes, and returns its own."""
 
 
 @contextmanager
-def waiting(target: Envelope | Cell, doing: str) -> Iterator[None]:
+def waiting(target: Envelope | Node, doing: str) -> Iterator[None]:
     """Record that the handler of the current task, if any, waits for `target`.
 
     Raises WaitCycle, naming the chain of actors, if that wait could never end.
@@ -42,7 +38,7 @@ def waiting(target: Envelope | Cell, doing: str) -> Iterator[None]:
         leave(origin, target)
 
 
-def enter(origin: Envelope, target: Envelope | Cell, doing: str) -> None:
+def enter(origin: Envelope, target: Envelope | Node, doing: str) -> None:
     """Add the edge origin → target. Raises WaitCycle if it closes a cycle."""
     chain: Chain | None = None
     if not (isinstance(target, Envelope) and target.status == QUEUED) or target.cell.slots_full():
@@ -60,7 +56,7 @@ def enter(origin: Envelope, target: Envelope | Cell, doing: str) -> None:
         origin.waits.append(target)
 
 
-def leave(origin: Envelope, target: Envelope | Cell) -> None:
+def leave(origin: Envelope, target: Envelope | Node) -> None:
     """Remove the edge origin → target."""
     if origin.waits is not None:
         origin.waits.remove(target)
@@ -81,7 +77,7 @@ class _Search:
         self._free: set[int] = set()
         self._stuck: dict[int, Chain] = {}
 
-    def chain(self, node: Envelope | Cell) -> Chain | None:
+    def chain(self, node: Envelope | Node) -> Chain | None:
         """The chain of one node.
 
         Works off generators, not calls: asks may be chained deeper than Python's stack.
@@ -99,12 +95,13 @@ class _Search:
                 result = None
         return result
 
-    def _chain(self, node: Envelope | Cell) -> Search:
+    def _chain(self, node: Envelope | Node) -> Search:
         if node is self._origin:
             return (self._origin.cell,)
-        # All mail queued for one actor waits for the same thing: the actor stands for it.
+        # All mail queued for one actor waits for the same thing: the actor stands for it, apart
+        # from the wait for its end.
         queued = isinstance(node, Envelope) and node.status == QUEUED
-        key = id(node.cell.mailbox) if isinstance(node, Envelope) and queued else id(node)
+        key = -id(node.cell) if isinstance(node, Envelope) and queued else id(node)
         if key in self._free:
             return None
         if key in self._open:
@@ -122,7 +119,7 @@ class _Search:
             self._stuck[key] = found
         return found
 
-    def _look(self, node: Envelope | Cell) -> Search:
+    def _look(self, node: Envelope | Node) -> Search:
         if not isinstance(node, Envelope):
             return _through(node, (yield from self._any_of([*node.handlers(), *node.children()])))
         if node.status == QUEUED:
@@ -131,7 +128,7 @@ class _Search:
             return None
         return _through(node.cell, (yield from self._any_of(node.waits)))
 
-    def _queue(self, cell: Cell) -> Search:
+    def _queue(self, cell: Node) -> Search:
         """Queued mail is stuck when every slot of its actor is taken by a stuck handler."""
         if not cell.slots_full():
             return None
@@ -143,7 +140,7 @@ class _Search:
             best = best or found
         return _through(cell, best)
 
-    def _any_of(self, nodes: Sequence[Envelope | Cell]) -> Search:
+    def _any_of(self, nodes: Sequence[Envelope | Node]) -> Search:
         """A handler with several waits, or an end with several handlers, needs all of them."""
         best: Chain | None = None
         for node in nodes:
@@ -154,7 +151,7 @@ class _Search:
         return best
 
 
-def _through(cell: Cell, chain: Chain | None) -> Chain | None:
+def _through(cell: Node, chain: Chain | None) -> Chain | None:
     if not chain or chain[0] is cell:
         return chain
     return (cell, *chain)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack, cast
 
 import trio
 
 from ffq.runtime._envelope import HANDLING, handling
 from ffq.runtime._failures import Stashed
+from ffq.runtime._family import family_of
 from ffq.runtime._timers import Timer, check_seconds
-from ffq.runtime.errors import ProtocolError
+from ffq.runtime._watch import unwatch, watch
+from ffq.runtime.errors import ActorEnded, ProtocolError
 from ffq.runtime.spawner import Spawner
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from ffq.runtime.message import Request
     from ffq.runtime.ref import ActorRef
     from ffq.runtime.system import ActorSystem
+
+    TimerMessage = Request[Any] | Callable[[], Request[Any]]
 
 Ts = TypeVarTuple("Ts")
 
@@ -39,7 +43,7 @@ class ActorContext(Spawner):
 
     @property
     def _family(self) -> Family:
-        return self._cell.family
+        return family_of(self._cell)
 
     @property
     def ref(self) -> ActorRef[Any]:
@@ -59,7 +63,7 @@ class ActorContext(Spawner):
     @property
     def system(self) -> ActorSystem:
         """The system this actor lives in."""
-        return self._cell.system
+        return cast("ActorSystem", self._cell.system)  # cells know only what they need of it
 
     @property
     def children(self) -> tuple[ActorRef[Any], ...]:
@@ -102,34 +106,56 @@ class ActorContext(Spawner):
         except BaseException as error:  # noqa: BLE001  # the actor's failure, to supervision
             self._cell.fail_with(error, f"running the task {what}")
 
-    def after(self, seconds: float, message: Request[Any]) -> Timer:
-        """Send this actor `message` once, `seconds` from now (A10)."""
+    def after(self, seconds: float, message: TimerMessage, *, may_fail: bool = False) -> Timer:
+        """Send this actor `message` once, `seconds` from now (A10).
+
+        A function is called for the message when it is due. With `may_fail`, a failure of its
+        handler does not fail the actor: see `every`.
+        """
         check_seconds(self.path, "a timer of", seconds, positive=False)
-        return self._timer(seconds, inf, message)
+        return self._timer(seconds, inf, message, may_fail)
 
-    def every(self, seconds: float, message: Request[Any], *, first: float | None = None) -> Timer:
-        """Send this actor `message` every `seconds`, the first time `first` seconds from now.
+    def every(
+        self,
+        seconds: float,
+        message: TimerMessage,
+        *,
+        first: float | None = None,
+        may_fail: bool = False,
+    ) -> Timer:
+        """Send this actor `message` every `seconds`, the first time `first` seconds from now (A10).
 
-        `first` is `seconds` when not given. At most one tick waits; missed ticks are skipped.
+        `first` is `seconds` when not given. At most one tick waits; missed ticks are skipped. A
+        function is called for each message when it is due, and so may write the time into it.
+
+        A tick is a tell: when its handler raises, the actor fails. With `may_fail` the actor goes
+        on as it is and the next tick comes all the same; the error is logged as a warning of the
+        logger `ffq.runtime`, and `Hooks.message_handled` gets it. `fail` still fails the actor.
+
+        Raises InvalidOption, UnhandledMessage, UnfrozenMessage.
         """
         check_seconds(self.path, "a period of", seconds, positive=True)
         start = seconds if first is None else first
         check_seconds(self.path, "a first tick after", start, positive=False)
-        return self._timer(start, seconds, message)
+        return self._timer(start, seconds, message, may_fail)
 
-    def _timer(self, first: float, period: float, message: Request[Any]) -> Timer:
-        self._cell.check_message(message)
-        timer = Timer()
+    def _timer(self, first: float, period: float, message: TimerMessage, may_fail: bool) -> Timer:
+        if not callable(message):
+            self._cell.check_message(message)
+        timer = Timer(may_fail)
         self._family.nursery.start_soon(
             self._run_timer, timer, trio.current_time() + first, period, message
         )
         return timer
 
     async def _run_timer(
-        self, timer: Timer, first: float, period: float, message: Request[Any]
+        self, timer: Timer, first: float, period: float, message: TimerMessage
     ) -> None:
         HANDLING.set(None)
-        await timer.run(self._cell, first, period, message)
+        try:
+            await timer.run(self._cell, first, period, message)
+        except Exception as error:  # noqa: BLE001  # the actor's failure, to supervision
+            self._cell.fail(error, "making a timer's message")
 
     def stash(self) -> NoReturn:
         """Put the message being handled aside and leave the handler; its asker goes on waiting.
@@ -151,11 +177,34 @@ class ActorContext(Spawner):
 
         Raises UnhandledMessage when this actor has no handler for Terminated.
         """
-        self._cell.watch(ref.cell)
+        watch(self._cell, ref.cell)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
         """Undo `watch`."""
-        self._cell.unwatch(ref.cell)
+        unwatch(self._cell, ref.cell)
+
+    def fail(self, error: Exception) -> None:
+        """Fail this actor with `error`, whoever asks; supervision decides what comes next (A7).
+
+        For a handler or a task that finds that this incarnation cannot go on: an error that a
+        handler merely raises goes to its asker, if it has one, and leaves the actor as it is. All
+        that the actor runs is cancelled: handlers, tasks, children. The call itself returns, and so
+        the handler that made it has until its next checkpoint to say what its asker gets: what it
+        returns or raises goes there as ever. At the checkpoint it is cancelled, and its asker gets
+        ActorEnded. `error` raised after this call counts once; any other one is added to it.
+
+        Raises ProtocolError when `error` is no Exception, and ActorEnded when this incarnation is
+        over: then nobody is left to fail.
+        """
+        if not isinstance(error, Exception):
+            raise ProtocolError(f"{self.path}: fail() takes an Exception, not {error!r}")
+        if self._cell.life.down or self._cell.life.over:
+            raise ActorEnded(f"{self.path} has ended or waits for its restart: it cannot fail now")
+        doing = "calling ctx.fail()"
+        envelope = handling()
+        if envelope is not None and envelope.cell is self._cell and envelope.route is not None:
+            doing = f"handling {type(envelope.message).__qualname__}"
+        self._cell.fail(error, doing)
 
     def stop(self) -> None:
         """Stop this actor: it finishes its mailbox, then ends. Does not wait."""

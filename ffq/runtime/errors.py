@@ -19,7 +19,8 @@ ActorError
 ├── ActorNotFound            no actor of that name
 ├── NameTaken                the parent has a child of that name already
 ├── SystemClosed             the system is shutting down or closed
-└── LedgerMismatch           a bug of the framework: a message is not accounted for
+├── LedgerMismatch           a bug of the framework: a message is not accounted for
+└── IllegalTransition        a bug of the framework: an actor's life took a step that cannot be
 """
 
 from __future__ import annotations
@@ -123,3 +124,7 @@ class SystemClosed(ActorError):
 
 class LedgerMismatch(ActorError):
     """Sent is not handled + rejected + expired + dead-lettered + in flight: a framework bug."""
+
+
+class IllegalTransition(ActorError):
+    """The table of an actor's life has no such step: a framework bug."""

@@ -51,7 +51,7 @@ def describe(cell: Cell) -> ActorInfo:
     return ActorInfo(
         path=cell.path,
         kind=cell.kind.__name__,
-        state=cell.state,
+        state=cell.life.state,
         mailbox=len(cell.mailbox),
         capacity=cell.capacity,
         waiting_senders=len(cell.overflow or ()),

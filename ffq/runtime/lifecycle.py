@@ -1,16 +1,10 @@
-"""States and ends of an actor, and the message that tells a watcher of an end."""
+"""What users see of an actor's life: its state, and how it ended."""
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING, Any
 
 import attrs
-
-from ffq.runtime.message import Request
-
-if TYPE_CHECKING:
-    from ffq.runtime.ref import ActorRef
 
 
 class State(enum.Enum):
@@ -40,11 +34,3 @@ class Ended:
     path: str
     reason: EndReason
     error: BaseException | None = None
-
-
-@attrs.frozen
-class Terminated(Request[None]):
-    """What a watcher gets, on the control lane, when an actor it watches has ended (A9)."""
-
-    ref: ActorRef[Any]
-    ended: Ended

@@ -7,7 +7,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ffq.runtime.actor import Actor
+from ffq.runtime._actor_base import ActorBase
+from ffq.runtime._family import family_of
+from ffq.runtime._start import start_child
 from ffq.runtime.errors import ActorEnded, SystemClosed
 from ffq.runtime.lifecycle import State
 from ffq.runtime.ref import ActorRef
@@ -15,6 +17,7 @@ from ffq.runtime.supervision import Supervision
 
 if TYPE_CHECKING:
     from ffq.runtime._cell import Cell
+    from ffq.runtime._mailbox import MailboxCell
     from ffq.runtime._options import Options
 
 M = TypeVar("M")
@@ -63,12 +66,14 @@ class ByKey(Routing):
         return zlib.crc32(repr(self._key(message)).encode()) % len(loads)
 
 
-class Pool(Actor[Any]):
+class Pool(ActorBase[Any]):
     """The parent of a pool's members; it takes no messages itself."""
+
+    _ctx: Cell
 
     def __init__(
         self,
-        factory: Callable[..., Actor[Any]],
+        factory: Callable[..., ActorBase[Any]],
         args: tuple[Any, ...],
         size: int,
         options: Options,
@@ -80,17 +85,14 @@ class Pool(Actor[Any]):
         self._options = options
         self.supervision = supervision
 
+    def _context_of(self, cell: Cell) -> Cell:
+        return cell
+
     async def on_start(self) -> None:
         """Start the members, one after the other."""
+        family = family_of(self._ctx)
         for number in range(self._size):
-            await self.ctx.spawn(
-                self._factory,
-                *self._args,
-                name=str(number),
-                mailbox=self._options.mailbox,
-                max_concurrency=self._options.max_concurrency,
-                stash=self._options.stash,
-            )
+            await start_child(family, self._factory, self._args, str(number), self._options, False)
 
 
 class PoolRef(ActorRef[M]):
@@ -101,19 +103,19 @@ class PoolRef(ActorRef[M]):
 
     __slots__ = ("_routing",)
 
-    def __init__(self, cell: Cell, routing: Routing) -> None:
+    def __init__(self, cell: MailboxCell, routing: Routing) -> None:
         super().__init__(cell)
         self._routing = routing
 
-    def _cell_for(self, message: Any) -> Cell:
+    def _cell_for(self, message: Any) -> MailboxCell:
         members = self._cell.children()
         # Not to those who are left of a pool that stops, or are there already of one that restarts:
         # a key would go to another member than before.
-        if not members or not self._cell.accepting or self._cell.state is not State.RUNNING:
+        if not members or not self._cell.accepting or self._cell.life.state is not State.RUNNING:
             self._cell.reject()
             closed = self._cell.system.closed
             kind = SystemClosed if closed else ActorEnded
-            state = "its system is closed" if closed else self._cell.state.value
+            state = "its system is closed" if closed else self._cell.life.state.value
             raise kind(
                 f"the pool {self.path} takes no messages now ({state}); "
                 f"{type(message).__qualname__} was not sent"
@@ -124,4 +126,4 @@ class PoolRef(ActorRef[M]):
     @property
     def members(self) -> tuple[ActorRef[M], ...]:
         """The members, in order of their number."""
-        return tuple(member.ref for member in self._cell.children())
+        return tuple(ActorRef(member) for member in self._cell.children())

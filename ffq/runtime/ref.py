@@ -14,8 +14,8 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from ffq.runtime._debug_checks import check_payload
 from ffq.runtime._envelope import HANDLING, Envelope, handling
-from ffq.runtime._replies import check_payload
 from ffq.runtime._waits import enter, leave, waiting
 from ffq.runtime.errors import InvalidOption
 from ffq.runtime.message import Sendable
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     # typing_extensions without it being installed.
     from typing_extensions import TypeVar as TypeVarWithDefault
 
-    from ffq.runtime._cell import Cell
     from ffq.runtime._handlers import Route
+    from ffq.runtime._mailbox import MailboxCell
     from ffq.runtime.lifecycle import Ended
 
     M_contra = TypeVarWithDefault("M_contra", contravariant=True, default=Any)
@@ -45,7 +45,7 @@ class ActorRef(Generic[M_contra]):
 
     __slots__ = ("_cell",)
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: MailboxCell) -> None:
         self._cell = cell
 
     @property
@@ -64,11 +64,11 @@ class ActorRef(Generic[M_contra]):
         return self._cell.ended is None
 
     @property
-    def cell(self) -> Cell:
+    def cell(self) -> MailboxCell:
         """The framework's side of the actor; not for users."""
         return self._cell
 
-    def _cell_for(self, _message: Any) -> Cell:
+    def _cell_for(self, _message: Any) -> MailboxCell:
         return self._cell
 
     async def ask(self, message: Sendable[M_contra, R]) -> R:
@@ -94,7 +94,7 @@ class ActorRef(Generic[M_contra]):
         if origin is not None:
             origin = handling()
         if origin is not None:
-            _enter(origin, envelope)
+            _enter(origin, envelope, cell)
             try:
                 cell.post(envelope)
                 await wait_task_rescheduled(envelope.abandon)
@@ -138,7 +138,7 @@ class ActorRef(Generic[M_contra]):
             return
         origin = handling()
         if origin is not None:
-            _enter(origin, envelope)
+            _enter(origin, envelope, cell)
         try:
             envelope.task = current_task()
             cell.post(envelope)
@@ -203,21 +203,21 @@ class ActorRef(Generic[M_contra]):
         return f"<ActorRef {self.path}>"
 
 
-def _enter(origin: Envelope, envelope: Envelope) -> None:
+def _enter(origin: Envelope, envelope: Envelope, cell: MailboxCell) -> None:
     """Record the wait of a handler; a refused one counts as a rejected message."""
     try:
         enter(origin, envelope, f"sending {type(envelope.message).__qualname__}")
     except Exception:
-        envelope.cell.reject()
+        cell.reject()
         raise
 
 
-def _inspect(cell: Cell, message: Any) -> None:
+def _inspect(cell: MailboxCell, message: Any) -> None:
     if cell.system.debug:
         check_payload(cell.path, message)
 
 
-def _check_deadline(cell: Cell, message: Any, deadline: float) -> None:
+def _check_deadline(cell: MailboxCell, message: Any, deadline: float) -> None:
     """Raise InvalidOption for what no moment is later than."""
     if not isinstance(deadline, float | int) or isnan(deadline):
         cell.reject()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
 from ffq.runtime._options import DEFAULT_MAILBOX, DEFAULT_OPTIONS, DEFAULT_STASH, Options
+from ffq.runtime._start import start_child
 from ffq.runtime.errors import InvalidOption
+from ffq.runtime.pool import Pool, PoolRef, RoundRobin
 from ffq.runtime.ref import ActorRef
 from ffq.runtime.supervision import Supervision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ffq.runtime._cell import Cell
+    from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._family import Family
-    from ffq.runtime.actor import Actor
-    from ffq.runtime.pool import PoolRef, Routing
+    from ffq.runtime.pool import Routing
 
 M = TypeVar("M")
 Ts = TypeVarTuple("Ts")
@@ -33,7 +34,7 @@ class Spawner:
 
     async def spawn(
         self,
-        factory: Callable[[Unpack[Ts]], Actor[M]],
+        factory: Callable[[Unpack[Ts]], ActorBase[M]],
         *args: *Ts,
         name: str | None = None,
         mailbox: int = DEFAULT_MAILBOX,
@@ -53,24 +54,13 @@ class Spawner:
         Raises what the start raised, NameTaken, InvalidOption, SystemClosed.
         """
         options = Options(mailbox, max_concurrency, stash, supervision)
-        return ActorRef(await self._spawn(factory, args, name, options, get_if_exists))
-
-    async def _spawn(
-        self,
-        factory: Callable[..., Actor[Any]],
-        args: tuple[Any, ...],
-        name: str | None,
-        options: Options,
-        get_if_exists: bool,
-    ) -> Cell:
-        # An actor needs a context, a context spawns, spawning makes actors: the circle is cut here.
-        from ffq.runtime._spawn import spawn  # noqa: PLC0415
-
-        return await spawn(self._family, factory, args, name, options, get_if_exists)
+        return ActorRef(
+            await start_child(self._family, factory, args, name, options, get_if_exists)
+        )
 
     async def spawn_pool(
         self,
-        factory: Callable[[Unpack[Ts]], Actor[M]],
+        factory: Callable[[Unpack[Ts]], ActorBase[M]],
         *args: *Ts,
         size: int,
         routing: Routing | None = None,
@@ -87,8 +77,6 @@ class Spawner:
 
         Raises what `spawn` raises, InvalidOption.
         """
-        from ffq.runtime.pool import Pool, PoolRef, RoundRobin  # noqa: PLC0415  # the same circle
-
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise InvalidOption(
                 f"{self._family.path}/{name or 'pool'}: a pool of size={size!r} must have 1 or more"
@@ -96,5 +84,5 @@ class Spawner:
         options = Options(mailbox, max_concurrency, stash)
         policy = supervision or Supervision()
         make = partial(Pool, factory, args, size, options, policy)
-        cell = await self._spawn(make, (), name, DEFAULT_OPTIONS, False)
+        cell = await start_child(self._family, make, (), name, DEFAULT_OPTIONS, False)
         return PoolRef(cell, routing or RoundRobin())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 import trio
 
 from ffq.runtime._family import Family
-from ffq.runtime.deadletters import DeadLetterOffice
+from ffq.runtime._portal import Portal
+from ffq.runtime._system_base import SystemBase
 from ffq.runtime.errors import (
     ActorNotFound,
     InvalidOption,
@@ -16,24 +17,21 @@ from ffq.runtime.errors import (
     SystemClosed,
 )
 from ffq.runtime.introspection import ActorInfo, PendingAsk, describe, pending_asks, render
-from ffq.runtime.ledger import Ledger
 from ffq.runtime.ref import ActorRef
 from ffq.runtime.spawner import Spawner
 from ffq.runtime.supervision import Supervision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._cell import Cell
-    from ffq.runtime.actor import Actor
     from ffq.runtime.hooks import Hooks
-    from ffq.runtime.portal import Portal
 
 M = TypeVar("M")
 
 
-class ActorSystem(Spawner):
+class ActorSystem(SystemBase, Spawner):
     """The top of a tree of actors, as an async context manager.
 
     Leaving the block stops the top actors, the last started first, and waits for every actor;
@@ -58,15 +56,7 @@ class ActorSystem(Spawner):
     ) -> None:
         if not name:
             raise InvalidOption("an actor system needs a non-empty name")
-        self.name = name
-        self.debug = debug
-        self.hooks = hooks
-        self.dead_letters = DeadLetterOffice()
-        self.ledger = Ledger()
-        self.stopping = False
-        self.closed = False
-        self.at_end: list[Callable[[], object]] = []
-        """Frees who waited for what ended the whole system by worse than an Exception."""
+        super().__init__(name, debug, hooks)
         self._supervision = supervision or Supervision()
         self._errors: list[Exception] = []
         self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
@@ -157,19 +147,8 @@ class ActorSystem(Spawner):
         if self._top is not None:
             self._top.nursery.cancel_scope.cancel()
 
-    def call_hook(self, name: str, *arguments: object) -> None:
-        """Tell the hooks, if there are any. One that raises fails the system, not the actor."""
-        if self.hooks is None:
-            return
-        try:
-            getattr(self.hooks, name)(*arguments)
-        except Exception as error:  # noqa: BLE001  # leaves the block, as any failure at the top
-            self.fail(error, f"calling the hook {name}")
-
     def portal(self) -> Portal:
         """A way in for other threads, asyncio and synchronous code (A13)."""
-        from ffq.runtime.portal import Portal  # noqa: PLC0415  # it has a system of its own
-
         return Portal(self, self._family.nursery)
 
     def tree(self) -> tuple[ActorInfo, ...]:
@@ -191,9 +170,9 @@ class ActorSystem(Spawner):
     def get_actor(self, path: str) -> ActorRef[Any]: ...
 
     @overload
-    def get_actor(self, path: str, kind: type[Actor[M]]) -> ActorRef[M]: ...
+    def get_actor(self, path: str, kind: type[ActorBase[M]]) -> ActorRef[M]: ...
 
-    def get_actor(self, path: str, kind: type[Actor[Any]] | None = None) -> ActorRef[Any]:
+    def get_actor(self, path: str, kind: type[ActorBase[Any]] | None = None) -> ActorRef[Any]:
         """The living actor at a path, "/bank/account-7", or a top actor by its name (A9).
 
         Raises ActorNotFound, also when the actor is not of class `kind`.
@@ -204,7 +183,9 @@ class ActorSystem(Spawner):
             raise ActorNotFound(f"the system {self.name} has no actor {path!r}{what}")
         return ref
 
-    def find_actor(self, path: str, kind: type[Actor[Any]] | None = None) -> ActorRef[Any] | None:
+    def find_actor(
+        self, path: str, kind: type[ActorBase[Any]] | None = None
+    ) -> ActorRef[Any] | None:
         """Like `get_actor`, but None when there is no such actor."""
         children = {} if self._top is None else self._top.children
         cell: Cell | None = None
@@ -212,7 +193,7 @@ class ActorSystem(Spawner):
             cell = children.get(part)
             if cell is None:
                 return None
-            children = {} if cell.families is None else cell.families.children
+            children = {} if cell.family is None else cell.family.children
         if cell is None or (kind is not None and not issubclass(cell.kind, kind)):
             return None
         return cell.ref

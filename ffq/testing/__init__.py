@@ -13,12 +13,12 @@ from ffq.testing.actors import SimulationResult as SimulationResult
 from ffq.testing.actors import simulate as simulate
 from ffq.testing.adapter import CoordinatorAdapter as CoordinatorAdapter
 from ffq.testing.adapter import SelfChecking as SelfChecking
+from ffq.testing.declared import DeclaredSettings as DeclaredSettings
 from ffq.testing.invariants import CHECKS as CHECKS
 from ffq.testing.invariants import Check as Check
 from ffq.testing.invariants import Violation as Violation
 from ffq.testing.machine import coordinator_machine as coordinator_machine
 from ffq.testing.session import Session as Session
-from ffq.testing.told import ToldSettings as ToldSettings
 from ffq.testing.wire import OutputPartition as OutputPartition
 from ffq.testing.wire import PartitionView as PartitionView
 from ffq.testing.wire import QueryState as QueryState
@@ -42,7 +42,7 @@ __all__ = [
     # coordinators
     "CoordinatorAdapter",
     "SelfChecking",
-    "ToldSettings",
+    "DeclaredSettings",
     "coordinator_machine",
     "Session",
     "CHECKS",

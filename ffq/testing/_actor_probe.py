@@ -1,4 +1,4 @@
-"""A probe: an actor that a test plays by hand, behind an ordinary ref (A14)."""
+"""A probe: an actor that a test plays by hand, behind an ordinary ref."""
 
 from __future__ import annotations
 

@@ -2,7 +2,15 @@
 
 Trio shuffles the tasks that are ready in one pass with a random generator of its own. Seeding that
 generator, and sorting each pass by task number before the shuffle, makes a run a function of its
-seed. Both switches are private to Trio; its own Hypothesis support uses the same two.
+seed.
+
+All that ffq knows of Trio beyond its documentation stands here, since Trio offers no other way:
+
+    _run._r, _run._ALLOW_DETERMINISTIC_SCHEDULING   the schedule; pytest-trio uses both as well
+    Task._cancel_status                             scopes around a task, to end a stuck program
+    names of functions and of the first system task, which tell what a task waits for
+
+tests/testing/test_schedule.py fails when Trio changes one of them.
 """
 
 from __future__ import annotations
@@ -50,8 +58,7 @@ class StallDetector(trio.abc.Instrument):
             statistics.tasks_runnable == 0
             and statistics.seconds_to_next_deadline == inf
             and statistics.run_sync_soon_queue_size == 0
-            and not _run.GLOBAL_RUN_CONTEXT.runner.waiting_for_idle
-            and not any(_waits_outside(task) for task in _all_tasks())
+            and not any(_will_be_woken(task) for task in _all_tasks())
         ):
             self._stalls += 1
             if self._stalls == 1:
@@ -80,10 +87,13 @@ def _drop_shields() -> None:
             status = status._parent
 
 
-def _waits_outside(task: trio.lowlevel.Task) -> bool:
-    """True when a thread or a socket will wake this task."""
-    outside = {"to_thread_run_sync", "wait_readable", "wait_writable"}
-    return any(frame.f_code.co_name in outside for frame, _ in task.iter_await_frames())
+_WOKEN = {"to_thread_run_sync", "wait_readable", "wait_writable", "wait_all_tasks_blocked"}
+"""Where a task waits for a thread, a socket, or for everybody else to wait."""
+
+
+def _will_be_woken(task: trio.lowlevel.Task) -> bool:
+    """True when this task goes on though no other does anything."""
+    return any(frame.f_code.co_name in _WOKEN for frame, _ in task.iter_await_frames())
 
 
 def waiting_tasks() -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Testing actors: probes, and whole systems under a virtual clock and a seeded schedule (A14).
+"""Testing actors: probes, and whole systems under a virtual clock and a seeded schedule.
 
     async def scenario(sim: Simulation) -> int:
         async with sim.system() as system:

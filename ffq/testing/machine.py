@@ -1,11 +1,11 @@
 """A Hypothesis state machine that plays clients and workers against a coordinator.
 
-    from ffq.testing import ToldSettings, coordinator_machine
+    from ffq.testing import DeclaredSettings, coordinator_machine
 
-    class TestMine(coordinator_machine(MyAdapter, ToldSettings()).TestCase):
+    class TestMine(coordinator_machine(MyAdapter, DeclaredSettings()).TestCase):
         settings = hypothesis.settings(max_examples=100)
 
-Every step is one thing a client or a worker does; every answer is judged by the naive model
+Every step is one thing a client or a worker does; every answer is checked by the naive model
 (`ffq.testing.model`). At the end of a run nothing fails any more, and every query has to end.
 """
 
@@ -18,10 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from ffq.testing import steps as do
 from ffq.testing.adapter import CoordinatorAdapter
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.queries import PARTITIONS, plan_shapes
 from ffq.testing.session import Session
 from ffq.testing.steps import At, Player
-from ffq.testing.told import ToldSettings
 from ffq.testing.wire import TaskState
 
 QUERIES = 4
@@ -43,7 +43,7 @@ _PICK = st.integers(0, 30)
 
 def coordinator_machine(
     make_adapter: Callable[[], CoordinatorAdapter],
-    told: ToldSettings | None = None,
+    declared: DeclaredSettings | None = None,
     *,
     plans: Collection[str] = tuple(PLANS),
 ) -> type[RuleBasedStateMachine]:
@@ -52,14 +52,14 @@ def coordinator_machine(
     Args:
         make_adapter: a coordinator that has never been used, behind its adapter. Called for each
             run.
-        told: the coordinator's settings. Small limits and short times find more.
+        declared: the coordinator's settings. Small limits and short times find more.
         plans: names of the plans to submit, of `ffq.testing.queries.plan_shapes`, for a coordinator
             that does not run all: "scan" is the simplest.
 
     A check that fails raises `ffq.testing.Violation`, which names the check and its rule and holds
     the script of RPCs; Hypothesis shortens it.
     """
-    settings = ToldSettings() if told is None else told
+    settings = DeclaredSettings() if declared is None else declared
 
     class CoordinatorMachine(_CoordinatorRules):
         def __init__(self) -> None:
@@ -80,7 +80,7 @@ class _CoordinatorRules(RuleBasedStateMachine):
     def _picked(self, pick: int) -> At:
         """One of the attempts that were assigned: by even numbers of those still running."""
         held = self.player.held
-        believed = (self.session.judge.world.attempt(task) for task in held)
+        believed = (self.session.checker.world.attempt(task) for task in held)
         running = [attempt.task for attempt in believed if attempt is not None and attempt.is_open]
         among = running if running and pick % 2 == 0 else held
         task = among[-1 - (pick // 2) % len(among)]
@@ -148,10 +148,10 @@ class _CoordinatorRules(RuleBasedStateMachine):
 
     @rule(worker=_WORKER, capable=st.booleans())
     def fail_often(self, worker: int, capable: bool) -> None:
-        told = self.session.told
+        declared = self.session.declared
         do.Beat(worker, capable).play(self.player)
-        times = min(told.blacklist_failure_threshold, MOST_FAILURES)
-        backoff = told.retry_backoff_base_ms
+        times = min(declared.blacklist_failure_threshold, MOST_FAILURES)
+        backoff = declared.retry_backoff_base_ms
         do.FailOften(worker, times, backoff, poll_ms=max(backoff, 1)).play(self.player)
         do.Beat(worker, capable).play(self.player)
 
@@ -207,28 +207,28 @@ class _CoordinatorRules(RuleBasedStateMachine):
             do.Fetch(at, partition % single, exact).play(self.player)
 
     def _plan_of(self, at: At) -> str:
-        return self.session.judge.world.queries[self.player.query_id(at.query)].shape.name
+        return self.session.checker.world.queries[self.player.query_id(at.query)].shape.name
 
     # --- time --------------------------------------------------------------------------------
 
     @rule(share=st.sampled_from([0.1, 0.5, 1.0, 1.001, 2.0]))
     def wait_for_backoff(self, share: float) -> None:
-        self._wait(self.session.told.retry_backoff_base_ms * share)
+        self._wait(self.session.declared.retry_backoff_base_ms * share)
 
     @rule(share=st.sampled_from([0.3, 0.6, 1.0, 1.001, 1.5]))
     def wait_for_staleness(self, share: float) -> None:
-        self._wait(self.session.told.worker_liveness_timeout_ms * share)
+        self._wait(self.session.declared.worker_liveness_timeout_ms * share)
 
     @rule(share=st.sampled_from([0.5, 1.0, 1.001]), workers=st.sets(_WORKER))
     def wait_for_readmission(self, share: float, workers: set[int]) -> None:
         """Longer than a liveness timeout, as a rule: some workers keep beating meanwhile."""
-        ms = int(self.session.told.blacklist_ttl_ms * share)
+        ms = int(self.session.declared.blacklist_ttl_ms * share)
         do.Keep(tuple(sorted(workers)), ms).play(self.player)
 
     @rule(workers=st.sets(_WORKER, min_size=1), capable=st.booleans())
     def stay_alive(self, workers: set[int], capable: bool) -> None:
         """A task that takes much longer than the liveness timeout (R20)."""
-        ms = 2 * self.session.told.worker_liveness_timeout_ms
+        ms = 2 * self.session.declared.worker_liveness_timeout_ms
         do.Keep(tuple(sorted(workers)), ms, capable).play(self.player)
 
     def _wait(self, ms: float) -> None:
@@ -240,4 +240,4 @@ class _CoordinatorRules(RuleBasedStateMachine):
         if self.session.broken is None:
             do.RunToEnd().play(self.player)
             plan = "custom" if "custom" in self.plans else self.plans[0]
-            do.UseAllSlots(QUERIES, self.session.told.slack_ms, plan).play(self.player)
+            do.UseAllSlots(QUERIES, self.session.declared.slack_ms, plan).play(self.player)

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import attrs
 
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.queries import PlanShape, StageShape
-from ffq.testing.told import ToldSettings
 from ffq.testing.wire import OutputPartition, QueryState, StatusView, TaskView
 
 
@@ -204,7 +204,7 @@ class WorkerBelief:
 class World:
     """All that is believed about one coordinator."""
 
-    told: ToldSettings
+    declared: DeclaredSettings
     queries: dict[str, QueryBelief] = attrs.field(factory=dict)
     workers: dict[str, WorkerBelief] = attrs.field(factory=dict)
     _settled_until: int = 0
@@ -266,10 +266,10 @@ class World:
         self._settled_until = now.hi
 
     def _settle_presence(self, worker: WorkerBelief, now: Span) -> None:
-        timeout = self.told.worker_liveness_timeout_ms
+        timeout = self.declared.worker_liveness_timeout_ms
         if worker.present is Truth.NO or now.hi - worker.heard.lo <= timeout:
             return
-        surely = now.lo - worker.heard.hi > timeout + self.told.slack_ms
+        surely = now.lo - worker.heard.hi > timeout + self.declared.slack_ms
         worker.capabilities = frozenset()
         worker.present = Truth.NO if surely else Truth.MAYBE
         if surely:
@@ -298,17 +298,17 @@ class World:
         task.retries = "failed"
         if task is query.sink:
             query.stray_result = False
-        if task.failures >= self.told.max_task_attempts:
+        if task.failures >= self.declared.max_task_attempts:
             if not query.vague:
                 query.end(QueryState.FAILED, message)
             return
-        task.ready = at.plus(self.told.backoff_ms(task.failures))
+        task.ready = at.plus(self.declared.backoff_ms(task.failures))
 
     def _settle_exclusion(self, worker: WorkerBelief, now: Span) -> None:
-        ttl = self.told.blacklist_ttl_ms
+        ttl = self.declared.blacklist_ttl_ms
         if worker.excluded is Truth.NO:
             return
-        if now.lo - worker.excluded_at.hi > ttl + self.told.slack_ms:
+        if now.lo - worker.excluded_at.hi > ttl + self.declared.slack_ms:
             worker.let_back_in()
         elif now.hi - worker.excluded_at.lo >= ttl:
             worker.excluded = Truth.MAYBE
@@ -371,7 +371,7 @@ class World:
         worker = self.workers[worker_id]
         worker.most += 1
         worker.fewest += surely
-        threshold = self.told.blacklist_failure_threshold
+        threshold = self.declared.blacklist_failure_threshold
         if worker.excluded is not Truth.NO:
             worker.excluded_at = Span(worker.excluded_at.lo, now.hi)
         elif worker.most >= threshold:

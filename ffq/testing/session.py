@@ -1,4 +1,4 @@
-"""One run against one coordinator: calls it, writes the script, and has every answer judged."""
+"""One run against one coordinator: calls it, writes the script, and has every answer checked."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 import attrs
 
 from ffq.testing.adapter import CoordinatorAdapter, SelfChecking
+from ffq.testing.checking import Checker
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.invariants import CheckLog, Violation
-from ffq.testing.judging import Judge
 from ffq.testing.model import Span
 from ffq.testing.queries import PlanShape
-from ffq.testing.told import ToldSettings
 from ffq.testing.wire import (
     OutputPartition,
     PartitionView,
@@ -80,22 +80,22 @@ class Session:
 
     Attributes:
         adapter: the coordinator under test.
-        told: its settings.
-        judge: the model and the checks.
+        declared: its settings.
+        checker: the model and the checks.
         broken: what failed; nothing that follows means much then.
     """
 
     def __init__(
         self,
         adapter: CoordinatorAdapter,
-        told: ToldSettings,
+        declared: DeclaredSettings,
         *,
         clock: Clock | None = None,
         log: CheckLog | None = None,
     ) -> None:
         self.adapter = adapter
-        self.told = told
-        self.judge = Judge(told, log)
+        self.declared = declared
+        self.checker = Checker(declared, log)
         self.broken: Exception | None = None
         self._clock: Clock = VirtualClock() if clock is None else clock
         self._started_ms = self._clock.now_ms()
@@ -121,7 +121,7 @@ class Session:
             f"SubmitQuery({query_id}, <{shape.name}>)",
             lambda: self.adapter.submit(query_id, shape.plan),
         )
-        self._judged(lambda: self.judge.queries.submitted(now, query_id, shape, reply))
+        self._check(lambda: self.checker.queries.submitted(now, query_id, shape, reply))
         return reply
 
     def submit_bytes(self, query_id: str, plan: bytes) -> None:
@@ -130,7 +130,7 @@ class Session:
             f"SubmitQuery({query_id}, {plan[:40]!r})", lambda: self.adapter.submit(query_id, plan)
         )
         _, after = self._call(f"GetQueryStatus({query_id})", lambda: self.adapter.status(query_id))
-        self._judged(lambda: self.judge.queries.bad_plan(query_id, plan, reply, after))
+        self._check(lambda: self.checker.queries.bad_plan(query_id, plan, reply, after))
 
     def submit_under(self, query_id: str, shape: PlanShape) -> None:
         """Submit under an id that is malformed (R28)."""
@@ -148,21 +148,21 @@ class Session:
         now, reply = self._call(
             f"GetQueryStatus({query_id})", lambda: self.adapter.status(query_id)
         )
-        self._judged(lambda: self.judge.queries.status(now, query_id, reply))
-        self._judged(lambda: self.judge.outputs.counted(query_id, reply))
+        self._check(lambda: self.checker.queries.status(now, query_id, reply))
+        self._check(lambda: self.checker.outputs.counted(query_id, reply))
         return reply
 
     def cancel(self, query_id: str, reason: str) -> None:
         _, reply = self._call(
             f"CancelQuery({query_id}, {reason!r})", lambda: self.adapter.cancel(query_id, reason)
         )
-        self._judged(lambda: self.judge.queries.canceled(query_id, reply))
+        self._check(lambda: self.checker.queries.canceled(query_id, reply))
 
     def fetch_results(self, query_id: str) -> None:
         _, reply = self._call(
             f"FetchQueryResults({query_id})", lambda: self.adapter.fetch_results(query_id)
         )
-        self._judged(lambda: self.judge.queries.results(query_id, reply))
+        self._check(lambda: self.checker.queries.results(query_id, reply))
 
     # --- workers -----------------------------------------------------------------------------
 
@@ -172,14 +172,14 @@ class Session:
             f"Heartbeat({worker_id}, [{names}])",
             lambda: self.adapter.heartbeat(worker_id, capabilities),
         )
-        self._judged(lambda: self.judge.attempts.beaten(now, worker_id, capabilities, reply))
+        self._check(lambda: self.checker.attempts.beaten(now, worker_id, capabilities, reply))
 
     def get_task(self, worker_id: str, capacity: int = 1) -> tuple[TaskView, ...]:
         now, reply = self._call(
             f"GetTask({worker_id}, capacity={capacity})",
             lambda: self.adapter.get_task(worker_id, capacity),
         )
-        self._judged(lambda: self.judge.assignments.pulled(now, worker_id, capacity, reply))
+        self._check(lambda: self.checker.assignments.pulled(now, worker_id, capacity, reply))
         return () if isinstance(reply, Refusal) else reply
 
     def report(self, task: TaskView, state: TaskState, message: str = "") -> None:
@@ -188,7 +188,7 @@ class Session:
                 f"ReportTaskStatus({task}, {state.name})",
                 lambda: self.adapter.report(task, state, message),
             )
-            self._judged(lambda: self.judge.attempts.reported(now, task, state, message, reply))
+            self._check(lambda: self.checker.attempts.reported(now, task, state, message, reply))
 
     def register_map_output(self, task: TaskView, partitions: tuple[OutputPartition, ...]) -> None:
         sizes = ", ".join(
@@ -200,21 +200,21 @@ class Session:
                 f"RegisterMapOutput({task}, [{sizes}])",
                 lambda: self.adapter.register_map_output(task, partitions),
             )
-            self._judged(lambda: self.judge.attempts.registered(now, task, partitions, reply))
+            self._check(lambda: self.checker.attempts.registered(now, task, partitions, reply))
 
     def register_results(self, query_id: str, payload: bytes) -> None:
         _, reply = self._call(
             f"RegisterQueryResults({query_id}, {len(payload)} bytes)",
             lambda: self.adapter.register_results(query_id, payload),
         )
-        self._judged(lambda: self.judge.attempts.uploaded(query_id, payload, reply))
+        self._check(lambda: self.checker.attempts.uploaded(query_id, payload, reply))
 
     def fetch_partition(self, task: TaskView, reduce_partition: int) -> None:
         _, reply = self._call(
             f"FetchShufflePartition({task}, {reduce_partition})",
             lambda: self.adapter.fetch_partition(task, reduce_partition),
         )
-        self._judged(lambda: self.judge.outputs.fetched(task, reduce_partition, reply))
+        self._check(lambda: self.checker.outputs.fetched(task, reduce_partition, reply))
 
     # --- time --------------------------------------------------------------------------------
 
@@ -237,11 +237,11 @@ class Session:
             self.adapter.advance(ms)
         self._clock.advanced(ms)
         self._settle()
-        self._checked()
+        self._check_books()
 
     def require(self, name: str, holds: bool, detail: str) -> None:
-        """Put a check to the test that needs several calls to judge."""
-        self._judged(lambda: self.judge.log.require(name, holds, detail))
+        """Put a check to the test that needs several calls to decide."""
+        self._check(lambda: self.checker.log.require(name, holds, detail))
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -252,8 +252,8 @@ class Session:
         now = Span(start, self._clock.now_ms())
         self._write(what, _shown(reply))
         if now.hi > start:
-            self.judge.world.settle(now)
-        self._checked()
+            self.checker.world.settle(now)
+        self._check_books()
         return now, reply
 
     @contextmanager
@@ -270,16 +270,16 @@ class Session:
     def _settle(self) -> int:
         """Let the model have done by now what happens by itself; answers the time."""
         now_ms = self._clock.now_ms()
-        self.judge.world.settle(Span(now_ms, now_ms))
+        self.checker.world.settle(Span(now_ms, now_ms))
         return now_ms
 
     @contextmanager
     def _unchanged_if_inert(self, task: TaskView, what: str) -> Iterator[None]:
         """A call about an attempt that is not current leaves the query as it is (R4, R13, R15)."""
-        check = self.judge.attempts.inert(task)
+        check = self.checker.attempts.inert(task)
         before = self.adapter.status(task.query_id) if check is not None else None
         yield
-        if check is None or self.judge.world.anybody_may_be_lost():
+        if check is None or self.checker.world.anybody_may_be_lost():
             return
         after = self.adapter.status(task.query_id)
         self.require(check, before == after, f"{what} changed the query from {before} to {after}")
@@ -293,15 +293,15 @@ class Session:
         else:
             self._lines.append(_Line(self._clock.now_ms() - self._started_ms, call, answer))
 
-    def _judged(self, judge: Callable[[], None]) -> None:
+    def _check(self, check: Callable[[], None]) -> None:
         try:
-            judge()
+            check()
         except Violation as violation:
             violation.script = self.script
             self.broken = violation
             raise
 
-    def _checked(self) -> None:
+    def _check_books(self) -> None:
         if self._self_check is not None:
             try:
                 self._self_check()

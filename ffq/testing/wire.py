@@ -66,7 +66,7 @@ class TaskView:
 class StageView:
     """The part of StageMetrics that a rule speaks of.
 
-    What the counts count is not judged, only whether a call that must change nothing changes them.
+    What the counts count is not checked, only whether a call that must change nothing changes them.
     """
 
     stage_id: int

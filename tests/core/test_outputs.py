@@ -496,6 +496,48 @@ def test_R25_readers_of_different_runs_are_not_mixed(repeatable: bool) -> None:
         assert d.finish(running).counted is False
 
 
+def layers(d: Driver) -> None:
+    """Stage 2, that may choose its rows anew, below 1, below the sink; two workers for them."""
+    plan = aggregate(exchange(operator("op.a", scan())), 2)
+    d.submit("q", plan, tables={"t": 1})
+    for worker in ("a", "b"):
+        d.beat(worker, {"ffq.splits", "op.a"})
+
+
+def test_R25_whoever_read_through_a_stage_that_is_lost_too_starts_again() -> None:
+    """a made both stages; b has read them in one task of the sink, and is about to in the other."""
+    d = Driver(FAST)
+    layers(d)
+    d.finish(d.pull_one("a"), {0: 5}, endpoint="a:1")
+    d.finish(d.pull_one("a"), {0: 5, 1: 5}, endpoint="a:1")
+    done, running = d.pull("b", 2)
+    d.finish(done)
+    d.beat("a", {"ffq.splits", "op.a"}, incarnation=2)
+    states = d.attempt_states("q")
+    assert (states["2/0/2"], states["1/0/2"]) == ("QUEUED", "QUEUED")
+    assert (states["0/0/1"], states["0/1/1"]) == ("SUCCEEDED", "FAILED")
+    assert (states["0/0/2"], states["0/1/2"]) == ("QUEUED", "QUEUED")
+    (message,) = (each.message for each in d.attempts("q") if each.key == running.key)
+    assert message == "its input q/1/0/1 is made again and may have other rows"
+
+
+def test_R25_what_was_made_of_rows_that_are_gone_cannot_be_made_again() -> None:
+    """Stage 1 commits what it read before its input was made again; then it is lost as well."""
+    d = Driver(FAST)
+    layers(d)
+    d.finish(d.pull_one("a"), {0: 5}, endpoint="a:1")
+    reader = d.pull_one("b")
+    d.beat("a", {"ffq.splits", "op.a"}, incarnation=2)
+    d.finish(d.pull_one("a"), {0: 5}, endpoint="a:2")
+    d.finish(reader, {0: 5, 1: 5}, endpoint="b:1")
+    done, _ = d.pull("a", 2)
+    d.finish(done)
+    d.beat("b", {"ffq.splits", "op.a"}, incarnation=2)
+    states = d.attempt_states("q")
+    assert (states["2/0/2"], states["1/0/2"]) == ("SUCCEEDED*", "QUEUED")
+    assert (states["0/0/1"], states["0/1/1"]) == ("SUCCEEDED", "FAILED")
+
+
 def test_R20_who_is_restarted_for_an_input_names_it_and_does_not_call_its_worker_lost() -> None:
     d = Driver(FAST)
     d.submit("q", aggregate(operator("op.a", scan()), 2), tables={"t": 2})

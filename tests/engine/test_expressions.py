@@ -1,4 +1,4 @@
-"""Expressions mean what PLAN's vocabulary says, also where DuckDB's SQL would differ."""
+"""Expressions mean what docs/plan.md says, also where DuckDB's SQL would differ."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_date_column_of_text_is_compared_as_text(engine: Engine) -> None:
 @pytest.mark.parametrize(
     "kind", [pa.int32(), pa.float64(), pa.decimal128(9, 2), pa.timestamp("us")]
 )
-def test_text_that_means_nothing_beside_a_column_is_a_planning_error_r17(
+def test_R17_text_that_means_nothing_beside_a_column_is_a_planning_error(
     engine: Engine, kind: pa.DataType
 ) -> None:
     """It would fail on every worker, and be blamed on each."""

@@ -228,7 +228,7 @@ CASES: dict[str, tuple[str, Message, grpc.StatusCode, str, str]] = {
 }
 
 
-async def test_bad_input_is_refused_with_code_and_reason_r28_r29() -> None:
+async def test_R28_R29_bad_input_is_refused_with_code_and_reason() -> None:
     wrong: dict[str, object] = {}
     async with open_gateway() as gateway:
         await gateway.submit("known")
@@ -243,7 +243,7 @@ async def test_bad_input_is_refused_with_code_and_reason_r28_r29() -> None:
     assert wrong == {}
 
 
-async def test_bytes_that_are_no_protobuf_are_an_invalid_request_r28() -> None:
+async def test_R28_bytes_that_are_no_protobuf_are_an_invalid_request() -> None:
     async with open_gateway() as gateway:
         send: grpc.UnaryUnaryMultiCallable[bytes, bytes] = gateway.channel.unary_unary(
             "/ffq.distributed.v1.ControlPlane/GetTask"
@@ -253,7 +253,7 @@ async def test_bytes_that_are_no_protobuf_are_an_invalid_request_r28() -> None:
         assert caught.value.code() is Code.INVALID_ARGUMENT
 
 
-async def test_a_message_over_the_bound_is_refused_and_the_gateway_goes_on_r30() -> None:
+async def test_R30_a_message_over_the_bound_is_refused_and_the_gateway_goes_on() -> None:
     small = RpcOptions(max_message_bytes=100_000, grace_s=0.2)
     async with open_gateway(rpc=small) as gateway:
         got = await gateway.refused("SubmitQuery", submit("1", b" " * 200_000))
@@ -261,7 +261,7 @@ async def test_a_message_over_the_bound_is_refused_and_the_gateway_goes_on_r30()
         assert (await gateway.submit("1")).state == wire.QUERY_STATE_QUEUED
 
 
-async def test_over_a_quota_comes_with_retry_info_r29() -> None:
+async def test_R29_over_a_quota_comes_with_retry_info() -> None:
     async with open_gateway(coordinator=CoordinatorSettings(max_queries=1)) as gateway:
         await gateway.submit("1")
         got = await gateway.refused("SubmitQuery", submit("2", PLAN.to_json()))

@@ -111,7 +111,7 @@ async def calls(client: Wire, rng: random.Random, count: int) -> set[grpc.Status
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_whatever_stands_in_a_request_gets_a_status_of_ours_r28_r29(seed: int) -> None:
+async def test_R28_R29_whatever_stands_in_a_request_gets_a_status_of_ours(seed: int) -> None:
     async with open_gateway() as client:
         for query_id in ("q0", "q1"):
             await client.submit(query_id)
@@ -127,7 +127,7 @@ async def test_whatever_stands_in_a_request_gets_a_status_of_ours_r28_r29(seed: 
 
 
 @pytest.mark.parametrize("reason", ["\U0001f600" * 3000, "%" * 4000, "\0\x7f\n" * 1000])
-async def test_a_long_reason_does_not_hide_the_status_it_is_told_with_r29(reason: str) -> None:
+async def test_R29_a_long_reason_does_not_hide_the_status_it_is_told_with(reason: str) -> None:
     async with open_gateway() as client:
         await client.submit("q0")
         await client.call("CancelQuery", wire.CancelQueryRequest(query_id="q0", reason=reason))
@@ -139,7 +139,7 @@ async def test_a_long_reason_does_not_hide_the_status_it_is_told_with_r29(reason
         )
 
 
-async def test_sizes_that_no_field_holds_in_sum_do_not_spoil_the_status_r28() -> None:
+async def test_R28_sizes_that_no_field_holds_in_sum_do_not_spoil_the_status() -> None:
     most = 2**64 - 1
     async with open_gateway() as client:
         await client.submit("q0")

@@ -39,7 +39,7 @@ async def run_sink(gateway: Wire, query_id: str, payload: bytes) -> None:
     await gateway.report(task)
 
 
-async def test_a_query_of_two_stages_by_a_peer_on_the_fixed_wire_r3_r22_r26() -> None:
+async def test_R3_R22_R26_a_query_of_two_stages_by_a_peer_on_the_fixed_wire() -> None:
     before_ms = int(time.time() * 1000)
     async with open_gateway() as gateway:
         assert (await gateway.submit("7")).state == wire.QUERY_STATE_QUEUED
@@ -62,7 +62,7 @@ async def test_a_query_of_two_stages_by_a_peer_on_the_fixed_wire_r3_r22_r26() ->
         assert b"".join(await gateway.fetch("7")) == stream_of(5)
 
 
-async def test_an_empty_payload_is_an_empty_arrow_stream_r26() -> None:
+async def test_R26_an_empty_payload_is_an_empty_arrow_stream() -> None:
     async with open_gateway() as gateway:
         await run_sink(gateway, "1", b"")
         table = decode_stream(await gateway.fetch("1")).read_all()
@@ -78,7 +78,7 @@ async def test_a_large_result_comes_in_chunks_below_a_peers_limit() -> None:
         assert max(len(chunk) for chunk in chunks) <= 1024 * 1024
 
 
-async def test_parts_of_several_sink_tasks_become_one_stream_in_task_order_r26(
+async def test_R26_parts_of_several_sink_tasks_become_one_stream_in_task_order(
     tmp_path: Path,
 ) -> None:
     import pyarrow.parquet as pq
@@ -121,7 +121,7 @@ async def test_parts_of_several_sink_tasks_become_one_stream_in_task_order_r26(
         assert table.column("v").to_pylist() == [0, 1]
 
 
-async def test_fetch_is_passed_on_to_the_worker_that_serves_the_attempt_r23_r24() -> None:
+async def test_R23_R24_fetch_is_passed_on_to_the_worker_that_serves_the_attempt() -> None:
     asked: list[FetchShufflePartition] = []
     chunks = [ShuffleChunk(b"xy", start, start + 2, 8, finalized=True) for start in (4, 6)]
 
@@ -181,7 +181,7 @@ def shared_root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_bytes_of_a_shared_folder_are_passed_through_by_range_r23_r24(
+async def test_R23_R24_bytes_of_a_shared_folder_are_passed_through_by_range(
     shared_root: Path,
 ) -> None:
     async with open_gateway(shuffle_root=shared_root) as gateway:

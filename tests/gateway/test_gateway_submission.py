@@ -27,7 +27,7 @@ def plan_of(size: int) -> p.Relation:
     return p.scan("t", ["k"]).filter(p.col("k") == "x" * size)
 
 
-async def test_the_same_bytes_again_are_not_planned_again_r1(tmp_path: Path) -> None:
+async def test_R1_the_same_bytes_again_are_not_planned_again(tmp_path: Path) -> None:
     file = tmp_path / "t.parquet"
     pq.write_table(pa.table({"k": [1], "v": [1]}), file)
     catalog = tmp_path / "tables.json"
@@ -42,7 +42,7 @@ async def test_the_same_bytes_again_are_not_planned_again_r1(tmp_path: Path) -> 
         assert (got.code, got.reason) == (grpc.StatusCode.ALREADY_EXISTS, "PLAN_CONFLICT")
 
 
-async def test_answers_of_get_task_fit_a_peer_that_receives_4_mib_r7() -> None:
+async def test_R7_answers_of_get_task_fit_a_peer_that_receives_4_mib() -> None:
     """The harness's channel has gRPC's default limit: 4 MiB a message."""
     async with open_gateway() as gateway:
         for number in range(8):
@@ -52,7 +52,7 @@ async def test_answers_of_get_task_fit_a_peer_that_receives_4_mib_r7() -> None:
         assert {task.query_id for tasks in answers for task in tasks} == set("01234567")
 
 
-async def test_the_largest_plan_that_is_taken_can_be_assigned_a_larger_one_is_refused_r30() -> None:
+async def test_R30_the_largest_plan_that_is_taken_can_be_assigned_a_larger_one_is_refused() -> None:
     async with open_gateway() as gateway:
         overhead = len(plan_of(0).to_json())
         await gateway.submit("1", plan_of(3_500_000 - overhead))
@@ -66,7 +66,7 @@ async def test_the_largest_plan_that_is_taken_can_be_assigned_a_larger_one_is_re
             assert "the bound is 3500000 bytes" in got.text
 
 
-async def test_plans_that_wait_to_be_read_are_bounded_r30() -> None:
+async def test_R30_plans_that_wait_to_be_read_are_bounded() -> None:
     planner = QueryPlanner(None, ScanSettings(), PlanLimits(), threads=1, max_waiting=2)
     refused: list[QuotaExceeded] = []
 

@@ -1,8 +1,8 @@
-"""`python -m tests.mutants [NAME ...]`: break the code one rule at a time, and see it found.
+"""Break the code one rule at a time, and see whether the tests' harness finds each break.
 
-Prints a line per mutant: which check caught it, after how much work. The same work is done on the
-code as it is, where nothing may be found. Exit status 1 when a mutant was not caught, or when
-something was found where nothing is broken.
+Prints a line per mutant: the rule that it breaks, the check that caught it, and after how much
+work. The same work is done on the code as it is, where nothing may be found. Exit status 1 when a
+mutant was not caught, or when something was found where nothing is broken.
 """
 
 from __future__ import annotations
@@ -16,14 +16,38 @@ from concurrent.futures import ProcessPoolExecutor
 
 from tests.mutants import MUTANTS, UNBROKEN, Catch, Mutant, hunt
 
+EXAMPLES = """
+examples:
+  python -m tests.mutants                        all of them, a few minutes
+  python -m tests.mutants --list                 their names, and what each breaks
+  python -m tests.mutants no-backoff barrier-open
+  python -m tests.simulation --mutant NAME --seed N
+                                                 what was found in one, again
+  python -m tests.mutants.gateway NAME --bind 127.0.0.1:50099
+                                                 a gateway that has it, to try `ffq conformance` on
+
+A new one is a function registered in tests/mutants/*.py; it must be caught.
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Hunt all mutants, or those named, over as many processes as there are processors."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="these only")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only these")
     parser.add_argument("--list", action="store_true", help="name them, and what each breaks")
     processors = len(os.sched_getaffinity(0))
-    parser.add_argument("--processes", type=int, default=processors)
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=processors,
+        metavar="N",
+        help=f"over how many processes ({processors}: as many as there are processors)",
+    )
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.names) - set(MUTANTS))
     if unknown:

@@ -12,7 +12,8 @@ from ffq.core.records import StageRecord, TaskRecord
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.workers import WorkerTable
 from ffq.ids import Attempt
-from tests.mutants.registry import Surgeon, mutant
+from tests.mutants.registry import mutant
+from tests.surgery import Surgeon
 
 
 def _with_settings(core: Any, **changes: Any) -> Any:

@@ -10,7 +10,8 @@ from ffq.core.state import Located
 from ffq.core.tasks import commit, fail_charged, queue_task, queue_uncharged
 from ffq.messages import TaskState
 from ffq.worker.attempt import AttemptRun
-from tests.mutants.registry import Surgeon, mutant
+from tests.mutants.registry import mutant
+from tests.surgery import Surgeon
 
 
 @mutant(

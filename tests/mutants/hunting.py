@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
 
 from ffq.core import CoordinatorSettings, CoreCoordinator
-from ffq.testing.adapters.core import CoreAdapter, told_of
+from ffq.testing.adapters.core import CoreAdapter, declared_by
 from ffq.testing.invariants import Violation
 from ffq.testing.machine import coordinator_machine
 from tests.mutants.registry import MUTANTS, Mutant
@@ -99,7 +99,7 @@ def _with_machine(name: str) -> Catch:
     )
     try:
         run_state_machine_as_test(
-            coordinator_machine(adapter, told_of(SETTINGS)),
+            coordinator_machine(adapter, declared_by(SETTINGS)),
             settings=hypothesis.settings(
                 max_examples=RUNS,
                 stateful_step_count=STEPS_PER_RUN,

@@ -21,7 +21,8 @@ from ffq.messages import (
     SubmitReply,
     TaskState,
 )
-from tests.mutants.registry import Surgeon, mutant
+from tests.mutants.registry import mutant
+from tests.surgery import Surgeon
 
 
 @mutant("cancel-overwrites-succeeded", "R4", "a cancel turns an ended query into a canceled one")

@@ -24,7 +24,8 @@ from ffq.messages import (
 )
 from ffq.worker.attempt import AttemptRun
 from ffq.worker.loop import WorkerLoop
-from tests.mutants.registry import Surgeon, mutant
+from tests.mutants.registry import mutant
+from tests.surgery import Surgeon
 
 
 @mutant("busy-worker-dies", "R20", "a heartbeat of a worker with running tasks is no evidence")

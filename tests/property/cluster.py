@@ -33,11 +33,22 @@ from ffq.messages import (
     RegisterReply,
     ReportReply,
     ReportTaskStatus,
+    ShuffleInput,
     TaskState,
 )
+from ffq.plan import model
+from ffq.plan.properties import is_repeatable
 from ffq.plan.stages import StagePlan
 from tests.core.driver import Driver
-from tests.strategies.graphs import aggregate, join, relations, submissions
+from tests.strategies.graphs import (
+    aggregate,
+    exchange,
+    join,
+    operator,
+    relations,
+    scan,
+    submissions,
+)
 
 SETTINGS = CoordinatorSettings(
     worker_liveness_timeout_ms=1000,
@@ -63,8 +74,17 @@ picks = st.integers(0, 60)
 rows_written = st.lists(st.integers(0, 4), min_size=4, max_size=4)
 # Most of the time everybody can do everything, else little would ever run.
 names = st.one_of(st.just(ALL), st.just(ALL), st.frozensets(st.sampled_from(sorted(ALL))))
+
+# The rows of the lowest stage may be others when it is run again; several stages hang on it.
+layers = st.builds(
+    lambda below, partitions, shares: aggregate(exchange(below, partitions), shares),
+    st.sampled_from([operator("op.a", scan()), model.Limit(10, exchange(scan(), 2))]),
+    st.integers(1, 3),
+    st.integers(2, 4),
+)
 # Of several stages for the most part.
 plans = st.one_of(
+    layers,
     st.builds(aggregate, relations(), st.integers(1, 4)),
     st.builds(join, relations(max_leaves=2), relations(max_leaves=2), st.integers(1, 4)),
     relations(),
@@ -96,6 +116,11 @@ class Holder:
 
     worker: str
     capabilities: frozenset[str]
+
+
+def attempt_of(reader: AttemptKey, each: ShuffleInput) -> AttemptKey:
+    """The map attempt that an input of the reader is of."""
+    return AttemptKey(reader.query_id, each.stage_id, each.map_task, each.attempt)
 
 
 def task_of(key: AttemptKey) -> Task:
@@ -368,6 +393,31 @@ class ClusterMachine(RuleBasedStateMachine):
             committed = [each.key for each in states if each.committed]
             expected = [held.payload for held in self.held if held.key in committed]
             assert sorted(self.d.fetch(query)) == sorted(expected), "R26"
+            self.check_rows(query)
+
+    def check_rows(self, query: str) -> None:
+        """R25: all the tasks of a stage have read the same rows of each attempt below it.
+
+        A task that is run again makes the same rows if it reads the same and is bound to repeat
+        itself; else its rows are those of this very attempt.
+        """
+        committed = {each.key for each in self.d.attempts(query) if each.committed}
+        made: dict[AttemptKey, int] = {}
+        kinds: dict[object, int] = {}
+        read: dict[tuple[StageId, StageId, TaskId], int] = {}
+        for held in self.held:
+            key = held.key
+            if key.query_id != query:
+                continue
+            inputs = [
+                (each.stage_id, each.map_task, made[attempt_of(key, each)])
+                for each in held.of.inputs
+            ]
+            same = (task_of(key), *inputs) if is_repeatable(self.stage(key)) else key
+            made[key] = kinds.setdefault(same, len(kinds))
+            for stage_id, map_task, rows in inputs if key in committed else ():
+                first = read.setdefault((key.stage_id, stage_id, map_task), rows)
+                assert first == rows, f"R25: {key} has read other rows than its neighbours"
 
     # --- and in the end ----------------------------------------------------------------------
 

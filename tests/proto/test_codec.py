@@ -278,7 +278,7 @@ def test_a_message_that_is_no_unicode_is_reported_all_the_same() -> None:
     assert tasks.encode_report(report).message == "caf?.csv"
 
 
-def test_items_of_a_message_are_bounded_r30() -> None:
+def test_R30_items_of_a_message_are_bounded() -> None:
     many = MAX_ITEMS + 1
     part, lost = wire.MapOutputPartition(), wire.LostInput()
     ref = wire.AttemptRef(query_id="q")

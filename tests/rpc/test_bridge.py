@@ -135,7 +135,7 @@ async def test_a_closed_channel_is_unavailable() -> None:
             await call(channel)
 
 
-async def test_over_the_bound_of_calls_the_next_is_refused_with_a_retry_delay_r30() -> None:
+async def test_R30_over_the_bound_of_calls_the_next_is_refused_with_a_retry_delay() -> None:
     release = trio.Event()
     started = trio.Event()
 
@@ -180,7 +180,7 @@ async def test_an_error_in_a_stream_comes_after_what_was_sent_before_it() -> Non
     assert got == 2
 
 
-async def test_a_slow_receiver_holds_the_sender_back_r30() -> None:
+async def test_R30_a_slow_receiver_holds_the_sender_back() -> None:
     sent = 0
 
     async def endless(_: Request, send: Send[Chunk]) -> None:
@@ -230,7 +230,7 @@ async def test_a_stream_that_sends_nothing_is_unavailable() -> None:
                 await anext(chunks)
 
 
-async def test_over_the_bound_of_streams_the_next_is_refused_r30() -> None:
+async def test_R30_over_the_bound_of_streams_the_next_is_refused() -> None:
     async def one_then_wait(_: Request, send: Send[Chunk]) -> None:
         await send(Chunk())
         await trio.sleep_forever()

@@ -64,7 +64,7 @@ EXPECTED: list[tuple[FfqError, grpc.StatusCode, str]] = [
 @pytest.mark.parametrize(
     ("error", "code", "reason"), EXPECTED, ids=lambda value: getattr(value, "stable_reason", None)
 )
-def test_an_error_travels_as_its_code_and_comes_back_as_itself_r28_r29(
+def test_R28_R29_an_error_travels_as_its_code_and_comes_back_as_itself(
     error: FfqError, code: grpc.StatusCode, reason: str
 ) -> None:
     status = status_of(error)
@@ -73,7 +73,7 @@ def test_an_error_travels_as_its_code_and_comes_back_as_itself_r28_r29(
     assert (type(back), back.stable_reason) == (type(error), reason)
 
 
-def test_every_error_of_ours_has_a_code_that_is_not_unknown_r29() -> None:
+def test_R29_every_error_of_ours_has_a_code_that_is_not_unknown() -> None:
     kinds, todo = [], [FfqError]
     while todo:
         kind = todo.pop()
@@ -87,7 +87,7 @@ def test_every_error_of_ours_has_a_code_that_is_not_unknown_r29() -> None:
         assert status_of(error).code not in {Code.UNKNOWN, Code.OK}
 
 
-def test_a_full_mailbox_says_when_to_come_back_r30() -> None:
+def test_R30_a_full_mailbox_says_when_to_come_back() -> None:
     back = error_of(Failed(status_of(runtime_errors.MailboxFull("full"))), "peer")
     assert isinstance(back, errors.QuotaExceeded)
     assert back.retry_after_ms < 1000
@@ -119,7 +119,7 @@ def test_a_long_text_of_several_lines_becomes_one_short_line() -> None:
 
 
 @pytest.mark.parametrize("character", ["x", "%", "\x01", "é", "日", "\U0001f600"])
-def test_a_long_text_fits_into_the_headers_however_it_is_encoded_r29(character: str) -> None:
+def test_R29_a_long_text_fits_into_the_headers_however_it_is_encoded(character: str) -> None:
     status = status_of(errors.InvalidRequest(character * 5000))
     ((_, details),) = status.metadata
     in_headers = len(quote(status.text, safe=" ")) + len(base64.b64encode(details))
@@ -127,7 +127,7 @@ def test_a_long_text_fits_into_the_headers_however_it_is_encoded_r29(character: 
     assert status.text.endswith("…")
 
 
-def test_a_text_that_is_no_unicode_is_sent_all_the_same_r29() -> None:
+def test_R29_a_text_that_is_no_unicode_is_sent_all_the_same() -> None:
     status = status_of(errors.StorageError("cannot read caf\udce9.parquet"))
     assert (status.code, status.text) == (Code.INTERNAL, "cannot read caf?.parquet")
 

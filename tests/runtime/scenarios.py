@@ -1,4 +1,4 @@
-"""Scenarios that each check one ★ mechanism of the runtime; test_runtime_ablation.py breaks it.
+"""Scenarios that each check one mechanism of the runtime; test_runtime_ablation.py breaks it.
 
 They run in a simulation, so that one that hangs raises Deadlock.
 """

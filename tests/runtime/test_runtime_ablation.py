@@ -1,7 +1,7 @@
-"""Each ★ mechanism, switched off: the scenario that checks it must then fail.
+"""The mechanisms behind the guarantees, switched off: the scenario that checks one must then fail.
 
-A row names the line of the issue, the scenario, a way to break its mechanism, and how the scenario
-notices. Every scenario also runs with nothing broken, and then passes.
+A row names the guarantee (docs/actors.md), the scenario, a way to break its mechanism, and how the
+scenario notices. Every scenario also runs with nothing broken, and then passes.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from ffq.runtime import (
     _family,
     _handlers,
     _mailbox,
-    _outcomes,
     _serve,
     _waits,
 )
-from ffq.runtime import actor as actor_module
+from ffq.runtime import _actor_base as actor_module
 from ffq.runtime import ref as ref_module
 from ffq.runtime._envelope import Envelope
 from ffq.runtime.errors import LedgerMismatch
@@ -176,13 +175,13 @@ def uncounted(owner: Any, method: str, counter: str) -> Callable[[Patch], None]:
 
 
 def handled_counts_twice(patch: Patch) -> None:
-    real = _outcomes._settle
+    real = _serve._settle
 
     def settle_twice(cell: Any, envelope: Envelope, error: BaseException) -> None:
         real(cell, envelope, error)
         cell.handled += 1
 
-    patch.setattr(_outcomes, "_settle", settle_twice)
+    patch.setattr(_serve, "_settle", settle_twice)
 
 
 def no_seed(patch: Patch) -> None:
@@ -248,12 +247,12 @@ def label(row: Row) -> str:
 
 
 @pytest.mark.parametrize("row", MUTANTS, ids=label)
-def test_runtime_ablation_sound_scenarios_pass(row: Row) -> None:
+def test_ablation_sound_scenarios_pass(row: Row) -> None:
     row[1]()
 
 
 @pytest.mark.parametrize("row", MUTANTS, ids=label)
-def test_runtime_ablation_a_mechanism_switched_off_is_noticed(
+def test_ablation_a_mechanism_switched_off_is_noticed(
     row: Row, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, scenario, breaks, noticed = row

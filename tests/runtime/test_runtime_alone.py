@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "ffq" / "runtime"
 
 
-def test_runtime_A15_imports_nothing_of_ffq() -> None:
+def test_A15_imports_nothing_of_ffq() -> None:
     allowed = {"trio", "attrs", "ffq.errors", *sys.stdlib_module_names}
     for path in RUNTIME.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -36,12 +36,12 @@ def test_runtime_A15_imports_nothing_of_ffq() -> None:
 
 
 @pytest.mark.parametrize("module", ["ffq.runtime.message", "ffq.runtime.errors"])
-def test_runtime_A15_messages_and_errors_are_pure(module: str) -> None:
+def test_A15_messages_and_errors_are_pure(module: str) -> None:
     code = f"import sys, {module}; assert 'trio' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
-def test_runtime_A15_the_package_exports_what_it_says() -> None:
+def test_A15_the_package_exports_what_it_says() -> None:
     package = importlib.import_module("ffq.runtime")
     drawn = set(re.findall(r"import (\w+) as \1", (RUNTIME / "__init__.py").read_text()))
     assert drawn == set(package.__all__)
@@ -51,27 +51,27 @@ def test_runtime_A15_the_package_exports_what_it_says() -> None:
         _ = package.nothing
 
 
-async def test_runtime_A15_example_counter() -> None:
+async def test_A15_example_counter() -> None:
     assert await counter.main() == 4950
 
 
-async def test_runtime_A15_example_pipeline(autojump_clock: trio.testing.MockClock) -> None:
+async def test_A15_example_pipeline(autojump_clock: trio.testing.MockClock) -> None:
     output, most = await pipeline.main(100)
     assert output == [f"LINE {number}" for number in range(100)]
     assert most <= 16
 
 
-async def test_runtime_A15_example_fetcher(autojump_clock: trio.testing.MockClock) -> None:
+async def test_A15_example_fetcher(autojump_clock: trio.testing.MockClock) -> None:
     assert await fetcher.main(seed=7) > 0
 
 
-async def test_runtime_A15_example_bank() -> None:
+async def test_A15_example_bank() -> None:
     ada, bob, refusal = await bank.main()
     assert (ada, bob) == (8000, 2500)
     assert refusal == "bob has 2500 cents, not 1000000"
 
 
-async def test_runtime_A15_example_cpu_pool() -> None:
+async def test_A15_example_cpu_pool() -> None:
     digests = await cpu_pool.main(jobs=8)
     assert digests == {data: cpu_pool.digest(data, 1000) for data in digests}
     assert len(digests) == 8
@@ -86,7 +86,7 @@ def doc_examples() -> list[tuple[str, int, str]]:
     ]
 
 
-def test_runtime_A15_every_example_in_the_docs_runs() -> None:
+def test_A15_every_example_in_the_docs_runs() -> None:
     """The examples are one program in the order of the page, each with the names before it.
 
     An example with `await` at its top is the body of an `async def` run on a virtual clock.
@@ -107,7 +107,21 @@ def test_runtime_A15_every_example_in_the_docs_runs() -> None:
             trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def test_runtime_A15_no_code_in_the_docs_is_left_out() -> None:
+def test_A15_no_code_in_the_docs_is_left_out() -> None:
     text = (ROOT / "docs" / "actors.md").read_text()
     fences = re.findall(r"^```(\w*)", text, re.M)[::2]
     assert set(fences) <= {"python", "text", "sh"}
+
+
+def test_A15_every_guarantee_that_is_cited_is_defined_and_has_tests() -> None:
+    defined = re.findall(r"\*\*(A\d+)\. ", (ROOT / "docs" / "actors.md").read_text())
+    assert defined == [f"A{number}" for number in range(1, 16)]
+    cited: set[str] = set()
+    tested: set[str] = set()
+    for folder in ("ffq/runtime", "ffq/testing", "tests/runtime"):
+        for file in (ROOT / folder).rglob("*.py"):
+            text = file.read_text()
+            cited.update(re.findall(r"\bA\d+\b", text))
+            tested.update(re.findall(r"def test_(A\d+)_", text))
+    assert cited <= set(defined)
+    assert tested == set(defined)

@@ -24,7 +24,7 @@ from ffq.runtime.errors import (
 from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, Total, settle
 
 
-async def test_runtime_bad_input_unfrozen_message() -> None:
+async def test_bad_input_unfrozen_message() -> None:
     @attrs.define
     class Mutable(Request[None]):
         n: int
@@ -36,7 +36,7 @@ async def test_runtime_bad_input_unfrozen_message() -> None:
                 await ref.cell.ref.ask(message)  # type: ignore[arg-type]
 
 
-async def test_runtime_bad_input_ask_to_a_dead_actor() -> None:
+async def test_bad_input_ask_to_a_dead_actor() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter, name="c")
         await ref.kill()
@@ -44,7 +44,7 @@ async def test_runtime_bad_input_ask_to_a_dead_actor() -> None:
             await ref.ask(Add(1))
 
 
-async def test_runtime_bad_input_ask_to_a_never_started_actor() -> None:
+async def test_bad_input_ask_to_a_never_started_actor() -> None:
     with pytest.raises(NotStarted, match="Counter"):
         await Counter().ctx.ref.ask(Add(1))
 
@@ -64,13 +64,13 @@ async def test_runtime_bad_input_ask_to_a_never_started_actor() -> None:
 
 
 @pytest.mark.parametrize("size", [-1, 0, 1.5, float("inf"), True, None])
-async def test_runtime_bad_input_mailbox_size(size: object) -> None:
+async def test_bad_input_mailbox_size(size: object) -> None:
     async with ActorSystem() as system:
         with pytest.raises(InvalidOption, match="/c: mailbox="):
             await system.spawn(Counter, name="c", mailbox=size)  # type: ignore[arg-type]
 
 
-async def test_runtime_bad_input_other_options() -> None:
+async def test_bad_input_other_options() -> None:
     async with ActorSystem() as system:
         with pytest.raises(InvalidOption, match="max_concurrency=0"):
             await system.spawn(Counter, max_concurrency=0)
@@ -83,14 +83,14 @@ async def test_runtime_bad_input_other_options() -> None:
             await system.spawn(dict)  # type: ignore[arg-type]
 
 
-async def test_runtime_bad_input_two_actors_of_one_name() -> None:
+async def test_bad_input_two_actors_of_one_name() -> None:
     async with ActorSystem() as system:
         await system.spawn(Counter, name="c")
         with pytest.raises(NameTaken, match="/c"):
             await system.spawn(Holder, Gate(), name="c")
 
 
-async def test_runtime_bad_input_wrong_reply_type_in_debug_mode() -> None:
+async def test_bad_input_wrong_reply_type_in_debug_mode() -> None:
     @attrs.frozen
     class Many(Request["list[int] | None"]):
         pass
@@ -115,7 +115,7 @@ async def test_runtime_bad_input_wrong_reply_type_in_debug_mode() -> None:
         assert await ref.ask(Add(5)) == "five"  # type: ignore[comparison-overlap]
 
 
-async def test_runtime_bad_input_mutable_payload_in_debug_mode() -> None:
+async def test_bad_input_mutable_payload_in_debug_mode() -> None:
     @attrs.frozen
     class Batch(Request[None]):
         rows: list[int]
@@ -130,7 +130,7 @@ async def test_runtime_bad_input_mutable_payload_in_debug_mode() -> None:
             await ref.ask(Batch([1]))
 
 
-async def test_runtime_bad_input_a_system_used_after_it_closed() -> None:
+async def test_bad_input_a_system_used_after_it_closed() -> None:
     async with ActorSystem("gone") as system:
         ref = await system.spawn(Counter, name="c")
     with pytest.raises(SystemClosed, match="/c.*gone is closed.*Add"):
@@ -149,7 +149,7 @@ async def test_runtime_bad_input_a_system_used_after_it_closed() -> None:
     assert (await ref.stop()).path == "/c"  # what has ended can be stopped again
 
 
-async def test_runtime_bad_input_a_spawn_during_shutdown() -> None:
+async def test_bad_input_a_spawn_during_shutdown() -> None:
     errors: list[ActorError] = []
 
     class Late(Actor[Total]):
@@ -180,7 +180,7 @@ async def test_runtime_bad_input_a_spawn_during_shutdown() -> None:
     assert "/l/late cannot be spawned: /l is shutting down" in str(errors[0])
 
 
-async def test_runtime_bad_input_a_spawn_while_the_system_shuts_down() -> None:
+async def test_bad_input_a_spawn_while_the_system_shuts_down() -> None:
     class Last(Counter):
         async def on_stop(self) -> None:
             await self.ctx.system.spawn(Counter, name="after")
@@ -192,7 +192,7 @@ async def test_runtime_bad_input_a_spawn_while_the_system_shuts_down() -> None:
     assert "/after cannot be spawned: the system s is shutting down" in str(caught.value.__cause__)
 
 
-async def test_runtime_bad_input_stash_outside_of_a_handler() -> None:
+async def test_bad_input_stash_outside_of_a_handler() -> None:
     class Early(Actor[Add]):
         async def on_start(self) -> None:
             self.ctx.stash()
@@ -206,7 +206,7 @@ async def test_runtime_bad_input_stash_outside_of_a_handler() -> None:
             await system.spawn(Early, name="e")
 
 
-async def test_runtime_bad_input_a_failing_handler_does_not_end_the_actor_for_its_askers() -> None:
+async def test_bad_input_a_failing_handler_does_not_end_the_actor_for_its_askers() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter)
         for _ in range(3):
@@ -217,7 +217,7 @@ async def test_runtime_bad_input_a_failing_handler_does_not_end_the_actor_for_it
         assert await ref.ask(Add(2)) == 2
 
 
-async def test_runtime_bad_input_every_error_is_in_the_tree() -> None:
+async def test_bad_input_every_error_is_in_the_tree() -> None:
     from ffq.errors import FfqError
     from ffq.runtime import errors
 
@@ -229,7 +229,7 @@ async def test_runtime_bad_input_every_error_is_in_the_tree() -> None:
             assert kind.__name__ in drawn
 
 
-async def test_runtime_bad_input_hold_in_a_stopped_holder_is_refused() -> None:
+async def test_bad_input_hold_in_a_stopped_holder_is_refused() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, Gate(), name="h")
         await ref.stop()

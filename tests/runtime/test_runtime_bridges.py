@@ -16,7 +16,7 @@ from ffq.runtime.portal import Portal, SyncActorSystem
 from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, Total
 
 
-async def test_runtime_A13_another_thread_asks_and_tells() -> None:
+async def test_A13_another_thread_asks_and_tells() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter)
         portal = system.portal()
@@ -30,7 +30,7 @@ async def test_runtime_A13_another_thread_asks_and_tells() -> None:
         assert await trio.to_thread.run_sync(in_a_thread) == 6
 
 
-async def test_runtime_A13_a_timeout_in_a_thread_cancels_the_handler() -> None:
+async def test_A13_a_timeout_in_a_thread_cancels_the_handler() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate)
@@ -45,7 +45,7 @@ async def test_runtime_A13_a_timeout_in_a_thread_cancels_the_handler() -> None:
         assert gate.log == ["a waits", "a cancelled"]
 
 
-async def test_runtime_A13_calls_under_way_when_the_system_closes_raise() -> None:
+async def test_A13_calls_under_way_when_the_system_closes_raise() -> None:
     gate = Gate()
     raised: list[str] = []
     with trio.CancelScope() as scope:
@@ -71,14 +71,14 @@ async def test_runtime_A13_calls_under_way_when_the_system_closes_raise() -> Non
     assert raised == ["under way", "after"]
 
 
-async def test_runtime_A13_a_portal_refuses_to_block_its_own_trio_thread() -> None:
+async def test_A13_a_portal_refuses_to_block_its_own_trio_thread() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter)
         with pytest.raises(ProtocolError, match="Trio thread"):
             system.portal().ask(ref, Add(1))
 
 
-async def test_runtime_A13_asyncio_code_asks_and_its_cancel_reaches_the_handler() -> None:
+async def test_A13_asyncio_code_asks_and_its_cancel_reaches_the_handler() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         counter = await system.spawn(Counter)
@@ -106,7 +106,7 @@ async def test_runtime_A13_asyncio_code_asks_and_its_cancel_reaches_the_handler(
         assert gate.log == ["a waits", "a cancelled"]
 
 
-def test_runtime_A13_synchronous_code_has_a_system_on_a_thread_of_its_own() -> None:
+def test_A13_synchronous_code_has_a_system_on_a_thread_of_its_own() -> None:
     with SyncActorSystem("sync") as actors:
         counter = actors.spawn(Counter, 10, name="c")
         actors.tell(counter, Add(1))
@@ -119,7 +119,7 @@ def test_runtime_A13_synchronous_code_has_a_system_on_a_thread_of_its_own() -> N
         pass
 
 
-def test_runtime_A13_a_crash_comes_out_of_the_synchronous_block() -> None:
+def test_A13_a_crash_comes_out_of_the_synchronous_block() -> None:
     closed: list[str] = []
     with pytest.raises(ActorFailed, match="/c failed"), SyncActorSystem("sync") as actors:
         counter = actors.spawn(Counter, name="c")
@@ -132,7 +132,7 @@ def test_runtime_A13_a_crash_comes_out_of_the_synchronous_block() -> None:
     assert closed[0] in {"SystemClosed", "ActorEnded"}
 
 
-def test_runtime_A13_an_error_in_the_synchronous_block_ends_the_system_and_stays_itself() -> None:
+def test_A13_an_error_in_the_synchronous_block_ends_the_system_and_stays_itself() -> None:
     gate = Gate
     with pytest.raises(KeyError, match="mine"), SyncActorSystem("sync") as actors:
         holder = actors.portal.call(lambda: _holding(actors, gate))
@@ -148,7 +148,7 @@ async def _holding(actors: SyncActorSystem, gate: type[Gate]) -> bool:
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan")])
-async def test_runtime_A13_a_timeout_that_cannot_be_is_refused_in_the_thread(
+async def test_A13_a_timeout_that_cannot_be_is_refused_in_the_thread(
     seconds: float,
 ) -> None:
     async with ActorSystem("s") as system:
@@ -171,7 +171,7 @@ class Beyond(BaseException):
     ("cleanup", "expected"),
     [(None, SystemClosed), (ValueError, ExceptionGroup), (Beyond, SystemClosed)],
 )
-async def test_runtime_A13_a_call_with_a_nursery_cut_off_by_the_close_frees_its_thread(
+async def test_A13_a_call_with_a_nursery_cut_off_by_the_close_frees_its_thread(
     cleanup: type[BaseException] | None, expected: type[Exception]
 ) -> None:
     """Trio cuts it off with a group, not with a lone Cancelled."""
@@ -217,7 +217,7 @@ async def test_runtime_A13_a_call_with_a_nursery_cut_off_by_the_close_frees_its_
     assert raised == [expected]
 
 
-async def test_runtime_A13_a_cancelled_future_cancels_the_call() -> None:
+async def test_A13_a_cancelled_future_cancels_the_call() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate)
@@ -231,7 +231,7 @@ async def test_runtime_A13_a_cancelled_future_cancels_the_call() -> None:
         assert gate.log == ["a waits", "a cancelled"]
 
 
-def test_runtime_A13_asyncio_code_uses_a_system_on_a_thread_and_after_it_closed() -> None:
+def test_A13_asyncio_code_uses_a_system_on_a_thread_and_after_it_closed() -> None:
     async def under_asyncio(actors: SyncActorSystem) -> tuple[int, Portal, ActorRef[Add]]:
         counter = actors.spawn(Counter, 1)
         return await actors.portal.ask_asyncio(counter, Add(1)), actors.portal, counter

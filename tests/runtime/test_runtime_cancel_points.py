@@ -119,7 +119,7 @@ async def user(system: ActorSystem, dice: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_runtime_A11_cancels_at_any_checkpoint_lose_nothing_and_leave_nobody(seed: int) -> None:
+def test_A11_cancels_at_any_checkpoint_lose_nothing_and_leave_nobody(seed: int) -> None:
     async def scenario(sim: Simulation) -> int:
         policy = Supervision(Strategy.REST_FOR_ONE, max_restarts=10**6)
         async with sim.system(supervision=policy) as system, trio.open_nursery() as nursery:

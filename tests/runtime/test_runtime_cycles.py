@@ -39,7 +39,7 @@ class Node(Actor[Go]):
         return self.ctx.name
 
 
-async def test_runtime_A8_ask_to_oneself_raises_at_once() -> None:
+async def test_A8_ask_to_oneself_raises_at_once() -> None:
     async with ActorSystem() as system:
         a = await system.spawn(Node, name="a")
         with pytest.raises(WaitCycle, match="/a → /a") as caught:
@@ -48,7 +48,7 @@ async def test_runtime_A8_ask_to_oneself_raises_at_once() -> None:
         assert await a.ask(Go()) == "a"
 
 
-async def test_runtime_A8_a_chain_of_four_names_the_path() -> None:
+async def test_A8_a_chain_of_four_names_the_path() -> None:
     async with ActorSystem() as system:
         for name in "abcd":
             await system.spawn(Node, name=name)
@@ -61,7 +61,7 @@ async def test_runtime_A8_a_chain_of_four_names_the_path() -> None:
     assert system.ledger.rejected == 1
 
 
-async def test_runtime_A8_two_chains_that_block_each_other() -> None:
+async def test_A8_two_chains_that_block_each_other() -> None:
     """a asks b while b, for another asker, is about to ask a."""
     gate = trio.Event()
     errors: list[WaitCycle] = []
@@ -83,7 +83,7 @@ async def test_runtime_A8_two_chains_that_block_each_other() -> None:
     assert [sorted(set(error.path)) for error in errors] == [["/a", "/b"]]
 
 
-async def test_runtime_A8_parallel_asks_of_one_handler_are_seen() -> None:
+async def test_A8_parallel_asks_of_one_handler_are_seen() -> None:
     async with ActorSystem() as system:
         for name in "abc":
             await system.spawn(Node, name=name)
@@ -94,7 +94,7 @@ async def test_runtime_A8_parallel_asks_of_one_handler_are_seen() -> None:
         assert caught.group_contains(WaitCycle, match="/a → /a")
 
 
-async def test_runtime_A8_a_free_slot_is_no_cycle_and_no_free_slot_is() -> None:
+async def test_A8_a_free_slot_is_no_cycle_and_no_free_slot_is() -> None:
     async with ActorSystem() as system:
         a = await system.spawn(Node, name="a", max_concurrency=3)
         assert await a.ask(Go(("a", "a"))) == "a"
@@ -102,7 +102,7 @@ async def test_runtime_A8_a_free_slot_is_no_cycle_and_no_free_slot_is() -> None:
             await a.ask(Go(("a", "a", "a")))
 
 
-async def test_runtime_A8_a_busy_actor_in_no_cycle_is_waited_for() -> None:
+async def test_A8_a_busy_actor_in_no_cycle_is_waited_for() -> None:
     gate = trio.Event()
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         await system.spawn(Node, gate, name="busy")
@@ -114,7 +114,7 @@ async def test_runtime_A8_a_busy_actor_in_no_cycle_is_waited_for() -> None:
         gate.set()
 
 
-async def test_runtime_A8_waiting_for_ones_own_end_raises() -> None:
+async def test_A8_waiting_for_ones_own_end_raises() -> None:
     class Stopper(Actor[Go]):
         @handles(Go)
         async def go(self, message: Go) -> str:
@@ -139,7 +139,7 @@ async def test_runtime_A8_waiting_for_ones_own_end_raises() -> None:
         assert lone.alive
 
 
-async def test_runtime_A8_a_start_that_asks_the_spawning_parent_raises() -> None:
+async def test_A8_a_start_that_asks_the_spawning_parent_raises() -> None:
     class Child(Actor[Go]):
         async def on_start(self) -> None:
             await self.ctx.system.get_actor("parent").ask(Go())
@@ -160,7 +160,7 @@ async def test_runtime_A8_a_start_that_asks_the_spawning_parent_raises() -> None
             await parent.ask(Go())
 
 
-async def test_runtime_A8_a_caught_cycle_leaves_the_actors_usable() -> None:
+async def test_A8_a_caught_cycle_leaves_the_actors_usable() -> None:
     class Careful(Actor[Go]):
         @handles(Go)
         async def go(self, message: Go) -> str:
@@ -175,7 +175,7 @@ async def test_runtime_A8_a_caught_cycle_leaves_the_actors_usable() -> None:
         assert await ref.ask(Go()) == "/c /c"
 
 
-async def test_runtime_A8_an_end_that_asks_whoever_waits_for_it_raises() -> None:
+async def test_A8_an_end_that_asks_whoever_waits_for_it_raises() -> None:
     class Child(Actor[Go]):
         async def on_stop(self) -> None:
             try:
@@ -201,7 +201,7 @@ async def test_runtime_A8_an_end_that_asks_whoever_waits_for_it_raises() -> None
 
 
 @pytest.mark.parametrize("length", [1, 2, 5, 2000])
-async def test_runtime_A8_a_ring_of_any_length_is_refused_and_named(length: int) -> None:
+async def test_A8_a_ring_of_any_length_is_refused_and_named(length: int) -> None:
     """Two thousand: the search is not bounded by Python's stack."""
     async with ActorSystem() as system:
         names = tuple(f"n{number}" for number in range(length))
@@ -215,7 +215,7 @@ async def test_runtime_A8_a_ring_of_any_length_is_refused_and_named(length: int)
         assert await first.ask(Go(names[1:])) == names[-1]
 
 
-async def test_runtime_A8_a_ring_through_pools_is_refused() -> None:
+async def test_A8_a_ring_through_pools_is_refused() -> None:
     class Through(Actor[Go]):
         @handles(Go)
         async def go(self, message: Go) -> str:
@@ -234,7 +234,7 @@ async def test_runtime_A8_a_ring_through_pools_is_refused() -> None:
             await pools["two"].ask(Go(("two", "two", "")))
 
 
-async def test_runtime_A8_a_ring_through_waiting_tells_is_refused() -> None:
+async def test_A8_a_ring_through_waiting_tells_is_refused() -> None:
     """a tells b, whose mailbox is full; b asks c, and c tells a, whose mailbox is full."""
 
     class Teller(Actor[Go]):
@@ -273,7 +273,7 @@ async def test_runtime_A8_a_ring_through_waiting_tells_is_refused() -> None:
     assert set(errors[0].path) == {"/a", "/b", "/c"}
 
 
-async def test_runtime_A8_a_task_the_handler_does_not_wait_for_is_no_part_of_it() -> None:
+async def test_A8_a_task_the_handler_does_not_wait_for_is_no_part_of_it() -> None:
     """Started in a nursery of somebody else, it may ask its own actor: that is no cycle."""
     replies: list[str] = []
 
@@ -294,7 +294,7 @@ async def test_runtime_A8_a_task_the_handler_does_not_wait_for_is_no_part_of_it(
     assert replies == ["d"]
 
 
-async def test_runtime_A8_spawn_waits_for_the_start_and_not_for_what_the_child_handles() -> None:
+async def test_A8_spawn_waits_for_the_start_and_not_for_what_the_child_handles() -> None:
     """A grandchild may ask the actor whose handler waits for the child to start."""
     replies: list[str] = []
 
@@ -328,7 +328,7 @@ async def test_runtime_A8_spawn_waits_for_the_start_and_not_for_what_the_child_h
     assert replies == ["top"]
 
 
-async def test_runtime_A8_siblings_that_stop_each_other_raise_and_end() -> None:
+async def test_A8_siblings_that_stop_each_other_raise_and_end() -> None:
     class Stops(Actor[Go]):
         @handles(Go)
         async def go(self, message: Go) -> str:

@@ -33,7 +33,7 @@ class Relay(Actor[Hold | Add]):
         return message.n if self.following is None else await self.following.ask(message)
 
 
-async def test_runtime_A5_deadline_is_taken_from_the_scope_and_inherited(
+async def test_A5_deadline_is_taken_from_the_scope_and_inherited(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     seen: list[float] = []
@@ -56,7 +56,7 @@ async def test_runtime_A5_deadline_is_taken_from_the_scope_and_inherited(
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_runtime_A5_handler_is_cancelled_when_its_asker_times_out(
+async def test_A5_handler_is_cancelled_when_its_asker_times_out(
     concurrency: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     gate = Gate()
@@ -70,7 +70,7 @@ async def test_runtime_A5_handler_is_cancelled_when_its_asker_times_out(
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_runtime_A5_handler_is_cancelled_when_its_asker_is_cancelled(
+async def test_A5_handler_is_cancelled_when_its_asker_is_cancelled(
     concurrency: int,
 ) -> None:
     gate = Gate()
@@ -87,7 +87,7 @@ async def test_runtime_A5_handler_is_cancelled_when_its_asker_is_cancelled(
     assert system.ledger.handled == 2
 
 
-async def test_runtime_A5_cancel_goes_down_the_whole_chain_of_asks() -> None:
+async def test_A5_cancel_goes_down_the_whole_chain_of_asks() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         holder = await system.spawn(Holder, gate)
@@ -107,7 +107,7 @@ async def test_runtime_A5_cancel_goes_down_the_whole_chain_of_asks() -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_runtime_A5_detached_message_is_finished_without_its_asker(
+async def test_A5_detached_message_is_finished_without_its_asker(
     concurrency: int, autojump_clock: trio.testing.MockClock
 ) -> None:
     gate = Gate()
@@ -122,7 +122,7 @@ async def test_runtime_A5_detached_message_is_finished_without_its_asker(
         assert await ref.ask(Total()) == 1
 
 
-async def test_runtime_A5_abandoned_and_expired_mail_is_skipped_and_counted(
+async def test_A5_abandoned_and_expired_mail_is_skipped_and_counted(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     gate = Gate()
@@ -141,7 +141,7 @@ async def test_runtime_A5_abandoned_and_expired_mail_is_skipped_and_counted(
     assert system.ledger.handled == 2
 
 
-async def test_runtime_A5_a_late_reply_goes_nowhere() -> None:
+async def test_A5_a_late_reply_goes_nowhere() -> None:
     """The asker has moved on when the handler, which ignores the cancel, returns a value."""
 
     class Stubborn(Actor[Add]):
@@ -170,7 +170,7 @@ async def test_runtime_A5_a_late_reply_goes_nowhere() -> None:
         assert replies == [2]
 
 
-async def test_runtime_A5_an_asker_that_extends_its_deadline_gets_an_error_not_silence(
+async def test_A5_an_asker_that_extends_its_deadline_gets_an_error_not_silence(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     gate = Gate()
@@ -193,7 +193,7 @@ async def test_runtime_A5_an_asker_that_extends_its_deadline_gets_an_error_not_s
         gate.open.set()
 
 
-async def test_runtime_A5_an_ask_in_a_cancelled_scope_sends_nothing() -> None:
+async def test_A5_an_ask_in_a_cancelled_scope_sends_nothing() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, Gate())
         with trio.CancelScope() as scope:
@@ -203,7 +203,7 @@ async def test_runtime_A5_an_ask_in_a_cancelled_scope_sends_nothing() -> None:
     assert system.ledger.sent == 0
 
 
-async def test_runtime_A5_error_in_a_cancelled_handlers_cleanup_is_not_lost() -> None:
+async def test_A5_error_in_a_cancelled_handlers_cleanup_is_not_lost() -> None:
     @attrs.frozen
     class Messy(Request[None]):
         pass

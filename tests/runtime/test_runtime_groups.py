@@ -78,7 +78,7 @@ async def members(
     return refs
 
 
-async def test_runtime_A6_a_start_that_asks_a_sibling_whose_turn_comes_later_raises() -> None:
+async def test_A6_a_start_that_asks_a_sibling_whose_turn_comes_later_raises() -> None:
     """a is started before c, and would wait for c for ever."""
     log: list[str] = []
     async with ActorSystem(supervision=ALL) as system:
@@ -89,7 +89,7 @@ async def test_runtime_A6_a_start_that_asks_a_sibling_whose_turn_comes_later_rai
         assert await c.ask(Ask()) == "c"
 
 
-async def test_runtime_A6_a_cleanup_that_asks_a_sibling_that_is_down_raises() -> None:
+async def test_A6_a_cleanup_that_asks_a_sibling_that_is_down_raises() -> None:
     log: list[str] = []
     async with ActorSystem(supervision=ALL) as system:
         a, b, _ = await members(system, log, {}, {"a": "b", "c": "a"})
@@ -99,9 +99,7 @@ async def test_runtime_A6_a_cleanup_that_asks_a_sibling_that_is_down_raises() ->
         assert await a.ask(Ask()) == "a"
 
 
-async def test_runtime_A6_a_sibling_that_fails_under_a_start_that_asked_it_frees_the_start() -> (
-    None
-):
+async def test_A6_a_sibling_that_fails_under_a_start_that_asked_it_frees_the_start() -> None:
     """c starts and waits for b; b fails before it answers. Neither can go first: c starts anew."""
     log: list[str] = []
 
@@ -124,7 +122,7 @@ async def test_runtime_A6_a_sibling_that_fails_under_a_start_that_asked_it_frees
         assert await c.ask(Ask()) == "c"
 
 
-async def test_runtime_A6_a_cleanup_that_waits_for_a_sibling_which_then_fails_is_cut_off() -> None:
+async def test_A6_a_cleanup_that_waits_for_a_sibling_which_then_fails_is_cut_off() -> None:
     """c fails and its cleanup asks b; b fails before it answers. The restart waits for c's end."""
     log: list[str] = []
 
@@ -146,7 +144,7 @@ async def test_runtime_A6_a_cleanup_that_waits_for_a_sibling_which_then_fails_is
         assert await c.ask(Ask()) == "c"
 
 
-async def test_runtime_A6_another_failure_during_a_group_restart_is_no_loss(
+async def test_A6_another_failure_during_a_group_restart_is_no_loss(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """While b starts again, a fails: both restart once more, and all are there after it."""
@@ -170,7 +168,7 @@ async def test_runtime_A6_another_failure_during_a_group_restart_is_no_loss(
         assert [info.restarts for info in system.tree()] == [2, 2, 1]  # c was down all the time
 
 
-async def test_runtime_A6_an_early_failure_takes_down_the_rest_that_is_starting(
+async def test_A6_an_early_failure_takes_down_the_rest_that_is_starting(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The member that goes down twice in one restart is not left down (rest for one)."""
@@ -194,7 +192,7 @@ async def test_runtime_A6_an_early_failure_takes_down_the_rest_that_is_starting(
             assert [await ref.ask(Ask()) for ref in (a, b, c)] == ["a", "b", "c"]
 
 
-async def test_runtime_A6_a_first_start_caught_in_a_group_restart_is_started_again(
+async def test_A6_a_first_start_caught_in_a_group_restart_is_started_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """Whoever spawned it goes on waiting and gets a ref that works."""
@@ -220,7 +218,7 @@ async def test_runtime_A6_a_first_start_caught_in_a_group_restart_is_started_aga
         assert await slow.ask(Add(1)) == 1
 
 
-async def test_runtime_A6_cleanup_under_way_is_not_cut_off_by_a_siblings_failure(
+async def test_A6_cleanup_under_way_is_not_cut_off_by_a_siblings_failure(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     cleaned: list[str] = []
@@ -240,7 +238,7 @@ async def test_runtime_A6_cleanup_under_way_is_not_cut_off_by_a_siblings_failure
         assert cleaned[:2] == ["a", "b"]
 
 
-async def test_runtime_A6_a_restart_in_a_group_replaces_the_one_a_backoff_had_in_store(
+async def test_A6_a_restart_in_a_group_replaces_the_one_a_backoff_had_in_store(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """The second failure backs off for its own time, whatever the first one had begun."""
@@ -264,7 +262,7 @@ async def test_runtime_A6_a_restart_in_a_group_replaces_the_one_a_backoff_had_in
 
 
 @pytest.mark.parametrize("mail", [False, True])
-async def test_runtime_A4_stop_waits_for_a_backoff_only_if_there_is_mail_to_finish(
+async def test_A4_stop_waits_for_a_backoff_only_if_there_is_mail_to_finish(
     mail: bool, autojump_clock: trio.testing.MockClock
 ) -> None:
     policy = Supervision(max_restarts=5, backoff=Backoff(initial=100, maximum=100))
@@ -281,7 +279,7 @@ async def test_runtime_A4_stop_waits_for_a_backoff_only_if_there_is_mail_to_fini
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("delay", [0.5, 1.5, 2.5, 3.5])
-async def test_runtime_A4_an_actor_that_ends_while_its_group_restarts_holds_up_nobody(
+async def test_A4_an_actor_that_ends_while_its_group_restarts_holds_up_nobody(
     how: str, delay: float, autojump_clock: trio.testing.MockClock
 ) -> None:
     class Slow(Counter):
@@ -301,7 +299,7 @@ async def test_runtime_A4_an_actor_that_ends_while_its_group_restarts_holds_up_n
         assert [await ref.ask(Add(1)) for ref in (refs[0], refs[2])] == [1, 1]
 
 
-async def test_runtime_A6_what_must_outlive_a_restart_is_handed_in_by_the_parent() -> None:
+async def test_A6_what_must_outlive_a_restart_is_handed_in_by_the_parent() -> None:
     class Keeper(Actor[Add | Fail]):
         def __init__(self, kept: list[int]) -> None:
             self.kept = kept
@@ -324,7 +322,7 @@ async def test_runtime_A6_what_must_outlive_a_restart_is_handed_in_by_the_parent
         assert await ref.ask(Add(2)) == 21
 
 
-async def test_runtime_A6_a_factory_must_make_a_new_object_of_the_same_class_each_time() -> None:
+async def test_A6_a_factory_must_make_a_new_object_of_the_same_class_each_time() -> None:
     shared = Counter()
     kinds: list[Callable[[], Actor[Add]]] = [Counter, lambda: Holder(Gate())]  # type: ignore[list-item, return-value]
 
@@ -347,7 +345,7 @@ async def test_runtime_A6_a_factory_must_make_a_new_object_of_the_same_class_eac
     assert isinstance(caught.value.__cause__, ProtocolError)
 
 
-async def test_runtime_A9_a_watch_ends_with_the_incarnation_that_began_it() -> None:
+async def test_A9_a_watch_ends_with_the_incarnation_that_began_it() -> None:
     seen: list[str] = []
 
     class Watcher(Actor[Fail]):
@@ -373,7 +371,7 @@ async def test_runtime_A9_a_watch_ends_with_the_incarnation_that_began_it() -> N
     assert seen == []
 
 
-async def test_runtime_A10_what_is_stashed_at_a_restart_is_tried_again() -> None:
+async def test_A10_what_is_stashed_at_a_restart_is_tried_again() -> None:
     """The new incarnation does not know of the stash, so it must not keep anybody waiting."""
 
     class Moody(Actor[Hold | Fail | Total]):

@@ -12,7 +12,7 @@ from ffq.runtime import ActorSystem, DeadLetter, Ended, Hooks, State, Supervisio
 from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, settle
 
 
-async def test_runtime_A12_the_tree_tells_state_depth_counts_and_age(
+async def test_A12_the_tree_tells_state_depth_counts_and_age(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     gate = Gate()
@@ -50,7 +50,7 @@ async def test_runtime_A12_the_tree_tells_state_depth_counts_and_age(
     ]
 
 
-async def test_runtime_A12_pending_asks_are_listed() -> None:
+async def test_A12_pending_asks_are_listed() -> None:
     gate = Gate()
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         holder = await system.spawn(Holder, gate, name="h")
@@ -61,7 +61,7 @@ async def test_runtime_A12_pending_asks_are_listed() -> None:
         gate.open.set()
 
 
-async def test_runtime_A12_hooks_hear_of_everything() -> None:
+async def test_A12_hooks_hear_of_everything() -> None:
     class Recorder(Hooks):
         def __init__(self) -> None:
             self.heard: list[str] = []

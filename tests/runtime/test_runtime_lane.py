@@ -42,9 +42,7 @@ class Tireless(Actor[Add]):
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.parametrize("end", ["stop", "kill"])
-async def test_runtime_A4_no_load_of_user_messages_holds_up_an_end(
-    end: str, concurrency: int
-) -> None:
+async def test_A4_no_load_of_user_messages_holds_up_an_end(end: str, concurrency: int) -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Tireless, [], max_concurrency=concurrency)
         for _ in range(8):
@@ -59,7 +57,7 @@ async def test_runtime_A4_no_load_of_user_messages_holds_up_an_end(
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_runtime_A4_a_notice_overtakes_all_user_messages(concurrency: int) -> None:
+async def test_A4_a_notice_overtakes_all_user_messages(concurrency: int) -> None:
     log: list[str] = []
     gate = Gate()
 
@@ -91,7 +89,7 @@ async def test_runtime_A4_a_notice_overtakes_all_user_messages(concurrency: int)
     assert log == ["notice", *["user"] * 50]
 
 
-async def test_runtime_A4_kill_comes_before_stop_and_stop_before_notices() -> None:
+async def test_A4_kill_comes_before_stop_and_stop_before_notices() -> None:
     """All at once, while a handler runs: the kill wins; without it the stop lets mail finish."""
     gate = Gate()
     log: list[str] = []
@@ -133,7 +131,7 @@ async def test_runtime_A4_kill_comes_before_stop_and_stop_before_notices() -> No
 
 
 @pytest.mark.parametrize("end", ["stop", "kill", "restart", "fail"])
-async def test_runtime_A3_a_tell_that_waits_for_room_is_freed_however_the_actor_goes_on(
+async def test_A3_a_tell_that_waits_for_room_is_freed_however_the_actor_goes_on(
     end: str,
 ) -> None:
     gate = Gate()
@@ -175,7 +173,7 @@ async def test_runtime_A3_a_tell_that_waits_for_room_is_freed_however_the_actor_
     assert system.ledger.dead == {"stop": 0, "kill": 3, "restart": 0, "fail": 2}[end]
 
 
-async def test_runtime_A8_an_actor_cannot_ask_itself_while_it_starts_or_stops() -> None:
+async def test_A8_an_actor_cannot_ask_itself_while_it_starts_or_stops() -> None:
     raised: list[tuple[str, ...]] = []
 
     class Selfish(Counter):
@@ -196,7 +194,7 @@ async def test_runtime_A8_an_actor_cannot_ask_itself_while_it_starts_or_stops() 
     assert raised == [("/s", "/s")] * 2
 
 
-async def test_runtime_A1_the_scope_of_a_task_cancels_it_and_nothing_else() -> None:
+async def test_A1_the_scope_of_a_task_cancels_it_and_nothing_else() -> None:
     log: list[str] = []
 
     @attrs.frozen
@@ -228,7 +226,7 @@ async def test_runtime_A1_the_scope_of_a_task_cancels_it_and_nothing_else() -> N
     assert log == ["first", "second"]
 
 
-async def test_runtime_A11_two_systems_of_one_run_keep_books_of_their_own() -> None:
+async def test_A11_two_systems_of_one_run_keep_books_of_their_own() -> None:
     class Bridge(Actor[Add]):
         def __init__(self, other: Any) -> None:
             self.other = other

@@ -44,7 +44,7 @@ class Messy(Actor[Total | Add]):
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-async def test_runtime_A7_a_group_from_a_cancelled_handler_goes_to_supervision(
+async def test_A7_a_group_from_a_cancelled_handler_goes_to_supervision(
     concurrency: int,
 ) -> None:
     async with ActorSystem(supervision=Supervision(max_restarts=1)) as system:
@@ -60,7 +60,7 @@ async def test_runtime_A7_a_group_from_a_cancelled_handler_goes_to_supervision(
 
 @pytest.mark.parametrize("concurrency", [1, 2])
 @pytest.mark.parametrize("end", ["kill", "cancel", "raise"])
-async def test_runtime_A7_a_group_from_a_handler_cut_off_by_the_end_leaves_the_system(
+async def test_A7_a_group_from_a_handler_cut_off_by_the_end_leaves_the_system(
     end: str, concurrency: int
 ) -> None:
     with pytest.raises((ActorFailed, ExceptionGroup)) as caught, trio.CancelScope() as scope:
@@ -84,7 +84,7 @@ async def test_runtime_A7_a_group_from_a_handler_cut_off_by_the_end_leaves_the_s
     assert system.ledger.handled == 1
 
 
-async def test_runtime_A7_a_group_from_a_cancelled_start_reaches_the_spawner() -> None:
+async def test_A7_a_group_from_a_cancelled_start_reaches_the_spawner() -> None:
     class BadStart(Counter):
         async def on_start(self) -> None:
             await messy()
@@ -99,7 +99,7 @@ async def test_runtime_A7_a_group_from_a_cancelled_start_reaches_the_spawner() -
         assert system.tree() == ()
 
 
-async def test_runtime_A7_groups_from_tasks_and_cleanups_go_to_supervision() -> None:
+async def test_A7_groups_from_tasks_and_cleanups_go_to_supervision() -> None:
     class Parent(Counter):
         async def on_start(self) -> None:
             self.ctx.start_task(messy)
@@ -128,7 +128,7 @@ class Beyond(BaseException):
 @pytest.mark.parametrize("kind", [Beyond, KeyboardInterrupt, SystemExit, GeneratorExit])
 @pytest.mark.parametrize("where", ["ask", "tell", "nursery", "start", "task", "stop"])
 @pytest.mark.parametrize("concurrency", [1, 2])
-async def test_runtime_A7_what_is_no_exception_ends_the_system_and_leaves_as_itself(
+async def test_A7_what_is_no_exception_ends_the_system_and_leaves_as_itself(
     kind: type[BaseException], where: str, concurrency: int
 ) -> None:
     class Bad(Actor[Total | Add]):
@@ -169,7 +169,7 @@ async def test_runtime_A7_what_is_no_exception_ends_the_system_and_leaves_as_its
     assert system.closed
 
 
-async def test_runtime_A7_a_handler_that_swallows_its_cancellation_ends_all_the_same() -> None:
+async def test_A7_a_handler_that_swallows_its_cancellation_ends_all_the_same() -> None:
     """It cannot be woken twice, but nothing comes after it: no reply, no further message."""
 
     class Deaf(Actor[Total | Add]):
@@ -205,7 +205,7 @@ async def test_runtime_A7_a_handler_that_swallows_its_cancellation_ends_all_the_
     assert [type(error) for error in raised] == [ActorEnded]
 
 
-async def test_runtime_A7_an_error_of_the_start_names_the_actor_also_before_it_exists() -> None:
+async def test_A7_an_error_of_the_start_names_the_actor_also_before_it_exists() -> None:
     class Unmade(Counter):
         def __init__(self) -> None:
             raise OSError("no")
@@ -216,7 +216,7 @@ async def test_runtime_A7_an_error_of_the_start_names_the_actor_also_before_it_e
         assert caught.value.__notes__ == ["raised while /u was made, before it started"]
 
 
-async def test_runtime_A7_an_asker_outside_of_the_system_gets_an_answer_when_it_crashes() -> None:
+async def test_A7_an_asker_outside_of_the_system_gets_an_answer_when_it_crashes() -> None:
     """Its scope is not cancelled by the crash, so only an error can free it."""
 
     class Crash(Counter):

@@ -56,7 +56,7 @@ class Parent(Actor[Total]):
         return len(self.ctx.children)
 
 
-async def test_runtime_A1_spawn_returns_when_the_actor_is_ready(
+async def test_A1_spawn_returns_when_the_actor_is_ready(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     log: list[str] = []
@@ -68,7 +68,7 @@ async def test_runtime_A1_spawn_returns_when_the_actor_is_ready(
 
 
 @pytest.mark.parametrize("where", ["init", "start"])
-async def test_runtime_A1_failed_start_raises_in_the_spawner(
+async def test_A1_failed_start_raises_in_the_spawner(
     where: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with ActorSystem() as system:
@@ -78,7 +78,7 @@ async def test_runtime_A1_failed_start_raises_in_the_spawner(
         await system.spawn(Starter, [], name="s")
 
 
-async def test_runtime_A1_cancelled_spawn_ends_the_half_started_actor(
+async def test_A1_cancelled_spawn_ends_the_half_started_actor(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     log: list[str] = []
@@ -90,7 +90,7 @@ async def test_runtime_A1_cancelled_spawn_ends_the_half_started_actor(
         assert system.find_actor("s") is None
 
 
-async def test_runtime_A1_leaving_the_system_has_waited_for_every_actor() -> None:
+async def test_A1_leaving_the_system_has_waited_for_every_actor() -> None:
     log: list[str] = []
     async with ActorSystem() as system:
         await system.spawn(Parent, 3, log)
@@ -98,7 +98,7 @@ async def test_runtime_A1_leaving_the_system_has_waited_for_every_actor() -> Non
     assert system.tree() == ()
 
 
-async def test_runtime_A1_no_orphans_when_the_block_is_cancelled() -> None:
+async def test_A1_no_orphans_when_the_block_is_cancelled() -> None:
     log: list[str] = []
     with trio.CancelScope() as scope:
         async with ActorSystem() as system:
@@ -109,7 +109,7 @@ async def test_runtime_A1_no_orphans_when_the_block_is_cancelled() -> None:
     assert len(log) == 15
 
 
-async def test_runtime_A1_no_orphans_when_the_block_raises() -> None:
+async def test_A1_no_orphans_when_the_block_raises() -> None:
     log: list[str] = []
     with pytest.raises(KeyError, match="mine"):
         async with ActorSystem() as system:
@@ -118,7 +118,7 @@ async def test_runtime_A1_no_orphans_when_the_block_raises() -> None:
     assert len(log) == 15
 
 
-async def test_runtime_A1_no_orphans_when_an_actor_crashes() -> None:
+async def test_A1_no_orphans_when_an_actor_crashes() -> None:
     log: list[str] = []
     with pytest.raises(ActorFailed, match="/Counter-1"):
         async with ActorSystem() as system:
@@ -129,7 +129,7 @@ async def test_runtime_A1_no_orphans_when_an_actor_crashes() -> None:
     assert len(log) == 15
 
 
-async def test_runtime_A1_shielded_cleanup_is_waited_for(
+async def test_A1_shielded_cleanup_is_waited_for(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     done: list[str] = []
@@ -152,7 +152,7 @@ async def test_runtime_A1_shielded_cleanup_is_waited_for(
         assert done == ["cleaned"]
 
 
-async def test_runtime_A1_keyboard_interrupt_in_a_handler_leaves_the_system_as_itself() -> None:
+async def test_A1_keyboard_interrupt_in_a_handler_leaves_the_system_as_itself() -> None:
     class Interrupted(Actor[Total]):
         @handles(Total)
         def total(self, message: Total) -> int:
@@ -167,7 +167,7 @@ async def test_runtime_A1_keyboard_interrupt_in_a_handler_leaves_the_system_as_i
     assert len(log) == 7
 
 
-async def test_runtime_A4_stop_finishes_the_mailbox() -> None:
+async def test_A4_stop_finishes_the_mailbox() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate)
@@ -182,7 +182,7 @@ async def test_runtime_A4_stop_finishes_the_mailbox() -> None:
     assert [line for line in gate.log if line.endswith("done")] == ["a done", "b done", "c done"]
 
 
-async def test_runtime_A4_stop_also_handles_what_waits_for_room() -> None:
+async def test_A4_stop_also_handles_what_waits_for_room() -> None:
     gate = Gate()
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         ref = await system.spawn(Holder, gate, mailbox=1)
@@ -195,7 +195,7 @@ async def test_runtime_A4_stop_also_handles_what_waits_for_room() -> None:
     assert sorted(gate.log)[::2] == ["a done", "b done", "c done", "d done"]
 
 
-async def test_runtime_A4_kill_overtakes_a_full_mailbox_and_a_running_handler() -> None:
+async def test_A4_kill_overtakes_a_full_mailbox_and_a_running_handler() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate, mailbox=2)
@@ -207,7 +207,7 @@ async def test_runtime_A4_kill_overtakes_a_full_mailbox_and_a_running_handler() 
         assert system.dead_letters.count == 2
 
 
-async def test_runtime_A4_kill_before_stop() -> None:
+async def test_A4_kill_before_stop() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate)
@@ -219,7 +219,7 @@ async def test_runtime_A4_kill_before_stop() -> None:
     assert "b waits" not in gate.log
 
 
-async def test_runtime_A4_pending_asks_of_a_killed_actor_raise() -> None:
+async def test_A4_pending_asks_of_a_killed_actor_raise() -> None:
     gate = Gate()
     raised: list[str] = []
     async with ActorSystem() as system, trio.open_nursery() as nursery:
@@ -237,7 +237,7 @@ async def test_runtime_A4_pending_asks_of_a_killed_actor_raise() -> None:
     assert sorted(raised) == ["a", "b", "c"]
 
 
-async def test_runtime_A4_children_stop_in_reverse_order_of_start() -> None:
+async def test_A4_children_stop_in_reverse_order_of_start() -> None:
     log: list[str] = []
     async with ActorSystem() as system:
         ref = await system.spawn(Parent, 2, log, name="p")
@@ -245,7 +245,7 @@ async def test_runtime_A4_children_stop_in_reverse_order_of_start() -> None:
     assert log == ["/p/1/1", "/p/1/0", "/p/1", "/p/0/1", "/p/0/0", "/p/0", "/p"]
 
 
-async def test_runtime_A4_supervision_before_user_messages() -> None:
+async def test_A4_supervision_before_user_messages() -> None:
     gate = Gate()
 
     class Watcher(Actor[Hold]):
@@ -273,7 +273,7 @@ async def test_runtime_A4_supervision_before_user_messages() -> None:
     assert gate.log[:3] == ["a waits", "a done", "/counter down"]
 
 
-async def test_runtime_A4_an_actor_can_stop_itself() -> None:
+async def test_A4_an_actor_can_stop_itself() -> None:
     class Once(Actor[Total]):
         @handles(Total)
         def total(self, message: Total) -> int:
@@ -286,7 +286,7 @@ async def test_runtime_A4_an_actor_can_stop_itself() -> None:
         assert (await ref.wait_ended()).reason is EndReason.STOPPED
 
 
-async def test_runtime_A4_on_stop_runs_after_tasks_and_children_are_gone() -> None:
+async def test_A4_on_stop_runs_after_tasks_and_children_are_gone() -> None:
     log: list[str] = []
 
     class Top(Actor[Total]):
@@ -315,7 +315,7 @@ async def test_runtime_A4_on_stop_runs_after_tasks_and_children_are_gone() -> No
     assert log == ["/top/child", "task", "top"]
 
 
-async def test_runtime_A1_a_group_raised_in_the_block_stays_itself() -> None:
+async def test_A1_a_group_raised_in_the_block_stays_itself() -> None:
     group = ExceptionGroup("mine", [KeyError("a"), OSError("b")])
     with pytest.raises(ExceptionGroup) as caught:
         async with ActorSystem() as system:

@@ -11,7 +11,7 @@ from ffq.runtime.errors import ActorEnded, LedgerMismatch
 from tests.runtime.stock import Add, Counter, Gate, Hold, Holder, Total, settle
 
 
-async def test_runtime_A3_tell_waits_when_mailbox_is_full() -> None:
+async def test_A3_tell_waits_when_mailbox_is_full() -> None:
     gate = Gate()
     sent: list[str] = []
     async with ActorSystem() as system, trio.open_nursery() as nursery:
@@ -30,7 +30,7 @@ async def test_runtime_A3_tell_waits_when_mailbox_is_full() -> None:
         assert sent == ["a", "b", "c", "d"]
 
 
-async def test_runtime_A3_mailbox_is_bounded_by_default() -> None:
+async def test_A3_mailbox_is_bounded_by_default() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, Gate(), name="h")
         await ref.tell(Hold("first"))
@@ -42,7 +42,7 @@ async def test_runtime_A3_mailbox_is_bounded_by_default() -> None:
         await ref.kill()
 
 
-async def test_runtime_A3_ask_waits_for_room_and_then_for_its_reply() -> None:
+async def test_A3_ask_waits_for_room_and_then_for_its_reply() -> None:
     gate = Gate()
     replies: list[str] = []
     async with ActorSystem() as system, trio.open_nursery() as nursery:
@@ -58,7 +58,7 @@ async def test_runtime_A3_ask_waits_for_room_and_then_for_its_reply() -> None:
     assert sorted(replies) == ["a", "b", "c", "d", "e"]
 
 
-async def test_runtime_A3_waiting_senders_are_served_in_order() -> None:
+async def test_A3_waiting_senders_are_served_in_order() -> None:
     gate = Gate()
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         ref = await system.spawn(Holder, gate, mailbox=1)
@@ -70,7 +70,7 @@ async def test_runtime_A3_waiting_senders_are_served_in_order() -> None:
     assert [line[0] for line in gate.log if line.endswith("done")] == list("012345")
 
 
-async def test_runtime_A3_a_cancelled_waiting_sender_has_sent_nothing() -> None:
+async def test_A3_a_cancelled_waiting_sender_has_sent_nothing() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate, mailbox=1)
@@ -104,21 +104,21 @@ class Talker(Actor[Add]):
         return self.got
 
 
-async def test_runtime_A3_tell_to_oneself_is_handled_later() -> None:
+async def test_A3_tell_to_oneself_is_handled_later() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Talker, mailbox=4)
         assert await ref.ask(Add(4)) == 1
         assert await ref.ask(Add(0)) == 6
 
 
-async def test_runtime_A3_tell_to_oneself_with_a_full_mailbox_raises_instead_of_hanging() -> None:
+async def test_A3_tell_to_oneself_with_a_full_mailbox_raises_instead_of_hanging() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Talker, mailbox=4, name="t")
         with pytest.raises(WaitCycle, match="/t → /t"):
             await ref.ask(Add(5))
 
 
-async def test_runtime_A3_a_and_b_both_full_raises_instead_of_hanging() -> None:
+async def test_A3_a_and_b_both_full_raises_instead_of_hanging() -> None:
     made: list[Talker] = []
 
     def make() -> Talker:
@@ -144,7 +144,7 @@ async def test_runtime_A3_a_and_b_both_full_raises_instead_of_hanging() -> None:
     assert sorted(set(errors[0].path)) == ["/a", "/b"]
 
 
-async def test_runtime_A3_sends_during_start_are_handled_after_it() -> None:
+async def test_A3_sends_during_start_are_handled_after_it() -> None:
     log: list[str] = []
 
     class Early(Actor[Hold]):
@@ -172,7 +172,7 @@ async def test_runtime_A3_sends_during_start_are_handled_after_it() -> None:
     assert sorted(log[1:]) == ["from the helper", "to myself"]
 
 
-async def test_runtime_A3_a_flood_does_not_starve_other_tasks() -> None:
+async def test_A3_a_flood_does_not_starve_other_tasks() -> None:
     turns = 0
     async with ActorSystem() as system:
         ref = await system.spawn(Counter, mailbox=10_000)
@@ -193,7 +193,7 @@ async def test_runtime_A3_a_flood_does_not_starve_other_tasks() -> None:
     assert turns > 100
 
 
-async def test_runtime_A11_dead_letters_can_be_subscribed_to() -> None:
+async def test_A11_dead_letters_can_be_subscribed_to() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter, name="c")
         await ref.stop()
@@ -210,7 +210,7 @@ async def test_runtime_A11_dead_letters_can_be_subscribed_to() -> None:
         assert system.dead_letters.count == 4
 
 
-async def test_runtime_A11_messages_between_stop_and_gone_are_dead_letters() -> None:
+async def test_A11_messages_between_stop_and_gone_are_dead_letters() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate)
@@ -224,7 +224,7 @@ async def test_runtime_A11_messages_between_stop_and_gone_are_dead_letters() -> 
         gate.open.set()
 
 
-async def test_runtime_A11_ledger_accounts_for_every_fate(
+async def test_A11_ledger_accounts_for_every_fate(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     gate = Gate()
@@ -250,7 +250,7 @@ async def test_runtime_A11_ledger_accounts_for_every_fate(
     )
 
 
-async def test_runtime_A11_a_lost_message_is_found_when_the_system_closes() -> None:
+async def test_A11_a_lost_message_is_found_when_the_system_closes() -> None:
     """Lose one on purpose: the ledger must notice."""
     with pytest.raises(LedgerMismatch, match=r"/h.*sent 2 .*handled 1"):
         async with ActorSystem() as system:

@@ -29,7 +29,7 @@ V = TypeVar("V")
 M = TypeVar("M")
 
 
-def test_runtime_A2_a_handler_that_is_a_generator_is_refused_at_definition() -> None:
+def test_A2_a_handler_that_is_a_generator_is_refused_at_definition() -> None:
     with pytest.raises(ProtocolError, match=r"Yields.add handles Add and has a yield"):
 
         class Yields(Actor[Add]):
@@ -45,7 +45,7 @@ def test_runtime_A2_a_handler_that_is_a_generator_is_refused_at_definition() -> 
                 yield 1
 
 
-def test_runtime_A2_type_parameters_that_are_no_protocol_are_left_alone() -> None:
+def test_A2_type_parameters_that_are_no_protocol_are_left_alone() -> None:
     class Cache(Actor[Add], Generic[V]):
         @handles(Add)
         def add(self, message: Add) -> int:
@@ -57,7 +57,7 @@ def test_runtime_A2_type_parameters_that_are_no_protocol_are_left_alone() -> Non
     assert OfInts.__protocol__ == {Add}
 
 
-def test_runtime_A2_a_protocol_bound_through_a_generic_base_still_binds() -> None:
+def test_A2_a_protocol_bound_through_a_generic_base_still_binds() -> None:
     class Base(Actor[M | Add], Generic[V, M]):
         @handles(Add)
         def add(self, message: Add) -> int:
@@ -75,7 +75,7 @@ def test_runtime_A2_a_protocol_bound_through_a_generic_base_still_binds() -> Non
             pass
 
 
-async def test_runtime_A2_a_subclass_of_a_declared_message_may_have_a_handler_of_its_own() -> None:
+async def test_A2_a_subclass_of_a_declared_message_may_have_a_handler_of_its_own() -> None:
     @attrs.frozen
     class AddTwice(Add):
         pass
@@ -92,7 +92,7 @@ async def test_runtime_A2_a_subclass_of_a_declared_message_may_have_a_handler_of
         assert await ref.ask(Add(3)) == 9
 
 
-async def test_runtime_A5_detached_is_said_of_the_class_and_not_of_each_message() -> None:
+async def test_A5_detached_is_said_of_the_class_and_not_of_each_message() -> None:
     @attrs.frozen
     class Confused(Request[None]):
         detached: bool = True  # type: ignore[misc]  # forgot ClassVar: a field
@@ -104,7 +104,7 @@ async def test_runtime_A5_detached_is_said_of_the_class_and_not_of_each_message(
             def take(self, message: Confused) -> None: ...
 
 
-async def test_runtime_A5_a_subclass_of_a_detached_message_is_detached() -> None:
+async def test_A5_a_subclass_of_a_detached_message_is_detached() -> None:
     @attrs.frozen
     class Sure(Hold):
         detached: ClassVar[bool] = True
@@ -122,7 +122,7 @@ async def test_runtime_A5_a_subclass_of_a_detached_message_is_detached() -> None
 
 
 @pytest.mark.parametrize("deadline", [math.nan, "soon", None])
-async def test_runtime_bad_input_a_deadline_that_is_no_time(deadline: Any) -> None:
+async def test_bad_input_a_deadline_that_is_no_time(deadline: Any) -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter, name="c")
         with pytest.raises(InvalidOption, match=r"/c: deadline=.* of Add"):
@@ -133,7 +133,7 @@ async def test_runtime_bad_input_a_deadline_that_is_no_time(deadline: Any) -> No
     assert (system.ledger.rejected, system.ledger.handled) == (2, 1)
 
 
-async def test_runtime_A5_deadlines_at_the_ends_of_time() -> None:
+async def test_A5_deadlines_at_the_ends_of_time() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter)
         await ref.tell(Add(1), deadline=-math.inf)
@@ -142,7 +142,7 @@ async def test_runtime_A5_deadlines_at_the_ends_of_time() -> None:
     assert system.ledger.expired == 1
 
 
-async def test_runtime_bad_input_reply_types_that_cannot_be_checked_are_let_through() -> None:
+async def test_bad_input_reply_types_that_cannot_be_checked_are_let_through() -> None:
     class Row(TypedDict):
         n: int
 
@@ -207,7 +207,7 @@ class Stasher(Actor[Hold | Total]):
 @pytest.mark.parametrize(
     ("how", "reply"), [("nursery", "x"), ("task", "x"), ("swallow", "swallowed")]
 )
-async def test_runtime_A10_a_stash_inside_a_nursery_counts_its_message_once(
+async def test_A10_a_stash_inside_a_nursery_counts_its_message_once(
     how: str, reply: str, concurrency: int
 ) -> None:
     replies: list[str] = []
@@ -226,7 +226,7 @@ async def test_runtime_A10_a_stash_inside_a_nursery_counts_its_message_once(
     assert system.ledger.handled == 2
 
 
-async def test_runtime_A10_a_stash_that_fills_while_handlers_leave_is_still_bounded() -> None:
+async def test_A10_a_stash_that_fills_while_handlers_leave_is_still_bounded() -> None:
     class Slow(Actor[Hold]):
         @handles(Hold)
         async def hold(self, message: Hold) -> str:
@@ -257,7 +257,7 @@ async def test_runtime_A10_a_stash_that_fills_while_handlers_leave_is_still_boun
 
 
 @pytest.mark.parametrize("end", ["cancel", "crash", "kill", "leave"])
-async def test_runtime_A11_the_ledger_adds_up_with_mail_of_every_fate_however_it_ends(
+async def test_A11_the_ledger_adds_up_with_mail_of_every_fate_however_it_ends(
     end: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Running, queued, waiting for room, stashed, expired and rejected mail at the same time."""
@@ -324,7 +324,7 @@ async def test_runtime_A11_the_ledger_adds_up_with_mail_of_every_fate_however_it
     assert len(outcomes) == 5
 
 
-async def test_runtime_A11_a_subscriber_of_dead_letters_is_let_go_when_the_system_closes() -> None:
+async def test_A11_a_subscriber_of_dead_letters_is_let_go_when_the_system_closes() -> None:
     system = ActorSystem()
     letters: list[Any] = []
     with system.dead_letters.subscribe(buffer=1) as feed:
@@ -342,7 +342,7 @@ async def test_runtime_A11_a_subscriber_of_dead_letters_is_let_go_when_the_syste
 
 
 @pytest.mark.parametrize("buffer", [-1, 1.5, math.inf, None, True])
-async def test_runtime_bad_input_a_dead_letter_buffer_must_be_bounded(buffer: Any) -> None:
+async def test_bad_input_a_dead_letter_buffer_must_be_bounded(buffer: Any) -> None:
     with (
         pytest.raises(InvalidOption, match="buffer="),
         ActorSystem().dead_letters.subscribe(buffer),
@@ -353,7 +353,7 @@ async def test_runtime_bad_input_a_dead_letter_buffer_must_be_bounded(buffer: An
 @pytest.mark.parametrize(
     "hook", ["actor_started", "message_handled", "actor_failed", "dead_letter", "actor_ended"]
 )
-async def test_runtime_A12_a_hook_that_raises_fails_the_system_and_hangs_nobody(hook: str) -> None:
+async def test_A12_a_hook_that_raises_fails_the_system_and_hangs_nobody(hook: str) -> None:
     class Bad(Hooks):
         pass
 
@@ -386,7 +386,7 @@ async def test_runtime_A12_a_hook_that_raises_fails_the_system_and_hangs_nobody(
 
 
 @pytest.mark.parametrize("concurrency", [2, 3, 10])
-async def test_runtime_A10_handlers_that_run_side_by_side_start_in_order(concurrency: int) -> None:
+async def test_A10_handlers_that_run_side_by_side_start_in_order(concurrency: int) -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate, max_concurrency=concurrency)
@@ -403,7 +403,7 @@ async def test_runtime_A10_handlers_that_run_side_by_side_start_in_order(concurr
 
 
 @pytest.mark.parametrize("end", ["kill", "restart"])
-async def test_runtime_A4_a_handler_that_has_not_started_does_not_after_a_kill_or_failure(
+async def test_A4_a_handler_that_has_not_started_does_not_after_a_kill_or_failure(
     end: str,
 ) -> None:
     """With free slots, so that only the scheduler has yet to start it."""

@@ -52,7 +52,7 @@ class Logs(Counter):
 @pytest.mark.parametrize(
     ("how", "error"), [("raise", OSError), ("child fails", ActorFailed), ("cancel", None)]
 )
-async def test_runtime_A1_a_start_that_fails_leaves_nothing_behind(
+async def test_A1_a_start_that_fails_leaves_nothing_behind(
     how: str, error: type[Exception] | None
 ) -> None:
     """No child, task or timer, no name, and no failure that supervision would hear of."""
@@ -77,9 +77,7 @@ async def test_runtime_A1_a_start_that_fails_leaves_nothing_behind(
         await system.spawn(Counter, name="h")
 
 
-async def test_runtime_A1_an_asker_that_goes_while_the_handler_spawns_ends_the_half_started() -> (
-    None
-):
+async def test_A1_an_asker_that_goes_while_the_handler_spawns_ends_the_half_started() -> None:
     log: list[str] = []
 
     class Spawns(Actor[Total | Add]):
@@ -104,7 +102,7 @@ async def test_runtime_A1_an_asker_that_goes_while_the_handler_spawns_ends_the_h
 
 
 @pytest.mark.parametrize("restarts", [0, 1])
-async def test_runtime_A1_a_crash_while_the_system_shuts_down_waits_for_all_and_comes_out(
+async def test_A1_a_crash_while_the_system_shuts_down_waits_for_all_and_comes_out(
     restarts: int,
 ) -> None:
     """The last message fails while the block is being left; the others are still waited for."""
@@ -138,7 +136,7 @@ async def test_runtime_A1_a_crash_while_the_system_shuts_down_waits_for_all_and_
     assert gate.log == ["x waits", "x done"]
 
 
-async def test_runtime_A1_a_deep_tree_ends_from_the_leaves_up() -> None:
+async def test_A1_a_deep_tree_ends_from_the_leaves_up() -> None:
     """A hundred generations: neither the end nor the tree runs out of stack."""
     log: list[int] = []
 
@@ -163,7 +161,7 @@ async def test_runtime_A1_a_deep_tree_ends_from_the_leaves_up() -> None:
     assert log == list(range(100, 0, -1))
 
 
-async def test_runtime_A9_get_if_exists_gives_no_actor_of_another_class() -> None:
+async def test_A9_get_if_exists_gives_no_actor_of_another_class() -> None:
     async with ActorSystem() as system:
         await system.spawn(Holder, Gate(), name="x")
         with pytest.raises(NameTaken, match="/x is alive and a Holder, not a Counter"):
@@ -172,7 +170,7 @@ async def test_runtime_A9_get_if_exists_gives_no_actor_of_another_class() -> Non
             await system.spawn(Counter, get_if_exists=True)
 
 
-async def test_runtime_A9_a_name_is_free_the_moment_the_actor_is_gone() -> None:
+async def test_A9_a_name_is_free_the_moment_the_actor_is_gone() -> None:
     """Not a scheduler's pass later: whoever is told of the end can take the name."""
     async with ActorSystem() as system:
         for end in ("stop", "kill"):
@@ -191,7 +189,7 @@ async def test_runtime_A9_a_name_is_free_the_moment_the_actor_is_gone() -> None:
                 await system.spawn(Bad, name="same")
 
 
-async def test_runtime_A9_a_name_stays_taken_while_its_actor_restarts(
+async def test_A9_a_name_stays_taken_while_its_actor_restarts(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     class Slow(Counter):
@@ -208,13 +206,13 @@ async def test_runtime_A9_a_name_stays_taken_while_its_actor_restarts(
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "/", "line\nbreak", "tab\t", "\x00", 5, b"bytes"])
-async def test_runtime_bad_input_names(name: object) -> None:
+async def test_bad_input_names(name: object) -> None:
     async with ActorSystem() as system:
         with pytest.raises(InvalidOption, match="/: name="):
             await system.spawn(Counter, name=name)  # type: ignore[arg-type]
 
 
-async def test_runtime_A9_names_may_be_of_any_script() -> None:
+async def test_A9_names_may_be_of_any_script() -> None:
     async with ActorSystem() as system:
         for name in ("ünïcode", "名前", "with space", "🙂", "..", "-", "x" * 1000):
             ref = await system.spawn(Counter, name=name)

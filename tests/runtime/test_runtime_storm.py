@@ -233,19 +233,17 @@ def storm(seed: int, strategy: Strategy, end: str = "leave") -> tuple[int, tuple
 
 @pytest.mark.parametrize("strategy", Strategy)
 @pytest.mark.parametrize("seed", range(12))
-def test_runtime_A11_random_storms_lose_no_message_and_never_hang(
-    seed: int, strategy: Strategy
-) -> None:
+def test_A11_random_storms_lose_no_message_and_never_hang(seed: int, strategy: Strategy) -> None:
     sent, _ = storm(seed, strategy)
     assert sent > 50
 
 
 @pytest.mark.parametrize("end", ["cancel", "raise"])
 @pytest.mark.parametrize("seed", range(20))
-def test_runtime_A1_a_storm_cut_off_at_any_moment_leaves_no_orphan(seed: int, end: str) -> None:
+def test_A1_a_storm_cut_off_at_any_moment_leaves_no_orphan(seed: int, end: str) -> None:
     """Every actor that had started has stopped, and the ledger adds up, wherever it was cut off."""
     storm(seed, Strategy.REST_FOR_ONE, end)
 
 
-def test_runtime_A14_a_storm_repeats_itself_exactly() -> None:
+def test_A14_a_storm_repeats_itself_exactly() -> None:
     assert storm(5, Strategy.ONE_FOR_ONE) == storm(5, Strategy.ONE_FOR_ONE)

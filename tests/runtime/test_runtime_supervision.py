@@ -57,7 +57,7 @@ async def trio_of_children(
         (Strategy.ONE_FOR_ALL, ["-b", "-c", "-a", "+a", "+b", "+c"]),
     ],
 )
-async def test_runtime_A6_strategies_restart_whom_they_say_in_order(
+async def test_A6_strategies_restart_whom_they_say_in_order(
     strategy: Strategy, expected: list[str]
 ) -> None:
     log: list[str] = []
@@ -68,7 +68,7 @@ async def test_runtime_A6_strategies_restart_whom_they_say_in_order(
         assert log == expected
 
 
-async def test_runtime_A6_state_after_a_restart_is_what_init_gives() -> None:
+async def test_A6_state_after_a_restart_is_what_init_gives() -> None:
     async with ActorSystem(supervision=Supervision(max_restarts=1)) as system:
         ref = await system.spawn(Counter, 100)
         await ref.tell(Add(1))
@@ -77,7 +77,7 @@ async def test_runtime_A6_state_after_a_restart_is_what_init_gives() -> None:
         assert await ref.ask(Total()) == 110
 
 
-async def test_runtime_A6_past_max_restarts_the_failure_leaves_the_system() -> None:
+async def test_A6_past_max_restarts_the_failure_leaves_the_system() -> None:
     with pytest.raises(ActorFailed, match="/Counter-1 failed after 2 restarts") as caught:
         async with ActorSystem(supervision=Supervision(max_restarts=2)) as system:
             ref = await system.spawn(Counter)
@@ -89,7 +89,7 @@ async def test_runtime_A6_past_max_restarts_the_failure_leaves_the_system() -> N
     assert caught.value.path == "/Counter-1"
 
 
-async def test_runtime_A6_by_default_nothing_is_restarted() -> None:
+async def test_A6_by_default_nothing_is_restarted() -> None:
     with pytest.raises(ActorFailed):
         async with ActorSystem() as system:
             ref = await system.spawn(Counter)
@@ -97,7 +97,7 @@ async def test_runtime_A6_by_default_nothing_is_restarted() -> None:
             await trio.sleep_forever()
 
 
-async def test_runtime_A6_restarts_are_counted_within_a_window(
+async def test_A6_restarts_are_counted_within_a_window(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     policy = Supervision(max_restarts=1, within=10.0)
@@ -113,7 +113,7 @@ async def test_runtime_A6_restarts_are_counted_within_a_window(
             raise AssertionError("two failures within the window must go up")
 
 
-async def test_runtime_A6_backoff_grows_up_to_its_maximum(
+async def test_A6_backoff_grows_up_to_its_maximum(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     starts: list[float] = []
@@ -131,7 +131,7 @@ async def test_runtime_A6_backoff_grows_up_to_its_maximum(
     assert starts == pytest.approx([0, 1, 4, 9, 14])
 
 
-async def test_runtime_A6_a_failed_restart_counts_as_a_failure() -> None:
+async def test_A6_a_failed_restart_counts_as_a_failure() -> None:
     starts = 0
 
     class Doomed(Counter):
@@ -161,7 +161,7 @@ class Boss(Actor[Fail]):
         await self.child.tell(message)
 
 
-async def test_runtime_A6_failure_goes_up_level_by_level() -> None:
+async def test_A6_failure_goes_up_level_by_level() -> None:
     async with ActorSystem(supervision=Supervision(max_restarts=1)) as system:
         boss = await system.spawn(Boss, name="boss")
         old: ActorRef[Total] = system.get_actor("/boss/child")
@@ -173,7 +173,7 @@ async def test_runtime_A6_failure_goes_up_level_by_level() -> None:
         assert await system.get_actor("/boss/child").ask(Total()) == 0
 
 
-async def test_runtime_A6_a_childs_own_policy_overrides_its_parents() -> None:
+async def test_A6_a_childs_own_policy_overrides_its_parents() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter, supervision=Supervision(max_restarts=1))
         await ref.tell(Fail())
@@ -181,7 +181,7 @@ async def test_runtime_A6_a_childs_own_policy_overrides_its_parents() -> None:
         assert system.tree()[0].restarts == 1
 
 
-async def test_runtime_A6_a_failing_background_task_is_the_actors_failure() -> None:
+async def test_A6_a_failing_background_task_is_the_actors_failure() -> None:
     class Background(Counter):
         async def on_start(self) -> None:
             if self.ctx.restarts == 0:
@@ -198,7 +198,7 @@ async def test_runtime_A6_a_failing_background_task_is_the_actors_failure() -> N
         assert system.tree()[0].restarts == 1
 
 
-async def test_runtime_A6_a_killed_actor_is_not_restarted_while_it_backs_off(
+async def test_A6_a_killed_actor_is_not_restarted_while_it_backs_off(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     policy = Supervision(max_restarts=5, backoff=Backoff(initial=100, maximum=100))
@@ -211,7 +211,7 @@ async def test_runtime_A6_a_killed_actor_is_not_restarted_while_it_backs_off(
         assert isinstance(ended.error, ValueError)
 
 
-async def test_runtime_A6_policies_that_cannot_be_are_refused() -> None:
+async def test_A6_policies_that_cannot_be_are_refused() -> None:
     for make in (
         lambda: Supervision(max_restarts=-1),
         lambda: Supervision(max_restarts=1.5),  # type: ignore[arg-type]
@@ -228,7 +228,7 @@ async def test_runtime_A6_policies_that_cannot_be_are_refused() -> None:
             make()
 
 
-async def test_runtime_A7_a_handlers_exception_reaches_the_asker_as_itself() -> None:
+async def test_A7_a_handlers_exception_reaches_the_asker_as_itself() -> None:
     async with ActorSystem() as system:
         ref = await system.spawn(Counter, name="c")
         with pytest.raises(ValueError, match="boom") as caught:
@@ -238,7 +238,7 @@ async def test_runtime_A7_a_handlers_exception_reaches_the_asker_as_itself() -> 
         assert await ref.ask(Total()) == 0  # the actor goes on
 
 
-async def test_runtime_A7_each_actor_on_the_way_adds_its_note() -> None:
+async def test_A7_each_actor_on_the_way_adds_its_note() -> None:
     class Front(Actor[Fail]):
         @handles(Fail)
         async def fail(self, message: Fail) -> None:
@@ -252,7 +252,7 @@ async def test_runtime_A7_each_actor_on_the_way_adds_its_note() -> None:
     assert [note.split()[4] for note in caught.value.__notes__] == ["/back", "/front"]
 
 
-async def test_runtime_A7_several_failures_of_one_incarnation_all_come_out() -> None:
+async def test_A7_several_failures_of_one_incarnation_all_come_out() -> None:
     class Bad(Counter):
         async def on_stop(self) -> None:
             raise OSError("and the cleanup too")
@@ -268,7 +268,7 @@ async def test_runtime_A7_several_failures_of_one_incarnation_all_come_out() -> 
 
 
 @pytest.mark.parametrize("end", ["stop", "kill", "cancel", "leave"])
-async def test_runtime_A7_a_failing_on_stop_is_not_lost_however_the_actor_ends(end: str) -> None:
+async def test_A7_a_failing_on_stop_is_not_lost_however_the_actor_ends(end: str) -> None:
     class Bad(Counter):
         async def on_stop(self) -> None:
             raise OSError("cleanup")
@@ -284,7 +284,7 @@ async def test_runtime_A7_a_failing_on_stop_is_not_lost_however_the_actor_ends(e
                 await trio.sleep_forever()
 
 
-async def test_runtime_A7_the_blocks_own_error_and_a_crash_leave_together() -> None:
+async def test_A7_the_blocks_own_error_and_a_crash_leave_together() -> None:
     class Bad(Counter):
         async def on_stop(self) -> None:
             raise OSError("cleanup")
@@ -297,7 +297,7 @@ async def test_runtime_A7_the_blocks_own_error_and_a_crash_leave_together() -> N
     assert caught.group_contains(ActorFailed)
 
 
-async def test_runtime_A9_names_are_found_and_free_again_when_the_actor_is_gone() -> None:
+async def test_A9_names_are_found_and_free_again_when_the_actor_is_gone() -> None:
     async with ActorSystem() as system:
         first = await system.spawn(Counter, name="c")
         assert system.get_actor("c") == first == system.get_actor("/c", Counter)
@@ -312,7 +312,7 @@ async def test_runtime_A9_names_are_found_and_free_again_when_the_actor_is_gone(
         assert second != first
 
 
-async def test_runtime_A9_get_if_exists_shares_one_actor_also_while_it_starts(
+async def test_A9_get_if_exists_shares_one_actor_also_while_it_starts(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     class Slow(Counter):
@@ -359,7 +359,7 @@ class Watcher(Actor[Watch]):
         (lambda ref: ref.kill_nowait(), EndReason.KILLED),
     ],
 )
-async def test_runtime_A9_watch_tells_the_end_and_why(
+async def test_A9_watch_tells_the_end_and_why(
     end: Callable[[ActorRef[Add | Total | Fail]], None], reason: EndReason
 ) -> None:
     seen: list[Terminated] = []
@@ -378,7 +378,7 @@ async def test_runtime_A9_watch_tells_the_end_and_why(
     assert [(message.ref, message.ended.reason) for message in seen] == [(ref, reason)] * 2
 
 
-async def test_runtime_A9_watch_tells_the_failure() -> None:
+async def test_A9_watch_tells_the_failure() -> None:
     seen: list[Terminated] = []
     # The failure itself goes up as well: to a parent that is restarted for it.
     async with ActorSystem(supervision=Supervision(max_restarts=1)) as system:
@@ -392,7 +392,7 @@ async def test_runtime_A9_watch_tells_the_failure() -> None:
     assert str(message.ended.error) == "why"
 
 
-async def test_runtime_A9_watching_needs_a_handler() -> None:
+async def test_A9_watching_needs_a_handler() -> None:
     class Blind(Actor[Watch]):
         @handles(Watch)
         def watch(self, message: Watch) -> None:
@@ -404,7 +404,7 @@ async def test_runtime_A9_watching_needs_a_handler() -> None:
             await blind.ask(Watch(await system.spawn(Counter)))
 
 
-async def test_runtime_A9_notices_of_ended_watchers_leave_no_trace() -> None:
+async def test_A9_notices_of_ended_watchers_leave_no_trace() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Counter)

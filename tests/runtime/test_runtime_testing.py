@@ -26,7 +26,7 @@ class Client(Actor[Add]):
         return 10 * await self.server.ask(message)
 
 
-async def test_runtime_A14_a_probe_is_an_ordinary_ref_the_test_answers_for() -> None:
+async def test_A14_a_probe_is_an_ordinary_ref_the_test_answers_for() -> None:
     replies: list[int] = []
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         probe = await Probe.spawn(system, name="server")
@@ -43,7 +43,7 @@ async def test_runtime_A14_a_probe_is_an_ordinary_ref_the_test_answers_for() -> 
     assert replies == [70]
 
 
-async def test_runtime_A14_a_probe_can_fail_its_asker() -> None:
+async def test_A14_a_probe_can_fail_its_asker() -> None:
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         probe = await Probe.spawn(system, name="server")
         probe.expect_nothing()
@@ -56,7 +56,7 @@ async def test_runtime_A14_a_probe_can_fail_its_asker() -> None:
         (await probe.receive(Add)).fail(OSError("no route"))
 
 
-async def test_runtime_A14_a_quiet_probe_answers_at_once_and_says_what_was_not_expected() -> None:
+async def test_A14_a_quiet_probe_answers_at_once_and_says_what_was_not_expected() -> None:
     async with ActorSystem() as system:
         quiet = await Probe.spawn(system, name="quiet", answers=False)
         assert await quiet.ref.ask(Add(1)) is None
@@ -89,7 +89,7 @@ async def race(sim: Simulation) -> list[int]:
     return order
 
 
-def test_runtime_A14_the_same_seed_gives_the_same_trace() -> None:
+def test_A14_the_same_seed_gives_the_same_trace() -> None:
     for seed in range(10):
         first, second = simulate(race, seed=seed), simulate(race, seed=seed)
         assert first == second
@@ -97,7 +97,7 @@ def test_runtime_A14_the_same_seed_gives_the_same_trace() -> None:
         assert len([line for line in first.trace if " handled Add" in line]) == 20
 
 
-def test_runtime_A14_other_seeds_give_other_traces() -> None:
+def test_A14_other_seeds_give_other_traces() -> None:
     assert len({simulate(race, seed=seed).trace for seed in range(10)}) > 5
 
 
@@ -121,7 +121,7 @@ print(*(simulate(start_order, seed=seed).value for seed in range(30)))
 """
 
 
-def test_runtime_A14_seeds_reach_many_orders_and_the_same_in_every_process() -> None:
+def test_A14_seeds_reach_many_orders_and_the_same_in_every_process() -> None:
     """In processes of their own: under pytest Trio's deterministic switch may be on already."""
     command = [sys.executable, "-c", ORDERS]
     first, second = (
@@ -131,7 +131,7 @@ def test_runtime_A14_seeds_reach_many_orders_and_the_same_in_every_process() -> 
     assert first == second
 
 
-def test_runtime_A14_the_schedule_outside_stays_as_it_was() -> None:
+def test_A14_the_schedule_outside_stays_as_it_was() -> None:
     from trio._core import _run
 
     before = (_run._r, _run._ALLOW_DETERMINISTIC_SCHEDULING)
@@ -155,7 +155,7 @@ class Front(Actor[Hold]):
         return await self.back.ask(message)
 
 
-def test_runtime_A14_a_deadlock_is_reported_with_the_asks_that_hang() -> None:
+def test_A14_a_deadlock_is_reported_with_the_asks_that_hang() -> None:
     with pytest.raises(Deadlock) as caught:
         simulate(hang, seed=0)
     text = str(caught.value)
@@ -164,7 +164,7 @@ def test_runtime_A14_a_deadlock_is_reported_with_the_asks_that_hang() -> None:
     assert "Gate.wait" in text or "wait:" in text
 
 
-def test_runtime_A14_waiting_for_a_thread_or_a_timer_is_no_deadlock() -> None:
+def test_A14_waiting_for_a_thread_or_a_timer_is_no_deadlock() -> None:
     async def busy(sim: Simulation) -> int:
         async with sim.system() as system:
             counter = await system.spawn(Counter)
@@ -181,7 +181,7 @@ def test_runtime_A14_waiting_for_a_thread_or_a_timer_is_no_deadlock() -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyError("mine")])
-def test_runtime_A14_the_scenarios_own_error_comes_out(error: Exception) -> None:
+def test_A14_the_scenarios_own_error_comes_out(error: Exception) -> None:
     async def failing(sim: Simulation) -> None:
         async with sim.system() as system:
             await system.spawn(Counter)
@@ -191,7 +191,7 @@ def test_runtime_A14_the_scenarios_own_error_comes_out(error: Exception) -> None
         simulate(failing, seed=0)
 
 
-def test_runtime_A14_a_cycle_the_framework_cannot_see_is_a_deadlock() -> None:
+def test_A14_a_cycle_the_framework_cannot_see_is_a_deadlock() -> None:
     """Through a background task no chain of handlers leads: A8 is blind there, A14 is not."""
 
     class Indirect(Actor[Total]):
@@ -215,7 +215,7 @@ def test_runtime_A14_a_cycle_the_framework_cannot_see_is_a_deadlock() -> None:
         simulate(scenario, seed=0)
 
 
-def test_runtime_A14_a_deadlock_is_reported_whatever_becomes_of_the_cancellation() -> None:
+def test_A14_a_deadlock_is_reported_whatever_becomes_of_the_cancellation() -> None:
     """Swallowed, turned into an error, or shielded against: it is a Deadlock all the same."""
 
     async def swallows(sim: Simulation) -> str:
@@ -252,7 +252,7 @@ def test_runtime_A14_a_deadlock_is_reported_whatever_becomes_of_the_cancellation
             assert "/shielded" in str(caught.value)
 
 
-async def test_runtime_A14_a_told_probe_owes_no_answer_and_an_ended_one_keeps_no_test_waiting(
+async def test_A14_a_told_probe_owes_no_answer_and_an_ended_one_keeps_no_test_waiting(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with ActorSystem() as system:

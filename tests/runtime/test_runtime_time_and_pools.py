@@ -46,7 +46,7 @@ class Clock(Actor[Total]):
         return len(self.ticks)
 
 
-async def test_runtime_A10_after_sends_once(autojump_clock: trio.testing.MockClock) -> None:
+async def test_A10_after_sends_once(autojump_clock: trio.testing.MockClock) -> None:
     ticks: list[float] = []
     async with ActorSystem() as system:
         await system.spawn(Clock, ticks)
@@ -54,7 +54,7 @@ async def test_runtime_A10_after_sends_once(autojump_clock: trio.testing.MockClo
     assert ticks == pytest.approx([3])
 
 
-async def test_runtime_A10_every_keeps_its_rhythm_until_cancelled(
+async def test_A10_every_keeps_its_rhythm_until_cancelled(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     ticks: list[float] = []
@@ -66,7 +66,7 @@ async def test_runtime_A10_every_keeps_its_rhythm_until_cancelled(
     assert ticks == pytest.approx([2, 4, 6, 8])
 
 
-async def test_runtime_A10_a_slow_actor_gets_fewer_ticks_not_a_heap_of_them(
+async def test_A10_a_slow_actor_gets_fewer_ticks_not_a_heap_of_them(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     ticks: list[float] = []
@@ -78,7 +78,7 @@ async def test_runtime_A10_a_slow_actor_gets_fewer_ticks_not_a_heap_of_them(
     assert ticks == pytest.approx([1, 11, 21, 31, 41])
 
 
-async def test_runtime_A10_a_timer_that_waited_for_room_does_not_catch_up(
+async def test_A10_a_timer_that_waited_for_room_does_not_catch_up(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     ticks: list[float] = []
@@ -92,7 +92,7 @@ async def test_runtime_A10_a_timer_that_waited_for_room_does_not_catch_up(
     assert ticks == pytest.approx([1, 11.5, 11.5, 12, 13])
 
 
-async def test_runtime_A10_timers_end_with_the_incarnation(
+async def test_A10_timers_end_with_the_incarnation(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     ticks: list[float] = []
@@ -110,7 +110,7 @@ async def test_runtime_A10_timers_end_with_the_incarnation(
     assert ticks == pytest.approx([15])
 
 
-async def test_runtime_A10_impossible_timers_are_refused() -> None:
+async def test_A10_impossible_timers_are_refused() -> None:
     class Wrong(Actor[Total]):
         @handles(Total)
         def total(self, message: Total) -> int:
@@ -150,7 +150,7 @@ class Member(Actor[Work | Hold | Fail]):
         raise ValueError(message.why)
 
 
-async def test_runtime_A10_pool_goes_round_robin() -> None:
+async def test_A10_pool_goes_round_robin() -> None:
     async with ActorSystem() as system:
         pool = await system.spawn_pool(Member, Gate(), size=3, name="pool")
         assert [await pool.ask(Work(0)) for _ in range(6)] == ["0", "1", "2"] * 2
@@ -160,7 +160,7 @@ async def test_runtime_A10_pool_goes_round_robin() -> None:
             await pool.ask(Work(0))
 
 
-async def test_runtime_A10_pool_picks_the_least_loaded() -> None:
+async def test_A10_pool_picks_the_least_loaded() -> None:
     gate = Gate()
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         pool = await system.spawn_pool(Member, gate, size=3, routing=LeastLoaded())
@@ -172,7 +172,7 @@ async def test_runtime_A10_pool_picks_the_least_loaded() -> None:
         gate.open.set()
 
 
-async def test_runtime_A10_pool_by_key_keeps_keys_together() -> None:
+async def test_A10_pool_by_key_keeps_keys_together() -> None:
     def key(message: Work | Hold | Fail) -> int:
         assert isinstance(message, Work)
         return message.key
@@ -184,7 +184,7 @@ async def test_runtime_A10_pool_by_key_keeps_keys_together() -> None:
         assert len(Tally(owner for _, owner in owners)) == 4
 
 
-async def test_runtime_A10_a_pool_that_restarts_or_ends_takes_no_message_for_another_member(
+async def test_A10_a_pool_that_restarts_or_ends_takes_no_message_for_another_member(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """By key, what is sent while only some members are there would go to the wrong one."""
@@ -231,13 +231,13 @@ async def test_runtime_A10_a_pool_that_restarts_or_ends_takes_no_message_for_ano
 
 
 @pytest.mark.parametrize("size", [0, -1, 1.5, True, None])
-async def test_runtime_bad_input_pool_size(size: object) -> None:
+async def test_bad_input_pool_size(size: object) -> None:
     async with ActorSystem() as system:
         with pytest.raises(InvalidOption, match="/p: a pool of size="):
             await system.spawn_pool(Member, Gate(), size=size, name="p")  # type: ignore[arg-type]
 
 
-async def test_runtime_A10_pool_restarts_its_members() -> None:
+async def test_A10_pool_restarts_its_members() -> None:
     policy = Supervision(max_restarts=2)
     async with ActorSystem() as system:
         pool = await system.spawn_pool(Member, Gate(), size=2, supervision=policy)
@@ -246,7 +246,7 @@ async def test_runtime_A10_pool_restarts_its_members() -> None:
         assert [info.restarts for info in system.tree()[0].children] == [1, 0]
 
 
-async def test_runtime_A10_max_concurrency_bounds_the_handlers_that_run() -> None:
+async def test_A10_max_concurrency_bounds_the_handlers_that_run() -> None:
     gate = Gate()
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         ref = await system.spawn(Holder, gate, max_concurrency=3)
@@ -258,7 +258,7 @@ async def test_runtime_A10_max_concurrency_bounds_the_handlers_that_run() -> Non
     assert len(gate.log) == 10
 
 
-async def test_runtime_A10_concurrent_actor_stops_after_its_handlers() -> None:
+async def test_A10_concurrent_actor_stops_after_its_handlers() -> None:
     gate = Gate()
     async with ActorSystem() as system:
         ref = await system.spawn(Holder, gate, max_concurrency=2)
@@ -274,7 +274,7 @@ async def test_runtime_A10_concurrent_actor_stops_after_its_handlers() -> None:
     assert system.ledger.handled == 3
 
 
-async def test_runtime_A10_concurrent_handler_failure_fails_the_actor() -> None:
+async def test_A10_concurrent_handler_failure_fails_the_actor() -> None:
     async with ActorSystem(supervision=Supervision(max_restarts=1)) as system:
         ref = await system.spawn(Counter, max_concurrency=4)
         await ref.tell(Add(4))
@@ -306,7 +306,7 @@ class Door(Actor[Hold | Total]):
 
 
 @pytest.mark.parametrize("concurrency", [1, 2])
-async def test_runtime_A10_stashed_messages_come_back_first_and_in_order(concurrency: int) -> None:
+async def test_A10_stashed_messages_come_back_first_and_in_order(concurrency: int) -> None:
     replies: dict[str, str] = {}
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         door = await system.spawn(Door, max_concurrency=concurrency)
@@ -326,7 +326,7 @@ async def test_runtime_A10_stashed_messages_come_back_first_and_in_order(concurr
         assert replies["c"] == "a,b,c"
 
 
-async def test_runtime_A10_the_stash_is_bounded() -> None:
+async def test_A10_the_stash_is_bounded() -> None:
     async with ActorSystem() as system, trio.open_nursery() as nursery:
         door = await system.spawn(Door, stash=2, name="door")
         nursery.start_soon(door.ask, Hold("a"))
@@ -337,7 +337,7 @@ async def test_runtime_A10_the_stash_is_bounded() -> None:
         await door.ask(Total())
 
 
-async def test_runtime_A10_what_is_stashed_at_the_end_is_a_dead_letter() -> None:
+async def test_A10_what_is_stashed_at_the_end_is_a_dead_letter() -> None:
     async with ActorSystem() as system:
         door = await system.spawn(Door)
         await door.tell(Hold("a"))

@@ -45,17 +45,17 @@ def refused(out: str) -> set[int]:
     return {int(line) for line in re.findall(r"bad\.py:(\d+):(?:\d+:)? -? ?error", out)}
 
 
-def test_runtime_A2_mypy_strict_knows_the_reply_type() -> None:
+def test_A2_mypy_strict_knows_the_reply_type() -> None:
     out, status = mypy("good.py")
     assert (out, status) == ("", 0)
 
 
-def test_runtime_A2_mypy_strict_refuses_each_wrong_use_and_nothing_else() -> None:
+def test_A2_mypy_strict_refuses_each_wrong_use_and_nothing_else() -> None:
     out, _ = mypy("bad.py")
     assert refused(out) == marked_bad().keys(), out
 
 
-SPAWN = "factory: Callable[{}, Actor[M]],\n        *args: {},\n        name"
+SPAWN = "factory: Callable[{}, ActorBase[M]],\n        *args: {},\n        name"
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ SPAWN = "factory: Callable[{}, Actor[M]],\n        *args: {},\n        name"
     ],
     ids=["reply", "message", "handler", "arguments"],
 )
-def test_runtime_A2_ablation_without_the_types_mypy_lets_the_wrong_uses_pass(
+def test_A2_ablation_without_the_types_mypy_lets_the_wrong_uses_pass(
     file: str, typed: str, untyped: str, lost: str, tmp_path: Path
 ) -> None:
     """The typing cases notice when a part of the types is switched off."""
@@ -95,7 +95,7 @@ def test_runtime_A2_ablation_without_the_types_mypy_lets_the_wrong_uses_pass(
 # `.[dev]`, and so the gate, has it; for `.[test]` it is too large.
 if importlib.util.find_spec("basedpyright") is not None:
 
-    def test_runtime_A2_pyright_agrees() -> None:
+    def test_A2_pyright_agrees() -> None:
         command = [sys.executable, "-m", "basedpyright", "--outputjson"]
         found: dict[str, set[int]] = {}
         for name in ("good.py", "bad.py"):
@@ -111,7 +111,7 @@ if importlib.util.find_spec("basedpyright") is not None:
         assert found == {"good.py": set(), "bad.py": set(marked_bad())}
 
 
-def test_runtime_A2_missing_handler_fails_when_the_class_is_defined() -> None:
+def test_A2_missing_handler_fails_when_the_class_is_defined() -> None:
     with pytest.raises(MissingHandler, match=r"Half declares Total .*@handles\(Total\)"):
 
         class Half(Actor[Add | Total]):
@@ -120,7 +120,7 @@ def test_runtime_A2_missing_handler_fails_when_the_class_is_defined() -> None:
                 return 0
 
 
-def test_runtime_A2_an_inherited_protocol_still_binds() -> None:
+def test_A2_an_inherited_protocol_still_binds() -> None:
     class More(Counter, Actor[Add]):
         pass
 
@@ -135,7 +135,7 @@ def test_runtime_A2_an_inherited_protocol_still_binds() -> None:
             pass
 
 
-async def test_runtime_A2_an_overridden_method_is_the_handler_without_a_new_mark() -> None:
+async def test_A2_an_overridden_method_is_the_handler_without_a_new_mark() -> None:
     class Double(Counter):
         async def add(self, message: Add) -> int:
             return 2 * message.n
@@ -144,7 +144,7 @@ async def test_runtime_A2_an_overridden_method_is_the_handler_without_a_new_mark
         assert await (await system.spawn(Double)).ask(Add(4)) == 8
 
 
-def test_runtime_A2_two_handlers_of_one_message_are_refused() -> None:
+def test_A2_two_handlers_of_one_message_are_refused() -> None:
     with pytest.raises(DuplicateHandler, match="one and two both handle Add"):
 
         class Twice(Actor[Add]):
@@ -157,7 +157,7 @@ def test_runtime_A2_two_handlers_of_one_message_are_refused() -> None:
                 return 2
 
 
-def test_runtime_A2_an_unfrozen_message_in_a_protocol_is_refused() -> None:
+def test_A2_an_unfrozen_message_in_a_protocol_is_refused() -> None:
     @attrs.define
     class Mutable(Request[None]):
         n: int
@@ -173,14 +173,14 @@ def test_runtime_A2_an_unfrozen_message_in_a_protocol_is_refused() -> None:
             type("Taker", (Actor,), {"take": handles(kind)(lambda self, message: None)})
 
 
-def test_runtime_A2_a_protocol_of_strings_is_refused() -> None:
+def test_A2_a_protocol_of_strings_is_refused() -> None:
     with pytest.raises(ProtocolError, match="Texty"):
 
         class Texty(Actor["Add"]):
             pass
 
 
-async def test_runtime_A2_a_subclass_of_a_message_goes_to_its_bases_handler() -> None:
+async def test_A2_a_subclass_of_a_message_goes_to_its_bases_handler() -> None:
     @attrs.frozen
     class AddTwice(Add):
         pass
@@ -190,7 +190,7 @@ async def test_runtime_A2_a_subclass_of_a_message_goes_to_its_bases_handler() ->
         assert await ref.ask(AddTwice(3)) == 3
 
 
-async def test_runtime_A2_handlers_outside_the_protocol_are_private_but_work() -> None:
+async def test_A2_handlers_outside_the_protocol_are_private_but_work() -> None:
     class Shy(Actor[Total]):
         @handles(Total)
         async def total(self, message: Total) -> int:
@@ -209,7 +209,7 @@ async def test_runtime_A2_handlers_outside_the_protocol_are_private_but_work() -
     assert seen == [1]
 
 
-async def test_runtime_A2_catch_all_takes_what_no_other_handler_takes() -> None:
+async def test_A2_catch_all_takes_what_no_other_handler_takes() -> None:
     class Sink(Actor):
         @handles(Add)
         def add(self, message: Add) -> int:
@@ -225,7 +225,7 @@ async def test_runtime_A2_catch_all_takes_what_no_other_handler_takes() -> None:
         assert await ref.ask(Total()) == "Total"  # type: ignore[comparison-overlap]
 
 
-async def test_runtime_bad_input_a_message_no_handler_takes_names_actor_and_message() -> None:
+async def test_bad_input_a_message_no_handler_takes_names_actor_and_message() -> None:
     @attrs.frozen
     class Unknown(Request[None]):
         pass

@@ -1,7 +1,7 @@
-"""`python -m tests.simulation --seed N`: run one scenario again and print its trace.
+"""Run whole simulated clusters under faults, and print the first whose check fails.
 
-Without a seed: `--count` scenarios from `--first` on; prints the first that fails. `--count 0` goes
-on until told to stop. With `--mutant` the code is broken in this one way while it runs.
+A scenario is a function of its seed: workers, queries, faults, the order of all tasks and every
+delay. So a seed that fails fails again, with the same trace.
 """
 
 from __future__ import annotations
@@ -15,18 +15,45 @@ from itertools import count, islice
 from tests.simulation.cluster import simulate_cluster
 from tests.simulation.scenario import scenario_of
 
+EXAMPLES = """
+examples:
+  python -m tests.simulation                     seeds 0 to 99
+  python -m tests.simulation --count 1000        seeds 0 to 999
+  python -m tests.simulation --first 5000        seeds 5000 to 5099
+  python -m tests.simulation --count 0           until told to stop (ctrl-C)
+  python -m tests.simulation --seed 7            one scenario, with its trace
+  python -m tests.simulation --seed 7 --mutant lease-never-lapses
+                                                 the same on code with one rule broken
+
+How to read a trace: docs/testing.md, "Reading a failing seed".
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status 1 when a check failed."""
     # Mutants are hunted with simulations: the package below must not need the one above.
     from tests.mutants import MUTANTS
 
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
-    parser.add_argument("--seed", type=int, help="replay this one")
-    parser.add_argument("--first", type=int, default=0, help="the first of many")
-    parser.add_argument("--count", type=int, default=100, help="how many; 0: no end")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.simulation",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument(
-        "--mutant", choices=sorted(MUTANTS), metavar="NAME", help="broken like this"
+        "--seed", type=int, metavar="N", help="run this one only, and print its trace"
+    )
+    parser.add_argument(
+        "--first", type=int, default=0, metavar="N", help="the first seed of many (0)"
+    )
+    parser.add_argument(
+        "--count", type=int, default=100, metavar="N", help="how many seeds; 0: no end (100)"
+    )
+    parser.add_argument(
+        "--mutant",
+        choices=sorted(MUTANTS),
+        metavar="NAME",
+        help="break the code in this way first; python -m tests.mutants --list has the names",
     )
     options = parser.parse_args(arguments)
     if options.seed is not None and options.seed < 0:

@@ -18,11 +18,11 @@ from ffq.messages import (
     SubmitQuery,
 )
 from ffq.retry import until_answered
+from tests.simulation.channel import SimChannel
 from tests.simulation.data import decode, oracle
 from tests.simulation.faults import FaultKind
 from tests.simulation.invariants import violation
 from tests.simulation.queries import Plan
-from tests.simulation.remote import DistantCoordinator
 from tests.simulation.settings import RETRY
 from tests.simulation.trace import Trace
 
@@ -39,7 +39,7 @@ class SimClient:
     shares: int
     at_ms: int
     cancel_after_ms: int | None
-    coordinator: DistantCoordinator
+    coordinator: SimChannel
     trace: Trace
     state: QueryState | None = None
     status: QueryStatus | None = None

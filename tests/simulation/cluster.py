@@ -20,6 +20,7 @@ from trio.testing import MockClock
 from ffq.ids import QueryId
 from ffq.testing._actor_schedule import seeded_schedule
 from ffq.testing.invariants import Violation
+from tests.simulation.channel import SimChannel
 from tests.simulation.client import SimClient
 from tests.simulation.ending import (
     can_be_run,
@@ -29,20 +30,19 @@ from tests.simulation.ending import (
     settle,
 )
 from tests.simulation.faults import LOAD, Fault, FaultKind
+from tests.simulation.injector import CLIENT, FaultInjector
 from tests.simulation.invariants import violation
 from tests.simulation.network import Network
 from tests.simulation.node import SimWorker
 from tests.simulation.queries import OPERATOR, plans
-from tests.simulation.remote import DistantCoordinator
 from tests.simulation.scenario import Query, Scenario
 from tests.simulation.server import SimServer
 from tests.simulation.trace import Trace
 from tests.simulation.transport import Peer
-from tests.simulation.weather import CLIENT, Weather
 
 BURST = 8
 """Queries that come at once in an overload."""
-MIDWAY_CALLS = 40
+MIDWAY_CALLS = 24
 """A core machine makes up to about so many calls for a message of a small query."""
 FAULTS_LAST_S = 12.0
 _UNHINDERED_S = 20.0
@@ -121,7 +121,7 @@ class _Cluster:
     def __init__(self, scenario: Scenario, trace: Trace) -> None:
         self.scenario = scenario
         self.trace = trace
-        self.weather = Weather.of(scenario.faults, trace, frozen=scenario.frozen)
+        self.faults = FaultInjector.of(scenario.faults, trace, frozen=scenario.frozen)
         self.server = SimServer(trace, {})
         self.peers: dict[str, Peer] = {}
         self.clients: list[SimClient] = []
@@ -135,7 +135,7 @@ class _Cluster:
             async with trio.open_nursery() as world:
                 self.world = world
                 chance = random.Random(self.scenario.schedule)
-                self.network = Network(self.trace, self.weather, chance, world)
+                self.network = Network(self.trace, self.faults, chance, world)
                 world.start_soon(self.server.run)
                 for number, slots in enumerate(self.scenario.workers):
                     self._add_worker(number, slots, capable=number in self.scenario.capable)
@@ -165,7 +165,7 @@ class _Cluster:
             query.shares,
             query.at_ms,
             query.cancel_after_ms,
-            DistantCoordinator(CLIENT, None, self.network, self.server),
+            SimChannel(CLIENT, None, self.network, self.server),
             self.trace,
         )
         self.clients.append(client)
@@ -183,14 +183,14 @@ class _Cluster:
         jumped_ms = 0
         while True:
             await trio.sleep(1.0)
-            if self.server.watch is not None and jumped_ms == self.server.jumped_ms:
-                self.server.watch.nothing_outlives()
+            if self.server.monitor is not None and jumped_ms == self.server.jumped_ms:
+                self.server.monitor.nothing_outlives()
             jumped_ms = self.server.jumped_ms
 
     async def _begin(self, fault: Fault) -> None:
         """Faults that come by themselves at their time."""
         await trio.sleep_until(fault.at_ms / 1000)
-        if self.weather.healed:
+        if self.faults.healed:
             return
         worker = self.workers[fault.worker]
         match fault.kind:
@@ -219,7 +219,7 @@ class _Cluster:
                 self._add_client(Query("poison", fault.at_ms, 1, None))
                 self._waiting -= 1
             case _:
-                pass  # the weather strikes where it is asked
+                pass  # faults strike where it is asked
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -250,7 +250,7 @@ class _Cluster:
 
     def _heal(self) -> None:
         self.trace.note("all is healed")
-        self.weather.heal()
+        self.faults.heal()
         for worker in self.workers:
             worker.heal()
         if not self.scenario.capable:

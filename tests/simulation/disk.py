@@ -9,7 +9,7 @@ from ffq.ids import AttemptKey, QueryId
 from ffq.messages import OutputPartition
 from tests.simulation.data import encode
 from tests.simulation.faults import FaultKind
-from tests.simulation.weather import Weather
+from tests.simulation.injector import FaultInjector
 
 
 @attrs.define
@@ -17,15 +17,15 @@ class Disk:
     """Emptied when a worker starts anew."""
 
     worker: str
-    weather: Weather
+    faults: FaultInjector
     outputs: dict[AttemptKey, dict[int, bytes]] = attrs.field(factory=dict)
 
     def write(self, key: AttemptKey, partitions: list[list[int]]) -> tuple[OutputPartition, ...]:
         """Write one attempt's output. Raises StorageError: the disk is full."""
-        if self.weather.disk_is_full(self.worker):
+        if self.faults.disk_is_full(self.worker):
             raise StorageError(f"cannot write output {key}: no space left on device")
         files = {number: encode(rows) for number, rows in enumerate(partitions)}
-        told = tuple(
+        written = tuple(
             OutputPartition(
                 reduce_partition=number,
                 bytes=len(files[number]),
@@ -37,12 +37,12 @@ class Disk:
         )
         self.outputs[key] = files
         self._damage(key, files)
-        return told
+        return written
 
     def _damage(self, key: AttemptKey, files: dict[int, bytes]) -> None:
         largest = max(files, key=lambda number: len(files[number]))
         data = files[largest]
-        damage = self.weather.damages(self.worker)
+        damage = self.faults.damages(self.worker)
         match damage:
             case FaultKind.CORRUPT:
                 files[largest] = data[:-1] + bytes([data[-1] ^ 0x40])
@@ -52,7 +52,7 @@ class Disk:
                 del self.outputs[key]
             case _:
                 return
-        self.weather.trace.strike(damage, f"output {key} on {self.worker}")
+        self.faults.trace.strike(damage, f"output {key} on {self.worker}")
 
     def read(self, key: AttemptKey, partition: int) -> bytes:
         """One partition. Raises UnknownId: no such output."""

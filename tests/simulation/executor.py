@@ -17,8 +17,8 @@ from ffq.worker.wanted import InputPart
 from tests.simulation.data import decode, encode, partition_of, rows_of
 from tests.simulation.disk import Disk
 from tests.simulation.faults import FaultKind
+from tests.simulation.injector import FaultInjector
 from tests.simulation.queries import POISON
-from tests.simulation.weather import Weather
 
 SLOWER = 100
 _READ_PAUSE_S = 0.4
@@ -33,7 +33,7 @@ class Process(Protocol):
     async def gate(self) -> None: ...
 
     async def crash_at(self, point: FaultKind) -> None:
-        """Crash here if the weather says so."""
+        """Crash here if the faults say so."""
 
     async def die(self, kind: FaultKind, down_ms: int) -> None:
         """Crash here."""
@@ -44,11 +44,11 @@ class SimSpool:
     """One fetched part; a slow consumer takes its time for each piece."""
 
     _process: Process
-    _weather: Weather
+    _faults: FaultInjector
     data: bytes = b""
 
     async def write(self, data: bytes) -> None:
-        if self._weather.slows(FaultKind.SLOW_CONSUMER, self._process.name):
+        if self._faults.slows(FaultKind.SLOW_CONSUMER, self._process.name):
             await trio.sleep(_READ_PAUSE_S)
         self.data += data
 
@@ -73,21 +73,21 @@ class SimExecutor:
 
     process: Process
     disk: Disk
-    weather: Weather
+    faults: FaultInjector
     chance: random.Random
     stuck: int = 0
     running: set[AttemptKey] = attrs.field(factory=set)
 
     def spool(self, reader: AttemptKey, part: InputPart) -> SimSpool:
         del reader, part
-        return SimSpool(self.process, self.weather)
+        return SimSpool(self.process, self.faults)
 
     def local(self, part: InputPart) -> SimSpool | None:
         """As `Executor.local`."""
         data = self.disk.outputs.get(part.key, {}).get(part.reduce_partition, b"")
         if not part.bytes or len(data) != part.bytes:
             return None
-        return SimSpool(self.process, self.weather, data)
+        return SimSpool(self.process, self.faults, data)
 
     async def run(self, work: Work) -> TaskOutput:
         """Raises ShuffleInputError: an input is damaged; StorageError: no room for the output."""
@@ -97,7 +97,7 @@ class SimExecutor:
             await self.process.crash_at(FaultKind.CRASH_BEFORE_RUN)
             if POISON in work.stage.operators:
                 await self.process.die(FaultKind.POISON, 500)
-            slow = self.weather.slows(FaultKind.STRAGGLER, self.process.name)
+            slow = self.faults.slows(FaultKind.STRAGGLER, self.process.name)
             await trio.sleep(self.chance.uniform(0.01, 0.3) * (SLOWER if slow else 1))
             await self.process.gate()
             rows = _rows(work)

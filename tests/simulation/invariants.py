@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from ffq.testing.checks import Require
 from ffq.testing.invariants import CHECKS, Check, Violation
 
 
@@ -34,3 +37,21 @@ SIMULATION_CHECKS: dict[str, Check] = CHECKS | _own(
 def violation(name: str, detail: str) -> Violation:
     """The check failed."""
     return Violation(SIMULATION_CHECKS[name], detail)
+
+
+def require(name: str, holds: bool, detail: str, rule: str | None = None) -> None:
+    """Raises Violation, when it does not hold."""
+    if not holds:
+        raise Violation(SIMULATION_CHECKS[name], detail, rule)
+
+
+def inputs_committed(
+    require: Require,
+    attempt: object,
+    named: Iterable[tuple[int, int, int]],
+    committed: Iterable[tuple[int, int, int]],
+) -> None:
+    """What an assignment tells to read: stage, task and attempt of each input (R25)."""
+    told, right = sorted(named), sorted(committed)
+    found = f"{attempt} is told to read {told}, committed are {right}"
+    require("inputs-are-committed", told == right, found)

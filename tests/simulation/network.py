@@ -1,4 +1,4 @@
-"""The network in memory: every call takes a moment, and the weather may strike it."""
+"""The network in memory: every call takes a moment, and a fault may strike it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import trio
 from ffq.errors import ExecutionError, FfqError, Unavailable
 from ffq.runtime.errors import ActorError
 from tests.simulation.faults import FaultKind
+from tests.simulation.injector import COORDINATOR, FaultInjector
 from tests.simulation.invariants import violation
 from tests.simulation.trace import MAX_CALLS, Trace
-from tests.simulation.weather import COORDINATOR, Weather
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -37,7 +37,7 @@ class Network:
     """
 
     trace: Trace
-    weather: Weather
+    faults: FaultInjector
     chance: random.Random
     nursery: trio.Nursery
     late: int = 0
@@ -58,9 +58,9 @@ class Network:
         self._count()
         if node is not None:
             await node.gate()
-        struck = self.weather.message_faults(source, method)
+        struck = self.faults.message_faults(source, method)
         await trio.sleep(self._latency_s(struck))
-        if FaultKind.REQUEST_LOST in struck or self.weather.is_cut(source, COORDINATOR):
+        if FaultKind.REQUEST_LOST in struck or self.faults.is_cut(source, COORDINATOR):
             await trio.sleep_forever()
         if FaultKind.DUPLICATE in struck:
             self._again(method, handle, self.chance.uniform(0.0, 5.0))
@@ -79,7 +79,7 @@ class Network:
         return answer
 
     async def _way_back(self, source: str, node: Paused | None, struck: list[FaultKind]) -> None:
-        if FaultKind.ANSWER_LOST in struck or self.weather.is_cut(COORDINATOR, source):
+        if FaultKind.ANSWER_LOST in struck or self.faults.is_cut(COORDINATOR, source):
             await trio.sleep_forever()
         if node is not None:
             await node.gate()

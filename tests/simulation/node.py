@@ -12,17 +12,17 @@ from ffq.plan.stages import StageGraph
 from ffq.worker.link import WorkerIdentity
 from ffq.worker.loop import WorkerLoop
 from ffq.worker.plans import PlanCache, cut_plan
+from tests.simulation.channel import SimChannel
 from tests.simulation.disk import Disk
 from tests.simulation.executor import SimExecutor
 from tests.simulation.faults import FaultKind
+from tests.simulation.injector import worker_name
 from tests.simulation.invariants import violation
 from tests.simulation.network import Network
 from tests.simulation.queries import POISON
-from tests.simulation.remote import DistantCoordinator
 from tests.simulation.server import SimServer
 from tests.simulation.settings import loop_settings
 from tests.simulation.transport import Peer, SimTransport
-from tests.simulation.weather import worker_name
 
 FAMILY = "sim-1"
 GONE_MS = 7_000
@@ -56,7 +56,7 @@ class SimWorker:
     _stopping: bool = False
     disk: Disk = attrs.field(
         default=attrs.Factory(
-            lambda self: Disk(worker_name(self.number), self.network.weather), takes_self=True
+            lambda self: Disk(worker_name(self.number), self.network.faults), takes_self=True
         )
     )
 
@@ -71,7 +71,7 @@ class SimWorker:
     @property
     def gone(self) -> bool:
         """Down for good, unless all is healed."""
-        return self.down and self.network.weather.frozen and self._down_ms >= GONE_MS
+        return self.down and self.network.faults.frozen and self._down_ms >= GONE_MS
 
     async def run(self) -> None:
         """Live, crash, live again, until stopped."""
@@ -95,8 +95,8 @@ class SimWorker:
         self.incarnation += 1
         endpoint = f"{self.name}.{self.incarnation}:50061"
         network = self.network
-        self.disk = Disk(self.name, network.weather)
-        self.executor = SimExecutor(self, self.disk, network.weather, network.chance)
+        self.disk = Disk(self.name, network.faults)
+        self.executor = SimExecutor(self, self.disk, network.faults, network.chance)
         self.loop = WorkerLoop(
             WorkerIdentity(
                 WorkerId(self.name),
@@ -106,7 +106,7 @@ class SimWorker:
                 FAMILY,
             ),
             loop_settings(self.slots),
-            coordinator=DistantCoordinator(self.name, self, network, self.server),
+            coordinator=SimChannel(self.name, self, network, self.server),
             plans=PlanCache(read_at_once),
             executor=self.executor,
             transport=SimTransport(self.name, network, self.peers, self.server),
@@ -143,7 +143,7 @@ class SimWorker:
 
     async def crash_at(self, point: FaultKind) -> None:
         """As `Process.crash_at`."""
-        down_ms = self.network.weather.crashes(point, self.name)
+        down_ms = self.network.faults.crashes(point, self.name)
         if down_ms is not None:
             await self._end(down_ms)
 

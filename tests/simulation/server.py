@@ -18,10 +18,10 @@ from tests.simulation.faults import FaultKind
 from tests.simulation.invariants import violation
 from tests.simulation.machines import Machines
 from tests.simulation.midway import MidwayBug
+from tests.simulation.monitor import Monitor
 from tests.simulation.queries import plans
 from tests.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS
 from tests.simulation.trace import Trace
-from tests.simulation.watch import Watch
 
 R = TypeVar("R")
 
@@ -61,21 +61,23 @@ class SimServer:
     shares: dict[QueryId, int]
     door: ActorCoordinator | None = None
     machines: Machines | None = None
-    watch: Watch | None = None
+    monitor: Monitor | None = None
     lives: int = 0
     jumped_ms: int = 0
     _bugs: int = 0
-    _midway: list[int] = attrs.field(factory=list)
     _may_fail: bool = False
     _stopping: trio.Event = attrs.field(factory=trio.Event)
+    _midway: MidwayBug = attrs.field(
+        default=attrs.Factory(
+            lambda self: MidwayBug(lambda: self._fail(FaultKind.MIDWAY_BUG)), takes_self=True
+        )
+    )
 
     def clock(self) -> int:
         """The coordinator's clock, ms. Raises InjectedFault, when one is due."""
         if self._bugs:
             self._bugs -= 1
             self._fail(FaultKind.HANDLER_BUG)
-        if self._midway:
-            MidwayBug(lambda: self._fail(FaultKind.MIDWAY_BUG)).arm(self._midway.pop())
         return self.now_ms()
 
     def _fail(self, kind: FaultKind) -> None:
@@ -96,7 +98,7 @@ class SimServer:
 
     def bug_midway(self, calls: list[int]) -> None:
         """In the next messages the core's call of this number fails, a message each."""
-        self._midway += calls
+        self._midway.arm(calls)
 
     def crash(self, number: int) -> None:
         """One of the actors crashes."""
@@ -105,39 +107,46 @@ class SimServer:
         actor = self.machines.actors[number % len(self.machines.actors)]
         self.trace.strike(FaultKind.ACTOR_CRASH, actor.ctx.path)
         self._may_fail = True
-        actor.stop_loudly(InjectedFault())
+        actor.ctx.fail(InjectedFault())
 
     def stop(self) -> None:
         self._stopping.set()
 
     async def run(self) -> None:
         """Serve until stopped; a crash is followed by a new start that remembers nothing."""
-        while not self._stopping.is_set():
-            self.lives += 1
-            self._may_fail = False
-            try:
-                await self._live()
-            except* ActorFailed as failed:
-                if not self._may_fail:
-                    detail = f"the coordinator ended: {failed.exceptions}"
-                    self.trace.fail(violation("coordinator-keeps-going", detail))
-                self.trace.note("the coordinator is down")
-            finally:
-                self.door = self.machines = None
-            with trio.move_on_after(_DOWN_S):
-                await self._stopping.wait()
+        try:
+            while not self._stopping.is_set():
+                self.lives += 1
+                self._may_fail = False
+                await self._one_life()
+                with trio.move_on_after(_DOWN_S):
+                    await self._stopping.wait()
+        finally:
+            self._midway.remove()
+
+    async def _one_life(self) -> None:
+        try:
+            await self._live()
+        except* ActorFailed as failed:
+            if not self._may_fail:
+                detail = f"the coordinator ended: {failed.exceptions}"
+                self.trace.fail(violation("coordinator-keeps-going", detail))
+            self.trace.note("the coordinator is down")
+        finally:
+            self.door = self.machines = None
 
     async def _live(self) -> None:
-        watch = Watch(self.trace, self.now_ms)
+        monitor = Monitor(self.trace, self.now_ms)
         async with open_coordinator(
             SimPlanner(self.shares),
             COORDINATOR_SETTINGS,
             ACTOR_SETTINGS,
             clock=self.clock,
-            hooks=watch,
+            hooks=monitor,
         ) as door:
-            self.machines = watch.machines = Machines.of(door)
-            self.door, self.watch = door, watch
+            self.machines = Machines.of(door)
+            monitor.begin(self.machines)
+            self.door, self.monitor = door, monitor
             self.trace.note(f"the coordinator is up, life {self.lives}")
             await self._stopping.wait()
 

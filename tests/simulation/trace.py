@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import attrs
 import trio
 
+from ffq.errors import InvariantViolated
 from ffq.testing.invariants import Violation
 from tests.simulation.faults import FaultKind
+from tests.simulation.invariants import violation
 
 MAX_CALLS = 60_000
 """A run with more calls than this goes round in circles."""
@@ -39,6 +43,16 @@ class Trace:
             self.violation = violation
             self.note(f"  ** {violation.check.name}: {violation.detail}")
             self.stop.cancel()
+
+    @contextmanager
+    def failing(self) -> Iterator[None]:
+        """Within the block a check that does not hold ends the run, and raises nothing."""
+        try:
+            yield
+        except Violation as found:
+            self.fail(found)
+        except InvariantViolated as found:
+            self.fail(violation("books-are-consistent", found.message))
 
     def text(self) -> tuple[str, ...]:
         return tuple(f"{1000 * at:10.1f} ms  {line}" for at, line in self.lines)

@@ -14,8 +14,8 @@ from ffq.errors import Unavailable
 from ffq.messages import FetchShufflePartition, OutputLocation, ShuffleChunk
 from ffq.worker.wanted import InputPart
 from tests.simulation.disk import Disk
+from tests.simulation.injector import COORDINATOR
 from tests.simulation.network import Network
-from tests.simulation.weather import COORDINATOR
 
 CHUNK_BYTES = 40
 
@@ -89,8 +89,7 @@ class SimStream:
     def _is_cut(self, server: str) -> bool:
         reader = self._transport.reader
         stops = [reader, server] if self._part.endpoint else [reader, COORDINATOR, server]
-        weather = self._transport.network.weather
+        faults = self._transport.network.faults
         return any(
-            weather.is_cut(one, other) or weather.is_cut(other, one)
-            for one, other in pairwise(stops)
+            faults.is_cut(one, other) or faults.is_cut(other, one) for one, other in pairwise(stops)
         )

@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from ffq.core import CoreCoordinator
-from ffq.testing.adapters.core import CoreAdapter, told_of
+from ffq.testing.adapters.core import CoreAdapter, declared_by
 from ffq.testing.conformance import (
     ConformanceReport,
     RunOptions,
@@ -15,20 +15,20 @@ from ffq.testing.conformance import (
     run_conformance,
 )
 from ffq.testing.session import VirtualClock
-from tests.testing.broken import CASES, TOLD
+from tests.testing.broken import CASES, DECLARED
 
 OPTIONS = RunOptions(examples=10, max_wait_ms=60_000, shorten_ms=20_000)
-TOLD_SETTINGS = attrs.evolve(told_of(TOLD), slack_ms=300)
+DECLARED_SETTINGS = attrs.evolve(declared_by(DECLARED), slack_ms=300)
 # What only workers or the data path can show, and what only shows with unrunnable_timeout_ms set.
 UNSEEN = {"R17", "R24", "R25"}
 
 
 def verdict_on(adapter: CoreAdapter, options: RunOptions = OPTIONS) -> ConformanceReport:
-    return run_conformance(adapter, TOLD_SETTINGS, options, clock=VirtualClock())
+    return run_conformance(adapter, DECLARED_SETTINGS, options, clock=VirtualClock())
 
 
 def test_core_conforms() -> None:
-    report = verdict_on(CoreAdapter(CoreCoordinator(TOLD)))
+    report = verdict_on(CoreAdapter(CoreCoordinator(DECLARED)))
     assert not report.broken, "\n".join(report_lines(report))
     assert {row.rule for row in report.rules if row.verdict is Verdict.UNSEEN} == UNSEEN
 

@@ -1,4 +1,4 @@
-"""docs/testing.md: its coordinator and worker, their adapters, and the counterexamples it shows."""
+"""docs/testing.md: its coordinator and worker, their adapters, and the failures it shows."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
 
 from ffq.testing import Violation
+from tests.simulation.__main__ import main as simulate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
 SEARCH = hypothesis.settings(
@@ -36,7 +37,7 @@ class FixedAdapter(SmallAdapter):
     def __init__(self):
         self.it = Fixed()
 
-FixedMachine = coordinator_machine(FixedAdapter, TOLD, plans=["scan"])
+FixedMachine = coordinator_machine(FixedAdapter, DECLARED, plans=["scan"])
 
 class FixedWorker(SmallWorker):
     def turn(self, coordinator):
@@ -73,6 +74,11 @@ def test_machine_finds_the_bug_that_the_page_shows(
     with pytest.raises(Violation) as failure:
         run_state_machine_as_test(page[machine], settings=SEARCH)
     assert str(failure.value).strip() == blocks("text")[shown].strip()
+
+
+def test_the_failing_seed_that_the_page_explains(capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate(["--seed=7", "--mutant=lease-never-lapses"]) == 1
+    assert capsys.readouterr().out.strip() == blocks("text")[2].strip()
 
 
 @pytest.mark.parametrize("machine", ["FixedMachine", "FixedWorkerMachine"])

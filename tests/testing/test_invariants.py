@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ffq.core import CoreCoordinator
-from ffq.testing.adapters.core import CoreAdapter, told_of
+from ffq.testing.adapters.core import CoreAdapter, declared_by
 from ffq.testing.invariants import CHECKS, Violation
 from ffq.testing.session import Session
 from ffq.testing.steps import Player
@@ -13,7 +13,7 @@ from tests.testing.broken import CASES, Case
 
 
 def play(case: Case, adapter: CoreAdapter) -> Session:
-    session = Session(adapter, told_of(case.told))
+    session = Session(adapter, declared_by(case.declared))
     player = Player(session)
     for step in case.steps:
         step.play(player)
@@ -38,5 +38,5 @@ def test_check_fails_on_the_coordinator_that_breaks_it(check: str) -> None:
 @pytest.mark.parametrize("check", CHECKS)
 def test_same_steps_hold_on_the_core(check: str) -> None:
     case = CASES[check]
-    session = play(case, CoreAdapter(CoreCoordinator(case.told)))
+    session = play(case, CoreAdapter(CoreCoordinator(case.declared)))
     assert session.broken is None

@@ -9,12 +9,14 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from ffq.core import CoreCoordinator
 from ffq.testing import QueryState, Refusal, Violation, coordinator_machine
-from ffq.testing.adapters.core import CoreAdapter, told_of
-from tests.testing.broken import CASES, TOLD
+from ffq.testing.adapters.core import CoreAdapter, declared_by
+from tests.testing.broken import CASES, DECLARED
 
-TestCore = coordinator_machine(lambda: CoreAdapter(CoreCoordinator(TOLD)), told_of(TOLD)).TestCase
+TestCore = coordinator_machine(
+    lambda: CoreAdapter(CoreCoordinator(DECLARED)), declared_by(DECLARED)
+).TestCase
 
-# Broken in one way only, so that whatever the machine finds is that. It is told nothing of it.
+# Broken in one way only, so that whatever the machine finds is that. Nothing of it is declared.
 FOUND = {
     "duplicate-changes-nothing": {"duplicate-changes-nothing", "terminal-is-final"},
     "foreign-report-ignored": {"foreign-report-ignored"},
@@ -25,7 +27,7 @@ FOUND = {
 
 @pytest.mark.parametrize("broken", FOUND)
 def test_machine_finds_what_is_broken(broken: str) -> None:
-    machine = coordinator_machine(CASES[broken].make, told_of(TOLD))
+    machine = coordinator_machine(CASES[broken].make, declared_by(DECLARED))
     search = hypothesis.settings(
         max_examples=300,
         stateful_step_count=40,
@@ -49,7 +51,7 @@ def test_what_an_adapter_raises_comes_through_with_its_script() -> None:
     search = hypothesis.settings(database=None, derandomize=True, phases=[Phase.generate])
     with pytest.raises(ZeroDivisionError) as failure:
         run_state_machine_as_test(
-            coordinator_machine(lambda: Buggy(CoreCoordinator(TOLD)), told_of(TOLD)),
+            coordinator_machine(lambda: Buggy(CoreCoordinator(DECLARED)), declared_by(DECLARED)),
             settings=search,
         )
     (note,) = [each for each in failure.value.__notes__ if "raised by the adapter" in each]

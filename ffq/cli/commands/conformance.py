@@ -11,7 +11,7 @@ from ffq.cli.options import CoordinatorOption
 from ffq.cli.target import target_of
 
 
-def _told(text: str) -> object:
+def _setting(text: str) -> object:
     return typer.Option(help=f"The coordinator's {text}.", min=0, metavar="N")
 
 
@@ -30,9 +30,9 @@ def conformance(
     examples: Annotated[
         int, typer.Option(help="How many random programs to play.", min=0, metavar="N")
     ] = 100,
-    worker_liveness_timeout_ms: Annotated[int, _told("worker_liveness_timeout_ms")] = 15_000,
-    max_task_attempts: Annotated[int, _told("max_task_attempts")] = 3,
-    retry_backoff_base_ms: Annotated[int, _told("retry_backoff_base_ms")] = 250,
+    worker_liveness_timeout_ms: Annotated[int, _setting("worker_liveness_timeout_ms")] = 15_000,
+    max_task_attempts: Annotated[int, _setting("max_task_attempts")] = 3,
+    retry_backoff_base_ms: Annotated[int, _setting("retry_backoff_base_ms")] = 250,
     blacklist_failure_threshold: Annotated[
         int,
         typer.Option(
@@ -43,10 +43,12 @@ def conformance(
             metavar="N",
         ),
     ] = 3,
-    blacklist_ttl_ms: Annotated[int, _told("blacklist_ttl_ms")] = 60_000,
-    max_concurrent_tasks_per_worker: Annotated[int, _told("max_concurrent_tasks_per_worker")] = 8,
-    max_concurrent_tasks_per_query: Annotated[int, _told("max_concurrent_tasks_per_query")] = 32,
-    unrunnable_timeout_ms: Annotated[int, _told("unrunnable_timeout_ms")] = 0,
+    blacklist_ttl_ms: Annotated[int, _setting("blacklist_ttl_ms")] = 60_000,
+    max_concurrent_tasks_per_worker: Annotated[
+        int, _setting("max_concurrent_tasks_per_worker")
+    ] = 8,
+    max_concurrent_tasks_per_query: Annotated[int, _setting("max_concurrent_tasks_per_query")] = 32,
+    unrunnable_timeout_ms: Annotated[int, _setting("unrunnable_timeout_ms")] = 0,
     slack_ms: Annotated[
         int,
         typer.Option(
@@ -58,7 +60,7 @@ def conformance(
     max_wait_ms: Annotated[
         int,
         typer.Option(
-            help="Leave out what needs a longer wait than this, ms, by the settings told.",
+            help="Leave out what needs a longer wait than this, ms, by the settings given.",
             min=0,
             metavar="N",
         ),
@@ -81,9 +83,9 @@ def conformance(
         ) from error
     from ffq.cli.output.consoles import note
     from ffq.testing.adapters.grpc import GrpcAdapter
-    from ffq.testing.told import ToldSettings
+    from ffq.testing.declared import DeclaredSettings
 
-    told = ToldSettings(
+    declared = DeclaredSettings(
         blacklist_failure_threshold=blacklist_failure_threshold,
         max_concurrent_tasks_per_worker=max_concurrent_tasks_per_worker,
         max_concurrent_tasks_per_query=max_concurrent_tasks_per_query,
@@ -99,7 +101,7 @@ def conformance(
         raise InvalidRequest(f"--rule: rules are named R1 to R31, not {sorted(rules - set(RULES))}")
     options = RunOptions(rules=rules, seed=seed, examples=examples, max_wait_ms=max_wait_ms)
     with GrpcAdapter(target_of(context).endpoint) as adapter:
-        report = run_conformance(adapter, told, options, progress=note)
+        report = run_conformance(adapter, declared, options, progress=note)
     for line in report_lines(report):
         typer.echo(line)
     if report.broken:

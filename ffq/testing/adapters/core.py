@@ -26,7 +26,7 @@ from ffq.messages import (
     SubmitQuery,
 )
 from ffq.rpc.status import status_of
-from ffq.testing.told import ToldSettings
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.wire import (
     OutputPartition,
     PartitionView,
@@ -122,13 +122,13 @@ class CoreAdapter:
         self.core.validate_state()
 
 
-def told_of(settings: CoordinatorSettings) -> ToldSettings:
-    """What the harness is told about a `CoreCoordinator` with these settings."""
+def declared_by(settings: CoordinatorSettings) -> DeclaredSettings:
+    """What is to be declared about a `CoreCoordinator` with these settings."""
     shared = {field.name for field in attrs.fields(CoordinatorSettings)}
-    return ToldSettings(
+    return DeclaredSettings(
         **{
             field.name: getattr(settings, field.name)
-            for field in attrs.fields(ToldSettings)
+            for field in attrs.fields(DeclaredSettings)
             if field.name in shared
         }
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import attrs
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -14,10 +14,10 @@ from ffq.testing.adapter import CoordinatorAdapter
 from ffq.testing.conformance.programs import programs
 from ffq.testing.conformance.scenarios import Scenario, scenarios
 from ffq.testing.conformance.trial import Bench, shorten
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.invariants import Violation
 from ffq.testing.session import Clock, WallClock
 from ffq.testing.steps import Step
-from ffq.testing.told import ToldSettings
 
 RULES = tuple(f"R{number}" for number in range(1, 32))
 
@@ -54,6 +54,18 @@ class ConformanceReport:
         return tuple(rule for rule in self.rules if rule.verdict is Verdict.BROKEN)
 
 
+def report_lines(report: ConformanceReport) -> Iterator[str]:
+    """For a terminal: a row for each rule, the script of what is broken below it."""
+    for row in report.rules:
+        yield f"{row.rule:<4} {row.verdict.value:<15} {row.note}"
+        for line in row.script:
+            yield f"       {line}"
+    held = sum(row.verdict is Verdict.HOLDS for row in report.rules)
+    unseen = sum(row.verdict is Verdict.UNSEEN for row in report.rules)
+    yield ""
+    yield f"{held} rules hold, {len(report.broken)} are broken, {unseen} cannot be seen"
+
+
 @attrs.frozen(kw_only=True)
 class RunOptions:
     """How long and how hard to try.
@@ -75,7 +87,7 @@ class RunOptions:
 
 def run_conformance(
     adapter: CoordinatorAdapter,
-    told: ToldSettings,
+    declared: DeclaredSettings,
     options: RunOptions,
     progress: Callable[[str], None] = lambda _: None,
     clock: Clock | None = None,
@@ -83,7 +95,7 @@ def run_conformance(
     """Try everything on one coordinator; workers other than ours must not be attached to it.
 
     Args:
-        told: its settings. `alone`, `serves_outputs` and the like are set here.
+        declared: its settings. `alone`, `serves_outputs` and the like are set here.
         progress: is told what is being tried.
         clock: the one that the adapter's `advance` moves; the wall's by default.
 
@@ -91,8 +103,8 @@ def run_conformance(
         Unavailable: the coordinator cannot be reached, or went away.
     """
     # Settings of a run on a coordinator whose past and whose timers are not known.
-    told = attrs.evolve(
-        told,
+    declared = attrs.evolve(
+        declared,
         alone=False,
         serves_outputs=False,
         keeps_metrics=False,
@@ -100,10 +112,10 @@ def run_conformance(
     )
     # Ids are decimal and below 2^64, with 7 digits left for the trial's and the query's number.
     first = (random.SystemRandom().randrange(10**8, 10**9)) * 10**6
-    bench = Bench(adapter, told, WallClock() if clock is None else clock, first)
+    bench = Bench(adapter, declared, WallClock() if clock is None else clock, first)
     found: dict[str, Violation] = {}
     skipped: dict[str, str] = {}
-    for scenario in scenarios(told):
+    for scenario in scenarios(declared):
         if options.rules.isdisjoint(scenario.rules):
             continue
         if scenario.waits_ms > options.max_wait_ms:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import attrs
 
 from ffq.testing.adapter import CoordinatorAdapter
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.invariants import CheckLog, Violation
 from ffq.testing.session import Clock, Session
 from ffq.testing.steps import Player, Step
-from ffq.testing.told import ToldSettings
 
 
 @attrs.define
@@ -25,7 +25,7 @@ class Bench:
     """
 
     adapter: CoordinatorAdapter
-    told: ToldSettings
+    declared: DeclaredSettings
     clock: Clock
     first: int
     log: CheckLog = attrs.field(factory=CheckLog)
@@ -33,7 +33,7 @@ class Bench:
 
     def play(self, steps: Sequence[Step], wide: int = 3) -> Violation | None:
         """Play the steps, then cancel what they left; the violation they show, if any."""
-        session = Session(self.adapter, self.told, clock=self.clock, log=self.log)
+        session = Session(self.adapter, self.declared, clock=self.clock, log=self.log)
         player = Player(session, tag=str(self.first + next(self._numbers)), wide=wide)
         try:
             for step in steps:

@@ -20,7 +20,7 @@ class UseAllSlots:
 
     def play(self, player: Player) -> None:
         session = player.session
-        slots = session.told.max_concurrent_tasks_per_worker
+        slots = session.declared.max_concurrent_tasks_per_worker
         queries = range(self.query, self.query + slots)
         for query in queries:
             Submit(query, self.plan).play(player)
@@ -50,14 +50,14 @@ class RunToEnd:
     """
 
     def play(self, player: Player) -> None:
-        told = player.session.told
-        longest = told.backoff_ms(told.max_task_attempts)
-        pause = max(told.worker_liveness_timeout_ms, longest) + told.slack_ms + 1
+        declared = player.session.declared
+        longest = declared.backoff_ms(declared.max_task_attempts)
+        pause = max(declared.worker_liveness_timeout_ms, longest) + declared.slack_ms + 1
         active = self._active(player)
         # Each task may still fail and be requeued up to its budget, each time after a pause; a
         # query has at most as many tasks one after the other as stages.
         rounds = 4 + sum(
-            2 * told.max_task_attempts + len(player.shapes["wide"].stages) for _ in active
+            2 * declared.max_task_attempts + len(player.shapes["wide"].stages) for _ in active
         )
         for _ in range(rounds):
             if not self._active(player):
@@ -77,14 +77,14 @@ class RunToEnd:
         session = player.session
         healer = player.worker_id(99)
         session.heartbeat(healer, player.capabilities(capable=True))
-        tasks = session.get_task(healer, session.told.max_concurrent_tasks_per_worker)
+        tasks = session.get_task(healer, session.declared.max_concurrent_tasks_per_worker)
         for task in tasks:
             player.complete(task)
         if not tasks:
             session.advance(pause)
 
     def _active(self, player: Player) -> list[str]:
-        believed = player.session.judge.world.queries
+        believed = player.session.checker.world.queries
         return [
             query_id
             for query_id in player.submitted

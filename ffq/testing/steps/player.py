@@ -73,7 +73,7 @@ class Player:
 
     def may_come(self, at: At, deadline: int) -> bool:
         """Whether the attempt can be assigned by then: else there is no use in asking for it."""
-        world = self.session.judge.world
+        world = self.session.checker.world
         query = world.queries.get(self.query_id(at.query))
         if query is None or not query.active or at.stage >= len(query.tasks):
             return False
@@ -84,11 +84,11 @@ class Player:
         if newest is None or not newest.is_open:
             return True
         holder = world.workers[newest.worker_id]
-        return holder.heard.lo + self.session.told.worker_liveness_timeout_ms < deadline
+        return holder.heard.lo + self.session.declared.worker_liveness_timeout_ms < deadline
 
     def has_work(self) -> bool:
         """Whether a query of its own may have something to hand out."""
-        queries = self.session.judge.world.queries
+        queries = self.session.checker.world.queries
         return any(query_id in queries and queries[query_id].active for query_id in self.submitted)
 
     def pull(self, worker: int, capacity: int) -> tuple[TaskView, ...]:

@@ -27,7 +27,7 @@ class Keep:
 
     def play(self, player: Player) -> None:
         session = player.session
-        pause = max(session.told.worker_liveness_timeout_ms // 4, 1)
+        pause = max(session.declared.worker_liveness_timeout_ms // 4, 1)
         until = session.now_ms + self.ms
         names = ", ".join(player.worker_id(worker) for worker in self.workers) or "nobody"
         with session.written_as(f"{names} beats every {pause} ms, for {self.ms} ms"):
@@ -72,7 +72,7 @@ class Publish:
 
 def _repeat(player: Player, ms: int, step: Step, name: str) -> None:
     session = player.session
-    pause = max(session.told.worker_liveness_timeout_ms // 2, 1)
+    pause = max(session.declared.worker_liveness_timeout_ms // 2, 1)
     until = session.now_ms + ms
     with session.written_as(f"{name} every {pause} ms, for {ms} ms"):
         while session.now_ms < until:

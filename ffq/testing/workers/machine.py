@@ -11,8 +11,8 @@ from ffq.testing.invariants import Violation
 from ffq.testing.machine import PLANS
 from ffq.testing.queries import plan_shapes
 from ffq.testing.workers.adapter import WorkerAdapter
-from ffq.testing.workers.judge import WorkerJudge
-from ffq.testing.workers.stage import SETTINGS, Loss, Stage
+from ffq.testing.workers.checker import WorkerChecker
+from ffq.testing.workers.coordinator import SETTINGS, Loss, PlayedCoordinator
 
 OPERATOR = "op"
 """The custom operator of the harness's plans: a worker that advertises it is given such tasks."""
@@ -39,7 +39,7 @@ def worker_machine(
 
     Args:
         make_worker: a worker that has never been used, behind its adapter. Called for each run.
-        slots: how many attempts it may run at once; None: that is not judged.
+        slots: how many attempts it may run at once; None: that is not checked.
         plans: names of the plans that it is given, of `ffq.testing.queries.plan_shapes`. Those
             with "custom" in their name need the operator "op" among its capabilities.
 
@@ -62,17 +62,17 @@ class _WorkerRules(RuleBasedStateMachine):
         self.worker = worker
         self.plans = plans
         self.shapes = plan_shapes(OPERATOR)
-        self.stage = Stage(WorkerJudge(slots))
+        self.coordinator = PlayedCoordinator(WorkerChecker(slots))
 
     @initialize(plan=_PLAN)
     def begin(self, plan: str) -> None:
-        self.stage.submit("1", self.shapes[plan])
+        self.coordinator.submit("1", self.shapes[plan])
         self._turn()
 
     @rule(plan=_PLAN)
     def submit(self, plan: str) -> None:
-        if len(self.stage.open_queries()) < MOST_OPEN:
-            self.stage.submit(str(len(self.stage.judge.plans) + 1), self.shapes[plan])
+        if len(self.coordinator.open_queries()) < MOST_OPEN:
+            self.coordinator.submit(str(len(self.coordinator.checker.plans) + 1), self.shapes[plan])
 
     @rule(turns=st.integers(1, 5))
     def work(self, turns: int) -> None:
@@ -83,26 +83,26 @@ class _WorkerRules(RuleBasedStateMachine):
         method=st.sampled_from(_METHODS), after_effect=st.booleans(), count=st.sampled_from([1, 3])
     )
     def lose(self, method: str, after_effect: bool, count: int) -> None:
-        self.stage.losses.append(Loss(method, after_effect, count))
+        self.coordinator.losses.append(Loss(method, after_effect, count))
 
     @rule(which=st.integers(0, MOST_OPEN - 1))
     def cancel(self, which: int) -> None:
-        among = list(self.stage.open_queries())
+        among = list(self.coordinator.open_queries())
         if which < len(among):
-            self.stage.cancel(among[which])
+            self.coordinator.cancel(among[which])
 
     @rule(ms=st.sampled_from([100, 1_000, SETTINGS.worker_liveness_timeout_ms + 1]))
     def wait(self, ms: int) -> None:
         """Long enough, and the worker was paused: what it held goes to others, or comes again."""
-        self.stage.advance(ms)
+        self.coordinator.advance(ms)
 
     @rule()
     def restart(self) -> None:
-        self.stage.restart()
+        self.coordinator.restart()
 
     @invariant()
     def books_are_consistent(self) -> None:
-        self.stage.core.validate_state()
+        self.coordinator.core.validate_state()
 
     def teardown(self) -> None:
         """Nothing is lost any more.
@@ -110,35 +110,35 @@ class _WorkerRules(RuleBasedStateMachine):
         What the worker has it must report; what a lost answer had assigned to it comes back only
         when the worker has been silent for long.
         """
-        if self.stage.broken:
+        if self.coordinator.broken:
             return
-        self.stage.losses.clear()
+        self.coordinator.losses.clear()
         self._turns()
-        self._judged(lambda: self.stage.judge.settled(self.stage.running()))
-        if self.stage.open_queries():
-            self.stage.advance(SETTINGS.worker_liveness_timeout_ms + 1)
+        self._checked(lambda: self.coordinator.checker.settled(self.coordinator.running()))
+        if self.coordinator.open_queries():
+            self.coordinator.advance(SETTINGS.worker_liveness_timeout_ms + 1)
             self._turns()
-        self._judged(lambda: self.stage.judge.ended(self.stage.open_queries()))
+        self._checked(lambda: self.coordinator.checker.ended(self.coordinator.open_queries()))
 
     def _turns(self) -> None:
         for _ in range(_LAST_TURNS):
-            if not self.stage.open_queries():
+            if not self.coordinator.open_queries():
                 break
             self._turn()
-            self.stage.advance(100)
+            self.coordinator.advance(100)
 
     def _turn(self) -> None:
-        self._judged(lambda: self.worker.turn(self.stage))
+        self._checked(lambda: self.worker.turn(self.coordinator))
 
-    def _judged(self, step: Callable[[], None]) -> None:
+    def _checked(self, step: Callable[[], None]) -> None:
         try:
             step()
         except Violation as violation:
-            self.stage.broken = True
-            violation.script = tuple(self.stage.script)
+            self.coordinator.broken = True
+            violation.script = tuple(self.coordinator.script)
             raise
         except Exception as error:
-            self.stage.broken = True
-            script = "\n".join(f"  {line}" for line in self.stage.script)
+            self.coordinator.broken = True
+            script = "\n".join(f"  {line}" for line in self.coordinator.script)
             error.add_note(f"raised by the worker after\n{script}")
             raise

@@ -19,7 +19,7 @@ from ffq.testing.steps import (
     Wait,
 )
 from ffq.testing.wire import Refusal, StatusView, TaskState, TaskView
-from tests.testing.broken.case import BAD, MAP, OK, SINK, TOLD, breaks
+from tests.testing.broken.case import BAD, DECLARED, MAP, OK, SINK, breaks
 
 
 @breaks("single-commit", Submit(0, "aggregate"), Pull(0), Complete(MAP), Wait(100), Pull(0))
@@ -96,7 +96,7 @@ class _CountsForever(CoreAdapter):
 
     def heartbeat(self, worker_id: str, capabilities: frozenset[str]) -> bool | Refusal:
         super().heartbeat(worker_id, capabilities)
-        return self.failures < TOLD.blacklist_failure_threshold
+        return self.failures < DECLARED.blacklist_failure_threshold
 
 
 @breaks(

@@ -18,7 +18,7 @@ from ffq.testing.wire import Refusal, StatusView, TaskState
 OK, BAD = TaskState.SUCCEEDED, TaskState.FAILED
 SINK, MAP = At(0, 0, 1), At(0, 1, 1)
 
-TOLD = CoordinatorSettings(
+DECLARED = CoordinatorSettings(
     max_concurrent_tasks_per_worker=3,
     max_concurrent_tasks_per_query=4,
     blacklist_failure_threshold=3,
@@ -30,11 +30,11 @@ TOLD = CoordinatorSettings(
 
 @attrs.frozen
 class Case:
-    """`told`: what the harness is told of the settings, where the break is that they differ."""
+    """`declared`: the settings the harness is given, where the break is that they differ."""
 
     make: Callable[[], CoreAdapter]
     steps: tuple[Step, ...]
-    told: CoordinatorSettings = TOLD
+    declared: CoordinatorSettings = DECLARED
 
 
 CASES: dict[str, Case] = {}
@@ -44,15 +44,15 @@ def breaks(check: str, *steps: Step) -> Callable[[type[CoreAdapter]], type[CoreA
     """The adapter breaks this check, which these steps show."""
 
     def register(adapter: type[CoreAdapter]) -> type[CoreAdapter]:
-        CASES[check] = Case(lambda: adapter(CoreCoordinator(TOLD)), steps)
+        CASES[check] = Case(lambda: adapter(CoreCoordinator(DECLARED)), steps)
         return adapter
 
     return register
 
 
 def differs(check: str, *steps: Step, **actual: Any) -> None:
-    """A coordinator that has other settings than the harness is told."""
-    settings = attrs.evolve(TOLD, **actual)
+    """A coordinator that has other settings than are declared."""
+    settings = attrs.evolve(DECLARED, **actual)
     CASES[check] = Case(lambda: CoreAdapter(CoreCoordinator(settings)), steps)
 
 

@@ -1,4 +1,4 @@
-"""Coordinators with other settings than the harness is told."""
+"""Coordinators with other settings than are declared."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ffq.testing.steps import (
     Submit,
     Wait,
 )
-from tests.testing.broken.case import BAD, CASES, SINK, TOLD, Case, differs
+from tests.testing.broken.case import BAD, CASES, DECLARED, SINK, Case, differs
 
 differs("worker-limit", Submit(0, "wide"), Pull(0, 8), max_concurrent_tasks_per_worker=4)
 differs("query-limit", Submit(0, "wide"), Pull(0, 3), Pull(1, 3), max_concurrent_tasks_per_query=6)
@@ -104,7 +104,7 @@ differs(
     worker_liveness_timeout_ms=500,
 )
 CASES["unrunnable-ends"] = Case(
-    lambda: CoreAdapter(CoreCoordinator(TOLD)),
+    lambda: CoreAdapter(CoreCoordinator(DECLARED)),
     (Submit(0, "custom"), Keep((0,), 400), Status(0), Keep((0,), 200), Status(0)),
-    told=attrs.evolve(TOLD, unrunnable_timeout_ms=500),
+    declared=attrs.evolve(DECLARED, unrunnable_timeout_ms=500),
 )

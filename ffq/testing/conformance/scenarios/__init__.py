@@ -1,7 +1,7 @@
 """Directed scenarios: short lists of steps, each of which puts some rules to the test.
 
-They wait only as long as the told settings make them, and give up late: `patience` is how long a
-coordinator may take for what it should do at once.
+They wait only as long as the declared settings make them, and give up late: `patience` is how long
+a coordinator may take for what it should do at once.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ffq.testing.conformance.scenarios import (
     refusals,
 )
 from ffq.testing.conformance.scenarios.scenario import Scenario as Scenario
-from ffq.testing.told import ToldSettings
+from ffq.testing.declared import DeclaredSettings
 
 
-def scenarios(told: ToldSettings) -> list[Scenario]:
+def scenarios(declared: DeclaredSettings) -> list[Scenario]:
     """All scenarios, the quick ones first."""
-    makers: list[Callable[[ToldSettings], Scenario | None]] = [
+    makers: list[Callable[[DeclaredSettings], Scenario | None]] = [
         lifecycle.life,
         lifecycle.success_needs_result,
         lifecycle.last_upload_counts,
@@ -49,5 +49,5 @@ def scenarios(told: ToldSettings) -> list[Scenario]:
         exclusion.exclusion_ends,
         placement.unrunnable,
     ]
-    made = [maker(told) for maker in makers]
+    made = [maker(declared) for maker in makers]
     return sorted((each for each in made if each is not None), key=lambda each: each.waits_ms)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ffq.testing.conformance.scenarios.scenario import BAD, OK, Scenario, patience_ms, retry_ms
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.steps import (
     At,
     Await,
@@ -17,10 +18,9 @@ from ffq.testing.steps import (
     Step,
     Submit,
 )
-from ffq.testing.told import ToldSettings
 
 
-def outputs(told: ToldSettings) -> Scenario:
+def outputs(declared: DeclaredSettings) -> Scenario:
     first, second = At(0, 1, 1), At(0, 1, 2)
     return Scenario(
         "map outputs",
@@ -28,12 +28,12 @@ def outputs(told: ToldSettings) -> Scenario:
         (
             Submit(0, "aggregate"),
             Fetch(first, 0, exact=False),
-            Await(0, first, patience_ms(told)),
+            Await(0, first, patience_ms(declared)),
             Fetch(first, 0, exact=False),
             Register(first, 0, 70),
             Report(first, BAD),
             Fetch(first, 0),
-            Await(1, second, retry_ms(told)),
+            Await(1, second, retry_ms(declared)),
             Register(second, 0, 10, finalized=False),
             Register(second, 0, 30),
             Register(second, 1, 20, epoch=1),
@@ -44,25 +44,25 @@ def outputs(told: ToldSettings) -> Scenario:
             Fetch(first, 0),
             Fetch(At(0, 1, 3), 0),
         ),
-        waits_ms=told.backoff_ms(1),
+        waits_ms=declared.backoff_ms(1),
     )
 
 
-def foreign_reports(told: ToldSettings) -> Scenario:
+def foreign_reports(declared: DeclaredSettings) -> Scenario:
     first, second = At(0, 1, 1), At(0, 1, 2)
     return Scenario(
         "reports of other attempts and under another layout",
         ("R12", "R13", "R15"),
         (
             Submit(0, "aggregate"),
-            Await(0, first, patience_ms(told)),
+            Await(0, first, patience_ms(declared)),
             Report(first, OK, echo=False),
             Report(first, BAD, echo=False),
             Report(At(0, 1, 2), OK),
             Report(first, BAD),
             Report(first, BAD),
             Report(first, OK),
-            Await(1, second, retry_ms(told)),
+            Await(1, second, retry_ms(declared)),
             Report(first, OK),
             Register(first, 0, 10),
             Report(first, BAD),
@@ -71,26 +71,26 @@ def foreign_reports(told: ToldSettings) -> Scenario:
             Report(second, OK),
             Report(second, BAD),
             Report(first, BAD),
-            Await(1, At(0, 0, 1), patience_ms(told)),
+            Await(1, At(0, 0, 1), patience_ms(declared)),
             Report(second, BAD),
             Status(0),
         ),
-        waits_ms=told.backoff_ms(1),
+        waits_ms=declared.backoff_ms(1),
     )
 
 
-def one_task(told: ToldSettings) -> Scenario:
+def one_task(declared: DeclaredSettings) -> Scenario:
     return Scenario(
         "one task for each stage",
         ("R7", "R9", "R31"),
         (
             Submit(0, "limit"),
             Pull(0, 0),
-            Await(0, At(0, 1, 1), patience_ms(told)),
+            Await(0, At(0, 1, 1), patience_ms(declared)),
             Pull(0, 4),
             Pull(1, 4),
             Complete(At(0, 1, 1)),
-            Await(1, At(0, 0, 1), patience_ms(told)),
+            Await(1, At(0, 0, 1), patience_ms(declared)),
             Pull(0, 4),
             Complete(At(0, 0, 1)),
             Status(0),
@@ -98,15 +98,15 @@ def one_task(told: ToldSettings) -> Scenario:
     )
 
 
-def retries(told: ToldSettings) -> Scenario | None:
-    budget = told.max_task_attempts
+def retries(declared: DeclaredSettings) -> Scenario | None:
+    budget = declared.max_task_attempts
     steps: list[Step] = [Submit(0, "scan")]
     waits = 0
     for attempt in range(1, budget + 1):
         # Each on a worker of its own: none of them is excluded.
         failures = attempt - 1
-        waits += told.backoff_ms(failures) if failures else 0
-        within = retry_ms(told, failures) if failures else patience_ms(told)
+        waits += declared.backoff_ms(failures) if failures else 0
+        within = retry_ms(declared, failures) if failures else patience_ms(declared)
         steps += [
             Await(attempt, At(0, 0, attempt), within),
             Report(At(0, 0, attempt), BAD),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ffq.testing.conformance.scenarios.scenario import BAD, OK, Scenario, patience_ms, retry_ms
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.steps import (
     At,
     Await,
@@ -17,10 +18,9 @@ from ffq.testing.steps import (
     Submit,
     Upload,
 )
-from ffq.testing.told import ToldSettings
 
 
-def life(told: ToldSettings) -> Scenario:
+def life(declared: DeclaredSettings) -> Scenario:
     sink = At(0, 0, 1)
     return Scenario(
         "the life of a query",
@@ -31,7 +31,7 @@ def life(told: ToldSettings) -> Scenario:
             Submit(0, "aggregate"),
             Status(0),
             Results(0),
-            Await(0, sink, patience_ms(told)),
+            Await(0, sink, patience_ms(declared)),
             Status(0),
             Upload(0, 5),
             Status(0),
@@ -51,33 +51,33 @@ def life(told: ToldSettings) -> Scenario:
     )
 
 
-def success_needs_result(told: ToldSettings) -> Scenario:
+def success_needs_result(declared: DeclaredSettings) -> Scenario:
     return Scenario(
         "success without a result",
         ("R3", "R26"),
         (
             Submit(0, "scan"),
-            Await(0, At(0, 0, 1), patience_ms(told)),
+            Await(0, At(0, 0, 1), patience_ms(declared)),
             Report(At(0, 0, 1), OK),
             Status(0),
-            Await(1, At(0, 0, 2), retry_ms(told)),
+            Await(1, At(0, 0, 2), retry_ms(declared)),
             Complete(At(0, 0, 2)),
             Status(0),
             Results(0),
         ),
-        waits_ms=told.backoff_ms(1),
+        waits_ms=declared.backoff_ms(1),
     )
 
 
-def last_upload_counts(told: ToldSettings) -> Scenario:
+def last_upload_counts(declared: DeclaredSettings) -> Scenario:
     return Scenario(
         "which upload counts",
         ("R26", "R4"),
         (
             Submit(0, "scan"),
             Submit(1, "scan"),
-            Await(0, At(0, 0, 1), patience_ms(told)),
-            Await(0, At(1, 0, 1), patience_ms(told)),
+            Await(0, At(0, 0, 1), patience_ms(declared)),
+            Await(0, At(1, 0, 1), patience_ms(declared)),
             Upload(0, 1),
             Report(At(0, 0, 1), BAD),
             Upload(1, 1),
@@ -85,29 +85,29 @@ def last_upload_counts(told: ToldSettings) -> Scenario:
             Report(At(1, 0, 1), OK),
             Upload(1, 3),
             Results(1),
-            Await(1, At(0, 0, 2), retry_ms(told)),
+            Await(1, At(0, 0, 2), retry_ms(declared)),
             Report(At(0, 0, 2), OK),
             Status(0),
         ),
-        waits_ms=told.backoff_ms(1),
+        waits_ms=declared.backoff_ms(1),
     )
 
 
-def barrier(told: ToldSettings) -> Scenario:
+def barrier(declared: DeclaredSettings) -> Scenario:
     left, right = At(0, 1, 1), At(0, 2, 1)
     return Scenario(
         "a join waits for both sides",
         ("R8", "R3"),
         (
             Submit(0, "join"),
-            Await(0, left, patience_ms(told)),
-            Await(0, right, patience_ms(told)),
+            Await(0, left, patience_ms(declared)),
+            Await(0, right, patience_ms(declared)),
             Pull(0),
             Complete(left),
             Pull(0),
             Status(0),
             Complete(right),
-            Await(0, At(0, 0, 1), patience_ms(told)),
+            Await(0, At(0, 0, 1), patience_ms(declared)),
             Complete(At(0, 0, 1)),
             Status(0),
             Results(0),
@@ -115,22 +115,22 @@ def barrier(told: ToldSettings) -> Scenario:
     )
 
 
-def chain(told: ToldSettings) -> Scenario:
+def chain(declared: DeclaredSettings) -> Scenario:
     return Scenario(
         "three stages, the first of them empty",
         ("R8", "R22", "R31"),
         (
             Submit(0, "chain"),
             Submit(1, "limit"),
-            Await(0, At(0, 2, 1), patience_ms(told)),
+            Await(0, At(0, 2, 1), patience_ms(declared)),
             Report(At(0, 2, 1), OK),
-            Await(0, At(1, 1, 1), patience_ms(told)),
+            Await(0, At(1, 1, 1), patience_ms(declared)),
             Complete(At(1, 1, 1)),
-            Await(0, At(0, 1, 1), patience_ms(told)),
+            Await(0, At(0, 1, 1), patience_ms(declared)),
             Complete(At(0, 1, 1)),
-            Await(0, At(0, 0, 1), patience_ms(told)),
+            Await(0, At(0, 0, 1), patience_ms(declared)),
             Complete(At(0, 0, 1)),
-            Await(0, At(1, 0, 1), patience_ms(told)),
+            Await(0, At(1, 0, 1), patience_ms(declared)),
             Complete(At(1, 0, 1)),
             Results(0),
             Results(1),
@@ -138,7 +138,7 @@ def chain(told: ToldSettings) -> Scenario:
     )
 
 
-def cancel(told: ToldSettings) -> Scenario:
+def cancel(declared: DeclaredSettings) -> Scenario:
     first = At(0, 1, 1)
     return Scenario(
         "cancel",
@@ -146,7 +146,7 @@ def cancel(told: ToldSettings) -> Scenario:
         (
             Submit(0, "aggregate"),
             Submit(1, "scan"),
-            Await(0, first, patience_ms(told)),
+            Await(0, first, patience_ms(declared)),
             Register(first, 0, 10),
             Cancel(0),
             Status(0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ffq.testing.conformance.scenarios.scenario import BAD, OK, Scenario, patience_ms, retry_ms
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.steps import (
     Ask,
     At,
@@ -20,32 +21,31 @@ from ffq.testing.steps import (
     Submit,
     Tell,
 )
-from ffq.testing.told import ToldSettings
 
 
-def silence(told: ToldSettings) -> Scenario:
-    timeout = told.worker_liveness_timeout_ms
+def silence(declared: DeclaredSettings) -> Scenario:
+    timeout = declared.worker_liveness_timeout_ms
     return Scenario(
         "a worker falls silent",
         ("R12", "R13", "R19"),
         (
             Submit(0, "custom"),
             Beat(0, capable=True),
-            Await(0, At(0, 0, 1), patience_ms(told)),
+            Await(0, At(0, 0, 1), patience_ms(declared)),
             Beat(1, capable=True),
-            Await(1, At(0, 0, 2), timeout + 2 * told.slack_ms + retry_ms(told)),
+            Await(1, At(0, 0, 2), timeout + 2 * declared.slack_ms + retry_ms(declared)),
             Report(At(0, 0, 1), OK),
             Report(At(0, 0, 1), BAD),
             Status(0),
             Complete(At(0, 0, 2)),
             Status(0),
         ),
-        waits_ms=timeout + told.backoff_ms(1),
+        waits_ms=timeout + declared.backoff_ms(1),
     )
 
 
-def beating(told: ToldSettings) -> Scenario:
-    timeout = told.worker_liveness_timeout_ms
+def beating(declared: DeclaredSettings) -> Scenario:
+    timeout = declared.worker_liveness_timeout_ms
     steps: list[Step] = []
     for _ in range(5):
         steps += [Keep((0, 1), timeout // 2, capable=True), Pull(1)]
@@ -55,7 +55,7 @@ def beating(told: ToldSettings) -> Scenario:
         (
             Submit(0, "custom"),
             Beat(0, capable=True),
-            Await(0, At(0, 0, 1), patience_ms(told)),
+            Await(0, At(0, 0, 1), patience_ms(declared)),
             Beat(1, capable=True),
             *steps,
             Complete(At(0, 0, 1)),
@@ -65,12 +65,12 @@ def beating(told: ToldSettings) -> Scenario:
     )
 
 
-def evidence(told: ToldSettings) -> Scenario:
+def evidence(declared: DeclaredSettings) -> Scenario:
     """Three workers that never beat again, each kept alive by one other kind of RPC.
 
     One after the other, so that no call of one is taken for a call of another.
     """
-    timeout = told.worker_liveness_timeout_ms
+    timeout = declared.worker_liveness_timeout_ms
     long = timeout + timeout // 2
     steps: list[Step] = []
     kinds: list[Callable[[int], Step]] = [
@@ -82,7 +82,7 @@ def evidence(told: ToldSettings) -> Scenario:
         steps += [
             Submit(query, "custom-map"),
             Beat(query, capable=True),
-            Await(query, At(query, 1, 1), patience_ms(told)),
+            Await(query, At(query, 1, 1), patience_ms(declared)),
             kind(query),
             Beat(5, capable=True),
             Pull(5),

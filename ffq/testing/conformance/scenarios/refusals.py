@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ffq.testing.conformance.scenarios.scenario import OK, Scenario
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.steps import (
     At,
     Cancel,
@@ -16,11 +17,10 @@ from ffq.testing.steps import (
     SubmitBytes,
     Upload,
 )
-from ffq.testing.told import ToldSettings
 
 
-def malformed(told: ToldSettings) -> Scenario:
-    del told
+def malformed(declared: DeclaredSettings) -> Scenario:
+    del declared
     return Scenario(
         "malformed requests",
         ("R1", "R28", "R29", "R30"),
@@ -38,8 +38,8 @@ def malformed(told: ToldSettings) -> Scenario:
     )
 
 
-def unknown(told: ToldSettings) -> Scenario:
-    del told
+def unknown(declared: DeclaredSettings) -> Scenario:
+    del declared
     return Scenario(
         "unknown ids",
         ("R13", "R27", "R29"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from ffq.testing.declared import DeclaredSettings
 from ffq.testing.steps import Step
-from ffq.testing.told import ToldSettings
 from ffq.testing.wire import TaskState
 
 OK = TaskState.SUCCEEDED
@@ -32,11 +32,11 @@ class Scenario:
     wide: int = 3
 
 
-def patience_ms(told: ToldSettings) -> int:
+def patience_ms(declared: DeclaredSettings) -> int:
     """How long something that is due at once may take."""
-    return 2 * told.slack_ms
+    return 2 * declared.slack_ms
 
 
-def retry_ms(told: ToldSettings, failures: int = 1) -> int:
+def retry_ms(declared: DeclaredSettings, failures: int = 1) -> int:
     """How long the retry after so many failures may take."""
-    return told.backoff_ms(failures) + patience_ms(told)
+    return declared.backoff_ms(failures) + patience_ms(declared)

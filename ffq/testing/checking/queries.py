@@ -1,11 +1,12 @@
-"""Judging what clients see: submit, status, cancel, results (R1 to R5, R10, R26)."""
+"""Checking what clients see: submit, status, cancel, results (R1 to R5, R10, R26)."""
 
 from __future__ import annotations
 
 import attrs
 
+from ffq.testing import checks
+from ffq.testing.checking.refusals import is_overload, require_answer, require_unknown
 from ffq.testing.invariants import CheckLog
-from ffq.testing.judging.refusals import is_overload, require_answer, require_unknown
 from ffq.testing.model import Course, QueryBelief, Span, TaskBelief, Truth, World
 from ffq.testing.queries import PlanShape
 from ffq.testing.results import same_result
@@ -16,7 +17,7 @@ _LARGE = 10_000
 
 
 @attrs.define
-class QueryJudge:
+class QueryChecker:
     world: World
     log: CheckLog
 
@@ -98,28 +99,22 @@ class QueryJudge:
             return
         require_answer(self.log, reply, f"GetQueryStatus({query_id})")
         assert isinstance(reply, StatusView)
-        self._judge_finality(query, reply)
-        self._judge_state(now, query, reply)
-        self._judge_times(query, reply)
-        if query.active:
-            self._judge_waiting(now, query, reply)
-        elif query.final is None:
-            self._judge_failure(query, reply)
-            query.final = attrs.evolve(reply, stages=())
-
-    def _judge_finality(self, query: QueryBelief, reply: StatusView) -> None:
+        shown = attrs.evolve(reply, stages=())
         if query.final is not None:
-            self.log.require(
-                "terminal-is-final",
-                attrs.evolve(reply, stages=()) == query.final,
-                f"{query.query_id} ended as {query.final}; now it is {reply}",
-            )
+            checks.end_stands(self.log.require, query_id, query.final, shown)
+        self._check_state(now, query, reply)
+        self._check_times(query, reply)
+        if query.active:
+            self._check_waiting(now, query, reply)
+        elif query.final is None:
+            self._check_failure(query, reply)
+            query.final = shown
 
-    def _judge_state(self, now: Span, query: QueryBelief, reply: StatusView) -> None:
+    def _check_state(self, now: Span, query: QueryBelief, reply: StatusView) -> None:
         if reply.state in self._possible(query):
             for name in self._promises_kept(query, reply):
                 self.log.require(name, True, "")
-            self._judge_unrunnable(now, query, reply)
+            self._check_unrunnable(now, query, reply)
             if reply.state.terminal and query.active:
                 query.end(reply.state)
             return
@@ -160,23 +155,23 @@ class QueryJudge:
 
     def _may_have_failed(self, query: QueryBelief) -> bool:
         """By a loss that may have used up a task's budget, or by waiting for an operator."""
-        budget = self.world.told.max_task_attempts
-        patience = self.world.told.unrunnable_timeout_ms
+        budget = self.world.declared.max_task_attempts
+        patience = self.world.declared.unrunnable_timeout_ms
         return any(
             task.failures + 1 >= budget
             for task in query.tasks
             if task.newest is not None and task.newest.course is Course.MAYBE_LOST
         ) or any(task.unserved_since is not None and patience > 0 for task in query.tasks)
 
-    def _judge_unrunnable(self, now: Span, query: QueryBelief, reply: StatusView) -> None:
-        patience = self.world.told.unrunnable_timeout_ms
+    def _check_unrunnable(self, now: Span, query: QueryBelief, reply: StatusView) -> None:
+        patience = self.world.declared.unrunnable_timeout_ms
         waits = [task.unserved_since for task in query.tasks if task.unserved_since is not None]
         if not patience or not waits or query.vague or not query.active:
             return
         early = now.hi - min(since.lo for since in waits) < patience
         late = any(
             now.lo - max(task.unserved_since.hi, task.ready.hi)
-            > patience + self.world.told.slack_ms
+            > patience + self.world.declared.slack_ms
             for task in query.tasks
             if task.unserved_since is not None and task.is_queued
         )
@@ -188,7 +183,7 @@ class QueryJudge:
             f"unrunnable_timeout_ms is {patience}, and its status is {reply}",
         )
 
-    def _judge_times(self, query: QueryBelief, reply: StatusView) -> None:
+    def _check_times(self, query: QueryBelief, reply: StatusView) -> None:
         started = reply.state is not QueryState.QUEUED and any(
             task.attempts for task in query.tasks
         )
@@ -211,7 +206,7 @@ class QueryJudge:
             f"finished_at_ms is set when a query ends, not before: {reply}",
         )
 
-    def _judge_failure(self, query: QueryBelief, reply: StatusView) -> None:
+    def _check_failure(self, query: QueryBelief, reply: StatusView) -> None:
         if reply.state is QueryState.FAILED and query.message is not None:
             self.log.require(
                 "failure-is-told",
@@ -219,7 +214,7 @@ class QueryJudge:
                 f"{query.query_id} failed by {query.message!r}, but says {reply.message!r}",
             )
 
-    def _judge_waiting(self, now: Span, query: QueryBelief, reply: StatusView) -> None:
+    def _check_waiting(self, now: Span, query: QueryBelief, reply: StatusView) -> None:
         """R10: what a query waits for, it says. With no worker at all, it waits for any."""
         anybody = any(each.present is Truth.YES for each in self.world.workers.values())
         if query.vague or not anybody:
@@ -227,17 +222,12 @@ class QueryJudge:
         for task in query.tasks:
             missing = self._missing(query, task, now)
             if missing:
-                self.log.require(
-                    "waiting-says-so",
-                    any(name in reply.message for name in missing),
-                    f"{query.query_id} waits for {sorted(missing)}, which no live worker has, "
-                    f"but says {reply.message!r}",
-                )
+                checks.waiting_is_said(self.log.require, query.query_id, missing, reply.message)
 
     def _missing(self, query: QueryBelief, task: TaskBelief, now: Span) -> frozenset[str]:
         """Operators that a ready task needs and that no worker of those alive has."""
         ready = task.is_queued and query.parents_committed(task)
-        if not ready or now.lo <= task.ready.hi + self.world.told.slack_ms:
+        if not ready or now.lo <= task.ready.hi + self.world.declared.slack_ms:
             return frozenset()
         names = task.shape.operators
         for worker in self.world.workers.values():
@@ -256,11 +246,8 @@ class QueryJudge:
         if query.vague or (query.active and self._may_have_failed(query)):
             return
         if query.state is not QueryState.SUCCEEDED:
-            self.log.require(
-                "results-after-success-only",
-                isinstance(reply, Refusal),
-                f"{query_id} is {query.state.name}, but its results were served",
-            )
+            served = not isinstance(reply, Refusal)
+            checks.served_after_success(self.log.require, query_id, query.state, served=served)
             return
         newest = query.sink.newest
         expected = None if newest is None or query.was_vague else newest.result

@@ -1,17 +1,17 @@
-"""Judging how map outputs are served and counted (R5, R22 to R24)."""
+"""Checking how map outputs are served and counted (R5, R22 to R24)."""
 
 from __future__ import annotations
 
 import attrs
 
+from ffq.testing.checking.refusals import is_overload, require_unknown
 from ffq.testing.invariants import CheckLog
-from ffq.testing.judging.refusals import is_overload, require_unknown
 from ffq.testing.model import AttemptBelief, Course, QueryBelief, World
 from ffq.testing.wire import PartitionView, QueryState, Refusal, StatusView, TaskView
 
 
 @attrs.define
-class OutputJudge:
+class OutputChecker:
     world: World
     log: CheckLog
 
@@ -41,7 +41,7 @@ class OutputJudge:
             f"{'no such attempt' if attempt is None else attempt.course.value}",
         )
         if attempt is not None and attempt.course is Course.SUCCEEDED:
-            self._judge_committed(attempt, reduce_partition, reply)
+            self._check_committed(attempt, reduce_partition, reply)
 
     def _named(self, query: QueryBelief, task: TaskView) -> AttemptBelief | None:
         if task.attempt:
@@ -53,10 +53,10 @@ class OutputJudge:
             return True
         return attempt.is_open and bool(attempt.outputs)
 
-    def _judge_committed(
+    def _check_committed(
         self, attempt: AttemptBelief, reduce_partition: int, reply: PartitionView | Refusal
     ) -> None:
-        if not self.world.told.serves_outputs or attempt.task.stage_id == 0:
+        if not self.world.declared.serves_outputs or attempt.task.stage_id == 0:
             return
         self.log.require(
             "committed-output-served",
@@ -87,7 +87,7 @@ class OutputJudge:
             rows = sum(each.rows for each in attempt.outputs.values())
             size = sum(each.bytes for each in attempt.outputs.values())
             counts = stage.map_output_rows or stage.map_output_bytes
-            if not counts and not self.world.told.keeps_metrics:
+            if not counts and not self.world.declared.keeps_metrics:
                 continue
             self.log.require(
                 "output-merges",

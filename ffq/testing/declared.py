@@ -1,4 +1,4 @@
-"""What the harness is told about the coordinator under test."""
+"""What is declared to the harness about the coordinator under test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ _POSITIVE = validators.ge(1)
 
 
 @attrs.frozen(kw_only=True)
-class ToldSettings:
-    """The coordinator's settings, by the protocol's names, and how exactly time can be judged.
+class DeclaredSettings:
+    """The coordinator's settings, by the protocol's names, and how exactly time can be checked.
 
     Attributes:
         slack_ms: how late the coordinator's timers may be before that counts as a break. 0 suits a
@@ -19,7 +19,7 @@ class ToldSettings:
         alone: no other worker is alive at the coordinator but those that the harness plays.
         serves_outputs: FetchShufflePartition answers for registered map outputs though nothing was
             ever written (an adapter that stops at the coordinator's books).
-        keeps_metrics: status reports rows and bytes of map output. False: zeros are not judged.
+        keeps_metrics: status reports rows and bytes of map output. False: zeros are not checked.
         incomplete_output_fails: SUCCEEDED over a partition that was registered as not finalized
             fails the attempt.
     """

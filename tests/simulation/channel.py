@@ -12,13 +12,11 @@ from ffq.actors import ActorCoordinator
 from ffq.errors import NotReady, UnknownId
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
-    Assignment,
     FetchQueryResults,
     GetQueryStatus,
     GetTask,
     Heartbeat,
     HeartbeatReply,
-    QueryState,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
@@ -26,25 +24,26 @@ from ffq.messages import (
     StreamRpc,
     TaskState,
 )
+from ffq.testing import checks
 from tests.simulation.faults import FaultKind
-from tests.simulation.invariants import violation
+from tests.simulation.invariants import inputs_committed, require
 from tests.simulation.network import Network
+from tests.simulation.query_account import Inputs
 from tests.simulation.server import SimServer
 from tests.simulation.transport import Peer
-from tests.simulation.watch import Inputs
 
 C = TypeVar("C")
 R = TypeVar("R")
 
 
 class Crashing(Peer, Protocol):
-    """A worker that may crash where the weather says so."""
+    """A worker that may crash where the faults say so."""
 
     async def crash_at(self, point: FaultKind) -> None: ...
 
 
 @attrs.define
-class DistantCoordinator:
+class SimChannel:
     """`ffq.service.Coordinator` for one node; `node` is None for clients."""
 
     name: str
@@ -59,11 +58,11 @@ class DistantCoordinator:
 
         async def handle() -> R:
             up = self.server.up()
-            # Before the reply is awaited: a coordinator that is started anew has another watch.
-            watch = self.server.watch
+            # Before the reply is awaited: a coordinator that is started anew has another monitor.
+            monitor = self.server.monitor
             reply = await up.ask(message)
             if isinstance(message, GetTask):
-                self._check_given(message, reply, {} if watch is None else watch.committed)
+                self._check_given(message, reply, {} if monitor is None else monitor.committed)
             if isinstance(message, RegisterQueryResults) and message.last:
                 await self._check_not_served(up, message.query_id)
             return reply
@@ -102,17 +101,14 @@ class DistantCoordinator:
             await self.node.crash_at(point)
 
     def _check_given(self, asked: GetTask, given: Any, committed: dict[AttemptKey, Inputs]) -> None:
-        if len(given) > asked.capacity:
-            found = f"{len(given)} assignments for a capacity of {asked.capacity}"
-            self.network.trace.fail(violation("capacity", found))
-        for each in given:
-            self._check_inputs(each, committed.get(each.key))
-
-    def _check_inputs(self, given: Assignment, committed: Inputs | None) -> None:
-        named = {(each.stage_id, each.map_task): each.attempt for each in given.inputs}
-        if committed is not None and (named != committed or len(named) != len(given.inputs)):
-            found = f"{given.key} is told to read {given.inputs}, committed are {committed}"
-            self.network.trace.fail(violation("inputs-are-committed", found))
+        with self.network.trace.failing():
+            checks.within_capacity(require, asked.capacity, [str(each.key) for each in given])
+            for each in given:
+                right = committed.get(each.key)
+                if right is not None:
+                    named = [(one.stage_id, one.map_task, one.attempt) for one in each.inputs]
+                    known = [(*place, attempt) for place, attempt in right.items()]
+                    inputs_committed(require, each.key, named, known)
 
     async def _check_not_served(self, up: ActorCoordinator, query_id: QueryId) -> None:
         """An uploaded result is no result before its query has SUCCEEDED (R26)."""
@@ -121,9 +117,8 @@ class DistantCoordinator:
         except (NotReady, UnknownId):
             return
         status = await up.ask(GetQueryStatus(query_id))
-        if status.state is not QueryState.SUCCEEDED:
-            found = f"{query_id} is {status.state.name} and its result was given out"
-            self.network.trace.fail(violation("results-after-success-only", found))
+        with self.network.trace.failing():
+            checks.served_after_success(require, str(query_id), status.state, served=True)
 
     def _note(self, key: AttemptKey, line: str) -> None:
         self.network.trace.note(f"{self.name}: {key} {line}")

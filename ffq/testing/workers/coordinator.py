@@ -21,7 +21,7 @@ from ffq.testing.wire import (
     TaskState,
     TaskView,
 )
-from ffq.testing.workers.judge import Key, WorkerJudge
+from ffq.testing.workers.checker import Key, WorkerChecker
 
 T = TypeVar("T")
 
@@ -44,10 +44,10 @@ class Loss:
 
 
 @attrs.define
-class Stage:
-    """Implements `CoordinatorCalls`: every call is judged, and written to the script."""
+class PlayedCoordinator:
+    """Implements `CoordinatorCalls`: every call is checked, and written to the script."""
 
-    judge: WorkerJudge
+    checker: WorkerChecker
     script: list[str] = attrs.field(factory=list)
     losses: list[Loss] = attrs.field(factory=list)
     core: CoreAdapter = attrs.field(factory=lambda: CoreAdapter(CoreCoordinator(SETTINGS)))
@@ -61,15 +61,15 @@ class Stage:
         return self._call(call, lambda: self.core.heartbeat(worker_id, capabilities))
 
     def get_task(self, worker_id: str, capacity: int) -> tuple[TaskView, ...] | Refusal:
-        self.judge.asked(capacity)
+        self.checker.asked(capacity)
         call = f"GetTask({worker_id}, capacity={capacity})"
         reply = self._call(call, lambda: self.core.get_task(worker_id, capacity))
         if not isinstance(reply, Refusal):
-            self.judge.assigned(reply)
+            self.checker.assigned(reply)
         return reply
 
     def fetch_partition(self, task: TaskView, reduce_partition: int) -> PartitionView | Refusal:
-        self.judge.fetched(task)
+        self.checker.fetched(task)
         call = f"FetchShufflePartition({task}, {reduce_partition})"
         return self._call(call, lambda: self.core.fetch_partition(task, reduce_partition))
 
@@ -81,19 +81,19 @@ class Stage:
         )
         call = f"RegisterMapOutput({task}, [{numbers}])"
         reply = self._call(call, lambda: self.core.register_map_output(task, partitions))
-        self.judge.registered(task, partitions, reply)
+        self.checker.registered(task, partitions, reply)
         return reply
 
     def register_results(self, query_id: str, payload: bytes) -> Refusal | None:
         call = f"RegisterQueryResults({query_id}, {len(payload)} bytes)"
         reply = self._call(call, lambda: self.core.register_results(query_id, payload))
-        self.judge.uploaded(query_id, reply)
+        self.checker.uploaded(query_id, reply)
         return reply
 
     def report(self, task: TaskView, state: TaskState, message: str) -> Refusal | None:
         call = f"ReportTaskStatus({task}, {state.name})"
         reply = self._call(call, lambda: self.core.report(task, state, message))
-        self.judge.reported(task, state)
+        self.checker.reported(task, state)
         return reply
 
     def _call(self, call: str, make: Callable[[], T]) -> T | Refusal:
@@ -119,7 +119,7 @@ class Stage:
     # --- everybody else ----------------------------------------------------------------------
 
     def submit(self, query_id: str, shape: PlanShape) -> None:
-        self.judge.plans[query_id] = shape
+        self.checker.plans[query_id] = shape
         state = self.core.submit(query_id, shape.plan)
         self.note(f"(a client) SubmitQuery({query_id}, <{shape.name}>) -> {_shown(state)}")
 
@@ -134,16 +134,16 @@ class Stage:
         """The coordinator comes back and remembers nothing; clients submit what was open again."""
         open_queries = self.open_queries()
         self.note("the coordinator restarts")
-        self.judge.restarted()
+        self.checker.restarted()
         self.core = CoreAdapter(CoreCoordinator(SETTINGS))
         for query_id in open_queries:
-            self.submit(query_id, self.judge.plans[query_id])
+            self.submit(query_id, self.checker.plans[query_id])
 
     def open_queries(self) -> dict[str, str]:
         """Those that have not ended, and their state."""
         return {
             query_id: status.state.name
-            for query_id in self.judge.plans
+            for query_id in self.checker.plans
             if isinstance(status := self.core.status(query_id), StatusView)
             and not status.state.terminal
         }

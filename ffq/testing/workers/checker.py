@@ -63,7 +63,7 @@ def layout_of(task: TaskView) -> Layout:
 
 
 @attrs.define
-class WorkerJudge:
+class WorkerChecker:
     """Every method raises Violation when the call breaks a check.
 
     A coordinator that has restarted may give out the same attempt under another layout.

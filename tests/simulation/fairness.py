@@ -11,7 +11,8 @@ from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord
 from ffq.core.state import SchedulingState
 from ffq.ids import QueryId, StageId
-from tests.simulation.invariants import violation
+from ffq.testing import checks
+from tests.simulation.invariants import require
 
 
 @attrs.frozen
@@ -24,7 +25,7 @@ class _Place:
 
 
 @attrs.define
-class Turns:
+class Fairness:
     """`_passed`: for every place held without a break, how often each query was served since."""
 
     _passed: dict[_Place, Counter[QueryId]] = attrs.field(factory=dict)
@@ -53,12 +54,8 @@ class Turns:
                     if not state.ready.is_met(profile, place.requirement):
                         continue
                     passed[other] += 1
-                    if passed[other] > 1:
-                        raise violation(
-                            "queries-take-turns",
-                            f"query {other} was served twice while stage {place.stage_id} of "
-                            f"query {query.query_id} had work for the same worker",
-                        )
+                    waiting = f"stage {place.stage_id} of {query.query_id}"
+                    checks.in_turn(require, waiting, str(other), passed[other], 1)
         self._passed = here
 
 

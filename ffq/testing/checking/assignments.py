@@ -1,4 +1,4 @@
-"""Judging what workers are given: GetTask, and what it should have held (R6 to R12, R31)."""
+"""Checking what workers are given: GetTask, and what it should have held (R6 to R12, R31)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import json
 
 import attrs
 
+from ffq.testing import checks
+from ffq.testing.checking.refusals import is_overload, require_answer
+from ffq.testing.checks import Load
 from ffq.testing.invariants import CheckLog
-from ffq.testing.judging.refusals import is_overload, require_answer
 from ffq.testing.model import (
     AttemptBelief,
     Course,
@@ -24,7 +26,7 @@ _PATIENT_ROUNDS = 2
 
 
 @attrs.define
-class AssignmentJudge:
+class AssignmentChecker:
     world: World
     log: CheckLog
 
@@ -37,13 +39,7 @@ class AssignmentJudge:
         require_answer(self.log, reply, f"GetTask({worker_id}, {capacity})")
         assert not isinstance(reply, Refusal)
         worker = self.world.introduce(worker_id, now, "GetTask")
-        if capacity == 0:
-            self.log.require(
-                "capacity-zero-gets-nothing", not reply, f"capacity 0 was given {_names(reply)}"
-            )
-        self.log.require(
-            "capacity", len(reply) <= capacity, f"capacity {capacity} was given {_names(reply)}"
-        )
+        checks.within_capacity(self.log.require, capacity, reply)
         if not worker.has_beaten and any(
             task.shape.operators and task.is_queued for _, task in self.world.waiting()
         ):
@@ -53,7 +49,7 @@ class AssignmentJudge:
             self._assigned(now, worker, task)
         if due and not reply:
             self._withheld(worker, *due[0])
-        self._judge_turns(due, reply)
+        self._check_turns(due, reply)
 
     # --- what was assigned -------------------------------------------------------------------
 
@@ -64,31 +60,22 @@ class AssignmentJudge:
             "assigned-known-task", known, f"{view} is no task of a plan that was submitted"
         )
         assert query is not None
-        self._judge_shape(query, view)
+        self._check_shape(query, view)
         task = query.tasks[view.stage_id]
-        self._judge_number(task, view)
-        self._judge_quiescence(query, view)
+        self._check_number(task, view)
+        checks.of_open_query(self.log.require, view, query.state)
         if not query.vague:
-            self._judge_retry(now, task, view)
-            self._judge_barrier(query, task, view)
-        self._judge_worker(worker, task, view)
-        self._judge_limits(worker, query, view)
+            self._check_retry(now, task, view)
+            self._check_barrier(query, task, view)
+        self._check_worker(worker, task, view)
+        self._check_limits(worker, query, view)
         query.state = QueryState.RUNNING
         query.passed_over.clear()
         task.attempts.append(AttemptBelief(view, worker.worker_id, now))
         if worker.excluded is Truth.MAYBE:
             worker.let_back_in()
 
-    def _judge_quiescence(self, query: QueryBelief, view: TaskView) -> None:
-        rule = "R5" if query.state is QueryState.CANCELED else None
-        self.log.require(
-            "no-work-after-end",
-            query.active,
-            f"{view} was assigned though its query ended {query.state.name}",
-            rule,
-        )
-
-    def _judge_shape(self, query: QueryBelief, view: TaskView) -> None:
+    def _check_shape(self, query: QueryBelief, view: TaskView) -> None:
         expected = query.shape.stages[view.stage_id].reduce_partitions
         self.log.require(
             "one-task-per-stage",
@@ -104,20 +91,14 @@ class AssignmentJudge:
             f"{view} carries another plan than was submitted: {view.plan!r:.200}",
         )
 
-    def _judge_number(self, task: TaskBelief, view: TaskView) -> None:
-        assigned = len(task.attempts)
-        self.log.require("assigned-once", view.attempt > assigned, f"{view} was assigned before")
-        self.log.require(
-            "attempts-gapless",
-            view.attempt == assigned + 1,
-            f"{view} was assigned after {assigned} attempts",
-        )
-        budget = self.world.told.max_task_attempts
+    def _check_number(self, task: TaskBelief, view: TaskView) -> None:
+        checks.numbered_on(self.log.require, view, view.attempt, len(task.attempts))
+        budget = self.world.declared.max_task_attempts
         self.log.require(
             "attempts-within-budget", view.attempt <= budget, f"{view}: the budget is {budget}"
         )
 
-    def _judge_retry(self, now: Span, task: TaskBelief, view: TaskView) -> None:
+    def _check_retry(self, now: Span, task: TaskBelief, view: TaskView) -> None:
         newest = task.newest
         if newest is None:
             return
@@ -127,7 +108,7 @@ class AssignmentJudge:
             newest.course is not Course.SUCCEEDED,
             f"{view} was assigned though {newest.task} was committed",
         )
-        self._judge_loss(newest, view)
+        self._check_loss(newest, view)
         if newest.course is Course.MAYBE_LOST:
             query = self.world.queries[view.query_id]
             self.world.lose(query, task, newest, now)
@@ -138,7 +119,7 @@ class AssignmentJudge:
             f"after {task.failures} failures",
         )
 
-    def _judge_loss(self, newest: AttemptBelief, view: TaskView) -> None:
+    def _check_loss(self, newest: AttemptBelief, view: TaskView) -> None:
         holder = self.world.workers[newest.worker_id]
         name = "evidence-keeps-alive"
         if newest.course is not Course.RUNNING or holder.heard == newest.assigned:
@@ -152,17 +133,19 @@ class AssignmentJudge:
             f"about {newest.task}",
         )
 
-    def _judge_barrier(self, query: QueryBelief, task: TaskBelief, view: TaskView) -> None:
+    def _check_barrier(self, query: QueryBelief, task: TaskBelief, view: TaskView) -> None:
         for parent in task.shape.parents:
             newest = query.tasks[parent].newest
             lacks_output = newest is not None and newest.fell_short
-            self.log.require(
-                "incomplete-output-fails" if lacks_output else "barrier",
-                query.tasks[parent].committed is not None,
-                f"{view} was assigned, but stage {parent} is not committed",
+            checks.barrier_open(
+                self.log.require,
+                view,
+                parent,
+                [query.tasks[parent].committed is not None],
+                "incomplete-output-fails" if lacks_output else "",
             )
 
-    def _judge_worker(self, worker: WorkerBelief, task: TaskBelief, view: TaskView) -> None:
+    def _check_worker(self, worker: WorkerBelief, task: TaskBelief, view: TaskView) -> None:
         self.log.require(
             "excluded-gets-nothing",
             worker.excluded is not Truth.YES,
@@ -171,51 +154,42 @@ class AssignmentJudge:
         needs = task.shape.operators
         if not needs:
             return
-        name = "operator-placement"
-        if not worker.has_beaten:
-            name = "asking-grants-nothing"
+        name = "" if worker.has_beaten else "asking-grants-nothing"
         if needs <= worker.ever_had:
             name = "capabilities-are-replaced"
-        self.log.require(
-            name,
-            needs <= worker.may_have,
-            f"{view} needs {sorted(needs)}; {worker.worker_id} has {sorted(worker.may_have)}",
-        )
+        checks.able(self.log.require, view, needs, worker.worker_id, worker.may_have, name)
         self.log.require("operator-placement", True, "")
 
-    def _judge_limits(self, worker: WorkerBelief, query: QueryBelief, view: TaskView) -> None:
-        told = self.world.told
+    def _check_limits(self, worker: WorkerBelief, query: QueryBelief, view: TaskView) -> None:
+        declared = self.world.declared
         on_worker = self.world.running(worker_id=worker.worker_id).lo
-        self.log.require(
-            "worker-limit",
-            on_worker < told.max_concurrent_tasks_per_worker,
-            f"{view}: {worker.worker_id} runs {on_worker} attempts already",
-        )
         of_query = self.world.running(query_id=query.query_id).lo
-        self.log.require(
-            "query-limit",
-            of_query < told.max_concurrent_tasks_per_query,
-            f"{view}: {query.query_id} has {of_query} running attempts already",
+        checks.within_limits(
+            self.log.require,
+            view,
+            worker=Load(worker.worker_id, on_worker + 1, declared.max_concurrent_tasks_per_worker),
+            query=Load(query.query_id, of_query + 1, declared.max_concurrent_tasks_per_query),
         )
 
     # --- what was not ------------------------------------------------------------------------
 
     def _due(self, now: Span, worker: WorkerBelief) -> list[tuple[QueryBelief, TaskBelief]]:
         """Tasks that this worker must be given, if it is given anything at all."""
-        told = self.world.told
+        declared = self.world.declared
         running = self.world.running(worker_id=worker.worker_id)
-        if running.hi >= told.max_concurrent_tasks_per_worker:
+        if running.hi >= declared.max_concurrent_tasks_per_worker:
             return []
         return [
             (query, task)
             for query, task in self.world.waiting()
             if not query.vague
             and task.is_queued
-            and now.lo > task.ready.hi + told.slack_ms
+            and now.lo > task.ready.hi + declared.slack_ms
             and query.parents_committed(task)
             and task.shape.operators <= worker.capabilities
-            and (told.unrunnable_timeout_ms == 0 or task.unserved_since is None)
-            and self.world.running(query_id=query.query_id).hi < told.max_concurrent_tasks_per_query
+            and (declared.unrunnable_timeout_ms == 0 or task.unserved_since is None)
+            and self.world.running(query_id=query.query_id).hi
+            < declared.max_concurrent_tasks_per_query
             and (worker.excluded is Truth.NO or self._must_be_readmitted(worker, task))
         ]
 
@@ -226,7 +200,7 @@ class AssignmentJudge:
             for other in self.world.workers.values()
             if other is not worker and self.world.may_run(other, task)
         ]
-        nobody_else_is_there = self.world.told.alone or bool(task.shape.operators)
+        nobody_else_is_there = self.world.declared.alone or bool(task.shape.operators)
         return nobody_else_is_there and all(
             other.excluded is Truth.YES and worker.excluded_at.hi < other.excluded_at.lo
             for other in others
@@ -256,7 +230,7 @@ class AssignmentJudge:
             f"since {task.ready.hi}",
         )
 
-    def _judge_turns(
+    def _check_turns(
         self, due: list[tuple[QueryBelief, TaskBelief]], reply: tuple[TaskView, ...]
     ) -> None:
         """R11: while a query waits for its first assignment, nobody else is served twice."""
@@ -266,11 +240,7 @@ class AssignmentJudge:
                 continue
             for other in served:
                 times = query.passed_over[other] = query.passed_over.get(other, 0) + 1
-                self.log.require(
-                    "queries-take-turns",
-                    times <= _PATIENT_ROUNDS,
-                    f"{other} was served {times} times while {query.query_id} waited",
-                )
+                checks.in_turn(self.log.require, query.query_id, other, times, _PATIENT_ROUNDS)
         for view in reply:
             worker = self.world.workers[
                 self.world.queries[view.query_id].tasks[view.stage_id].attempts[-1].worker_id
@@ -293,10 +263,6 @@ class AssignmentJudge:
             kept += ["exclusion-ends", "exclusion-starves-nobody"]
         for name in kept:
             self.log.require(name, True, "")
-
-
-def _names(tasks: tuple[TaskView, ...]) -> str:
-    return ", ".join(str(task) for task in tasks)
 
 
 def _same_json(left: bytes, right: bytes) -> bool:

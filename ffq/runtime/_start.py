@@ -1,4 +1,4 @@
-"""Spawning: a child is made, given a name, started, and handed over when it is ready (A1, A9)."""
+"""The first start of a child: made, given a name, started, handed over when ready (A1, A9)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._family import Family
     from ffq.runtime._options import Options
-    from ffq.runtime.actor import Actor
 
 
-async def spawn(
+async def start_child(
     family: Family,
-    factory: Callable[..., Actor[Any]],
+    factory: Callable[..., ActorBase[Any]],
     args: tuple[Any, ...],
     name: str | None,
     options: Options,
@@ -42,7 +42,8 @@ async def spawn(
     _check_open(family, who)
     actor = _make(factory, args, who)
     name = name or _new_name(family, type(actor).__name__)
-    cell = Cell(family, name, options, factory, args, actor)
+    path = f"{family.path}/{name}"
+    cell = Cell(family.system, family, path, options, factory, args, actor)
     family.children[name] = cell
     ready = cell.ready_event = trio.Event()
     family.nursery.start_soon(cell.run, name=cell.path)
@@ -59,7 +60,9 @@ async def spawn(
     return _ready(cell)
 
 
-def _make(factory: Callable[..., Actor[Any]], args: tuple[Any, ...], who: str) -> Actor[Any]:
+def _make(
+    factory: Callable[..., ActorBase[Any]], args: tuple[Any, ...], who: str
+) -> ActorBase[Any]:
     try:
         actor = factory(*args)
     except Exception as error:
@@ -72,15 +75,15 @@ def _make(factory: Callable[..., Actor[Any]], args: tuple[Any, ...], who: str) -
 
 def _waiting_for_start(cell: Cell) -> AbstractContextManager[None]:
     """Only the start is waited for: what the actor and its children handle meanwhile is not."""
-    return waiting(cell if cell.phase is None else cell.phase, "spawn")
+    return waiting(cell if cell.busy is None else cell.busy, "spawn")
 
 
-async def _existing(cell: Cell, factory: Callable[..., Actor[Any]]) -> Cell:
+async def _existing(cell: Cell, factory: Callable[..., ActorBase[Any]]) -> Cell:
     if isinstance(factory, type) and not issubclass(cell.kind, factory):
         raise NameTaken(
             f"{cell.path} is alive and a {cell.kind.__qualname__}, not a {factory.__qualname__}"
         )
-    if not cell.born:
+    if not cell.life.born:
         if cell.ready_event is None:
             cell.ready_event = trio.Event()
         with _waiting_for_start(cell):
@@ -90,7 +93,7 @@ async def _existing(cell: Cell, factory: Callable[..., Actor[Any]]) -> Cell:
 
 
 def _ready(cell: Cell) -> Cell:
-    if cell.born:
+    if cell.life.born:
         return cell
     if cell.errors:
         raise cell.error()

@@ -1,4 +1,4 @@
-"""Debug mode: is a handler's reply of the type its message declares? (and payload checks)"""
+"""The checks of debug mode: replies have their declared type, messages carry nothing mutable."""
 
 from __future__ import annotations
 

@@ -1,17 +1,17 @@
-"""Judging what workers send: heartbeats, reports, map outputs, results (R13 to R23)."""
+"""Checking what workers send: heartbeats, reports, map outputs, results (R13 to R23)."""
 
 from __future__ import annotations
 
 import attrs
 
+from ffq.testing.checking.refusals import is_overload, require_answer
 from ffq.testing.invariants import CheckLog
-from ffq.testing.judging.refusals import is_overload, require_answer
 from ffq.testing.model import AttemptBelief, Course, QueryBelief, Span, TaskBelief, Truth, World
 from ffq.testing.wire import OutputPartition, QueryState, Refusal, TaskState, TaskView
 
 
 @attrs.define
-class AttemptJudge:
+class AttemptChecker:
     world: World
     log: CheckLog
 
@@ -82,7 +82,7 @@ class AttemptJudge:
         return "duplicate-changes-nothing" if attempt is newest else "foreign-report-ignored"
 
     def _about(self, now: Span, task: TaskView, reply: object, what: str) -> AttemptBelief | None:
-        """The attempt a call is about; judges whether it had to be answered (R13, R4)."""
+        """The attempt a call is about; checks whether it had to be answered (R13, R4)."""
         if is_overload(self.log, reply):
             return None
         attempt = self.world.attempt(task)
@@ -105,7 +105,7 @@ class AttemptJudge:
 
     def _note_survival(self, now: Span, attempt: AttemptBelief) -> None:
         """An attempt that ran for longer than the timeout put liveness to the test (R18, R20)."""
-        timeout = self.world.told.worker_liveness_timeout_ms
+        timeout = self.world.declared.worker_liveness_timeout_ms
         if attempt.course is Course.RUNNING and now.lo - attempt.assigned.hi > timeout:
             beats = self.world.workers[attempt.worker_id].heard_by == "Heartbeat"
             kept = "beating-worker-kept" if beats else "evidence-keeps-alive"
@@ -140,7 +140,7 @@ class AttemptJudge:
                 return
         unfinished = [each for each in attempt.outputs.values() if not each.finalized]
         if task is not query.sink and unfinished and surely:
-            if self.world.told.incomplete_output_fails:
+            if self.world.declared.incomplete_output_fails:
                 self._failed_for_lack(now, query, task, "incomplete-output-fails")
                 return
             query.lose_track()

@@ -47,7 +47,7 @@ def _until_ms(fault: Fault) -> float:
 
 
 @attrs.define
-class Weather:
+class FaultInjector:
     """The faults of one run.
 
     `frozen`: partitions and slowness last to the end, once they have begun.
@@ -59,7 +59,7 @@ class Weather:
     healed: bool = False
 
     @classmethod
-    def of(cls, faults: Iterable[Fault], trace: Trace, *, frozen: bool) -> Weather:
+    def of(cls, faults: Iterable[Fault], trace: Trace, *, frozen: bool) -> FaultInjector:
         return cls(trace, frozen, [_Armed(fault, fault.count) for fault in faults])
 
     def heal(self) -> None:

@@ -1,0 +1,162 @@
+"""The simulated coordinator's queries and attempts, and an account of what each has been."""
+
+from __future__ import annotations
+
+import attrs
+
+from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.ids import AttemptKey, QueryId
+from ffq.messages import CancelQuery, QueryState, TaskState
+from ffq.testing import checks
+from ffq.testing.checks import Load
+from tests.simulation.fairness import Fairness
+from tests.simulation.invariants import require
+from tests.simulation.liveness_account import LivenessAccount
+from tests.simulation.machines import Machines
+from tests.simulation.settings import COORDINATOR_SETTINGS as SETTINGS
+from tests.simulation.trace import Trace
+
+Inputs = dict[tuple[int, int], int]
+"""The committed attempt of each map task, by its stage and number."""
+
+
+@attrs.define
+class QueryAccount:
+    """Of one life of the coordinator. `committed`: inputs as of each assignment."""
+
+    machines: Machines
+    liveness: LivenessAccount
+    trace: Trace
+    committed: dict[AttemptKey, Inputs] = attrs.field(factory=dict)
+    _attempts: dict[tuple[int, AttemptKey], TaskState] = attrs.field(factory=dict)
+    _ended: dict[tuple[QueryId, int], tuple[object, ...]] = attrs.field(factory=dict)
+    _canceled: set[QueryId] = attrs.field(factory=set)
+    _fairness: Fairness = attrs.field(factory=Fairness)
+    _assigned: list[AttemptRecord] = attrs.field(factory=list)
+
+    def note(self, message: object) -> None:
+        """A message was handled."""
+        if isinstance(message, CancelQuery):
+            self._canceled.add(message.query_id)
+
+    def forget_turns(self) -> None:
+        """After a bug: who was passed over, and how often, is not known any more."""
+        self._fairness = Fairness()
+
+    def check(self) -> None:
+        """Everything that can have changed. Raises Violation."""
+        state = self.machines.state
+        self._assigned.clear()
+        for query in state.queries.values():
+            self._check_query(query)
+        self._fairness.check(state, self._assigned)
+
+    def _check_query(self, query: QueryRecord) -> None:
+        name = (query.query_id, query.ordinal)
+        for stage in query.stages:
+            for task in stage.tasks:
+                self._check_task(query, stage, task)
+        before = self._ended.get(name)
+        shown = (query.state.name, query.finished_at_ms, query.message)
+        checks.end_stands(require, str(query.query_id), before, shown)
+        if query.state.terminal and before is None:
+            self._ended[name] = shown
+            self.trace.note(f"query {query.query_id} {query.state.name} {query.message}".rstrip())
+            self._check_ending(query)
+
+    def _check_ending(self, query: QueryRecord) -> None:
+        if query.state is QueryState.CANCELED:
+            known = query.query_id in self._canceled
+            require("ends-only-for-cause", known, f"nobody canceled query {query.query_id}")
+        if query.state is QueryState.FAILED:
+            self._check_failing(query)
+        if query.state is not QueryState.SUCCEEDED:
+            return
+        for stage in query.stages:
+            for task in stage.tasks:
+                newest = task.attempts[-1] if task.attempts else None
+                require(
+                    "success-needs-everything",
+                    newest is not None and newest.state is TaskState.SUCCEEDED,
+                    f"query {query.query_id} SUCCEEDED; stage {stage.stage_id}, task "
+                    f"{task.task_id} has {newest}",
+                )
+                if stage.is_sink and newest is not None:
+                    held = self.machines.has_result(newest.key)
+                    require("success-implies-result", held, f"{newest.key} has no result")
+
+    def _check_failing(self, query: QueryRecord) -> None:
+        """Nothing in a simulation fails a query but a task that was tried too often."""
+        tried = [len(task.attempts) for stage in query.stages for task in stage.tasks]
+        require(
+            "failed-within-budget",
+            max(tried, default=0) >= SETTINGS.max_task_attempts,
+            f"query {query.query_id} FAILED ({query.message}); its tasks had {tried} attempts",
+        )
+
+    def _check_task(self, query: QueryRecord, stage: StageRecord, task: TaskRecord) -> None:
+        for position, attempt in enumerate(task.attempts):
+            checks.numbered_on(require, attempt.key, attempt.key.attempt, position)
+            before = self._attempts.get((query.ordinal, attempt.key))
+            if before is None:
+                self._check_assigned(query, stage, attempt)
+            if before is not attempt.state:
+                self._check_change(query, stage, attempt, before)
+            if attempt.state is TaskState.RUNNING:
+                checks.of_open_query(require, attempt.key, query.state)
+        checks.newest_only(require, {str(each.key): each.state for each in task.attempts})
+
+    def _check_change(
+        self,
+        query: QueryRecord,
+        stage: StageRecord,
+        attempt: AttemptRecord,
+        before: TaskState | None,
+    ) -> None:
+        self._attempts[query.ordinal, attempt.key] = attempt.state
+        if attempt.state is TaskState.RUNNING:
+            require("assigned-once", before is None, f"{attempt.key} was {before} already")
+            return
+        self.trace.note(
+            f"{attempt.key} {attempt.state.name} on {attempt.worker_id} {attempt.message}".rstrip()
+        )
+        checks.outcome_stands(require, attempt.key, before, attempt.state)
+        if attempt.state is TaskState.SUCCEEDED:
+            live = self.machines.state.workers.live.get(attempt.worker_id)
+            failures = 0 if live is None else live.standing.failures
+            require(
+                "success-clears-count",
+                failures == 0,
+                f"{attempt.key} succeeded on {attempt.worker_id}, which counts {failures} failures",
+            )
+        if attempt.state is TaskState.SUCCEEDED and not stage.is_sink and not query.state.terminal:
+            held = self.machines.has_output(attempt.key)
+            require("commit-implies-output", held, f"{attempt.key} has registered nothing")
+
+    def _check_assigned(
+        self, query: QueryRecord, stage: StageRecord, attempt: AttemptRecord
+    ) -> None:
+        worker_id, key = attempt.worker_id, attempt.key
+        self.liveness.assigned(key)
+        self._assigned.append(attempt)
+        self.trace.note(f"{key} goes to {worker_id}")
+        has = self.liveness.capabilities_of(worker_id)
+        checks.able(require, key, stage.plan.operators, worker_id, has)
+        live = self.machines.state.workers.live.get(worker_id)
+        on_worker = 0 if live is None else len(live.running)
+        checks.within_limits(
+            require,
+            key,
+            worker=Load(worker_id, on_worker, SETTINGS.max_concurrent_tasks_per_worker),
+            query=Load(query.query_id, len(query.running), SETTINGS.max_concurrent_tasks_per_query),
+        )
+        inputs: Inputs = {}
+        for parent_id in stage.parents:
+            tasks = query.stages[parent_id].tasks
+            newest = [task.attempts[-1] if task.attempts else None for task in tasks]
+            done = [each is not None and each.state is TaskState.SUCCEEDED for each in newest]
+            checks.barrier_open(require, key, parent_id, done)
+            for task, made in zip(tasks, newest, strict=True):
+                if made is not None:
+                    inputs[parent_id, task.task_id] = made.key.attempt
+        self.committed[key] = inputs
