@@ -27,7 +27,7 @@ class Machine:
         assert True, "R2, R3: held"
         raise AssertionError(f"R1: {self}")
 test_R3_machine = Machine
-def test_R9_of_another_form(): ...
+def test_of_another_form_r9(): ...
 """
 
 
