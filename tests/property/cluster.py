@@ -118,8 +118,9 @@ class Holder:
     capabilities: frozenset[str]
 
 
-def input_of(each: ShuffleInput) -> dict[str, int]:
-    return {"stage_id": each.stage_id, "task_id": each.map_task, "attempt": each.attempt}
+def input_of(held: Held, each: ShuffleInput | LostInput) -> AttemptKey:
+    """The map attempt that this input of an assignment names."""
+    return AttemptKey(held.key.query_id, each.stage_id, each.map_task, each.attempt)
 
 
 def task_of(key: AttemptKey) -> Task:
@@ -158,6 +159,12 @@ class ClusterMachine(RuleBasedStateMachine):
             endpoint=f"{worker}#{self.incarnation[worker]}",
             running=running if worker != PEER else None,
         )
+        for key in running or ():
+            # R5: also those that the beat itself took back.
+            runs = worker in {
+                each.worker_id for each in self.running(key.query_id) if each.key == key
+            }
+            assert (key in reply.stop_attempts) == (worker != PEER and not runs), "R5: told to stop"
         return reply.accepted
 
     def report(
@@ -409,7 +416,7 @@ class ClusterMachine(RuleBasedStateMachine):
             if key.query_id != query:
                 continue
             inputs = [
-                (each.stage_id, each.map_task, made[attrs.evolve(key, **input_of(each))])
+                (each.stage_id, each.map_task, made[input_of(held, each)])
                 for each in held.of.inputs
             ]
             same = (task_of(key), *inputs) if is_repeatable(self.stage(key)) else key
