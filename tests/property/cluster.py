@@ -367,6 +367,12 @@ class ClusterMachine(RuleBasedStateMachine):
             self.check_end(query, bool(running))
         assert all(count <= SETTINGS.max_concurrent_tasks_per_worker for count in slots.values())
 
+    @invariant()
+    def workers_can_do_what_they_said_last(self) -> None:
+        for shown in self.d.workers():
+            able = self.capabilities.get(shown.worker_id, frozenset())
+            assert set(shown.capabilities) == able, "R21: no more and no fewer"
+
     def check_attempts(self, attempts: tuple[AttemptStatus, ...]) -> None:
         newest: dict[Task, AttemptStatus] = {}
         for each in attempts:
