@@ -118,9 +118,9 @@ class Holder:
     capabilities: frozenset[str]
 
 
-def attempt_of(reader: AttemptKey, each: ShuffleInput) -> AttemptKey:
-    """The map attempt that an input of the reader is of."""
-    return AttemptKey(reader.query_id, each.stage_id, each.map_task, each.attempt)
+def input_of(held: Held, each: ShuffleInput | LostInput) -> AttemptKey:
+    """The map attempt that this input of an assignment names."""
+    return AttemptKey(held.key.query_id, each.stage_id, each.map_task, each.attempt)
 
 
 def task_of(key: AttemptKey) -> Task:
@@ -159,6 +159,12 @@ class ClusterMachine(RuleBasedStateMachine):
             endpoint=f"{worker}#{self.incarnation[worker]}",
             running=running if worker != PEER else None,
         )
+        for key in running or ():
+            # R5: also those that the beat itself took back.
+            runs = worker in {
+                each.worker_id for each in self.running(key.query_id) if each.key == key
+            }
+            assert (key in reply.stop_attempts) == (worker != PEER and not runs), "R5: told to stop"
         return reply.accepted
 
     def report(
@@ -361,6 +367,12 @@ class ClusterMachine(RuleBasedStateMachine):
             self.check_end(query, bool(running))
         assert all(count <= SETTINGS.max_concurrent_tasks_per_worker for count in slots.values())
 
+    @invariant()
+    def workers_can_do_what_they_said_last(self) -> None:
+        for shown in self.d.workers():
+            able = self.capabilities.get(shown.worker_id, frozenset())
+            assert set(shown.capabilities) == able, "R21: no more and no fewer"
+
     def check_attempts(self, attempts: tuple[AttemptStatus, ...]) -> None:
         newest: dict[Task, AttemptStatus] = {}
         for each in attempts:
@@ -410,7 +422,7 @@ class ClusterMachine(RuleBasedStateMachine):
             if key.query_id != query:
                 continue
             inputs = [
-                (each.stage_id, each.map_task, made[attempt_of(key, each)])
+                (each.stage_id, each.map_task, made[input_of(held, each)])
                 for each in held.of.inputs
             ]
             same = (task_of(key), *inputs) if is_repeatable(self.stage(key)) else key

@@ -1,6 +1,6 @@
 """Retry, backoff, budgets and exclusion against a naive model (R9, R14 to R17).
 
-Nobody goes stale here: before time passes, everybody beats.
+Before time passes, everybody beats, except one that falls silent and comes back as it was.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import attrs
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from ffq.ids import AttemptKey, QueryId
+from ffq.ids import AttemptKey, QueryId, StageId
 from ffq.messages import (
     AcceptQuery,
     AttemptStatus,
@@ -65,6 +65,10 @@ class RetryMachine(ClusterMachine):
         self.ready_at_ms: dict[Task, int] = {}
         self.must_fail: dict[str, str] = {}
         self.believed = {worker: Believed() for worker in WORKERS}
+        # Stages with a task that could be assigned, and since which turn; queries' last turns.
+        self.turn = 0
+        self.waiting_since: dict[tuple[str, StageId], int] = {}
+        self.last_served: dict[str, int] = {}
 
     @rule(ms=st.sampled_from([1, 50, 99, 100, 200, 400, 1000, 2999, 3000]))
     def time_passes(self, ms: int) -> None:
@@ -74,6 +78,21 @@ class RetryMachine(ClusterMachine):
             ms -= step
             self.d.advance(step)
         self.everybody_beats()
+
+    @rule(early=st.booleans())
+    def something_ends(self, early: bool) -> None:
+        """A backoff or an exclusion: to the millisecond, or one before."""
+        ends = [
+            *self.ready_at_ms.values(),
+            *(
+                each.excluded_at_ms + SETTINGS.blacklist_ttl_ms
+                for each in self.believed.values()
+                if each.excluded_at_ms is not None
+            ),
+        ]
+        left = [each - self.d.now_ms for each in ends if each > self.d.now_ms]
+        if left:
+            self.time_passes(min(left) - early)
 
     @precondition(lambda self: self.held)
     @rule(pick=picks, kind=st.sampled_from(KINDS))
@@ -95,6 +114,40 @@ class RetryMachine(ClusterMachine):
         if excluded and accepted:
             believed.excluded_at_ms = None
         return accepted
+
+    def pulls(self, worker: str, capacity: int) -> None:
+        self.see_who_waits()
+        had = len(self.held)
+        super().pulls(worker, capacity)
+        for number, held in enumerate(self.held[had:]):
+            if number == 0:
+                self.judge_turn(worker, held.key.query_id)
+            self.turn += 1
+            self.last_served[held.key.query_id] = self.turn
+        self.see_who_waits()
+
+    def see_who_waits(self) -> None:
+        waiting = {
+            (query_id, stage.stage_id)
+            for query_id, query in self.submitted.items()
+            for stage in self.waiting_stages(query)
+        }
+        self.waiting_since = {each: self.waiting_since.get(each, self.turn) for each in waiting}
+
+    def judge_turn(self, worker: str, served: str) -> None:
+        """R11: nobody is served again while someone waits who has been there since the last time.
+
+        `waiting_since` is as it was before the assignment.
+        """
+        last = self.last_served.get(served, -1)
+        for (query_id, stage_id), since in self.waiting_since.items():
+            query = self.submitted[query_id]
+            if query_id == served or worker not in self.able_workers(
+                query, query.graph.stages[stage_id]
+            ):
+                continue
+            passed_over = since < last and self.last_served.get(query_id, -1) < last
+            assert not passed_over, f"R11: {query_id} waits since before {served} had its turn"
 
     def is_last_hope(self, worker: str) -> bool:
         """Whether some task waits for which this worker is the one excluded longest of all."""
@@ -176,6 +229,26 @@ class RetryMachine(ClusterMachine):
             return None
         return min(group, key=lambda worker: (since[worker] or 0, worker))
 
+    @rule(worker=workers)
+    def falls_silent_and_comes_back(self, worker: str) -> None:
+        """Its tasks are charged for it (R19); its count and its exclusion stay (R16)."""
+        self.everybody_beats()
+        self.d.advance(SETTINGS.worker_liveness_timeout_ms)
+        for other in WORKERS:
+            if other != worker:
+                self.beat(other)
+        lost = [held for held in self.held if held.worker == worker and self.is_running(held)]
+        self.d.advance(1)
+        assert self.d.worker(worker) is None, "R19"
+        for held in lost:
+            self.believe_charged(held, f"worker lost: {worker}")
+        self.queries_fail_when_and_only_when_they_must()
+        able = self.capabilities.pop(worker)
+        for other in WORKERS:
+            if other != worker:
+                self.beat(other)
+        self.changes(worker, able)
+
     @rule(worker=workers, times=st.integers(2, 4))
     def fails_in_a_row(self, worker: str, times: int) -> None:
         """One bad worker: whatever it gets fails."""
@@ -186,8 +259,15 @@ class RetryMachine(ClusterMachine):
                 self.report(held, TaskState.FAILED, f"{held.key} broke")
                 self.believe_failure(held, None)
 
+    def believe_charged(self, held: Held, message: str) -> None:
+        task = task_of(held.key)
+        failures = self.failures[task] = self.failures.get(task, 0) + 1
+        delay = SETTINGS.retry_backoff_base_ms * 2 ** min(failures - 1, 10)
+        self.ready_at_ms[task] = self.d.now_ms + delay
+        if failures >= SETTINGS.max_task_attempts:
+            self.must_fail[held.key.query_id] = message
+
     def believe_failure(self, held: Held, kind: ErrorKind | None) -> None:
-        task, query = task_of(held.key), held.key.query_id
         worker = self.believed[held.worker]
         if kind in BLAMED:
             worker.failures += 1
@@ -196,15 +276,11 @@ class RetryMachine(ClusterMachine):
             ):
                 worker.excluded_at_ms = self.d.now_ms
         if kind is ErrorKind.PLAN:
-            self.must_fail[query] = f"{held.key} broke"
+            self.must_fail[held.key.query_id] = f"{held.key} broke"
         elif kind is ErrorKind.STOPPED:
-            self.ready_at_ms[task] = self.d.now_ms
+            self.ready_at_ms[task_of(held.key)] = self.d.now_ms
         else:
-            failures = self.failures[task] = self.failures.get(task, 0) + 1
-            delay = SETTINGS.retry_backoff_base_ms * 2 ** min(failures - 1, 10)
-            self.ready_at_ms[task] = self.d.now_ms + delay
-            if failures >= SETTINGS.max_task_attempts:
-                self.must_fail[query] = f"{held.key} broke"
+            self.believe_charged(held, f"{held.key} broke")
 
     def finish(self, held: Held, rows: list[int]) -> ReportReply:
         reply = super().finish(held, rows)

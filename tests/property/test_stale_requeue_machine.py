@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from ffq.ids import AttemptKey
+from ffq.ids import AttemptKey, WorkerId
 from ffq.messages import (
     AttemptStatus,
+    DrainWorker,
     ErrorKind,
     LostInput,
     RegisterReply,
@@ -28,8 +29,11 @@ from tests.property.cluster import (
     WORKERS,
     ClusterMachine,
     Held,
+    Task,
+    input_of,
     names,
     picks,
+    task_of,
     workers,
 )
 
@@ -42,6 +46,9 @@ class StaleRequeueMachine(ClusterMachine):
         self.lost: set[AttemptKey] = set()
         # Attempts of which their worker does not know, and when they were assigned.
         self.forgotten: dict[AttemptKey, int] = {}
+        self.drained: set[str] = set()
+        # Tasks that could not fetch an input which is there, and until when they pause.
+        self.paused: dict[Task, int] = {}
 
     # --- evidence ----------------------------------------------------------------------------
 
@@ -50,7 +57,9 @@ class StaleRequeueMachine(ClusterMachine):
 
     def beat(self, worker: str, running: Iterable[AttemptKey] | None = None) -> bool:
         self.heard_of(worker)
-        return super().beat(worker, running)
+        accepted = super().beat(worker, running)
+        assert accepted == (worker not in self.drained), "R18"
+        return accepted
 
     def report(
         self,
@@ -74,7 +83,7 @@ class StaleRequeueMachine(ClusterMachine):
 
     # --- faults ------------------------------------------------------------------------------
 
-    @rule(ms=st.sampled_from([1, 100, 400, 1000, 1001, 5000]), speaking=st.sets(workers))
+    @rule(ms=st.sampled_from([1, 100, 400, 700, 1000, 1001, 5000]), speaking=st.sets(workers))
     def time_passes(self, ms: int, speaking: set[str]) -> None:
         """Some workers beat all the while, the others are silent."""
         left = ms
@@ -106,7 +115,15 @@ class StaleRequeueMachine(ClusterMachine):
         if worker in self.last_heard:
             self.lose(worker)
         self.incarnation[worker] += 1
+        self.drained.discard(worker)
         self.beat(worker)
+
+    @rule(worker=st.sampled_from(OURS), sure=st.sampled_from([False, False, True]))
+    def is_drained(self, worker: str, sure: bool) -> None:
+        """It is given nothing any more (R6), though it may go and come back, until a restart."""
+        if sure and worker in self.last_heard:
+            self.d.ask(DrainWorker(WorkerId(worker)))
+            self.drained.add(worker)
 
     @rule(worker=st.sampled_from(OURS), able=names)
     def a_replaced_incarnation_speaks(self, worker: str, able: frozenset[str]) -> None:
@@ -135,11 +152,23 @@ class StaleRequeueMachine(ClusterMachine):
         """A heartbeat with the attempts that the worker knows of. A peer's lists none."""
         mine = [held for held in self.held if held.worker == worker and self.is_running(held)]
         known = [held.key for held in mine if held.key not in self.forgotten]
-        self.beat(worker, known)
+        ended = [held.key for held in self.held[-6:] if held.worker == worker and held not in mine]
+        self.beat(worker, known + ended)
         for held in mine if worker != PEER else ():
             assigned_at_ms = self.forgotten.get(held.key, self.d.now_ms)
             lapsed = self.d.now_ms - assigned_at_ms > SETTINGS.assignment_lease_ms
             assert self.is_running(held) == (not lapsed), "an attempt lives while it is leased"
+
+    @precondition(lambda self: self.held)
+    @rule(pick=picks)
+    def says_that_it_runs(self, pick: int) -> None:
+        """It has heard of the attempt after all: the lease runs anew."""
+        held = self.picked(pick)
+        running = self.is_running(held)
+        assert self.report(held, TaskState.RUNNING).counted == running, "R13"
+        assert self.is_running(held) == running
+        if running and held.key in self.forgotten:
+            self.forgotten[held.key] = self.d.now_ms
 
     @precondition(lambda self: self.held)
     @rule(pick=picks, subset=st.integers(0, 7))
@@ -157,22 +186,31 @@ class StaleRequeueMachine(ClusterMachine):
         committed = {each.key for each in self.d.attempts(held.key.query_id) if each.committed}
         self.report(held, TaskState.FAILED, "cannot fetch", ErrorKind.SHUFFLE_INPUT, lost)
         after = {each.key for each in self.d.attempts(held.key.query_id) if each.committed}
-        named = {
-            AttemptKey(held.key.query_id, each.stage_id, each.map_task, each.attempt)
-            for each in lost
-        }
+        named = {input_of(held, each) for each in lost}
         if not current:
             assert after == committed, "R13"
         elif not self.d.status(held.key.query_id).state.terminal:
             assert not after & named, "what was lost is committed no more"
+            if not committed & named and self.has_its_inputs(held):
+                pause_ms = SETTINGS.retry_backoff_base_ms
+                self.paused[task_of(held.key)] = self.d.now_ms + pause_ms
+
+    def has_its_inputs(self, held: Held) -> bool:
+        """Whether every task below is committed."""
+        newest = {task_of(each.key): each for each in self.d.attempts(held.key.query_id)}
+        below = {source.stage_id for source in self.stage(held.key).parents}
+        return all(each.committed for each in newest.values() if each.key.stage_id in below)
 
     # --- what must follow --------------------------------------------------------------------
 
     def judge(self, held: Held, before: Iterable[AttemptStatus]) -> None:
         super().judge(held, before)
+        until = self.paused.get(task_of(held.key), 0)
+        assert self.d.now_ms >= until, "a reader that lost nothing pauses before it tries again"
         for each in held.of.inputs:
-            key = AttemptKey(held.key.query_id, each.stage_id, each.map_task, each.attempt)
-            assert key not in self.lost, "R8: an output that is known lost is not read"
+            assert input_of(held, each) not in self.lost, (
+                "R8: an output that is known lost is not read"
+            )
             if each.endpoint:
                 worker, _, incarnation = each.endpoint.partition("#")
                 assert worker in self.last_heard
@@ -197,6 +235,8 @@ class StaleRequeueMachine(ClusterMachine):
 
     def teardown(self) -> None:
         for worker in WORKERS:
+            if worker in self.drained:
+                self.restarts(worker)
             self.beat(worker)
         super().teardown()
 
