@@ -100,8 +100,8 @@ class ReplayMachine(ClusterMachine):
 
 
 TestReplay = ReplayMachine.TestCase
-# Half as many runs as the profile says: every step of every run is looked at.
-TestReplay.settings = profile(max_examples=profile().max_examples // 2)
+# Far fewer runs than the profile says: every step of every run is looked at.
+TestReplay.settings = profile(max_examples=max(20, profile().max_examples // 8))
 
 
 # --- and in another process ------------------------------------------------------------------
