@@ -27,11 +27,6 @@ class BackoffQueue:
     def __len__(self) -> int:
         return len(self._heap) - self._dead
 
-    @property
-    def next_ready_ms(self) -> int | None:
-        """A time before which nothing gets ready; None when nothing waits."""
-        return self._heap[0][0] if len(self) else None
-
     def push(self, query: QueryRecord, stage: StageRecord, task: TaskRecord) -> None:
         """The task waits until its `ready_at_ms`."""
         self._arrivals += 1

@@ -190,12 +190,12 @@ def test_R9_a_retry_is_assigned_when_its_backoff_is_past_and_not_before() -> Non
     d = Driver(CoordinatorSettings(retry_backoff_base_ms=100))
     d.submit("q", scan())
     d.fail(d.pull_one("w"))
-    assert d.core.scheduling.state.backoff.next_ready_ms == 100
+    assert [d.core.scheduling.state.backoff.is_due(ms) for ms in (99, 100)] == [False, True]
     d.now_ms = 99
     assert d.pull("w") == ()
     d.now_ms = 100
     assert d.pull_one("w").key == key("q", 0, 0, 2)
-    assert d.core.scheduling.state.backoff.next_ready_ms is None
+    assert not len(d.core.scheduling.state.backoff)
 
 
 # --- R10 -------------------------------------------------------------------------------------

@@ -238,6 +238,17 @@ def test_R22_two_that_register_at_a_time_lose_nothing() -> None:
             assert where.size is not None, f"partition {partition} is lost"
 
 
+def test_R22_the_same_registration_again_changes_nothing_and_is_not_published() -> None:
+    d = Driver()
+    task = _mapped(d)
+    outcomes = [d.core.scheduling.step(registration(task), 0) for _ in range(3)]
+    assert [outcome.reply.counted for outcome in outcomes] == [True, True, True]
+    assert [len(outcome.notices) for outcome in outcomes] == [1, 0, 0]
+    before = d.core.scheduling.version
+    d.core.scheduling.step(registration(task), 0)
+    assert d.core.scheduling.version == before
+
+
 def part_of(message: RegisterMapOutput, number: int) -> RegisterMapOutput:
     return RegisterMapOutput(
         message.key,

@@ -453,4 +453,4 @@ class ClusterMachine(RuleBasedStateMachine):
             assert status.state.terminal, f"{query} never ends: {status}, {self.d.attempts(query)}"
         assert all(worker.running_attempts == 0 for worker in self.d.workers())
         assert self.d.core.scheduling.state.output_partitions == 0
-        assert self.d.core.scheduling.state.backoff.next_ready_ms is None
+        assert not len(self.d.core.scheduling.state.backoff)

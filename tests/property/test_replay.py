@@ -36,7 +36,7 @@ from ffq.messages import (
 )
 from ffq.runtime.message import Request
 from tests.core.driver import Driver
-from tests.property.cluster import SETTINGS, WORKERS, ClusterMachine, workers
+from tests.property.cluster import SETTINGS, WORKERS, ClusterMachine, rows_written, workers
 from tests.property.recording import Steps, record, replay
 from tests.property.snapshots import snapshot
 from tests.strategies import graphs
@@ -74,6 +74,14 @@ class ReplayMachine(ClusterMachine):
     def fails(self, worker: str, kind: ErrorKind | None) -> None:
         for held in [held for held in self.held if held.worker == worker][-1:]:
             self.report(held, TaskState.FAILED, "why", kind)
+
+    @rule(worker=workers, rows=rows_written, again=st.booleans())
+    def registers(self, worker: str, rows: list[int], again: bool) -> None:
+        """Twice the same changes nothing the second time."""
+        mine = [held for held in self.held if held.worker == worker and held.key.stage_id != 0]
+        for held in mine[-1:]:
+            for _ in range(1 + again):
+                self.register(held, rows)
 
     @rule(worker=workers, known=st.booleans())
     def lists_what_it_runs(self, worker: str, known: bool) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from ffq.ids import AttemptKey, WorkerId
+from ffq.ids import Attempt, AttemptKey, WorkerId
 from ffq.messages import (
     AttemptStatus,
     DrainWorker,
@@ -163,20 +163,38 @@ class StaleRequeueMachine(ClusterMachine):
     @rule(pick=picks)
     def says_that_it_runs(self, pick: int) -> None:
         """It has heard of the attempt after all: the lease runs anew."""
-        held = self.picked(pick)
+        self.says_of(self.picked(pick))
+
+    def says_of(self, held: Held) -> None:
         running = self.is_running(held)
         assert self.report(held, TaskState.RUNNING).counted == running, "R13"
         assert self.is_running(held) == running
         if running and held.key in self.forgotten:
             self.forgotten[held.key] = self.d.now_ms
 
+    @rule(
+        worker=st.sampled_from(OURS),
+        before=st.sampled_from([400, 700]),
+        after=st.sampled_from([400, 700]),
+    )
+    def hears_of_it_late(self, worker: str, before: int, after: int) -> None:
+        """Neither before nor after is the attempt left alone for longer than its lease."""
+        had = len(self.held)
+        self.answer_is_lost(worker)
+        new = self.held[had:]
+        self.time_passes(before, {worker})
+        for held in new:
+            self.says_of(held)
+        self.time_passes(after, {worker})
+        self.lists_what_it_runs(worker)
+
     @precondition(lambda self: self.held)
-    @rule(pick=picks, subset=st.integers(0, 7))
-    def cannot_fetch(self, pick: int, subset: int) -> None:
-        """A reader loses some of its inputs, whether they are there or not."""
-        held = self.picked(pick)
+    @rule(pick=picks, subset=st.integers(0, 7), later=st.sampled_from([0, 0, 1]))
+    def cannot_fetch(self, pick: int, subset: int, later: int) -> None:
+        """A reader loses inputs, whether they are there or not, or never were; and asks at once."""
+        held = self.reader(pick)
         lost = [
-            LostInput(each.stage_id, each.map_task, each.attempt)
+            LostInput(each.stage_id, each.map_task, Attempt(each.attempt + later))
             for number, each in enumerate(held.of.inputs)
             if subset >> (number % 3) & 1
         ]
@@ -187,13 +205,21 @@ class StaleRequeueMachine(ClusterMachine):
         self.report(held, TaskState.FAILED, "cannot fetch", ErrorKind.SHUFFLE_INPUT, lost)
         after = {each.key for each in self.d.attempts(held.key.query_id) if each.committed}
         named = {input_of(held, each) for each in lost}
+        if not current or not committed & named:
+            assert after == committed, "R13: only the committed attempt can be lost"
         if not current:
-            assert after == committed, "R13"
-        elif not self.d.status(held.key.query_id).state.terminal:
+            return
+        if not self.d.status(held.key.query_id).state.terminal:
             assert not after & named, "what was lost is committed no more"
             if not committed & named and self.has_its_inputs(held):
                 pause_ms = SETTINGS.retry_backoff_base_ms
                 self.paused[task_of(held.key)] = self.d.now_ms + pause_ms
+            self.pulls(held.worker, 5)
+
+    def reader(self, pick: int) -> Held:
+        """As `picked`, but of those that run one that reads something, if there is any."""
+        reading = [held for held in self.held if held.of.inputs and self.is_running(held)]
+        return reading[pick // 3 % len(reading)] if pick % 3 and reading else self.picked(pick)
 
     def has_its_inputs(self, held: Held) -> bool:
         """Whether every task below is committed."""
