@@ -11,15 +11,14 @@ from typing import Any, TypeVar
 
 from ffq.core.liveness import liveness_machine
 from ffq.core.machine import Machine, Party
-from ffq.core.planning import read_plan
+from ffq.core.planning import PLANNER
 from ffq.core.registry import registry_machine
 from ffq.core.results import results_machine
 from ffq.core.scheduling import scheduling_machine
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.walks import OWNERS, WALKS
 from ffq.errors import InvariantViolated
-from ffq.messages import DigestPlan, ReadPlan, SweepStaleWorkers, Tick
-from ffq.plan.codec import plan_digest
+from ffq.messages import SweepStaleWorkers, Tick
 from ffq.runtime.message import Request
 
 R = TypeVar("R")
@@ -51,7 +50,7 @@ class CoreCoordinator:
         """As a walk asks: of the party that has a row for the message."""
         party = OWNERS[type(message)]
         if party is Party.PLANNER:
-            planned: R = self._plan(message)
+            planned: R = PLANNER[type(message)](message)
             return planned
         machine = self.machines[party]
         walk = machine.walk_of(message)
@@ -61,15 +60,6 @@ class CoreCoordinator:
         for notice in outcome.notices:
             self.ask_owner(notice, now_ms)
         return outcome.reply
-
-    def _plan(self, message: Request[Any]) -> Any:
-        match message:
-            case ReadPlan():
-                return read_plan(message)
-            case DigestPlan():
-                return plan_digest(message.plan_bytes)
-            case _:
-                raise InvariantViolated(f"the planner does not know {type(message).__name__}")
 
     def sweep(self, now_ms: int) -> None:
         """What the liveness timer does (R19)."""

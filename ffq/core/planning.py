@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ffq.messages import AcceptQuery, ReadPlan
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from ffq.messages import AcceptQuery, DigestPlan, ReadPlan
 from ffq.plan.codec import parse_plan, plan_digest
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.stages import cut
@@ -17,3 +20,12 @@ def read_plan(msg: ReadPlan, limits: PlanLimits = DEFAULT_LIMITS) -> AcceptQuery
     """
     graph = cut(parse_plan(msg.plan_bytes, limits=limits), limits=limits)
     return AcceptQuery(msg.query_id, msg.plan_bytes, plan_digest(msg.plan_bytes), graph)
+
+
+def digest_plan(msg: DigestPlan) -> bytes:
+    """The digest alone."""
+    return plan_digest(msg.plan_bytes)
+
+
+PLANNER: Final[Mapping[type, Callable[[Any], Any]]] = {ReadPlan: read_plan, DigestPlan: digest_plan}
+"""What a planner answers, and how: it may do so on a thread, and bind what it has read to files."""

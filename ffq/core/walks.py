@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 from ffq.core.lifecycle import answer_for
 from ffq.core.liveness import LIVENESS
 from ffq.core.machine import Ask, Party, RegisterWalk, Table, Walk
+from ffq.core.planning import PLANNER
 from ffq.core.registry import REGISTRY
 from ffq.core.results import RESULTS
 from ffq.core.scheduling import SCHEDULING
@@ -50,13 +51,11 @@ from ffq.runtime.message import Sendable
 M = TypeVar("M")
 R = TypeVar("R")
 
-PLANNER_MESSAGES: Final = (ReadPlan, DigestPlan)
-
 TABLES: Final[tuple[Table[Any], ...]] = (SCHEDULING, LIVENESS, REGISTRY, RESULTS)
 
 OWNERS: Final[Mapping[type, Party]] = {
     **{message: table.party for table in TABLES for message in table.rows},
-    **dict.fromkeys(PLANNER_MESSAGES, Party.PLANNER),
+    **dict.fromkeys(PLANNER, Party.PLANNER),
 }
 """Which party answers a message."""
 

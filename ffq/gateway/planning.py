@@ -9,10 +9,9 @@ import attrs
 import trio
 
 from ffq.catalog import Catalog, ScanSettings, plan_scans
-from ffq.core.planning import read_plan
-from ffq.errors import InvariantViolated, QuotaExceeded
-from ffq.messages import AcceptQuery, DigestPlan, ReadPlan
-from ffq.plan.codec import plan_digest
+from ffq.core.planning import PLANNER, read_plan
+from ffq.errors import QuotaExceeded
+from ffq.messages import AcceptQuery, ReadPlan
 from ffq.plan.limits import PlanLimits
 from ffq.runtime.message import Request
 
@@ -41,6 +40,7 @@ class QueryPlanner:
         self._catalog = catalog
         self._scans = scans
         self._limits = limits
+        self._work: dict[type, Callable[[Any], Any]] = {**PLANNER, ReadPlan: self._read}
         self._threads = trio.CapacityLimiter(threads)
         self._max_waiting = max_waiting
 
@@ -49,20 +49,15 @@ class QueryPlanner:
 
         Raises InvalidPlan, PlanningError, UnsupportedPlan, StorageError, QuotaExceeded.
         """
-        match message:
-            case ReadPlan():
-                work: Callable[[Any], Any] = self._read
-            case DigestPlan():
-                work = _digest
-            case _:
-                raise InvariantViolated(f"the planner does not know {type(message).__name__}")
+        asked: Any = message
         if self._threads.statistics().tasks_waiting >= self._max_waiting:
             raise QuotaExceeded(
-                f"{self._max_waiting} plans wait to be read: submit {message.query_id} again later",
+                f"{self._max_waiting} plans wait to be read: submit {asked.query_id} again later",
                 retry_after_ms=_RETRY_MS,
             )
+        work = self._work[type(message)]
         reply: R = await trio.to_thread.run_sync(
-            work, message, limiter=self._threads, abandon_on_cancel=True
+            work, asked, limiter=self._threads, abandon_on_cancel=True
         )
         return reply
 
@@ -71,7 +66,3 @@ class QueryPlanner:
         if self._catalog is None:
             return query
         return attrs.evolve(query, scans=plan_scans(query.graph, self._catalog, self._scans))
-
-
-def _digest(message: DigestPlan) -> bytes:
-    return plan_digest(message.plan_bytes)

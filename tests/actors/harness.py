@@ -11,25 +11,22 @@ import attrs
 from ffq import plan as p
 from ffq.actors import ActorCoordinator, ActorSettings, open_coordinator
 from ffq.core import CoordinatorSettings
-from ffq.core.planning import read_plan
+from ffq.core.planning import PLANNER
 from ffq.core.walks import TABLES
 from ffq.ids import AttemptKey, QueryId, WorkerId
 from ffq.messages import (
     Assignment,
-    DigestPlan,
     GetQueryStatus,
     GetTask,
     Heartbeat,
     ListAttempts,
     OutputPartition,
     QueryStatus,
-    ReadPlan,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
     TaskState,
 )
-from ffq.plan.codec import plan_digest
 from ffq.runtime import Request
 
 R = TypeVar("R")
@@ -42,13 +39,7 @@ class InlinePlanner:
     """Reads plans at once, in the Trio thread."""
 
     async def ask(self, message: Request[R]) -> R:
-        match message:
-            case ReadPlan():
-                answer: Any = read_plan(message)
-            case DigestPlan():
-                answer = plan_digest(message.plan_bytes)
-            case _:
-                raise AssertionError(message)
+        answer: Any = PLANNER[type(message)](message)
         return cast("R", answer)
 
 
