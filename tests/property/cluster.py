@@ -59,6 +59,7 @@ SETTINGS = CoordinatorSettings(
     max_concurrent_tasks_per_query=4,
     adaptive_target_bytes=40,
     max_uncharged_retries_per_stage=200,
+    max_assignment_bytes=2000,
 )
 # Twice as many runs as the profile says: many of them are variants of one another.
 LONGER = settings(max_examples=2 * settings().max_examples)
@@ -305,6 +306,8 @@ class ClusterMachine(RuleBasedStateMachine):
             GetTask(WorkerId(worker), capacity, self.incarnation[worker]),
         )
         assert len(pulled) <= capacity, "R7"
+        plans = sum(len(each.plan_bytes) for each in pulled)
+        assert len(pulled) <= 1 or plans <= SETTINGS.max_assignment_bytes, "the answer is too large"
         for assignment in pulled:
             assert accepted, "R6: nothing for an excluded worker"
             held = Held(assignment, worker, self.incarnation[worker])
