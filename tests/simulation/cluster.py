@@ -106,7 +106,7 @@ def simulate_cluster(scenario: Scenario) -> Simulated:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Injected faults are not worth a log line."""
-    loggers = [logging.getLogger(name) for name in ("ffq.actors", "ffq.worker")]
+    loggers = [logging.getLogger(name) for name in ("ffq.runtime", "ffq.actors", "ffq.worker")]
     before = [each.disabled for each in loggers]
     for each in loggers:
         each.disabled = True
