@@ -1,6 +1,6 @@
 """Circles in ffq's import graph: modules that import each other, directly or through others.
 
-    python scripts/import_circles.py [--most 3]
+    python scripts/import_circles.py [--most 1]
 
 Prints every circle (strongly connected component of two modules or more), the largest first, and
 exits 1 when the largest has more than `--most` modules.
@@ -26,7 +26,7 @@ from pathlib import Path
 Graph = dict[str, set[str]]
 
 PACKAGE = Path(__file__).resolve().parent.parent / "ffq"
-MOST = 3
+MOST = 1
 
 
 def module_name(file: Path, package: Path) -> str:

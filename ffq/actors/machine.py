@@ -2,7 +2,8 @@
 
 A machine that raises a typed error has changed nothing: the caller gets the error and the next
 message is served. After any other exception (a bug of ours) the machine is checked: consistent, it
-serves on; inconsistent, the actor fails, and with it, loudly, the coordinator.
+serves on; inconsistent, the actor fails, and with it, loudly, the coordinator. So it does after a
+bug that leaves two machines at odds: one was told, and the other has not done its part.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import attrs
 
 from ffq.actors.outbox import Outbox
 from ffq.actors.parties import Parties
-from ffq.core.machine import Machine, Notice, Outcome, Removal
+from ffq.core.machine import Machine, Notice, Outcome, Removal, Walk
 from ffq.core.walks import OWNERS
 from ffq.errors import FfqError, InvariantViolated
 from ffq.runtime import Actor, Request, handles
@@ -41,6 +42,11 @@ class Timer:
     message: Callable[[], Request[None]]
 
 
+def _is_bug(error: Exception) -> bool:
+    """A typed error is an answer, and the machine that raised it has changed nothing."""
+    return not isinstance(error, FfqError) or isinstance(error, InvariantViolated)
+
+
 class MachineActor(Actor[Any]):
     """The owner of one machine. It is handed in: an actor that starts finds it checked.
 
@@ -57,6 +63,7 @@ class MachineActor(Actor[Any]):
         self._parties = parties
         self._timer = timer
         self._outbox = Outbox()
+        self._others_know = False
 
     async def on_start(self) -> None:
         self._machine.validate_state()
@@ -73,11 +80,11 @@ class MachineActor(Actor[Any]):
         """The reply, or what the runtime awaits for it while this actor keeps its mailbox."""
         walk = self._machine.walk_of(message)
         if walk is not None:
-            return walk(self._ask, message)
+            return self._hold(walk, message)
         try:
             outcome = self._machine.step(message, self._clock())
         except Exception as error:
-            if not isinstance(error, FfqError) or isinstance(error, InvariantViolated):
+            if _is_bug(error):
                 logger.exception("%s failed in %s", type(message).__name__, self.ctx.path)
                 self._check_after_bug()
             raise
@@ -105,21 +112,39 @@ class MachineActor(Actor[Any]):
                 raise
         return reply
 
+    async def _hold(self, walk: Walk[Any, R], message: Request[R]) -> R:
+        """A walk that holds this machine, from its first step to its last."""
+        self._others_know = False
+        try:
+            return await walk(self._ask, message)
+        except Exception as error:
+            if self._others_know and _is_bug(error):
+                # Another machine has done its part and this one has not: the two disagree.
+                self.ctx.fail(error)
+            raise
+
     async def _ask(self, message: Request[R]) -> R:
         """In a walk that holds this machine: one of its own steps, or another party."""
         if OWNERS[type(message)] is not self._machine.party:
-            return await self._parties.ask_from(self._machine.party, message)
+            answer = await self._parties.ask_from(self._machine.party, message)
+            self._others_know = True
+            return answer
         reply = self.handle(message)
         own: R = await reply if isinstance(reply, Coroutine) else reply
         return own
 
     async def _courier(self) -> None:
-        """Deliver removals one by one, as long as the actor lives. No message waits for it."""
+        """Deliver removals one by one, as long as the actor lives. No message waits for it.
+
+        A bug on the way fails the actor: what one machine counts as removed, another still holds.
+        """
         while True:
             notice = await self._outbox.get()
             try:
                 await self._parties.ask(notice)
-            except Exception as error:  # noqa: BLE001  # the others must be delivered all the same
+            except Exception as error:
+                if _is_bug(error):
+                    raise
                 logger.warning("%s was not delivered: %r", type(notice).__name__, error)
 
     def _check_after_bug(self) -> None:

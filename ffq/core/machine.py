@@ -201,7 +201,20 @@ class Machine(Generic[S]):
             return Outcome(reply)
         notices = tuple(state.notices)
         state.notices.clear()
+        if row.kind is not Kind.TELLS:
+            self._check_notices(row.kind, message, notices)
         return Outcome(reply, notices)
+
+    def _check_notices(
+        self, kind: Kind, message: Request[Any], notices: tuple[Notice, ...]
+    ) -> None:
+        """Raises InvariantViolated: a row of this kind leaves no such notice."""
+        for notice in notices:
+            if kind is Kind.READS or not isinstance(notice, Removal):
+                raise InvariantViolated(
+                    f"{self.party.value} {kind.value} with {type(message).__name__}, and "
+                    f"{type(notice).__name__} came of it: only a row that tells may leave that"
+                )
 
     def validate_state(self) -> None:
         """Raises InvariantViolated, naming what is inconsistent."""

@@ -19,6 +19,7 @@ from ffq.core.planning import PLANNER
 from ffq.core.registry import REGISTRY
 from ffq.core.results import RESULTS
 from ffq.core.scheduling import SCHEDULING
+from ffq.errors import InvariantViolated
 from ffq.ids import WorkerId
 from ffq.messages import (
     Assignment,
@@ -46,10 +47,11 @@ from ffq.messages import (
     SubmitQuery,
     SubmitReply,
 )
-from ffq.runtime.message import Sendable
+from ffq.runtime.message import Request, Sendable
 
 M = TypeVar("M")
 R = TypeVar("R")
+Reported = TypeVar("Reported", ReportReply, RegisterReply)
 
 TABLES: Final[tuple[Table[Any], ...]] = (SCHEDULING, LIVENESS, REGISTRY, RESULTS)
 
@@ -64,7 +66,14 @@ WALKS: Final[dict[type, Walk[Any, Any]]] = {}
 
 
 def walks(message: type[Sendable[M, R]]) -> RegisterWalk[M, R]:
-    return RegisterWalk(lambda walk: WALKS.__setitem__(message, walk))
+    """Raises InvariantViolated: the message has a walk already."""
+
+    def add(walk: Walk[Any, Any]) -> None:
+        if message in WALKS:
+            raise InvariantViolated(f"{message.__name__} has two walks")
+        WALKS[message] = walk
+
+    return RegisterWalk(add)
 
 
 async def submit_query(ask: Ask, msg: SubmitQuery) -> SubmitReply:
@@ -94,19 +103,11 @@ async def get_task(ask: Ask, msg: GetTask) -> tuple[Assignment, ...]:
 
 
 async def report_task_status(ask: Ask, msg: ReportTaskStatus) -> ReportReply:
-    await _evidence(ask, msg.worker_id, msg.incarnation)
-    reply = await ask(msg)
-    if msg.worker_id is None:
-        await _evidence(ask, reply.worker_id)
-    return reply
+    return await _with_evidence(ask, msg, msg.worker_id, msg.incarnation)
 
 
 async def register_map_output(ask: Ask, msg: RegisterMapOutput) -> RegisterReply:
-    await _evidence(ask, msg.worker_id, msg.incarnation)
-    reply = await ask(msg)
-    if msg.worker_id is None:
-        await _evidence(ask, reply.worker_id)
-    return reply
+    return await _with_evidence(ask, msg, msg.worker_id, msg.incarnation)
 
 
 async def fetch_shuffle_partition(ask: Ask, msg: FetchShufflePartition) -> OutputLocation:
@@ -115,6 +116,17 @@ async def fetch_shuffle_partition(ask: Ask, msg: FetchShufflePartition) -> Outpu
     if not resolved.registered:
         return OutputLocation(resolved.key, endpoint="", size=None)
     return await ask(ReadMapOutput(resolved.key, msg.reduce_partition))
+
+
+async def _with_evidence(
+    ask: Ask, msg: Request[Reported], worker_id: WorkerId | None, incarnation: int
+) -> Reported:
+    """A report proves its worker alive: the one it names, else the one that held the attempt."""
+    await _evidence(ask, worker_id, incarnation)
+    reply = await ask(msg)
+    if worker_id is None:
+        await _evidence(ask, reply.worker_id)
+    return reply
 
 
 async def _evidence(ask: Ask, worker_id: WorkerId | None, incarnation: int = 0) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import attrs
 
+from ffq.errors import InvalidRequest
 from ffq.ids import AttemptKey, QueryId, StageId, WorkerId
 from ffq.messages.vocabulary import (
     ErrorKind,
@@ -26,6 +27,8 @@ from ffq.messages.vocabulary import (
     TaskState,
 )
 from ffq.runtime.message import Request
+
+MAX_LISTED_QUERIES = 10_000
 
 R_co = TypeVar("R_co", covariant=True)
 C_co = TypeVar("C_co", covariant=True)
@@ -148,9 +151,19 @@ class GetQueryStatus(Rpc[QueryStatus]):
 
 @attrs.frozen
 class ListQueries(Rpc[tuple[QueryStatus, ...]]):
-    """The newest `limit` queries, newest first, without their stages."""
+    """The newest `limit` queries, newest first, without their stages.
 
-    limit: int = 100
+    Raises InvalidRequest: `limit` is not from 1 to 10,000.
+    """
+
+    limit: int = attrs.field(default=100)
+
+    @limit.validator
+    def _check_limit(self, _attribute: object, value: int) -> None:
+        if not 1 <= value <= MAX_LISTED_QUERIES:
+            raise InvalidRequest(
+                f"limit {value} of ListQueries must be from 1 to {MAX_LISTED_QUERIES:,} queries"
+            )
 
 
 @attrs.frozen

@@ -15,6 +15,7 @@ import attrs
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from ffq.errors import InvariantViolated
 from ffq.messages import (
     CancelQuery,
     DrainWorker,
@@ -158,6 +159,8 @@ def _add(
     service: Any, message: type, request: Any, reply: Any, role: Role, more: dict[str, Any]
 ) -> None:
     method = service.methods_by_name[message.__name__]
+    if message in ROWS:
+        raise InvariantViolated(f"{message.__name__} has two rows on the wire")
     ROWS[message] = Wire(
         message,
         service.full_name,

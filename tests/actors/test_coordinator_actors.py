@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext, suppress
 from unittest.mock import Mock, patch
 
 import pytest
@@ -22,6 +23,7 @@ from ffq.core.state import SchedulingState
 from ffq.errors import InvariantViolated, NotReady, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
+    AdmitResult,
     CancelQuery,
     DropMapOutputs,
     DropQueryOutputs,
@@ -30,10 +32,12 @@ from ffq.messages import (
     FetchShufflePartition,
     GetQueryStatus,
     ListWorkers,
+    PublishMapOutput,
     QueryState,
     RecordHeartbeat,
     RegisterMapOutput,
     RegisterReply,
+    StoreResult,
     SubmitQuery,
     SweepStaleWorkers,
     TaskState,
@@ -213,6 +217,35 @@ async def test_a_machine_found_inconsistent_stops_the_coordinator_loudly(
                 await coordinator.ask(GetQueryStatus(Q))
             await trio.sleep_forever()
     assert caught.value.__cause__ is broken
+
+
+@pytest.mark.parametrize(
+    ("fails", "stops"),
+    [(AdmitResult, False), (StoreResult, True), (DropQueryResults, True), (PublishMapOutput, True)],
+)
+async def test_a_bug_that_leaves_two_machines_at_odds_stops_the_coordinator(
+    fails: type, stops: bool, autojump_clock: MockClock
+) -> None:
+    """Scheduling has counted a result, or what it forgets; its neighbour has not."""
+    bug = ZeroDivisionError("bug")
+    ends = pytest.raises(ActorFailed) if stops else nullcontext()
+    with ends as caught:
+        async with open_actors() as coordinator:
+            await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
+            await coordinator.ask(beat())
+            (task,) = await coordinator.ask(pull())
+            with step_replaced(fails, Mock(side_effect=bug)), suppress(ZeroDivisionError):
+                await coordinator.ask(output(task, 1))
+                await coordinator.ask(report(task))
+                (task,) = await coordinator.ask(pull())
+                await coordinator.ask(result(task, b"rows"))
+                await coordinator.ask(CancelQuery(Q, "enough"))
+                await wait_all_tasks_blocked()
+            if stops:
+                await trio.sleep(60)  # of the virtual clock; it ends before
+            await coordinator.ask(result(task, b"rows"))
+    if caught is not None:
+        assert caught.value.__cause__ is bug
 
 
 async def test_a_typed_error_of_the_core_is_no_crash(autojump_clock: MockClock) -> None:

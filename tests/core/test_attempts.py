@@ -199,7 +199,7 @@ def test_R14_running_attempts_of_a_failed_query_free_their_workers() -> None:
 def failures(d: Driver, worker: str, times: int) -> None:
     """`times` consecutive failures of the worker, each of another query."""
     for _ in range(times):
-        query = f"f{len(d.core.ask(ListQueries(10**6), d.now_ms))}"
+        query = f"f{len(d.core.ask(ListQueries(10_000), d.now_ms))}"
         d.submit(query, scan())
         task = d.pull_one(worker)
         d.fail(task)

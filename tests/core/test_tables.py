@@ -8,13 +8,33 @@ import pytest
 
 from ffq import messages
 from ffq.core import CoordinatorSettings
-from ffq.core.machine import MAY_ASK, Kind, Notice, Party, Removal, Table, Told
+from ffq.core.machine import (
+    MAY_ASK,
+    Kind,
+    Machine,
+    Notice,
+    Party,
+    Removal,
+    Row,
+    Table,
+    Told,
+)
+from ffq.core.planning import PLANNER
 from ffq.core.scheduling import scheduling_machine
 from ffq.core.state import SchedulingState
-from ffq.core.walks import OWNERS, TABLES, WALKS
+from ffq.core.walks import OWNERS, TABLES, WALKS, submit_query, walks
 from ffq.errors import InvariantViolated, UnknownId
-from ffq.ids import QueryId
-from ffq.messages import CancelQuery, Heartbeat, Rpc, StreamRpc
+from ffq.ids import QueryId, WorkerId
+from ffq.messages import (
+    CancelQuery,
+    DropMapOutputs,
+    Heartbeat,
+    Rpc,
+    StreamRpc,
+    SubmitQuery,
+    Tick,
+    WorkerLost,
+)
 from ffq.runtime.message import Request
 
 BASES = {Rpc, StreamRpc, Request}
@@ -43,9 +63,9 @@ def test_every_message_is_answered_by_a_machine_a_walk_or_the_planner() -> None:
 
 
 def test_every_message_has_one_owner() -> None:
-    rows = [message for table in TABLES for message in table.rows]
+    rows = [*PLANNER, *(message for table in TABLES for message in table.rows)]
     twice = {message for message in rows if rows.count(message) > 1}
-    assert names(twice) == [], "two machines answer these"
+    assert names(twice) == [], "two parties answer these"
 
 
 def test_only_messages_of_the_outer_world_have_walks() -> None:
@@ -83,10 +103,31 @@ def test_every_notice_has_a_party_that_takes_it() -> None:
         assert askers, f"nobody may tell {notice.__name__} before it replies"
 
 
-def test_a_row_that_only_reads_is_known_to() -> None:
-    """The four kinds are not a decoration: a read that changes is found by the replay test."""
-    kinds = {row.kind for table in TABLES for row in table.rows.values()}
-    assert kinds == set(Kind)
+@pytest.mark.parametrize(
+    ("kind", "notice", "refused"),
+    [
+        (Kind.READS, DropMapOutputs(()), True),
+        (Kind.READS, WorkerLost(WorkerId("w"), "silent"), True),
+        (Kind.CHANGES, DropMapOutputs(()), False),
+        (Kind.CHANGES, WorkerLost(WorkerId("w"), "silent"), True),
+        (Kind.TELLS, DropMapOutputs(()), False),
+        (Kind.TELLS, WorkerLost(WorkerId("w"), "silent"), False),
+    ],
+)
+def test_a_step_leaves_no_notice_that_its_row_does_not_announce(
+    kind: Kind, notice: Notice, refused: bool
+) -> None:
+    def step(state: SchedulingState, _msg: Tick, _now_ms: int) -> None:
+        state.notices.append(notice)
+
+    table = Table[SchedulingState](Party.SCHEDULING, lambda _: None)
+    table.add(Tick, Row(kind, step=step))
+    machine = Machine(table, SchedulingState(CoordinatorSettings()))
+    if refused:
+        with pytest.raises(InvariantViolated, match=f"scheduling {kind.value} with Tick"):
+            machine.step(Tick(), 0)
+    else:
+        assert machine.step(Tick(), 0).notices == (notice,)
 
 
 # --- what the tables refuse ------------------------------------------------------------------
@@ -97,6 +138,11 @@ def test_a_message_cannot_have_two_rows_in_a_machine() -> None:
     table.reads(CancelQuery)(lambda _state, _msg, _now: messages.CancelReply)  # type: ignore[arg-type, return-value]
     with pytest.raises(InvariantViolated, match="scheduling has two rows for CancelQuery"):
         table.changes(CancelQuery)(lambda _state, _msg, _now: messages.CancelReply)  # type: ignore[arg-type, return-value]
+
+
+def test_a_message_cannot_have_two_walks() -> None:
+    with pytest.raises(InvariantViolated, match="SubmitQuery has two walks"):
+        walks(SubmitQuery)(submit_query)
 
 
 def test_a_machine_names_a_message_that_it_has_no_step_for() -> None:

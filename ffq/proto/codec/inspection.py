@@ -23,16 +23,13 @@ from ffq.proto.codec.values import (
     parse_worker_id,
 )
 
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 10_000
-
 
 def encode_list_queries(request: ListQueries) -> ext.ListQueriesRequest:
     return ext.ListQueriesRequest(limit=request.limit)
 
 
 def decode_list_queries(message: ext.ListQueriesRequest) -> ListQueries:
-    return ListQueries(min(message.limit or DEFAULT_LIMIT, MAX_LIMIT))
+    return ListQueries(message.limit) if message.limit else ListQueries()
 
 
 def encode_queries(found: tuple[QueryStatus, ...]) -> ext.ListQueriesResponse:
