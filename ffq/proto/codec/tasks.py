@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffq.errors import InvalidRequest
-from ffq.ids import Attempt, StageId, TaskId, WorkerId
+from ffq.ids import Attempt, StageId, TaskId
 from ffq.messages import (
     Assignment,
     ErrorKind,
@@ -183,9 +183,5 @@ def encode_report_reply(reply: ReportReply) -> wire.ReportTaskStatusResponse:
 
 
 def decode_report_reply(message: wire.ReportTaskStatusResponse) -> ReportReply:
-    return ReportReply(message.counted, WorkerId(""))
-
-
-def complete_report_reply(reply: ReportReply, report: ReportTaskStatus) -> ReportReply:
-    """The wire does not name the attempt's holder: who reports takes it to be himself."""
-    return ReportReply(reply.counted, report.worker_id or reply.worker_id)
+    """The wire does not name the attempt's holder."""
+    return ReportReply(message.counted, None)
