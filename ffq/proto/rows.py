@@ -1,8 +1,8 @@
 """How each message of the outer world travels: one row per RPC, from which gateway and remote come.
 
 A row holds what belongs to the RPC and not to its meaning: its place on the wire, how its request
-and reply are written and read, who may call it, how long its caller waits, whether it may be
-repeated, and how large its request may be.
+and reply are written and read, who calls it, how long its caller waits, whether it may be repeated,
+and how large its request may be.
 """
 
 from __future__ import annotations
