@@ -13,7 +13,7 @@ from ffq.engine import ENGINE_FAMILY, Engine, EngineSettings, load_operators
 from ffq.engine.operators import REGISTRY
 from ffq.errors import StartupError
 from ffq.ids import WorkerId
-from ffq.messages import FetchShufflePartition
+from ffq.messages import SPLITS, FetchShufflePartition
 from ffq.rpc.client import RpcChannel, open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
@@ -29,9 +29,6 @@ from ffq.worker.link import LOG, WorkerIdentity
 from ffq.worker.loop import WorkerLoop
 from ffq.worker.serving import ShuffleServer
 from ffq.worker.transport import GrpcTransport
-
-SPLITS = "ffq.splits"
-"""The capability of running one of several tasks of a scan stage."""
 
 
 @attrs.frozen
