@@ -25,7 +25,7 @@ from ffq.worker.config import WorkerConfig
 from ffq.worker.executor import EngineExecutor
 from ffq.worker.failures import innermost
 from ffq.worker.folders import WorkerFolders, worker_folders
-from ffq.worker.link import LOG, WorkerIdentity
+from ffq.worker.link import WorkerIdentity, logger
 from ffq.worker.loop import WorkerLoop
 from ffq.worker.serving import ShuffleServer
 from ffq.worker.transport import GrpcTransport
@@ -145,7 +145,7 @@ class _Worker:
         endpoint = advertised_endpoint(
             self._config.shuffle_advertise, address.endpoint, self._config.coordinator
         )
-        LOG.info("worker %s serves map outputs at %s", self._config.worker_id, endpoint)
+        logger.info("worker %s serves map outputs at %s", self._config.worker_id, endpoint)
         return WorkerIdentity(
             worker_id=self._config.worker_id,
             incarnation=max(1, self._clock()),
