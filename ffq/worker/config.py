@@ -108,13 +108,23 @@ def default_worker_id(pid: int) -> str:
     return f"worker-{host}-{pid}" if is_valid_id(f"worker-{host}-{pid}") else f"worker-{pid}"
 
 
+def default_heartbeat_ms(liveness_timeout_ms: int) -> int:
+    """Between beats, where nothing else is asked for."""
+    return min(MAX_HEARTBEAT_MS, _longest_heartbeat_ms(liveness_timeout_ms))
+
+
+def _longest_heartbeat_ms(liveness_timeout_ms: int) -> int:
+    """A fifth of the liveness timeout: one lost beat is no news."""
+    return max(1, liveness_timeout_ms // _BEATS_PER_TIMEOUT)
+
+
 def _heartbeat_ms(source: SettingSource) -> int:
-    """At most a fifth of the liveness timeout, where that is told: one lost beat is no news."""
+    """Raises InvalidRequest where beats would be too rare for a liveness timeout that is told."""
     timeout_ms = source.integer(*LIVENESS_TIMEOUT, 15_000, minimum=1)
-    longest = max(1, timeout_ms // _BEATS_PER_TIMEOUT)
     heartbeat_ms = source.integer(
-        "heartbeat_ms", "FFQ_WORKER_HEARTBEAT_MS", min(MAX_HEARTBEAT_MS, longest), minimum=1
+        "heartbeat_ms", "FFQ_WORKER_HEARTBEAT_MS", default_heartbeat_ms(timeout_ms), minimum=1
     )
+    longest = _longest_heartbeat_ms(timeout_ms)
     if heartbeat_ms > longest:
         raise InvalidRequest(
             f"--heartbeat-ms: {heartbeat_ms} is more than a fifth of the liveness timeout "
