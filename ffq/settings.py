@@ -16,7 +16,7 @@ from ffq.catalog import ScanSettings
 from ffq.core.settings import CoordinatorSettings
 from ffq.endpoint import parse_endpoint
 from ffq.errors import InvalidRequest
-from ffq.ids import ID_RULE, is_valid_id
+from ffq.ids import checked_id
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions
 
 DEFAULT_COORDINATOR_PORT = 50051
@@ -65,11 +65,7 @@ class SettingSource:
 
     def identifier(self, name: str, variable: str, default: str) -> str:
         found = self.find(name, variable)
-        if found is None:
-            return default
-        if not is_valid_id(found.text):
-            raise InvalidRequest(f"{found.label}: {found.text!r} is not {ID_RULE}")
-        return found.text
+        return default if found is None else checked_id(found.text, f"{found.label}:")
 
     def endpoint(self, name: str, variable: str, default: str) -> str:
         """`host:port`, from that or `http://host:port`."""

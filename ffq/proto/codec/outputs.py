@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ffq.endpoint import parse_endpoint
 from ffq.errors import InvalidRequest
+from ffq.ids import parse_query_id
 from ffq.messages import (
     FetchQueryResults,
     OutputPartition,
@@ -17,7 +18,6 @@ from ffq.proto.codec.values import (
     bounded,
     decode_layout,
     parse_optional_worker_id,
-    parse_query_id,
 )
 
 

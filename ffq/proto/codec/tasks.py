@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffq.errors import InvalidRequest
-from ffq.ids import Attempt, StageId, TaskId
+from ffq.ids import Attempt, StageId, TaskId, parse_worker_id
 from ffq.messages import (
     Assignment,
     ErrorKind,
@@ -24,7 +24,6 @@ from ffq.proto.codec.values import (
     decode_task_state,
     encode_task_state,
     parse_optional_worker_id,
-    parse_worker_id,
     short,
 )
 
