@@ -14,12 +14,11 @@ import attrs
 
 from ffq.catalog import ScanSettings
 from ffq.core.settings import CoordinatorSettings
-from ffq.endpoint import parse_endpoint
+from ffq.endpoint import DEFAULT_COORDINATOR, parse_endpoint
 from ffq.errors import InvalidRequest
 from ffq.ids import checked_id
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions
 
-DEFAULT_COORDINATOR_PORT = 50051
 DEFAULT_SHUFFLE_PORT = 50061
 LIVENESS_TIMEOUT = ("worker_liveness_timeout_ms", "FFQ_WORKER_LIVENESS_TIMEOUT_MS")
 
@@ -112,7 +111,7 @@ class GatewaySettings:
 def gateway_settings(source: SettingSource) -> GatewaySettings:
     """Parse the settings of `ffq gateway`. Raises InvalidRequest naming the bad one."""
     return GatewaySettings(
-        bind=source.bind("bind", "FFQ_COORDINATOR_BIND", f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"),
+        bind=source.bind("bind", "FFQ_COORDINATOR_BIND", DEFAULT_COORDINATOR),
         catalog_path=source.path("catalog", "FFQ_COORDINATOR_CATALOG_PATH"),
         coordinator=coordinator_settings(source),
         rpc=rpc_options(source),

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import attrs
 
+from ffq.endpoint import DEFAULT_COORDINATOR
 from ffq.errors import InvalidRequest
 from ffq.ids import WorkerId, is_valid_id
 from ffq.rpc.options import RpcOptions
 from ffq.settings import (
-    DEFAULT_COORDINATOR_PORT,
     DEFAULT_SHUFFLE_PORT,
     LIVENESS_TIMEOUT,
     SettingSource,
@@ -72,9 +72,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
     slots = source.integer("slots", "FFQ_WORKER_CPU_SLOTS", processors, minimum=1)
     memory_mb = source.integer("engine_memory_mb", "FFQ_WORKER_ENGINE_MEMORY_MB", 0, minimum=0)
     return WorkerConfig(
-        coordinator=source.endpoint(
-            "coordinator", "FFQ_COORDINATOR_ENDPOINT", f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
-        ),
+        coordinator=source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", DEFAULT_COORDINATOR),
         worker_id=WorkerId(
             source.identifier("worker_id", "FFQ_WORKER_ID", default_worker_id(os.getpid()))
         ),
