@@ -140,7 +140,10 @@ def rpc_options(source: SettingSource) -> RpcOptions:
 
 
 def coordinator_settings(source: SettingSource) -> CoordinatorSettings:
-    """Every field of CoordinatorSettings, as flag `--field-name` or variable `FFQ_FIELD_NAME`."""
+    """Every field of CoordinatorSettings, by its variable `FFQ_FIELD_NAME`.
+
+    For those that the command has a flag for, `--field-name` wins over it.
+    """
     settings = CoordinatorSettings()
     for field in attrs.fields(CoordinatorSettings):
         found = source.find(field.name, f"FFQ_{field.name.upper()}")
