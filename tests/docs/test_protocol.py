@@ -73,7 +73,7 @@ def finer_reasons() -> Iterator[tuple[type[FfqError], str]]:
                     kind = vars(errors).get(name)
                     for each in keywords:
                         if each.arg == "reason" and isinstance(each.value, ast.Constant) and kind:
-                            yield kind, each.value.value
+                            yield kind, str(each.value.value)
 
 
 def code_of(kind: type[FfqError]) -> grpc.StatusCode:
