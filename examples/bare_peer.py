@@ -1,7 +1,12 @@
 r"""Client and worker by hand: grpcio and stubs generated from the .proto, no extension field set.
 
-python -m grpc_tools.protoc -I ffq/proto --python_out=. --grpc_python_out=. ffq_distributed.proto
-python bare_peer.py 127.0.0.1:50051 q1.json 7
+In the repository, with a coordinator running and no worker (the README says how to start one, and
+where q1.json is from):
+
+    mkdir -p build
+    python -m grpc_tools.protoc -I ffq/proto \
+        --python_out=build --grpc_python_out=build ffq_distributed.proto
+    PYTHONPATH=build python examples/bare_peer.py 127.0.0.1:50051 q1.json 7
 """
 
 import sys

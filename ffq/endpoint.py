@@ -6,6 +6,9 @@ import re
 
 from ffq.errors import InvalidRequest
 
+DEFAULT_COORDINATOR = "127.0.0.1:50051"
+"""Where a coordinator listens and others look for it, unless they are told."""
+
 MAX_ENDPOINT_LENGTH = 300
 _ENDPOINT = re.compile(
     r"(?:https?://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?"

@@ -11,6 +11,8 @@ from typing import NewType
 
 import attrs
 
+from ffq.errors import InvalidRequest
+
 QueryId = NewType("QueryId", str)
 WorkerId = NewType("WorkerId", str)
 StageId = NewType("StageId", int)
@@ -25,6 +27,23 @@ _ID = re.compile(rf"[A-Za-z0-9._-]{{1,{MAX_ID_LENGTH}}}")
 def is_valid_id(text: str) -> bool:
     """Whether `text` may name a query or a worker: ids become file names, so no separators."""
     return _ID.fullmatch(text) is not None and text not in {".", ".."}
+
+
+def checked_id(text: str, what: str) -> str:
+    """The text, if it may be an id. Raises InvalidRequest, which says what it was to name."""
+    if not is_valid_id(text):
+        raise InvalidRequest(f"{what} {text[:MAX_ID_LENGTH]!r} is not {ID_RULE}")
+    return text
+
+
+def parse_query_id(text: str) -> QueryId:
+    """Raises InvalidRequest for what may not name a query."""
+    return QueryId(checked_id(text, "query_id"))
+
+
+def parse_worker_id(text: str) -> WorkerId:
+    """Raises InvalidRequest for what may not name a worker."""
+    return WorkerId(checked_id(text, "worker_id"))
 
 
 @attrs.frozen(order=True)

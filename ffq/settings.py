@@ -14,12 +14,11 @@ import attrs
 
 from ffq.catalog import ScanSettings
 from ffq.core.settings import CoordinatorSettings
-from ffq.endpoint import parse_endpoint
+from ffq.endpoint import DEFAULT_COORDINATOR, parse_endpoint
 from ffq.errors import InvalidRequest
-from ffq.ids import ID_RULE, is_valid_id
+from ffq.ids import checked_id
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions
 
-DEFAULT_COORDINATOR_PORT = 50051
 DEFAULT_SHUFFLE_PORT = 50061
 LIVENESS_TIMEOUT = ("worker_liveness_timeout_ms", "FFQ_WORKER_LIVENESS_TIMEOUT_MS")
 
@@ -65,11 +64,7 @@ class SettingSource:
 
     def identifier(self, name: str, variable: str, default: str) -> str:
         found = self.find(name, variable)
-        if found is None:
-            return default
-        if not is_valid_id(found.text):
-            raise InvalidRequest(f"{found.label}: {found.text!r} is not {ID_RULE}")
-        return found.text
+        return default if found is None else checked_id(found.text, f"{found.label}:")
 
     def endpoint(self, name: str, variable: str, default: str) -> str:
         """`host:port`, from that or `http://host:port`."""
@@ -116,7 +111,7 @@ class GatewaySettings:
 def gateway_settings(source: SettingSource) -> GatewaySettings:
     """Parse the settings of `ffq gateway`. Raises InvalidRequest naming the bad one."""
     return GatewaySettings(
-        bind=source.bind("bind", "FFQ_COORDINATOR_BIND", f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"),
+        bind=source.bind("bind", "FFQ_COORDINATOR_BIND", DEFAULT_COORDINATOR),
         catalog_path=source.path("catalog", "FFQ_COORDINATOR_CATALOG_PATH"),
         coordinator=coordinator_settings(source),
         rpc=rpc_options(source),
@@ -145,7 +140,10 @@ def rpc_options(source: SettingSource) -> RpcOptions:
 
 
 def coordinator_settings(source: SettingSource) -> CoordinatorSettings:
-    """Every field of CoordinatorSettings, as flag `--field-name` or variable `FFQ_FIELD_NAME`."""
+    """Every field of CoordinatorSettings, by its variable `FFQ_FIELD_NAME`.
+
+    For those that the command has a flag for, `--field-name` wins over it.
+    """
     settings = CoordinatorSettings()
     for field in attrs.fields(CoordinatorSettings):
         found = source.find(field.name, f"FFQ_{field.name.upper()}")

@@ -1,8 +1,8 @@
 """Removals on their way to the stores.
 
-Scheduling must not wait for the actors that ask it, so it leaves notices here and a courier
-delivers them. All of them tell a store to forget something: they commute, and those about one
-query are merged, so there are at most four entries per query that scheduling holds.
+Scheduling need not wait for a store to forget something, and must not wait for results, which asks
+it. So it leaves such notices here and a courier delivers them. They commute, and those about one
+query are merged: it has at most four entries, also once scheduling holds it no more.
 """
 
 from __future__ import annotations

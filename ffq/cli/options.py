@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ffq.cli.output.formats import ResultFormat
+from ffq.endpoint import DEFAULT_COORDINATOR
 
 if TYPE_CHECKING:
     from ffq.settings import SettingSource
@@ -44,7 +45,7 @@ CoordinatorOption = Annotated[
     setting(
         "The coordinator, as HOST:PORT or http://HOST:PORT.",
         "FFQ_COORDINATOR_ENDPOINT",
-        "127.0.0.1:50051",
+        DEFAULT_COORDINATOR,
         metavar="HOST:PORT",
     ),
 ]
@@ -102,8 +103,7 @@ def coordinator_endpoint(flag: str | None) -> str:
     Raises:
         InvalidRequest: no such address; names the flag or the variable it came from.
     """
-    from ffq.settings import DEFAULT_COORDINATOR_PORT, SettingSource
+    from ffq.settings import SettingSource
 
     source = SettingSource({"coordinator": flag}, os.environ)
-    default = f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
-    return source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", default)
+    return source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", DEFAULT_COORDINATOR)

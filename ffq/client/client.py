@@ -12,8 +12,8 @@ import pyarrow as pa
 import trio
 
 from ffq.client.conversions import PlanLike, plan_bytes, table_of
-from ffq.errors import FfqError, InvalidRequest, QueryCanceled, QueryFailed
-from ffq.ids import ID_RULE, QueryId, WorkerId, is_valid_id
+from ffq.errors import FfqError, QueryCanceled, QueryFailed
+from ffq.ids import QueryId, parse_query_id, parse_worker_id
 from ffq.messages import (
     AttemptStatus,
     CancelQuery,
@@ -191,10 +191,8 @@ class Client:
         return await self._ask(ListWorkers())
 
     async def drain(self, worker_id: str) -> None:
-        """No more tasks for a worker; what it runs may finish. Raises UnknownId."""
-        if not is_valid_id(worker_id):
-            raise InvalidRequest(f"worker id {worker_id!r} is not {ID_RULE}")
-        await self._ask(DrainWorker(WorkerId(worker_id)))
+        """No more tasks for a worker; what it runs may finish. Raises InvalidRequest, UnknownId."""
+        await self._ask(DrainWorker(parse_worker_id(worker_id)))
 
     async def _ask(self, message: Rpc[R]) -> R:
         return await self._until_answered(message, lambda: self._coordinator.ask(message))
@@ -205,13 +203,6 @@ class Client:
         row = row_of(message)
         retry = RetryPolicy(timeout_ms=row.time_limit_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
         return await until_answered(call, retry, row.method, patience_ms=self._timeout_ms)
-
-
-def parse_query_id(text: str) -> QueryId:
-    """Raises InvalidRequest for what may not name a query."""
-    if not is_valid_id(text):
-        raise InvalidRequest(f"query id {text!r} is not {ID_RULE}")
-    return QueryId(text)
 
 
 def _id_of(query: QueryLike) -> QueryId:

@@ -25,6 +25,7 @@ from ffq.ids import WorkerId
 from ffq.rpc.server import ServerAddress
 from ffq.settings import GatewaySettings
 from ffq.worker import WorkerConfig, run_worker
+from ffq.worker.config import default_heartbeat_ms
 from ffq.worker.failures import innermost
 from ffq.worker.loop import LoopSettings
 
@@ -146,7 +147,7 @@ class LocalCluster:
             stop.set()
 
     def _worker_config(self, number: int, endpoint: str) -> WorkerConfig:
-        heartbeat_ms = max(1, min(1_000, self._coordinator.worker_liveness_timeout_ms // 5))
+        heartbeat_ms = default_heartbeat_ms(self._coordinator.worker_liveness_timeout_ms)
         return WorkerConfig(
             coordinator=endpoint,
             worker_id=WorkerId(f"local-{number}"),

@@ -11,6 +11,7 @@ from ffq.core.state import SchedulingState
 from ffq.errors import NotReady, UnknownId
 from ffq.ids import AttemptKey, StageId
 from ffq.messages import (
+    SPLITS,
     AttemptStatus,
     GetQueryStatus,
     ListAttempts,
@@ -84,7 +85,7 @@ def _missing(state: SchedulingState, requirement: Requirement) -> str:
     if requirement.family is not None:
         needs.append(f"engine family '{requirement.family}', on which the query was started")
     if requirement.splits:
-        needs.append("the capability 'ffq.splits'")
+        needs.append(f"the capability '{SPLITS}'")
     if requirement.ours_only:
         needs.append("stage numbers of its own for a repeated CteRef")
     return f"no live worker has {', '.join(needs)} together"

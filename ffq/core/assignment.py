@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffq.core.layout import scan_inputs
-from ffq.core.ready import SPLITS, Requirement
+from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import lay_out_stage, promote_ready, refresh_offer
@@ -11,7 +11,15 @@ from ffq.core.transitions import AttemptEvent, QueryEvent
 from ffq.core.workers import WorkerRecord
 from ffq.errors import InvariantViolated
 from ffq.ids import AttemptKey
-from ffq.messages import Assignment, GetTask, PartitionSize, QueryState, ShuffleInput, TaskState
+from ffq.messages import (
+    SPLITS,
+    Assignment,
+    GetTask,
+    PartitionSize,
+    QueryState,
+    ShuffleInput,
+    TaskState,
+)
 
 # What one more shuffle input or partition size adds to an encoded answer, generously.
 _INPUT_BYTES = 200

@@ -25,8 +25,6 @@ from ffq.messages import (
 from ffq.plan.properties import is_repeatable, needs_own_numbering
 from ffq.plan.stages import StageGraph
 
-_RETRY_SUBMIT_MS = 1_000
-
 
 def find_query(state: SchedulingState, msg: FindQuery, _now_ms: int) -> KnownQuery | None:
     """What stands under an id; None: nothing does.
@@ -110,14 +108,12 @@ def _check_room(state: SchedulingState, plan_bytes: int) -> None:
     settings = state.settings
     if len(state.queries) - len(state.finished) >= settings.max_queries:
         raise QuotaExceeded(
-            f"{settings.max_queries} queries are queued or running: submit again later",
-            retry_after_ms=_RETRY_SUBMIT_MS,
+            f"{settings.max_queries} queries are queued or running: submit again later"
         )
     if state.plan_bytes + plan_bytes > settings.max_plan_bytes:
         raise QuotaExceeded(
             f"the plans of queued and running queries would exceed {settings.max_plan_bytes} "
-            f"bytes: submit again later",
-            retry_after_ms=_RETRY_SUBMIT_MS,
+            f"bytes: submit again later"
         )
 
 

@@ -17,9 +17,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from ffq.ids import QueryId, StageId
-
-SPLITS = "ffq.splits"
-"""The capability of taking a share of a stage, rather than all of it."""
+from ffq.messages import SPLITS
 
 
 @attrs.frozen(cache_hash=True)

@@ -23,8 +23,6 @@ from ffq.messages import (
     TaskState,
 )
 
-_RETRY_MS = 1_000
-
 
 def report_task_status(state: SchedulingState, msg: ReportTaskStatus, now_ms: int) -> ReportReply:
     """Take a report if it is of a current attempt by its holder; else it changes nothing (R13).
@@ -151,8 +149,7 @@ def _merge_output(state: SchedulingState, at: Located, msg: RegisterMapOutput) -
     if state.output_partitions + growth > state.settings.max_registered_partitions:
         raise QuotaExceeded(
             f"{state.settings.max_registered_partitions} map output partitions are registered: "
-            f"register {msg.key} again later",
-            retry_after_ms=_RETRY_MS,
+            f"register {msg.key} again later"
         )
     endpoint = msg.endpoint or output.endpoint
     if at.attempt.output is not None and not changed and endpoint == output.endpoint:
@@ -193,8 +190,7 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
     if state.active_result_bytes + growth > state.settings.max_result_bytes:
         raise QuotaExceeded(
             f"results would exceed {state.settings.max_result_bytes} bytes in all with "
-            f"{msg.total_bytes} bytes of {attempt.key}",
-            retry_after_ms=_RETRY_MS,
+            f"{msg.total_bytes} bytes of {attempt.key}"
         )
     if (msg.total_bytes, msg.complete) == (attempt.result_bytes, attempt.result_complete):
         return ResultAdmission(counted=True, worker_id=attempt.worker_id, key=attempt.key)

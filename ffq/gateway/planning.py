@@ -17,8 +17,6 @@ from ffq.runtime.message import Request
 
 R = TypeVar("R")
 
-_RETRY_MS = 1_000
-
 
 class QueryPlanner:
     """Plans queries on worker threads: a large plan holds up nobody's heartbeat.
@@ -52,8 +50,7 @@ class QueryPlanner:
         asked: Any = message
         if self._threads.statistics().tasks_waiting >= self._max_waiting:
             raise QuotaExceeded(
-                f"{self._max_waiting} plans wait to be read: submit {asked.query_id} again later",
-                retry_after_ms=_RETRY_MS,
+                f"{self._max_waiting} plans wait to be read: submit {asked.query_id} again later"
             )
         work = self._work[type(message)]
         reply: R = await trio.to_thread.run_sync(

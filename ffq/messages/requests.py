@@ -94,10 +94,14 @@ class GetTask(Rpc[tuple[Assignment, ...]]):
 
 @attrs.frozen
 class ReportReply:
-    """`counted`: whether the report changed anything. `worker_id`: who held the attempt."""
+    """`counted`: whether the report changed anything.
+
+    `worker_id`: who was given the attempt. Only the coordinator's own walk needs it: None over the
+    wire.
+    """
 
     counted: bool
-    worker_id: WorkerId
+    worker_id: WorkerId | None
 
 
 @attrs.frozen
@@ -228,7 +232,11 @@ class CancelQuery(Rpc[CancelReply]):
 
 @attrs.frozen
 class RegisterReply:
-    """`counted`: whether it was stored. `worker_id`: who held the attempt, if it was assigned."""
+    """`counted`: whether it was stored.
+
+    `worker_id`: who was given the attempt. Only the coordinator's own walk needs it: None over the
+    wire.
+    """
 
     counted: bool
     worker_id: WorkerId | None

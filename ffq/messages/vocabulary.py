@@ -8,6 +8,9 @@ import attrs
 
 from ffq.ids import Attempt, StageId, TaskId
 
+SPLITS = "ffq.splits"
+"""The capability of taking a share of a stage, rather than all of it."""
+
 
 class QueryState(enum.Enum):
     QUEUED = 1

@@ -35,7 +35,7 @@ from ffq.plan.model import Column, ColumnRef, Expr, JoinStrategy, JoinType, Node
 Keys = tuple[frozenset[str], ...]
 
 
-class Kind(enum.Enum):
+class DistributionKind(enum.Enum):
     SCAN = "scan"
     HASH = "hash"
     REPLICATED = "replicated"
@@ -52,7 +52,7 @@ class Distribution:
     twice may give other rows.
     """
 
-    kind: Kind
+    kind: DistributionKind
     scans: frozenset[int] = frozenset()
     reads: frozenset[int] = frozenset()
     partitions: int = 0
@@ -61,12 +61,12 @@ class Distribution:
 
     @property
     def is_split(self) -> bool:
-        return self.kind in {Kind.SCAN, Kind.HASH}
+        return self.kind in {DistributionKind.SCAN, DistributionKind.HASH}
 
 
-_GATHER = Distribution(Kind.GATHER)
-_PIN = Distribution(Kind.PIN)
-_REPLICATED = Distribution(Kind.REPLICATED)
+_GATHER = Distribution(DistributionKind.GATHER)
+_PIN = Distribution(DistributionKind.PIN)
+_REPLICATED = Distribution(DistributionKind.REPLICATED)
 
 # Join types for which the other side may be shared out while this side is whole in every task:
 # those that emit no row on behalf of the whole side alone.
@@ -91,7 +91,7 @@ class _Analysis:
         match node:
             case model.ParquetScan():
                 leaf, self._scans = self._scans, self._scans + 1
-                return Distribution(Kind.SCAN, scans=frozenset({leaf}))
+                return Distribution(DistributionKind.SCAN, scans=frozenset({leaf}))
             case model.ShuffleRead():
                 leaf, self._reads = self._reads, self._reads + 1
                 return _of_read(node, leaf)
@@ -125,7 +125,7 @@ def _of_read(node: model.ShuffleRead, leaf: int) -> Distribution:
     match node.partitioning:
         case model.HashPartitioning(keys=keys, partitions=partitions) if keys:
             return Distribution(
-                Kind.HASH,
+                DistributionKind.HASH,
                 reads=frozenset({leaf}),
                 partitions=partitions,
                 keys=tuple(frozenset({key}) for key in keys),
@@ -139,7 +139,7 @@ def _replicate(below: Distribution) -> Distribution:
 
 
 def _is_replicable(below: Distribution) -> bool:
-    return below.kind is not Kind.PIN and below.repeatable
+    return below.kind is not DistributionKind.PIN and below.repeatable
 
 
 def _rename_keys(below: Distribution, columns: Iterable[tuple[str, str]]) -> Distribution:
@@ -174,7 +174,7 @@ def _of_partial(node: model.PartialHashAggregate, below: Distribution) -> Distri
 def _of_final(node: model.FinalHashAggregate, below: Distribution) -> Distribution:
     if not node.group_exprs:
         return _PIN
-    if below.kind is Kind.HASH and below.keys is not None:
+    if below.kind is DistributionKind.HASH and below.keys is not None:
         # By name also for a ColumnRef: its index is of the partial aggregate's input, while the
         # keys name the partial aggregate's output, which is named by these very expressions.
         groups = {_group_name(expr) for expr in node.group_exprs}
@@ -187,11 +187,15 @@ def _whole(*below: Distribution) -> Distribution:
     """For a node that must see all rows of its children, and then is deterministic."""
     if not all(_is_replicable(child) for child in below):
         return _PIN
-    return _REPLICATED if all(child.kind is Kind.REPLICATED for child in below) else _GATHER
+    return (
+        _REPLICATED
+        if all(child.kind is DistributionKind.REPLICATED for child in below)
+        else _GATHER
+    )
 
 
 def _of_window(node: model.Window, below: Distribution) -> Distribution:
-    if below.kind is not Kind.HASH or below.keys is None:
+    if below.kind is not DistributionKind.HASH or below.keys is None:
         return _PIN
     for window in node.exprs:
         names = {expr.name for expr in window.partition_by if isinstance(expr, Column)}
@@ -208,7 +212,7 @@ def _of_custom(below: Distribution) -> Distribution:
 def _of_join(node: model.HashJoin, left: Distribution, right: Distribution) -> Distribution:
     if _is_copartitioned(node, left, right):
         return Distribution(
-            Kind.HASH,
+            DistributionKind.HASH,
             reads=left.reads | right.reads,
             partitions=left.partitions,
             keys=left.keys if node.join_type in _KEEPS_LEFT_KEYS else None,
@@ -216,18 +220,18 @@ def _of_join(node: model.HashJoin, left: Distribution, right: Distribution) -> D
         )
     if left.is_split and node.join_type in _WHOLE_RIGHT:
         by_hint = node.strategy_hint is JoinStrategy.BROADCAST_RIGHT and _is_replicable(right)
-        if by_hint or right.kind is Kind.REPLICATED:
+        if by_hint or right.kind is DistributionKind.REPLICATED:
             return left
     if right.is_split and node.join_type in _WHOLE_LEFT:
         by_hint = node.strategy_hint is JoinStrategy.BROADCAST_LEFT and _is_replicable(left)
-        if by_hint or left.kind is Kind.REPLICATED:
+        if by_hint or left.kind is DistributionKind.REPLICATED:
             return attrs.evolve(right, keys=None)
     return _whole(left, right)
 
 
 def _is_copartitioned(node: model.HashJoin, left: Distribution, right: Distribution) -> bool:
     """Whether rows that join lie in the same task: both sides hashed alike on join keys."""
-    if left.kind is not Kind.HASH or right.kind is not Kind.HASH:
+    if left.kind is not DistributionKind.HASH or right.kind is not DistributionKind.HASH:
         return False
     if left.partitions != right.partitions or left.keys is None or right.keys is None:
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffq.plan import model
-from ffq.plan.distribution import Kind, distribution_of
+from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, StagePlan
 from ffq.plan.walk import children, walk_stage
@@ -16,7 +16,7 @@ def is_repeatable(stage: StagePlan) -> bool:
     run. Tasks that read one run must then not be mixed with tasks that read another (R25).
     """
     rows = distribution_of(stage.fragment)
-    return rows.kind is not Kind.PIN and rows.repeatable
+    return rows.kind is not DistributionKind.PIN and rows.repeatable
 
 
 def needs_own_numbering(graph: StageGraph) -> bool:

@@ -17,7 +17,7 @@ import attrs
 from ffq.errors import PlanningError
 from ffq.ids import StageId
 from ffq.plan import model
-from ffq.plan.distribution import Kind, distribution_of
+from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
 from ffq.plan.walk import child_fields, node_name, stage_reads, stage_scans, walk_stage
@@ -218,9 +218,9 @@ def partition_count(partitioning: Partitioning) -> int:
 def _stage(stage_id: StageId, root: Node, parents: tuple[StageId, ...]) -> StagePlan:
     rows = distribution_of(root)
     match rows.kind:
-        case Kind.SCAN:
+        case DistributionKind.SCAN:
             parallelism = Parallelism.SCAN
-        case Kind.HASH:
+        case DistributionKind.HASH:
             parallelism = Parallelism.HASH
         case _:
             parallelism = Parallelism.SINGLE

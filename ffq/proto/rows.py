@@ -1,8 +1,8 @@
 """How each message of the outer world travels: one row per RPC, from which gateway and remote come.
 
 A row holds what belongs to the RPC and not to its meaning: its place on the wire, how its request
-and reply are written and read, who may call it, how long its caller waits, whether it may be
-repeated, and how large its request may be.
+and reply are written and read, who calls it, how long its caller waits, whether it may be repeated,
+and how large its request may be.
 """
 
 from __future__ import annotations
@@ -84,7 +84,6 @@ class Wire(Generic[M, R, Q, P]):
         request_type: protobuf class of the request; `reply_type` likewise.
         encode: message to request; `decode` raises InvalidRequest for what is no such message.
         encode_reply: reply (or chunk) to protobuf; `decode_reply` likewise.
-        complete: what the reply says more to the one who knows what he asked.
         role: who calls it.
         time_limit_ms: how long a client waits for the whole answer.
         repeatable: whether it may be sent again when no answer came.
@@ -100,7 +99,6 @@ class Wire(Generic[M, R, Q, P]):
     encode_reply: Callable[[R], P]
     decode_reply: Callable[[P], R]
     role: Role
-    complete: Callable[[R, M], R] | None = None
     time_limit_ms: int = 30_000
     repeatable: bool = True
     max_request_bytes: int | None = SMALL_REQUEST_BYTES
@@ -117,11 +115,6 @@ class Wire(Generic[M, R, Q, P]):
     @property
     def streams(self) -> bool:
         return issubclass(self.message, StreamRpc)
-
-    def reply_of(self, reply: P, message: M) -> R:
-        """What a peer's answer to this message means."""
-        decoded = self.decode_reply(reply)
-        return decoded if self.complete is None else self.complete(decoded, message)
 
 
 ROWS: Final[dict[type, Wire[Any, Any, Any, Any]]] = {}
@@ -219,7 +212,6 @@ unary(
     (tasks.encode_report, tasks.decode_report),
     (tasks.encode_report_reply, tasks.decode_report_reply),
     Role.WORKER,
-    complete=tasks.complete_report_reply,
     max_request_bytes=None,
 )
 unary(
@@ -236,7 +228,6 @@ unary(
     (outputs.encode_map_output, outputs.decode_map_output),
     (outputs.encode_map_output_reply, outputs.decode_map_output_reply),
     Role.WORKER,
-    complete=outputs.complete_map_output_reply,
     max_request_bytes=None,
 )
 streaming(

@@ -27,7 +27,7 @@ class RemoteCoordinator:
     async def ask(self, message: Rpc[R]) -> R:
         row = row_of(message)
         answer = await self._channel.unary(row.path, row.encode(message), row.reply_type)
-        reply: R = row.reply_of(answer, message)
+        reply: R = row.decode_reply(answer)
         return reply
 
     @asynccontextmanager

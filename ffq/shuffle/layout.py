@@ -12,8 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from ffq.errors import InvalidRequest
-from ffq.ids import ID_RULE, AttemptKey, QueryId, is_valid_id
+from ffq.ids import AttemptKey, QueryId, parse_query_id
 
 SCHEMA_FILE: Final = "schema.ipc"
 TEMPORARY_PREFIX: Final = ".tmp-"
@@ -21,9 +20,7 @@ TEMPORARY_PREFIX: Final = ".tmp-"
 
 def query_folder(root: Path, query_id: QueryId) -> Path:
     """Raises InvalidRequest for an id that must not become a file name."""
-    if not is_valid_id(query_id):
-        raise InvalidRequest(f"query id {query_id!r} is not allowed: ids are {ID_RULE}")
-    return root / query_id
+    return root / parse_query_id(query_id)
 
 
 def task_folder(root: Path, key: AttemptKey) -> Path:

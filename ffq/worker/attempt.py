@@ -22,7 +22,7 @@ from ffq.messages import (
 )
 from ffq.worker.failures import Failure, failure_of
 from ffq.worker.inputs import FetchSettings, fetch_inputs
-from ffq.worker.link import LOG, CoordinatorLink, WorkerIdentity
+from ffq.worker.link import CoordinatorLink, WorkerIdentity, logger
 from ffq.worker.plans import PlanCache
 from ffq.worker.ports import (
     Executor,
@@ -95,16 +95,16 @@ class AttemptRun:
             self._claimed = True
             await self._report(TaskState.SUCCEEDED)
         except UnknownId as error:
-            LOG.warning("attempt %s is dropped: %s", self.assignment.key, error.message)
+            logger.warning("attempt %s is dropped: %s", self.assignment.key, error.message)
         except Exception as error:  # noqa: BLE001 - refused, or the output cannot be read back
             # Whatever class it has, the plan ran: it is not to blame.
             await self._fail(error, Failure(ErrorKind.EXECUTION, failure_of(error).message))
 
     async def _fail(self, error: Exception, failure: Failure) -> None:
         key = self.assignment.key
-        LOG.warning("attempt %s failed (%s): %s", key, failure.kind.name, failure.message)
+        logger.warning("attempt %s failed (%s): %s", key, failure.kind.name, failure.message)
         if not isinstance(error, FfqError):
-            LOG.debug("attempt %s raised", key, exc_info=error)
+            logger.debug("attempt %s raised", key, exc_info=error)
         await self._report_failed(failure)
 
     async def _produce(self) -> TaskOutput:
@@ -165,7 +165,7 @@ class AttemptRun:
         try:
             await self._report(TaskState.FAILED, failure)
         except FfqError as error:
-            LOG.warning("attempt %s: its report was refused: %s", self.assignment.key, error)
+            logger.warning("attempt %s: its report was refused: %s", self.assignment.key, error)
 
     async def _report(self, state: TaskState, failure: Failure | None = None) -> None:
         context = self.context

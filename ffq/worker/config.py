@@ -8,11 +8,11 @@ from pathlib import Path
 
 import attrs
 
+from ffq.endpoint import DEFAULT_COORDINATOR
 from ffq.errors import InvalidRequest
 from ffq.ids import WorkerId, is_valid_id
 from ffq.rpc.options import RpcOptions
 from ffq.settings import (
-    DEFAULT_COORDINATOR_PORT,
     DEFAULT_SHUFFLE_PORT,
     LIVENESS_TIMEOUT,
     SettingSource,
@@ -72,9 +72,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
     slots = source.integer("slots", "FFQ_WORKER_CPU_SLOTS", processors, minimum=1)
     memory_mb = source.integer("engine_memory_mb", "FFQ_WORKER_ENGINE_MEMORY_MB", 0, minimum=0)
     return WorkerConfig(
-        coordinator=source.endpoint(
-            "coordinator", "FFQ_COORDINATOR_ENDPOINT", f"127.0.0.1:{DEFAULT_COORDINATOR_PORT}"
-        ),
+        coordinator=source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", DEFAULT_COORDINATOR),
         worker_id=WorkerId(
             source.identifier("worker_id", "FFQ_WORKER_ID", default_worker_id(os.getpid()))
         ),
@@ -108,13 +106,23 @@ def default_worker_id(pid: int) -> str:
     return f"worker-{host}-{pid}" if is_valid_id(f"worker-{host}-{pid}") else f"worker-{pid}"
 
 
+def default_heartbeat_ms(liveness_timeout_ms: int) -> int:
+    """Between beats, where nothing else is asked for."""
+    return min(MAX_HEARTBEAT_MS, _longest_heartbeat_ms(liveness_timeout_ms))
+
+
+def _longest_heartbeat_ms(liveness_timeout_ms: int) -> int:
+    """A fifth of the liveness timeout: one lost beat is no news."""
+    return max(1, liveness_timeout_ms // _BEATS_PER_TIMEOUT)
+
+
 def _heartbeat_ms(source: SettingSource) -> int:
-    """At most a fifth of the liveness timeout, where that is told: one lost beat is no news."""
+    """Raises InvalidRequest where beats would be too rare for a liveness timeout that is told."""
     timeout_ms = source.integer(*LIVENESS_TIMEOUT, 15_000, minimum=1)
-    longest = max(1, timeout_ms // _BEATS_PER_TIMEOUT)
     heartbeat_ms = source.integer(
-        "heartbeat_ms", "FFQ_WORKER_HEARTBEAT_MS", min(MAX_HEARTBEAT_MS, longest), minimum=1
+        "heartbeat_ms", "FFQ_WORKER_HEARTBEAT_MS", default_heartbeat_ms(timeout_ms), minimum=1
     )
+    longest = _longest_heartbeat_ms(timeout_ms)
     if heartbeat_ms > longest:
         raise InvalidRequest(
             f"--heartbeat-ms: {heartbeat_ms} is more than a fifth of the liveness timeout "

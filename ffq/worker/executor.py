@@ -22,7 +22,7 @@ from ffq.plan.model import Partitioning
 from ffq.shuffle import MapOutputWriter, ShuffleStore
 from ffq.shuffle.layout import attempt_folder, part_file
 from ffq.worker.folders import WorkerFolders
-from ffq.worker.link import LOG
+from ffq.worker.link import logger
 from ffq.worker.ports import MapOutput, TaskOutput, Work
 from ffq.worker.readers import input_reader
 from ffq.worker.results import ResultSpool
@@ -153,7 +153,7 @@ class EngineExecutor:
         return scratch
 
     def _leave_behind(self, key: AttemptKey, ended: trio.Event) -> None:
-        LOG.warning("attempt %s does not stop; it keeps its slot until it ends", key)
+        logger.warning("attempt %s does not stop; it keeps its slot until it ends", key)
         self._stuck += 1
 
         async def count_down() -> None:

@@ -18,7 +18,7 @@ from ffq.service import Coordinator
 
 R = TypeVar("R")
 
-LOG = logging.getLogger("ffq.worker")
+logger = logging.getLogger("ffq.worker")
 
 
 @attrs.frozen
@@ -89,10 +89,10 @@ class CoordinatorLink:
     def _missed(self, error: Unavailable) -> None:
         if not self._away:
             self._away = True
-            LOG.warning("coordinator %s is unreachable, trying on: %s", self.name, error.message)
+            logger.warning("coordinator %s is unreachable, trying on: %s", self.name, error.message)
 
     def _answered(self) -> None:
         self._answered_at = trio.current_time()
         if self._away:
             self._away = False
-            LOG.info("coordinator %s answers again", self.name)
+            logger.info("coordinator %s answers again", self.name)

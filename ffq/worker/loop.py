@@ -21,7 +21,7 @@ from ffq.messages import Assignment, GetTask, Heartbeat, HeartbeatReply
 from ffq.retry import RetryPolicy
 from ffq.service import Coordinator
 from ffq.worker.attempt import AttemptContext, AttemptRun, AttemptSettings
-from ffq.worker.link import LOG, CoordinatorLink, WorkerIdentity
+from ffq.worker.link import CoordinatorLink, WorkerIdentity, logger
 from ffq.worker.plans import PlanCache
 from ffq.worker.ports import Executor, ShuffleTransport
 
@@ -162,7 +162,7 @@ class WorkerLoop:
             except Unavailable:
                 continue  # said once by the link
             except FfqError as error:
-                LOG.warning("heartbeat refused: %s", error.message)
+                logger.warning("heartbeat refused: %s", error.message)
 
     async def _beat(self) -> HeartbeatReply:
         message = Heartbeat(
@@ -194,7 +194,7 @@ class WorkerLoop:
         for key in reply.stop_attempts:
             attempt = self._running.get(key)
             if attempt is not None:
-                LOG.info("attempt %s is stopped: the coordinator wants it no more", key)
+                logger.info("attempt %s is stopped: the coordinator wants it no more", key)
                 attempt.scope.cancel()
         if reply.ended_queries:
             self._ended.update(dict.fromkeys(reply.ended_queries))
@@ -210,7 +210,7 @@ class WorkerLoop:
                 try:
                     await self._executor.forget(query_id)
                 except FfqError as error:
-                    LOG.warning("files of query %s stay: %s", query_id, error.message)
+                    logger.warning("files of query %s stay: %s", query_id, error.message)
                 self._ended.pop(query_id)
 
     # --- pulling and running -----------------------------------------------------------------
@@ -229,7 +229,7 @@ class WorkerLoop:
             except FfqError as error:
                 failures += 1
                 if not isinstance(error, Unavailable):
-                    LOG.warning("GetTask refused: %s", error.message)
+                    logger.warning("GetTask refused: %s", error.message)
                 await self._sleep_unless_woken(self._settings.retry.delay_s(failures))
                 continue
             failures = 0

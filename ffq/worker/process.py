@@ -13,7 +13,7 @@ from ffq.engine import ENGINE_FAMILY, Engine, EngineSettings, load_operators
 from ffq.engine.operators import REGISTRY
 from ffq.errors import StartupError
 from ffq.ids import WorkerId
-from ffq.messages import FetchShufflePartition
+from ffq.messages import SPLITS, FetchShufflePartition
 from ffq.rpc.client import RpcChannel, open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
@@ -25,13 +25,10 @@ from ffq.worker.config import WorkerConfig
 from ffq.worker.executor import EngineExecutor
 from ffq.worker.failures import innermost
 from ffq.worker.folders import WorkerFolders, worker_folders
-from ffq.worker.link import LOG, WorkerIdentity
+from ffq.worker.link import WorkerIdentity, logger
 from ffq.worker.loop import WorkerLoop
 from ffq.worker.serving import ShuffleServer
 from ffq.worker.transport import GrpcTransport
-
-SPLITS = "ffq.splits"
-"""The capability of running one of several tasks of a scan stage."""
 
 
 @attrs.frozen
@@ -148,7 +145,7 @@ class _Worker:
         endpoint = advertised_endpoint(
             self._config.shuffle_advertise, address.endpoint, self._config.coordinator
         )
-        LOG.info("worker %s serves map outputs at %s", self._config.worker_id, endpoint)
+        logger.info("worker %s serves map outputs at %s", self._config.worker_id, endpoint)
         return WorkerIdentity(
             worker_id=self._config.worker_id,
             incarnation=max(1, self._clock()),

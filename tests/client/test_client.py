@@ -128,7 +128,7 @@ async def test_a_plan_may_be_given_as_a_value(autojump_clock: MockClock) -> None
 
 async def test_an_id_that_could_be_a_path_is_refused_here(autojump_clock: MockClock) -> None:
     coordinator = ScriptedCoordinator()
-    with pytest.raises(InvalidRequest, match=r"query id '\.\./x' is not 1 to 128"):
+    with pytest.raises(InvalidRequest, match=r"query_id '\.\./x' is not 1 to 128"):
         await client_of(coordinator).submit(PLAN, query_id="../x")
     assert not coordinator.submitted
 

@@ -72,6 +72,16 @@ def test_every_name_beside_a_file_is_defined_in_it() -> None:
     assert [(file, name) for file, name in placed if not pages.defines(file, name)] == []
 
 
+def test_it_says_of_every_part_what_it_may_do() -> None:
+    rows = re.findall(r"^\| (`ffq/.*?) \|", pages.section(PAGE, "## Rings"), re.MULTILINE)
+    parts = {
+        path.name + "/" * path.is_dir()
+        for path in (pages.ROOT / "ffq").iterdir()
+        if path.suffix in {"", ".py"} and not path.name.startswith("__")
+    }
+    assert {path.removeprefix("ffq/") for row in rows for path in pages.paths(row)} == parts
+
+
 def test_it_says_what_the_kinds_of_rows_are() -> None:
     table = pages.read(PAGE).partition("| kind | the step |")[2].partition("\n\n")[0]
     assert re.findall(r"^\| (\w+) \|", table, re.MULTILINE) == [kind.value for kind in Kind]
@@ -152,7 +162,7 @@ def test_a_cancel_passes_the_frames_that_the_page_lists() -> None:
 
     trio.run(main)
     passed = [place(code) for code in seen]
-    # The runtime may take more frames than the two that the page names; nothing else may.
+    # Of the runtime's own frames the page names two; all others it must name.
     ours = [each for each in passed if each[0].startswith("ffq/")]
     passed = [each for each in ours if each in told or not each[0].startswith("ffq/runtime/")]
     assert passed == told
@@ -249,34 +259,33 @@ def fetch_partition(*, registered: bool) -> str:
     return coordinator.path_of(FetchShufflePartition(task.key, 0))
 
 
-def upload(then: Callable[[Recording], str] | None = None) -> str:
-    """The path of the result's upload; or of what is asked once the query has succeeded."""
+def finish() -> tuple[Recording, str, str]:
+    """A query has succeeded; the paths of its result's upload and of the report that ended it."""
     coordinator = world(beat(), SubmitQuery(Q, dump_plan(graphs.scan())))
     (task,) = coordinator.ask(pull(), 0)
-    path = coordinator.path_of(RegisterQueryResults(Q, b"rows", task.key))
-    if then is None:
-        return path
-    coordinator.ask(success(task), 0)
-    return then(coordinator)
+    upload = coordinator.path_of(RegisterQueryResults(Q, b"rows", task.key))
+    return coordinator, upload, coordinator.path_of(success(task, W))
 
 
 PATHS: dict[str, Callable[[], str]] = {
     "SubmitQuery": lambda: after()(SUBMIT),
     "SubmitQuery, known": lambda: after(SUBMIT)(SUBMIT),
-    "FetchQueryResults": lambda: upload(lambda it: it.path_of(FetchQueryResults(Q))),
+    "FetchQueryResults": lambda: finish()[0].path_of(FetchQueryResults(Q)),
     "GetTask": lambda: after(beat())(pull()),
+    "GetTask, unknown": lambda: after()(pull()),
     "GetTask, replaced": lambda: after(beat(2))(pull(1)),
     "Heartbeat": lambda: after()(beat()),
     "Heartbeat, nothing new": lambda: after(beat())(beat()),
     "Heartbeat, restarted": lambda: after(beat(1))(beat(2)),
     "Heartbeat, replaced": lambda: after(beat(2))(beat(1)),
     "ReportTaskStatus": lambda: report(W),
+    "ReportTaskStatus, the last": lambda: finish()[2],
     "ReportTaskStatus, fixed wire": lambda: report(None),
     "RegisterMapOutput": lambda: register(W),
     "RegisterMapOutput, fixed wire": lambda: register(None),
     "FetchShufflePartition": lambda: fetch_partition(registered=True),
     "FetchShufflePartition, all empty": lambda: fetch_partition(registered=False),
-    "RegisterQueryResults": upload,
+    "RegisterQueryResults": lambda: finish()[1],
     "CancelQuery": lambda: after(SUBMIT)(CancelQuery(Q, "why")),
 }
 

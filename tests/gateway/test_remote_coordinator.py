@@ -20,6 +20,8 @@ from ffq.messages import (
     QueryState,
     RegisterMapOutput,
     RegisterQueryResults,
+    RegisterReply,
+    ReportReply,
     ReportTaskStatus,
     SubmitQuery,
     TaskState,
@@ -42,9 +44,9 @@ async def test_a_worker_and_a_client_of_ours_over_grpc() -> None:
         (task,) = await remote.ask(GetTask(W, 4, 1))
         part = OutputPartition(2, 10, 1, 1)
         output = RegisterMapOutput(task.key, (part,), task.layout, W, 1, "127.0.0.1:1")
-        assert (await remote.ask(output)).counted
+        assert await remote.ask(output) == RegisterReply(counted=True, worker_id=None)
         done = ReportTaskStatus(task.key, TaskState.SUCCEEDED, "", task.layout, W, 1)
-        assert (await remote.ask(done)).counted
+        assert await remote.ask(done) == ReportReply(counted=True, worker_id=None)
         assert not (await remote.ask(done)).counted
         (reducer,) = await remote.ask(GetTask(W, 4, 1))
         (source,) = reducer.inputs

@@ -5,9 +5,9 @@ from __future__ import annotations
 import attrs
 import trio
 
-from ffq.core.ready import SPLITS
 from ffq.errors import FfqError
 from ffq.ids import WorkerId
+from ffq.messages import SPLITS
 from ffq.plan.stages import StageGraph
 from ffq.worker.link import WorkerIdentity
 from ffq.worker.loop import WorkerLoop

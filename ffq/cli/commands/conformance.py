@@ -35,13 +35,7 @@ def conformance(
     retry_backoff_base_ms: Annotated[int, _setting("retry_backoff_base_ms")] = 250,
     blacklist_failure_threshold: Annotated[
         int,
-        typer.Option(
-            "--blacklist-threshold",
-            "--blacklist-failure-threshold",
-            help="The coordinator's blacklist_failure_threshold.",
-            min=1,
-            metavar="N",
-        ),
+        typer.Option(help="The coordinator's blacklist_failure_threshold.", min=1, metavar="N"),
     ] = 3,
     blacklist_ttl_ms: Annotated[int, _setting("blacklist_ttl_ms")] = 60_000,
     max_concurrent_tasks_per_worker: Annotated[

@@ -13,6 +13,7 @@ from ffq.cli.options import (
     setting,
     settings_of,
 )
+from ffq.endpoint import DEFAULT_COORDINATOR
 
 
 def _tuning(text: str, name: str, default: int) -> object:
@@ -26,7 +27,7 @@ def gateway(
         setting(
             "Where to listen; port 0 picks a free one.",
             "FFQ_COORDINATOR_BIND",
-            "127.0.0.1:50051",
+            DEFAULT_COORDINATOR,
             metavar="HOST:PORT",
         ),
     ] = None,

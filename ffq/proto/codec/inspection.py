@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ffq.ids import parse_query_id, parse_worker_id
 from ffq.messages import (
     AttemptStatus,
     DrainWorker,
@@ -19,8 +20,6 @@ from ffq.proto.codec.values import (
     encode_ref,
     encode_task_state,
     parse_optional_worker_id,
-    parse_query_id,
-    parse_worker_id,
 )
 
 

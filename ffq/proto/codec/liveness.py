@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from ffq.ids import parse_query_id, parse_worker_id
 from ffq.messages import Heartbeat, HeartbeatReply
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.outputs import parse_optional_endpoint
-from ffq.proto.codec.values import bounded, decode_key, encode_ref, parse_query_id, parse_worker_id
+from ffq.proto.codec.values import bounded, decode_key, encode_ref
 
 
 def decode_heartbeat(message: wire.HeartbeatRequest) -> Heartbeat:

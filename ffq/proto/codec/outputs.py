@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ffq.endpoint import parse_endpoint
 from ffq.errors import InvalidRequest
+from ffq.ids import parse_query_id
 from ffq.messages import (
     FetchQueryResults,
     OutputPartition,
@@ -17,7 +18,6 @@ from ffq.proto.codec.values import (
     bounded,
     decode_layout,
     parse_optional_worker_id,
-    parse_query_id,
 )
 
 
@@ -55,12 +55,8 @@ def encode_map_output_reply(reply: RegisterReply) -> wire.RegisterMapOutputRespo
 
 
 def decode_map_output_reply(message: wire.RegisterMapOutputResponse) -> RegisterReply:
+    """The wire does not name the attempt's holder."""
     return RegisterReply(message.counted, None)
-
-
-def complete_map_output_reply(reply: RegisterReply, request: RegisterMapOutput) -> RegisterReply:
-    """The wire does not name the attempt's holder: who registers takes it to be himself."""
-    return RegisterReply(reply.counted, request.worker_id)
 
 
 def _decode_partition(message: wire.MapOutputPartition) -> OutputPartition:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffq.ids import StageId
+from ffq.ids import StageId, parse_query_id
 from ffq.messages import (
     CancelQuery,
     CancelReply,
@@ -16,7 +16,6 @@ from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.values import (
     decode_query_state,
     encode_query_state,
-    parse_query_id,
     short,
 )
 

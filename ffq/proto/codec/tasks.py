@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ffq.errors import InvalidRequest
-from ffq.ids import Attempt, StageId, TaskId, WorkerId
+from ffq.ids import Attempt, StageId, TaskId, parse_worker_id
 from ffq.messages import (
     Assignment,
     ErrorKind,
@@ -24,7 +24,6 @@ from ffq.proto.codec.values import (
     decode_task_state,
     encode_task_state,
     parse_optional_worker_id,
-    parse_worker_id,
     short,
 )
 
@@ -183,9 +182,5 @@ def encode_report_reply(reply: ReportReply) -> wire.ReportTaskStatusResponse:
 
 
 def decode_report_reply(message: wire.ReportTaskStatusResponse) -> ReportReply:
-    return ReportReply(message.counted, WorkerId(""))
-
-
-def complete_report_reply(reply: ReportReply, report: ReportTaskStatus) -> ReportReply:
-    """The wire does not name the attempt's holder: who reports takes it to be himself."""
-    return ReportReply(reply.counted, report.worker_id or reply.worker_id)
+    """The wire does not name the attempt's holder."""
+    return ReportReply(message.counted, None)

@@ -9,8 +9,15 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from ffq.errors import InvalidRequest
-from ffq.ids import ID_RULE, MAX_ID_LENGTH, Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
-from ffq.ids import is_valid_id as is_id
+from ffq.ids import (
+    Attempt,
+    AttemptKey,
+    StageId,
+    TaskId,
+    WorkerId,
+    parse_query_id,
+    parse_worker_id,
+)
 from ffq.messages import Layout, QueryState, TaskState
 from ffq.proto import ffq_distributed_pb2 as wire
 
@@ -39,26 +46,9 @@ class HasLayout(Protocol):
     layout_fingerprint: int
 
 
-def parse_query_id(text: str) -> QueryId:
-    """Raises InvalidRequest for what may not be an id (and could be a path)."""
-    return QueryId(_checked(text, "query_id"))
-
-
-def parse_worker_id(text: str) -> WorkerId:
-    """Raises InvalidRequest for what may not be an id."""
-    return WorkerId(_checked(text, "worker_id"))
-
-
 def parse_optional_worker_id(text: str) -> WorkerId | None:
     """None for the empty text of a peer on the fixed wire. Raises InvalidRequest."""
     return parse_worker_id(text) if text else None
-
-
-def _checked(text: str, field: str) -> str:
-    if not is_id(text):
-        shown = text[:MAX_ID_LENGTH]
-        raise InvalidRequest(f"{field} {shown!r} is not an id: want {ID_RULE}")
-    return text
 
 
 def bounded(items: Sequence[T], what: str) -> Sequence[T]:

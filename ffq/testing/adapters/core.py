@@ -8,8 +8,8 @@ from typing import TypeVar
 import attrs
 
 from ffq.core import CoordinatorSettings, CoreCoordinator
-from ffq.errors import FfqError, InvalidRequest
-from ffq.ids import ID_RULE, Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId, is_valid_id
+from ffq.errors import FfqError
+from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId, parse_query_id
 from ffq.messages import (
     Assignment,
     CancelQuery,
@@ -53,9 +53,7 @@ class CoreAdapter:
 
     def submit(self, query_id: str, plan: bytes) -> QueryState | Refusal:
         def call() -> QueryState:
-            if not is_valid_id(query_id):
-                raise InvalidRequest(f"query id {query_id!r} is not {ID_RULE}")
-            msg = SubmitQuery(QueryId(query_id), plan)
+            msg = SubmitQuery(parse_query_id(query_id), plan)
             return self.core.ask(msg, self.now_ms).state
 
         return _answered(call)
