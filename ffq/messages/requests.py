@@ -160,13 +160,12 @@ class ListQueries(Rpc[tuple[QueryStatus, ...]]):
     Raises InvalidRequest: `limit` is not from 1 to 10,000.
     """
 
-    limit: int = attrs.field(default=100)
+    limit: int = 100
 
-    @limit.validator
-    def _check_limit(self, _attribute: object, value: int) -> None:
-        if not 1 <= value <= MAX_LISTED_QUERIES:
+    def __attrs_post_init__(self) -> None:
+        if not 1 <= self.limit <= MAX_LISTED_QUERIES:
             raise InvalidRequest(
-                f"limit {value} of ListQueries must be from 1 to {MAX_LISTED_QUERIES:,} queries"
+                f"limit {self.limit} of ListQueries must be from 1 to {MAX_LISTED_QUERIES:,} queries"
             )
 
 
