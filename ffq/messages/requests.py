@@ -165,7 +165,7 @@ class ListQueries(Rpc[tuple[QueryStatus, ...]]):
     def __attrs_post_init__(self) -> None:
         if not 1 <= self.limit <= MAX_LISTED_QUERIES:
             raise InvalidRequest(
-                f"limit {self.limit} of ListQueries must be from 1 to {MAX_LISTED_QUERIES:,} queries"
+                f"limit {self.limit} of ListQueries: want 1 to {MAX_LISTED_QUERIES:,} queries"
             )
 
 
