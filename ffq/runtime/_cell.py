@@ -10,6 +10,7 @@ What may happen when, and what follows, is in `_life.py`. Here is how it is carr
 from __future__ import annotations
 
 import logging
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -21,6 +22,7 @@ from ffq.runtime._life import Event, after
 from ffq.runtime._mailbox import MailboxCell
 from ffq.runtime._serve import serve, serve_concurrently
 from ffq.runtime._watch import tell_watchers, unwatch_all
+from ffq.runtime._words import words
 from ffq.runtime.errors import ProtocolError
 from ffq.runtime.hooks import Hooks
 from ffq.runtime.lifecycle import Ended
@@ -114,10 +116,11 @@ class Cell(MailboxCell):
         """The task of this actor, in its parent's nursery: incarnations until the end."""
         self.task = current_task()
         HANDLING.set(None)
+        context = copy_context()
         try:
             while True:
                 await self._incarnation()
-                if not await self._goes_on():
+                if not await self._goes_on(context):
                     return
         except BaseException as error:
             if self.life.unjudged:  # cleaning up after a cancellation failed
@@ -212,18 +215,20 @@ class Cell(MailboxCell):
             self.busy = None
         HANDLING.set(None)
 
-    async def _goes_on(self) -> bool:
-        """After an incarnation: wait for the supervisor; True means start again."""
+    async def _goes_on(self, context: Context) -> bool:
+        """After an incarnation: wait for the supervisor; True means start again, in `context`."""
         self.actor = None
         absorbed = self.life.unjudged and self.parent.child_failed(self)
         self._on(Event.ABSORBED if absorbed else Event.DOWN)
         if self.life.over:
             return False
         unwatch_all(self)
+        self.forget_timers()
         self.busy = busy_envelope(self)
         self.parent.wait_for_turn(self)
         self._is_up()
         self._is_down()
+        current_task().context = context.copy()  # taken up when the task goes on
         await wait_task_rescheduled(self._abort_down)
         return not self.life.over
 
@@ -262,14 +267,8 @@ class Cell(MailboxCell):
         if self.ended_event is not None:
             self.ended_event.set()
         self.check_ledger()
-        self.books = self.system.ledger
-        self.books.add(
-            sent=self.sent,
-            handled=self.handled,
-            rejected=self.rejected,
-            expired=self.expired,
-            dead=self.dead,
-        )
+        self.books = self.system.books
+        self.enter_into(self.books)
         self.system.report(Hooks.actor_ended, self.ended)
 
     def _wake_spawner(self) -> None:
@@ -306,7 +305,7 @@ class Cell(MailboxCell):
         self.note(error, doing)
         self.errors.append(error)
         self.system.report(Hooks.actor_failed, self.path, error)
-        logger.debug("%s failed while %s: %r", self.path, doing, error)
+        logger.debug("%s failed while %s: %s", self.path, doing, words(error))
         self._cancel()
 
     def fail_with(self, error: BaseException, doing: str) -> None:

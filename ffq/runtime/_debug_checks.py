@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from ffq.runtime._words import words
 from ffq.runtime.errors import MutablePayload, WrongReplyType
 from ffq.runtime.message import Request
 
@@ -71,7 +72,7 @@ def check_reply(path: str, message: Any, value: object) -> None:
     if not _matches(value, expected):
         name = getattr(expected, "__qualname__", str(expected))
         raise WrongReplyType(
-            f"{path}: the handler of {type(message).__qualname__} returned {value!r}, a "
+            f"{path}: the handler of {type(message).__qualname__} returned {words(value)}, a "
             f"{type(value).__qualname__}; the message declares Request[{name}]"
         )
 

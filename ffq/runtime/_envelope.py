@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from trio.lowlevel import Abort, Task, current_task, reschedule
 
+from ffq.runtime.errors import MessageExpired
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import trio
 
     from ffq.runtime._handlers import Route
+    from ffq.runtime._system_base import SystemBase
 
 QUEUED = 0
 RUNNING = 1
@@ -29,12 +32,17 @@ class Node(Protocol):
         ...
 
     @property
+    def system(self) -> SystemBase:
+        """The system it lives in."""
+        ...
+
+    @property
     def task(self) -> Task | None:
         """The task it lives in; None before its start and after its end."""
         ...
 
     def withdraw(self, envelope: Envelope) -> None:
-        """Whoever waited with this message has gone."""
+        """Whoever waited with this message, which no handler has begun, has gone."""
         ...
 
     def handlers(self) -> tuple[Envelope, ...]:
@@ -55,7 +63,8 @@ class Envelope:
 
     `deadline` is absolute, in seconds of Trio's clock. `task` is the task parked on it: for an ask
     the asker until the reply, for a tell the sender until there is room. `waits` holds what the
-    handler of this message waits for now (envelopes, or actors it waits to end).
+    handler of this message waits for now (envelopes, or actors it waits to end). One that is DONE
+    before its handler has begun was withdrawn, and may still lie in the mailbox, to be skipped.
     """
 
     __slots__ = (
@@ -73,7 +82,9 @@ class Envelope:
     )
 
     may_fail = False
-    """When nobody waits for the reply: a failure is reported, and does not fail the actor."""
+    """A failure of a message that is no ask is logged, and does not fail the actor."""
+    of_timer = False
+    """A timer's: it goes with the incarnation that set the timer."""
 
     def __init__(
         self,
@@ -104,14 +115,19 @@ class Envelope:
         elif self.scope is not None and self.route is not None:
             scope, self.scope = self.scope, None
             if self.status == RUNNING and not self.route.detached:
-                scope.cancel()
+                self.cell.system.cancel(scope)
         return Abort.SUCCEEDED
 
     def withdraw(self, _raise_cancel: Callable[[], Any]) -> Abort:
         """A sender that waited for room was cancelled: its message was never sent."""
         self.task = None
-        self.cell.withdraw(self)
+        self.take_back()
         return Abort.SUCCEEDED
+
+    def take_back(self) -> None:
+        """Nobody wants it any more: unless its handler has begun, it never will."""
+        if self.status == QUEUED:
+            self.cell.withdraw(self)
 
     def wake(self, error: BaseException | None = None) -> None:
         """Let the parked task go on, with `error` if given; nothing happens if nobody waits."""
@@ -126,24 +142,46 @@ class Envelope:
         return f"<{what} to {self.cell.path}>"
 
 
-class TolerantEnvelope(Envelope):
-    """A message that may fail. A class and not a field, for hardly any message is one."""
+class TimerEnvelope(Envelope):
+    """A timer's message. A class and not fields, for hardly any message is one."""
+
+    __slots__ = ()
+
+    of_timer = True
+
+
+class TolerantTimerEnvelope(TimerEnvelope):
+    """A timer's message that may fail."""
 
     __slots__ = ()
 
     may_fail = True
 
 
+class Late(MessageExpired):
+    """What wakes an asker whose deadline the mailbox saw pass before Trio did.
+
+    It says `begun`, whether the handler had begun, and never leaves the asker's `ask`.
+    """
+
+    def __init__(self, message: str, begun: bool) -> None:
+        super().__init__(message)
+        self.begun = begun
+
+
 # The message whose handler runs in the current task, or None outside of handlers. Tasks inherit it
 # from the task that starts them, also those a handler starts in a nursery it does not wait for.
 HANDLING: ContextVar[Envelope | None] = ContextVar("ffq_handling", default=None)
+# The task of a portal's call that a handler made from a thread of its own: it waits for that task.
+BRIDGE: ContextVar[Task | None] = ContextVar("ffq_bridge", default=None)
 
 
 def handling() -> Envelope | None:
     """The message being handled in this task, if its handler has not finished.
 
-    Asks made in a nursery of the handler's own count as the handler's; those of a task that it
-    started elsewhere do not, for the handler does not wait for them.
+    Asks made in a nursery of the handler's own count as the handler's, and those that a thread of
+    the handler's makes through a portal; those of a task that it started elsewhere do not, for the
+    handler does not wait for them.
     """
     envelope = HANDLING.get()
     if envelope is None or envelope.status != RUNNING or not _is_below(envelope.cell.task):
@@ -152,8 +190,8 @@ def handling() -> Envelope | None:
 
 
 def _is_below(owner: Task | None) -> bool:
-    task = current_task()
-    while task is not owner:
+    task, bridge = current_task(), BRIDGE.get()
+    while task is not owner and task is not bridge:
         if task.parent_nursery is None:
             return False
         task = task.parent_nursery.parent_task

@@ -10,6 +10,7 @@ from ffq.runtime._cell import Cell
 from ffq.runtime._envelope import Envelope, busy_envelope
 from ffq.runtime._life import Phase
 from ffq.runtime._waits import enter
+from ffq.runtime._words import words
 from ffq.runtime.errors import ActorFailed, SystemClosed, WaitCycle
 from ffq.runtime.supervision import RestartBudget, Strategy, Supervision
 
@@ -97,8 +98,13 @@ class Family:
     def _escalate(self, cell: Cell) -> None:
         """The failure of a child goes up: its parent fails with it."""
         error = cell.error()
+        path, why, root = cell.path, "", error
+        while isinstance(root, ActorFailed) and isinstance(root.__cause__, Exception):
+            # Said once, however many parents it has passed; each of them is in the path.
+            path, root = root.path, root.__cause__
+            why = f"{path} failed: "
         failure = ActorFailed(
-            f"{cell.path} failed after {cell.restarts} restarts: {error!r}", cell.path
+            f"{cell.path} failed after {cell.restarts} restarts: {why}{words(root)}", path
         )
         failure.__cause__ = error
         self.owner.fail(failure, f"supervising {cell.name}")
@@ -197,10 +203,10 @@ class Family:
 
     async def stop_all(self) -> None:
         """Stop the children one after another, the last started first (A4)."""
-        while self.children:
-            cell = next(reversed(self.children.values()))
-            cell.stop()
-            await cell.wait_ended()
+        while self.children:  # a stopping one that restarts may have had more
+            for cell in reversed(tuple(self.children.values())):
+                cell.stop()
+                await cell.wait_ended()
 
 
 def family_of(cell: Cell) -> Family:

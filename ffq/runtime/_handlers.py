@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar, overload
 
 import attrs
 
+from ffq.runtime._words import words
 from ffq.runtime.errors import (
     DuplicateHandler,
     MissingHandler,
@@ -44,6 +45,10 @@ class Handles(Generic[M, R]):
     def __call__(self, method: Callable[[A, M], R]) -> Callable[[A, M], R]: ...
 
     def __call__(self, method: Any) -> Any:
+        if not inspect.isfunction(method):
+            raise ProtocolError(
+                f"handles({self._kind.__qualname__}) decorates a method, not {words(method)}"
+            )
         setattr(method, _MARK, (*getattr(method, _MARK, ()), self._kind))
         return method
 
@@ -53,7 +58,11 @@ def handles(kind: type[Sendable[M, R]]) -> Handles[M, R]:
 
     The method takes the message and returns its reply. `handles(Request)` takes every message
     that no other handler takes. Decorate twice to take two messages.
+
+    Raises UnfrozenMessage for what is no class.
     """
+    if not isinstance(kind, type):
+        raise UnfrozenMessage(f"handles({words(kind)}): a handler is for a class of messages")
     return Handles(kind)
 
 
@@ -83,6 +92,10 @@ def check_frozen(kind: type, owner: str) -> None:
 
     Raises ProtocolError when `detached` is not said of the class.
     """
+    if kind is type:
+        raise UnfrozenMessage(
+            f"{owner}: a class was sent; a message is a frozen object of it: Message()"
+        )
     if not is_frozen_message(kind):
         raise UnfrozenMessage(
             f"{owner}: {kind.__qualname__} is not a message: it must be a subclass of "

@@ -2,7 +2,8 @@
 
 Three queues, served in this order: notices (the control lane: ends of watched actors), the mailbox
 of at most `capacity` messages, and the senders parked because it was full. Bounds: one notice per
-watched actor, one waiting message per parked task, `stash_size` messages in the stash.
+watched actor, one waiting message per parked task, `stash_size` messages in the stash. A message
+that is withdrawn frees its room at once; in the mailbox it lies on, DONE, until it is skipped.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from trio.lowlevel import Abort, Task, reschedule
 
-from ffq.runtime._envelope import DONE, QUEUED, Envelope
+from ffq.runtime._envelope import DONE, QUEUED, Envelope, Late
 from ffq.runtime._handlers import find_route
 from ffq.runtime._life import NEW, Life
+from ffq.runtime._words import note
 from ffq.runtime.deadletters import DeadLetter
 from ffq.runtime.errors import (
     ActorEnded,
     LedgerMismatch,
     MailboxFull,
-    MessageExpired,
     StashFull,
     SystemClosed,
 )
@@ -57,6 +58,7 @@ class MailboxCell(ABC):
         "handled",
         "idle",
         "life",
+        "limit",
         "mailbox",
         "notices",
         "observed",
@@ -70,6 +72,7 @@ class MailboxCell(ABC):
         "stashed",
         "system",
         "task",
+        "unheard",
         "watchers",
         "watching",
     )
@@ -93,9 +96,11 @@ class MailboxCell(ABC):
         self.routes: Routes = type(actor).__routes__
         self.capacity = options.mailbox
         self.mailbox: deque[Envelope] = deque()
+        # The capacity, and what was withdrawn and still lies in the mailbox.
+        self.limit = options.mailbox
         self.overflow: OrderedDict[Envelope, None] | None = None
-        self.notices: deque[Envelope] | None = None
-        self.stashed: deque[Envelope] | None = None
+        self.notices: OrderedDict[MailboxCell, Envelope] | None = None
+        self.stashed: dict[Envelope, None] | None = None
         self.current: Envelope | None = None
         self.running: dict[Envelope, None] | None = None
         self.accepting = True
@@ -104,6 +109,8 @@ class MailboxCell(ABC):
         # Mail that comes after the end is added here, to the system's ledger; until then None.
         self.books: Ledger | None = None
         self.sent = self.handled = self.rejected = self.expired = self.dead = 0
+        self.unheard = 0
+        """Errors that answered an ask, and nobody heard: its asker had left."""
 
     @property
     def name(self) -> str:
@@ -143,7 +150,7 @@ class MailboxCell(ABC):
         if not self.accepting:
             self._refuse(envelope)
             return True
-        if len(self.mailbox) < self.capacity:
+        if len(self.mailbox) < self.limit:
             self.mailbox.append(envelope)
             if self.idle:
                 self.wake()
@@ -155,7 +162,7 @@ class MailboxCell(ABC):
 
     def post_nowait(self, envelope: Envelope) -> None:
         """Take a message if there is room. Raises MailboxFull."""
-        if self.accepting and len(self.mailbox) >= self.capacity:
+        if self.accepting and len(self.mailbox) >= self.limit:
             self.reject()
             raise MailboxFull(
                 f"{self.path}: the mailbox is full ({self.capacity} messages), so "
@@ -163,17 +170,30 @@ class MailboxCell(ABC):
             )
         self.post(envelope)
 
-    def notify(self, envelope: Envelope) -> None:
-        """Put a message on the control lane, before all user messages."""
+    def notify(self, about: MailboxCell, envelope: Envelope) -> None:
+        """Put the notice of an end on the control lane, before all user messages; once."""
+        if self.notices is None:
+            self.notices = OrderedDict()
+        if about in self.notices:
+            return
         self.sent += 1
         if not self.accepting:
             self.bury(envelope, "the watcher has ended")
             return
-        if self.notices is None:
-            self.notices = deque()
-        self.notices.append(envelope)
+        self.notices[about] = envelope
         if self.idle:
             self.wake()
+
+    def take_notice(self) -> Envelope:
+        """The notice that has waited longest."""
+        assert self.notices
+        return self.notices.popitem(last=False)[1]
+
+    def forget_notice(self, about: MailboxCell) -> None:
+        """A watch was undone: what it has brought already, and nobody has seen, goes with it."""
+        envelope = self.notices.pop(about, None) if self.notices else None
+        if envelope is not None:
+            self._expired(envelope)
 
     def wake(self) -> None:
         """Let the parked mailbox loop look again."""
@@ -189,29 +209,59 @@ class MailboxCell(ABC):
     def admit(self) -> None:
         """Move the first waiting message into the room that has come free."""
         overflow = self.overflow
-        if overflow and len(self.mailbox) < self.capacity:
+        if overflow and len(self.mailbox) < self.limit:
             envelope, _ = overflow.popitem(last=False)
             self.mailbox.append(envelope)
             if not envelope.asks:
                 envelope.wake()
 
     def withdraw(self, envelope: Envelope) -> None:
-        """A waiting sender has gone; mail already in the mailbox is skipped when its turn comes."""
+        """Nobody wants a message any more that no handler has begun: its room is free (A5)."""
+        self._expired(envelope)
         if self.overflow is not None and envelope in self.overflow:
             del self.overflow[envelope]
-            envelope.status = DONE
-            self.expired += 1
+        elif self.stashed is not None and envelope in self.stashed:
+            del self.stashed[envelope]
+        else:
+            self.limit += 1
+            if self.limit > 2 * self.capacity:
+                self._sweep()
+            self.admit()
+
+    def _sweep(self) -> None:
+        """Throw out what was withdrawn, so that the mailbox holds no more than twice its room."""
+        wanted = [envelope for envelope in self.mailbox if envelope.status == QUEUED]
+        self.mailbox.clear()
+        self.mailbox.extend(wanted)
+        self.limit = self.capacity
+
+    def skip(self) -> None:
+        """What was taken out of the mailbox had been withdrawn."""
+        self.limit -= 1
+
+    def forget_timers(self) -> None:
+        """The messages of an incarnation's timers end with it (A10)."""
+        for queue in (self.mailbox, self.overflow, self.stashed):
+            for envelope in list(queue or ()):
+                if envelope.of_timer:
+                    envelope.take_back()
+
+    def forget_notices(self) -> None:
+        """What an incarnation's watches have brought ends with it (A9)."""
+        for about in list(self.notices or ()):
+            self.forget_notice(about)
 
     def expire(self, envelope: Envelope) -> None:
-        """Skip a message whose deadline has passed or whose asker has gone (A5)."""
+        """Skip a message whose deadline has passed before a handler could begin (A5)."""
+        self._expired(envelope)
+        what = type(envelope.message).__qualname__
+        envelope.wake(
+            Late(f"{self.path}: the deadline of {what} passed before it was handled", begun=False)
+        )
+
+    def _expired(self, envelope: Envelope) -> None:
         self.expired += 1
         envelope.status = DONE
-        envelope.wake(
-            MessageExpired(
-                f"{self.path}: the deadline of {type(envelope.message).__qualname__} passed "
-                "before it was handled"
-            )
-        )
 
     def check_stash(self, message: Any) -> None:
         """Raise StashFull unless there is room for one more message."""
@@ -224,11 +274,14 @@ class MailboxCell(ABC):
     def stash(self, envelope: Envelope) -> None:
         """Put a message aside: it waits again. Raises StashFull."""
         self.check_stash(envelope.message)
-        if self.stashed is None:
-            self.stashed = deque()
         self.current = None
         envelope.status = QUEUED
-        self.stashed.append(envelope)
+        if envelope.asks and envelope.task is None:  # its asker went while its handler was left
+            self._expired(envelope)
+            return
+        if self.stashed is None:
+            self.stashed = {}
+        self.stashed[envelope] = None
 
     def unstash(self) -> None:
         """Put stashed messages back at the head of the mailbox, oldest first."""
@@ -239,22 +292,24 @@ class MailboxCell(ABC):
 
     def pending(self) -> Iterator[Envelope]:
         """Every message in flight: queued, waiting for room, stashed or being handled."""
-        for queue in (self.notices, self.mailbox, self.overflow, self.stashed, self.running):
+        yield from (self.notices or {}).values()
+        yield from (each for each in self.mailbox if each.status == QUEUED)
+        for queue in (self.overflow, self.stashed, self.running):
             yield from queue or ()
         if self.current is not None:
             yield self.current
 
     def bury_queued(self, why: str) -> None:
         """Make dead letters of all mail that no handler has begun."""
+        queued = [*(self.notices or {}).values(), *self.mailbox]
+        queued += [*(self.overflow or ()), *(self.stashed or ())]
         for queue in (self.notices, self.mailbox, self.overflow, self.stashed):
             if queue:
-                envelopes = list(queue)
                 queue.clear()
-                for envelope in envelopes:
-                    if envelope.asks and envelope.task is None:
-                        self.expire(envelope)
-                    else:
-                        self.bury(envelope, why)
+        self.limit = self.capacity
+        for envelope in queued:
+            if envelope.status == QUEUED:
+                self.bury(envelope, why)
 
     def bury(self, envelope: Envelope, why: str) -> None:
         """Make a dead letter of one message and tell the asker that waits for its reply."""
@@ -285,7 +340,23 @@ class MailboxCell(ABC):
 
     def has_mail(self) -> bool:
         """True while a message waits to be handled (one in the stash waits for another)."""
-        return bool(self.notices or self.mailbox or self.overflow)
+        return bool(self.notices or self.overflow) or self.queued() > 0
+
+    def queued(self) -> int:
+        """Messages in the mailbox, without those that were withdrawn."""
+        return len(self.mailbox) - (self.limit - self.capacity)
+
+    def enter_into(self, ledger: Ledger) -> None:
+        """Add this actor's counts."""
+        ledger.add(
+            sent=self.sent,
+            handled=self.handled,
+            rejected=self.rejected,
+            expired=self.expired,
+            dead=self.dead,
+            unheard=self.unheard,
+            in_flight=self.in_flight(),
+        )
 
     def in_flight(self) -> int:
         """Messages sent to this actor that have no fate yet."""
@@ -303,9 +374,7 @@ class MailboxCell(ABC):
 
     def note(self, error: Exception, doing: str) -> None:
         """Write on an error, once, which actor it comes from and what that was doing."""
-        note = f"raised by the actor {self.path} while {doing}"
-        if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+        note(error, f"raised by the actor {self.path} while {doing}")
 
     # The other half
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from ffq.runtime._checks import check_instance
 from ffq.runtime.errors import InvalidOption
 from ffq.runtime.supervision import Supervision
 
@@ -22,6 +23,8 @@ class Options:
 
     def check(self, who: str) -> None:
         """Raise InvalidOption, naming the actor, the option and what would be right."""
+        if self.supervision is not None:
+            check_instance(f"{who}: supervision", self.supervision, Supervision)
         for name, value, least in (
             ("mailbox", self.mailbox, 1),
             ("max_concurrency", self.max_concurrency, 1),

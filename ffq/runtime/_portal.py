@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
+from ffq.runtime._checks import check_function, check_seconds
+from ffq.runtime._envelope import BRIDGE, HANDLING
 from ffq.runtime._failures import split_failure
-from ffq.runtime.errors import InvalidOption, ProtocolError, SystemClosed
+from ffq.runtime.errors import ProtocolError, SystemClosed
 
 if TYPE_CHECKING:
+    from ffq.runtime._envelope import Envelope
     from ffq.runtime._system_base import SystemBase
     from ffq.runtime.message import Sendable
     from ffq.runtime.ref import ActorRef
@@ -78,14 +81,17 @@ class Portal:
 
         Raises InvalidOption, SystemClosed.
         """
-        if timeout is not None and not timeout >= 0:
-            raise InvalidOption(
-                f"a portal of the system {self._system.name}: timeout={timeout!r} must be "
-                "0 or more seconds"
-            )
+        what = f"a portal of the system {self._system.name}"
+        if timeout is not None:
+            check_seconds(f"{what}: timeout", timeout)
+        check_function(what, function)
         future: Future[T] = Future()
         scope = trio.CancelScope()
-        self.run_soon(partial(self._start, function, scope, future, timeout))
+        # Threads that a handler starts with trio.to_thread know what is being handled.
+        origin = HANDLING.get()
+        if origin is not None and origin.cell.system is not self._system:
+            origin = None
+        self.run_soon(partial(self._start, function, scope, future, timeout, origin))
         future.add_done_callback(partial(self._given_up, scope))
         return future
 
@@ -110,11 +116,12 @@ class Portal:
         scope: trio.CancelScope,
         future: Future[T],
         seconds: float | None,
+        origin: Envelope | None,
     ) -> None:
         if self._system.closed or self._system.stopping:
             _settle(future, error=self._closed())
             return
-        self._nursery.start_soon(self._run, function, scope, future, seconds)
+        self._nursery.start_soon(self._run, function, scope, future, seconds, origin)
 
     async def _run(
         self,
@@ -122,7 +129,10 @@ class Portal:
         scope: trio.CancelScope,
         future: Future[T],
         seconds: float | None,
+        origin: Envelope | None,
     ) -> None:
+        HANDLING.set(origin)
+        BRIDGE.set(trio.lowlevel.current_task())
         timer = trio.move_on_after(seconds if seconds is not None else float("inf"))
         try:
             with scope, timer:

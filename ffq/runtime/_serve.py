@@ -7,17 +7,25 @@ scope, and the loop opens a new one. So the usual message costs no scope at all.
 from __future__ import annotations
 
 import logging
+from contextvars import Context, copy_context
 from math import inf
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
 
 import trio
-from trio.lowlevel import checkpoint, reschedule, wait_task_rescheduled
+from trio.lowlevel import (
+    cancel_shielded_checkpoint,
+    checkpoint,
+    current_task,
+    reschedule,
+    wait_task_rescheduled,
+)
 
+from ffq.errors import FfqError
 from ffq.runtime._debug_checks import check_reply
-from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope
+from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope, Late
 from ffq.runtime._failures import Stashed, only_cancelled, split_failure
-from ffq.runtime.errors import ActorEnded, MessageExpired, StashFull
+from ffq.runtime.errors import ActorEnded, StashFull
 from ffq.runtime.hooks import Hooks
 
 if TYPE_CHECKING:
@@ -31,23 +39,37 @@ BATCH = 32
 
 async def serve(cell: MailboxCell) -> None:
     """Handle one message at a time until the actor has stopped or is to die."""
-    done = False
-    while not done:
+    context = copy_context()
+    while True:
         with trio.CancelScope() as scope:
-            done = await _drain(cell, scope)
+            if await _drain(cell, scope, context):
+                return
+        await _enter_anew(context)
+
+
+async def _enter_anew(context: Context) -> None:
+    """Let this task go on in a copy of `context`: a task takes up its context at a step."""
+    current_task().context = context.copy()
+    await cancel_shielded_checkpoint()
 
 
 async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message costs 5 %
-    cell: MailboxCell, scope: trio.CancelScope
+    cell: MailboxCell, scope: trio.CancelScope, context: Context
 ) -> bool:
-    """Handle messages in `scope`: True at the end, False when a handler's cancel used it up."""
+    """Handle messages in `scope`: True at the end, False when a handler's cancel used it up.
+
+    Each message finds the context variables as `context` has them, whatever the last one has set.
+    """
     mailbox, actor, observed = cell.mailbox, cell.actor, cell.observed
     credit = BATCH
     while not cell.life.falling:
         if cell.notices:
-            envelope = cell.notices.popleft()
+            envelope = cell.take_notice()
         elif mailbox:
             envelope = mailbox.popleft()
+            if envelope.status:  # it was withdrawn
+                cell.skip()
+                continue
             if cell.overflow:
                 cell.admit()
         elif cell.life.stopping:
@@ -58,9 +80,6 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             credit = BATCH
             continue
         deadline = envelope.deadline
-        if envelope.asks and envelope.task is None:
-            cell.expire(envelope)
-            continue
         route = envelope.route
         assert route is not None
         if deadline != inf:
@@ -73,6 +92,7 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
         envelope.status = RUNNING
         cell.current = envelope
         HANDLING.set(envelope)
+        before = copy_context()
         try:
             value = route.function(actor, envelope.message)
             if value.__class__ is CoroutineType:
@@ -92,6 +112,9 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
                 envelope.task = None
                 envelope.value = value
                 reschedule(task)
+        if not _same(before, copy_context()):
+            await _enter_anew(context)
+            credit = BATCH + 1
         if deadline != inf or (envelope.asks and envelope.scope is None):
             scope.deadline = inf
             if scope.cancel_called:
@@ -101,6 +124,14 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             await checkpoint()
             credit = BATCH
     return True
+
+
+def _same(one: Context, other: Context) -> bool:
+    """Quick where nothing was set: two copies of one context share all they hold."""
+    try:
+        return one == other
+    except Exception:  # noqa: BLE001  # of the values' own `==`: another value than before
+        return False
 
 
 async def serve_concurrently(cell: MailboxCell, nursery: trio.Nursery) -> None:
@@ -141,14 +172,14 @@ def _take(cell: MailboxCell) -> Envelope | None:
     """The next message that somebody still wants handled."""
     while cell.notices or cell.mailbox:
         if cell.notices:
-            envelope = cell.notices.popleft()
-        else:
-            envelope = cell.mailbox.popleft()
-            if cell.overflow:
-                cell.admit()
-        if not (envelope.asks and envelope.task is None) and (
-            envelope.deadline > trio.current_time()
-        ):
+            return cell.take_notice()
+        envelope = cell.mailbox.popleft()
+        if envelope.status:  # it was withdrawn
+            cell.skip()
+            continue
+        if cell.overflow:
+            cell.admit()
+        if envelope.deadline > trio.current_time():
             return envelope
         cell.expire(envelope)
     return None
@@ -198,12 +229,22 @@ def _observe(cell: MailboxCell, envelope: Envelope, value: Any) -> None:
 
 
 def _handler_failed(cell: MailboxCell, envelope: Envelope, error: Exception) -> None:
-    """To the asker as itself if one waits, otherwise to supervision (A7), or into the log."""
+    """To the asker as itself, or into the log if he has left; of a tell, to supervision (A7).
+
+    What a caller sent, and when he leaves, decides nothing about the life of the actor.
+    """
     _settle(cell, envelope, error)
     doing = f"handling {type(envelope.message).__qualname__}"
     if envelope.task is not None:
         cell.note(error, doing)
         envelope.wake(error)
+    elif envelope.asks:
+        cell.unheard += 1
+        cell.note(error, doing)
+        level = logging.INFO if isinstance(error, FfqError) else logging.WARNING
+        logger.log(
+            level, "%s failed while %s, whose asker had left", cell.path, doing, exc_info=error
+        )
     elif envelope.may_fail:
         cell.note(error, doing)
         logger.warning("%s goes on after a failure while %s", cell.path, doing, exc_info=error)
@@ -251,7 +292,7 @@ def _interrupted(cell: MailboxCell, envelope: Envelope, error: BaseException) ->
     elif envelope.task is not None:
         what = type(envelope.message).__qualname__
         if envelope.deadline <= trio.current_time():
-            envelope.wake(MessageExpired(f"{cell.path}: {what} was not done by its deadline"))
+            envelope.wake(Late(f"{cell.path}: {what} was not done by its deadline", begun=True))
         else:
             envelope.wake(ActorEnded(f"{cell.path} ended while it handled {what}"))
 

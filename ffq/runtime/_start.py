@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from ffq.runtime._cell import Cell
+from ffq.runtime._checks import check_function
 from ffq.runtime._waits import waiting
+from ffq.runtime._words import note, words
 from ffq.runtime.errors import InvalidOption, NameTaken, NotStarted, ProtocolError, SystemClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._family import Family
     from ffq.runtime._options import Options
+
+
+MOST_LEVELS: Final = 1024
+BASE_RECURSION: Final = 500
+"""Calls that the code around a tree of actors may nest."""
 
 
 async def start_child(
@@ -31,7 +38,9 @@ async def start_child(
 
     Raises what the factory or `on_start` raised, NameTaken, InvalidOption, SystemClosed.
     """
-    who = f"{family.path}/{name or getattr(factory, '__name__', repr(factory))}"
+    who = f"{family.path}/{name or getattr(factory, '__name__', words(factory))}"
+    family.system.check_thread(who)
+    _check_factory(factory, who)
     options.check(who)
     if get_if_exists and name is None:
         raise InvalidOption(f"{who}: get_if_exists=True needs a name to look for")
@@ -40,6 +49,7 @@ async def start_child(
             return await _existing(family.children[name], factory)
         _check_name(family, name)
     _check_open(family, who)
+    _check_depth(family, who)
     actor = _make(factory, args, who)
     name = name or _new_name(family, type(actor).__name__)
     path = f"{family.path}/{name}"
@@ -60,20 +70,45 @@ async def start_child(
     return _ready(cell)
 
 
+def _check_factory(factory: Callable[..., ActorBase[Any]], who: str) -> None:
+    if hasattr(type(factory), "__routes__"):
+        kind = type(factory).__qualname__
+        raise InvalidOption(
+            f"{who}: spawn needs the class {kind} and its arguments, not an object of it: an actor "
+            "that restarts is made anew"
+        )
+    check_function(f"{who}: spawn", factory)
+
+
+def _check_depth(family: Family, who: str) -> None:
+    """Raise InvalidOption below the deepest level; see that a cancellation gets there.
+
+    Trio cancels nested nurseries by recursion, some three calls for each.
+    """
+    level = family.path.count("/") + 1
+    if level > MOST_LEVELS:
+        raise InvalidOption(f"{who}: actors stand at most {MOST_LEVELS} levels below their system")
+    needed = BASE_RECURSION + 4 * level
+    if sys.getrecursionlimit() < needed:
+        sys.setrecursionlimit(needed)
+
+
 def _make(
     factory: Callable[..., ActorBase[Any]], args: tuple[Any, ...], who: str
 ) -> ActorBase[Any]:
     try:
         actor = factory(*args)
     except Exception as error:
-        error.add_note(f"raised while {who} was made, before it started")
+        note(error, f"raised while {who} was made, before it started")
         raise
     if not hasattr(type(actor), "__routes__"):
-        raise ProtocolError(f"{who}: spawn needs an Actor class or factory, which gave {actor!r}")
+        raise ProtocolError(
+            f"{who}: spawn needs an Actor class or factory, which gave {words(actor)}"
+        )
     return actor
 
 
-def _waiting_for_start(cell: Cell) -> AbstractContextManager[None]:
+def _waiting_for_start(cell: Cell) -> waiting:
     """Only the start is waited for: what the actor and its children handle meanwhile is not."""
     return waiting(cell if cell.busy is None else cell.busy, "spawn")
 

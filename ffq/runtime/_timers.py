@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import current_task, wait_task_rescheduled
 
-from ffq.runtime._envelope import QUEUED, Envelope, TolerantEnvelope
+from ffq.runtime._checks import is_number
+from ffq.runtime._envelope import QUEUED, TimerEnvelope, TolerantTimerEnvelope
+from ffq.runtime._words import words
 from ffq.runtime.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -21,15 +23,18 @@ logger = logging.getLogger("ffq.runtime")
 class Timer:
     """A running timer; it ends with the incarnation that started it."""
 
-    __slots__ = ("_envelope", "_scope")
+    __slots__ = ("_envelope", "_last", "_scope")
 
     def __init__(self, may_fail: bool) -> None:
         self._scope = trio.CancelScope()
-        self._envelope = TolerantEnvelope if may_fail else Envelope
+        self._envelope = TolerantTimerEnvelope if may_fail else TimerEnvelope
+        self._last: TimerEnvelope | None = None
 
     def cancel(self) -> None:
-        """Send no more messages. What is in the mailbox already is still handled."""
+        """Send no more messages, and take back the one that waits to be handled, if one does."""
         self._scope.cancel()
+        if self._last is not None:
+            self._last.take_back()
 
     async def run(self, cell: MailboxCell, first: float, period: float, message: Any) -> None:
         """Send `message` at `first` and then every `period` seconds (inf: never again).
@@ -41,14 +46,13 @@ class Timer:
         not been taken up are skipped: a slow actor gets fewer ticks, never a heap of them.
         """
         due = first
-        last: Envelope | None = None
         with self._scope:
             while True:
                 await trio.sleep_until(due)
                 if not cell.accepting:  # a stopping actor finishes its mail, ticks add no more
                     return
-                if last is None or last.status != QUEUED:
-                    last = self._made(cell, message)
+                if self._last is None or self._last.status != QUEUED:
+                    last = self._last = self._made(cell, message)
                     if last is not None and not cell.post(last):
                         last.task = current_task()
                         await wait_task_rescheduled(last.withdraw)
@@ -57,19 +61,21 @@ class Timer:
                 missed = max(0.0, (trio.current_time() - due) // period)
                 due += period * (missed + 1)
 
-    def _made(self, cell: MailboxCell, message: Any) -> Envelope | None:
+    def _made(self, cell: MailboxCell, message: Any) -> TimerEnvelope | None:
         try:
             made = message() if callable(message) else message
         except Exception as error:
-            if self._envelope is Envelope:
+            if not self._envelope.may_fail:
                 raise
-            logger.warning("%s: a timer's message could not be made: %r", cell.path, error)
+            logger.warning("%s: a timer's message could not be made: %s", cell.path, words(error))
             return None
         return self._envelope(cell, made, cell.route_for(made), inf, None, False)
 
 
-def check_seconds(path: str, what: str, seconds: float, *, positive: bool) -> None:
+def check_delay(path: str, what: str, seconds: float, *, positive: bool) -> None:
     """Raise InvalidOption unless `seconds` is a finite time that makes sense."""
-    if not 0 <= seconds < inf or (positive and seconds == 0):
+    if not is_number(seconds) or not 0 <= seconds < inf or (positive and seconds == 0):
         least = "more than 0" if positive else "0 or more"
-        raise InvalidOption(f"{path}: {what} {seconds!r} seconds must be finite and {least}")
+        raise InvalidOption(
+            f"{path}: {what} {words(seconds)} seconds must be a finite number, {least}"
+        )

@@ -10,8 +10,7 @@ handlers are edges: a plain task holds nothing another actor needs.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 
 from ffq.runtime._envelope import DONE, QUEUED, Envelope, Node, handling
 from ffq.runtime.errors import WaitCycle
@@ -21,21 +20,27 @@ Search = Generator[Envelope | Node, Chain | None, Chain | None]
 """Part of a search: asks for the chain of other nodes, and returns its own."""
 
 
-@contextmanager
-def waiting(target: Envelope | Node, doing: str) -> Iterator[None]:
+class waiting:  # noqa: N801  # reads as a verb: `with waiting(...)`
     """Record that the handler of the current task, if any, waits for `target`.
 
-    Raises WaitCycle, naming the chain of actors, if that wait could never end.
+    Entering raises WaitCycle, naming the chain of actors, if that wait could never end. (A class:
+    the context managers of contextlib write on the errors that pass, which frozen ones refuse.)
     """
-    origin = handling()
-    if origin is None:
-        yield
-        return
-    enter(origin, target, doing)
-    try:
-        yield
-    finally:
-        leave(origin, target)
+
+    __slots__ = ("_doing", "_origin", "_target")
+
+    def __init__(self, target: Envelope | Node, doing: str) -> None:
+        self._target = target
+        self._doing = doing
+        self._origin = handling()
+
+    def __enter__(self) -> None:
+        if self._origin is not None:
+            enter(self._origin, self._target, self._doing)
+
+    def __exit__(self, *error: object) -> None:
+        if self._origin is not None:
+            leave(self._origin, self._target)
 
 
 def enter(origin: Envelope, target: Envelope | Node, doing: str) -> None:

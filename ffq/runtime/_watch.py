@@ -41,10 +41,11 @@ def watch(watcher: MailboxCell, other: MailboxCell) -> None:
 
 
 def unwatch(watcher: MailboxCell, other: MailboxCell) -> None:
-    """Undo `watch`; does nothing when there was none."""
+    """Undo `watch`, and take back its notice if that waits; nothing happens when there was none."""
     for table, key in ((other.watchers, watcher), (watcher.watching, other)):
         if table is not None:
             table.pop(key, None)
+    watcher.forget_notice(other)
 
 
 def unwatch_all(watcher: MailboxCell) -> None:
@@ -53,6 +54,7 @@ def unwatch_all(watcher: MailboxCell) -> None:
         if watched.watchers is not None:
             watched.watchers.pop(watcher, None)
     watcher.watching = None
+    watcher.forget_notices()
 
 
 def tell_watchers(cell: MailboxCell, ended: Ended) -> None:
@@ -67,4 +69,4 @@ def _tell(watcher: MailboxCell, other: MailboxCell, ended: Ended) -> None:
         watcher.watching.pop(other, None)
     message = Terminated(ActorRef(other), ended)
     route = watcher.route_for(message)
-    watcher.notify(Envelope(watcher, message, route, inf, None, False))
+    watcher.notify(other, Envelope(watcher, message, route, inf, None, False))

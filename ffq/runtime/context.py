@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack, cast
 
 import trio
 
+from ffq.runtime._checks import check_function, check_instance
 from ffq.runtime._envelope import HANDLING, handling
 from ffq.runtime._failures import Stashed
 from ffq.runtime._family import family_of
-from ffq.runtime._timers import Timer, check_seconds
+from ffq.runtime._timers import Timer, check_delay
 from ffq.runtime._watch import unwatch, watch
+from ffq.runtime._words import words
 from ffq.runtime.errors import ActorEnded, ProtocolError
+from ffq.runtime.ref import ActorRef
 from ffq.runtime.spawner import Spawner
 
 if TYPE_CHECKING:
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from ffq.runtime._cell import Cell
     from ffq.runtime._family import Family
     from ffq.runtime.message import Request
-    from ffq.runtime.ref import ActorRef
     from ffq.runtime.system import ActorSystem
 
     TimerMessage = Request[Any] | Callable[[], Request[Any]]
@@ -36,10 +38,16 @@ class ActorContext(Spawner):
     Everything started here belongs to the actor's present incarnation and ends with it.
     """
 
-    __slots__ = ("_cell",)
+    __slots__ = ("_own",)
 
     def __init__(self, cell: Cell) -> None:
-        self._cell = cell
+        self._own = cell
+
+    @property
+    def _cell(self) -> Cell:
+        """For what changes something. Raises WrongThread."""
+        self._own.system.check_thread(self._own.path)
+        return self._own
 
     @property
     def _family(self) -> Family:
@@ -48,22 +56,22 @@ class ActorContext(Spawner):
     @property
     def ref(self) -> ActorRef[Any]:
         """A ref to this actor that takes its private messages too."""
-        return self._cell.ref
+        return self._own.ref
 
     @property
     def path(self) -> str:
         """Where this actor stands, such as /bank/account-7."""
-        return self._cell.path
+        return self._own.path
 
     @property
     def name(self) -> str:
         """The last part of the path."""
-        return self._cell.name
+        return self._own.name
 
     @property
     def system(self) -> ActorSystem:
         """The system this actor lives in."""
-        return cast("ActorSystem", self._cell.system)  # cells know only what they need of it
+        return cast("ActorSystem", self._own.system)  # cells know only what they need of it
 
     @property
     def children(self) -> tuple[ActorRef[Any], ...]:
@@ -85,7 +93,10 @@ class ActorContext(Spawner):
 
         Its exception is the actor's failure. Returns the scope that cancels it. What the task
         asks is not part of any handler, so it takes no part in the detection of wait cycles.
+
+        Raises InvalidOption for what is no function.
         """
+        check_function(f"{self.path}: start_task", function)
         scope = trio.CancelScope()
         nursery = self._family.nursery
         what: str = name or getattr(function, "__qualname__", None) or repr(function)
@@ -110,9 +121,10 @@ class ActorContext(Spawner):
         """Send this actor `message` once, `seconds` from now (A10).
 
         A function is called for the message when it is due. With `may_fail`, a failure of its
-        handler does not fail the actor: see `every`.
+        handler does not fail the actor: see `every`. It is gone with this incarnation, also when it
+        waits in the mailbox already.
         """
-        check_seconds(self.path, "a timer of", seconds, positive=False)
+        check_delay(self.path, "a timer of", seconds, positive=False)
         return self._timer(seconds, inf, message, may_fail)
 
     def every(
@@ -134,9 +146,9 @@ class ActorContext(Spawner):
 
         Raises InvalidOption, UnhandledMessage, UnfrozenMessage.
         """
-        check_seconds(self.path, "a period of", seconds, positive=True)
+        check_delay(self.path, "a period of", seconds, positive=True)
         start = seconds if first is None else first
-        check_seconds(self.path, "a first tick after", start, positive=False)
+        check_delay(self.path, "a first tick after", start, positive=False)
         return self._timer(start, seconds, message, may_fail)
 
     def _timer(self, first: float, period: float, message: TimerMessage, may_fail: bool) -> Timer:
@@ -175,12 +187,14 @@ class ActorContext(Spawner):
     def watch(self, ref: ActorRef[Any]) -> None:
         """Get a Terminated message when that actor ends; at once if it has (A9).
 
-        Raises UnhandledMessage when this actor has no handler for Terminated.
+        Raises UnhandledMessage when this actor has no handler for Terminated, InvalidOption.
         """
+        check_instance(f"{self.path}: watch", ref, ActorRef)
         watch(self._cell, ref.cell)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
-        """Undo `watch`."""
+        """Undo `watch`: no notice comes any more, also none that waits already."""
+        check_instance(f"{self.path}: unwatch", ref, ActorRef)
         unwatch(self._cell, ref.cell)
 
     def fail(self, error: Exception) -> None:
@@ -197,7 +211,7 @@ class ActorContext(Spawner):
         over: then nobody is left to fail.
         """
         if not isinstance(error, Exception):
-            raise ProtocolError(f"{self.path}: fail() takes an Exception, not {error!r}")
+            raise ProtocolError(f"{self.path}: fail() takes an Exception, not {words(error)}")
         if self._cell.life.down or self._cell.life.over:
             raise ActorEnded(f"{self.path} has ended or waits for its restart: it cannot fail now")
         doing = "calling ctx.fail()"

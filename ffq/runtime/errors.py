@@ -9,11 +9,13 @@ ActorError
 │   ├── UnhandledMessage     no handler takes this message
 │   ├── WrongReplyType       debug mode: a handler returned something else than it declared
 │   ├── InvalidOption        a bound or setting that cannot be (negative mailbox, ...)
-│   └── NotStarted           an actor object that no system has started
+│   ├── NotStarted           an actor object that no system has started
+│   ├── WrongThread          a ref or context used in another thread than its system's
+│   └── UnsendableRef        a ref was pickled or copied
 ├── WaitCycle                this ask (or tell, or stop) would wait on itself
 ├── MailboxFull              a `_nowait` send found no room
 ├── StashFull                no room in the stash
-├── MessageExpired           the deadline passed before the message was handled
+├── MessageExpired           a handler was cancelled at a deadline that was moved away since
 ├── ActorEnded               the actor ended, or ended before it replied
 ├── ActorFailed              a failure that supervision did not absorb (cause: the failure)
 ├── ActorNotFound            no actor of that name
@@ -72,6 +74,14 @@ class NotStarted(ProtocolError):
     """An actor object was used that no system has started."""
 
 
+class WrongThread(ProtocolError):
+    """A ref or a context was used in another thread than its system's. Nothing has changed."""
+
+
+class UnsendableRef(ProtocolError):
+    """A ref was pickled or copied: it leads to an actor of this process and of one system."""
+
+
 class WaitCycle(ActorError):
     """Waiting here would wait on itself through a chain of actors.
 
@@ -92,7 +102,7 @@ class StashFull(ActorError):
 
 
 class MessageExpired(ActorError):
-    """The deadline of a message passed before a handler took it."""
+    """The handler of an ask was cancelled at a deadline that its asker has moved away since."""
 
 
 class ActorEnded(ActorError):

@@ -28,13 +28,12 @@ class ActorInfo:
     restarts: int
     age: float
     """Seconds since spawn, on Trio's clock."""
-    children: tuple[ActorInfo, ...]
+    children: tuple[ActorInfo, ...] = attrs.field(repr=lambda below: f"<{len(below)}>")
 
     def walk(self) -> Iterator[ActorInfo]:
         """This actor and all below it, parents first."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        for actor, _ in _walk([self]):
+            yield actor
 
 
 @attrs.frozen
@@ -47,28 +46,37 @@ class PendingAsk:
 
 
 def describe(cell: Cell) -> ActorInfo:
-    """The subtree of one actor."""
+    """The subtree of one actor. Without recursion, as all here: trees are deep."""
+    below: dict[Cell, ActorInfo] = {}
+    cells = [cell]
+    for each in cells:  # grows: parents before their children
+        cells.extend(each.children())
+    for each in reversed(cells):
+        below[each] = _describe(each, tuple(below[child] for child in each.children()))
+    return below[cell]
+
+
+def _describe(cell: Cell, children: tuple[ActorInfo, ...]) -> ActorInfo:
     return ActorInfo(
         path=cell.path,
         kind=cell.kind.__name__,
         state=cell.life.state,
-        mailbox=len(cell.mailbox),
+        mailbox=cell.queued(),
         capacity=cell.capacity,
         waiting_senders=len(cell.overflow or ()),
         handled=cell.handled,
         restarts=cell.restarts,
         age=trio.current_time() - cell.started_at,
-        children=tuple(describe(child) for child in cell.children()),
+        children=children,
     )
 
 
 def pending_asks(cells: Iterable[Cell]) -> Iterator[PendingAsk]:
-    """Every ask that waits for a reply in these actors and below."""
+    """Every ask that waits for a reply in these actors."""
     for cell in cells:
         for envelope in cell.pending():
             if envelope.asks and envelope.task is not None:
                 yield PendingAsk(cell.path, envelope.message, envelope.task.name)
-        yield from pending_asks(cell.children())
 
 
 def render(name: str, actors: Iterable[ActorInfo]) -> str:
@@ -76,8 +84,7 @@ def render(name: str, actors: Iterable[ActorInfo]) -> str:
     rows: list[tuple[str, ...]] = [
         ("actor", "class", "state", "mailbox", "handled", "restarts", "age s")
     ]
-    for actor in actors:
-        rows.extend(_rows(actor, 0))
+    rows.extend(_row(actor, depth) for actor, depth in _walk(actors))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join(
@@ -89,9 +96,18 @@ def render(name: str, actors: Iterable[ActorInfo]) -> str:
     return "\n".join([f"system {name}", *lines])
 
 
-def _rows(actor: ActorInfo, depth: int) -> Iterator[tuple[str, ...]]:
+def _walk(actors: Iterable[ActorInfo]) -> Iterator[tuple[ActorInfo, int]]:
+    """These and all below them with their depth, parents first."""
+    todo = [(actor, 0) for actor in reversed(tuple(actors))]
+    while todo:
+        actor, depth = todo.pop()
+        yield actor, depth
+        todo.extend((child, depth + 1) for child in reversed(actor.children))
+
+
+def _row(actor: ActorInfo, depth: int) -> tuple[str, ...]:
     waiting = f"+{actor.waiting_senders}" if actor.waiting_senders else ""
-    yield (
+    return (
         "  " * depth + actor.path.rsplit("/", 1)[-1],
         actor.kind,
         actor.state.value,
@@ -100,5 +116,3 @@ def _rows(actor: ActorInfo, depth: int) -> Iterator[tuple[str, ...]]:
         str(actor.restarts),
         f"{actor.age:.1f}",
     )
-    for child in actor.children:
-        yield from _rows(child, depth + 1)

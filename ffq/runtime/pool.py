@@ -120,7 +120,7 @@ class PoolRef(ActorRef[M]):
                 f"the pool {self.path} takes no messages now ({state}); "
                 f"{type(message).__qualname__} was not sent"
             )
-        loads = [len(member.mailbox) + len(member.handlers()) for member in members]
+        loads = [member.queued() + len(member.handlers()) for member in members]
         return members[self._routing.pick(loads, message)]
 
     @property

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import inf, isnan
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from math import inf
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, SupportsIndex, TypeVar
 
-from trio import current_effective_deadline
+from trio import current_effective_deadline, current_time, move_on_after
 from trio.lowlevel import (
     cancel_shielded_checkpoint,
     checkpoint,
@@ -14,10 +15,12 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from ffq.runtime._checks import check_seconds, is_number
 from ffq.runtime._debug_checks import check_payload
-from ffq.runtime._envelope import HANDLING, Envelope, handling
+from ffq.runtime._envelope import HANDLING, Envelope, Late, handling
 from ffq.runtime._waits import enter, leave, waiting
-from ffq.runtime.errors import InvalidOption
+from ffq.runtime._words import words
+from ffq.runtime.errors import InvalidOption, MessageExpired, UnsendableRef
 from ffq.runtime.message import Sendable
 
 if TYPE_CHECKING:
@@ -77,41 +80,47 @@ class ActorRef(Generic[M_contra]):
         Waits for room when the mailbox is full. The reply must come before the deadline of the
         scope around this call; when that scope is cancelled the handler is cancelled too (A5).
 
-        Raises the handler's own exception, WaitCycle, ActorEnded, MessageExpired, SystemClosed,
-        UnhandledMessage, UnfrozenMessage.
+        Raises the handler's own exception, WaitCycle, ActorEnded, SystemClosed, UnhandledMessage,
+        UnfrozenMessage, WrongThread; and MessageExpired where the handler was cancelled at a
+        deadline that has been moved away since.
         """
         cell = self._cell_for(message)
+        if get_ident() != cell.system.thread:
+            cell.system.check_thread(cell.path)
         route = cell.routes.get(message.__class__)
         if route is None:
             route = cell.route_for(message)
         if cell.observed:
             _inspect(cell, message)
-        deadline = current_effective_deadline()
-        if deadline == -inf:
-            await checkpoint()  # raises Cancelled: nothing was sent
-        envelope = Envelope(cell, message, route, deadline, current_task(), True)
-        origin = HANDLING.get()
-        if origin is not None:
-            origin = handling()
-        if origin is not None:
-            _enter(origin, envelope, cell)
-            try:
+        while True:
+            deadline = current_effective_deadline()
+            if deadline == -inf:
+                await checkpoint()  # raises Cancelled: nothing was sent
+            envelope = Envelope(cell, message, route, deadline, current_task(), True)
+            origin = HANDLING.get()
+            if origin is not None:
+                origin = handling()
+            if origin is not None:
+                _enter(origin, envelope, cell)
+                try:
+                    cell.post(envelope)
+                    await wait_task_rescheduled(envelope.abandon)
+                finally:
+                    leave(origin, envelope)
+            else:
                 cell.post(envelope)
                 await wait_task_rescheduled(envelope.abandon)
-            finally:
-                leave(origin, envelope)
-        else:
-            cell.post(envelope)
-            await wait_task_rescheduled(envelope.abandon)
-        error = envelope.error
-        if error is not None:
+            error = envelope.error
+            if error is None:
+                value: R = envelope.value
+                return value
             try:
-                raise error
+                if error.__class__ is not Late:
+                    raise error
+                await _past_deadline(error)
             finally:
                 # The traceback holds this frame; without this the error would be in a cycle.
                 del error, envelope
-        value: R = envelope.value
-        return value
 
     async def tell(self, message: Sendable[M_contra, Any], *, deadline: float = inf) -> None:
         """Send a message without waiting for its handler; waits for room in a full mailbox (A3).
@@ -120,9 +129,12 @@ class ActorRef(Generic[M_contra]):
         message is skipped and counted as expired. A message to an ended actor becomes a dead
         letter.
 
-        Raises WaitCycle, SystemClosed, UnhandledMessage, UnfrozenMessage, InvalidOption.
+        Raises WaitCycle, SystemClosed, UnhandledMessage, UnfrozenMessage, InvalidOption,
+        WrongThread.
         """
         cell = self._cell_for(message)
+        if get_ident() != cell.system.thread:
+            cell.system.check_thread(cell.path)
         route = cell.routes.get(message.__class__)
         if route is None:
             route = cell.route_for(message)
@@ -132,7 +144,7 @@ class ActorRef(Generic[M_contra]):
             _check_deadline(cell, message, deadline)
         await checkpoint_if_cancelled()
         envelope = Envelope(cell, message, route, deadline, None, False)
-        if len(cell.mailbox) < cell.capacity or not cell.accepting:
+        if len(cell.mailbox) < cell.limit or not cell.accepting:
             cell.post(envelope)
             await cancel_shielded_checkpoint()
             return
@@ -150,6 +162,7 @@ class ActorRef(Generic[M_contra]):
     def tell_nowait(self, message: Sendable[M_contra, Any], *, deadline: float = inf) -> None:
         """Send a message at once. Raises MailboxFull, and what `tell` raises but WaitCycle."""
         cell = self._cell_for(message)
+        cell.system.check_thread(cell.path)
         route: Route = cell.routes.get(message.__class__) or cell.route_for(message)
         if cell.observed:
             _inspect(cell, message)
@@ -158,20 +171,32 @@ class ActorRef(Generic[M_contra]):
         cell.post_nowait(Envelope(cell, message, route, deadline, None, False))
 
     def stop_nowait(self) -> None:
-        """Ask the actor to take no new mail, finish what it has, and end."""
-        self._cell.stop()
+        """Ask the actor to take no new mail, finish what it has, and end. Raises WrongThread."""
+        self._own_cell().stop()
 
     def kill_nowait(self) -> None:
-        """End the actor now: its handlers are cancelled, its mail becomes dead letters."""
-        self._cell.kill()
+        """End the actor now: its handlers are cancelled, its mail becomes dead letters.
 
-    async def stop(self) -> Ended:
+        Raises WrongThread.
+        """
+        self._own_cell().kill()
+
+    async def stop(self, *, timeout: float = inf) -> Ended:  # noqa: ASYNC109  # not of this wait
         """`stop_nowait` and wait until the actor and its children have ended (A4).
 
-        Raises WaitCycle when called from a handler the end would have to wait for.
+        An actor that has not ended within `timeout` seconds is killed: what becomes of it, and not
+        whether this call waits, is what the timeout says. The scope around says the latter.
+
+        Raises WaitCycle when called from a handler the end would have to wait for, InvalidOption.
         """
-        with waiting(self._cell, "stop"):
-            self._cell.stop()
+        check_seconds(f"{self.path}: stop timeout", timeout)
+        cell = self._own_cell()
+        with waiting(cell, "stop"):
+            cell.stop()
+            if timeout != inf:
+                with move_on_after(timeout):
+                    return await self._wait()
+                cell.kill()
             return await self._wait()
 
     async def kill(self) -> Ended:
@@ -180,14 +205,26 @@ class ActorRef(Generic[M_contra]):
         Raises WaitCycle when called from a handler the end would have to wait for; the actor is
         killed all the same.
         """
-        self._cell.kill()
-        with waiting(self._cell, "kill"):
+        cell = self._own_cell()
+        cell.kill()
+        with waiting(cell, "kill"):
             return await self._wait()
 
     async def wait_ended(self) -> Ended:
-        """Wait until the actor has ended, and say how."""
-        with waiting(self._cell, "wait for the end"):
+        """Wait until the actor has ended, and say how. Raises WrongThread."""
+        with waiting(self._own_cell(), "wait for the end"):
             return await self._wait()
+
+    def _own_cell(self) -> MailboxCell:
+        """For what changes something or waits. Raises WrongThread."""
+        self._cell.system.check_thread(self._cell.path)
+        return self._cell
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> NoReturn:
+        raise UnsendableRef(
+            f"{self!r} leads to an actor of this process: it cannot be pickled or copied. Send its "
+            "path, and find the actor with system.get_actor(path)"
+        )
 
     async def _wait(self) -> Ended:
         await checkpoint()
@@ -201,6 +238,17 @@ class ActorRef(Generic[M_contra]):
 
     def __repr__(self) -> str:
         return f"<ActorRef {self.path}>"
+
+
+async def _past_deadline(late: BaseException) -> None:
+    """Of an ask: its deadline has passed. A timeout is the asker's own matter: it is its scope that
+    ends the wait, here. Returns where the deadline was moved meanwhile and the message may be sent
+    again, no handler having begun.
+    """
+    while current_effective_deadline() <= current_time():
+        await checkpoint()
+    if not isinstance(late, Late) or late.begun:
+        raise MessageExpired(str(late))
 
 
 def _enter(origin: Envelope, envelope: Envelope, cell: MailboxCell) -> None:
@@ -219,9 +267,9 @@ def _inspect(cell: MailboxCell, message: Any) -> None:
 
 def _check_deadline(cell: MailboxCell, message: Any, deadline: float) -> None:
     """Raise InvalidOption for what no moment is later than."""
-    if not isinstance(deadline, float | int) or isnan(deadline):
+    if not is_number(deadline):
         cell.reject()
         raise InvalidOption(
-            f"{cell.path}: deadline={deadline!r} of {type(message).__qualname__} must be a time in "
-            "seconds of trio.current_time()"
+            f"{cell.path}: deadline={words(deadline)} of {type(message).__qualname__} must be a "
+            "time in seconds of trio.current_time()"
         )

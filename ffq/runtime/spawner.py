@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
 
+from ffq.runtime._checks import check_instance
 from ffq.runtime._options import DEFAULT_MAILBOX, DEFAULT_OPTIONS, DEFAULT_STASH, Options
 from ffq.runtime._start import start_child
 from ffq.runtime.errors import InvalidOption
-from ffq.runtime.pool import Pool, PoolRef, RoundRobin
+from ffq.runtime.pool import Pool, PoolRef, RoundRobin, Routing
 from ffq.runtime.ref import ActorRef
 from ffq.runtime.supervision import Supervision
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._family import Family
-    from ffq.runtime.pool import Routing
 
 M = TypeVar("M")
 Ts = TypeVarTuple("Ts")
@@ -81,7 +81,13 @@ class Spawner:
             raise InvalidOption(
                 f"{self._family.path}/{name or 'pool'}: a pool of size={size!r} must have 1 or more"
             )
+        who = f"{self._family.path}/{name or 'pool'}"
+        if routing is not None:
+            check_instance(f"{who}: routing", routing, Routing)
+        if supervision is not None:
+            check_instance(f"{who}: supervision", supervision, Supervision)
         options = Options(mailbox, max_concurrency, stash)
+        options.check(who)
         policy = supervision or Supervision()
         make = partial(Pool, factory, args, size, options, policy)
         cell = await start_child(self._family, make, (), name, DEFAULT_OPTIONS, False)

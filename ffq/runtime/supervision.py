@@ -7,6 +7,8 @@ from math import inf
 
 import attrs
 
+from ffq.runtime._checks import check_instance, check_seconds, is_number
+from ffq.runtime._words import words
 from ffq.runtime.errors import InvalidOption
 
 
@@ -33,8 +35,12 @@ class Backoff:
     maximum: float = 60.0
 
     def __attrs_post_init__(self) -> None:
-        sound = 0 <= self.initial <= self.maximum < inf and 1 <= self.factor < inf
-        if not sound:  # as NaN is not either
+        sound = (
+            all(map(is_number, (self.initial, self.factor, self.maximum)))
+            and 0 <= self.initial <= self.maximum < inf
+            and 1 <= self.factor < inf
+        )
+        if not sound:
             raise InvalidOption(
                 f"{self}: a backoff needs 0 <= initial <= maximum and factor >= 1, all finite"
             )
@@ -61,12 +67,14 @@ class Supervision:
     backoff: Backoff = attrs.field(factory=Backoff)
 
     def __attrs_post_init__(self) -> None:
-        if not isinstance(self.max_restarts, int) or self.max_restarts < 0:
+        check_instance("strategy", self.strategy, Strategy)
+        check_instance("backoff", self.backoff, Backoff)
+        whole = isinstance(self.max_restarts, int) and not isinstance(self.max_restarts, bool)
+        if not whole or self.max_restarts < 0:
             raise InvalidOption(
-                f"max_restarts={self.max_restarts}: must be a whole number, 0 or more"
+                f"max_restarts={words(self.max_restarts)}: must be a whole number, 0 or more"
             )
-        if not self.within > 0:
-            raise InvalidOption(f"within={self.within}: must be more than 0 seconds")
+        check_seconds("within", self.within, positive=True)
 
 
 class RestartBudget:

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from math import inf
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import trio
 
+from ffq.runtime._checks import check_instance, check_seconds
 from ffq.runtime._family import Family
 from ffq.runtime._portal import Portal
 from ffq.runtime._system_base import SystemBase
+from ffq.runtime._words import note, words
 from ffq.runtime.errors import (
     ActorNotFound,
     InvalidOption,
     LedgerMismatch,
     SystemClosed,
 )
+from ffq.runtime.hooks import Hooks
 from ffq.runtime.introspection import ActorInfo, PendingAsk, describe, pending_asks, render
+from ffq.runtime.ledger import Ledger
 from ffq.runtime.ref import ActorRef
 from ffq.runtime.spawner import Spawner
 from ffq.runtime.supervision import Supervision
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractAsyncContextManager
 
     from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._cell import Cell
-    from ffq.runtime.hooks import Hooks
 
 M = TypeVar("M")
 
@@ -44,6 +50,7 @@ class ActorSystem(SystemBase, Spawner):
         supervision: what happens when a top actor fails; by default nothing is restarted.
         debug: check reply types and message payloads at every message.
         hooks: called at starts, ends, failures, messages and dead letters.
+        stop_timeout: seconds; whoever has not ended so long after the block was left is killed.
     """
 
     def __init__(
@@ -53,10 +60,17 @@ class ActorSystem(SystemBase, Spawner):
         supervision: Supervision | None = None,
         debug: bool = False,
         hooks: Hooks | None = None,
+        stop_timeout: float = inf,
     ) -> None:
-        if not name:
-            raise InvalidOption("an actor system needs a non-empty name")
+        if not isinstance(name, str) or not name:
+            raise InvalidOption(f"an actor system needs a non-empty name, not {words(name)}")
+        if supervision is not None:
+            check_instance(f"the system {name}: supervision", supervision, Supervision)
+        if hooks is not None:
+            check_instance(f"the system {name}: hooks", hooks, Hooks)
+        check_seconds(f"the system {name}: stop_timeout", stop_timeout)
         super().__init__(name, debug, hooks)
+        self._stop_timeout = stop_timeout
         self._supervision = supervision or Supervision()
         self._errors: list[Exception] = []
         self._manager: AbstractAsyncContextManager[trio.Nursery] | None = None
@@ -72,6 +86,7 @@ class ActorSystem(SystemBase, Spawner):
     async def __aenter__(self) -> Self:
         if self._manager is not None:
             raise SystemClosed(f"the system {self.name} was used already; make a new one")
+        self.thread = get_ident()
         self._manager = trio.open_nursery()
         nursery = await self._manager.__aenter__()
         self._top = Family(self, self, "", nursery, self._supervision)
@@ -92,7 +107,10 @@ class ActorSystem(SystemBase, Spawner):
         outcome = error if own is None else None
         if error is None:
             try:
-                await self._top.stop_all()
+                with trio.move_on_after(self._stop_timeout):
+                    await self._top.stop_all()
+                for cell in self._cells():
+                    cell.kill()
             except BaseException as stopped:  # noqa: BLE001  # handed to the nursery below
                 outcome = stopped
         self._top.nursery.cancel_scope.cancel()
@@ -112,7 +130,7 @@ class ActorSystem(SystemBase, Spawner):
         for free in self.at_end:
             free()
         try:
-            self.ledger.check(0)
+            self.ledger.check()
         except LedgerMismatch as mismatch:
             self._errors.append(mismatch)
         self._leave(error, left)
@@ -142,13 +160,14 @@ class ActorSystem(SystemBase, Spawner):
 
     def fail(self, error: Exception, doing: str) -> None:
         """A failure has gone up to the top: everything ends and the block raises it (A6)."""
-        error.add_note(f"left the system {self.name} while {doing}")
+        note(error, f"left the system {self.name} while {doing}")
         self._errors.append(error)
         if self._top is not None:
             self._top.nursery.cancel_scope.cancel()
 
     def portal(self) -> Portal:
-        """A way in for other threads, asyncio and synchronous code (A13)."""
+        """A way in for other threads, asyncio and synchronous code (A13). Raises WrongThread."""
+        self.check_thread("portal()")
         return Portal(self, self._family.nursery)
 
     def tree(self) -> tuple[ActorInfo, ...]:
@@ -161,10 +180,30 @@ class ActorSystem(SystemBase, Spawner):
 
     def pending_asks(self) -> tuple[PendingAsk, ...]:
         """Every ask in the system that has no reply yet (A12)."""
-        return tuple(pending_asks(self._cells()))
+        return tuple(pending_asks(self._cells_below()))
+
+    @property
+    def ledger(self) -> Ledger:
+        """What became of every message so far, those of living actors too (A11).
+
+        Read it again for later counts: this adds them up as they are now.
+        """
+        total = Ledger()
+        self.books.enter_into(total)
+        for cell in self._cells_below():
+            cell.enter_into(total)
+        return total
 
     def _cells(self) -> tuple[Cell, ...]:
         return () if self._top is None else tuple(self._top.children.values())
+
+    def _cells_below(self) -> Iterator[Cell]:
+        """Every living actor, parents first; without recursion, for trees are deep."""
+        todo = list(reversed(self._cells()))
+        while todo:
+            cell = todo.pop()
+            yield cell
+            todo.extend(reversed(cell.children()))
 
     @overload
     def get_actor(self, path: str) -> ActorRef[Any]: ...

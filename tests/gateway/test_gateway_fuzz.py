@@ -1,16 +1,21 @@
-"""Requests of nonsense over gRPC: whatever stands in their fields, the answer is a status of ours.
+"""Nonsense over gRPC: whatever is sent, and whenever its sender leaves, the gateway serves on.
 
-Values are drawn from those that break things: the ends of integer ranges, empty and huge strings,
-NUL characters, ids that exist and ids that do not.
+What stands in a request's fields gets a status of ours as its answer. Values are drawn from those
+that break things: the ends of integer ranges, empty and huge strings, NUL characters, ids that
+exist and ids that do not. Then bytes that are no message at all, and callers who leave at any
+moment of a call.
 """
 
 from __future__ import annotations
 
 import random
+import time
+from functools import partial
 from typing import Any
 
 import grpc
 import pytest
+import trio
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
@@ -48,6 +53,15 @@ BYTES = (
     PLAN.to_json(),
     b"\0" * 100_000,
 )
+SERVICES = (
+    *wire.DESCRIPTOR.services_by_name.values(),
+    *ext.DESCRIPTOR.services_by_name.values(),
+)
+PATHS = {
+    f"/{service.full_name}/{method.name}": method.name
+    for service in SERVICES
+    for method in service.methods
+}
 FIELD = FieldDescriptor
 UNSIGNED = {FIELD.TYPE_UINT32: 2**32 - 1, FIELD.TYPE_UINT64: 2**64 - 1}
 CALLS = 400
@@ -124,6 +138,84 @@ async def test_R28_R29_whatever_stands_in_a_request_gets_a_status_of_ours(seed: 
         assert {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND} <= seen
         await client.call("ListQueries", ext.ListQueriesRequest())
         await client.call("ListWorkers", ext.ListWorkersRequest())
+
+
+def test_R28_every_rpc_of_every_service_is_tried() -> None:
+    assert sorted(PATHS.values()) == sorted(REQUESTS)
+
+
+async def busy(client: Wire) -> None:
+    """Queries under way, so that nonsense meets something."""
+    for query_id in ("q0", "q1"):
+        await client.submit(query_id)
+        for task in await client.pull("w", 8):
+            await client.register(task, wire.MapOutputPartition(reduce_partition=1, finalized=True))
+
+
+async def serves_on(client: Wire) -> None:
+    await client.submit("afterwards", ONE_STAGE)
+    (task,) = await client.pull("somebody", 1)
+    while task.query_id != "afterwards":
+        (task,) = await client.pull("somebody", 1)
+    await client.upload("afterwards", b"rows")
+    await client.report(task)
+    assert (await client.status("afterwards")).state == wire.QUERY_STATE_SUCCEEDED
+    assert await client.fetch("afterwards") == [b"rows"]
+    assert (await client.status("q0")).query_id == "q0"
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_R29_bytes_that_are_no_message_get_a_status(seed: int) -> None:
+    rng = random.Random(seed)
+
+    def send(channel: grpc.Channel, path: str, data: bytes) -> grpc.StatusCode:
+        stub: Any = channel.unary_stream(path)
+        try:
+            list(stub(data, timeout=20))
+        except grpc.RpcError as error:
+            code: grpc.StatusCode = error.code()
+            return code
+        return grpc.StatusCode.OK
+
+    async with open_gateway() as client:
+        await busy(client)
+        for path, method in PATHS.items():
+            for _ in range(12):
+                message = REQUESTS[method]()
+                fill(message, rng)
+                data = bytearray(message.SerializeToString(deterministic=True)[:2000])
+                for _ in range(rng.choice((1, 3, 30))):
+                    data.insert(rng.randrange(len(data) + 1), rng.randrange(256))
+                code = await trio.to_thread.run_sync(send, client.channel, path, bytes(data))
+                # Bytes that no message of this type has are refused by gRPC itself: INTERNAL.
+                assert code in {*FINE, grpc.StatusCode.OK, grpc.StatusCode.INTERNAL}, (path, code)
+        await serves_on(client)
+
+
+@pytest.mark.parametrize("seed", range(2))
+async def test_R29_callers_who_leave_at_any_moment_hurt_nobody(seed: int) -> None:
+    """Also those whose message is carried through without them, and fails for want of a query."""
+    rng = random.Random(seed)
+
+    def come_and_go(channel: grpc.Channel) -> None:
+        for _ in range(60):
+            for path, method in PATHS.items():
+                message = REQUESTS[method]()
+                fill(message, rng)
+                if "query_id" in message.DESCRIPTOR.fields_by_name and rng.random() < 0.5:
+                    message.query_id = "nobody"  # type: ignore[attr-defined]
+                data = message.SerializeToString()
+                stub: Any = channel.unary_stream(path)
+                call = stub(data)
+                time.sleep(rng.random() ** 3 * 0.003)
+                call.cancel()
+
+    async with open_gateway() as client:
+        await busy(client)
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(trio.to_thread.run_sync, partial(come_and_go, client.channel))
+        await serves_on(client)
 
 
 @pytest.mark.parametrize("reason", ["\U0001f600" * 3000, "%" * 4000, "\0\x7f\n" * 1000])

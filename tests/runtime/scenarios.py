@@ -262,7 +262,7 @@ def every_fate() -> None:
 
     async def scenario(sim: Simulation) -> None:
         async with ActorSystem() as system:
-            ref = await system.spawn(Holder, Gate(), mailbox=3)
+            ref = await system.spawn(Holder, Gate(), mailbox=2)
             await ref.tell(Hold("handled"))
             await settle()
             await ref.tell(Hold("dead"))

@@ -91,7 +91,7 @@ def unbounded_mailbox(patch: Patch) -> None:
 
     def roomy(self: Any, *args: Any) -> None:
         real(self, *args)
-        self.capacity = 10**9
+        self.limit = 10**9
 
     patch.setattr(_mailbox.MailboxCell, "__init__", roomy)
 
@@ -226,7 +226,7 @@ MUTANTS: tuple[Row, ...] = (
         ("A11", every_fate, uncounted(owner, method, counter), LedgerMismatch)
         for owner, method, counter in (
             (_mailbox.MailboxCell, "reject", "rejected"),
-            (_mailbox.MailboxCell, "expire", "expired"),
+            (_mailbox.MailboxCell, "_expired", "expired"),
             (_mailbox.MailboxCell, "bury", "dead"),
             (_mailbox.MailboxCell, "post", "sent"),
         )

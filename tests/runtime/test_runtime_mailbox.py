@@ -229,7 +229,7 @@ async def test_A11_ledger_accounts_for_every_fate(
 ) -> None:
     gate = Gate()
     async with ActorSystem() as system:
-        ref = await system.spawn(Holder, gate, mailbox=3)
+        ref = await system.spawn(Holder, gate, mailbox=2)
         await ref.tell(Hold("handled, by being cancelled"))
         await settle()
         await ref.tell(Hold("dead"))
