@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import trio
+
 from ffq.client.client import Client
+from ffq.errors import InvalidRequest
 from ffq.rpc.client import open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions
+
+
+def require_trio(what: str) -> None:
+    """Raise InvalidRequest outside of Trio, with what to use instead."""
+    if not trio.lowlevel.in_trio_task():
+        raise InvalidRequest(
+            f"{what} works under Trio, as in trio.run(main), and not under asyncio or another "
+            "event loop. There use ffq.SyncClient, whose calls block, on a thread: "
+            "`await asyncio.to_thread(client.run, plan)`"
+        )
 
 
 @asynccontextmanager
@@ -27,7 +40,8 @@ async def connect(
     Nothing is sent before the first call; see `Client` for the other arguments.
 
     Raises:
-        InvalidRequest: the endpoint is malformed.
+        InvalidRequest: the endpoint is malformed, or this is not Trio.
     """
+    require_trio("ffq.connect")
     async with open_channel(endpoint, options) as channel:
         yield Client(RemoteCoordinator(channel), timeout_ms=timeout_ms, poll_ms=poll_ms)

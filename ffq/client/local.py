@@ -16,7 +16,7 @@ import pyarrow as pa
 import trio
 
 from ffq.client.client import Client, Progress, QueryHandle
-from ffq.client.connecting import connect
+from ffq.client.connecting import connect, require_trio
 from ffq.client.conversions import PlanLike
 from ffq.core.settings import CoordinatorSettings
 from ffq.errors import InvalidRequest, Unavailable
@@ -81,7 +81,8 @@ class LocalCluster:
         self._opened: _Opened | None = None
 
     async def __aenter__(self) -> LocalCluster:
-        """Raises StartupError, InvalidRequest."""
+        """Raises StartupError, InvalidRequest (outside of Trio too)."""
+        require_trio("ffq.LocalCluster")
         self._context = self._open()
         self._opened = await self._context.__aenter__()
         return self

@@ -5,6 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import suppress
 from types import TracebackType
 from typing import TypeVar, TypeVarTuple, Unpack
 
@@ -14,8 +16,10 @@ import trio
 from ffq.client.client import Client, Progress
 from ffq.client.connecting import connect
 from ffq.client.conversions import PlanLike
-from ffq.errors import Unavailable
+from ffq.errors import InvalidRequest, Unavailable
 from ffq.messages import AttemptStatus, QueryState, QueryStatus, WorkerStatus
+
+_CLOSED = "this SyncClient was closed while the call was under way"
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -37,8 +41,11 @@ class SyncClient:
         self._token: trio.lowlevel.TrioToken | None = None
         self._client: Client | None = None
         self._stop: trio.Event | None = None
+        self._calls: trio.Nursery | None = None
 
     def __enter__(self) -> SyncClient:
+        if trio.lowlevel.in_trio_task():
+            raise InvalidRequest("ffq.SyncClient would block this Trio run: use ffq.connect in it")
         started: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=trio.run, args=(self._serve, started), name="ffq-sync-client", daemon=True
@@ -56,17 +63,20 @@ class SyncClient:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End the calls under way (they raise Unavailable) and the thread."""
+        """End the calls under way (they raise Unavailable, their queries are canceled) and the
+        thread.
+        """
         if self._token is not None and self._stop is not None and self._thread is not None:
             self._token.run_sync_soon(self._stop.set)
             self._thread.join()
         self._token = None
 
     def submit(self, plan: PlanLike, query_id: str | None = None) -> str:
-        """The query's id."""
+        """The query's id. It goes on when the program is interrupted, as it was given away."""
         return str(self._call(self._open.submit, plan, query_id))
 
     def run(self, plan: PlanLike, progress: Progress | None = None) -> pa.Table:
+        """As `Client.run`: where Ctrl-C or the end of the block ends the call, its query too."""
         return self._call(self._open.run, plan, progress)
 
     def status(self, query_id: str) -> QueryStatus:
@@ -101,18 +111,63 @@ class SyncClient:
         return self._client
 
     def _call(self, method: Callable[[Unpack[Ts]], Awaitable[T]], *args: *Ts) -> T:
+        """Run one call on the client's thread. Whatever ends the wait here ends the call there."""
+        token, calls = self._token, self._calls
+        if token is None or calls is None:
+            raise Unavailable(_CLOSED)
+        future: Future[T] = Future()
+        scope = trio.CancelScope()
         try:
-            return trio.from_thread.run(method, *args, trio_token=self._token)
-        except (trio.Cancelled, trio.RunFinishedError):
-            raise Unavailable("this SyncClient was closed while the call was under way") from None
+            token.run_sync_soon(self._begin, method, args, scope, future)
+            return future.result()
+        except trio.RunFinishedError:
+            raise Unavailable(_CLOSED) from None
+        finally:
+            if not future.done():  # Ctrl-C, or the like
+                with suppress(trio.RunFinishedError):
+                    token.run_sync_soon(scope.cancel)
+
+    def _begin(
+        self,
+        method: Callable[..., Awaitable[T]],
+        args: tuple[object, ...],
+        scope: trio.CancelScope,
+        future: Future[T],
+    ) -> None:
+        if self._calls is None or self._calls.cancel_scope.cancel_called:
+            future.set_exception(Unavailable(_CLOSED))
+        else:
+            self._calls.start_soon(_answer, method, args, scope, future)
 
     async def _serve(self, started: queue.SimpleQueue[Exception | None]) -> None:
         try:
-            async with connect(self._endpoint, timeout_ms=self._timeout_ms) as client:
+            # Calls end before the connection does: what they must still say goes through it.
+            async with (
+                connect(self._endpoint, timeout_ms=self._timeout_ms) as client,
+                trio.open_nursery() as self._calls,
+            ):
                 self._client = client
                 self._token = trio.lowlevel.current_trio_token()
                 self._stop = trio.Event()
                 started.put(None)
                 await self._stop.wait()
+                self._calls.cancel_scope.cancel()
         except Exception as error:  # noqa: BLE001 - raised in the thread that opened the client
             started.put(error)
+
+
+async def _answer(
+    method: Callable[..., Awaitable[T]],
+    args: tuple[object, ...],
+    scope: trio.CancelScope,
+    future: Future[T],
+) -> None:
+    """Run one call, and give its caller what comes of it."""
+    try:
+        with scope:
+            future.set_result(await method(*args))
+    except Exception as error:  # noqa: BLE001  # raised in the thread that called
+        future.set_exception(error)
+    finally:
+        if not future.done():
+            future.set_exception(Unavailable(_CLOSED))

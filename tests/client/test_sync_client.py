@@ -1,0 +1,142 @@
+"""The blocking client: what ends its wait ends its query, and each client says where it belongs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import trio
+
+import ffq
+from ffq import plan as p
+from ffq.client.local import Tables
+from ffq.messages import QueryState
+
+# Nobody has it: the query waits until somebody ends it.
+ENDLESS = p.scan("t", ["k"]).custom("sync.nobody")
+PROGRAM = """
+import sys, ffq
+from ffq import plan as p
+print("ready", flush=True)
+with ffq.SyncClient(sys.argv[1]) as client:
+    {body}
+"""
+RUN = 'client.run(p.scan("t", ["k"]).custom("sync.nobody"))'
+BODIES = {
+    "the program ends": RUN,
+    "the program goes on": f"""try:
+        {RUN}
+    except KeyboardInterrupt:
+        print(len(client.queries()), flush=True)
+        sys.stdin.read()""",
+}
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> Tables:
+    pq.write_table(pa.table({"k": [1, 2, 3]}), tmp_path / "t.parquet")
+    return {"t": tmp_path / "t.parquet"}
+
+
+async def state_of_the_query(cluster: ffq.LocalCluster) -> QueryState | None:
+    found = await cluster.client.queries()
+    return found[0].state if found else None
+
+
+async def until(cluster: ffq.LocalCluster, *states: QueryState) -> None:
+    while await state_of_the_query(cluster) not in states:  # noqa: ASYNC110  # of another process
+        await trio.sleep(0.02)
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES.keys())
+async def test_ctrl_c_in_the_blocking_client_cancels_the_query(body: str, tables: Tables) -> None:
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        program = await trio.lowlevel.open_process(
+            [sys.executable, "-c", PROGRAM.format(body=body), cluster.endpoint],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        await until(cluster, QueryState.QUEUED)
+        program.send_signal(signal.SIGINT)
+        await until(cluster, QueryState.CANCELED)  # also while the program still runs
+        assert program.stdin is not None
+        await program.stdin.aclose()
+        assert await program.wait() == (-signal.SIGINT if body == RUN else 0)
+
+
+async def test_the_end_of_the_block_cancels_the_query_of_another_thread(tables: Tables) -> None:
+    outcome: list[Exception] = []
+    opened, leave = threading.Event(), threading.Event()
+
+    def use(endpoint: str) -> None:
+        with ffq.SyncClient(endpoint) as client:
+
+            def run() -> None:
+                try:
+                    client.run(ENDLESS)
+                except ffq.Unavailable as error:
+                    outcome.append(error)
+
+            thread = threading.Thread(target=run)
+            thread.start()
+            opened.set()
+            leave.wait()
+        thread.join()
+
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(trio.to_thread.run_sync, use, cluster.endpoint))
+            await until(cluster, QueryState.QUEUED)
+            leave.set()
+        assert await state_of_the_query(cluster) is QueryState.CANCELED
+    assert "was closed while the call was under way" in str(outcome[0])
+
+
+async def test_errors_of_calls_come_out_of_the_blocking_client(tables: Tables) -> None:
+    def use(endpoint: str) -> None:
+        with ffq.SyncClient(endpoint) as client:
+            with pytest.raises(ffq.UnknownId):
+                client.status("nobody")
+            assert client.run(p.scan("t", ["k"])).num_rows == 3
+        with pytest.raises(ffq.Unavailable, match="not open"):
+            client.queries()
+
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        await trio.to_thread.run_sync(use, cluster.endpoint)
+
+
+async def open_cluster() -> None:
+    async with ffq.LocalCluster():
+        pytest.fail("it opened")
+
+
+async def open_connection() -> None:
+    async with ffq.connect("127.0.0.1:1"):
+        pytest.fail("it opened")
+
+
+@pytest.mark.parametrize("use", [open_cluster, open_connection])
+def test_a_client_used_from_asyncio_says_what_to_use_instead(
+    use: Callable[[], Coroutine[Any, Any, None]],
+) -> None:
+    with pytest.raises(ffq.InvalidRequest, match=r"works under Trio.*ffq\.SyncClient.*to_thread"):
+        asyncio.run(use())
+
+
+async def test_a_blocking_client_in_trio_says_what_to_use_instead() -> None:
+    with (
+        pytest.raises(ffq.InvalidRequest, match=r"use ffq\.connect"),
+        ffq.SyncClient("127.0.0.1:1"),
+    ):
+        pytest.fail("it opened")
