@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -16,12 +17,19 @@ import pyarrow as pa
 import trio
 
 from ffq.client.client import Client, Progress, QueryHandle
-from ffq.client.connecting import connect, require_trio
-from ffq.client.conversions import PlanLike
+from ffq.client.connecting import require_trio
+from ffq.client.conversions import PlanLike, plan_bytes
 from ffq.core.settings import CoordinatorSettings
-from ffq.errors import InvalidRequest, Unavailable
+from ffq.engine.operators import REGISTRY
+from ffq.errors import InvalidRequest, PlanningError, Unavailable
 from ffq.gateway import serve_gateway
 from ffq.ids import WorkerId
+from ffq.messages.vocabulary import SPLITS
+from ffq.plan.codec import parse_plan
+from ffq.plan.stages import cut
+from ffq.rpc.client import open_channel
+from ffq.rpc.coordinator import RemoteCoordinator
+from ffq.rpc.options import DEFAULT_OPTIONS
 from ffq.rpc.server import ServerAddress
 from ffq.settings import GatewaySettings
 from ffq.worker import WorkerConfig, run_worker
@@ -33,6 +41,29 @@ Tables: TypeAlias = Mapping[str, str | Path | list[str] | list[Path]]
 """By name, the Parquet file, folder or glob of each table, or several of them."""
 
 _LOOPBACK = "127.0.0.1:0"
+
+
+class _LocalClient(Client):
+    """Refuses what can never run: nobody is likely to bring this cluster another worker."""
+
+    async def submit(self, plan: PlanLike, query_id: str | None = None) -> QueryHandle:
+        data = plan_bytes(plan)
+        wanted = {name for stage in cut(parse_plan(data)).stages for name in stage.operators}
+        if wanted - REGISTRY.names():
+            workers = await self.workers()
+            able = REGISTRY.names().union(*(worker.capabilities for worker in workers)) - {SPLITS}
+            if missing := sorted(wanted - able):
+                raise PlanningError(_nobody_has(missing[0], sorted(able)))
+        return await super().submit(data, query_id)
+
+
+def _nobody_has(name: str, able: list[str]) -> str:
+    near = difflib.get_close_matches(name, able, n=1)
+    hint = f": did you mean {near[0]!r}?" if near else f"; there are: {', '.join(able) or 'none'}."
+    return (
+        f"no worker of this LocalCluster has custom operator {name!r}{hint} "
+        f'Register it with @ffq.operator("{name}") here, or name its module in operators=.'
+    )
 
 
 @attrs.frozen
@@ -47,8 +78,9 @@ class LocalCluster:
         async with ffq.LocalCluster(workers=2, tables={"t": "data/*.parquet"}) as cluster:
             table = await cluster.run(plan)
 
-    Workers have every operator registered in this process with `@ffq.operator`. Nothing is left
-    behind at the end: no port, no task, no file.
+    Workers have every operator registered in this process with `@ffq.operator`, also later. A query
+    with another one, which nobody here can run, is refused at once. Nothing is left behind at the
+    end: no port, no task, no file.
 
     Args:
         workers: how many.
@@ -108,11 +140,11 @@ class LocalCluster:
         return self._now.endpoint
 
     async def submit(self, plan: PlanLike, query_id: str | None = None) -> QueryHandle:
-        """As `Client.submit`."""
+        """As `Client.submit`. Raises PlanningError: no worker has one of the plan's operators."""
         return await self.client.submit(plan, query_id)
 
     async def run(self, plan: PlanLike, progress: Progress | None = None) -> pa.Table:
-        """As `Client.run`."""
+        """As `Client.run`. Raises PlanningError, as `submit`."""
         return await self.client.run(plan, progress)
 
     @property
@@ -131,8 +163,11 @@ class LocalCluster:
                 async with trio.open_nursery() as gateway:
                     address: ServerAddress = await gateway.start(serve_gateway, settings)
                     endpoint = address.endpoint
-                    async with self._with_workers(endpoint), connect(endpoint) as client:
-                        yield _Opened(endpoint, client)
+                    async with (
+                        self._with_workers(endpoint),
+                        open_channel(endpoint, DEFAULT_OPTIONS) as channel,
+                    ):
+                        yield _Opened(endpoint, _LocalClient(RemoteCoordinator(channel)))
                     gateway.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise innermost(group) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import TypeVar
 
 import attrs
@@ -27,14 +28,15 @@ class WorkerIdentity:
 
     Attributes:
         incarnation: tells a restarted worker from the one before it; greater after a restart, > 0.
-        capabilities: custom operators by name, and features (`ffq.splits`).
+        capabilities: custom operators by name, and features (`ffq.splits`); asked at every
+            heartbeat, for operators may be registered later.
         endpoint: `host:port` where others fetch its map outputs.
         family: its engine's hashes and aggregate states (R31).
     """
 
     worker_id: WorkerId
     incarnation: int
-    capabilities: frozenset[str]
+    capabilities: Callable[[], frozenset[str]]
     endpoint: str
     family: str
 

@@ -169,7 +169,7 @@ class WorkerLoop:
             worker_id=self._identity.worker_id,
             at_ms=self._unix_ms(),
             running_tasks=len(self._running),
-            capabilities=self._identity.capabilities,
+            capabilities=self._identity.capabilities(),
             incarnation=self._identity.incarnation,
             endpoint=self._identity.endpoint,
             family=self._identity.family,

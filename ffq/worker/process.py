@@ -61,9 +61,11 @@ async def run_worker(
         StartupError: an operators module that does not import, a port that is taken, a folder that
             cannot be used, or a coordinator that does not answer or refuses.
     """
-    operators = load_operators(config.operators)
-    if config.all_operators:
-        operators |= REGISTRY.names()
+    loaded = load_operators(config.operators)
+
+    def operators() -> frozenset[str]:
+        return loaded | REGISTRY.names() if config.all_operators else loaded
+
     catalog = Catalog.of(()) if config.catalog_path is None else Catalog.load(config.catalog_path)
     with worker_folders(config.shuffle_root, config.worker_id) as folders:
         engine = _engine(config, folders)
@@ -89,7 +91,7 @@ async def run_worker(
 @attrs.frozen
 class _Worker:
     _config: WorkerConfig
-    _operators: frozenset[str]
+    _operators: Callable[[], frozenset[str]]
     _store: ShuffleStore
     _executor: EngineExecutor
     _channel: RpcChannel
@@ -122,7 +124,7 @@ class _Worker:
                 async with trio.open_nursery() as work:
                     await work.start(loop.run)
                     task_status.started(
-                        WorkerReady(identity.worker_id, identity.endpoint, self._operators)
+                        WorkerReady(identity.worker_id, identity.endpoint, self._operators())
                     )
             services.cancel_scope.cancel()
 
@@ -149,7 +151,7 @@ class _Worker:
         return WorkerIdentity(
             worker_id=self._config.worker_id,
             incarnation=max(1, self._clock()),
-            capabilities=self._operators | {SPLITS},
+            capabilities=lambda: self._operators() | {SPLITS},
             endpoint=endpoint,
             family=ENGINE_FAMILY,
         )

@@ -101,6 +101,33 @@ async def test_what_is_wrong_with_a_query_is_said(tables: Tables, tmp_path: Path
         assert (await handle.result()).num_rows == 3
 
 
+async def test_an_operator_that_nobody_has_is_refused_at_once(tables: Tables) -> None:
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        for submit in (cluster.run, cluster.submit, cluster.client.run):
+            with pytest.raises(
+                ffq.PlanningError, match=r"'local\.duoble'.*did you mean 'local\.double'"
+            ):
+                await submit(p.scan("t", ["k"]).custom("local.duoble"))
+        with pytest.raises(ffq.PlanningError, match=r'@ffq\.operator\("xyzzy"\)'):
+            await cluster.run(p.scan("t", ["k"]).custom("xyzzy").limit(5))
+        assert await cluster.client.queries() == ()
+
+
+async def test_an_operator_registered_when_the_cluster_is_open_is_run(tables: Tables) -> None:
+    """As in a notebook, cell by cell."""
+    async with ffq.LocalCluster(workers=2, tables=tables) as cluster:
+        assert (await cluster.run(p.scan("t", ["k"]))).num_rows == ROWS
+
+        @ffq.operator("local.late")
+        def late(
+            batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+        ) -> Iterator[pa.RecordBatch]:
+            for batch in batches:
+                yield batch.slice(0, 0)
+
+        assert (await cluster.run(p.scan("t", ["k"]).custom("local.late"))).num_rows == 0
+
+
 async def test_blocking_code_has_a_client_too(
     tables: Tables,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 import trio
 
@@ -101,7 +103,7 @@ class SimWorker:
             WorkerIdentity(
                 WorkerId(self.name),
                 self.incarnation,
-                self.operators | {SPLITS, POISON},
+                partial(frozenset, self.operators | {SPLITS, POISON}),
                 endpoint,
                 FAMILY,
             ),

@@ -262,7 +262,9 @@ class FakeStream:
         return ShuffleChunk(payload, start + skew, self.start + skew, len(self.data), True)
 
 
-IDENTITY = WorkerIdentity(WorkerId("w1"), 1_000, frozenset({"ffq.splits"}), "127.0.0.1:1", "fake-1")
+IDENTITY = WorkerIdentity(
+    WorkerId("w1"), 1_000, lambda: frozenset({"ffq.splits"}), "127.0.0.1:1", "fake-1"
+)
 
 
 @attrs.define
