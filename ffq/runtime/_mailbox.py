@@ -29,8 +29,6 @@ from ffq.runtime.errors import (
 from ffq.runtime.hooks import Hooks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._handlers import Route, Routes
     from ffq.runtime._options import Options
@@ -290,17 +288,21 @@ class MailboxCell(ABC):
             self.stashed.clear()
             self.wake()
 
-    def pending(self) -> Iterator[Envelope]:
+    def pending(self) -> list[Envelope]:
         """Every message in flight: queued, waiting for room, stashed or being handled."""
-        yield from (self.notices or {}).values()
-        yield from (each for each in self.mailbox if each.status == QUEUED)
+        pending = [*self.notices.values()] if self.notices else []
+        pending += [each for each in self.mailbox if each.status == QUEUED]
         for queue in (self.overflow, self.stashed, self.running):
-            yield from queue or ()
+            if queue:
+                pending += queue
         if self.current is not None:
-            yield self.current
+            pending.append(self.current)
+        return pending
 
     def bury_queued(self, why: str) -> None:
         """Make dead letters of all mail that no handler has begun."""
+        if not (self.notices or self.mailbox or self.overflow or self.stashed):
+            return
         queued = [*(self.notices or {}).values(), *self.mailbox]
         queued += [*(self.overflow or ()), *(self.stashed or ())]
         for queue in (self.notices, self.mailbox, self.overflow, self.stashed):
@@ -360,7 +362,7 @@ class MailboxCell(ABC):
 
     def in_flight(self) -> int:
         """Messages sent to this actor that have no fate yet."""
-        return sum(1 for _ in self.pending())
+        return len(self.pending())
 
     def check_ledger(self) -> None:
         """Raise LedgerMismatch unless every message is accounted for (A11)."""

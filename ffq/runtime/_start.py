@@ -38,7 +38,7 @@ async def start_child(
 
     Raises what the factory or `on_start` raised, NameTaken, InvalidOption, SystemClosed.
     """
-    who = f"{family.path}/{name or getattr(factory, '__name__', words(factory))}"
+    who = f"{family.path}/{name or _name_of(factory)}"
     family.system.check_thread(who)
     _check_factory(factory, who)
     options.check(who)
@@ -68,6 +68,11 @@ async def start_child(
                 raise cell.error() from None
             raise
     return _ready(cell)
+
+
+def _name_of(factory: Callable[..., ActorBase[Any]]) -> str:
+    named: object = getattr(factory, "__name__", None)
+    return named if isinstance(named, str) else words(factory)
 
 
 def _check_factory(factory: Callable[..., ActorBase[Any]], who: str) -> None:

@@ -189,7 +189,8 @@ class ActorRef(Generic[M_contra]):
 
         Raises WaitCycle when called from a handler the end would have to wait for, InvalidOption.
         """
-        check_seconds(f"{self.path}: stop timeout", timeout)
+        if timeout is not inf:
+            check_seconds(f"{self.path}: stop timeout", timeout)
         cell = self._own_cell()
         with waiting(cell, "stop"):
             cell.stop()
