@@ -119,7 +119,7 @@ class Cell(MailboxCell):
         context = copy_context()
         try:
             while True:
-                await self._incarnation()
+                await self._incarnation(context)
                 if not await self._goes_on(context):
                     return
         except BaseException as error:
@@ -133,7 +133,7 @@ class Cell(MailboxCell):
         finally:
             self._finish()
 
-    async def _incarnation(self) -> None:
+    async def _incarnation(self, context: Context) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery
@@ -143,7 +143,7 @@ class Cell(MailboxCell):
                 await self._begin()
                 if self.life.started:
                     if self.options.max_concurrency == 1:
-                        await serve(self)
+                        await serve(self, context)
                     else:
                         await serve_concurrently(self, nursery)
                     await self._drained()

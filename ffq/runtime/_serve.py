@@ -37,9 +37,14 @@ logger = logging.getLogger("ffq.runtime")
 BATCH = 32
 
 
-async def serve(cell: MailboxCell) -> None:
-    """Handle one message at a time until the actor has stopped or is to die."""
+async def serve(cell: MailboxCell, born: Context) -> None:
+    """Handle one message at a time until the actor has stopped or is to die.
+
+    `born` is the context that it was spawned in: kept once where its start set nothing.
+    """
     context = copy_context()
+    if _same(born, context):
+        context = born
     while True:
         with trio.CancelScope() as scope:
             if await _drain(cell, scope, context):
