@@ -24,9 +24,11 @@ from ffq.messages import QueryState
 
 # Nobody has it: the query waits until somebody ends it.
 ENDLESS = p.scan("t", ["k"]).custom("sync.nobody")
+# A shell has what it starts in the background ignore Ctrl-C, and so would what that starts.
 PROGRAM = """
-import sys, ffq
+import signal, sys, ffq
 from ffq import plan as p
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print("ready", flush=True)
 with ffq.SyncClient(sys.argv[1]) as client:
     {body}
