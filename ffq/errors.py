@@ -5,6 +5,7 @@
     │   ├── InvalidRequest          malformed id, number, message or setting        INVALID_CONFIG
     │   ├── InvalidPlan             plan bytes that are no plan of ours             INVALID_PLAN
     │   ├── PlanningError           a plan that cannot be cut, bound or laid out    PLANNING
+    │   │   └── FileChanged         a file is another one than was planned on       FILE_CHANGED
     │   ├── UnsupportedPlan         a node or type this engine does not run         UNSUPPORTED
     │   ├── UnknownId               no such query, task, attempt or worker          UNKNOWN_QUERY
     │   ├── PlanConflict            same query id, other plan                       PLAN_CONFLICT
@@ -68,6 +69,12 @@ class PlanningError(CallerError):
     """A well-formed plan that cannot be cut, bound to tables and columns, or laid out (R28)."""
 
     reason = "PLANNING"
+
+
+class FileChanged(PlanningError):
+    """A table's file was written anew between planning and the end of its scan (R28)."""
+
+    reason = "FILE_CHANGED"
 
 
 class UnsupportedPlan(CallerError):

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import attrs
 
 from ffq.catalog.files import list_files
+from ffq.catalog.partitions import TableFile
 from ffq.catalog.shares import make_shares
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError
 from ffq.messages import ScanSplit
@@ -106,8 +107,7 @@ class Catalog:
             PlanningError: no such table.
             StorageError: a location is missing, cannot be read, or holds no Parquet file.
         """
-        table = self.table(name)
-        return list_files(table.name, table.locations)
+        return tuple(file.path for file in self._list(name))
 
     def scan_shares(
         self, name: str, target_bytes: int, max_shares: int
@@ -115,13 +115,19 @@ class Catalog:
         """A table's row groups in 1 to `max_shares` shares of about `target_bytes` each.
 
         Sizes are those of the Parquet footers: encoded, before compression. An empty table is one
-        share: an empty row group range of its first file, which still tells the schema.
+        share: an empty row group range of its first file, which still tells the schema. Where
+        files differ in their columns, every share begins with empty ranges of files that show all
+        there are: each task must find the same types.
 
         Raises:
             PlanningError: no such table.
-            StorageError: a file is missing or is not Parquet.
+            StorageError: a file is missing or is not Parquet, or the files' folders do not agree.
         """
-        return make_shares(name, self.files(name), target_bytes, max_shares)
+        return make_shares(name, self._list(name), target_bytes, max_shares)
+
+    def _list(self, name: str) -> tuple[TableFile, ...]:
+        table = self.table(name)
+        return list_files(table.name, table.locations)
 
 
 def _read_entries(file: Path) -> object:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable
+from itertools import takewhile
 
+from ffq.catalog.partitions import TableFile, table_file
 from ffq.errors import StorageError
 
 MAX_FILES = 100_000
 _MAGIC = frozenset("*?[")
 
 
-def list_files(table: str, locations: Iterable[str]) -> tuple[str, ...]:
+def list_files(table: str, locations: Iterable[str]) -> tuple[TableFile, ...]:
     """Files at the locations, each once; sorted within each location.
 
     A folder stands for the `*.parquet` files in it, at any depth; a glob (`**` is any depth) for
@@ -23,7 +25,7 @@ def list_files(table: str, locations: Iterable[str]) -> tuple[str, ...]:
         StorageError: a location is missing, cannot be read or yields no file, or there are more
             than MAX_FILES; names the table and the location.
     """
-    found: dict[str, None] = {}
+    found: dict[str, TableFile] = {}
     for location in locations:
         try:
             files = _list_location(location)
@@ -33,10 +35,12 @@ def list_files(table: str, locations: Iterable[str]) -> tuple[str, ...]:
             raise StorageError(f"table {table!r}: cannot list {location}: {error}") from None
         if not files:
             raise StorageError(f"table {table!r}: {_nothing_at(location)}")
-        found.update(dict.fromkeys(files))
+        root = _root(location)
+        for file in files:
+            found.setdefault(file, table_file(file, root))
         if len(found) > MAX_FILES:
             raise StorageError(f"table {table!r} has more than {MAX_FILES} files")
-    return tuple(found)
+    return tuple(found.values())
 
 
 def _list_location(location: str) -> list[str]:
@@ -48,6 +52,16 @@ def _list_location(location: str) -> list[str]:
         matches = glob.iglob(location, recursive=True)
         return sorted(match for match in matches if _is_visible(match) and os.path.isfile(match))
     return []
+
+
+def _root(location: str) -> str:
+    """What the paths of a location's files begin with, that its own words do not vary."""
+    if os.path.isfile(location):
+        return ""
+    if os.path.isdir(location):
+        return location
+    fixed = takewhile(lambda part: not _MAGIC & set(part), location.split(os.sep))
+    return os.sep.join(fixed)
 
 
 def _walk_folder(folder: str) -> Iterable[str]:

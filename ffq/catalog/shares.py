@@ -5,35 +5,58 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffq.catalog.partitions import TableFile, partition_values
 from ffq.errors import StorageError
-from ffq.messages import ScanSplit
+from ffq.messages import PartitionValue, ScanSplit, file_version
 
 _CACHED_FOOTERS = 4096
 
 
+_Layout: TypeAlias = tuple[tuple[str, str], ...]
+"""A file's columns, in order, as (name, Arrow type)."""
+
+
+@attrs.frozen
+class _File:
+    """One file as it is now. `empty`: the split of it that has no rows."""
+
+    empty: ScanSplit
+    sizes: tuple[int, ...]
+    layout: _Layout
+
+
 @attrs.frozen
 class _RowGroup:
-    path: str
+    file: _File
     index: int
     bytes: int
 
 
 def make_shares(
-    table: str, files: Sequence[str], target_bytes: int, max_shares: int
+    table: str, files: Sequence[TableFile], target_bytes: int, max_shares: int
 ) -> tuple[tuple[ScanSplit, ...], ...]:
     """Cut the files' row groups, in order, into shares of about `target_bytes`.
 
     Raises:
         StorageError: a file is missing or is not Parquet; names the table and the file.
     """
-    groups = [group for path in files for group in _row_groups(table, path)]
+    partitions = partition_values(table, files)
+    found = [_look_at(table, file.path, partitions[file.path]) for file in files]
+    leads = _leads(found)
+    groups = [
+        _RowGroup(file, index, size)
+        for file in found
+        for index, size in enumerate(file.sizes)
+        if size > 0
+    ]
     if not groups:
-        return ((ScanSplit(files[0], 0, 0, 0),),)
+        return (leads or (found[0].empty,),)
     total = sum(group.bytes for group in groups)
     wanted = min(max(1, -(-total // target_bytes)), max_shares, len(groups))
     shares: list[list[_RowGroup]] = [[] for _ in range(wanted)]
@@ -42,7 +65,20 @@ def make_shares(
         # By the middle of the group: shares stay near equal however sizes vary, and in order.
         shares[(2 * before + group.bytes) * wanted // (2 * total)].append(group)
         before += group.bytes
-    return tuple(_merge(share) for share in shares if share)
+    return tuple(leads + _merge(share) for share in shares if share)
+
+
+def _leads(files: Sequence[_File]) -> tuple[ScanSplit, ...]:
+    """Of files that differ in their columns: the first one, and each that adds a name or type."""
+    if len({file.layout for file in files}) == 1:
+        return ()
+    leads = [files[0]]
+    seen = set(files[0].layout)
+    for file in files:
+        if not seen.issuperset(file.layout):
+            leads.append(file)
+            seen.update(file.layout)
+    return tuple(file.empty for file in leads)
 
 
 def _merge(groups: Sequence[_RowGroup]) -> tuple[ScanSplit, ...]:
@@ -50,27 +86,37 @@ def _merge(groups: Sequence[_RowGroup]) -> tuple[ScanSplit, ...]:
     splits: list[ScanSplit] = []
     for group in groups:
         last = splits[-1] if splits else None
-        if last is not None and (last.path, last.row_group_end) == (group.path, group.index):
+        path = group.file.empty.path
+        if last is not None and (last.path, last.row_group_end) == (path, group.index):
             splits[-1] = attrs.evolve(
                 last, row_group_end=group.index + 1, bytes=last.bytes + group.bytes
             )
         else:
-            splits.append(ScanSplit(group.path, group.index, group.index + 1, group.bytes))
+            splits.append(
+                attrs.evolve(
+                    group.file.empty,
+                    row_group_start=group.index,
+                    row_group_end=group.index + 1,
+                    bytes=group.bytes,
+                )
+            )
     return tuple(splits)
 
 
-def _row_groups(table: str, path: str) -> list[_RowGroup]:
+def _look_at(table: str, path: str, partition: tuple[PartitionValue, ...]) -> _File:
     try:
         status = os.stat(path)
-        sizes = _footer(path, status.st_mtime_ns, status.st_size)
+        sizes, layout = _footer(path, status.st_mtime_ns, status.st_size)
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"table {table!r}: {path} is not readable Parquet: {error}") from None
-    return [_RowGroup(path, index, size) for index, size in enumerate(sizes) if size > 0]
+    file_bytes, modified_us = file_version(status)
+    empty = ScanSplit(path, 0, 0, 0, file_bytes, modified_us, partition)
+    return _File(empty, sizes, layout)
 
 
 @functools.lru_cache(maxsize=_CACHED_FOOTERS)
-def _footer(path: str, _mtime_ns: int, _size: int) -> tuple[int, ...]:
-    """Bytes of each row group, 0 for one without rows.
+def _footer(path: str, _mtime_ns: int, _size: int) -> tuple[tuple[int, ...], _Layout]:
+    """Bytes of each row group, 0 for one without rows, and the columns.
 
     A file that was written anew has another time or size, so that its old footer is not used.
     """
@@ -80,4 +126,5 @@ def _footer(path: str, _mtime_ns: int, _size: int) -> tuple[int, ...]:
         group = metadata.row_group(index)
         # A writer may leave the size out: a group with rows still must count for something.
         sizes.append(max(1, group.total_byte_size) if group.num_rows else 0)
-    return tuple(sizes)
+    fields = metadata.schema.to_arrow_schema()
+    return tuple(sizes), tuple((field.name, str(field.type)) for field in fields)

@@ -87,7 +87,7 @@ def _missing(state: SchedulingState, requirement: Requirement) -> str:
     if requirement.splits:
         needs.append(f"the capability '{SPLITS}'")
     if requirement.ours_only:
-        needs.append("stage numbers of its own for a repeated CteRef")
+        needs.append("the words and stage numbers of this plan that are ffq's own")
     return f"no live worker has {', '.join(needs)} together"
 
 

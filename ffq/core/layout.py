@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from ffq.core.records import TaskShare
 from ffq.core.settings import CoordinatorSettings
 from ffq.ids import QueryId, StageId
-from ffq.messages import Layout, ScanInput, ScanSplit, StageScan
+from ffq.messages import Layout, ScanInput, StageScan
 from ffq.plan.stages import Parallelism, StagePlan
 
 LAYOUT_VERSION = 1
@@ -109,7 +110,7 @@ def scan_inputs(
     """What a task reads for each scan leaf whose table is known, by leaf.
 
     In a stage with several split leaves (a union) a task has a share of one of them. Of the others
-    it gets an empty range of their first file: no rows, but their schema.
+    it gets empty ranges of the files that a share begins with: no rows, but their schema.
     """
     inputs = []
     for source in stage.scans:
@@ -121,9 +122,7 @@ def scan_inputs(
         elif task.scan[0] == source.leaf:
             splits = scan.shares[task.scan[1]]
         else:
-            splits = tuple(
-                ScanSplit(split.path, split.row_group_start, split.row_group_start)
-                for split in scan.shares[0][:1]
-            )
+            first, *rest = scan.shares[0]
+            splits = (first.without_rows(), *takewhile(lambda split: split.empty, rest))
         inputs.append(ScanInput(source.leaf, source.table, splits))
     return tuple(inputs)

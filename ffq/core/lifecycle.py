@@ -22,7 +22,7 @@ from ffq.messages import (
     SubmitReply,
     TaskState,
 )
-from ffq.plan.properties import is_repeatable, needs_own_numbering
+from ffq.plan.properties import has_own_words, is_repeatable, needs_own_numbering
 from ffq.plan.stages import StageGraph
 
 
@@ -122,7 +122,7 @@ def _stages(graph: StageGraph) -> list[StageRecord]:
     for stage in graph.stages:
         for source in stage.parents:
             consumers[source.stage_id].add(stage.stage_id)
-    ours_only = needs_own_numbering(graph)
+    ours_only = needs_own_numbering(graph) or has_own_words(graph)
     siblings = frozenset(stage.operators for stage in graph.stages if stage.operators)
     records = []
     for stage in graph.stages:

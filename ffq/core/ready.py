@@ -28,7 +28,8 @@ class Requirement:
         operators: custom operators it must advertise (R10).
         family: its engine family; None while the query has not fixed one (R31).
         splits: whether it must take shares of a stage.
-        ours_only: whether it must set extension fields: others number this plan's stages otherwise.
+        ours_only: whether it must set extension fields: others do not know a word of this plan, or
+            number its stages otherwise.
         siblings: while the family is not fixed: the operators of the query's other stages. A family
             in which nobody could run them is not chosen if there is another in which all can be.
     """

@@ -31,10 +31,9 @@ def partial_sql(aggregate: AggregateExpr, writer: ExpressionWriter) -> str:
         case AggregateFunction.AVG:
             total = _total(value, aggregate, writer)
             return f"struct_pack(total := {total}, count := count({value}))"
-        case AggregateFunction.MIN:
-            return f"min({value})"
-        case AggregateFunction.MAX:
-            return f"max({value})"
+        case AggregateFunction.MIN | AggregateFunction.MAX:
+            extreme = f"{aggregate.function.name.lower()}({value})"
+            return types.one_zero(extreme, writer.type_of(value))
         case AggregateFunction.COUNT_DISTINCT | AggregateFunction.APPROX_COUNT_DISTINCT:
             return f"list(DISTINCT {value}) FILTER ({value} IS NOT NULL)"
 

@@ -15,6 +15,7 @@ from ffq.engine.cancel import CancelToken
 from ffq.engine.faults import Faults
 from ffq.engine.fragment_run import FragmentRun, FragmentSpec
 from ffq.engine.operators import REGISTRY, OperatorRegistry
+from ffq.engine.scans import confirm_files
 from ffq.errors import FfqError, StartupError
 
 ENGINE_FAMILY: Final = "ffq-duckdb-1"
@@ -88,6 +89,7 @@ class Engine:
         Raises:
             UnsupportedPlan, PlanningError: the plan cannot run here; names the node.
             StorageError: a file cannot be read; or what the sink raises.
+            FileChanged: a file is another one than the query was planned on.
             ShuffleInputError: an input is not readable; or what its reader raises, if FfqError.
             OperatorError: a custom operator failed; names it.
             QueryCanceled: `cancel` was called.
@@ -106,6 +108,7 @@ class Engine:
                     rows += batch.num_rows
                     size += batch.nbytes
                     batches += 1
+                confirm_files(split for splits in spec.scans.values() for split in splits)
         except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
             cause = faults.translate(error, cancel)
             if cause is error:
@@ -129,6 +132,8 @@ _STATEMENTS: Final = (
     "SET GLOBAL TimeZone = 'UTC'",
     # A fragment must not download code.
     "SET GLOBAL autoinstall_known_extensions = false",
+    # A batch may hold more text than 32-bit offsets reach (see ffq.engine.batches).
+    "SET GLOBAL arrow_large_buffer_size = true",
 )
 
 

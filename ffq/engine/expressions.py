@@ -7,6 +7,7 @@ truncates; a text literal compared with a date means the date.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
@@ -16,10 +17,11 @@ import duckdb
 from ffq.engine import types
 from ffq.engine.faults import binding_error
 from ffq.engine.functions import function_sql
-from ffq.engine.sql import ColumnInfo, Columns, resolve, select_list, text
+from ffq.engine.sql import ColumnInfo, Columns, select_list, text
 from ffq.errors import PlanningError
 from ffq.plan import model
 from ffq.plan.model import BinaryOperator, Expr, LiteralType
+from ffq.plan.names import find_column, find_path
 
 COMPARISONS: Final = {
     BinaryOperator.EQ: "=",
@@ -89,7 +91,9 @@ class ExpressionWriter:
     def _write(self, expr: Expr) -> str:  # noqa: PLR0911, PLR0912
         match expr:
             case model.Column(name=name):
-                return f"c{resolve(name, self.columns, self.node)}"
+                return f"c{find_column(name, self.columns, self.node)}"
+            case model.ColumnPath(name=name):
+                return self._path(name)
             case model.ColumnRef():
                 return f"c{self._position(expr)}"
             case model.Literal():
@@ -115,7 +119,7 @@ class ExpressionWriter:
                 last = "" if otherwise is None else f" ELSE {self.sql(otherwise)}"
                 return f"(CASE {whens}{last} END)"
             case model.ScalarUdf(name=name, args=args):
-                return function_sql(name, [self.sql(arg) for arg in args])
+                return function_sql(name, [self.sql(arg) for arg in args], self.type_of)
             case model.VectorDistance(function=function, vector=vector, query=query):
                 return self._distance(function, self.sql(vector), self.sql(query))
 
@@ -191,6 +195,16 @@ class ExpressionWriter:
         ):
             return f"CAST({expr.value} AS DECIMAL({len(str(abs(expr.value)))},0))"
         return self.sql(expr)
+
+    def _path(self, name: str) -> str:
+        def fields(at: int) -> Mapping[str, object]:
+            return types.struct_fields(self.columns[at].type)
+
+        at, path = find_path(name, self.columns, fields, self.node)
+        sql = f"c{at}"
+        for field in path:
+            sql = f"struct_extract({sql}, {text(field)})"
+        return sql
 
     def _position(self, expr: model.ColumnRef) -> int:
         if not 0 <= expr.index < len(self.columns):

@@ -10,12 +10,14 @@ import attrs
 import duckdb
 import pyarrow as pa
 
+from ffq.engine import types
+from ffq.engine.batches import bounded, usual_schema
 from ffq.engine.cancel import CancelToken
 from ffq.engine.custom import operator_reader
 from ffq.engine.expressions import TypeOracle, travelling_type
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.operators import OperatorRegistry
-from ffq.engine.readers import guarded, named
+from ffq.engine.readers import guarded
 from ffq.engine.scans import Source, scan_source
 from ffq.engine.sql import ColumnInfo, Columns, select_list
 from ffq.engine.translate import Translator
@@ -23,8 +25,11 @@ from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.messages import ScanSplit
 from ffq.plan import model
 from ffq.plan.model import Node
+from ffq.plan.names import PlainColumn, marks_of
 
 BATCH_ROWS: Final = 64 * 1024
+VARYING_BATCH_ROWS: Final = 16 * 1024
+"""Where a row may be long: DuckDB counts rows, not bytes, and holds a batch whole."""
 
 ReaderFactory: TypeAlias = Callable[[], pa.RecordBatchReader]
 
@@ -88,24 +93,42 @@ class FragmentRun:
             relation = cursor.sql(sql)
         except duckdb.BinderException as error:
             raise binding_error("the fragment", error) from error
-        reader = relation.to_arrow_reader(BATCH_ROWS)
+        varying = any(types.varies_in_size(column.type) for column in columns)
+        reader = relation.to_arrow_reader(VARYING_BATCH_ROWS if varying else BATCH_ROWS)
         self._closing.callback(reader.close)
+        # What crosses an exchange is found by more than its name, and may hold states of any size.
+        exchanged = isinstance(fragment, model.ShuffleWrite)
+        usual = usual_schema(reader.schema, nested=not exchanged)
         fields = [
-            reader.schema.field(at).with_name(column.name) for at, column in enumerate(columns)
+            usual.field(at)
+            .with_name(column.name)
+            .with_metadata((marks_of(column) if exchanged else None) or None)
+            for at, column in enumerate(columns)
         ]
         schema = pa.schema(fields)
-        return Stream(schema, (named(batch, schema) for batch in reader))
+        return Stream(schema, (part for batch in reader for part in bounded(batch, schema)))
 
     def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._scans = self._scans, self._scans + 1
-        return scan_source(node, self._spec.scans.get(leaf, ()), cursor)
+
+        def register(reader: pa.RecordBatchReader) -> Source:
+            return self._register(reader, f"file_{id(reader)}", cursor)
+
+        return scan_source(node, self._spec.scans.get(leaf, ()), cursor, register)
 
     def next_read(self, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._reads = self._reads, self._reads + 1
         factory = self._spec.shuffles.get(leaf)
         if factory is None:
             raise PlanningError(f"ShuffleRead {leaf} of the stage was given no input")
-        return self._register(factory(), f"shuffle_{leaf}", cursor)
+        reader = factory()
+        source = self._register(reader, f"shuffle_{leaf}", cursor)
+        found = [PlainColumn.marked(field.name, field.metadata) for field in reader.schema]
+        columns = (
+            attrs.evolve(column, qualifier=mark.qualifier, merged=mark.merged)
+            for column, mark in zip(source.columns, found, strict=True)
+        )
+        return Source(source.sql, tuple(columns))
 
     def run_custom(self, node: model.Custom, cursor: duckdb.DuckDBPyConnection) -> Source:
         operator = self._registry.get(node.op_name)
@@ -123,6 +146,12 @@ class FragmentRun:
             self._faults,
             self._cancel,
         )
+        for field in reader.schema:
+            if reason := types.unkept(field.type):
+                raise UnsupportedPlan(
+                    f"operator {node.op_name!r} gives out column {field.name!r} of type "
+                    f"{field.type}, whose values this engine would change: {reason}"
+                )
         return self._register(reader, f"custom_{id(reader)}", cursor)
 
     def _translated(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

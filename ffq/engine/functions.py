@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from ffq.errors import PlanningError, UnsupportedPlan
@@ -36,8 +37,18 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, str]]] = {
 }
 
 
-def function_sql(name: str, args: list[str]) -> str:
+# function: {position of an argument: (types that SQL users pass there, what DuckDB wants)}
+_CASTS: Final[dict[str, dict[int, tuple[frozenset[str], str]]]] = {
+    "round": {1: (frozenset({"BIGINT"}), "INTEGER")},
+    **{part: {0: (frozenset({"VARCHAR", '"NULL"'}), "DATE")} for part in ("year", "month", "day")},
+}
+
+
+def function_sql(name: str, args: list[str], type_of: Callable[[str], str]) -> str:
     """A call of the function that plans call `name`, in any case.
+
+    Args:
+        type_of: DuckDB's type of an argument's SQL.
 
     Raises:
         UnsupportedPlan: no such function here.
@@ -52,4 +63,8 @@ def function_sql(name: str, args: list[str]) -> str:
     if not fewest <= len(args) <= most:
         wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
         raise PlanningError(f"ScalarUdf {name!r} takes {wanted} arguments, not {len(args)}")
-    return f"{function}({', '.join(args)})"
+    given = list(args)
+    for position, (kinds, wanted) in _CASTS.get(function, {}).items():
+        if position < len(given) and type_of(given[position]) in kinds:
+            given[position] = f"CAST({given[position]} AS {wanted})"
+    return f"{function}({', '.join(given)})"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
+import attrs
+
 from ffq.engine import types
-from ffq.engine.sql import Columns, Relation, resolve, select_list
+from ffq.engine.sql import Columns, Relation, select_list
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import HashJoin, HashPartitioning, JoinType, ShuffleRead
+from ffq.plan.names import find_column
 from ffq.plan.walk import walk_stage
 
 _SQL: Final = {
@@ -25,8 +28,21 @@ _LEFT_ONLY: Final = frozenset({JoinType.SEMI, JoinType.ANTI})
 
 
 def join_columns(join: HashJoin, left: Columns, right: Columns) -> Columns:
-    """Left columns, then right columns; of Semi and Anti the left ones only."""
-    return left if join.join_type in _LEFT_ONLY else left + right
+    """Left columns, then right columns; of Semi and Anti the left ones only.
+
+    A key that both sides call by one name is meant by that name on the side whose rows are all
+    given out; of a full join it is ambiguous, as either may be null.
+    """
+    if join.join_type in _LEFT_ONLY:
+        return left
+    shared = {a for a, b in join.on if a == b}
+    if join.join_type is JoinType.RIGHT:
+        return _merged(left, shared) + right
+    return left + (_merged(right, shared) if join.join_type is not JoinType.FULL else right)
+
+
+def _merged(columns: Columns, names: Container[str]) -> Columns:
+    return tuple(attrs.evolve(one, merged=one.merged or one.name in names) for one in columns)
 
 
 def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int, int]]:
@@ -40,8 +56,8 @@ def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int
         raise PlanningError("HashJoin: `on` is empty; right would be at least one pair of keys")
     keys = []
     for left_key, right_key in join.on:
-        a = resolve(left_key, left.columns, "HashJoin, left side")
-        b = resolve(right_key, right.columns, "HashJoin, right side")
+        a = find_column(left_key, left.columns, "HashJoin, left side")
+        b = find_column(right_key, right.columns, "HashJoin, right side")
         kinds = left.columns[a].type, right.columns[b].type
         classes = {types.hash_class(kind) for kind in kinds} - {'"NULL"'}
         pair = f"HashJoin: keys {left_key!r} ({kinds[0]}) and {right_key!r} ({kinds[1]})"

@@ -43,10 +43,3 @@ def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if schema is PLACEHOLDER:
         return pa.RecordBatch.from_arrays([pa.nulls(batch.num_rows, pa.int8())], schema=schema)
     return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
-
-
-def named(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """A batch of DuckDB's under the plan's column names; keeps its rows if it has no columns."""
-    if not schema.names:
-        return batch.select([])
-    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)

@@ -6,7 +6,9 @@ numbers covers: it skips the others by their statistics.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 import attrs
 import duckdb
@@ -19,30 +21,32 @@ from ffq.engine.sql import (
     Columns,
     identifier,
     referenced_columns,
-    resolve,
     select_list,
     text,
 )
-from ffq.engine.types import fits, is_enum, sql_type
-from ffq.errors import PlanningError, StorageError, UnsupportedPlan
-from ffq.messages import ScanSplit
-from ffq.plan.model import Column, ParquetScan
+from ffq.engine.types import common_type, fits, is_enum, sql_type, struct_fields, unkept
+from ffq.errors import FileChanged, PlanningError, StorageError, UnsupportedPlan
+from ffq.messages import PartitionValue, ScanSplit, file_version
+from ffq.plan.model import Column, ColumnPath, DataType, ParquetScan
+from ffq.plan.names import MAX_SHOWN, find_column, find_path
 
+_ROW_NUMBER: Final = "file_row_number"
+"""What DuckDB calls the number of a row in its file: a file's column may have that name as well."""
 
-@attrs.frozen
-class _Layout:
-    """A file's columns, in order, as (name, Arrow type): files alike in it are read together."""
+Key: TypeAlias = tuple[str, int]
+"""A column of a file: its name, and how many of that name stand before it."""
 
-    fields: tuple[tuple[str, str], ...]
+RegisterStream: TypeAlias = Callable[[pa.RecordBatchReader], "Source"]
 
 
 @attrs.frozen
 class _Piece:
-    """Rows [start, end) of a file; all of it when `whole`."""
+    """Row groups [first, last), which are rows [start, end), of a file; all when `whole`."""
 
-    path: str
-    layout: _Layout
+    split: ScanSplit
+    layout: pa.Schema
     whole: bool
+    groups: range
     start: int
     end: int
 
@@ -55,41 +59,75 @@ class Source:
     columns: Columns
 
 
+@attrs.frozen
+class _FileColumn:
+    """sql: how a SELECT over the file gets it. type: in DuckDB's words. arrow: in Arrow's."""
+
+    sql: str
+    type: str
+    arrow: pa.DataType | None
+
+
+_FileColumns: TypeAlias = dict[Key, _FileColumn]
+
+
 def scan_source(
-    scan: ParquetScan, splits: Sequence[ScanSplit], connection: duckdb.DuckDBPyConnection
+    scan: ParquetScan,
+    splits: Sequence[ScanSplit],
+    connection: duckdb.DuckDBPyConnection,
+    register: RegisterStream,
 ) -> Source:
     """All columns that the scan may use, over its splits. Filters and projection come after.
 
+    Args:
+        register: makes a stream of Arrow batches a source of the same connection.
+
     Raises:
         StorageError: a file that is missing or not Parquet; names it.
+        FileChanged: another file than the query was planned on.
         PlanningError: no split at all, no such column, or files whose columns differ.
-        UnsupportedPlan: a path that DuckDB would take for a pattern.
+        UnsupportedPlan: a path that DuckDB would take for a pattern; a column whose values DuckDB
+            would change.
     """
     if not splits:
         raise PlanningError(f"table {scan.table!r}: no file of it was given to this task")
-    pieces = [_piece(split) for split in splits]
-    layouts: dict[_Layout, list[_Piece]] = {}
-    for piece in pieces:
-        layouts.setdefault(piece.layout, []).append(piece)
-    described = {
-        layout: _describe(group[0].path, layout, connection) for layout, group in layouts.items()
-    }
-    columns = _common_columns(scan, tuple(described.values()))
-    parts = [
-        part
-        for layout, group in layouts.items()
-        for part in _selects(group, _outputs(columns, described[layout]))
-    ]
-    return Source(" UNION ALL ".join(parts), columns)
+    described: dict[pa.Schema, _FileColumns] = {}
+    groups: dict[tuple[pa.Schema, tuple[PartitionValue, ...]], list[_Piece]] = {}
+    for split in splits:
+        piece = _piece(split)
+        if piece.layout not in described:
+            described[piece.layout] = _describe(piece, connection)
+        groups.setdefault((piece.layout, split.partition), []).append(piece)
+    files = {key: described[key[0]] | _folders(key[1], described[key[0]]) for key in groups}
+    columns = _common_columns(scan, tuple(files.values()))
+    parts: list[str] = []
+    for key, pieces in groups.items():
+        file = files[key]
+        parts += _selects(pieces, columns, file, register)
+    return Source(" UNION ALL ".join(parts), tuple(columns.values()))
 
 
-@attrs.frozen
-class _FileColumn:
-    """name: in the file. sql_name: what DuckDB calls it. type: in DuckDB's words."""
+def confirm_files(splits: Iterable[ScanSplit]) -> None:
+    """Files were not written anew while they were read; one that is gone was read while it stood.
 
-    name: str
-    sql_name: str
-    type: str
+    Raises:
+        FileChanged: names the file.
+    """
+    for split in splits:
+        if os.path.exists(split.path):
+            _check_version(split, os.stat(split.path))
+
+
+def _check_version(split: ScanSplit, status: os.stat_result) -> None:
+    if not split.modified_us:
+        return
+    size, modified_us = file_version(status)
+    if (size, modified_us) != (split.file_bytes, split.modified_us):
+        raise FileChanged(
+            f"the file {split.path!r} is another one than the query was planned on: it had "
+            f"{split.file_bytes} bytes, last written at {split.modified_us / 1e6:.6f} s, and now "
+            f"has {size}, written at {modified_us / 1e6:.6f} s; submit the query again"
+        )
 
 
 def _piece(split: ScanSplit) -> _Piece:
@@ -100,6 +138,7 @@ def _piece(split: ScanSplit) -> _Piece:
         )
     try:
         with pq.ParquetFile(split.path) as file:
+            _check_version(split, os.stat(split.path))
             metadata = file.metadata
             schema = file.schema_arrow
     except (OSError, pa.ArrowException) as error:
@@ -108,108 +147,177 @@ def _piece(split: ScanSplit) -> _Piece:
     first, last = min(split.row_group_start, groups), min(split.row_group_end, groups)
     rows = [metadata.row_group(at).num_rows for at in range(last)]
     return _Piece(
-        path=split.path,
-        layout=_Layout(tuple((field.name, str(field.type)) for field in schema)),
+        split=split,
+        layout=schema.remove_metadata(),
         whole=first == 0 and last == groups,
+        groups=range(first, last),
         start=sum(rows[:first]),
         end=sum(rows),
     )
 
 
-def _describe(
-    path: str, layout: _Layout, connection: duckdb.DuckDBPyConnection
-) -> tuple[_FileColumn, ...]:
+def _describe(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> _FileColumns:
+    path = piece.split.path
     try:
         rows = connection.execute(f"DESCRIBE SELECT * FROM {_read([path])}").fetchall()
     except duckdb.Error as error:
         raise StorageError(f"cannot read {path!r} as Parquet: {one_line(error)}") from error
-    return tuple(
-        _FileColumn(name, sql_name, kind)
-        for (name, _), (sql_name, kind, *_) in zip(layout.fields, rows, strict=True)
-    )
+    found = [
+        _FileColumn(identifier(name), kind, field.type)
+        for (name, kind, *_), field in zip(rows, piece.layout, strict=True)
+    ]
+    return dict(zip(_keys(piece.layout.names), found, strict=True))
 
 
-def _common_columns(scan: ParquetScan, files: Sequence[tuple[_FileColumn, ...]]) -> Columns:
+def _folders(values: Sequence[PartitionValue], file: _FileColumns) -> _FileColumns:
+    """The columns that a file's path adds."""
+    columns = {}
+    for value in values:
+        if (value.name, 0) not in file:
+            kind = sql_type(DataType(value.data_type))
+            literal = "NULL" if value.value is None else text(value.value)
+            columns[value.name, 0] = _FileColumn(f"CAST({literal} AS {kind})", kind, None)
+    return columns
+
+
+def _keys(names: Iterable[str]) -> Iterator[Key]:
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, -1) + 1
+        yield name, seen[name]
+
+
+def _common_columns(scan: ParquetScan, files: Sequence[_FileColumns]) -> dict[Key, ColumnInfo]:
     """The table's columns: as the plan declares them, else as the first file has them."""
     declared = {} if scan.schema is None else {one.name: one for one in scan.schema.fields}
-    names = list(declared) or [column.name for column in files[0]]
-    if scan.schema is None and scan.projection is None:
+    keys = list(_keys(one.name for one in scan.schema.fields)) if scan.schema else list(files[0])
+    if scan.schema is None:
         # Another task may have got other files: all must give out the same columns.
-        names += [one.name for file in files for one in file if one.name not in names]
-    used = _used_names(scan, names)
-    columns = []
-    for name in names:
-        found = [column.type for file in files for column in file if column.name == name]
-        if name not in used:
-            kind = found[0] if found else "INTEGER"
-        elif len(found) < len(files):
-            missing = next(file for file in files if name not in {one.name for one in file})
+        keys = list(dict.fromkeys([*keys, *(key for file in files for key in file)]))
+    columns = {key: ColumnInfo(key[0], _first_type(key, files), scan.table) for key in keys}
+    for key in _used(scan, columns):
+        name = key[0]
+        missing = next((file for file in files if key not in file), None)
+        if missing is not None:
             raise PlanningError(
-                f"table {scan.table!r}: a file has no column {name!r}; "
-                f"it has {', '.join(column.name for column in missing) or 'no columns'}"
+                f"table {scan.table!r}: a file has no column {name!r}; it has "
+                f"{', '.join(name for name, _ in list(missing)[:MAX_SHOWN]) or 'no columns'}"
             )
-        else:
-            wanted = sql_type(declared[name].data_type) if name in declared else None
-            kind = _common_type(f"table {scan.table!r}, column {name!r}", found, wanted)
-        columns.append(ColumnInfo(name, kind))
-    return tuple(columns)
+        found = [file[key] for file in files]
+        wanted = sql_type(declared[name].data_type) if name in declared else None
+        kind = _common_type(f"table {scan.table!r}, column {name!r}", found, wanted)
+        columns[key] = attrs.evolve(columns[key], type=kind)
+    return columns
 
 
-def _used_names(scan: ParquetScan, names: Sequence[str]) -> frozenset[str]:
+def _first_type(key: Key, files: Sequence[_FileColumns]) -> str:
+    return next((file[key].type for file in files if key in file), "INTEGER")
+
+
+def _used(scan: ParquetScan, columns: Mapping[Key, ColumnInfo]) -> Sequence[Key]:
     """Columns that the scan gives out or filters by. Raises PlanningError: one does not exist."""
+    keys, infos = list(columns), tuple(columns.values())
     if scan.projection is None:
-        return frozenset(names)
-    columns = tuple(ColumnInfo(name, "") for name in names)
+        return keys
     node = f"ParquetScan of {scan.table!r}"
-    used = {names[resolve(name, columns, node)] for name in scan.projection}
+
+    def fields(at: int) -> Mapping[str, object]:
+        return struct_fields(infos[at].type)
+
+    used = {find_column(name, infos, node) for name in scan.projection}
     for expr in scan.filters:
         for column in referenced_columns(expr):
-            if isinstance(column, Column):
-                used.add(names[resolve(column.name, columns, node)])
-            elif 0 <= column.index < len(names):
-                used.add(names[column.index])
-    return frozenset(used)
+            match column:
+                case Column(name=name):
+                    used.add(find_column(name, infos, node))
+                case ColumnPath(name=name):
+                    used.add(find_path(name, infos, fields, node)[0])
+                case _ if 0 <= column.index < len(keys):
+                    used.add(column.index)
+    return [keys[at] for at in sorted(used)]
 
 
-def _common_type(column: str, found: Sequence[str], declared: str | None) -> str:
+def _common_type(column: str, found: Sequence[_FileColumn], declared: str | None) -> str:
     """A type that every file's values of the column fit without loss."""
-    candidates = [declared] if declared is not None else list(dict.fromkeys(found))
-    for candidate in candidates:
-        if all(fits(kind, candidate) for kind in found):
-            return "VARCHAR" if is_enum(candidate) else candidate
+    kinds = [one.type for one in found]
+    if declared is not None:
+        if all(fits(kind, declared) for kind in kinds):
+            return "VARCHAR" if is_enum(declared) else declared
+    else:
+        for one in found:
+            if one.arrow is not None and (reason := unkept(one.arrow)):
+                raise UnsupportedPlan(
+                    f"{column}: this engine would change values of Arrow type {one.arrow}: {reason}"
+                )
+        if kind := common_type(kinds):
+            return kind
     wanted = f"the plan declares {declared}" if declared else "they do not agree"
-    raise PlanningError(f"{column}: the files have {', '.join(sorted(set(found)))}; {wanted}")
+    raise PlanningError(f"{column}: the files have {', '.join(sorted(set(kinds)))}; {wanted}")
 
 
-def _outputs(columns: Columns, file: tuple[_FileColumn, ...]) -> list[str]:
+def _outputs(columns: Mapping[Key, ColumnInfo], file: _FileColumns) -> list[str]:
     """SQL of the table's columns from one file's; those that nobody uses may be missing in it."""
-    by_name = {column.name: column for column in reversed(file)}
     outputs = []
-    for wanted in columns:
-        found = by_name.get(wanted.name)
+    for key, wanted in columns.items():
+        found = file.get(key)
         if found is None:
             outputs.append(f"CAST(NULL AS {wanted.type})")
         elif found.type == wanted.type or not fits(found.type, wanted.type):
-            outputs.append(identifier(found.sql_name))
+            outputs.append(found.sql)
         else:
-            outputs.append(f"CAST({identifier(found.sql_name)} AS {wanted.type})")
+            outputs.append(f"CAST({found.sql} AS {wanted.type})")
     return outputs
 
 
-def _selects(pieces: Sequence[_Piece], outputs: list[str]) -> list[str]:
-    columns = select_list(outputs)
-    whole = [piece.path for piece in pieces if piece.whole]
-    selects = [f"SELECT {columns} FROM {_read(whole)}"] if whole else []
-    selects += [
-        f"SELECT {columns} FROM {_read([piece.path], numbered=True)} "
-        f"WHERE file_row_number >= {piece.start} AND file_row_number < {piece.end}"
-        for piece in pieces
-        if not piece.whole
-    ]
-    return selects
+def _selects(
+    pieces: Sequence[_Piece],
+    columns: Mapping[Key, ColumnInfo],
+    file: _FileColumns,
+    register: RegisterStream,
+) -> Iterator[str]:
+    """SELECTs over pieces of files alike."""
+    outputs = select_list(_outputs(columns, file))
+    if whole := [piece.split.path for piece in pieces if piece.whole]:
+        yield f"SELECT {outputs} FROM {_read(whole)}"
+    for piece in pieces:
+        if piece.whole:
+            continue
+        if any(name.lower() == _ROW_NUMBER for name in piece.layout.names):
+            yield _select_by_arrow(piece, columns, file, register)
+        else:
+            yield (
+                f"SELECT {outputs} FROM {_read([piece.split.path], numbered=True)} "
+                f"WHERE {_ROW_NUMBER} >= {piece.start} AND {_ROW_NUMBER} < {piece.end}"
+            )
+
+
+def _select_by_arrow(
+    piece: _Piece,
+    columns: Mapping[Key, ColumnInfo],
+    file: _FileColumns,
+    register: RegisterStream,
+) -> str:
+    """Row groups of a file in which DuckDB cannot number the rows."""
+    source = register(_row_groups(piece))
+    streamed = {
+        key: _FileColumn(f"c{at}", one.type, None)
+        for at, (key, one) in enumerate(zip(_keys(piece.layout.names), source.columns, strict=True))
+    }
+    outputs = select_list(_outputs(columns, file | streamed))
+    return f"SELECT {outputs} FROM ({source.sql})"
+
+
+def _row_groups(piece: _Piece) -> pa.RecordBatchReader:
+    def batches() -> Iterator[pa.RecordBatch]:
+        with pq.ParquetFile(piece.split.path) as file:
+            for batch in file.iter_batches(row_groups=list(piece.groups)):
+                yield pa.RecordBatch.from_arrays(batch.columns, schema=piece.layout)
+
+    return pa.RecordBatchReader.from_batches(piece.layout, batches())
 
 
 def _read(paths: Sequence[str], *, numbered: bool = False) -> str:
     listed = ", ".join(text(path) for path in paths)
-    number = ", file_row_number = true" if numbered else ""
-    return f"read_parquet([{listed}], hive_partitioning = false{number})"
+    number = f", {_ROW_NUMBER} = true" if numbered else ""
+    # Statistics of Parquet leave NaN out, which DuckDB's order has on top.
+    return f"read_parquet([{listed}], hive_partitioning = false, can_have_nan = true{number})"

@@ -6,12 +6,12 @@ Inside the SQL every column is called c0, c1, ... by position; the plan's names 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import attrs
 
 from ffq.errors import PlanningError
-from ffq.plan.model import Column, ColumnRef, Expr
+from ffq.plan.model import Column, ColumnPath, ColumnRef, Expr
 
 _MAX_ROWS = 2**62
 _EMPTY_ROW = "1 AS _"
@@ -20,10 +20,12 @@ _EMPTY_ROW = "1 AS _"
 
 @attrs.frozen
 class ColumnInfo:
-    """name: as the plan calls it, may repeat. type: in DuckDB's words."""
+    """A `NamedColumn`. name: as the plan calls it, may repeat. type: in DuckDB's words."""
 
     name: str
     type: str
+    qualifier: str | None = None
+    merged: bool = False
 
 
 Columns = tuple[ColumnInfo, ...]
@@ -59,34 +61,12 @@ def row_bound(count: int) -> int:
     return min(count, _MAX_ROWS)
 
 
-def resolve(name: str, columns: Sequence[ColumnInfo], node: str) -> int:
-    """Position of the column that `name` means: exact, else by its last dotted part.
-
-    Of several columns with that name the first is meant, as in Arrow's schemas.
-
-    Raises:
-        PlanningError: no such column; names those that exist.
-    """
-    last = name.rpartition(".")[2]
-    names = [column.name for column in columns]
-    for wanted in (name, last):
-        if wanted in names:
-            return names.index(wanted)
-    # Only the column's own name is dotted: right where it is unambiguous.
-    similar = [at for at, known in enumerate(names) if known.rpartition(".")[2] == last]
-    if len(similar) == 1:
-        return similar[0]
-    raise PlanningError(
-        f"{node}: no column {name!r}; its input has {', '.join(names) or 'no columns'}"
-    )
-
-
-def referenced_columns(expr: Expr) -> Iterator[Column | ColumnRef]:
+def referenced_columns(expr: Expr) -> Iterator[Column | ColumnPath | ColumnRef]:
     """Every column that an expression names, left to right."""
     pending: list[object] = [expr]
     while pending:
         part = pending.pop()
-        if isinstance(part, Column | ColumnRef):
+        if isinstance(part, Column | ColumnPath | ColumnRef):
             yield part
         elif isinstance(part, tuple):
             pending.extend(reversed(part))

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import attrs
+
+from ffq.engine import types
 from ffq.engine.aggregates import final_sql, partial_sql
 from ffq.engine.expressions import ExpressionWriter, TypeOracle
 from ffq.engine.joins import join_columns, join_keys, join_sql
@@ -137,8 +140,12 @@ class Translator:
 
     def _partial(self, node: model.PartialHashAggregate, below: Relation) -> Relation:
         writer = self._writer(node, below)
+        keys = [writer.sql(expr) for expr in node.group_exprs]
         groups = writer.typed(
-            [(writer.sql(expr), _group_name(expr, at)) for at, expr in enumerate(node.group_exprs)]
+            [
+                (types.one_zero(key, writer.type_of(key)), _group_name(expr, at))
+                for at, (key, expr) in enumerate(zip(keys, node.group_exprs, strict=True))
+            ]
         )
         states = writer.typed([(partial_sql(one, writer), name) for one, name in node.aggr_exprs])
         return self._aggregate(node, groups, states, below)
@@ -201,7 +208,7 @@ class Translator:
                 f"right; right would be the same number"
             )
         pairs = zip(left.columns, right.columns, strict=True)
-        columns = tuple(ColumnInfo(a.name, self._common_type(a, b)) for a, b in pairs)
+        columns = tuple(attrs.evolve(a, type=self._common_type(a, b)) for a, b in pairs)
         casts = select_list(f"CAST(c{at} AS {one.type})" for at, one in enumerate(columns))
         return self._add(
             f"SELECT {casts} FROM {left.name} UNION ALL SELECT {casts} FROM {right.name}", columns
@@ -217,9 +224,10 @@ class Translator:
 
     def _window(self, node: model.Window, below: Relation) -> Relation:
         writer = self._writer(node, below)
-        kept = [(f"c{at}", column.name) for at, column in enumerate(below.columns)]
         added = [(window_sql(one, writer), one.output_name) for one in node.exprs]
-        return self._typed(kept + added, writer, below)
+        sqls, columns = writer.typed(added)
+        outputs = select_list(_positions(below.columns) + sqls)
+        return self._add(f"SELECT {outputs} FROM {below.name}", below.columns + columns)
 
     def _subquery(
         self,
@@ -236,4 +244,6 @@ def _positions(columns: Columns) -> list[str]:
 
 def _group_name(expr: Expr, at: int) -> str:
     """Columns keep the name that the plan calls them by; exchanges above use that name."""
-    return expr.name if isinstance(expr, model.Column | model.ColumnRef) else f"group_{at}"
+    if isinstance(expr, model.Column | model.ColumnPath | model.ColumnRef):
+        return expr.name
+    return f"group_{at}"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
+
+import duckdb
+import pyarrow as pa
 
 from ffq.errors import UnsupportedPlan
 from ffq.plan.model import DataType
@@ -40,8 +44,23 @@ _TIMESTAMPS: Final = {
 _BITS: Final = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
 _INTEGERS: Final = frozenset(sign + kind for sign in ("", "U") for kind in _BITS)
 _FLOATS: Final = frozenset({"FLOAT", "DOUBLE"})
+_SIGNED: Final = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+_DIGITS: Final = {
+    "TINYINT": 3,
+    "UTINYINT": 3,
+    "SMALLINT": 5,
+    "USMALLINT": 5,
+    "INTEGER": 10,
+    "UINTEGER": 10,
+    "BIGINT": 19,
+    "UBIGINT": 20,
+}
+MAX_DIGITS: Final = 38
+"""Of a DECIMAL."""
+_EXACT_IN_DOUBLE: Final = frozenset(sign + kind for sign in ("", "U") for kind in _SIGNED[:3])
 _LOSSLESS: Final = frozenset(
     {
+        *((kind, "DOUBLE") for kind in _EXACT_IN_DOUBLE),
         ("FLOAT", "DOUBLE"),
         ("VARCHAR", "DATE"),
         ("TIMESTAMP_S", "TIMESTAMP"),
@@ -82,16 +101,44 @@ def is_float(kind: str) -> bool:
     return kind in _FLOATS
 
 
+def one_zero(sql: str, kind: str) -> str:
+    """The value, -0.0 as 0.0: of values that are equal, any may be met first."""
+    return f"(CASE WHEN {sql} = 0 THEN CAST(0 AS {kind}) ELSE {sql} END)" if is_float(kind) else sql
+
+
 def decimal_parts(kind: str) -> tuple[int, int] | None:
     """Width and scale of a DECIMAL; None for other types."""
     match = _DECIMAL.fullmatch(kind)
     return (int(match[1]), int(match[2])) if match else None
 
 
+def varies_in_size(kind: str) -> bool:
+    """Whether values may be of any length."""
+    return kind in {"VARCHAR", "BLOB"} or kind.endswith("]") or kind.startswith(("STRUCT(", "MAP("))
+
+
 def array_length(kind: str) -> int | None:
     """Length of an ARRAY's values; None for other types."""
     match = _ARRAY.search(kind)
     return int(match[1]) if match else None
+
+
+def struct_fields(kind: str) -> dict[str, object]:
+    """Fields of a STRUCT, and in turn of the structs in it; empty for other types."""
+    if not kind.startswith("STRUCT("):
+        return {}
+    return _fields(duckdb.sqltype(kind))
+
+
+def _fields(kind: duckdb.sqltypes.DuckDBPyType) -> dict[str, object]:
+    if kind.id != "struct":
+        return {}
+    # Of a struct, each child is a pair of its name and type.
+    return {
+        name: _fields(child)
+        for name, child in kind.children
+        if isinstance(child, duckdb.sqltypes.DuckDBPyType)
+    }
 
 
 def is_date(kind: str) -> bool:
@@ -119,15 +166,57 @@ def hash_class(kind: str) -> str:
     return kind
 
 
+def unkept(kind: pa.DataType) -> str:
+    """Why DuckDB would change values of an Arrow type without a word; empty where it would not."""
+    if pa.types.is_duration(kind):
+        return "a duration loses its unit; right would be a number of a known unit, Int64"
+    if pa.types.is_decimal256(kind) and kind.precision > MAX_DIGITS:
+        return f"a decimal of more than {MAX_DIGITS} digits becomes a float"
+    below = (kind.field(at).type for at in range(kind.num_fields))
+    return next(filter(None, map(unkept, below)), "")
+
+
+def common_type(kinds: Sequence[str]) -> str | None:
+    """The narrowest type that holds every value of all; None: there is none."""
+    common: str | None = kinds[0]
+    for kind in kinds[1:]:
+        common = None if common is None else _wider(common, kind)
+    return "VARCHAR" if common is not None and is_enum(common) else common
+
+
+def _wider(one: str, other: str) -> str | None:
+    for kind, into in ((one, other), (other, one)):
+        if fits(kind, into):
+            return into
+    if one in _INTEGERS and other in _INTEGERS:
+        sizes = [_integer_bits(kind) for kind in (one, other)]
+        needed = 1 + max(bits for pair in sizes for bits in pair)
+        return next((kind for kind in _SIGNED if _BITS[kind] >= needed), None)
+    a, b = _as_decimal(one), _as_decimal(other)
+    if a and b:
+        scale = max(a[1], b[1])
+        digits = max(a[0] - a[1], b[0] - b[1]) + scale
+        return f"DECIMAL({digits},{scale})" if digits <= MAX_DIGITS else None
+    return None
+
+
+def _as_decimal(kind: str) -> tuple[int, int] | None:
+    """Width and scale of the decimal that holds an exact number."""
+    digits = _DIGITS.get(kind)
+    return decimal_parts(kind) if digits is None else (digits, 0)
+
+
 def fits(kind: str, into: str) -> bool:
     """Whether a cast from `kind` to `into` keeps every value; text may turn out to be no date."""
-    if kind == into:
+    if kind in {into, '"NULL"'}:
         return True
     if kind in _INTEGERS and into in _INTEGERS:
         low, high = _integer_bits(kind)
         into_low, into_high = _integer_bits(into)
         return low <= into_low and high <= into_high
     from_decimal, to_decimal = decimal_parts(kind), decimal_parts(into)
+    if to_decimal and kind in _DIGITS:
+        return _DIGITS[kind] <= to_decimal[0] - to_decimal[1]
     if from_decimal and to_decimal:
         whole = from_decimal[0] - from_decimal[1]
         return from_decimal[1] <= to_decimal[1] and whole <= to_decimal[0] - to_decimal[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Protocol
 
 import attrs
 
@@ -50,16 +51,62 @@ class ErrorKind(enum.Enum):
 
 
 @attrs.frozen
+class PartitionValue:
+    """What a folder `name=value` in a file's path says of all its rows.
+
+    Attributes:
+        data_type: Int64, Date32 or Utf8, the same for all files of the table.
+        value: as text; None: null.
+    """
+
+    name: str
+    data_type: str
+    value: str | None
+
+
+@attrs.frozen
 class ScanSplit:
     """Row groups [row_group_start, row_group_end) of a Parquet file.
 
     An empty range stands for no rows of that file; it still tells the schema.
+
+    Attributes:
+        bytes: of the row groups, encoded, before compression.
+        file_bytes, modified_us: size and time (unix us) of the file that was planned on. Another
+            file there is an error; 0 and 0: not known, not looked at.
+        partition: columns that the file's path adds.
     """
 
     path: str
     row_group_start: int
     row_group_end: int
     bytes: int = 0
+    file_bytes: int = 0
+    modified_us: int = 0
+    partition: tuple[PartitionValue, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return self.row_group_start >= self.row_group_end
+
+    def without_rows(self) -> ScanSplit:
+        """An empty range of the same file."""
+        return attrs.evolve(self, row_group_end=self.row_group_start, bytes=0)
+
+
+class FileStatus(Protocol):
+    """What `os.stat` says of a file."""
+
+    @property
+    def st_size(self) -> int: ...
+
+    @property
+    def st_mtime_ns(self) -> int: ...
+
+
+def file_version(status: FileStatus) -> tuple[int, int]:
+    """`file_bytes` and `modified_us` of a file: no finer than what file systems agree on."""
+    return status.st_size, max(1, status.st_mtime_ns // 1000)
 
 
 @attrs.frozen

@@ -130,7 +130,7 @@ class Relation:
         named = tuple(_named_aggregate(each) for each in aggregates)
         names = (*group_by, *(name for _, name in named))
         check_names("aggregate", names)
-        groups = tuple(Column(name) for name in group_by)
+        groups = tuple(col(name).expr for name in group_by)
         for expr in (*groups, *(aggregate.argument for aggregate, _ in named)):
             check_expr("aggregate", expr, self.columns)
         partial = model.PartialHashAggregate(groups, named, self.node)

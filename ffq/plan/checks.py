@@ -8,9 +8,8 @@ from typing import Any
 import attrs
 
 from ffq.errors import InvalidRequest, PlanningError
-from ffq.plan.model import Column, Expr
-
-MAX_SHOWN = 20
+from ffq.plan.model import Column, ColumnPath, Expr
+from ffq.plan.names import PlainColumn, dotted_splits, find_column, unknown_column
 
 
 def check_positive(what: str, value: int, *, minimum: int = 1) -> None:
@@ -43,25 +42,31 @@ def check_names(what: str, names: Sequence[str]) -> None:
 def check_expr(what: str, expr: Expr, columns: Sequence[str] | None) -> None:
     """Every column of the expression is there. Passes where columns are not known.
 
+    Only names are known here: whether `a.b` is column b of table a or field b of a struct a is
+    found where the query runs.
+
     Raises:
         PlanningError: names the missing column and the ones that exist.
     """
     if columns is None:
         return
-    last_parts = {name.rpartition(".")[2] for name in columns}
-    for name in _column_names(expr):
-        if name not in columns and name.rpartition(".")[2] not in last_parts:
-            some = ", ".join(columns[:MAX_SHOWN]) + (", …" if len(columns) > MAX_SHOWN else "")
-            raise PlanningError(f"{what}: unknown column {name!r}; the input has: {some}")
+    known = [PlainColumn(name) for name in columns]
+    for column in _named_columns(expr):
+        if isinstance(column, Column):
+            find_column(column.name, known, what)
+        elif column.name not in columns and not any(
+            head in columns or rest in columns for head, rest in dotted_splits(column.name)
+        ):
+            raise unknown_column(column.name, known, what)
 
 
-def _column_names(value: object) -> Iterator[str]:
-    """Names of all plain columns in an expression, whatever it is made of."""
+def _named_columns(value: object) -> Iterator[Column | ColumnPath]:
+    """All columns that an expression names, whatever it is made of."""
     pending: list[Any] = [value]
     while pending:
         each = pending.pop()
-        if isinstance(each, Column):
-            yield each.name
+        if isinstance(each, Column | ColumnPath):
+            yield each
         elif isinstance(each, tuple):
             pending.extend(each)
         elif attrs.has(type(each)):

@@ -29,7 +29,7 @@ from collections.abc import Iterable
 import attrs
 
 from ffq.plan import model
-from ffq.plan.model import Column, ColumnRef, Expr, JoinStrategy, JoinType, Node
+from ffq.plan.model import Column, ColumnPath, ColumnRef, Expr, JoinStrategy, JoinType, Node
 
 # One set of names per hash key: a Project may give the same column out under several names.
 Keys = tuple[frozenset[str], ...]
@@ -162,7 +162,7 @@ def _of_project(node: model.Project, below: Distribution) -> Distribution:
 
 def _group_name(expr: Expr) -> str | None:
     """The name under which an aggregate gives a group column out."""
-    return expr.name if isinstance(expr, Column | ColumnRef) else None
+    return expr.name if isinstance(expr, Column | ColumnPath | ColumnRef) else None
 
 
 def _of_partial(node: model.PartialHashAggregate, below: Distribution) -> Distribution:

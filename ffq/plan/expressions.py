@@ -66,11 +66,15 @@ class Expression:
         return _binary(other, BinaryOperator.MULTIPLY, self)
 
     def __truediv__(self, other: Operand) -> Expression:
-        """Of two integers: integer division, as the plan's Divide is."""
-        return _binary(self, BinaryOperator.DIVIDE, other)
+        """The quotient as a float, as in Python: `lit(5) / 2` is 2.5. See `divide`."""
+        return self.cast("Float64").divide(other)
 
     def __rtruediv__(self, other: Operand) -> Expression:
-        return _binary(other, BinaryOperator.DIVIDE, self)
+        return Expression(as_expr(other)) / self
+
+    def divide(self, other: Operand) -> Expression:
+        """The plan's Divide: of two integers truncated toward zero, else the quotient."""
+        return _binary(self, BinaryOperator.DIVIDE, other)
 
     def __eq__(self, other: Operand) -> Expression:  # type: ignore[override]
         return _binary(self, BinaryOperator.EQ, other)
@@ -168,8 +172,13 @@ Operand: TypeAlias = Expression | Value
 
 
 def col(name: str) -> Expression:
-    """A column: by its exact name, else by its last dotted part."""
-    return Expression(model.Column(name), name)
+    """A column: by its exact name, else as `table.column`, else as `struct_column.field`.
+
+    A name that may mean several columns is refused where the query runs, and so is one that means
+    none; so is an exact name that both sides of a join have, unless they were joined on it.
+    """
+    kind = model.ColumnPath if "." in name else model.Column
+    return Expression(kind(name), name)
 
 
 def lit(value: Value) -> Expression:

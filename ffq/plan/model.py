@@ -7,7 +7,7 @@ Pure data. `ffq.plan.codec` reads and writes the JSON, `ffq.plan.stages` cuts a 
 from __future__ import annotations
 
 import enum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -101,7 +101,17 @@ class LiteralType(enum.Enum):
 
 @attrs.frozen
 class Column:
-    """A column by name: exact, else by its last dotted part."""
+    """A column by name: exact, else qualifier and name, else by its last dotted part."""
+
+    name: str
+
+
+@attrs.frozen
+class ColumnPath:
+    """A column by a dotted name: exact, else qualifier and name, else a field of a struct.
+
+    `ffq.ColumnPath` in the JSON: a word of our own, that only our workers are given.
+    """
 
     name: str
 
@@ -183,6 +193,7 @@ class VectorDistance:
 
 Expr: TypeAlias = (
     Column
+    | ColumnPath
     | ColumnRef
     | Literal
     | BinaryOp
@@ -196,6 +207,9 @@ Expr: TypeAlias = (
     | ScalarUdf
     | VectorDistance
 )
+
+OWN_EXPRESSIONS: Final = (ColumnPath,)
+"""Expressions that other implementations of FFQ do not know (docs/plan.md)."""
 
 
 @attrs.frozen

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import attrs
+
 from ffq.plan import model
 from ffq.plan.distribution import DistributionKind, distribution_of
-from ffq.plan.model import Node
+from ffq.plan.model import OWN_EXPRESSIONS, Node
 from ffq.plan.stages import StageGraph, StagePlan
 from ffq.plan.walk import children, walk_stage
 
@@ -33,6 +37,20 @@ def needs_own_numbering(graph: StageGraph) -> bool:
                 return True
             seen.add(node.name)
         pending.extend(children(node))
+    return False
+
+
+def has_own_words(graph: StageGraph) -> bool:
+    """Whether the plan says something that other implementations of FFQ do not know."""
+    pending: list[Any] = [graph.stages[0].fragment]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, OWN_EXPRESSIONS):
+            return True
+        if isinstance(value, tuple):
+            pending.extend(value)
+        elif attrs.has(type(value)):
+            pending.extend(getattr(value, field.name) for field in attrs.fields(type(value)))
     return False
 
 

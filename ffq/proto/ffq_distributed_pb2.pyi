@@ -528,7 +528,9 @@ Global___ScanInput: _TypeAlias = ScanInput  # noqa: Y015
 
 @_typing.final
 class ScanSplit(_message.Message):
-    """Row groups [row_group_start, row_group_end) of a Parquet file."""
+    """Row groups [row_group_start, row_group_end) of a Parquet file. file_bytes and modified_us (unix
+    microseconds) tell which file was planned on: another one there is an error.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -536,10 +538,17 @@ class ScanSplit(_message.Message):
     ROW_GROUP_START_FIELD_NUMBER: _builtins.int
     ROW_GROUP_END_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
+    FILE_BYTES_FIELD_NUMBER: _builtins.int
+    MODIFIED_US_FIELD_NUMBER: _builtins.int
+    PARTITION_FIELD_NUMBER: _builtins.int
     path: _builtins.str
     row_group_start: _builtins.int
     row_group_end: _builtins.int
     bytes: _builtins.int
+    file_bytes: _builtins.int
+    modified_us: _builtins.int
+    @_builtins.property
+    def partition(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionValue]: ...
     def __init__(
         self,
         *,
@@ -547,14 +556,48 @@ class ScanSplit(_message.Message):
         row_group_start: _builtins.int = ...,
         row_group_end: _builtins.int = ...,
         bytes: _builtins.int = ...,
+        file_bytes: _builtins.int = ...,
+        modified_us: _builtins.int = ...,
+        partition: _abc.Iterable[Global___PartitionValue] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "path", b"path", "row_group_end", b"row_group_end", "row_group_start", b"row_group_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "file_bytes", b"file_bytes", "modified_us", b"modified_us", "partition", b"partition", "path", b"path", "row_group_end", b"row_group_end", "row_group_start", b"row_group_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ScanSplit: _TypeAlias = ScanSplit  # noqa: Y015
+
+@_typing.final
+class PartitionValue(_message.Message):
+    """What a folder name=value in a file's path says of all its rows. data_type as in a plan: Int64,
+    Date32 or Utf8. No value: null.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DATA_TYPE_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    data_type: _builtins.str
+    value: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        data_type: _builtins.str = ...,
+        value: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "data_type", b"data_type", "name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___PartitionValue: _TypeAlias = PartitionValue  # noqa: Y015
 
 @_typing.final
 class ShuffleInput(_message.Message):

@@ -59,10 +59,14 @@ def wider_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:  # n
         units = (one.unit, other.unit)
         finer = max(units, key=_UNITS.index) if set(units) <= set(_UNITS) else None
         return pa.timestamp(finer, one.tz) if finer is not None else None
-    if pa.types.is_list(one) and pa.types.is_list(other):
-        # What a distinct count holds until it is counted.
-        values = wider_type(one.value_type, other.value_type)
-        return None if values is None else pa.list_(values)
+    # What a distinct count holds until it is counted; and what operators give out.
+    for is_list, list_of in (
+        (pa.types.is_large_list, pa.large_list),
+        (pa.types.is_list, pa.list_),
+    ):
+        if is_list(one) and is_list(other):
+            values = wider_type(one.value_type, other.value_type)
+            return None if values is None else list_of(values)
     return None
 
 

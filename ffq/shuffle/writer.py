@@ -11,10 +11,11 @@ import attrs
 import pyarrow as pa
 import pyarrow.ipc
 
-from ffq.errors import PlanningError, StorageError
+from ffq.errors import StorageError
 from ffq.ids import AttemptKey
 from ffq.messages import OutputPartition
 from ffq.plan.model import HashPartitioning, Partitioning
+from ffq.plan.names import PlainColumn, find_column
 from ffq.shuffle.hashing import partition_batch
 from ffq.shuffle.ipc import empty_stream
 from ffq.shuffle.layout import (
@@ -91,7 +92,7 @@ class MapOutputWriter:
         buffer_bytes: rows held back, over all partitions, before they are written out.
 
     Raises:
-        PlanningError: a key that is not a column of `schema`.
+        PlanningError: a key that is no column of `schema`, or may be several.
         StorageError: the disk is full or not writable (from `write` and `finish` too).
     """
 
@@ -206,24 +207,9 @@ def _layout(partitioning: Partitioning, schema: pa.Schema) -> tuple[tuple[int, .
     """Positions of the key columns, and the number of partitions."""
     if not isinstance(partitioning, HashPartitioning):
         return (), 1
-    return tuple(_key_column(key, schema) for key in partitioning.keys), partitioning.partitions
-
-
-def _key_column(key: str, schema: pa.Schema) -> int:
-    """By exact name, else by the last dotted part, as the engine finds columns; the first one.
-
-    Where only the column's own name is dotted, it must be the only one with that last part.
-    """
-    last = key.rpartition(".")[2]
-    for name in (key, last):
-        if name in schema.names:
-            return int(schema.names.index(name))
-    similar = [at for at, name in enumerate(schema.names) if name.rpartition(".")[2] == last]
-    if len(similar) == 1:
-        return similar[0]
-    raise PlanningError(
-        f"hash key {key!r} is no column of the output; it has {', '.join(schema.names)}"
-    )
+    columns = [PlainColumn.marked(field.name, field.metadata) for field in schema]
+    positions = (find_column(key, columns, "the hash keys") for key in partitioning.keys)
+    return tuple(positions), partitioning.partitions
 
 
 def _storage_error(path: Path, error: OSError) -> StorageError:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ffq.catalog import Catalog, ScanSettings, Table, plan_scans, shares
+from ffq.catalog.partitions import TableFile
 from ffq.errors import StorageError
 from ffq.messages import ScanSplit
 from ffq.plan.model import (
@@ -23,6 +24,8 @@ from ffq.plan.model import (
     ParquetScan,
 )
 from ffq.plan.stages import cut
+
+Shares = tuple[tuple[ScanSplit, ...], ...]
 
 
 def write(path: Path, rows: int, rows_per_group: int = 10) -> str:
@@ -95,7 +98,9 @@ def test_shares_hold_every_row_group_once_and_merge_neighbours(tmp_path: Path) -
 def test_an_empty_table_is_one_empty_range(tmp_path: Path) -> None:
     first = write(tmp_path / "a.parquet", 0)
     write(tmp_path / "b.parquet", 0)
-    assert catalog_of(str(tmp_path)).scan_shares("t", 1, 8) == ((ScanSplit(first, 0, 0, 0),),)
+    ((empty,),) = catalog_of(str(tmp_path)).scan_shares("t", 1, 8)
+    assert empty.empty
+    assert (empty.path, empty.file_bytes) == (first, Path(first).stat().st_size)
 
 
 def test_empty_row_groups_are_left_out_and_end_a_range(tmp_path: Path) -> None:
@@ -127,10 +132,15 @@ def test_a_file_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert len(catalog.scan_shares("t", 1, 100)) == 3
 
 
+def of_sizes(patch: pytest.MonkeyPatch, sizes: Sequence[int], target: int, most: int) -> Shares:
+    """Shares of one file whose row groups have these sizes."""
+    file = shares._File(ScanSplit("f", 0, 0), tuple(sizes), ())
+    patch.setattr(shares, "_look_at", lambda _table, _path, _partition: file)
+    return shares.make_shares("t", [TableFile("f")], target, most)
+
+
 def test_a_large_row_group_has_a_share_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    groups = [shares._RowGroup("f", index, size) for index, size in enumerate([1, 9, 1])]
-    monkeypatch.setattr(shares, "_row_groups", lambda _table, _path: groups)
-    made = shares.make_shares("t", ["f"], 4, 3)
+    made = of_sizes(monkeypatch, [1, 9, 1], 4, 3)
     assert [[split.bytes for split in share] for share in made] == [[1], [9], [1]]
 
 
@@ -141,9 +151,7 @@ def test_a_large_row_group_has_a_share_of_its_own(monkeypatch: pytest.MonkeyPatc
 )
 def test_shares_keep_order_bounds_and_balance(sizes: list[int], target: int, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        groups = [shares._RowGroup("f", index, size) for index, size in enumerate(sizes)]
-        patch.setattr(shares, "_row_groups", lambda _table, _path: groups)
-        made = shares.make_shares("t", ["f"], target, most)
+        made = of_sizes(patch, sizes, target, most)
     assert 1 <= len(made) <= most
     assert [g for share in made for g in groups_of(share)] == [("f", i) for i in range(len(sizes))]
     wanted = min(-(-sum(sizes) // target), most, len(sizes))
@@ -176,3 +184,71 @@ def test_plan_scans_divides_split_leaves_and_leaves_unknown_tables_to_workers(
     assert (big.stage_id, big.leaf, big.table, len(big.shares)) == (0, 0, "big", 3)
     assert (small.leaf, small.table, len(small.shares)) == (1, "small", 1)
     assert [scan.table for scan in plan_scans(cut(joined("nobody")), catalog, settings)] == ["big"]
+
+
+def test_files_that_differ_are_shown_to_every_task(tmp_path: Path) -> None:
+    """Each share begins with empty ranges of files that show every name and type there is."""
+    paths = []
+    for at, column in enumerate(
+        (pa.array([1], pa.int32()), pa.array([2], pa.int64()), pa.array([3], pa.int32()))
+    ):
+        paths.append(str(tmp_path / f"{at}.parquet"))
+        pq.write_table(pa.table({"n": column}), paths[-1])
+    for target, count in ((1, 3), (2**60, 1)):
+        made = catalog_of(str(tmp_path)).scan_shares("t", target, 8)
+        assert len(made) == count
+        for share in made:
+            assert [(split.path, split.empty) for split in share[:2]] == [
+                (paths[0], True),
+                (paths[1], True),
+            ]
+        assert [path for share in made for path, _ in groups_of(share)] == paths
+
+
+def partitioned(tmp_path: Path, *folders: str, column: str = "n") -> None:
+    for at, folder in enumerate(folders):
+        (tmp_path / folder).mkdir(parents=True)
+        pq.write_table(pa.table({column: [at]}), tmp_path / folder / "f.parquet")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "read"),
+    [
+        (["2023", "-4"], "Int64", ["2023", "-4"]),
+        (["2023", "007"], "Utf8", ["2023", "007"]),
+        (["2023-01-31", "__HIVE_DEFAULT_PARTITION__"], "Date32", ["2023-01-31", None]),
+        (["2023-02-31", "2023-01-01"], "Utf8", ["2023-02-31", "2023-01-01"]),
+        (["a%2Fb", ""], "Utf8", ["a/b", ""]),
+        (["__HIVE_DEFAULT_PARTITION__"], "Utf8", [None]),
+        (["99999999999999999999"], "Utf8", ["99999999999999999999"]),
+    ],
+)
+@pytest.mark.parametrize("where", ["", "*", "**/*.parquet", "files"])
+def test_folders_of_a_path_are_columns_of_one_type(
+    tmp_path: Path, where: str, values: list[str], kind: str, read: list[str | None]
+) -> None:
+    partitioned(tmp_path, *(f"y={value}/plain" for value in values))
+    files = sorted(str(path) for path in tmp_path.rglob("*.parquet"))
+    locations = files if where == "files" else [str(tmp_path / where)]
+    if where == "*":
+        locations = [str(tmp_path / "*" / "plain" / "f.parquet")]
+    made = catalog_of(*locations).scan_shares("t", 1, 8)
+    found = [split.partition for share in made for split in share]
+    assert {(each.name, each.data_type) for values in found for each in values} == {("y", kind)}
+    assert sorted(map(str, (values[0].value for values in found))) == sorted(map(str, read))
+
+
+def test_what_a_location_itself_says_adds_no_column(tmp_path: Path) -> None:
+    partitioned(tmp_path, "run=5/y=1")
+    (share,) = catalog_of(str(tmp_path / "run=5")).scan_shares("t", 1, 8)
+    assert [each.name for each in share[0].partition] == ["y"]
+
+
+@pytest.mark.parametrize("folders", [("y=1", "z=1"), ("y=1", "."), ("y=1/y=2",)])
+def test_folders_that_do_not_agree_are_an_error_that_names_the_file(
+    tmp_path: Path, folders: tuple[str, ...]
+) -> None:
+    for folder in folders:
+        write(tmp_path / folder / "f.parquet", 1)
+    with pytest.raises(StorageError, match="table 't': the (path|folders of) '.*f.parquet'"):
+        catalog_of(str(tmp_path)).scan_shares("t", 1, 8)

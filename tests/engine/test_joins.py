@@ -189,12 +189,12 @@ def test_bad_keys(engine: Engine) -> None:
 
 
 def test_every_pair_of_join_types_nests(engine: Engine) -> None:
-    table = pa.table({"k": [1, 2, None]})
+    table, others = pa.table({"k": [1, 2, None]}), pa.table({"o": [1, 2, None]})
     for outer, inner in itertools.product(JoinType, JoinType):
-        node = join(join(leaf(), leaf(), inner), leaf(), outer)
+        node = join(join(leaf(), leaf(), inner, (("k", "o"),)), leaf(), outer)
         left = naive_join([(1,), (2,), (None,)], [(1,), (2,), (None,)], inner)
         if not left:
-            assert run_over(engine, node, table, table, table).num_rows in {0, 3}
+            assert run_over(engine, node, table, others, table).num_rows in {0, 3}
             continue
         expected = naive_join(list(left.elements()), [(1,), (2,), (None,)], outer)
-        assert rows_of(run_over(engine, node, table, table, table)) == expected
+        assert rows_of(run_over(engine, node, table, others, table)) == expected

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 
+import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ffq.engine import Engine, FragmentSpec
-from ffq.errors import FfqError, PlanningError, StorageError, UnsupportedPlan
-from ffq.messages import ScanSplit
+from ffq.engine import CancelToken, Engine, FragmentSpec
+from ffq.errors import FfqError, FileChanged, PlanningError, StorageError, UnsupportedPlan
+from ffq.messages import PartitionValue, ScanSplit, file_version
 from ffq.plan.model import (
     AggregateExpr,
     AggregateFunction,
     BinaryOp,
     BinaryOperator,
     Column,
+    ColumnPath,
     DataType,
     Expr,
     Field,
     HashPartitioning,
+    Literal,
+    LiteralType,
     ParquetScan,
     PartialHashAggregate,
     Schema,
@@ -31,7 +36,7 @@ from ffq.plan.model import (
     ShuffleWrite,
     SinglePartitioning,
 )
-from tests.engine.runner import LocalRunner, integer, run_fragment, text, whole_files
+from tests.engine.runner import LocalRunner, TableSink, integer, run_fragment, text, whole_files
 
 
 def scan(
@@ -326,3 +331,201 @@ def test_errors_are_one_line(engine: Engine, hundred: Path) -> None:
             filters=(BinaryOp(Column("name"), BinaryOperator.PLUS, Column("id")),),
         )
     assert "\n" not in raised.value.message
+
+
+# --- what a file may be, and what its rows mean -----------------------------------------------
+
+NAN = float("nan")
+FLOATS = [1.0, NAN, None, 2.0, 7.0, NAN, 8.0, -0.0]
+
+
+@pytest.fixture
+def floats(tmp_path: Path) -> Path:
+    path = tmp_path / "floats.parquet"
+    rows = {"i": range(8), "v": FLOATS, "s": [{"v": value} for value in FLOATS]}
+    pq.write_table(pa.table(rows), path, row_group_size=4)
+    return path
+
+
+@pytest.mark.parametrize("column", [Column("v"), ColumnPath("s.v")])
+@pytest.mark.parametrize(
+    ("op", "bound", "rows"),
+    [
+        (BinaryOperator.GT, 5.0, {1, 4, 5, 6}),
+        (BinaryOperator.GT, 8.0, {1, 5}),
+        (BinaryOperator.LT_EQ, 1.0, {0, 7}),
+        (BinaryOperator.NOT_EQ, 1.0, {1, 3, 4, 5, 6, 7}),
+        (BinaryOperator.EQ, NAN, {1, 5}),
+        (BinaryOperator.LT, NAN, {0, 3, 4, 6, 7}),
+        (BinaryOperator.EQ, 0.0, {7}),
+    ],
+)
+def test_nan_is_on_top_and_equals_itself_whatever_statistics_say(
+    engine: Engine, floats: Path, column: Expr, op: BinaryOperator, bound: float, rows: set[int]
+) -> None:
+    predicate = BinaryOp(column, op, Literal(LiteralType.FLOAT64, bound))
+    groups = [ScanSplit(str(floats), at, at + 1) for at in range(2)]
+    for splits in (whole_files([floats]), groups):
+        assert set(scan(engine, splits, ("i",), (predicate,))["i"].to_pylist()) == rows
+
+
+@pytest.mark.parametrize("function", [AggregateFunction.MIN, AggregateFunction.MAX])
+def test_the_extremes_of_floats_do_not_come_from_statistics(
+    engine: Engine, floats: Path, function: AggregateFunction
+) -> None:
+    node = PartialHashAggregate(
+        (), ((AggregateExpr(function, Column("v")), "x"),), ParquetScan("t", None, ("v",), ())
+    )
+    (found,) = run_fragment(engine, FragmentSpec(node, {0: whole_files([floats])}))["x"].to_pylist()
+    assert str(found) == ("0.0" if function is AggregateFunction.MIN else "nan")
+
+
+def version_of(path: Path) -> ScanSplit:
+    (split,) = whole_files([path])
+    size, modified_us = file_version(path.stat())
+    return attrs.evolve(split, file_bytes=size, modified_us=modified_us)
+
+
+def test_another_file_than_was_planned_on_is_an_error_that_names_it(
+    engine: Engine, hundred: Path
+) -> None:
+    split = version_of(hundred)
+    assert scan(engine, [split]).num_rows == 100
+    before = hundred.stat()
+    os.utime(hundred, ns=(before.st_atime_ns, before.st_mtime_ns + 5_000_000))
+    with pytest.raises(FileChanged, match=r"hundred\.parquet' is another one than the query was"):
+        scan(engine, [split])
+    hundred.write_bytes(hundred.read_bytes() + b" ")
+    os.utime(hundred, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(StorageError, match="Parquet"):  # no Parquet any more: said first
+        scan(engine, [split])
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_file_that_is_written_anew_under_its_scan_is_an_error(
+    engine: Engine, hundred: Path, gone: bool
+) -> None:
+    split = version_of(hundred)
+    spec = FragmentSpec(ParquetScan("t", None, None, ()), {0: [split]})
+    sink = TableSink()
+
+    def open_and_replace(schema: pa.Schema) -> TableSink:
+        hundred.unlink()
+        if not gone:
+            pq.write_table(pa.table({"id": [1], "name": ["a"]}), hundred)
+        return sink.open(schema)
+
+    if gone:  # what was open has been read to its end
+        engine.run(spec, open_and_replace, CancelToken())
+        assert sink.table().num_rows == 100
+    else:
+        with pytest.raises(FileChanged):
+            engine.run(spec, open_and_replace, CancelToken())
+
+
+def test_columns_of_one_name_are_each_given_out(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "twice.parquet"
+    columns = [pa.array([1, 2]), pa.array([30, 40]), pa.array([5, 6])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["x", "x", "x_1"]), path)
+    found = scan(engine, whole_files([path]))
+    assert found.schema.names == ["x", "x", "x_1"]
+    assert [column.to_pylist() for column in found.columns] == [[1, 2], [30, 40], [5, 6]]
+    assert scan(engine, whole_files([path]), ("x_1",))["x_1"].to_pylist() == [5, 6]
+    with pytest.raises(PlanningError, match="column 'x' is ambiguous"):
+        scan(engine, whole_files([path]), ("x",))
+
+
+@pytest.mark.parametrize("name", ["file_row_number", "FILE_ROW_NUMBER", "filename", "rowid"])
+def test_a_column_may_be_called_what_the_engine_calls_its_own(
+    engine: Engine, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "odd.parquet"
+    day = [dt.datetime(2024, 1, at + 1) for at in range(9)]
+    rows = {name: range(9), "v": range(9), "day": pa.array(day, pa.timestamp("ms"))}
+    pq.write_table(pa.table(rows), path, row_group_size=3)
+    parts = [scan(engine, [ScanSplit(str(path), at, at + 1)]) for at in range(3)]
+    whole = scan(engine, whole_files([path])).sort_by("v")
+    assert pa.concat_tables(parts).sort_by("v").to_pylist() == whole.to_pylist()
+    assert whole[name].to_pylist() == list(range(9))
+    assert scan(engine, [ScanSplit(str(path), 1, 1)]).num_rows == 0
+
+
+def test_folders_add_columns_after_those_of_the_file(engine: Engine, hundred: Path) -> None:
+    def split(year: str | None, day: str) -> ScanSplit:
+        values = (
+            PartitionValue("year", "Int64", year),
+            PartitionValue("id", "Utf8", "the file's own column wins"),
+            PartitionValue("day", "Date32", day),
+        )
+        return ScanSplit(str(hundred), 0, 1, partition=values)
+
+    splits = [split("2024", "2024-02-29"), split(None, "2023-01-01")]
+    found = scan(engine, splits)
+    assert found.schema.names == ["id", "name", "year", "day"]
+    assert set(zip(found["year"].to_pylist(), found["day"].to_pylist(), strict=True)) == {
+        (2024, dt.date(2024, 2, 29)),
+        (None, dt.date(2023, 1, 1)),
+    }
+    assert set(found["id"].to_pylist()) == set(range(30))
+    assert scan(engine, splits, ("id",), (greater("year", 2000),)).num_rows == 30
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.duration("s"),
+        pa.decimal256(50, 2),
+        pa.list_(pa.duration("ms")),
+        pa.struct([("a", pa.list_(pa.decimal256(39, 0)))]),
+    ],
+)
+def test_a_type_that_would_be_changed_is_refused_by_name(
+    engine: Engine, tmp_path: Path, kind: pa.DataType
+) -> None:
+    path = tmp_path / "odd.parquet"
+    pq.write_table(pa.table({"x": pa.nulls(1, kind), "y": [1]}), path)
+    with pytest.raises(
+        UnsupportedPlan, match=r"table 't', column 'x': .* Arrow type .*: a (dur|dec)"
+    ):
+        scan(engine, whole_files([path]))
+    assert scan(engine, whole_files([path]), ("y",))["y"].to_pylist() == [1]
+
+
+def test_a_duration_that_is_declared_a_number_is_read_as_one(
+    engine: Engine, tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.parquet"
+    pq.write_table(pa.table({"x": pa.array([90], pa.duration("s"))}), path)
+    schema = Schema((Field("x", DataType("Int64"), True),))
+    assert scan(engine, whole_files([path]), schema=schema)["x"].to_pylist() == [90]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "common"),
+    [
+        (pa.int32(), pa.uint32(), "int64"),
+        (pa.int8(), pa.uint8(), "int16"),
+        (pa.decimal128(9, 2), pa.decimal128(9, 4), "decimal128(11, 4)"),
+        (pa.decimal128(9, 2), pa.int32(), "decimal128(12, 2)"),
+        (pa.null(), pa.int32(), "int32"),
+        (pa.null(), pa.string(), "string"),
+        (pa.int32(), pa.float64(), "double"),
+        (pa.float32(), pa.float64(), "double"),
+        (pa.int64(), pa.uint64(), None),
+        (pa.int64(), pa.float64(), None),
+        (pa.decimal128(38, 0), pa.decimal128(38, 2), None),
+        (pa.int32(), pa.string(), None),
+    ],
+)
+def test_files_of_two_types_take_the_narrowest_that_holds_both(
+    engine: Engine, tmp_path: Path, one: pa.DataType, other: pa.DataType, common: str | None
+) -> None:
+    paths = [tmp_path / "1.parquet", tmp_path / "2.parquet"]
+    for path, kind in zip(paths, (one, other), strict=True):
+        pq.write_table(pa.table({"x": pa.nulls(1, kind)}), path)
+    for order in (paths, paths[::-1]):
+        if common is None:
+            with pytest.raises(PlanningError, match="column 'x': the files have"):
+                scan(engine, whole_files(order))
+        else:
+            assert str(scan(engine, whole_files(order)).schema.field("x").type) == common

@@ -32,7 +32,6 @@ OPERATORS: list[tuple[Callable[[Any, Any], p.Expression], m.BinaryOperator]] = [
     (lambda left, right: left + right, m.BinaryOperator.PLUS),
     (lambda left, right: left - right, m.BinaryOperator.MINUS),
     (lambda left, right: left * right, m.BinaryOperator.MULTIPLY),
-    (lambda left, right: left / right, m.BinaryOperator.DIVIDE),
 ]
 
 
@@ -43,6 +42,26 @@ def test_arithmetic_keeps_the_order_of_its_sides(
     assert apply(p.col("a"), p.col("b")).expr == m.BinaryOp(A, op, B)
     assert apply(p.col("a"), 1).expr == m.BinaryOp(A, op, int64(1))
     assert apply(1, p.col("a")).expr == m.BinaryOp(int64(1), op, A)
+
+
+def test_a_slash_is_the_quotient_and_divide_what_the_plan_calls_so() -> None:
+    a, b, divide = p.col("a"), p.col("b"), m.BinaryOperator.DIVIDE
+    assert a.divide(b).expr == m.BinaryOp(A, divide, B)
+    assert a.divide(2).expr == m.BinaryOp(A, divide, int64(2))
+    assert (a / b).expr == m.BinaryOp(m.Cast(A, m.DataType("Float64")), divide, B)
+    assert (1 / a).expr == m.BinaryOp(m.Cast(int64(1), m.DataType("Float64")), divide, A)
+
+
+def test_a_dotted_name_is_a_path_and_a_plain_one_a_column() -> None:
+    assert p.col("a").expr == m.Column("a")
+    assert p.col("t.a").expr == m.ColumnPath("t.a")
+    known = p.scan("t", ["a", "s"])
+    for name in ("t.a", "s.field", "x.t.a"):
+        known.project(name)
+    with pytest.raises(PlanningError, match=r"no column 't\.b'"):
+        known.project("t.b")
+    grouped = p.scan("t").aggregate(["t.a"], [p.count()])
+    assert grouped.columns == ("t.a", "count")
 
 
 def test_comparisons_and_logic() -> None:
@@ -252,14 +271,14 @@ WRONG: list[tuple[Callable[[], Any], type[FfqError], str]] = [
     (
         lambda: table().filter(p.col("x") > 1),
         PlanningError,
-        "filter: unknown column 'x'; the input has: a, b",
+        "filter: no column 'x'; its input has a, b",
     ),
     (
         lambda: table().filter(p.when(p.udf("f", p.col("x")) > 1, 1).end()),
         PlanningError,
-        "unknown column 'x'",
+        "no column 'x'",
     ),
-    (lambda: p.scan("t", ["a"], filters=[p.col("b") > 1]), PlanningError, "unknown column 'b'"),
+    (lambda: p.scan("t", ["a"], filters=[p.col("b") > 1]), PlanningError, "no column 'b'"),
     (lambda: p.scan("t", ["a", "a"]), PlanningError, "scan of 't': duplicate output column 'a'"),
     (lambda: p.scan("t", "ab"), InvalidRequest, "a list of names, not the string 'ab'"),
     (lambda: p.scan("t", []), InvalidRequest, "scan of 't': no columns"),
@@ -269,11 +288,11 @@ WRONG: list[tuple[Callable[[], Any], type[FfqError], str]] = [
         "project: duplicate output column 'a'",
     ),
     (lambda: table().project(p.col("a") + 1), InvalidRequest, "add .alias(...)"),
-    (lambda: table().project("x"), PlanningError, "project: unknown column 'x'"),
+    (lambda: table().project("x"), PlanningError, "project: no column 'x'"),
     (lambda: table().aggregate("ab", [p.count()]), InvalidRequest, "not the string 'ab'"),
     (lambda: table().aggregate([], []), InvalidRequest, "aggregate: no columns"),
-    (lambda: table().aggregate(["x"], [p.count()]), PlanningError, "unknown column 'x'"),
-    (lambda: table().aggregate(["a"], [p.col("x").sum()]), PlanningError, "unknown column 'x'"),
+    (lambda: table().aggregate(["x"], [p.count()]), PlanningError, "no column 'x'"),
+    (lambda: table().aggregate(["a"], [p.col("x").sum()]), PlanningError, "no column 'x'"),
     (
         lambda: table().aggregate(["a"], [p.count().alias("a")]),
         PlanningError,
@@ -307,12 +326,12 @@ WRONG: list[tuple[Callable[[], Any], type[FfqError], str]] = [
     (
         lambda: table().join(other(), [("c", "a")]),
         PlanningError,
-        "join, left side: unknown column 'c'; the input has: a, b",
+        "join, left side: no column 'c'; its input has a, b",
     ),
     (
         lambda: table().join(other(), "a"),
         PlanningError,
-        "join, right side: unknown column 'a'; the input has: c, d",
+        "join, right side: no column 'a'; its input has c, d",
     ),
     (
         lambda: table().join(table(), "a"),
@@ -321,7 +340,7 @@ WRONG: list[tuple[Callable[[], Any], type[FfqError], str]] = [
     ),
     (lambda: table().join(other(), []), InvalidRequest, "join: 'on' is empty"),
     (lambda: table().limit(-1), InvalidRequest, "limit is -1, not an integer >= 0"),
-    (lambda: table().top_k(p.col("x"), 1), PlanningError, "top_k: unknown column 'x'"),
+    (lambda: table().top_k(p.col("x"), 1), PlanningError, "top_k: no column 'x'"),
     (lambda: table().top_k(p.col("a"), True), InvalidRequest, "top_k: k is True"),
     (
         lambda: table().union_all(p.scan("u", ["x"])),
@@ -333,7 +352,7 @@ WRONG: list[tuple[Callable[[], Any], type[FfqError], str]] = [
         InvalidRequest,
         "custom 'op': config 'k' is 1, not a str",
     ),
-    (lambda: table().repartition(["x"]), PlanningError, "repartition: unknown column 'x'"),
+    (lambda: table().repartition(["x"]), PlanningError, "repartition: no column 'x'"),
     (lambda: table().coalesce(0), InvalidRequest, "coalesce: target_batch_rows is 0"),
     (lambda: table().custom("").to_json(), InvalidPlan, "plan.Custom.op_name: expected a name"),
     (lambda: table().limit(2**64).to_json(), InvalidPlan, "plan.Limit.n: expected an integer"),

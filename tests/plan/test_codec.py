@@ -261,7 +261,7 @@ REFUSED: list[tuple[Any, str]] = [
     ({"TopKByScore": over(score_expr=A, k=-3)}, f"plan.TopKByScore.k: {COUNT_RANGE}, got -3"),
     (
         {"Project": {"exprs": [], "input": {"Filter": over(predicate={"Foo": 1})}}},
-        "plan.Project.input.Filter.predicate: unknown expression 'Foo'; known: Column, ColumnRef, ",
+        "plan.Project.input.Filter.predicate: unknown expression 'Foo'; known: Column, ffq.Col",
     ),
     ({"Project": over(exprs=[[A]])}, "plan.Project.exprs[0]: expected a pair [expression, out"),
     ({"Project": over(exprs={})}, "plan.Project.exprs: expected an array, got an object"),

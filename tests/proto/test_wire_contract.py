@@ -93,6 +93,7 @@ def test_what_the_contract_lacks_is_used_by_extension_fields_only() -> None:
         "message AttemptRef",
         "message LostInput",
         "message PartitionSize",
+        "message PartitionValue",
         "message ScanInput",
         "message ScanSplit",
         "message ShuffleInput",

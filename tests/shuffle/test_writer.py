@@ -112,9 +112,12 @@ def test_an_output_that_stands_there_already_is_replaced(tmp_path: Path) -> None
 
 
 def test_columns_without_names_or_of_one_name_survive(tmp_path: Path) -> None:
-    schema = pa.schema([("a", pa.int64()), ("a", pa.string())])
-    writer = MapOutputWriter(tmp_path, KEY, HashPartitioning(("x.a",), 2), schema)
-    writer.write(pa.RecordBatch.from_arrays([pa.array([1]), pa.array(["x"])], schema=schema))
+    schema = pa.schema([("a", pa.int64()), ("a", pa.string()), ("", pa.int64())])
+    with pytest.raises(PlanningError, match=r"'x\.a' is ambiguous: it may be a \(column 1\), a \("):
+        MapOutputWriter(tmp_path, KEY, HashPartitioning(("x.a",), 2), schema)
+    writer = MapOutputWriter(tmp_path, KEY, HashPartitioning(("",), 2), schema)
+    columns = [pa.array([1]), pa.array(["x"]), pa.array([2])]
+    writer.write(pa.RecordBatch.from_arrays(columns, schema=schema))
     (part,) = writer.finish()
     assert read(ShuffleStore(tmp_path), part.reduce_partition).schema == schema
 
@@ -131,7 +134,7 @@ def test_rows_without_columns_keep_their_number(tmp_path: Path) -> None:
 
 
 def test_an_unknown_hash_key_is_a_planning_error(tmp_path: Path) -> None:
-    with pytest.raises(PlanningError, match="'nope' is no column of the output; it has k, s"):
+    with pytest.raises(PlanningError, match="no column 'nope'; its input has k, s"):
         MapOutputWriter(tmp_path, KEY, HashPartitioning(("nope",), 4), SCHEMA)
 
 
@@ -140,7 +143,7 @@ def test_a_hash_key_is_found_by_its_last_dotted_part_as_columns_are(tmp_path: Pa
     for key in ("a.k", "k", "other.k"):
         MapOutputWriter(tmp_path, KEY, HashPartitioning((key,), 4), dotted).abort()
     twice = pa.schema([("a.k", pa.int64()), ("b.k", pa.int64())])
-    with pytest.raises(PlanningError, match=r"'k' is no column of the output; it has a\.k, b\.k"):
+    with pytest.raises(PlanningError, match=r"'k' is ambiguous: it may be a\.k \(column 1\), b\.k"):
         MapOutputWriter(tmp_path, KEY, HashPartitioning(("k",), 4), twice)
 
 

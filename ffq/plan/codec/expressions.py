@@ -31,6 +31,7 @@ from ffq.plan.codec.shapes import (
 )
 from ffq.plan.codec.types import DATA_TYPE
 from ffq.plan.model import (
+    OWN_EXPRESSIONS,
     AggregateExpr,
     AggregateFunction,
     BinaryOperator,
@@ -48,6 +49,8 @@ from ffq.plan.model import (
 INT64 = integer(-MAX_I64 - 1, MAX_I64)
 COUNT = integer(0, MAX_U64)
 POSITIVE = integer(1, MAX_U64)
+OWN_PREFIX = "ffq."
+"""Words of the vocabulary that other implementations do not know."""
 BINARY_OPERATOR = enumeration(BinaryOperator, "operator")
 
 
@@ -59,8 +62,15 @@ def _read_expr(cursor: Cursor) -> Expr:
 
 def _write_expr(expr: Expr, budget: Budget) -> Json:
     with budget.nested():
-        name = expr.function if isinstance(expr, VectorDistance) else type(expr).__name__
+        name = _wire_name(expr)
         return write_variant(name, _EXPRESSIONS[name], expr, budget)
+
+
+def _wire_name(expr: Expr) -> str:
+    if isinstance(expr, VectorDistance):
+        return expr.function
+    name = type(expr).__name__
+    return f"{OWN_PREFIX}{name}" if isinstance(expr, OWN_EXPRESSIONS) else name
 
 
 EXPR: Codec[Expr] = Codec(_read_expr, _write_expr)
@@ -107,6 +117,7 @@ def _of_one(kind: type[model.Not] | type[model.IsNull] | type[model.IsNotNull]) 
 
 _EXPRESSIONS: dict[str, Codec[Any]] = {
     "Column": convert(STRING, model.Column, lambda column: column.name),
+    f"{OWN_PREFIX}ColumnPath": convert(STRING, model.ColumnPath, lambda column: column.name),
     "ColumnRef": record(model.ColumnRef, Key("name", STRING), Key("index", COUNT)),
     "Literal": Codec(_read_literal, _write_literal),
     "BinaryOp": record(

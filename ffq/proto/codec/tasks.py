@@ -10,6 +10,7 @@ from ffq.messages import (
     GetTask,
     LostInput,
     PartitionSize,
+    PartitionValue,
     ReportReply,
     ReportTaskStatus,
     ScanInput,
@@ -89,6 +90,12 @@ def _encode_scan(scan: ScanInput) -> wire.ScanInput:
                 row_group_start=split.row_group_start,
                 row_group_end=split.row_group_end,
                 bytes=split.bytes,
+                file_bytes=split.file_bytes,
+                modified_us=split.modified_us,
+                partition=[
+                    wire.PartitionValue(name=each.name, data_type=each.data_type, value=each.value)
+                    for each in split.partition
+                ],
             )
             for split in scan.splits
         ],
@@ -96,11 +103,25 @@ def _encode_scan(scan: ScanInput) -> wire.ScanInput:
 
 
 def _decode_scan(message: wire.ScanInput) -> ScanInput:
-    splits = tuple(
-        ScanSplit(split.path, split.row_group_start, split.row_group_end, split.bytes)
-        for split in message.splits
-    )
+    splits = tuple(_decode_split(split) for split in message.splits)
     return ScanInput(message.leaf, message.table, splits)
+
+
+def _decode_split(message: wire.ScanSplit) -> ScanSplit:
+    return ScanSplit(
+        path=message.path,
+        row_group_start=message.row_group_start,
+        row_group_end=message.row_group_end,
+        bytes=message.bytes,
+        file_bytes=message.file_bytes,
+        modified_us=message.modified_us,
+        partition=tuple(
+            PartitionValue(
+                each.name, each.data_type, each.value if each.HasField("value") else None
+            )
+            for each in message.partition
+        ),
+    )
 
 
 def _encode_input(source: ShuffleInput) -> wire.ShuffleInput:

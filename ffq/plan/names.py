@@ -1,0 +1,185 @@
+"""Which column a name means. Pure: the engine, the exchanges and the builder all ask here.
+
+A plan's `Column` means the column of exactly that name; where there is none, the column of that
+qualifier (the table it was scanned from) and name; where there is none, the one whose last dotted
+part is the name's last part. A `ColumnPath`, which our builder writes for a dotted name, has
+another third step: a field of a struct column. In each step one candidate is the answer, and
+several are ambiguous: none of them is ever picked.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, TypeAlias
+
+import attrs
+
+from ffq.errors import PlanningError
+
+MAX_SHOWN: Final = 20
+"""Columns that an error lists."""
+_NEAREST: Final = 3
+# What an exchange carries beside a column's name, as metadata of the Arrow field.
+_QUALIFIER: Final = b"ffq.qualifier"
+_MERGED: Final = b"ffq.merged"
+
+
+class NamedColumn(Protocol):
+    """What can be asked for by name.
+
+    qualifier: the table it was scanned from, where it still is that table's column. merged: a join
+    on equal names gave it out a second time, and the bare name means the other one.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def qualifier(self) -> str | None: ...
+
+    @property
+    def merged(self) -> bool: ...
+
+
+@attrs.frozen
+class PlainColumn:
+    """A `NamedColumn` and no more."""
+
+    name: str
+    qualifier: str | None = None
+    merged: bool = False
+
+    @classmethod
+    def marked(cls, name: str, marks: Mapping[bytes, bytes] | None) -> PlainColumn:
+        """From a field of an exchange's schema, and the metadata that `marks_of` gave it."""
+        given = marks or {}
+        qualifier = given.get(_QUALIFIER)
+        return cls(
+            name,
+            None if qualifier is None else qualifier.decode(errors="replace"),
+            _MERGED in given,
+        )
+
+
+def marks_of(column: NamedColumn) -> dict[bytes, bytes]:
+    """What a column is found by beside its name, for an exchange to carry."""
+    marks = {} if column.qualifier is None else {_QUALIFIER: column.qualifier.encode()}
+    return marks | {_MERGED: b""} if column.merged else marks
+
+
+StructFields: TypeAlias = Callable[[int], Mapping[str, object]]
+"""Fields of the struct column at a position, and their fields in turn; empty for other columns."""
+
+
+def find_column(name: str, columns: Sequence[NamedColumn], where: str) -> int:
+    """Position of the column that a `Column` means.
+
+    Args:
+        where: who asks; begins the error.
+
+    Raises:
+        PlanningError: no such column, or several.
+    """
+    for candidates in (_exact(name, columns), _qualified(name, columns)):
+        if candidates:
+            return _only(name, candidates, columns, where)
+    last = name.rpartition(".")[2]
+    candidates = _exact(last, columns) or [
+        at for at, column in enumerate(columns) if column.name.rpartition(".")[2] == last
+    ]
+    if not candidates:
+        raise unknown_column(name, columns, where)
+    return _only(name, candidates, columns, where)
+
+
+def find_path(
+    name: str, columns: Sequence[NamedColumn], fields: StructFields, where: str
+) -> tuple[int, tuple[str, ...]]:
+    """Position of the column that a `ColumnPath` means, and the struct fields to follow in it.
+
+    Raises:
+        PlanningError: no such column, or several.
+    """
+    for candidates in (_exact(name, columns), _qualified(name, columns)):
+        if candidates:
+            return _only(name, candidates, columns, where), ()
+    paths = list(dict.fromkeys(_in_structs(name, columns, fields)))
+    if not paths:
+        raise unknown_column(name, columns, where)
+    if len(paths) > 1:
+        shown = [".".join((_title(columns[at]), *path)) for at, path in paths]
+        raise _ambiguous(name, shown, where)
+    return paths[0]
+
+
+def unknown_column(name: str, columns: Sequence[NamedColumn], where: str) -> PlanningError:
+    """The error for a name that means nothing: with the nearest names, and those that exist."""
+    names = list(dict.fromkeys(column.name for column in columns))
+    wanted = (name, name.rpartition(".")[2])
+    near = dict.fromkeys(
+        each for one in wanted for each in difflib.get_close_matches(one, names, _NEAREST)
+    )
+    hint = f" (nearest: {', '.join(list(near)[:_NEAREST])})" if near else ""
+    some = ", ".join(names[:MAX_SHOWN]) + (", …" if len(names) > MAX_SHOWN else "")
+    return PlanningError(f"{where}: no column {name!r}{hint}; its input has {some or 'no columns'}")
+
+
+def dotted_splits(name: str) -> Iterator[tuple[str, str]]:
+    """What stands before and after each dot of a name."""
+    at = name.find(".")
+    while at >= 0:
+        yield name[:at], name[at + 1 :]
+        at = name.find(".", at + 1)
+
+
+def _exact(name: str, columns: Sequence[NamedColumn]) -> list[int]:
+    found = [at for at, column in enumerate(columns) if column.name == name]
+    return [at for at in found if not columns[at].merged] or found
+
+
+def _qualified(name: str, columns: Sequence[NamedColumn]) -> list[int]:
+    splits = set(dotted_splits(name))
+    return [
+        at
+        for at, column in enumerate(columns)
+        if column.qualifier is not None and (column.qualifier, column.name) in splits
+    ]
+
+
+def _in_structs(
+    name: str, columns: Sequence[NamedColumn], fields: StructFields
+) -> Iterator[tuple[int, tuple[str, ...]]]:
+    for head, rest in dotted_splits(name):
+        for at in (*_exact(head, columns), *_qualified(head, columns)):
+            for path in _field_paths(rest, fields(at)):
+                yield at, path
+
+
+def _field_paths(name: str, fields: Mapping[str, object]) -> Iterator[tuple[str, ...]]:
+    if name in fields:
+        yield (name,)
+    for head, rest in dotted_splits(name):
+        below = fields.get(head)
+        if isinstance(below, Mapping):
+            for path in _field_paths(rest, below):
+                yield head, *path
+
+
+def _only(name: str, candidates: Sequence[int], columns: Sequence[NamedColumn], where: str) -> int:
+    if len(candidates) > 1:
+        shown = [f"{_title(columns[at])} (column {at + 1})" for at in candidates]
+        raise _ambiguous(name, shown, where)
+    return candidates[0]
+
+
+def _title(column: NamedColumn) -> str:
+    return column.name if column.qualifier is None else f"{column.qualifier}.{column.name}"
+
+
+def _ambiguous(name: str, candidates: Sequence[str], where: str) -> PlanningError:
+    shown = ", ".join(candidates[:MAX_SHOWN]) + (", …" if len(candidates) > MAX_SHOWN else "")
+    return PlanningError(
+        f"{where}: column {name!r} is ambiguous: it may be {shown}; "
+        f"right would be one name each: give them names with a projection before they meet"
+    )

@@ -1,0 +1,61 @@
+"""Batches are bounded by bytes, also where their rows hold more text than 32-bit offsets reach."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from ffq.engine import Engine, batches
+from ffq.engine.batches import bounded, usual_schema
+from ffq.errors import ExecutionError
+from ffq.plan.model import Limit, ShuffleWrite, SinglePartitioning
+from tests.engine.runner import leaf, run_over
+
+
+def texts(path: Path, *lengths: int) -> pa.LargeStringArray:
+    """Texts of NUL characters, one after the other in a file that takes no room on disk."""
+    ends = [sum(lengths[:at]) for at in range(len(lengths) + 1)]
+    with path.open("wb") as file:
+        file.truncate(ends[-1])
+    data = pa.memory_map(str(path)).read_buffer()
+    offsets = pa.array(ends, pa.int64()).buffers()[1]
+    return pa.LargeStringArray.from_buffers(len(lengths), offsets, data)
+
+
+def test_rows_past_what_32_bits_reach_are_kept(tmp_path: Path) -> None:
+    batch = pa.record_batch([texts(tmp_path / "text", 3 << 30, 5, 7)], names=["s"])
+    schema = usual_schema(batch.schema, nested=True)
+    assert schema.types == [pa.string()]
+    parts = list(bounded(batch.slice(1), schema))
+    assert pa.Table.from_batches(parts)["s"].to_pylist() == ["\0" * 5, "\0" * 7]
+    with pytest.raises(ExecutionError, match="column 's' has a value of 3221225"):
+        list(bounded(batch.slice(0, 1), schema))
+
+
+def test_a_batch_is_halved_until_it_is_small_or_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_BATCH_BYTES", 100)
+    batch = pa.record_batch({"s": pa.array(["x" * 30] * 7 + ["y" * 500, None], pa.large_string())})
+    parts = list(bounded(batch, usual_schema(batch.schema, nested=True)))
+    assert pa.Table.from_batches(parts)["s"].to_pylist() == batch["s"].to_pylist()
+    assert all(part.num_rows == 1 or part.nbytes <= 100 for part in parts)
+    assert len(parts) < batch.num_rows
+
+
+NESTED = pa.struct(
+    [("l", pa.large_list(pa.large_string())), ("m", pa.map_(pa.string(), pa.int8()))]
+)
+
+
+def test_results_have_the_usual_types_and_exchanges_room_for_any_state(engine: Engine) -> None:
+    values = [{"l": ["a", None], "m": [("k", 1)]}, None]
+    table = pa.table({"t": ["a", "b"], "b": [b"a", None], "n": pa.array(values, NESTED)})
+    result = run_over(engine, Limit(5, leaf()), table)
+    usual = "struct<l: list<l: string>, m: map<string, int8>>"
+    assert list(map(str, result.schema.types)) == ["string", "binary", usual]
+    assert result.to_pylist() == table.to_pylist()
+    exchanged = run_over(engine, ShuffleWrite(leaf(), SinglePartitioning()), table)
+    large = "struct<l: large_list<l: large_string>, m: map<large_string, int8>>"
+    assert list(map(str, exchanged.schema.types)) == ["string", "binary", large]
+    assert exchanged.to_pylist() == table.to_pylist()
