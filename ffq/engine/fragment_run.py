@@ -99,12 +99,10 @@ class FragmentRun:
         # What crosses an exchange is found by more than its name, and may hold states of any size.
         exchanged = isinstance(fragment, model.ShuffleWrite)
         usual = usual_schema(reader.schema, nested=not exchanged)
-        fields = [
-            usual.field(at)
-            .with_name(column.name)
-            .with_metadata((marks_of(column) if exchanged else None) or None)
-            for at, column in enumerate(columns)
-        ]
+        fields = [usual.field(at).with_name(column.name) for at, column in enumerate(columns)]
+        if exchanged:
+            pairs = zip(fields, columns, strict=True)
+            fields = [field.with_metadata(marks_of(column)) for field, column in pairs]
         schema = pa.schema(fields)
         return Stream(schema, (part for batch in reader for part in bounded(batch, schema)))
 

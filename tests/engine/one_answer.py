@@ -1,0 +1,353 @@
+"""Tables and queries drawn at random, each query as a plan in several shapes and as SQL.
+
+Written apart from the engine: a table is a list of Python rows, which Parquet files hold in
+several writings, and DuckDB in one table of its own.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import attrs
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hypothesis import strategies as st
+
+from ffq import plan as p
+from ffq.plan import model
+from ffq.plan.builder import Relation
+from ffq.plan.model import BinaryOperator, Expr, Node
+
+Row = tuple[object, ...]
+
+
+@attrs.frozen
+class Kind:
+    """types: how files may hold it; the last holds all values. sql: how DuckDB does."""
+
+    name: str
+    types: tuple[pa.DataType, ...]
+    values: tuple[Any, ...]
+    sql: str
+
+    @property
+    def is_number(self) -> bool:
+        return self.name in {"float", "whole", "decimal"}
+
+
+NAN = float("nan")
+DAYS = (dt.date(1969, 12, 31), dt.date(2024, 2, 29))
+TIMES = (dt.datetime(1969, 12, 31, 23, 59, 59, 999_000), dt.datetime(2024, 2, 29))
+KINDS = (
+    Kind(
+        "float",
+        (pa.float32(), pa.float64()),
+        (NAN, NAN, -0.0, 0.0, 1.5, -2.0, 7.0, math.inf),
+        "DOUBLE",
+    ),
+    Kind(
+        "whole",
+        (pa.uint8(), pa.int8(), pa.uint32(), pa.int32(), pa.int64()),
+        (0, 1, 2, 3, 100),
+        "BIGINT",
+    ),
+    Kind(
+        "decimal",
+        (pa.decimal128(5, 1), pa.decimal128(9, 2), pa.decimal128(15, 4)),
+        (Decimal("0"), Decimal("1.5"), Decimal("2.0"), Decimal("999.5")),
+        "DECIMAL(15,4)",
+    ),
+    Kind(
+        "text",
+        (pa.string_view(), pa.large_string(), pa.string()),
+        ("", "a", "A", "é", "it's"),
+        "VARCHAR",
+    ),
+    Kind("day", (pa.date32(),), DAYS, "DATE"),
+    Kind("time", (pa.timestamp("ms"), pa.timestamp("us")), TIMES, "TIMESTAMP"),
+    Kind("flag", (pa.bool_(),), (True, False), "BOOLEAN"),
+)
+OFTEN = (KINDS[0], KINDS[0], KINDS[0], *KINDS)
+"""Floats are where engines disagree most."""
+NAMES = ("a", "b", "A b", "x.y", "file_row_number", "ü", "select", "t")
+
+
+@attrs.frozen
+class Column:
+    name: str
+    kind: Kind
+
+    @property
+    def sql(self) -> str:
+        return f'"{self.name}"'
+
+
+@attrs.frozen
+class File:
+    """types: of each column; null where all its values are. group: rows of a row group."""
+
+    rows: tuple[Row, ...]
+    types: tuple[pa.DataType, ...]
+    group: int
+
+
+@attrs.frozen
+class Table:
+    columns: tuple[Column, ...]
+    files: tuple[File, ...]
+
+    def write(self, folder: Path) -> list[Path]:
+        folder.mkdir()
+        paths = []
+        for number, file in enumerate(self.files):
+            paths.append(folder / f"{number}.parquet")
+            fields = zip((one.name for one in self.columns), file.types, strict=True)
+            pq.write_table(
+                self._arrow(file, pa.schema(fields)), paths[-1], row_group_size=file.group
+            )
+        return paths
+
+    def load(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
+        listed = ", ".join(f"{one.sql} {one.kind.sql}" for one in self.columns)
+        connection.execute(f"CREATE OR REPLACE TABLE {name} ({listed})")
+        marks = ", ".join("?" for _ in self.columns)
+        for row in (row for file in self.files for row in file.rows):
+            connection.execute(f"INSERT INTO {name} VALUES ({marks})", row)
+
+    def _arrow(self, file: File, schema: pa.Schema) -> pa.Table:
+        columns = [
+            pa.array([row[at] for row in file.rows], kind) for at, kind in enumerate(schema.types)
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
+
+
+@attrs.frozen
+class Query:
+    """shapes: plans that must all have the one answer that `sql` has."""
+
+    kind: str
+    shapes: dict[str, Node]
+    sql: str
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Table:
+    names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True))
+    columns = tuple(Column(name, draw(st.sampled_from(OFTEN))) for name in names)
+    rows = st.tuples(*(st.none() | st.sampled_from(one.kind.values) for one in columns))
+    some = st.lists(rows, max_size=1) | st.lists(rows, min_size=4, max_size=8)
+    files = draw(st.lists(some, min_size=1, max_size=3))
+    return Table(columns, tuple(_file(draw, columns, tuple(each)) for each in files))
+
+
+def _file(draw: st.DrawFn, columns: Sequence[Column], rows: tuple[Row, ...]) -> File:
+    types = []
+    for at, column in enumerate(columns):
+        if rows and all(row[at] is None for row in rows) and draw(st.booleans()):
+            types.append(pa.null())
+        else:
+            types.append(draw(st.sampled_from(column.kind.types)))
+    return File(rows, tuple(types), draw(st.integers(1, 3)))
+
+
+def queries(left: Table, right: Table) -> st.SearchStrategy[Query]:
+    """Queries over tables `t` and `u`."""
+    return st.one_of(
+        _filters(left), _aggregates(left), _joins(left, right), _memberships(left, right)
+    )
+
+
+_SHAPES = ("compare", "compare", "compare", "compare", "null", "not", "and", "or")
+_SIGNS = {
+    BinaryOperator.EQ: "=",
+    BinaryOperator.NOT_EQ: "<>",
+    BinaryOperator.LT: "<",
+    BinaryOperator.LT_EQ: "<=",
+    BinaryOperator.GT: ">",
+    BinaryOperator.GT_EQ: ">=",
+}
+
+
+@st.composite
+def _predicates(draw: st.DrawFn, table: Table, depth: int = 2) -> tuple[Expr, str]:
+    shape = draw(st.sampled_from(_SHAPES)) if depth else "compare"
+    if shape in {"and", "or"}:
+        (a, a_sql), (b, b_sql) = (draw(_predicates(table, depth - 1)) for _ in range(2))
+        node = model.And(a, b) if shape == "and" else model.Or(a, b)
+        return node, f"({a_sql} {shape.upper()} {b_sql})"
+    if shape == "not":
+        inner, sql = draw(_predicates(table, depth - 1))
+        return model.Not(inner), f"(NOT {sql})"
+    column = draw(st.sampled_from(table.columns))
+    if shape == "null":
+        return model.IsNull(model.Column(column.name)), f"({column.sql} IS NULL)"
+    op, value = draw(st.sampled_from(list(_SIGNS))), draw(st.sampled_from(column.kind.values))
+    literal, literal_sql = _literal(value)
+    compared = model.BinaryOp(model.Column(column.name), op, literal)
+    return compared, f"({column.sql} {_SIGNS[op]} {literal_sql})"
+
+
+def _literal(value: Any) -> tuple[Expr, str]:
+    if isinstance(value, float):
+        return model.Literal(model.LiteralType.FLOAT64, value), f"CAST('{value!r}' AS DOUBLE)"
+    if isinstance(value, dt.datetime):
+        micros = model.DataType("Timestamp", ("Microsecond", None))
+        cast = model.Cast(model.Literal(model.LiteralType.UTF8, str(value)), micros)
+        return cast, f"TIMESTAMP '{value}'"
+    quoted = str(value).replace("'", "''")
+    kind = {Decimal: "DECIMAL", str: "VARCHAR", dt.date: "DATE"}.get(type(value))
+    if kind == "DECIMAL":
+        kind = "DECIMAL(15,4)"
+    return p.lit(value).expr, str(value) if kind is None else f"CAST('{quoted}' AS {kind})"
+
+
+def _scan(name: str, table: Table, *filters: Expr) -> Relation:
+    columns = tuple(one.name for one in table.columns)
+    return Relation(model.ParquetScan(name, None, columns, filters), columns)
+
+
+def _filtered(table: Table, predicate: Expr) -> Iterator[tuple[str, Relation]]:
+    yield "at the scan", _scan("t", table, predicate)
+    key = table.columns[-1].name
+    exchanged = _scan("t", table).repartition([key], partitions=3)
+    yield "after an exchange", exchanged.filter(p.Expression(predicate))
+    yield "gathered", _scan("t", table).gather().filter(p.Expression(predicate))
+
+
+@st.composite
+def _filters(draw: st.DrawFn, table: Table) -> Query:
+    predicate, sql = draw(_predicates(table))
+    shapes = {name: relation.node for name, relation in _filtered(table, predicate)}
+    return Query("filter", shapes, f"SELECT * FROM t WHERE {sql}")
+
+
+@st.composite
+def _aggregates(draw: st.DrawFn, table: Table) -> Query:
+    predicate, where = draw(_predicates(table))
+    groups = draw(st.lists(st.sampled_from(table.columns), max_size=2, unique=True))
+    wanted = draw(st.lists(st.sampled_from(_functions(table)), min_size=1, max_size=3, unique=True))
+    aggregates = [
+        p.expressions.Aggregation(
+            model.AggregateExpr(function, model.Column(column.name)), f"out {number}"
+        )
+        for number, (function, column) in enumerate(wanted)
+    ]
+    shapes = {}
+    for name, relation in _filtered(table, predicate):
+        for partitions in (1, 3):
+            keys = [one.name for one in groups]
+            made = relation.aggregate(keys, aggregates, partitions=partitions)
+            shapes[f"{name}, {partitions} partitions"] = made.node
+    listed = [one.sql for one in groups] + [_aggregate_sql(*each) for each in wanted]
+    by = f" GROUP BY {', '.join(one.sql for one in groups)}" if groups else ""
+    return Query("aggregate", shapes, f"SELECT {', '.join(listed)} FROM t WHERE {where}{by}")
+
+
+def _functions(table: Table) -> list[tuple[model.AggregateFunction, Column]]:
+    of_any = (
+        model.AggregateFunction.COUNT,
+        model.AggregateFunction.MIN,
+        model.AggregateFunction.MAX,
+        model.AggregateFunction.COUNT_DISTINCT,
+    )
+    of_numbers = (model.AggregateFunction.SUM, model.AggregateFunction.AVG)
+    return [
+        (function, column)
+        for column in table.columns
+        for function in (*of_any, *(of_numbers if column.kind.is_number else ()))
+    ]
+
+
+def _aggregate_sql(function: model.AggregateFunction, column: Column) -> str:
+    if function is model.AggregateFunction.COUNT_DISTINCT:
+        return f"count(DISTINCT {column.sql})"
+    return f"{function.name.lower()}({column.sql})"
+
+
+def _pairs(left: Table, right: Table) -> list[tuple[Column, Column]]:
+    return [(a, b) for a in left.columns for b in right.columns if a.kind == b.kind]
+
+
+def _joins(left: Table, right: Table) -> st.SearchStrategy[Query]:
+    pairs = _pairs(left, right)
+    if not pairs:
+        return st.nothing()
+    how = st.sampled_from(("inner", "left", "right", "full", "semi", "anti"))
+    return st.builds(lambda pair, how: _join(left, right, *pair, how), st.sampled_from(pairs), how)
+
+
+def _join(left: Table, right: Table, a: Column, b: Column, how: Any) -> Query:
+    strategies = {
+        "inner": ("broadcast_left", "broadcast_right"),
+        "left": ("broadcast_right",),
+        "right": ("broadcast_left",),
+        "semi": ("broadcast_right",),
+        "anti": ("broadcast_right",),
+    }
+    shapes = {}
+    for strategy in ("shuffle", *strategies.get(how, ())):
+        one, other = (
+            attrs.evolve(_scan(*each), columns=None) for each in (("t", left), ("u", right))
+        )
+        chosen: Any = strategy
+        made = one.join(other, [(a.name, b.name)], how, strategy=chosen, partitions=3)
+        shapes[strategy] = made.node
+        one = one.repartition([a.name], partitions=2)
+        shapes[f"{strategy} after an exchange"] = one.join(
+            other, [(a.name, b.name)], how, strategy=chosen, partitions=3
+        ).node
+    outputs = "l.*" if how in {"semi", "anti"} else "l.*, r.*"
+    sql = f"SELECT {outputs} FROM t l {how.upper()} JOIN u r ON l.{a.sql} = r.{b.sql}"
+    return Query(f"{how} join", shapes, sql)
+
+
+def _memberships(left: Table, right: Table) -> st.SearchStrategy[Query]:
+    pairs = _pairs(left, right)
+    if not pairs:
+        return st.nothing()
+    return st.builds(
+        lambda pair, negated: _membership(left, right, *pair, negated),
+        st.sampled_from(pairs),
+        st.booleans(),
+    )
+
+
+def _membership(left: Table, right: Table, a: Column, b: Column, negated: bool) -> Query:
+    subquery = _scan("u", right).project(p.Expression(model.Column(b.name), b.name)).node
+    exchanged = _scan("t", left).repartition([a.name], partitions=3).node
+    shapes: dict[str, Node] = {
+        name: model.InSubqueryFilter(rows, model.Column(a.name), below, negated)
+        for name, rows, below in (
+            ("at the scan", _scan("t", left).node, subquery),
+            ("after an exchange", exchanged, Relation(subquery).gather().node),
+        )
+    }
+    sign = "NOT IN" if negated else "IN"
+    return Query(
+        "membership", shapes, f"SELECT * FROM t WHERE {a.sql} {sign} (SELECT {b.sql} FROM u)"
+    )
+
+
+def answer(rows: Sequence[Row], value: Callable[[object], object]) -> Counter[Row]:
+    """Rows in any order."""
+    return Counter(tuple(map(value, row)) for row in rows)
+
+
+def exact(value: object) -> object:
+    """A value that is equal only to itself: NaN to NaN, and -0.0 not to 0.0."""
+    return repr(value) if isinstance(value, float) else value
+
+
+def close(value: object) -> object:
+    """As SQL compares: -0.0 is 0.0, and a mean may be rounded otherwise."""
+    if isinstance(value, float | Decimal):
+        number = float(value)
+        return repr(number) if not math.isfinite(number) else round(number, 9) + 0.0
+    return value
