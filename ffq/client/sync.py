@@ -18,6 +18,7 @@ from ffq.client.connecting import connect
 from ffq.client.conversions import PlanLike
 from ffq.errors import InvalidRequest, Unavailable
 from ffq.messages import AttemptStatus, QueryState, QueryStatus, WorkerStatus
+from ffq.rpc.forks import check_process
 
 _CLOSED = "this SyncClient was closed while the call was under way"
 
@@ -66,6 +67,7 @@ class SyncClient:
         """End the calls under way (they raise Unavailable, their queries are canceled) and the
         thread.
         """
+        check_process()
         if self._token is not None and self._stop is not None and self._thread is not None:
             self._token.run_sync_soon(self._stop.set)
             self._thread.join()
@@ -112,6 +114,7 @@ class SyncClient:
 
     def _call(self, method: Callable[[Unpack[Ts]], Awaitable[T]], *args: *Ts) -> T:
         """Run one call on the client's thread. Whatever ends the wait here ends the call there."""
+        check_process()
         token, calls = self._token, self._calls
         if token is None or calls is None:
             raise Unavailable(_CLOSED)

@@ -19,6 +19,7 @@ from ffq.rpc.routes import coordinator_routes
 from ffq.rpc.server import ServerAddress, serve
 from ffq.service import Chunks
 from ffq.settings import GatewaySettings
+from ffq.threads import run_blocking
 
 SHARED_READS = 16
 
@@ -39,7 +40,7 @@ async def serve_gateway(
         ActorFailed: the coordinator found itself inconsistent and stopped.
     """
     path = settings.catalog_path
-    catalog = None if path is None else await trio.to_thread.run_sync(Catalog.load, path)
+    catalog = None if path is None else await run_blocking(Catalog.load, path)
     planner = QueryPlanner(catalog, settings.scans, _plan_limits(settings))
     with ChannelPool(settings.rpc) as peers:
         chunks = stream_chunks(settings, peers)

@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 
 from ffq.endpoint import parse_endpoint
 from ffq.errors import FfqError, Unavailable
+from ffq.rpc.forks import check_process
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, channel_arguments
 from ffq.rpc.status import FailedCall, error_of
 from ffq.rpc.waiting import wait_future
@@ -31,8 +32,12 @@ class RpcChannel:
     """
 
     def __init__(self, endpoint: str, options: RpcOptions = DEFAULT_OPTIONS) -> None:
-        """Raises InvalidRequest unless `endpoint` is host:port. Does not connect yet."""
+        """Does not connect yet.
+
+        Raises InvalidRequest unless `endpoint` is host:port, StartupError in a forked process.
+        """
         self.endpoint = parse_endpoint(endpoint)
+        check_process()
         self._options = options
         self._channel = grpc.insecure_channel(self.endpoint, options=channel_arguments(options))
         self._threads = trio.CapacityLimiter(options.max_streams)
@@ -48,6 +53,7 @@ class RpcChannel:
 
         `timeout_s` replaces the option call_timeout_s.
         """
+        check_process()
         method = self._channel.unary_unary(
             path,
             request_serializer=_serialize,
@@ -66,6 +72,7 @@ class RpcChannel:
 
         A thread reads ahead by at most `stream_window` messages.
         """
+        check_process()
         method = self._channel.unary_stream(
             path,
             request_serializer=_serialize,

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 
 import trio
 
+from ffq.rpc.forks import check_process
 from ffq.rpc.waiting import wait_future
+from ffq.threads import run_blocking
 
 T = TypeVar("T")
 
@@ -90,9 +92,10 @@ def _release() -> None:
 @asynccontextmanager
 async def shared_loop() -> AsyncIterator[LoopThread]:
     """The process's loop for grpc.aio, kept running inside the block."""
+    check_process()
     loop = _acquire()
     try:
         yield loop
     finally:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(_release)
+            await run_blocking(_release)

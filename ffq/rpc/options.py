@@ -20,6 +20,8 @@ class RpcOptions:
         max_streams: streams a server has open at once; more are refused.
         call_timeout_s: how long a client waits for a unary call, seconds.
         idle_timeout_s: how long a client waits for the next message of a stream, seconds.
+        keepalive_s: a connection on which nothing came for so long is pinged, and given up when no
+            answer comes for as long again, seconds.
         grace_s: how long a closing server lets its calls finish, seconds.
     """
 
@@ -30,6 +32,7 @@ class RpcOptions:
     max_streams: int = attrs.field(default=256, validator=validators.ge(1))
     call_timeout_s: float = attrs.field(default=30.0, validator=validators.gt(0))
     idle_timeout_s: float = attrs.field(default=60.0, validator=validators.gt(0))
+    keepalive_s: float = attrs.field(default=10.0, validator=validators.ge(0.1))
     grace_s: float = attrs.field(default=2.0, validator=validators.ge(0))
 
 
@@ -38,17 +41,35 @@ DEFAULT_OPTIONS = RpcOptions()
 GrpcArguments = list[tuple[str, int]]
 
 
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
 def message_arguments(options: RpcOptions) -> GrpcArguments:
     """gRPC's names for what servers and channels have in common."""
     return [
         ("grpc.max_receive_message_length", options.max_message_bytes),
         ("grpc.max_send_message_length", options.max_message_bytes),
+        # A connection may fall silent without an end: a NAT entry dropped, a cable pulled. One
+        # that does not answer a ping is given up, and the next call makes another.
+        ("grpc.keepalive_time_ms", _ms(options.keepalive_s)),
+        ("grpc.keepalive_timeout_ms", _ms(options.keepalive_s)),
+        # Of pings of gRPC's own, which measure the line; a keepalive does not go out beside one.
+        ("grpc.http2.ping_timeout_ms", _ms(options.keepalive_s)),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
     ]
 
 
 def server_arguments(options: RpcOptions) -> GrpcArguments:
     # With SO_REUSEPORT two servers would share a port, each getting some of the calls.
-    return [*message_arguments(options), ("grpc.so_reuseport", 0)]
+    return [
+        *message_arguments(options),
+        ("grpc.so_reuseport", 0),
+        # Peers may ping as often as ours do; gRPC's own bound is once in five minutes.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", _ms(options.keepalive_s) // 2),
+        ("grpc.http2.max_ping_strikes", 0),
+    ]
 
 
 def channel_arguments(options: RpcOptions) -> GrpcArguments:

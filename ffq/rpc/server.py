@@ -16,6 +16,7 @@ from ffq.rpc.bridge import Bridge, handlers_of
 from ffq.rpc.loop import LoopThread, shared_loop
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, server_arguments
 from ffq.rpc.routes import Routes
+from ffq.threads import run_blocking
 
 # Typeshed's stub knows the blocking servicer only.
 HealthServicer: TypeAlias = health.aio.HealthServicer  # pyright: ignore[reportAttributeAccessIssue]
@@ -52,7 +53,7 @@ async def serve(
         StartupError: the address cannot be bound: taken, not ours, or unknown.
     """
     endpoint = parse_endpoint(bind, "bind", allow_any_port=True)
-    await trio.to_thread.run_sync(_check_free, endpoint)
+    await run_blocking(_check_free, endpoint)
     async with shared_loop() as loop:
         server = await loop.run(_make_server(options))
         await _serve_on(loop, server, routes, endpoint, options, task_status)

@@ -21,6 +21,7 @@ from ffq.messages import OutputPartition, ScanSplit
 from ffq.plan.model import Partitioning
 from ffq.shuffle import MapOutputWriter, ShuffleStore
 from ffq.shuffle.layout import attempt_folder, part_file
+from ffq.threads import run_blocking
 from ffq.worker.folders import WorkerFolders
 from ffq.worker.link import logger
 from ffq.worker.ports import MapOutput, TaskOutput, Work
@@ -134,7 +135,7 @@ class EngineExecutor:
             unwanted.append(attempt_folder(self._store.root, key))
         for folder in unwanted:
             if folder.exists():
-                await trio.to_thread.run_sync(_remove, folder)
+                await run_blocking(_remove, folder)
 
     def held_queries(self) -> Sequence[QueryId]:
         """As `Executor.held_queries`."""
@@ -143,7 +144,7 @@ class EngineExecutor:
     async def forget(self, query_id: QueryId) -> None:
         """As `Executor.forget`."""
         self._held.pop(query_id, None)
-        await trio.to_thread.run_sync(self._store.delete_query, query_id)
+        await run_blocking(self._store.delete_query, query_id)
 
     def _scratch_of(self, key: AttemptKey) -> _Scratch:
         scratch = self._scratch.get(key)

@@ -13,6 +13,7 @@ from ffq.errors import InvalidPlan
 from ffq.messages import Assignment
 from ffq.plan.codec import parse_plan
 from ffq.plan.stages import StageGraph, StagePlan, cut
+from ffq.threads import run_blocking
 
 _PLANS_KEPT = 32
 
@@ -23,7 +24,7 @@ ReadPlan: TypeAlias = Callable[[bytes], Awaitable[StageGraph]]
 
 async def read_on_thread(plan_bytes: bytes) -> StageGraph:
     """A large plan holds up nobody's heartbeat."""
-    return await trio.to_thread.run_sync(cut_plan, plan_bytes, abandon_on_cancel=True)
+    return await run_blocking(cut_plan, plan_bytes, abandon_on_cancel=True)
 
 
 def cut_plan(plan_bytes: bytes) -> StageGraph:

@@ -8,9 +8,9 @@ from typing import IO
 
 import pyarrow as pa
 import pyarrow.ipc
-import trio
 
 from ffq.errors import StorageError
+from ffq.threads import run_blocking
 
 IN_MEMORY_BYTES = 4 << 20
 
@@ -49,7 +49,7 @@ class ResultSpool:
             raise StorageError(f"cannot write the result: {error.strerror or error}") from error
 
     async def read(self, offset: int, max_bytes: int) -> bytes:
-        return await trio.to_thread.run_sync(self._read, offset, max_bytes)
+        return await run_blocking(self._read, offset, max_bytes)
 
     def close(self) -> None:
         """Remove it."""

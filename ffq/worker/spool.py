@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
-import trio
 
 from ffq.errors import StorageError
+from ffq.threads import run_blocking
 
 READ_BYTES = 1 << 20
 
@@ -58,7 +58,7 @@ class FragmentSpool:
             self._held += len(data)
             return
         self._spilled = True
-        await trio.to_thread.run_sync(self._append, data)
+        await run_blocking(self._append, data)
 
     def chunks(self) -> Iterator[bytes]:
         """All bytes in order; may be called more than once.

@@ -17,6 +17,7 @@ import trio
 import ffq
 from ffq import plan as p
 from ffq.client.local import Tables
+from tests.processes import END_TIMEOUT_S
 
 ROWS = 1_000
 
@@ -165,3 +166,22 @@ def test_importing_ffq_alone_is_light() -> None:
     assert out.stdout.strip() == "[]"
     assert set(ffq.__all__) <= set(dir(ffq))
     assert all(hasattr(ffq, name) for name in ffq.__all__)
+
+
+async def test_every_thread_of_trios_may_wait_for_a_query(tables: Tables) -> None:
+    """Work of ours takes no thread of the program's: all of its may be waiting for that work."""
+    most = int(trio.to_thread.current_default_thread_limiter().total_tokens)
+    plan = p.scan("t", ["k"]).aggregate([], [p.count()])
+    counts: list[int] = []
+
+    def from_a_thread() -> None:
+        table = trio.from_thread.run(cluster.run, plan)
+        counts.extend(table["count"].to_pylist())
+
+    async with ffq.LocalCluster(workers=2, tables=tables) as cluster:
+        with trio.fail_after(END_TIMEOUT_S):
+            async with trio.open_nursery() as nursery:
+                for _ in range(most):
+                    nursery.start_soon(trio.to_thread.run_sync, from_a_thread)
+    assert len(counts) == most
+    assert len(set(counts)) == 1

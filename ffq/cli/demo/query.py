@@ -19,6 +19,7 @@ from ffq.cli.progress import shown
 from ffq.client import Client, QueryHandle
 from ffq.errors import ExecutionError
 from ffq.messages import AttemptStatus
+from ffq.threads import run_blocking
 
 # What a scope with a timeout binds is bound once `cancelled_caught` is seen to be false.
 # pyright: reportPossiblyUnboundVariable=false
@@ -70,7 +71,7 @@ class QueryRunner:
         return Outcome(attempts, await self._judge(query, answer))
 
     async def _judge(self, query: DemoQuery, answer: pa.Table) -> str | None:
-        expected = await trio.to_thread.run_sync(
+        expected = await run_blocking(
             partial(direct_answer, query.sql, self._dataset), abandon_on_cancel=True
         )
         problem = difference(answer, expected)
