@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from ffq.core.ready import Requirement
 from ffq.core.records import QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
+from ffq.core.waiting import Waiting
 from ffq.errors import NotReady, UnknownId
 from ffq.ids import AttemptKey, StageId
 from ffq.messages import (
-    SPLITS,
     AttemptStatus,
     GetQueryStatus,
     ListAttempts,
@@ -28,67 +27,35 @@ from ffq.messages import (
 )
 from ffq.plan.stages import Parallelism
 
-_MAX_MESSAGE = 4096
 
-
-def query_status(state: SchedulingState, msg: GetQueryStatus, _now_ms: int) -> QueryStatus:
+def query_status(state: SchedulingState, msg: GetQueryStatus, now_ms: int) -> QueryStatus:
     """Where a query stands; a waiting one says what it waits for (R10).
 
     Raises:
         UnknownId: no such query.
     """
     query = state.query(msg.query_id)
-    return _status(state, query, tuple(_stage_status(state, stage) for stage in query.stages))
+    stages = tuple(_stage_status(state, stage) for stage in query.stages)
+    return _status(Waiting(state, now_ms), query, stages)
 
 
-def list_queries(state: SchedulingState, msg: ListQueries, _now_ms: int) -> tuple[QueryStatus, ...]:
+def list_queries(state: SchedulingState, msg: ListQueries, now_ms: int) -> tuple[QueryStatus, ...]:
     """The newest queries, newest first, without their stages."""
     newest = islice(reversed(state.queries.values()), max(0, msg.limit))
-    return tuple(_status(state, query, ()) for query in newest)
+    waiting = Waiting(state, now_ms)
+    return tuple(_status(waiting, query, ()) for query in newest)
 
 
-def _status(
-    state: SchedulingState, query: QueryRecord, stages: tuple[StageStatus, ...]
-) -> QueryStatus:
+def _status(waiting: Waiting, query: QueryRecord, stages: tuple[StageStatus, ...]) -> QueryStatus:
     return QueryStatus(
         query_id=query.query_id,
         state=query.state,
         submitted_at_ms=query.submitted_at_ms,
         started_at_ms=query.started_at_ms,
         finished_at_ms=query.finished_at_ms,
-        message=query.message if query.state.terminal else waiting_message(state, query),
+        message=query.message if query.state.terminal else waiting.message(query),
         stages=stages,
     )
-
-
-def waiting_message(state: SchedulingState, query: QueryRecord) -> str:
-    """What no live worker has that the query waits for; empty when there is no such thing."""
-    missing = sorted(
-        {
-            _missing(state, requirement)
-            for requirement, _ in state.ready.unmatched_of(query.query_id)
-        }
-    )
-    text = f"waiting: {'; '.join(missing)}" if missing else ""
-    # A plan may name operators of any length, and every status and list repeats this.
-    return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
-
-
-def _missing(state: SchedulingState, requirement: Requirement) -> str:
-    profiles = list(state.ready.profile_counts())
-    if not profiles:
-        return "no live worker"
-    for operator in sorted(requirement.operators):
-        if not any(operator in each.capabilities for each in profiles):
-            return f"no live worker has custom operator '{operator}'"
-    needs = [f"custom operator '{each}'" for each in sorted(requirement.operators)]
-    if requirement.family is not None:
-        needs.append(f"engine family '{requirement.family}', on which the query was started")
-    if requirement.splits:
-        needs.append(f"the capability '{SPLITS}'")
-    if requirement.ours_only:
-        needs.append("the words and stage numbers of this plan that are ffq's own")
-    return f"no live worker has {', '.join(needs)} together"
 
 
 def _stage_status(state: SchedulingState, stage: StageRecord) -> StageStatus:

@@ -73,6 +73,8 @@ def record_heartbeat(state: LivenessState, msg: RecordHeartbeat, now_ms: int) ->
         endpoint=beat.endpoint,
         family=beat.family,
         introduced=True,
+        slots=beat.slots,
+        stuck_tasks=beat.stuck_tasks,
     )
     known = state.workers.get(beat.worker_id)
     if known is not None and _is_outdated(state, beat.incarnation, known, now_ms):

@@ -29,6 +29,7 @@ from ffq.core.settings import CoordinatorSettings
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import promote_ready
 from ffq.core.transitions import QueryEvent
+from ffq.core.waiting import Waiting
 from ffq.messages import (
     AcceptQuery,
     AdmitResult,
@@ -63,7 +64,7 @@ def tick(state: SchedulingState, _msg: Tick, now_ms: int) -> None:
             query = state.queries[query_id]
             since_ms = min(since for _, since in state.ready.unmatched_of(query_id))
             if now_ms - since_ms > timeout_ms:
-                why = f"{answers.waiting_message(state, query)} for longer than {timeout_ms} ms"
+                why = f"{Waiting(state, now_ms).message(query)} for longer than {timeout_ms} ms"
                 lifecycle.end_query(state, query, QueryEvent.FAIL, why, now_ms)
     lifecycle.evict(state, now_ms)
 

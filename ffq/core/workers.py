@@ -31,6 +31,9 @@ class Standing:
 class WorkerRecord:
     """A live worker. `outputs`: committed outputs that only it can serve, by query.
 
+    `slots`: attempts it runs at once, 0 where it does not say. `stuck_tasks`: those among them that
+    were told to stop and do not.
+
     `profile`: what it is counted under in the ready index; None while it gets nothing at all,
     because it is draining or what it is able to run is not known yet.
     """
@@ -42,6 +45,8 @@ class WorkerRecord:
     family: str
     introduced: bool
     standing: Standing
+    slots: int = 0
+    stuck_tasks: int = 0
     running: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
     outputs: dict[QueryId, dict[AttemptKey, None]] = attrs.field(factory=dict)
     profile: Profile | None = None
@@ -53,6 +58,8 @@ class WorkerRecord:
             and self.endpoint == msg.endpoint
             and self.family == msg.family
             and self.introduced == msg.introduced
+            and self.slots == msg.slots
+            and self.stuck_tasks == msg.stuck_tasks
         )
 
     @property
@@ -88,6 +95,8 @@ class WorkerTable:
         worker.endpoint = msg.endpoint
         worker.family = msg.family
         worker.introduced = msg.introduced
+        worker.slots = msg.slots
+        worker.stuck_tasks = msg.stuck_tasks
         self._count(worker, now_ms)
         return True
 
@@ -177,6 +186,8 @@ class WorkerTable:
                 worker_id=worker.worker_id,
                 capabilities=tuple(sorted(worker.capabilities)),
                 running_attempts=len(worker.running),
+                slots=worker.slots,
+                stuck_tasks=worker.stuck_tasks,
                 consecutive_failures=worker.standing.failures,
                 excluded=self.is_excluded(worker, now_ms),
                 draining=worker.is_draining,

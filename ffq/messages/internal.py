@@ -137,6 +137,8 @@ class WorkerChanged(Request[None]):
     endpoint: str
     family: str
     introduced: bool
+    slots: int = 0
+    stuck_tasks: int = 0
 
 
 @attrs.frozen

@@ -191,11 +191,17 @@ class ListAttempts(Rpc[tuple[AttemptStatus, ...]]):
 
 @attrs.frozen
 class WorkerStatus:
-    """A live worker. `silent_ms`: time since its last evidence of life."""
+    """A live worker.
+
+    `slots`: attempts it runs at once, 0 where it does not say; `stuck_tasks`: how many of them are
+    held by attempts that were told to stop and do not.
+    """
 
     worker_id: WorkerId
     capabilities: tuple[str, ...]
     running_attempts: int
+    slots: int
+    stuck_tasks: int
     consecutive_failures: int
     excluded: bool
     draining: bool
@@ -329,6 +335,8 @@ class Heartbeat(Rpc[HeartbeatReply]):
     """Liveness and capabilities (R18 to R21).
 
     `running_attempts` is None for a peer that does not list them; `incarnation` 0 likewise.
+    `slots`: attempts it runs at once, 0: not said. `stuck_tasks`: of its slots, those held by
+    attempts that were told to stop and do not.
     """
 
     worker_id: WorkerId
@@ -340,3 +348,5 @@ class Heartbeat(Rpc[HeartbeatReply]):
     family: str = ""
     running_attempts: tuple[AttemptKey, ...] | None = None
     held_queries: tuple[QueryId, ...] = ()
+    slots: int = 0
+    stuck_tasks: int = 0

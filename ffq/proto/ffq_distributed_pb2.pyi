@@ -1086,6 +1086,8 @@ class HeartbeatRequest(_message.Message):
     REPORTS_ATTEMPTS_FIELD_NUMBER: _builtins.int
     RUNNING_ATTEMPTS_FIELD_NUMBER: _builtins.int
     HELD_QUERIES_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    STUCK_TASKS_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     at_ms: _builtins.int
     running_tasks: _builtins.int
@@ -1096,6 +1098,10 @@ class HeartbeatRequest(_message.Message):
     engine_family: _builtins.str
     reports_attempts: _builtins.bool
     """Whether running_attempts is the whole list of what this worker runs."""
+    slots: _builtins.int
+    """Attempts it runs at once; 0: not said."""
+    stuck_tasks: _builtins.int
+    """Slots held by attempts that were told to stop and do not."""
     @_builtins.property
     def custom_operator_capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -1117,10 +1123,12 @@ class HeartbeatRequest(_message.Message):
         reports_attempts: _builtins.bool = ...,
         running_attempts: _abc.Iterable[Global___AttemptRef] | None = ...,
         held_queries: _abc.Iterable[_builtins.str] | None = ...,
+        slots: _builtins.int = ...,
+        stuck_tasks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "custom_operator_capabilities", b"custom_operator_capabilities", "engine_family", b"engine_family", "held_queries", b"held_queries", "incarnation", b"incarnation", "reports_attempts", b"reports_attempts", "running_attempts", b"running_attempts", "running_tasks", b"running_tasks", "shuffle_endpoint", b"shuffle_endpoint", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ms", b"at_ms", "custom_operator_capabilities", b"custom_operator_capabilities", "engine_family", b"engine_family", "held_queries", b"held_queries", "incarnation", b"incarnation", "reports_attempts", b"reports_attempts", "running_attempts", b"running_attempts", "running_tasks", b"running_tasks", "shuffle_endpoint", b"shuffle_endpoint", "slots", b"slots", "stuck_tasks", b"stuck_tasks", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

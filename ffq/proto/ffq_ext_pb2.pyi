@@ -188,6 +188,8 @@ class WorkerStatus(_message.Message):
     DRAINING_FIELD_NUMBER: _builtins.int
     SHUFFLE_ENDPOINT_FIELD_NUMBER: _builtins.int
     ENGINE_FAMILY_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    STUCK_TASKS_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     running_attempts: _builtins.int
     consecutive_failures: _builtins.int
@@ -195,6 +197,8 @@ class WorkerStatus(_message.Message):
     draining: _builtins.bool
     shuffle_endpoint: _builtins.str
     engine_family: _builtins.str
+    slots: _builtins.int
+    stuck_tasks: _builtins.int
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -208,10 +212,12 @@ class WorkerStatus(_message.Message):
         draining: _builtins.bool = ...,
         shuffle_endpoint: _builtins.str = ...,
         engine_family: _builtins.str = ...,
+        slots: _builtins.int = ...,
+        stuck_tasks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "consecutive_failures", b"consecutive_failures", "draining", b"draining", "engine_family", b"engine_family", "excluded", b"excluded", "running_attempts", b"running_attempts", "shuffle_endpoint", b"shuffle_endpoint", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "consecutive_failures", b"consecutive_failures", "draining", b"draining", "engine_family", b"engine_family", "excluded", b"excluded", "running_attempts", b"running_attempts", "shuffle_endpoint", b"shuffle_endpoint", "slots", b"slots", "stuck_tasks", b"stuck_tasks", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -175,6 +175,8 @@ class WorkerLoop:
             family=self._identity.family,
             running_attempts=self._claimed(),
             held_queries=self._held_queries(),
+            slots=self._settings.slots,
+            stuck_tasks=self._executor.stuck,
         )
         timeout_ms = max(2 * self._settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
         return await self._link.once(message, timeout_ms=timeout_ms)

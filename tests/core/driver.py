@@ -157,6 +157,8 @@ class Driver:
         running: Iterable[AttemptKey] | None = None,
         held: Iterable[str] = (),
         family: str = FAMILY,
+        slots: int = 0,
+        stuck: int = 0,
     ) -> HeartbeatReply:
         """A heartbeat; of a worker of ours unless `incarnation` is 0."""
         self.incarnations[worker] = incarnation
@@ -172,6 +174,8 @@ class Driver:
                 family=family if ours else "",
                 running_attempts=None if running is None else tuple(running),
                 held_queries=tuple(QueryId(each) for each in held),
+                slots=slots,
+                stuck_tasks=stuck,
             ),
         )
 

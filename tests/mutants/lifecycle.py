@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ffq.core import answers, reporting, state, tasks
+from ffq.core import answers, reporting, state, tasks, waiting
 from ffq.core.lifecycle import cancel_query, end_query, evict, find_query
 from ffq.core.tasks import commit
 from ffq.core.transitions import QueryEvent
@@ -171,7 +171,7 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("waiting-is-not-told", "R10", "the status does not say what a query waits for")
 def _(surgeon: Surgeon) -> None:
-    surgeon.replace_everywhere(answers.waiting_message, lambda _core, _query: "")
+    surgeon.replace(waiting.Waiting, "message", lambda _self, _query: "")
 
 
 @mutant("never-assigned-counts", "R13", "an attempt never assigned counts as the newest one")

@@ -34,6 +34,7 @@ from ffq.messages import (
     LostInput,
     OutputPartition,
     PartitionSize,
+    PartitionValue,
     QueryState,
     QueryStatus,
     RegisterMapOutput,
@@ -67,7 +68,8 @@ def tuples(items: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
 
 keys = st.builds(AttemptKey, query_ids, u64.map(StageId), u64.map(TaskId), u32.map(Attempt))
 layouts = st.builds(Layout, u32, u64)
-splits = st.builds(ScanSplit, texts, u32, u32, u64)
+folders = st.builds(PartitionValue, texts, texts, st.none() | texts)
+splits = st.builds(ScanSplit, texts, u32, u32, u64, u64, u64, tuples(folders))
 sizes = st.builds(PartitionSize, u32, u64, u64)
 inputs = st.builds(ShuffleInput, u64, u64, u32, texts, tuples(sizes))
 partitions = st.builds(OutputPartition, u32, u64, u64, u64, u32, u64, st.booleans())
@@ -151,6 +153,8 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Message], Callabl
             texts,
             st.none() | tuples(keys),
             tuples(query_ids),
+            u32,
+            u32,
         ),
         liveness.encode_heartbeat,
         liveness.decode_heartbeat,
@@ -203,6 +207,8 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Message], Callabl
             WorkerStatus,
             worker_ids,
             tuples(texts),
+            u32,
+            u32,
             u32,
             u32,
             st.booleans(),

@@ -30,12 +30,17 @@ def queries_grid(queries: Sequence[QueryStatus]) -> Grid:
 
 def workers_grid(workers: Sequence[WorkerStatus]) -> Grid:
     return Grid(
-        columns=("worker", "state", "running", "failures", "shuffle", "engine", "capabilities"),
+        columns=(
+            *("worker", "state", "running", "slots", "stuck", "failures"),
+            *("shuffle", "engine", "capabilities"),
+        ),
         rows=[
             (
                 worker.worker_id,
                 _worker_state(worker),
                 str(worker.running_attempts),
+                str(worker.slots or "?"),
+                str(worker.stuck_tasks),
                 str(worker.consecutive_failures),
                 worker.endpoint,
                 worker.family,
@@ -43,7 +48,7 @@ def workers_grid(workers: Sequence[WorkerStatus]) -> Grid:
             )
             for worker in workers
         ],
-        right=(2, 3),
+        right=(2, 3, 4, 5),
         title="Workers",
     )
 

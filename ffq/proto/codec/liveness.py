@@ -25,6 +25,8 @@ def decode_heartbeat(message: wire.HeartbeatRequest) -> Heartbeat:
         held_queries=tuple(
             parse_query_id(query_id) for query_id in bounded(message.held_queries, "held_queries")
         ),
+        slots=message.slots,
+        stuck_tasks=message.stuck_tasks,
     )
 
 
@@ -40,6 +42,8 @@ def encode_heartbeat(beat: Heartbeat) -> wire.HeartbeatRequest:
         reports_attempts=beat.running_attempts is not None,
         running_attempts=[encode_ref(key) for key in beat.running_attempts or ()],
         held_queries=beat.held_queries,
+        slots=beat.slots,
+        stuck_tasks=beat.stuck_tasks,
     )
 
 

@@ -1,0 +1,119 @@
+"""Why a query makes no progress, for people (R10)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from ffq.core.ready import Profile, Requirement
+from ffq.core.records import QueryRecord, StageRecord
+from ffq.core.state import SchedulingState
+from ffq.core.workers import WorkerRecord
+from ffq.ids import StageId
+from ffq.messages import SPLITS
+
+_MAX_MESSAGE = 4096
+_MOST_NAMED = 5
+
+
+@attrs.define
+class Waiting:
+    """Says what queries wait for. One for each answer, which may be about many queries.
+
+    What holds for all that require the same of a worker is found once.
+    """
+
+    _state: SchedulingState
+    _now_ms: int
+    _busy: dict[Requirement, str] = attrs.field(factory=dict)
+
+    def message(self, query: QueryRecord) -> str:
+        """What the query waits for; empty when it makes progress, or will with the next poll."""
+        missing = {
+            self._all_busy(requirement) or self._missing(requirement)
+            for requirement, _ in self._state.ready.unmatched_of(query.query_id)
+        }
+        reasons = sorted(missing)
+        if not query.running:
+            reasons += self._reasons(query)
+        text = f"waiting: {'; '.join(dict.fromkeys(reasons))}" if reasons else ""
+        # A plan may name operators of any length, and every status and list repeats this.
+        return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
+
+    def _reasons(self, query: QueryRecord) -> Iterator[str]:
+        """Of a query that runs nothing, though workers that could run something are alive."""
+        again: set[StageId] = set()
+        for stage in query.stages:
+            if stage.has_work:
+                if busy := self._all_busy(stage.requirement):
+                    yield busy
+            elif stage.unmet == 0 and stage.queued:
+                yield self._retry(stage)
+            if stage.lost:
+                again.add(stage.stage_id)
+        for stage_id in sorted(again):
+            yield f"the lost output of stage {stage_id} is made again"
+
+    def _retry(self, stage: StageRecord) -> str:
+        soonest = min((each for each in stage.tasks if each.waiting), key=lambda t: t.ready_at_ms)
+        left_ms = max(0, soonest.ready_at_ms - self._now_ms)
+        return f"task {soonest.task_id} of stage {stage.stage_id} is tried again in {left_ms} ms"
+
+    def _all_busy(self, requirement: Requirement) -> str:
+        """Why none of the workers that could run it takes it; empty where one is free."""
+        known = self._busy.get(requirement)
+        if known is None:
+            known = self._busy[requirement] = self._find_busy(requirement)
+        return known
+
+    def _find_busy(self, requirement: Requirement) -> str:
+        why: list[str] = []
+        able = 0
+        for worker in self._state.workers.live.values():
+            profile = Profile(worker.capabilities, worker.family, ours=worker.incarnation != 0)
+            if not worker.introduced or not profile.meets(requirement):
+                continue
+            reason = self._unavailable(worker)
+            if not reason:
+                return ""
+            able += 1
+            if able <= _MOST_NAMED:
+                why.append(f"{worker.worker_id} {reason}")
+        if not able:
+            return ""
+        more = f" and {able - _MOST_NAMED} more" if able > _MOST_NAMED else ""
+        return f"no worker that could run it is free: {', '.join(why)}{more}"
+
+    def _unavailable(self, worker: WorkerRecord) -> str:
+        if worker.is_draining:
+            return "is draining"
+        if self._state.workers.is_excluded(worker, self._now_ms):
+            since_ms = worker.standing.excluded_at_ms or 0
+            left_ms = since_ms + self._state.settings.blacklist_ttl_ms - self._now_ms
+            failures = worker.standing.failures
+            return f"is excluded for {left_ms} ms more after {failures} failures"
+        most = self._state.settings.max_concurrent_tasks_per_worker
+        slots = min(most, worker.slots) if worker.slots else most
+        running, stuck = len(worker.running), worker.stuck_tasks
+        if running + stuck < slots:
+            return ""
+        held = f", {stuck} of them by attempts that were told to stop and do not" if stuck else ""
+        return f"is full ({running + stuck} of {slots} slots{held})"
+
+    def _missing(self, requirement: Requirement) -> str:
+        """What no live worker has."""
+        profiles = list(self._state.ready.profile_counts())
+        if not profiles:
+            return "no live worker"
+        for operator in sorted(requirement.operators):
+            if not any(operator in each.capabilities for each in profiles):
+                return f"no live worker has custom operator '{operator}'"
+        needs = [f"custom operator '{each}'" for each in sorted(requirement.operators)]
+        if requirement.family is not None:
+            needs.append(f"engine family '{requirement.family}', on which the query was started")
+        if requirement.splits:
+            needs.append(f"the capability '{SPLITS}'")
+        if requirement.ours_only:
+            needs.append("the words and stage numbers of this plan that are ffq's own")
+        return f"no live worker has {', '.join(needs)} together"

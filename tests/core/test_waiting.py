@@ -1,0 +1,92 @@
+"""A query that makes no progress says why (R10)."""
+
+from __future__ import annotations
+
+from ffq.core.settings import CoordinatorSettings
+from ffq.ids import WorkerId
+from ffq.messages import DrainWorker
+from ffq.plan import builder
+from ffq.plan.model import Node
+from tests.core.driver import Driver
+from tests.strategies.graphs import operator, scan
+
+
+def two_stages() -> Node:
+    return builder.scan("t", ["k"]).gather().node
+
+
+def occupied(driver: Driver, worker: str, query: str, *, slots: int, stuck: int = 0) -> None:
+    """A worker that runs a task of another query."""
+    driver.beat(worker, slots=slots, stuck=stuck)
+    driver.submit(query, scan())
+    driver.pull_one(worker)
+
+
+def test_R10_a_query_that_waits_for_full_workers_says_so() -> None:
+    d = Driver()
+    for worker in ("w1", "w2"):
+        occupied(d, worker, f"of {worker}".replace(" ", "-"), slots=1)
+    d.submit("q", scan())
+    full = "w1 is full (1 of 1 slots), w2 is full (1 of 1 slots)"
+    assert d.status("q").message == f"waiting: no worker that could run it is free: {full}"
+    assert d.status("of-w1").message == ""
+    d.beat("w3", slots=1)
+    assert d.status("q").message == ""
+
+
+def test_R10_slots_that_do_not_come_free_are_told_apart() -> None:
+    d = Driver()
+    d.beat("w", slots=2, stuck=2)
+    d.submit("q", scan())
+    stuck = "2 of them by attempts that were told to stop and do not"
+    assert d.status("q").message.endswith(f"free: w is full (2 of 2 slots, {stuck})")
+    (worker,) = d.workers()
+    assert (worker.slots, worker.stuck_tasks) == (2, 2)
+    d.beat("w", slots=2, stuck=1)
+    assert d.status("q").message == ""
+
+
+def test_R10_a_query_that_waits_for_excluded_workers_says_how_long() -> None:
+    d = Driver(CoordinatorSettings(blacklist_failure_threshold=1, max_task_attempts=9))
+    d.beat("w", slots=4)
+    d.submit("q", two_stages())
+    d.fail(d.pull_one("w"))
+    d.submit("p", scan())
+    said = "w is excluded for 60000 ms more after 1 failures"
+    assert d.status("p").message == f"waiting: no worker that could run it is free: {said}"
+
+
+def test_R10_a_query_that_waits_for_draining_workers_says_so() -> None:
+    d = Driver()
+    d.submit("q", scan())
+    assert d.status("q").message == "waiting: no live worker"
+    d.beat("w1")
+    d.ask(DrainWorker(WorkerId("w1")))
+    none_free = "waiting: no worker that could run it is free: w1 is draining"
+    assert d.status("q").message == none_free
+    d.cancel("q")
+    occupied(d, "w2", "other", slots=1)
+    d.submit("p", scan())
+    assert d.status("p").message == f"{none_free}, w2 is full (1 of 1 slots)"
+    d.submit("o", operator("op.a", scan()))
+    assert d.status("o").message == "waiting: no live worker has custom operator 'op.a'"
+
+
+def test_R10_a_query_that_waits_for_its_next_attempt_says_when() -> None:
+    d = Driver()
+    d.beat("w")
+    d.submit("q", scan())
+    d.fail(d.pull_one("w"))
+    assert d.status("q").message == "waiting: task 0 of stage 0 is tried again in 250 ms"
+    d.now_ms += 100
+    assert d.status("q").message == "waiting: task 0 of stage 0 is tried again in 150 ms"
+    d.advance(200)
+    assert d.status("q").message == ""
+
+
+def test_R10_many_workers_are_counted_and_lists_ask_but_once() -> None:
+    d = Driver()
+    for number in range(8):
+        occupied(d, f"w{number}", f"o{number}", slots=1)
+    d.submit("q", scan())
+    assert d.status("q").message.endswith("w4 is full (1 of 1 slots) and 3 more")
