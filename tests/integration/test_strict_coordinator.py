@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import attrs
@@ -24,7 +25,7 @@ from ffq.plan import Relation, col, count, model, scan
 from ffq.plan.codec import dump_plan
 from ffq.shuffle.mark import FAMILY_KEY
 from tests.integration.cluster import same_rows
-from tests.processes import END_TIMEOUT_S, worker
+from tests.processes import END_TIMEOUT_S, ffq, worker
 from tests.strict.coordinator import StrictCoordinator, strict_coordinator
 from tests.strict.wire import FILE, pb
 
@@ -255,6 +256,32 @@ async def test_another_folder_than_the_coordinators_is_no_empty_answer(data: Dat
     with cluster(data, "astray", root=data.folder / "elsewhere") as (_, endpoint):
         message = await failure_of(endpoint, by_k(T))
     assert "it has 0 bytes, the shared folder has " in message
+
+
+async def test_status_says_what_such_a_coordinator_lacks_and_shows_the_rest(
+    strict: tuple[StrictCoordinator, str],
+) -> None:
+    _, endpoint = strict
+    async with client_of(endpoint) as client:
+        query = await client.submit(by_k(T))
+        await query.wait()
+
+    async def status(*arguments: str) -> CompletedProcess[str]:
+        options = ("status", *arguments, f"--coordinator={endpoint}")
+        return await trio.to_thread.run_sync(ffq, *options)
+
+    lacks = f"the coordinator at {endpoint} is another implementation of FFQ: it has no ffq.ext.v1"
+    one = await status(str(query))
+    assert (one.returncode, one.stderr) == (0, "")
+    assert one.stdout.startswith(f"{query} SUCCEEDED\n")
+    assert [line.split() for line in one.stdout.splitlines() if line.startswith(" ")][-1][0] == "1"
+    assert f"no attempts: {lacks}" in one.stdout
+    everything = await status()
+    assert (everything.returncode, everything.stdout) == (1, "")
+    assert everything.stderr.startswith(f"error: {lacks}")
+    assert "ffq status QUERY_ID" in everything.stderr
+    nobody = await status("nobody")
+    assert (nobody.returncode, nobody.stderr) == (1, "error: unknown query nobody\n")
 
 
 # --- workers of two makes in one query -------------------------------------------------------
