@@ -100,8 +100,7 @@ class _Casting:
         below = [self.visit(child) for child in children(node)]
         new = node
         for name, (child, _) in zip(child_fields(node), below, strict=True):
-            if child is not getattr(node, name):
-                new = attrs.evolve(new, **{name: child})  # type: ignore[call-arg]
+            new = _with(new, name, child)
         inputs = [columns for _, columns in below]
         match new:
             case model.ParquetScan():
@@ -296,7 +295,7 @@ def _beside(operand: Expr, kind: DataType | None) -> Expr:
 def _parts_cast(whole: E, columns: Columns) -> E:
     """And, Or, Not, functions, windows and the like: the expressions that they are made of."""
     new = whole
-    for field in attrs.fields(type(whole)):  # type: ignore[misc]
+    for field in attrs.fields(type(whole)):  # type: ignore[arg-type]
         value: Any = getattr(whole, field.name)
         if isinstance(value, tuple):
             value = tuple(

@@ -116,8 +116,8 @@ def cte_twice() -> Relation:
     return Relation(model.UnionAll(cte, cte), ("k", "n", "s"))
 
 
-TOTALS = [{"k": k, "n": ROWS // 10, "s": sum(range(k, ROWS, 10))} for k in range(10)]
-KEPT = [{**row, "kn": row["k"], "name": f"name {row['k']}"} for row in TOTALS[:5]]
+TOTALS: list[dict[str, object]] = [{"k": k, "n": ROWS // 10, "s": sum(range(k, ROWS, 10))} for k in range(10)]
+KEPT: list[dict[str, object]] = [{**row, "kn": row["k"], "name": f"name {row['k']}"} for row in TOTALS[:5]]
 NAMED = NAMES.project(col("k").alias("kn"), "name")
 PLANS: dict[str, tuple[Callable[[], Relation], list[dict[str, object]]]] = {
     "one stage": (

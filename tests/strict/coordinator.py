@@ -123,8 +123,9 @@ class StrictCoordinator:
             query = self._query(request.query_id, context)
             if query.state != pb.QUERY_STATE_SUCCEEDED:
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, "no result")
-        for start in range(0, len(query.result or b""), CHUNK_BYTES):
-            yield pb.QueryResultsChunk(payload=query.result[start : start + CHUNK_BYTES])
+            result = query.result or b""
+        for start in range(0, len(result), CHUNK_BYTES):
+            yield pb.QueryResultsChunk(payload=result[start : start + CHUNK_BYTES])
 
     # --- workers -----------------------------------------------------------------------------
 
@@ -265,7 +266,7 @@ def strict_coordinator(root: Path) -> Iterator[tuple[StrictCoordinator, str]]:
         threads.shutdown()
 
 
-def _handler(coordinator: StrictCoordinator, method: Any) -> grpc.RpcMethodHandler:
+def _handler(coordinator: StrictCoordinator, method: Any) -> Any:
     name = "".join(f"_{c.lower()}" if c.isupper() else c for c in method.name)[1:]
     make = (
         grpc.unary_stream_rpc_method_handler
