@@ -73,30 +73,43 @@ def wanted_parts(
         InvalidPlan: the assignment names partitions that the stage's parents do not write.
         UnsupportedPlan: a coordinator on the fixed wire shares the stage out to several tasks.
     """
-    if assignment.fixed_wire:
-        _check_only_task(assignment, stage)
     found = shared or {}
+    if assignment.fixed_wire:
+        _check_only_task(assignment, stage, found)
     return {
         source.leaf: _of_source(assignment, source, found.get(source.stage_id))
         for source in stage.parents
     }
 
 
-def _check_only_task(assignment: Assignment, stage: StagePlan) -> None:
+def _check_only_task(
+    assignment: Assignment, stage: StagePlan, shared: Mapping[StageId, SharedOutput]
+) -> None:
     """R31: there each stage is one task. With a share of it, rows would be doubled or missing."""
-    missing = sorted(set(range(stage.reduce_partitions)).difference(assignment.reduce_partitions))
     problem = ""
     if assignment.key.task_id != 0:
         problem = f"gave it task {assignment.key.task_id}"
     elif assignment.split_count > 1:
         problem = f"shared its partitions out to {assignment.split_count} tasks each"
-    elif missing:
-        problem = f"left reduce partition {missing[0]} of {stage.reduce_partitions} out"
+    elif left_out := _left_out(assignment, stage, shared):
+        problem = f"left reduce partition {min(left_out)} of {stage.reduce_partitions} out"
     if problem:
         raise UnsupportedPlan(
             f"task {assignment.key}: a coordinator that sets no extension fields must run stage "
             f"{stage.stage_id} as one task, task 0, that reads everything, but {problem}"
         )
+
+
+def _left_out(
+    assignment: Assignment, stage: StagePlan, shared: Mapping[StageId, SharedOutput]
+) -> set[int]:
+    """Partitions to be shared out that are not assigned, and are not known to be empty."""
+    rows: set[int] = set()
+    for source in stage.parents:
+        if not source.whole:
+            output = shared.get(source.stage_id)
+            rows.update(range(source.partitions) if output is None else output.sizes)
+    return rows.difference(assignment.reduce_partitions)
 
 
 def _of_source(

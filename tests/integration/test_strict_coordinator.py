@@ -116,8 +116,12 @@ def cte_twice() -> Relation:
     return Relation(model.UnionAll(cte, cte), ("k", "n", "s"))
 
 
-TOTALS: list[dict[str, object]] = [{"k": k, "n": ROWS // 10, "s": sum(range(k, ROWS, 10))} for k in range(10)]
-KEPT: list[dict[str, object]] = [{**row, "kn": row["k"], "name": f"name {row['k']}"} for row in TOTALS[:5]]
+TOTALS: list[dict[str, object]] = [
+    {"k": k, "n": ROWS // 10, "s": sum(range(k, ROWS, 10))} for k in range(10)
+]
+KEPT: list[dict[str, object]] = [
+    {**row, "kn": row["k"], "name": f"name {row['k']}"} for row in TOTALS[:5]
+]
 NAMED = NAMES.project(col("k").alias("kn"), "name")
 PLANS: dict[str, tuple[Callable[[], Relation], list[dict[str, object]]]] = {
     "one stage": (
@@ -173,6 +177,11 @@ async def test_our_workers_give_its_clients_the_right_rows(
     assert result.schema.metadata is None
     assert len(coordinator.uploads) == before + 1
     assert all(attempt >= 1 for _, attempt, _ in coordinator.fetched)
+    query = list(coordinator.queries.values())[-1]
+    registered = {
+        stage for query_id, stage, _, _ in coordinator.outputs if query_id == query.query_id
+    }
+    assert registered == {stage.stage_id for stage in query.graph.stages[1:]}
 
 
 async def test_a_result_goes_in_one_call(strict: tuple[StrictCoordinator, str]) -> None:

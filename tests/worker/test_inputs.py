@@ -90,6 +90,14 @@ def test_on_the_fixed_wire_the_newest_shared_attempt_is_read_exactly() -> None:
     )
 
 
+def test_on_the_fixed_wire_empty_partitions_need_not_be_assigned() -> None:
+    shared = {StageId(1): SharedOutput(key(1), {2: 77})}
+    (parts,) = wanted_parts(fixed_wire_task(reduce_partitions=(2,)), SINK, shared).values()
+    assert len(parts) == PARTITIONS
+    with pytest.raises(UnsupportedPlan, match="left reduce partition 2 of 4 out"):
+        wanted_parts(fixed_wire_task(reduce_partitions=(0, 1)), SINK, shared)
+
+
 def test_on_the_fixed_wire_partitions_beyond_those_of_a_parent_are_of_another_parent() -> None:
     task = fixed_wire_task(reduce_partitions=tuple(range(PARTITIONS + 3)))
     (parts,) = wanted_parts(task, SINK).values()
