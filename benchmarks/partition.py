@@ -71,7 +71,9 @@ def write(
 ) -> int:
     """Write them as map output; returns its bytes."""
     partitioning = HashPartitioning(("orderkey",), partitions)
-    with MapOutputWriter(root, KEY, partitioning, batches[0].schema, compression=how) as writer:
+    with MapOutputWriter(
+        root, KEY, partitioning, batches[0].schema, family="benchmark", compression=how
+    ) as writer:
         for batch in batches:
             writer.write(batch)
         return sum(part.bytes for part in writer.finish())

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 import attrs
 
 from ffq.catalog.files import list_files
+from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile
 from ffq.catalog.shares import make_shares
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError
@@ -108,6 +109,17 @@ class Catalog:
             StorageError: a location is missing, cannot be read, or holds no Parquet file.
         """
         return tuple(file.path for file in self._list(name))
+
+    def schema_of(self, name: str) -> Schema | None:
+        """A table's columns; only types that are floats are told. None: no such table here.
+
+        Raises:
+            StorageError: a file is missing or is not Parquet.
+        """
+        table = self._tables.get(name)
+        if table is None:
+            return None
+        return table.schema or float_columns(name, self.files(name))
 
     def scan_shares(
         self, name: str, target_bytes: int, max_shares: int

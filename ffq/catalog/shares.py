@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Sequence
-from typing import TypeAlias
 
 import attrs
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ffq.catalog.footers import Layout, read_footer
 from ffq.catalog.partitions import TableFile, partition_values
-from ffq.errors import StorageError
 from ffq.messages import PartitionValue, ScanSplit, file_version
-
-_CACHED_FOOTERS = 4096
-
-
-_Layout: TypeAlias = tuple[tuple[str, str], ...]
-"""A file's columns, in order, as (name, Arrow type)."""
 
 
 @attrs.frozen
@@ -28,7 +17,7 @@ class _File:
 
     empty: ScanSplit
     sizes: tuple[int, ...]
-    layout: _Layout
+    layout: Layout
 
 
 @attrs.frozen
@@ -104,27 +93,7 @@ def _merge(groups: Sequence[_RowGroup]) -> tuple[ScanSplit, ...]:
 
 
 def _look_at(table: str, path: str, partition: tuple[PartitionValue, ...]) -> _File:
-    try:
-        status = os.stat(path)
-        sizes, layout = _footer(path, status.st_mtime_ns, status.st_size)
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"table {table!r}: {path} is not readable Parquet: {error}") from None
+    status, footer = read_footer(table, path)
     file_bytes, modified_us = file_version(status)
     empty = ScanSplit(path, 0, 0, 0, file_bytes, modified_us, partition)
-    return _File(empty, sizes, layout)
-
-
-@functools.lru_cache(maxsize=_CACHED_FOOTERS)
-def _footer(path: str, _mtime_ns: int, _size: int) -> tuple[tuple[int, ...], _Layout]:
-    """Bytes of each row group, 0 for one without rows, and the columns.
-
-    A file that was written anew has another time or size, so that its old footer is not used.
-    """
-    metadata = pq.read_metadata(path)
-    sizes: list[int] = []
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        # A writer may leave the size out: a group with rows still must count for something.
-        sizes.append(max(1, group.total_byte_size) if group.num_rows else 0)
-    fields = metadata.schema.to_arrow_schema()
-    return tuple(sizes), tuple((field.name, str(field.type)) for field in fields)
+    return _File(empty, footer.sizes, footer.layout)

@@ -127,8 +127,8 @@ class Translator:
     def _filter(self, node: Node, predicates: Sequence[Expr], below: Relation) -> Relation:
         writer = self._writer(node, below)
         conditions = [writer.sql(predicate) for predicate in predicates]
-        for condition in conditions:
-            if (kind := writer.type_of(condition)) not in {"BOOLEAN", '"NULL"'}:
+        for kind in self._oracle.types(conditions, below.columns, node_name(node)):
+            if kind not in {"BOOLEAN", '"NULL"'}:
                 raise PlanningError(f"{node_name(node)}: the predicate is a {kind}, not a BOOLEAN")
         return self._add(
             f"SELECT * FROM {below.name} WHERE {' AND '.join(conditions)}", below.columns
@@ -215,6 +215,8 @@ class Translator:
         )
 
     def _common_type(self, left: ColumnInfo, right: ColumnInfo) -> str:
+        if left.type == right.type != '"NULL"':
+            return left.type  # asking for each column of each union takes a chain of them seconds
         node = f"UnionAll of {left.name!r} ({left.type}) and {right.name!r} ({right.type})"
         kinds = {left.type, right.type} - {'"NULL"'}
         if len(kinds) > 1 and "VARCHAR" in kinds:

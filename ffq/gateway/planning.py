@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 import trio
@@ -12,10 +12,14 @@ from ffq.catalog import Catalog, ScanSettings, plan_scans
 from ffq.core.planning import PLANNER, read_plan
 from ffq.errors import QuotaExceeded
 from ffq.messages import AcceptQuery, ReadPlan
+from ffq.plan.casts import write_literal_casts
+from ffq.plan.codec import parse_plan
 from ffq.plan.limits import PlanLimits
+from ffq.plan.stages import cut
 from ffq.runtime.message import Request
 
 R = TypeVar("R")
+_INTEGER: Final = b'"Int64"'
 
 
 class QueryPlanner:
@@ -62,4 +66,21 @@ class QueryPlanner:
         query = read_plan(message, self._limits)
         if self._catalog is None:
             return query
-        return attrs.evolve(query, scans=plan_scans(query.graph, self._catalog, self._scans))
+        scans = plan_scans(query.graph, self._catalog, self._scans)
+        return attrs.evolve(self._with_casts(query, self._catalog), scans=scans)
+
+    def _with_casts(self, query: AcceptQuery, catalog: Catalog) -> AcceptQuery:
+        """What planners leave to analyzers: strict engines compute on operands of one type only.
+
+        The digest stays that of the plan as it was submitted (R1).
+        """
+        if _INTEGER not in query.plan_bytes:
+            return query
+        plan = query.graph.stages[0].fragment
+        written = write_literal_casts(
+            query.plan_bytes, plan, catalog.schema_of, limits=self._limits
+        )
+        if written is query.plan_bytes:
+            return query
+        graph = cut(parse_plan(written, limits=self._limits), limits=self._limits)
+        return attrs.evolve(query, plan_bytes=written, graph=graph)

@@ -18,10 +18,8 @@ from ffq.messages import FetchShufflePartition, OutputLocation, OutputPartition,
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
 from ffq.rpc.routes import OnThreads
-from ffq.shuffle.layout import attempt_folder, part_file
+from ffq.shuffle.layout import SHARED_FOLDER, attempt_folder, part_file
 from ffq.shuffle.store import read_file_range
-
-SHARED_FOLDER = "shuffle"
 
 
 @attrs.frozen

@@ -69,7 +69,12 @@ class SubmitQuery(Rpc[SubmitReply]):
 
 @attrs.frozen
 class Assignment:
-    """One attempt of one task, to be run by the worker that pulled it."""
+    """One attempt of one task, to be run by the worker that pulled it.
+
+    Attributes:
+        task_count: tasks of its stage; 0 where the coordinator does not say.
+        split_count: tasks among which each of its reduce partitions is shared out.
+    """
 
     key: AttemptKey
     plan_bytes: bytes = attrs.field(repr=False)
@@ -78,6 +83,12 @@ class Assignment:
     scans: tuple[ScanInput, ...] = ()
     inputs: tuple[ShuffleInput, ...] = ()
     task_count: int = 1
+    split_count: int = 1
+
+    @property
+    def fixed_wire(self) -> bool:
+        """Whether it came without any extension field: then its coordinator knows none."""
+        return not (self.task_count or self.scans or self.inputs)
 
 
 @attrs.frozen

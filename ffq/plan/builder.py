@@ -24,6 +24,7 @@ import attrs
 
 from ffq.errors import InvalidRequest, PlanningError
 from ffq.plan import model
+from ffq.plan.casts import write_literal_casts
 from ffq.plan.checks import check_expr, check_names, check_positive
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.codec.nodes import DEFAULT_PARTITIONS
@@ -254,13 +255,17 @@ class Relation:
     def to_json(self) -> bytes:
         """The plan's JSON, checked as a coordinator checks it.
 
+        An integer literal beside a float of a scan that says its `schema` is cast to that float,
+        as some engines expect (`ffq.plan.casts`).
+
         Raises:
             InvalidPlan: a value out of the bounds of a plan.
             PlanningError: exchanges that do not pair up.
         """
         data = dump_plan(self.node)
-        cut(parse_plan(data))
-        return data
+        plan = parse_plan(data)
+        cut(plan)
+        return write_literal_casts(data, plan)
 
     def _with(self, node: Node) -> Relation:
         return Relation(node, self.columns)

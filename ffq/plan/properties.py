@@ -8,7 +8,7 @@ import attrs
 
 from ffq.plan import model
 from ffq.plan.distribution import DistributionKind, distribution_of
-from ffq.plan.model import OWN_EXPRESSIONS, Node
+from ffq.plan.model import OWN_EXPRESSIONS, Node, ShuffleRead
 from ffq.plan.stages import StageGraph, StagePlan
 from ffq.plan.walk import children, walk_stage
 
@@ -24,19 +24,28 @@ def is_repeatable(stage: StagePlan) -> bool:
 
 
 def needs_own_numbering(graph: StageGraph) -> bool:
-    """Whether peers on the fixed wire would number the plan's stages otherwise.
+    """Whether peers on the fixed wire would number the plan's stages otherwise (docs/plan.md).
 
-    They do when a CteRef with an exchange inside stands more than once in the plan (docs/plan.md).
+    They walk a CteRef once, where it first stands, and pass over it where it stands again. So a
+    number differs only if they have passed over an exchange, and then meet another. Without one
+    after it, the stages that only we count are read by nobody there, and a peer that is given one
+    has nothing to do in it.
     """
-    seen: set[str] = set()
-    pending: list[Node] = [graph.stages[0].fragment]
+    walked: set[str] = set()
+    passed_over = False
+    pending: list[Node | str] = [graph.stages[0].fragment]
     while pending:
         node = pending.pop()
-        if isinstance(node, model.CteRef) and _has_exchange(node):
-            if node.name in seen:
-                return True
-            seen.add(node.name)
-        pending.extend(children(node))
+        if isinstance(node, str):
+            walked.add(node)
+        elif isinstance(node, model.CteRef) and node.name in walked:
+            passed_over = passed_over or _has_exchange(node)
+        elif isinstance(node, ShuffleRead) and passed_over:
+            return True
+        else:
+            if isinstance(node, model.CteRef):
+                pending.append(node.name)  # taken up when all of its plan was walked
+            pending.extend(reversed(children(node)))
     return False
 
 
@@ -55,4 +64,4 @@ def has_own_words(graph: StageGraph) -> bool:
 
 
 def _has_exchange(cte: model.CteRef) -> bool:
-    return any(isinstance(node, model.ShuffleRead) for node in walk_stage(cte.plan))
+    return any(isinstance(node, ShuffleRead) for node in walk_stage(cte.plan))

@@ -113,6 +113,11 @@ class Wire(Generic[M, R, Q, P]):
         return f"/{self.service}/{self.method}"
 
     @property
+    def extension(self) -> bool:
+        """Whether the RPC is ours alone: other implementations do not have it."""
+        return self.service == INSPECTION.full_name
+
+    @property
     def streams(self) -> bool:
         return issubclass(self.message, StreamRpc)
 

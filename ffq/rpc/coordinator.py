@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
+from ffq.errors import UnsupportedPlan
 from ffq.messages import Rpc, StreamRpc
 from ffq.proto.rows import row_of
 from ffq.rpc.client import RpcChannel
@@ -17,8 +18,8 @@ R = TypeVar("R")
 class RemoteCoordinator:
     """`ffq.service.Coordinator` over a channel.
 
-    A foreign coordinator answers UnsupportedPlan to what is an extension, and `counted` is then
-    always False: it never says. A worker's shuffle service answers FetchShufflePartition alone.
+    At a foreign coordinator an extension is UnsupportedPlan, which says so, and `counted` is always
+    False: it never says. A worker's shuffle service answers FetchShufflePartition alone.
     """
 
     def __init__(self, channel: RpcChannel) -> None:
@@ -26,7 +27,15 @@ class RemoteCoordinator:
 
     async def ask(self, message: Rpc[R]) -> R:
         row = row_of(message)
-        answer = await self._channel.unary(row.path, row.encode(message), row.reply_type)
+        try:
+            answer = await self._channel.unary(row.path, row.encode(message), row.reply_type)
+        except UnsupportedPlan:
+            if not row.extension:
+                raise
+            raise UnsupportedPlan(
+                f"the coordinator at {self._channel.endpoint} is another implementation of FFQ: it "
+                f"has no {row.service}, so that {row.method} is not known there"
+            ) from None
         reply: R = row.decode_reply(answer)
         return reply
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from ffq.errors import ExecutionError, ShuffleInputError
+from ffq.shuffle.mark import NO_STREAM
 from ffq.shuffle.widening import column_order, wider_schema, wider_type
 
 
@@ -43,7 +44,7 @@ def decode_stream(chunks: Iterable[bytes]) -> pa.RecordBatchReader:
     try:
         return pa.ipc.open_stream(source)
     except (pa.ArrowException, OSError) as error:
-        raise ShuffleInputError(f"the bytes received are no Arrow IPC stream: {error}") from error
+        raise ShuffleInputError(f"the bytes received are {NO_STREAM}: {error}") from error
 
 
 Opener = Callable[[], pa.RecordBatchReader]

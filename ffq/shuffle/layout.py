@@ -5,6 +5,9 @@
 
 Each part file is one Arrow IPC stream; empty partitions have none. `schema.ipc` is a stream of no
 rows: what an empty partition yields (R23). An attempt's folder appears whole, by a rename.
+
+The root is a folder of the worker's own. Under a coordinator that serves from a folder which all
+share it is `{FFQ_SHUFFLE_ROOT}/shuffle`.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from typing import Final
 from ffq.ids import AttemptKey, QueryId, parse_query_id
 
 SCHEMA_FILE: Final = "schema.ipc"
+SHARED_FOLDER: Final = "shuffle"
+"""In the folder that all share, the root of map outputs."""
 TEMPORARY_PREFIX: Final = ".tmp-"
 
 
@@ -33,3 +38,11 @@ def attempt_folder(root: Path, key: AttemptKey) -> Path:
 
 def part_file(reduce_partition: int) -> str:
     return f"part-{int(reduce_partition)}.ipc"
+
+
+def reduce_partition_of(file_name: str) -> int | None:
+    """The partition whose `part_file` this is; None: it is none."""
+    number = file_name.removeprefix("part-").removesuffix(".ipc")
+    if not (number.isascii() and number.isdecimal()) or part_file(int(number)) != file_name:
+        return None
+    return int(number)

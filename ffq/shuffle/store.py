@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import attrs
+
 from ffq.errors import StorageError, UnknownId
-from ffq.ids import AttemptKey, QueryId, is_valid_id
+from ffq.ids import Attempt, AttemptKey, QueryId, is_valid_id
 from ffq.messages import ShuffleChunk
-from ffq.shuffle.layout import SCHEMA_FILE, attempt_folder, part_file, query_folder
+from ffq.shuffle.layout import (
+    SCHEMA_FILE,
+    attempt_folder,
+    part_file,
+    query_folder,
+    reduce_partition_of,
+    task_folder,
+)
 
 # The largest throughput of a gRPC stream was measured at messages of about this size.
 DEFAULT_CHUNK_BYTES: Final = 1024 * 1024
+_ATTEMPT: Final = re.compile("[1-9][0-9]{0,8}")
 
 
 class ShuffleStore:
@@ -29,6 +40,31 @@ class ShuffleStore:
     def holds(self, key: AttemptKey) -> bool:
         """Whether a finished output of exactly this attempt stands here. Raises InvalidRequest."""
         return (attempt_folder(self._root, key) / SCHEMA_FILE).is_file()
+
+    def newest(self, key: AttemptKey) -> AttemptKey | None:
+        """The attempt of `key`'s task that has the highest number here; None: there is none.
+
+        Whoever wrote it, and in whatever framing. Raises StorageError, InvalidRequest.
+        """
+        numbers = [
+            int(path.name)
+            for path in _entries(task_folder(self._root, key))
+            if _ATTEMPT.fullmatch(path.name) and path.is_dir()
+        ]
+        return attrs.evolve(key, attempt=Attempt(max(numbers))) if numbers else None
+
+    def sizes(self, key: AttemptKey) -> Mapping[int, int]:
+        """Bytes of each reduce partition that has a file. Raises StorageError, InvalidRequest."""
+        folder = attempt_folder(self._root, key)
+        sizes = {}
+        try:
+            for path in _entries(folder):
+                partition = reduce_partition_of(path.name)
+                if partition is not None:
+                    sizes[partition] = path.stat().st_size
+        except OSError as error:
+            raise StorageError(f"cannot list map output {folder}: {error.strerror}") from error
+        return sizes
 
     def read_range(
         self,
@@ -81,6 +117,16 @@ class ShuffleStore:
                 if entry.is_dir() and is_valid_id(entry.name)
             )
         )
+
+
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds; nothing where there is none. Raises StorageError."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"cannot list map outputs in {folder}: {error.strerror}") from error
 
 
 def read_file_range(

@@ -25,6 +25,7 @@ from ffq.shuffle.layout import (
     part_file,
     task_folder,
 )
+from ffq.shuffle.mark import marked
 
 Compression: TypeAlias = Literal["lz4", "zstd"]
 
@@ -86,6 +87,7 @@ class MapOutputWriter:
         key: the attempt; an output that already stands under it is replaced.
         partitioning: hash of the named columns, or everything to partition 0.
         schema: of every batch.
+        family: the engine's, which every stream is marked with (R31).
         compression: of the Arrow buffers; None writes them plain. lz4 halves the bytes to
             keep and to send, and costs about what sending the other half would
             (`benchmarks/partition.py`).
@@ -103,10 +105,12 @@ class MapOutputWriter:
         partitioning: Partitioning,
         schema: pa.Schema,
         *,
+        family: str,
         compression: Compression | None = "lz4",
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
     ) -> None:
         self._schema = schema
+        self._marked = marked(schema, family)
         self._keys, self._partitions = _layout(partitioning, schema)
         self._options = pa.ipc.IpcWriteOptions(compression=compression)
         self._buffer_bytes = buffer_bytes
@@ -119,7 +123,7 @@ class MapOutputWriter:
         self._open = True
         try:
             self._folder.mkdir(parents=True)
-            (self._folder / SCHEMA_FILE).write_bytes(empty_stream(schema))
+            (self._folder / SCHEMA_FILE).write_bytes(empty_stream(self._marked))
         except OSError as error:
             self.abort()
             raise _storage_error(self._folder, error) from error
@@ -179,7 +183,7 @@ class MapOutputWriter:
         if part is None:
             sink = _Chunks()
             stream = pa.ipc.new_stream(
-                pa.PythonFile(sink, mode="w"), self._schema, options=self._options
+                pa.PythonFile(sink, mode="w"), self._marked, options=self._options
             )
             part = self._parts[number] = _Part(self._folder / part_file(number), sink, stream)
         return part

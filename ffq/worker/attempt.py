@@ -2,6 +2,10 @@
 
     fetch inputs → run the fragment → register map output, or upload the result → report
 
+An assignment without any extension field comes from a coordinator that knows none
+(`Assignment.fixed_wire`). Then inputs are looked for in the folder that all share, map output is
+left there, and a result goes in one call, since each call is the whole result there.
+
 Whatever goes wrong on the way is a FAILED report that says whose fault it was. An attempt ends
 silently only when the coordinator says that nobody waits for it any more, or is gone for good.
 """
@@ -11,7 +15,8 @@ from __future__ import annotations
 import attrs
 import trio
 
-from ffq.errors import FfqError, UnknownId
+from ffq.errors import ExecutionError, FfqError, UnknownId
+from ffq.ids import StageId
 from ffq.messages import (
     Assignment,
     ErrorKind,
@@ -20,6 +25,7 @@ from ffq.messages import (
     ReportTaskStatus,
     TaskState,
 )
+from ffq.plan.stages import StagePlan
 from ffq.worker.failures import Failure, failure_of
 from ffq.worker.inputs import FetchSettings, fetch_inputs
 from ffq.worker.link import CoordinatorLink, WorkerIdentity, logger
@@ -33,19 +39,29 @@ from ffq.worker.ports import (
     TaskOutput,
     Work,
 )
-from ffq.worker.wanted import InputPart, wanted_parts
+from ffq.worker.wanted import InputPart, SharedOutput, committed_output, wanted_parts
 
 _REPORT_QUOTA_TRIES = 2**31
 """A report is tried again until it is answered: only a stop ends it."""
+PEER_MESSAGE_BYTES = 4 << 20
+"""What peers receive in one message, where they were not set up otherwise: gRPC's default."""
+_CALL_BYTES = 1 << 10
+"""What one message has besides its payload, generously."""
 STOPPED_MESSAGE = "the worker is shutting down"
 
 
 @attrs.frozen
 class AttemptSettings:
-    """`result_chunk_bytes`: payload of one upload call, bytes."""
+    """Bounds of one attempt.
+
+    Attributes:
+        result_chunk_bytes: payload of one upload call.
+        max_message_bytes: largest message that can be sent: bounds a result that goes in one call.
+    """
 
     fetch: FetchSettings = attrs.field(factory=FetchSettings)
     result_chunk_bytes: int = 1 << 20
+    max_message_bytes: int = 64 << 20
 
 
 @attrs.frozen
@@ -111,13 +127,23 @@ class AttemptRun:
         context, assignment = self.context, self.assignment
         stage = await context.plans.stage_of(assignment)
         inputs = await fetch_inputs(
-            wanted_parts(assignment, stage),
+            wanted_parts(assignment, stage, await self._shared_outputs(stage)),
             context.transport,
             context.settings.fetch,
             lambda part: context.executor.spool(assignment.key, part),
             self._local,
         )
         return await context.executor.run(Work(assignment, stage, inputs))
+
+    async def _shared_outputs(self, stage: StagePlan) -> dict[StageId, SharedOutput]:
+        found: dict[StageId, SharedOutput] = {}
+        if self.assignment.fixed_wire:
+            for source in stage.parents:
+                key = committed_output(self.assignment, source.stage_id)
+                output = await self.context.executor.newest_output(key)
+                if output is not None:
+                    found[source.stage_id] = output
+        return found
 
     def _local(self, part: InputPart) -> Spool | None:
         served_here = part.endpoint == self.context.identity.endpoint
@@ -127,6 +153,8 @@ class AttemptRun:
         """Hand the output over, before SUCCEEDED claims that it is there (R3, R22)."""
         if isinstance(output, MapOutput):
             await self._register(output)
+        elif self.assignment.fixed_wire:
+            await self._upload_whole(output)
         else:
             await self._upload(output)
 
@@ -160,6 +188,34 @@ class AttemptRun:
             if not reply.counted:
                 return
             offset += len(payload)
+
+    async def _upload_whole(self, output: ResultOutput) -> None:
+        """In one call: for whoever takes each call as the whole result (R26).
+
+        Raises ExecutionError: no message that is sent, or that the coordinator takes, is so large.
+        """
+        context, size = self.context, output.size
+        limit = context.settings.max_message_bytes - _CALL_BYTES
+        if size > limit:
+            raise ExecutionError(
+                f"the result has {size} bytes, and must go in one message: this coordinator sets "
+                f"no extension fields; this worker sends at most {limit} (--max-message-bytes)"
+            )
+        payload = await output.read(0, size)
+        message = RegisterQueryResults(self.assignment.key.query_id, payload, self.assignment.key)
+        too_large = size > PEER_MESSAGE_BYTES - _CALL_BYTES
+        try:
+            await context.link.ask(message, quota_tries=1 if too_large else None)
+        except UnknownId:
+            raise
+        except FfqError as error:
+            if not too_large:
+                raise
+            raise ExecutionError(
+                f"the result has {size} bytes, and must go in one message: this coordinator sets "
+                f"no extension fields, and such take at most {PEER_MESSAGE_BYTES} bytes a message "
+                f"unless set up otherwise; it answered: {error.message}"
+            ) from error
 
     async def _report_failed(self, failure: Failure) -> None:
         try:

@@ -18,6 +18,7 @@ from ffq.settings import (
     SettingSource,
     rpc_options,
 )
+from ffq.worker.attempt import AttemptSettings
 from ffq.worker.loop import LoopSettings
 
 MAX_HEARTBEAT_MS = 1_000
@@ -36,7 +37,8 @@ class WorkerConfig:
         shuffle_bind: where its shuffle service listens, `host:port`.
         shuffle_bind_given: False: any free port will do when that one is taken.
         shuffle_advertise: `host:port` or a host name that others reach it by; empty: found out.
-        shuffle_root: folder of its map outputs; None: a private one, removed at exit.
+        shuffle_root: folder of its map outputs, and of those that all share under a coordinator
+            that sets no extension fields; None: a private one, removed at exit.
         catalog_path: tables for scans that an assignment does not resolve.
         engine_threads: threads of the engine, for all fragments together.
         engine_memory_bytes: memory the engine may use for all fragments together; 0: its default.
@@ -70,6 +72,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
     """
     processors = len(os.sched_getaffinity(0))
     slots = source.integer("slots", "FFQ_WORKER_CPU_SLOTS", processors, minimum=1)
+    rpc = rpc_options(source)
     memory_mb = source.integer("engine_memory_mb", "FFQ_WORKER_ENGINE_MEMORY_MB", 0, minimum=0)
     return WorkerConfig(
         coordinator=source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", DEFAULT_COORDINATOR),
@@ -83,6 +86,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
             connect_timeout_ms=source.integer(
                 "connect_timeout_ms", "FFQ_WORKER_CONNECT_TIMEOUT_MS", 30_000, minimum=0
             ),
+            attempts=AttemptSettings(max_message_bytes=rpc.max_message_bytes),
         ),
         operators=source.text("operators", "FFQ_WORKER_OPERATORS"),
         shuffle_bind=source.bind(
@@ -96,7 +100,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
             "engine_threads", "FFQ_WORKER_ENGINE_THREADS", processors, minimum=1
         ),
         engine_memory_bytes=memory_mb * _MIB,
-        rpc=rpc_options(source),
+        rpc=rpc,
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import trio
 
 from ffq.catalog import Catalog
-from ffq.engine import CancelToken, Engine, FragmentSpec
+from ffq.engine import ENGINE_FAMILY, CancelToken, Engine, FragmentSpec
 from ffq.errors import PlanningError, StorageError
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import OutputPartition, ScanSplit
@@ -28,14 +28,15 @@ from ffq.worker.ports import MapOutput, TaskOutput, Work
 from ffq.worker.readers import input_reader
 from ffq.worker.results import ResultSpool
 from ffq.worker.spool import FragmentSpool, MemoryBudget
-from ffq.worker.wanted import InputPart
+from ffq.worker.wanted import InputPart, SharedOutput
 
 
 @attrs.define
 class _Scratch:
-    """What one attempt uses besides its output."""
+    """What one attempt uses besides its output. `outputs`: where that goes; None: nowhere yet."""
 
     folder: Path
+    outputs: ShuffleStore | None = None
     spools: list[FragmentSpool] = attrs.field(factory=list)
     result: ResultSpool | None = None
 
@@ -46,6 +47,7 @@ class EngineExecutor:
     Args:
         catalog: for tables that an assignment brings no splits of.
         spool_bytes: memory for fetched parts of all attempts; beyond it they go to disk.
+        shared: map outputs in the folder that all share; None: this worker was given none.
         stop_grace_ms: how long a fragment told to stop is waited for before it counts as stuck.
     """
 
@@ -58,9 +60,11 @@ class EngineExecutor:
         *,
         spool_bytes: int,
         stop_grace_ms: int,
+        shared: ShuffleStore | None = None,
     ) -> None:
         self._engine = engine
         self._store = store
+        self._shared = shared
         self._folders = folders
         self._catalog = catalog
         self._budget = MemoryBudget(spool_bytes)
@@ -89,6 +93,12 @@ class EngineExecutor:
             return None
         return FragmentSpool.stored(path, part.bytes)
 
+    async def newest_output(self, key: AttemptKey) -> SharedOutput | None:
+        """As `Executor.newest_output`."""
+        if self._shared is None:
+            return None
+        return await trio.to_thread.run_sync(_newest_output, self._shared, key)
+
     async def run(self, work: Work) -> TaskOutput:
         """As `Executor.run`.
 
@@ -96,7 +106,8 @@ class EngineExecutor:
         (an operator that never looks up) is left behind, and counts as stuck until it ends.
         """
         scratch = self._scratch_of(work.assignment.key)
-        job = _Job(self._engine, self._store, self._catalog, scratch, work)
+        scratch.outputs = self._shared if work.assignment.fixed_wire else self._store
+        job = _Job(self._engine, self._catalog, scratch, work)
         ended = trio.Event()
         token = trio.lowlevel.current_trio_token()
 
@@ -118,7 +129,7 @@ class EngineExecutor:
                 if not ended.is_set():
                     self._leave_behind(work.assignment.key, ended)
             raise
-        if isinstance(output, MapOutput):
+        if isinstance(output, MapOutput) and not work.assignment.fixed_wire:
             self._held[work.assignment.key.query_id] = None
         return output
 
@@ -131,8 +142,9 @@ class EngineExecutor:
             if scratch.result is not None:
                 scratch.result.close()
         unwanted = [] if scratch is None else [scratch.folder]
+        outputs = None if scratch is None else scratch.outputs
         if not keep_output:
-            unwanted.append(attempt_folder(self._store.root, key))
+            unwanted.append(attempt_folder((outputs or self._store).root, key))
         for folder in unwanted:
             if folder.exists():
                 await run_blocking(_remove, folder)
@@ -170,13 +182,11 @@ class _Job:
     def __init__(
         self,
         engine: Engine,
-        store: ShuffleStore,
         catalog: Catalog,
         scratch: _Scratch,
         work: Work,
     ) -> None:
         self._engine = engine
-        self._store = store
         self._catalog = catalog
         self._scratch = scratch
         self._work = work
@@ -202,10 +212,16 @@ class _Job:
 
     def _run_map(self, output: Partitioning) -> tuple[OutputPartition, ...]:
         writers: list[MapOutputWriter] = []
+        key, outputs = self._work.assignment.key, self._scratch.outputs
+        if outputs is None:
+            raise StorageError(
+                f"the map output of {key} has no place: this coordinator sets no extension fields, "
+                f"and serves partitions only from a folder that all share; right would be its "
+                f"folder as this worker's --shuffle-root (FFQ_SHUFFLE_ROOT)"
+            )
 
         def open_sink(schema: pa.Schema) -> MapOutputWriter:
-            key = self._work.assignment.key
-            writers.append(MapOutputWriter(self._store.root, key, output, schema))
+            writers.append(MapOutputWriter(outputs.root, key, output, schema, family=ENGINE_FAMILY))
             return writers[-1]
 
         try:
@@ -233,7 +249,11 @@ class _Job:
         return FragmentSpec(
             fragment=self._work.stage.fragment,
             scans=self._scans(),
-            shuffles={leaf: input_reader(items) for leaf, items in inputs.items() if items},
+            shuffles={
+                leaf: input_reader(items, ENGINE_FAMILY, self._scratch.outputs)
+                for leaf, items in inputs.items()
+                if items
+            },
         )
 
     def _scans(self) -> Mapping[int, Sequence[ScanSplit]]:
@@ -258,6 +278,11 @@ class _Job:
             # No other attempt would find other files: the plan names a table that cannot be bound.
             raise PlanningError(f"this worker's catalog (--catalog): {error.message}") from error
         return splits
+
+
+def _newest_output(outputs: ShuffleStore, key: AttemptKey) -> SharedOutput | None:
+    newest = outputs.newest(key)
+    return None if newest is None else SharedOutput(newest, outputs.sizes(newest))
 
 
 def _remove(folder: Path) -> None:

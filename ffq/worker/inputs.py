@@ -168,8 +168,14 @@ class _PartStream:
 
     def _check_size(self, part: InputPart) -> None:
         if part.bytes and self._offset != part.bytes:
+            expected = f"registered were {part.bytes}"
+            if part.fixed_wire:
+                expected = (
+                    f"the shared folder has {part.bytes}: this worker's --shuffle-root and the "
+                    f"coordinator's shuffle folder must be the same (FFQ_SHUFFLE_ROOT)"
+                )
             raise ShuffleInputError(
-                f"{part}: it has {self._offset} bytes, registered were {part.bytes}",
+                f"{part}: it has {self._offset} bytes, {expected}",
                 inputs=(_triple(part.key),),
             )
 
@@ -193,6 +199,8 @@ class _PartStream:
                 self._offset = chunk.end_offset
                 if chunk.finalized and chunk.end_offset >= chunk.watermark_offset:
                     return True
+                if part.fixed_wire and not chunk.watermark_offset:
+                    return True  # it knows of no such partition: nobody wrote a row to it
 
 
 def _triple(key: AttemptKey) -> tuple[int, int, int]:

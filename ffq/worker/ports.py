@@ -15,7 +15,7 @@ import attrs
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import Assignment, OutputPartition, ShuffleChunk
 from ffq.plan.stages import StagePlan
-from ffq.worker.wanted import InputPart
+from ffq.worker.wanted import InputPart, SharedOutput
 
 
 class ShuffleStream(Protocol):
@@ -110,6 +110,16 @@ class Executor(Protocol):
         """The part itself, when its whole bytes lie here already: nothing is fetched then.
 
         Asked only for parts that this worker serves.
+        """
+        ...
+
+    async def newest_output(self, key: AttemptKey) -> SharedOutput | None:
+        """The newest attempt of `key`'s task in the folder that all share.
+
+        Asked only under a coordinator that sets no extension fields. None: there is none.
+
+        Raises:
+            StorageError: the folder cannot be read.
         """
         ...
 

@@ -20,6 +20,7 @@ from ffq.rpc.pool import ChannelPool
 from ffq.rpc.routes import stream_route
 from ffq.rpc.server import ServerAddress, serve
 from ffq.shuffle import ShuffleStore
+from ffq.shuffle.layout import SHARED_FOLDER
 from ffq.worker.addresses import advertised_endpoint
 from ffq.worker.config import WorkerConfig
 from ffq.worker.executor import EngineExecutor
@@ -70,6 +71,7 @@ async def run_worker(
     with worker_folders(config.shuffle_root, config.worker_id) as folders:
         engine = _engine(config, folders)
         store = ShuffleStore(folders.outputs)
+        root = config.shuffle_root
         executor = EngineExecutor(
             engine,
             store,
@@ -77,6 +79,7 @@ async def run_worker(
             catalog,
             spool_bytes=config.spool_bytes,
             stop_grace_ms=config.loop.stop_grace_ms,
+            shared=None if root is None else ShuffleStore(root.absolute() / SHARED_FOLDER),
         )
         try:
             async with open_channel(config.coordinator, config.rpc) as channel:

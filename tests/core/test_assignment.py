@@ -394,10 +394,25 @@ def test_R31_a_limit_a_top_k_and_a_global_aggregate_are_one_task(plan: model.Nod
 def test_a_plan_that_peers_number_otherwise_is_kept_from_them() -> None:
     cte = model.CteRef("c", exchange(scan()))
     d = Driver()
-    d.submit("q", model.UnionAll(cte, cte))
+    d.submit("q", model.UnionAll(model.UnionAll(cte, cte), exchange(scan("u"))))
     assert d.pull("peer") == ()
     d.beat("ours", ())
-    assert len(d.pull("ours", 9)) == 2
+    assert len(d.pull("ours", 9)) == 3
+
+
+def test_R22_a_repeated_cte_that_comes_last_is_for_peers_too() -> None:
+    """A peer walks it once: in the copy's stage it finds nothing to do, and registers nothing."""
+    cte = model.CteRef("c", exchange(scan()))
+    d = Driver()
+    d.submit("q", model.UnionAll(cte, cte))
+    first, copy = d.pull("peer", 9)
+    assert (first.key.stage_id, copy.key.stage_id) == (1, 2)
+    d.finish(first, {0: 5})
+    d.report(copy, TaskState.SUCCEEDED)
+    sink = d.pull_one("peer")
+    d.upload(sink)
+    d.report(sink, TaskState.SUCCEEDED)
+    assert d.status("q").state is QueryState.SUCCEEDED
 
 
 # --- what an assignment says -----------------------------------------------------------------

@@ -97,7 +97,9 @@ class LocalRunner:
             ) -> MapOutputWriter:
                 assert stage.output is not None
                 writers.append(
-                    MapOutputWriter(self.root, key, stage.output, schema, buffer_bytes=1 << 20)
+                    MapOutputWriter(
+                        self.root, key, stage.output, schema, family="test", buffer_bytes=1 << 20
+                    )
                 )
                 return writers[0]
 

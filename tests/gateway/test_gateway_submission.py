@@ -16,6 +16,7 @@ from ffq.errors import QuotaExceeded
 from ffq.gateway.planning import QueryPlanner
 from ffq.ids import QueryId
 from ffq.messages import ReadPlan
+from ffq.plan.codec import parse_plan
 from ffq.plan.limits import PlanLimits
 from ffq.proto import ffq_distributed_pb2 as wire
 from tests.gateway.harness import ONE_STAGE, open_gateway
@@ -82,3 +83,26 @@ async def test_R30_plans_that_wait_to_be_read_are_bounded() -> None:
                 nursery.start_soon(submit, number)
     assert len(refused) == 3
     assert "2 plans wait to be read" in refused[0].message
+
+
+async def test_peers_get_the_casts_that_their_planner_left_out(tmp_path: Path) -> None:
+    """An engine that computes on operands of one type only expects them in the plan.
+
+    Only where every file of the table has that float: beside wider whole numbers a cast would
+    lose digits.
+    """
+    pq.write_table(pa.table({"x": [1.5], "y": [1.5]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"x": [2.5], "y": [2]}), tmp_path / "b.parquet")
+    catalog = tmp_path / "tables.json"
+    catalog.write_text(json.dumps([{"name": "t", "uri": str(tmp_path)}]))
+    rows = p.scan("t", ["x", "y"])
+    plan = rows.filter((p.col("x") > 5) & (p.col("y") > 5)).project("x")
+    cast = rows.filter((p.col("x") > p.lit(5).cast("Float64")) & (p.col("y") > 5)).project("x")
+    async with open_gateway(catalog_path=catalog) as gateway:
+        await gateway.submit("1", plan)
+        await gateway.submit("1", plan)  # R1: the same bytes are the same plan
+        (task,) = await gateway.pull()
+        assert parse_plan(task.plan_fragment_json) == cast.node
+        await gateway.submit("2", rows.filter(p.col("y") > 5))
+        (task,) = await gateway.pull()
+        assert task.plan_fragment_json == rows.filter(p.col("y") > 5).to_json()

@@ -10,13 +10,21 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from ffq.errors import InvalidRequest, PlanningError, StorageError, UnknownId
+from ffq.errors import (
+    InvalidRequest,
+    PlanningError,
+    ShuffleInputError,
+    StorageError,
+    UnknownId,
+)
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
 from ffq.messages import ShuffleChunk
 from ffq.plan.model import HashPartitioning, SinglePartitioning
 from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream
+from ffq.shuffle.mark import unmarked
 from ffq.shuffle.writer import Compression
 
+FAMILY = "test"
 KEY = AttemptKey(QueryId("7"), StageId(2), TaskId(3), Attempt(1))
 SCHEMA = pa.schema([("k", pa.int64()), ("s", pa.string())])
 FOUR = HashPartitioning(("k",), 4)
@@ -33,7 +41,7 @@ def read(store: ShuffleStore, partition: int, **ranges: int) -> pa.Table:
 
 
 def write(root: Path, *batches: pa.RecordBatch, **options: Any) -> MapOutputWriter:
-    writer = MapOutputWriter(root, KEY, FOUR, SCHEMA, **options)
+    writer = MapOutputWriter(root, KEY, FOUR, SCHEMA, family=FAMILY, **options)
     for one in batches:
         writer.write(one)
     return writer
@@ -103,7 +111,7 @@ def test_an_empty_partition_yields_a_stream_of_the_schema(tmp_path: Path) -> Non
 def test_an_output_that_stands_there_already_is_replaced(tmp_path: Path) -> None:
     """Query ids of peers are small numbers: another cluster's leftovers may carry the same."""
     write(tmp_path, batch(0, 100)).finish()
-    writer = MapOutputWriter(tmp_path, KEY, SinglePartitioning(), SCHEMA)
+    writer = MapOutputWriter(tmp_path, KEY, SinglePartitioning(), SCHEMA, family=FAMILY)
     writer.write(batch(5, 1))
     writer.finish()
     store = ShuffleStore(tmp_path)
@@ -114,8 +122,8 @@ def test_an_output_that_stands_there_already_is_replaced(tmp_path: Path) -> None
 def test_columns_without_names_or_of_one_name_survive(tmp_path: Path) -> None:
     schema = pa.schema([("a", pa.int64()), ("a", pa.string()), ("", pa.int64())])
     with pytest.raises(PlanningError, match=r"'x\.a' is ambiguous: it may be a \(column 1\), a \("):
-        MapOutputWriter(tmp_path, KEY, HashPartitioning(("x.a",), 2), schema)
-    writer = MapOutputWriter(tmp_path, KEY, HashPartitioning(("",), 2), schema)
+        MapOutputWriter(tmp_path, KEY, HashPartitioning(("x.a",), 2), schema, family=FAMILY)
+    writer = MapOutputWriter(tmp_path, KEY, HashPartitioning(("",), 2), schema, family=FAMILY)
     columns = [pa.array([1]), pa.array(["x"]), pa.array([2])]
     writer.write(pa.RecordBatch.from_arrays(columns, schema=schema))
     (part,) = writer.finish()
@@ -123,7 +131,7 @@ def test_columns_without_names_or_of_one_name_survive(tmp_path: Path) -> None:
 
 
 def test_rows_without_columns_keep_their_number(tmp_path: Path) -> None:
-    writer = MapOutputWriter(tmp_path, KEY, SinglePartitioning(), pa.schema([]))
+    writer = MapOutputWriter(tmp_path, KEY, SinglePartitioning(), pa.schema([]), family=FAMILY)
     writer.write(batch(0, 3).select([]))
     writer.write(batch(0, 4).select([]))
     (part,) = writer.finish()
@@ -135,16 +143,16 @@ def test_rows_without_columns_keep_their_number(tmp_path: Path) -> None:
 
 def test_an_unknown_hash_key_is_a_planning_error(tmp_path: Path) -> None:
     with pytest.raises(PlanningError, match="no column 'nope'; its input has k, s"):
-        MapOutputWriter(tmp_path, KEY, HashPartitioning(("nope",), 4), SCHEMA)
+        MapOutputWriter(tmp_path, KEY, HashPartitioning(("nope",), 4), SCHEMA, family=FAMILY)
 
 
 def test_a_hash_key_is_found_by_its_last_dotted_part_as_columns_are(tmp_path: Path) -> None:
     dotted = pa.schema([("a.k", pa.int64()), ("b.s", pa.string())])
     for key in ("a.k", "k", "other.k"):
-        MapOutputWriter(tmp_path, KEY, HashPartitioning((key,), 4), dotted).abort()
+        MapOutputWriter(tmp_path, KEY, HashPartitioning((key,), 4), dotted, family=FAMILY).abort()
     twice = pa.schema([("a.k", pa.int64()), ("b.k", pa.int64())])
     with pytest.raises(PlanningError, match=r"'k' is ambiguous: it may be a\.k \(column 1\), b\.k"):
-        MapOutputWriter(tmp_path, KEY, HashPartitioning(("k",), 4), twice)
+        MapOutputWriter(tmp_path, KEY, HashPartitioning(("k",), 4), twice, family=FAMILY)
 
 
 def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None:
@@ -223,7 +231,7 @@ def test_an_id_that_leaves_the_root_is_refused(tmp_path: Path, query_id: str) ->
     with pytest.raises(InvalidRequest):
         store.delete_query(QueryId(query_id))
     with pytest.raises(InvalidRequest):
-        MapOutputWriter(tmp_path / "root", key, FOUR, SCHEMA)
+        MapOutputWriter(tmp_path / "root", key, FOUR, SCHEMA, family=FAMILY)
 
 
 def test_a_query_is_removed_whole(tmp_path: Path) -> None:
@@ -231,7 +239,7 @@ def test_a_query_is_removed_whole(tmp_path: Path) -> None:
     assert store.held_queries() == ()
     write(tmp_path, batch(0, 10)).finish()
     other = AttemptKey(QueryId("8"), StageId(0), TaskId(0), Attempt(1))
-    MapOutputWriter(tmp_path, other, FOUR, SCHEMA).finish()
+    MapOutputWriter(tmp_path, other, FOUR, SCHEMA, family=FAMILY).finish()
     assert store.held_queries() == ("7", "8")
     store.delete_query(QueryId("7"))
     store.delete_query(QueryId("7"))
@@ -244,3 +252,47 @@ def test_a_query_removed_while_it_is_written_ends_the_writing(tmp_path: Path) ->
     ShuffleStore(tmp_path).delete_query(KEY.query_id)
     with pytest.raises(StorageError):
         writer.finish()
+
+
+def test_the_newest_attempt_and_the_sizes_of_its_files(tmp_path: Path) -> None:
+    store = ShuffleStore(tmp_path)
+    assert store.newest(KEY) is None
+    assert store.sizes(KEY) == {}
+    for attempt in (1, 2, 10):
+        key = AttemptKey(KEY.query_id, KEY.stage_id, KEY.task_id, Attempt(attempt))
+        with MapOutputWriter(tmp_path, key, FOUR, SCHEMA, family=FAMILY) as writer:
+            writer.write(batch(0, attempt))
+            parts = writer.finish()
+    task = tmp_path / "7" / "2" / "3"
+    for name in (".tmp-11-x", "012", "x", "99999999999"):
+        (task / name).mkdir()
+    (task / "11").write_text("a file is no attempt")
+    (task / "10" / "part-x.ipc").write_text("no part")
+    (task / "10" / "part-01.ipc").write_text("no part")
+    assert store.newest(KEY) == key
+    assert store.sizes(key) == {part.reduce_partition: part.bytes for part in parts}
+
+
+@pytest.mark.parametrize("folder", ["3", "3/1"])
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, folder: str) -> None:
+    path = tmp_path / "7" / "2" / folder
+    path.parent.mkdir(parents=True)
+    path.write_text("a file")
+    look = ShuffleStore(tmp_path).newest if folder == "3" else ShuffleStore(tmp_path).sizes
+    with pytest.raises(StorageError, match=f"cannot list map outputs in .*/7/2/{folder}"):
+        look(KEY)
+
+
+def test_R31_every_stream_is_marked_with_its_family_also_an_empty_one(tmp_path: Path) -> None:
+    """Rows are only in partition 0; what the mark is on leaves no trace in what is read."""
+    key = HashPartitioning((), 4)
+    with MapOutputWriter(tmp_path, KEY, key, SCHEMA, family=FAMILY) as writer:
+        writer.write(batch(0, 10))
+        writer.finish()
+    for partition in (0, 3):
+        schema = read(ShuffleStore(tmp_path), partition).schema
+        assert unmarked(schema, FAMILY).metadata is None
+        with pytest.raises(ShuffleInputError, match="family 'test'; right would be 'other'"):
+            unmarked(schema, "other")
+    with pytest.raises(ShuffleInputError, match="without the mark of an engine family"):
+        unmarked(SCHEMA.with_metadata({"pandas": "{}"}), FAMILY)

@@ -13,7 +13,7 @@ from ffq.errors import ShuffleInputError
 from ffq.ids import AttemptKey, QueryId
 from ffq.plan.properties import is_repeatable
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
-from ffq.worker.wanted import InputPart
+from ffq.worker.wanted import InputPart, SharedOutput
 from tests.simulation.data import decode, encode, partition_of, rows_of
 from tests.simulation.disk import Disk
 from tests.simulation.faults import FaultKind
@@ -88,6 +88,9 @@ class SimExecutor:
         if not part.bytes or len(data) != part.bytes:
             return None
         return SimSpool(self.process, self.faults, data)
+
+    async def newest_output(self, key: AttemptKey) -> SharedOutput | None:
+        raise AssertionError(f"no folder is shared here, but {key} was looked for in it")
 
     async def run(self, work: Work) -> TaskOutput:
         """Raises ShuffleInputError: an input is damaged; StorageError: no room for the output."""

@@ -35,7 +35,7 @@ from ffq.worker.link import WorkerIdentity
 from ffq.worker.loop import LoopSettings, WorkerLoop
 from ffq.worker.plans import PlanCache, cut_plan
 from ffq.worker.ports import MapOutput, TaskOutput, Work
-from ffq.worker.wanted import InputPart
+from ffq.worker.wanted import InputPart, SharedOutput
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -177,6 +177,7 @@ class FakeExecutor:
     forgotten: list[QueryId] = attrs.field(factory=list)
     held: list[QueryId] = attrs.field(factory=list)
     here: dict[tuple[AttemptKey, int], bytes] = attrs.field(factory=dict)
+    shared: dict[StageId, SharedOutput] = attrs.field(factory=dict)
     most_at_once: int = 0
     _at_once: int = 0
 
@@ -186,6 +187,9 @@ class FakeExecutor:
     def local(self, part: InputPart) -> MemorySpool | None:
         data = self.here.get((part.key, part.reduce_partition))
         return None if data is None else MemorySpool(data)
+
+    async def newest_output(self, key: AttemptKey) -> SharedOutput | None:
+        return self.shared.get(key.stage_id)
 
     async def run(self, work: Work) -> TaskOutput:
         self.started.append(work.assignment.key)
@@ -216,7 +220,8 @@ class FakeTransport:
     """Serves `data` by (endpoint, map attempt, partition) in chunks of `chunk` bytes.
 
     `breaks` counts down: a stream breaks after one chunk while it is above zero. An endpoint in
-    `away` cannot be reached; `silent` streams say nothing; chunks tell offsets `skew` too high.
+    `away` cannot be reached; `silent` streams say nothing; chunks tell offsets `skew` too
+    high, and whether they are `finalized`.
     """
 
     data: dict[tuple[str, AttemptKey, int], bytes] = attrs.field(factory=dict)
@@ -225,6 +230,7 @@ class FakeTransport:
     silent: bool = False
     skew: int = 0
     chunk: int = 4
+    finalized: bool = True
     opened: list[tuple[str, AttemptKey, int, int]] = attrs.field(factory=list)
 
     @asynccontextmanager
@@ -259,7 +265,9 @@ class FakeStream:
         start, self.start = self.start, self.start + len(payload)
         self.sent += 1
         skew = self.transport.skew
-        return ShuffleChunk(payload, start + skew, self.start + skew, len(self.data), True)
+        return ShuffleChunk(
+            payload, start + skew, self.start + skew, len(self.data), self.transport.finalized
+        )
 
 
 IDENTITY = WorkerIdentity(

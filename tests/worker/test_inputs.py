@@ -7,13 +7,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from ffq.errors import InvalidPlan, ShuffleInputError, StorageError
+from ffq.errors import InvalidPlan, ShuffleInputError, StorageError, UnsupportedPlan
 from ffq.ids import Attempt, StageId, TaskId
-from ffq.messages import PartitionSize, ShuffleInput
+from ffq.messages import Assignment, PartitionSize, ShuffleInput
 from ffq.plan.codec import parse_plan
 from ffq.plan.stages import cut
 from ffq.worker.inputs import FetchSettings, fetch_inputs
-from ffq.worker.wanted import InputPart, wanted_parts
+from ffq.worker.wanted import InputPart, SharedOutput, wanted_parts
 from tests.worker.fakes import (
     PARTITIONS,
     PLAN,
@@ -76,6 +76,50 @@ def test_without_inputs_the_coordinator_serves_the_committed_attempt() -> None:
     assert parts == tuple(InputPart(key(1, attempt=0), p, "") for p in range(PARTITIONS))
 
 
+def fixed_wire_task(**changes: object) -> Assignment:
+    return attrs.evolve(sink_task(), **{"task_count": 0, **changes})  # type: ignore[arg-type]
+
+
+def test_on_the_fixed_wire_the_newest_shared_attempt_is_read_exactly() -> None:
+    """R25: exact attempts only; sizes are those of the files, so that nothing is lost unseen."""
+    shared = {StageId(1): SharedOutput(key(1, attempt=3), {2: 77})}
+    (parts,) = wanted_parts(fixed_wire_task(), SINK, shared).values()
+    assert parts == tuple(
+        InputPart(key(1, attempt=3), each, "", 77 if each == 2 else 0, fixed_wire=True)
+        for each in range(PARTITIONS)
+    )
+
+
+def test_on_the_fixed_wire_empty_partitions_need_not_be_assigned() -> None:
+    shared = {StageId(1): SharedOutput(key(1), {2: 77})}
+    (parts,) = wanted_parts(fixed_wire_task(reduce_partitions=(2,)), SINK, shared).values()
+    assert len(parts) == PARTITIONS
+    with pytest.raises(UnsupportedPlan, match="left reduce partition 2 of 4 out"):
+        wanted_parts(fixed_wire_task(reduce_partitions=(0, 1)), SINK, shared)
+
+
+def test_on_the_fixed_wire_partitions_beyond_those_of_a_parent_are_of_another_parent() -> None:
+    task = fixed_wire_task(reduce_partitions=tuple(range(PARTITIONS + 3)))
+    (parts,) = wanted_parts(task, SINK).values()
+    assert [each.reduce_partition for each in parts] == list(range(PARTITIONS))
+    assert {each.key.attempt for each in parts} == {0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"key": key(0, task=1)}, "task 7/0/1/1: .* as one task, .* but gave it task 1"),
+        ({"split_count": 2}, "but shared its partitions out to 2 tasks each"),
+        ({"reduce_partitions": (0, 1, 3)}, "but left reduce partition 2 of 4 out"),
+    ],
+)
+def test_R31_a_share_of_a_stage_on_the_fixed_wire_is_refused(
+    changes: dict[str, object], told: str
+) -> None:
+    with pytest.raises(UnsupportedPlan, match=told):
+        wanted_parts(fixed_wire_task(**changes), SINK)
+
+
 def test_a_partition_that_the_parent_does_not_write_is_refused() -> None:
     task = attrs.evolve(sink_task(), reduce_partitions=(PARTITIONS,))
     with pytest.raises(InvalidPlan, match="partition 4, but stage 1 writes 4"):
@@ -87,6 +131,19 @@ async def test_a_broken_stream_goes_on_where_it_broke(autojump_clock: MockClock)
     transport = FakeTransport({(W1, key(1), 0): b"0123456789abcdef"}, breaks=3)
     assert await fetch(transport, part(0)) == [b"0123456789abcdef"]
     assert [start for *_, start in transport.opened] == [0, 4, 8, 12]
+
+
+async def test_an_unnamed_partition_on_the_fixed_wire_is_an_empty_one(
+    autojump_clock: MockClock,
+) -> None:
+    """One empty chunk, not finalized, watermark 0. From ours it would be a stream that broke."""
+    transport = FakeTransport({("", key(1), 0): b""}, finalized=False)
+    empty = InputPart(key(1), 0, "", fixed_wire=True)
+    assert await fetch(transport, empty) == [b""]
+    with pytest.raises(ShuffleInputError, match="unfinished"):
+        await fetch(transport, attrs.evolve(empty, fixed_wire=False))
+    with pytest.raises(ShuffleInputError, match="0 bytes, the shared folder has 9: .*SHUFFLE_ROOT"):
+        await fetch(transport, attrs.evolve(empty, bytes=9))
 
 
 async def test_many_parts_arrive_each_in_its_spool(autojump_clock: MockClock) -> None:

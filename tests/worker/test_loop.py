@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -89,6 +90,32 @@ async def test_a_result_is_uploaded_in_chunks_before_success_is_reported(
     assert world.coordinator.calls.index(uploads[-1]) < world.coordinator.calls.index(
         world.coordinator.reports[0]
     )
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("size", [5 << 20, 70 << 20])
+async def test_a_result_goes_in_one_call_where_no_extension_field_came(
+    autojump_clock: MockClock, nursery: trio.Nursery, size: int
+) -> None:
+    """R26: whole, or not at all: of several calls the last would be the whole result."""
+    world = World(FakeCoordinator(queue=[attrs.evolve(sink_task(), task_count=0)]))
+    world.transport.data = {("", key(1, attempt=0), p): b"x" for p in range(4)}
+
+    async def behave(work: Work) -> TaskOutput:
+        return MemoryResult(bytes(size))
+
+    world.executor.behave = behave
+    await nursery.start(world.loop().run)
+    await until(lambda: world.coordinator.reports)
+    uploads = world.coordinator.of_type(RegisterQueryResults)
+    (report,) = world.coordinator.reports
+    if size < world.settings.attempts.max_message_bytes:
+        assert [len(upload.payload) for upload in uploads] == [size]
+        assert report.state is TaskState.SUCCEEDED
+    else:
+        assert (uploads, report.state) == ([], TaskState.FAILED)
+        assert f"the result has {size} bytes, and must go in one message" in report.message
+        assert "at most 67107840 (--max-message-bytes)" in report.message
     nursery.cancel_scope.cancel()
 
 

@@ -64,7 +64,9 @@ async def peer(root: Path, *, breaks: int = 0) -> AsyncIterator[Peer]:
 
 def write_output(root: Path) -> None:
     schema = pa.schema([("k", pa.int64())])
-    with MapOutputWriter(root, key(1), HashPartitioning(("k",), 2), schema) as writer:
+    with MapOutputWriter(
+        root, key(1), HashPartitioning(("k",), 2), schema, family="test"
+    ) as writer:
         writer.write(pa.record_batch([pa.array(range(ROWS))], schema=schema))
         writer.finish()
 

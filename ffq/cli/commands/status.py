@@ -21,12 +21,16 @@ def status(
     coordinator: CoordinatorOption = None,
     timeout_ms: TimeoutOption = None,
 ) -> None:
-    """Show one query with its stages and attempts; without an id, all workers and queries."""
+    """Show one query with its stages and attempts; without an id, all workers and queries.
+
+    A coordinator of another make is asked for what it knows: one query and its stages.
+    """
     import trio
 
     from ffq.cli.output.consoles import stdout_console
     from ffq.cli.output.grid import print_grid
     from ffq.cli.output.queries import queries_grid, workers_grid
+    from ffq.errors import UnsupportedPlan
 
     target = target_of(context)
     console = stdout_console()
@@ -34,9 +38,21 @@ def status(
     async def run() -> None:
         async with target.connect() as client:
             if query_id is not None:
-                _show(await client.status(query_id), await client.attempts(query_id))
+                query = await client.status(query_id)
+                try:
+                    attempts = await client.attempts(query_id)
+                except UnsupportedPlan as error:
+                    _show(query, None)
+                    typer.echo(f"\nno attempts: {error.message}")
+                else:
+                    _show(query, attempts)
                 return
-            workers, queries = await client.workers(), await client.queries()
+            try:
+                workers, queries = await client.workers(), await client.queries()
+            except UnsupportedPlan as error:
+                raise UnsupportedPlan(
+                    f"{error.message}; right would be the id of a query: ffq status QUERY_ID"
+                ) from None
         print_grid(console, workers_grid(workers))
         typer.echo()
         print_grid(console, queries_grid(queries))
@@ -44,7 +60,8 @@ def status(
     trio.run(run)
 
 
-def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...]) -> None:
+def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...] | None) -> None:
+    """`attempts` None: the coordinator cannot tell."""
     from ffq.cli.output.attempts import attempts_grid
     from ffq.cli.output.consoles import stdout_console
     from ffq.cli.output.grid import print_grid
@@ -57,6 +74,9 @@ def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...]) -> None:
         typer.echo(f"took {duration(query)} ms")
     if query.message:
         typer.echo(f"message: {query.message}")
-    for grid in (stages_grid(query.stages), attempts_grid(attempts, "Attempts")):
+    grids = [stages_grid(query.stages)]
+    if attempts is not None:
+        grids.append(attempts_grid(attempts, "Attempts"))
+    for grid in grids:
         typer.echo()
         print_grid(console, grid)

@@ -37,7 +37,10 @@ def dump_plan(node: Node, *, limits: PlanLimits = DEFAULT_LIMITS) -> bytes:
     Raises:
         InvalidPlan: the plan is out of bounds, so that no reader would take it.
     """
-    value = NODE.write(node, Budget(limits))
+    try:
+        value = NODE.write(node, Budget(limits))
+    except RecursionError:  # a level of the plan takes several of the writer
+        raise InvalidPlan(f"the plan nests deeper than {limits.max_depth} JSON levels") from None
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         data = text.encode()

@@ -28,9 +28,6 @@ from ffq.proto.codec.values import (
     short,
 )
 
-SPLIT_COUNT = 1
-"""A reduce partition is never split over tasks; peers on the fixed wire refuse 0."""
-
 
 def decode_get_task(message: wire.GetTaskRequest) -> GetTask:
     return GetTask(parse_worker_id(message.worker_id), message.capacity, message.incarnation)
@@ -59,7 +56,7 @@ def encode_assignment(assignment: Assignment) -> wire.TaskAssignment:
         attempt=key.attempt,
         plan_fragment_json=assignment.plan_bytes,
         assigned_reduce_partitions=assignment.reduce_partitions,
-        assigned_reduce_split_count=SPLIT_COUNT,
+        assigned_reduce_split_count=assignment.split_count,
         layout_version=assignment.layout.version,
         layout_fingerprint=assignment.layout.fingerprint,
         scans=[_encode_scan(scan) for scan in assignment.scans],
@@ -77,6 +74,7 @@ def decode_assignment(message: wire.TaskAssignment) -> Assignment:
         scans=tuple(_decode_scan(scan) for scan in message.scans),
         inputs=tuple(_decode_input(source) for source in message.inputs),
         task_count=message.task_count,
+        split_count=message.assigned_reduce_split_count,
     )
 
 
