@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from ffq.core import placement
 from ffq.core.ready import Requirement
 from ffq.core.records import QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
@@ -29,6 +30,7 @@ from ffq.messages import (
 from ffq.plan.stages import Parallelism
 
 _MAX_MESSAGE = 4096
+_MOST_TASKS_NAMED = 3
 
 
 def query_status(state: SchedulingState, msg: GetQueryStatus, _now_ms: int) -> QueryStatus:
@@ -62,14 +64,19 @@ def _status(
 
 
 def waiting_message(state: SchedulingState, query: QueryRecord) -> str:
-    """What no live worker has that the query waits for; empty when there is no such thing."""
-    missing = sorted(
+    """What no live worker has that the query waits for, and which workers its tasks wait for.
+
+    Empty when there is no such thing.
+    """
+    reasons = sorted(
         {
             _missing(state, requirement)
             for requirement, _ in state.ready.unmatched_of(query.query_id)
         }
     )
-    text = f"waiting: {'; '.join(missing)}" if missing else ""
+    if not query.running:
+        reasons += islice(placement.waits(state, query), _MOST_TASKS_NAMED)
+    text = f"waiting: {'; '.join(reasons)}" if reasons else ""
     # A plan may name operators of any length, and every status and list repeats this.
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
 
