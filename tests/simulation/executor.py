@@ -90,7 +90,7 @@ class SimExecutor:
         return SimSpool(self.process, self.faults, data)
 
     async def run(self, work: Work) -> TaskOutput:
-        """Raises ShuffleInputError: an input is damaged; StorageError: no room for the output."""
+        """Raises ShuffleInputError: an input is damaged; DiskError: no room for the output."""
         key = work.assignment.key
         self.running.add(key)
         try:
