@@ -13,9 +13,12 @@
     ├── NotReady                    right call, too early (or output lost again)    NOT_READY
     ├── QuotaExceeded               over a bound; try again after retry_after_ms    QUOTA
     ├── ExecutionError              running a fragment failed                       EXECUTION
+    │   ├── DataError               the data: a cast, arithmetic, a range           DATA
     │   ├── OperatorError           the user's custom operator raised               OPERATOR
+    │   ├── OutOfMemory             the process had no memory left for it           OUT_OF_MEMORY
     │   ├── ShuffleInputError       a named shuffle input could not be read         SHUFFLE_INPUT
     │   └── StorageError            disk or file I/O failed                         IO
+    │       └── DiskError           of the process's own folders: full, unreadable  DISK
     ├── QueryFailed                 a query the client waited for ended FAILED      QUERY_FAILED
     ├── QueryCanceled               a query the client waited for was canceled      QUERY_CANCELED
     ├── Unavailable                 the peer cannot be reached (now)                UNAVAILABLE
@@ -125,10 +128,25 @@ class ExecutionError(FfqError):
     reason = "EXECUTION"
 
 
+class DataError(ExecutionError):
+    """The data cannot be computed with: a cast that cannot be, division by zero, overflow (R17).
+
+    The same plan over the same data fails again, wherever it runs.
+    """
+
+    reason = "DATA"
+
+
 class OperatorError(ExecutionError):
     """The user's custom operator raised, or broke its contract (R17)."""
 
     reason = "OPERATOR"
+
+
+class OutOfMemory(ExecutionError):
+    """Running a fragment took more memory than the process has or may use (R17)."""
+
+    reason = "OUT_OF_MEMORY"
 
 
 class ShuffleInputError(ExecutionError):
@@ -154,6 +172,12 @@ class StorageError(ExecutionError):
     """Reading or writing a file failed: missing, corrupt, not Parquet, disk full."""
 
     reason = "IO"
+
+
+class DiskError(StorageError):
+    """A folder of the process's own cannot be used: disk full, not writable, unreadable (R17)."""
+
+    reason = "DISK"
 
 
 class QueryFailed(FfqError):

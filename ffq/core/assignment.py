@@ -1,8 +1,11 @@
-"""Assignment: the gates of R6 to R11, in order, and what an assignment says."""
+"""Assignment: the gates of R6 to R11, in order, R17's and R19's, and what an assignment says."""
 
 from __future__ import annotations
 
+from functools import partial
+
 from ffq.core.layout import scan_inputs
+from ffq.core.placement import Placed, is_solitary, next_task, runs_alone, solitary_task, take
 from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
@@ -10,7 +13,7 @@ from ffq.core.tasks import lay_out_stage, promote_ready, refresh_offer
 from ffq.core.transitions import AttemptEvent, QueryEvent
 from ffq.core.workers import WorkerRecord
 from ffq.errors import InvariantViolated
-from ffq.ids import AttemptKey
+from ffq.ids import AttemptKey, QueryId, StageId
 from ffq.messages import (
     SPLITS,
     Assignment,
@@ -30,7 +33,8 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
     """Assign to a worker what it may run and whose turn it is, at most `capacity` attempts.
 
     One task per query and round, so that no query keeps the others waiting (R11). A worker that is
-    not known, or is known under another incarnation, gets nothing and may ask again.
+    not known, or is known under another incarnation, gets nothing and may ask again. A task that
+    must run alone goes before all others, to whoever is idle (R19).
     """
     promote_ready(state, now_ms)
     worker = state.workers.live.get(msg.worker_id)
@@ -41,34 +45,60 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
     if state.workers.is_excluded(worker, now_ms):
         return ()
     free = state.settings.max_concurrent_tasks_per_worker - len(worker.running)
+    most = min(msg.capacity, free)
+    if most <= 0 or runs_alone(worker):
+        return ()
+    alone = solitary_task(state, worker, now_ms)
+    if alone is not None:
+        return _give_alone(state, worker, alone, now_ms)
     assignments: list[Assignment] = []
     room = state.settings.max_assignment_bytes
-    while len(assignments) < min(msg.capacity, free):
-        turn = state.ready.pick(worker.profile)
+    while len(assignments) < most:
+        turn = state.ready.pick(worker.profile, partial(_suits, state, worker, now_ms))
         if turn is None:
             break
         query = state.queries[turn[0]]
         stage = query.stages[turn[1]]
         if assignments and len(query.plan_bytes) > room:
             break
-        assignment = _assign(state, worker, query, stage, now_ms)
+        if query.state is QueryState.QUEUED:
+            _start(state, query, worker, now_ms)
+        task = next_task(state, worker, stage, now_ms)
+        if task is None:
+            raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no task")
+        assignment = _assign(state, worker, Placed(query, stage, task), now_ms)
         assignments.append(assignment)
         room -= _encoded_bytes(assignment)
     return tuple(assignments)
 
 
+def _suits(
+    state: SchedulingState, worker: WorkerRecord, now_ms: int, query_id: QueryId, stage_id: StageId
+) -> bool:
+    """Whether this worker may be given something of a stage that has work."""
+    stage = state.queries[query_id].stages[stage_id]
+    return stage.layout is None or next_task(state, worker, stage, now_ms) is not None
+
+
+def _give_alone(
+    state: SchedulingState, worker: WorkerRecord, placed: Placed, now_ms: int
+) -> tuple[Assignment, ...]:
+    """The task, if the worker is idle; else it is kept for it, and gets nothing until then."""
+    if not worker.running:
+        return (_assign(state, worker, placed, now_ms),)
+    if placed.task.keeper != worker.worker_id:
+        placed.task.keeper = worker.worker_id
+        state.changed()
+    return ()
+
+
 def _assign(
-    state: SchedulingState,
-    worker: WorkerRecord,
-    query: QueryRecord,
-    stage: StageRecord,
-    now_ms: int,
+    state: SchedulingState, worker: WorkerRecord, placed: Placed, now_ms: int
 ) -> Assignment:
-    if query.state is QueryState.QUEUED:
-        _start(state, query, worker, now_ms)
-    task = stage.tasks[stage.ready.popleft()]
+    query, stage, task = placed.query, placed.stage, placed.task
     if stage.layout is None:
         raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no layout")
+    take(state, query, stage, task)
     attempt = AttemptRecord(
         key=AttemptKey(query.query_id, stage.stage_id, task.task_id, task.next_attempt),
         layout=stage.layout,
@@ -76,6 +106,8 @@ def _assign(
         incarnation=worker.incarnation,
         assigned_at_ms=now_ms,
         confirmed_at_ms=now_ms,
+        suspect=task.suspect,
+        alone=is_solitary(state.settings, task),
     )
     attempt.apply(AttemptEvent.ASSIGN)
     state.changed()

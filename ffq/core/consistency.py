@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ffq.core.placement import is_solitary
 from ffq.core.ready import Profile, Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
@@ -36,7 +37,7 @@ def _require(holds: bool, what: str) -> None:
 def _check_query(state: SchedulingState, query: QueryRecord) -> None:
     name = f"query {query.query_id}"
     for stage in query.stages:
-        _check_stage(query, stage)
+        _check_stage(state, query, stage)
     uncommitted = sum(not stage.is_committed for stage in query.stages)
     _require(query.uncommitted == uncommitted, f"{name} counts {query.uncommitted} open stages")
     running = {
@@ -101,7 +102,7 @@ def _check_results(query: QueryRecord) -> None:
     _require(query.result_bytes == held, f"query {query.query_id} miscounts its result bytes")
 
 
-def _check_stage(query: QueryRecord, stage: StageRecord) -> None:
+def _check_stage(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> None:
     name = f"stage {stage.stage_id} of query {query.query_id}"
     states = Counter(task.state for task in stage.tasks)
     counted = (stage.queued, stage.running, stage.committed)
@@ -126,20 +127,29 @@ def _check_stage(query: QueryRecord, stage: StageRecord) -> None:
             for task in stage.tasks
             if task.state is TaskState.QUEUED and not task.waiting
         ]
-        _require(sorted(stage.ready) == ready, f"{name}: its ready tasks are not the queued ones")
+        waiting = sorted([*stage.ready, *stage.choosy])
+        _require(waiting == ready, f"{name}: its ready tasks are not the queued ones")
+        choosy = {each.task_id for each in stage.tasks if each.suspect or each.avoids}
+        _require(choosy.issuperset(stage.choosy), f"{name}: a task is choosy without cause")
+        _require(choosy.isdisjoint(stage.ready), f"{name}: a choosy task is anybody's (R17, R19)")
         if not stage.is_committed:
             lost = [parent.stage_id for parent in parents if parent.lost]
             _require(not lost, f"{name} still needs lost outputs of stages {lost}")
     for task in stage.tasks:
-        _check_task(query, stage, task)
+        _check_task(state, query, stage, task)
 
 
-def _check_task(query: QueryRecord, stage: StageRecord, task: TaskRecord) -> None:
+def _check_task(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, task: TaskRecord
+) -> None:
     name = f"task {query.query_id}/{stage.stage_id}/{task.task_id}"
     numbers = [attempt.key.attempt for attempt in task.attempts]
     _require(numbers == list(range(1, len(numbers) + 1)), f"{name} has a gap in attempts (R12)")
     keys = {(each.key.query_id, each.key.stage_id, each.key.task_id) for each in task.attempts}
     _require(keys <= {(query.query_id, stage.stage_id, task.task_id)}, f"{name}: foreign attempts")
+    most = state.settings.max_task_attempts
+    _require(task.doubtful <= min(task.failures, most - 1), f"{name} miscounts its losses (R19)")
+    _require(len(task.avoids) <= task.failures, f"{name} avoids too many workers (R30)")
     newest = task.attempts[-1] if task.attempts else None
     for attempt in task.attempts[:-1]:
         _require(
@@ -184,6 +194,10 @@ def _check_workers(state: SchedulingState) -> None:
             len(worker.running) <= state.settings.max_concurrent_tasks_per_worker,
             f"{worker_id} runs {len(worker.running)} attempts, more than are allowed (R7)",
         )
+        suspects = sum(attempt.suspect for attempt in worker.running.values())
+        _require(suspects <= 1, f"{worker_id} runs {suspects} suspects (R19)")
+        alone = any(attempt.alone for attempt in worker.running.values())
+        _require(not alone or len(worker.running) == 1, f"{worker_id} runs two, one alone (R19)")
         held = {query_id: set(keys) for query_id, keys in worker.outputs.items()}
         _require(held == served.get(worker_id, {}), f"the outputs of {worker_id} are off")
         _require(worker_id not in state.workers.absent, f"{worker_id} is both live and absent")
@@ -220,6 +234,14 @@ def _check_ready(state: SchedulingState) -> None:
         if len(query.running) >= state.settings.max_concurrent_tasks_per_query:
             closed.add(query.query_id)
     _require(state.ready.offered() == expected, "what is offered is not what has work (R8)")
+    solitary = {
+        (query.query_id, stage.stage_id, task_id)
+        for query in state.queries.values()
+        for stage in query.stages
+        for task_id in stage.choosy
+        if is_solitary(state.settings, stage.tasks[task_id])
+    }
+    _require(set(state.solitary) == solitary, "the tasks that must run alone are misfiled (R19)")
     _require(state.ready.closed() == closed, "the closed queries are not those at their limit (R7)")
     for what in state.ready.inconsistencies():
         _require(False, what)

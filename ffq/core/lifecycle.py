@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ffq.core import placement
 from ffq.core.layout import max_tasks
 from ffq.core.ready import Requirement
 from ffq.core.records import QueryRecord, StageRecord
@@ -175,7 +176,7 @@ def end_query(
     state.output_partitions -= query.output_partitions
     query.output_partitions = 0
     query.plan_bytes = b""
-    _release_details(query)
+    _release_details(state, query)
     state.notices.append(DropQueryOutputs(query.query_id))
     if query.state is QueryState.SUCCEEDED:
         state.finished_result_bytes += query.result_bytes
@@ -187,11 +188,11 @@ def end_query(
     evict(state, now_ms)
 
 
-def _release_details(query: QueryRecord) -> None:
+def _release_details(state: SchedulingState, query: QueryRecord) -> None:
     """Keep of an ended query what statuses and late reports need, and no more."""
     query.scans = {}
     for stage in query.stages:
-        stage.ready.clear()
+        placement.forget(state, query, stage)
         for task in stage.tasks:
             if task.state is TaskState.RUNNING:
                 task.state = task.attempts[-1].state

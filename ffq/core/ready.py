@@ -12,7 +12,7 @@ rings, whatever waits behind them or in other buckets.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 
@@ -159,19 +159,26 @@ class ReadyIndex:
 
     # --- whose turn it is --------------------------------------------------------------------
 
-    def pick(self, profile: Profile) -> tuple[QueryId, StageId] | None:
-        """The stage whose turn it is among those that such a worker may run; None: no work."""
-        first: tuple[int, QueryId, Requirement] | None = None
+    def pick(
+        self, profile: Profile, suits: Callable[[QueryId, StageId], bool]
+    ) -> tuple[QueryId, StageId] | None:
+        """The stage whose turn it is among those that such a worker may run; None: no work.
+
+        `suits`: whether this very worker may be given something of the stage. Nearly always it
+        may, so that the first one asked for is the one.
+        """
+        first: tuple[int, QueryId, StageId] | None = None
         matches = self._profiles.get(profile)
         for requirement, bucket in matches.buckets.items() if matches is not None else ():
-            if bucket.ring:
-                query_id, turn = next(iter(bucket.ring.items()))
-                if first is None or turn < first[0]:
-                    first = (turn, query_id, requirement)
-        if first is None:
-            return None
-        _, query_id, requirement = first
-        return query_id, next(iter(self._offers[query_id][requirement]))
+            for query_id, turn in bucket.ring.items():
+                if first is not None and turn > first[0]:
+                    break
+                stages = self._offers[query_id][requirement]
+                stage_id = next((each for each in stages if suits(query_id, each)), None)
+                if stage_id is not None:
+                    first = (turn, query_id, stage_id)
+                    break
+        return None if first is None else first[1:]
 
     def served(self, query_id: QueryId) -> None:
         """The query was given an assignment: it goes to the end of its rings."""

@@ -61,7 +61,8 @@ class AttemptRecord:
     """One attempt since its assignment.
 
     `confirmed_at_ms`: its lease runs from then. `outdated`: its input has been made again while it
-    ran, and another run of the task might read other rows (R25).
+    ran, and another run of the task might read other rows (R25). `suspect`: it runs a suspect;
+    `alone`: and is to be the only attempt on its worker (R19).
     """
 
     key: AttemptKey
@@ -77,6 +78,8 @@ class AttemptRecord:
     result_bytes: int = 0
     result_complete: bool = False
     outdated: bool = False
+    suspect: bool = False
+    alone: bool = False
 
     def apply(self, event: AttemptEvent) -> None:
         self.state = next_attempt_state(self.state, event)
@@ -100,6 +103,11 @@ class TaskRecord:
 
     `waiting`: QUEUED, but in backoff until `ready_at_ms`. `lost`: committed, and its output is
     known lost, though no task needs it (yet).
+
+    `avoids`: workers on which it failed for what they lack (R17), at most one per charged failure.
+    `suspect`: it was lost with a worker, and may be why (R19). `doubtful`: how many of its
+    `failures` are losses in company, of which another attempt may have been the cause. `keeper`:
+    the worker that is given nothing more until it can run this task alone.
     """
 
     task_id: TaskId
@@ -111,6 +119,10 @@ class TaskRecord:
     ready_at_ms: int = 0
     waiting: bool = False
     lost: bool = False
+    avoids: set[WorkerId] = attrs.field(factory=set)
+    suspect: bool = False
+    doubtful: int = 0
+    keeper: WorkerId | None = None
 
     @property
     def committed(self) -> AttemptRecord | None:
@@ -125,8 +137,9 @@ class TaskRecord:
 class StageRecord:
     """One stage. `tasks` is empty until it is laid out; `unmet`: parents that are not readable.
 
-    `ready` holds its tasks that are QUEUED and past their backoff, in the order they became so.
-    The counts are of tasks by state; `failed` counts failed attempts.
+    `ready` holds its tasks that are QUEUED and past their backoff, in the order they became so;
+    but those that not every worker may be given are in `choosy`, in that order too (R17, R19). The
+    counts are of tasks by state; `failed` counts failed attempts.
     """
 
     plan: StagePlan
@@ -138,6 +151,7 @@ class StageRecord:
     tasks: list[TaskRecord] = attrs.field(factory=list)
     layout: Layout | None = None
     ready: deque[TaskId] = attrs.field(factory=deque)
+    choosy: dict[TaskId, None] = attrs.field(factory=dict)
     queued: int = 0
     running: int = 0
     committed: int = 0
@@ -165,7 +179,7 @@ class StageRecord:
     @property
     def has_work(self) -> bool:
         """Whether a task of it could be assigned now: a stage not laid out yet has some too."""
-        return self.unmet == 0 and (self.layout is None or bool(self.ready))
+        return self.unmet == 0 and (self.layout is None or bool(self.ready or self.choosy))
 
 
 @attrs.define(eq=False)

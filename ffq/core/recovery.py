@@ -10,7 +10,8 @@ from __future__ import annotations
 from ffq.core.records import QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import Located, SchedulingState
 from ffq.core.tasks import (
-    fail_charged,
+    fail_lost,
+    fail_suspected,
     fail_uncharged,
     mark_lost,
     queue_uncharged,
@@ -28,8 +29,10 @@ def worker_lost(state: SchedulingState, msg: WorkerLost, now_ms: int) -> None:
 def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms: int) -> None:
     """A worker is gone: its attempts fail, what only it could serve is lost (R19).
 
-    The tasks are charged, the worker is not blamed: a restart with eight attempts running must not
-    exclude the restarted worker. An unknown worker changes nothing.
+    Charged is the task that ran there alone, else the suspect among them. All others are suspects
+    from now on. So each loss charges a task or makes suspects, and a task is spared but once until
+    it commits: no query goes on for ever. The worker is not blamed: a restart with eight attempts
+    running must not exclude the restarted worker. An unknown worker changes nothing.
     """
     worker = state.workers.live.get(worker_id)
     if worker is None:
@@ -44,11 +47,17 @@ def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms
             mark_lost(state, query, stage, stage.tasks[key.task_id], now_ms)
     worker.outputs.clear()
     message = f"worker lost: {worker_id}: {reason}"
-    for key in tuple(worker.running):
-        at = state.locate(key)
-        touched[key.query_id] = at.query
-        if not at.query.state.terminal:
-            fail_charged(state, at, message, now_ms, blame=False)
+    lost = tuple(worker.running.values())
+    alone = len(lost) == 1
+    for attempt in lost:
+        at = state.locate(attempt.key)
+        touched[attempt.key.query_id] = at.query
+        if at.query.state.terminal:
+            continue
+        if alone or attempt.suspect:
+            fail_lost(state, at, message, now_ms, alone=alone)
+        else:
+            fail_suspected(state, at, message, now_ms)
     for query in touched.values():
         recover(state, query, message, now_ms)
     state.workers.remove(worker_id, now_ms)

@@ -6,7 +6,14 @@ from ffq.core.lifecycle import evict
 from ffq.core.records import AttemptRecord, Output, QueryRecord
 from ffq.core.recovery import lose_input, recover
 from ffq.core.state import Located, SchedulingState
-from ffq.core.tasks import commit, fail_charged, fail_query, fail_uncharged, renew_lease
+from ffq.core.tasks import (
+    commit,
+    fail_charged,
+    fail_elsewhere,
+    fail_query,
+    fail_uncharged,
+    renew_lease,
+)
 from ffq.errors import InvalidRequest, QuotaExceeded, UnknownId
 from ffq.ids import AttemptKey, WorkerId
 from ffq.messages import (
@@ -81,10 +88,14 @@ def _succeeded(state: SchedulingState, at: Located, now_ms: int) -> None:
 
 def _failed(state: SchedulingState, at: Located, msg: ReportTaskStatus, now_ms: int) -> None:
     match msg.kind:
-        case ErrorKind.PLAN:
+        case ErrorKind.PLAN | ErrorKind.DATA:
             fail_query(state, at, msg.message, now_ms)
         case ErrorKind.OPERATOR:
             fail_charged(state, at, msg.message, now_ms, blame=False)
+        case ErrorKind.ENVIRONMENT:
+            fail_elsewhere(state, at, msg.message, now_ms, blame=True)
+        case ErrorKind.EXTERNAL:
+            fail_elsewhere(state, at, msg.message, now_ms, blame=False)
         case ErrorKind.STOPPED:
             fail_uncharged(state, at, msg.message, now_ms)
         case ErrorKind.SHUFFLE_INPUT:
@@ -172,13 +183,14 @@ def _progress(partition: OutputPartition) -> tuple[int, int, bool]:
 def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> ResultAdmission:
     """Take a piece of a result, if it belongs to a running sink attempt (R13, R26).
 
-    Without a key it belongs to the running attempt of the sink's only task.
+    Without a key it belongs to the running attempt of the sink's only task. A result that alone is
+    over the cap fails its query: no other attempt would make a smaller one (R17).
 
     Raises:
         InvalidRequest: the key is of a stage that is not the sink, a key is needed, or the piece
             does not continue its upload.
         UnknownId: no such query, or the attempt was never assigned.
-        QuotaExceeded: more result bytes than are allowed in all.
+        QuotaExceeded: with those of other queries, more result bytes than are allowed in all.
     """
     query = state.query(msg.query_id)
     attempt = _sink_attempt(state, query, msg.key)
@@ -187,6 +199,13 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
     if msg.problem:
         raise InvalidRequest(f"the result of attempt {attempt.key} {msg.problem}")
     growth = msg.total_bytes - attempt.result_bytes
+    if query.result_bytes + growth > state.settings.max_result_bytes:
+        why = (
+            f"the result is too large: {query.result_bytes + growth} bytes of it have come, and "
+            f"results may have {state.settings.max_result_bytes} bytes (max_result_bytes)"
+        )
+        fail_query(state, state.locate(attempt.key), why, now_ms)
+        return ResultAdmission(counted=False, worker_id=attempt.worker_id, key=None)
     if state.active_result_bytes + growth > state.settings.max_result_bytes:
         raise QuotaExceeded(
             f"results would exceed {state.settings.max_result_bytes} bytes in all with "

@@ -13,7 +13,7 @@ from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.workers import WorkerTable
 from ffq.errors import UnknownId
-from ffq.ids import AttemptKey, QueryId
+from ffq.ids import AttemptKey, QueryId, StageId, TaskId
 
 
 @attrs.frozen
@@ -39,6 +39,8 @@ class SchedulingState:
         active_result_bytes: result bytes held for queries that are not terminal.
         finished_result_bytes: result bytes held for terminal ones.
         output_partitions: partition records of all registered outputs.
+        solitary: ready tasks that a worker may only be given when it runs nothing else (R19), in
+            the order they became ready.
         version: grows exactly when anything of this changes.
         notices: what the step under way has to tell others.
     """
@@ -57,6 +59,7 @@ class SchedulingState:
     active_result_bytes: int = 0
     finished_result_bytes: int = 0
     output_partitions: int = 0
+    solitary: dict[tuple[QueryId, StageId, TaskId], None] = attrs.field(factory=dict)
     version: int = 0
     notices: list[Notice] = attrs.field(factory=list)
 

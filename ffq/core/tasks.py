@@ -6,6 +6,7 @@ workers' slots change with it.
 
 from __future__ import annotations
 
+from ffq.core import placement
 from ffq.core.layout import fingerprint, lay_out
 from ffq.core.lifecycle import end_query
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
@@ -109,7 +110,7 @@ def queue_task(
 def _make_ready(
     state: SchedulingState, query: QueryRecord, stage: StageRecord, task: TaskRecord, now_ms: int
 ) -> None:
-    stage.ready.append(task.task_id)
+    placement.make_ready(state, query, stage, task)
     refresh_offer(state, query, stage, now_ms)
 
 
@@ -138,6 +139,7 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
     _release_slot(state, query, stage, attempt)
     worker = state.workers.live[attempt.worker_id]
     worker.standing.failures = 0
+    _clear(task)
     if attempt.output is not None and attempt.output.endpoint:
         worker.outputs.setdefault(query.query_id, {})[attempt.key] = None
         query.output_workers.add(worker.worker_id)
@@ -148,6 +150,14 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
             _became_readable(state, query, stage, now_ms)
         if query.uncommitted == 0:
             end_query(state, query, QueryEvent.SUCCEED, "", now_ms)
+
+
+def _clear(task: TaskRecord) -> None:
+    """It runs well: it was not the cause of its losses in company, nor will it be (R19)."""
+    task.suspect = False
+    task.failures -= task.doubtful
+    task.doubtful = 0
+    task.avoids.clear()
 
 
 def withdraw_commit(
@@ -199,12 +209,16 @@ def forget_server(state: SchedulingState, query: QueryRecord, attempt: AttemptRe
 def fail_charged(
     state: SchedulingState, at: Located, message: str, now_ms: int, *, blame: bool
 ) -> None:
-    """The attempt failed, and its task is charged for it (R14)."""
+    """The attempt failed, and its task is charged for it (R14).
+
+    Losses in company delay the next attempt as others do; but a task that may not have caused them
+    does not end its query by them (R19).
+    """
     _fail_attempt(state, at, message, now_ms)
     if blame:
         state.workers.blame(state.workers.live[at.attempt.worker_id], now_ms)
     at.task.failures += 1
-    if at.task.failures >= state.settings.max_task_attempts:
+    if at.task.failures - at.task.doubtful >= state.settings.max_task_attempts:
         at.task.state = TaskState.FAILED
         why = (
             f"{message} (task {at.attempt.key.task} failed {at.task.failures} times, "
@@ -214,6 +228,31 @@ def fail_charged(
         return
     ready_at_ms = now_ms + state.settings.retry_delay_ms(at.task.failures)
     queue_task(state, at.query, at.stage, at.task, ready_at_ms, now_ms)
+
+
+def fail_elsewhere(
+    state: SchedulingState, at: Located, message: str, now_ms: int, *, blame: bool
+) -> None:
+    """As `fail_charged`, for what this worker lacks: another is to try the task next (R17)."""
+    at.task.avoids.add(at.attempt.worker_id)
+    fail_charged(state, at, message, now_ms, blame=blame)
+
+
+def fail_lost(
+    state: SchedulingState, at: Located, message: str, now_ms: int, *, alone: bool
+) -> None:
+    """The attempt was lost with its worker, and its task is charged (R19).
+
+    `alone`: nothing else ran there, so that the earlier losses count for certain as well.
+    """
+    at.task.doubtful = 0 if alone else at.task.doubtful + 1
+    fail_charged(state, at, message, now_ms, blame=False)
+
+
+def fail_suspected(state: SchedulingState, at: Located, message: str, now_ms: int) -> None:
+    """The attempt was lost beside others: its task is a suspect, and is not charged (R19)."""
+    at.task.suspect = True
+    fail_uncharged(state, at, message, now_ms)
 
 
 def fail_uncharged(

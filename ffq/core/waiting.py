@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import attrs
 
+from ffq.core import placement
 from ffq.core.ready import Profile, Requirement
 from ffq.core.records import QueryRecord, StageRecord
 from ffq.core.state import SchedulingState
@@ -52,6 +54,7 @@ class Waiting:
                 yield self._retry(stage)
             if stage.lost:
                 again.add(stage.stage_id)
+        yield from islice(placement.waits(self._state, query), _MOST_NAMED)
         for stage_id in sorted(again):
             yield f"the lost output of stage {stage_id} is made again"
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import traceback
 from collections.abc import Generator, Iterable, Iterator
+from types import CodeType
 from typing import Any
 
 import attrs
@@ -43,7 +47,7 @@ def operator_reader(
 
     Raises:
         OperatorError: it raised (or does so while the reader is read), or yielded something else
-            than batches of one schema. Names the operator and what it said.
+            than batches of one schema. Names the operator, what it said, and file and line.
     """
     run = _Run(node, operator, faults, cancel)
     outputs = _outputs(run, _at_least_one(source, schema))
@@ -85,9 +89,37 @@ def _outputs(run: _Run, source: Iterator[pa.RecordBatch]) -> Generator[pa.Record
         raise run.faults.note(error) from error
     except (Exception, SystemExit) as error:
         failure = OperatorError(
-            f"operator {run.operator.name!r} raised {type(error).__name__}: {error}"
+            f"operator {run.operator.name!r} raised {type(error).__name__}"
+            f"{_raised_at(run.operator, error)}: {error}"
         )
         raise run.faults.note(failure) from error
+
+
+def _raised_at(operator: Operator, error: BaseException) -> str:
+    """Of the operator's own file the innermost line, as " at path.py:12" (R17).
+
+    Where its file has no frame (it is no Python function, or another's code alone was running),
+    the innermost line of any code that the operator ran.
+    """
+    _ours, *lines = (
+        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
+    )
+    code = _code(operator)
+    own = [line for line in lines if code is not None and line[0] == code.co_filename]
+    for file, number in (own or lines)[-1:]:
+        return f" at {file}:{number}"
+    return ""
+
+
+def _code(operator: Operator) -> CodeType | None:
+    """Of the function that was decorated, whatever was wrapped around it."""
+    function: Any = inspect.unwrap(operator.function)
+    if isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function):
+        function = type(function).__call__
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code if isinstance(code, CodeType) else None
 
 
 def _checked(run: _Run, batch: Any, schema: pa.Schema) -> pa.RecordBatch:
@@ -97,8 +129,10 @@ def _checked(run: _Run, batch: Any, schema: pa.Schema) -> pa.RecordBatch:
         what = f"a batch with columns {_described(batch.schema)}"
     else:
         return batch
+    code = _code(run.operator)
+    where = "" if code is None else f" (at {code.co_filename}:{code.co_firstlineno})"
     failure = OperatorError(
-        f"operator {run.operator.name!r} yielded {what}; "
+        f"operator {run.operator.name!r}{where} yielded {what}; "
         f"right would be record batches with columns {_described(schema)}"
     )
     raise run.faults.note(failure)

@@ -93,7 +93,9 @@ class Engine:
             ShuffleInputError: an input is not readable; or what its reader raises, if FfqError.
             OperatorError: a custom operator failed; names it.
             QueryCanceled: `cancel` was called.
-            ExecutionError: anything else that the data does: overflow, division by zero, ...
+            DataError: what the data does: overflow, division by zero, a cast that cannot be.
+            OutOfMemory, DiskError: what this machine lacks.
+            ExecutionError: anything else.
         """
         faults = Faults()
         rows = size = batches = 0

@@ -6,12 +6,24 @@ noted is the true cause and wins.
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 import duckdb
 import pyarrow as pa
 
 from ffq.engine.cancel import CancelToken
-from ffq.errors import ExecutionError, FfqError, PlanningError, QueryCanceled, StorageError
+from ffq.errors import (
+    DataError,
+    DiskError,
+    ExecutionError,
+    FfqError,
+    OutOfMemory,
+    PlanningError,
+    QueryCanceled,
+    StorageError,
+    UnsupportedPlan,
+)
 
 
 @attrs.define
@@ -44,22 +56,70 @@ def one_line(error: BaseException) -> str:
     return lines[0].partition(". Use TRY(")[0] if lines else type(error).__name__
 
 
+# Rows that fail late come out of an Arrow stream, whose errors are all OSErrors: DuckDB's class of
+# error is then told only by how the text begins, as it does for its exceptions too.
+_CLASSES: Final[dict[str, type[FfqError]]] = {
+    "Conversion Error": DataError,
+    "Out of Range Error": DataError,
+    "Invalid Input Error": DataError,
+    "Mismatch Type Error": DataError,
+    "Out of Memory Error": OutOfMemory,
+    "IO Error": StorageError,
+    "HTTP Error": StorageError,
+    "Not implemented Error": UnsupportedPlan,
+    "Binder Error": PlanningError,
+    "Catalog Error": PlanningError,
+    "Parser Error": PlanningError,
+}
+# An input that is invalid may be a value, or a file: only the text tells them apart.
+_OF_A_FILE: Final = (
+    "Failed to read file",
+    "No magic bytes found",
+    "arquet file",
+)
+# A stream of ours broke without noting why: a bug, not the data.
+_OF_A_STREAM: Final = ("reading the stream registered as", "Python exception")
+# DuckDB writes no files but those it spills to.
+_OF_OWN_DISK: Final = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "Too many open files",
+    "duckdb_temp",
+    "ould not write",
+    "ailed to create directory",
+    "Read-only file system",
+)
+
+
 def execution_error(error: BaseException) -> FfqError:
-    """An error of running SQL or reading data."""
+    """An error of running SQL or reading data, by whose fault it is (R17).
+
+    DataError: no run of it can succeed. StorageError: a table's file could not be read here.
+    DiskError, OutOfMemory: this process lacks room. What is not known is ExecutionError.
+    """
     text = one_line(error)
-    # Rows that fail late come out of an Arrow stream, whose errors are all OSErrors: DuckDB's
-    # class of error is then told only by how the text begins.
-    streamed = isinstance(error, OSError) and error.errno is None
-    if isinstance(error, OSError) and not streamed:
-        return StorageError(text)
-    unreadable = text.startswith("IO Error") or "Failed to read file" in text
-    if isinstance(error, duckdb.IOException) or unreadable:
-        return StorageError(text)
+    if isinstance(error, MemoryError):
+        return OutOfMemory(text)
     if isinstance(error, pa.ArrowException):
         return ExecutionError(f"Arrow: {text}")
-    if isinstance(error, duckdb.Error) or streamed:
-        return ExecutionError(text)
+    if isinstance(error, OSError) and error.errno is not None:
+        # Tables are read by DuckDB: Python itself opens this process's own files only.
+        return DiskError(text)
+    if isinstance(error, duckdb.Error | OSError):
+        return _class_of(text)(text)
     return ExecutionError(f"{type(error).__name__}: {text}")
+
+
+def _class_of(text: str) -> type[FfqError]:
+    kind = _CLASSES.get(text.partition(":")[0], ExecutionError)
+    if kind is DataError and text.startswith("Invalid Input Error"):
+        if any(mark in text for mark in _OF_A_STREAM):
+            return ExecutionError
+        if any(mark in text for mark in _OF_A_FILE):
+            return StorageError
+    if kind is StorageError and any(mark in text for mark in _OF_OWN_DISK):
+        return DiskError
+    return kind
 
 
 def binding_error(node: str, error: duckdb.Error) -> PlanningError:

@@ -48,6 +48,14 @@ class ErrorKind(enum.Enum):
     """Named inputs could not be fetched: they are made again; blames neither task nor worker."""
     STOPPED = 5
     """The worker was told to stop, or is shutting down: retried, blames no worker."""
+    DATA = 6
+    """The data: a cast, arithmetic, a range. Fails the query at once, blames no worker."""
+    ENVIRONMENT = 7
+    """The worker's own surroundings (disk full, out of memory): retried on another worker while
+    one could take it, counts against this one."""
+    EXTERNAL = 8
+    """Neither task nor worker, say a table's file that cannot be read here: retried on another
+    worker while one could take it, within the task's budget; blames no worker."""
 
 
 @attrs.frozen

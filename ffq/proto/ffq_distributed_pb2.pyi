@@ -83,6 +83,16 @@ class _ErrorKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorKind.V
     """The named inputs could not be fetched: they are made again; blames neither task nor worker."""
     ERROR_KIND_STOPPED: _ErrorKind.ValueType  # 5
     """The worker was told to stop, or is shutting down: retried, blames no worker."""
+    ERROR_KIND_DATA: _ErrorKind.ValueType  # 6
+    """The data: a cast, arithmetic, a range. Fails the query at once, blames no worker."""
+    ERROR_KIND_ENVIRONMENT: _ErrorKind.ValueType  # 7
+    """The worker's own surroundings (disk full, out of memory): retried on another worker while one
+    could take it, counts against this one.
+    """
+    ERROR_KIND_EXTERNAL: _ErrorKind.ValueType  # 8
+    """Neither task nor worker, say a table's file that cannot be read here: retried on another worker
+    while one could take it, within the task's budget; blames no worker.
+    """
 
 class ErrorKind(_ErrorKind, metaclass=_ErrorKindEnumTypeWrapper): ...
 
@@ -97,6 +107,16 @@ ERROR_KIND_SHUFFLE_INPUT: ErrorKind.ValueType  # 4
 """The named inputs could not be fetched: they are made again; blames neither task nor worker."""
 ERROR_KIND_STOPPED: ErrorKind.ValueType  # 5
 """The worker was told to stop, or is shutting down: retried, blames no worker."""
+ERROR_KIND_DATA: ErrorKind.ValueType  # 6
+"""The data: a cast, arithmetic, a range. Fails the query at once, blames no worker."""
+ERROR_KIND_ENVIRONMENT: ErrorKind.ValueType  # 7
+"""The worker's own surroundings (disk full, out of memory): retried on another worker while one
+could take it, counts against this one.
+"""
+ERROR_KIND_EXTERNAL: ErrorKind.ValueType  # 8
+"""Neither task nor worker, say a table's file that cannot be read here: retried on another worker
+while one could take it, within the task's budget; blames no worker.
+"""
 Global___ErrorKind: _TypeAlias = ErrorKind  # noqa: Y015
 
 @_typing.final

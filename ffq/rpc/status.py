@@ -48,9 +48,12 @@ CODES: dict[type[FfqError], grpc.StatusCode] = {
     errors.AccessDenied: Code.UNAUTHENTICATED,
     errors.QuotaExceeded: Code.RESOURCE_EXHAUSTED,
     errors.ExecutionError: Code.INTERNAL,
+    errors.DataError: Code.INTERNAL,
     errors.OperatorError: Code.INTERNAL,
+    errors.OutOfMemory: Code.INTERNAL,
     errors.ShuffleInputError: Code.INTERNAL,
     errors.StorageError: Code.INTERNAL,
+    errors.DiskError: Code.INTERNAL,
     errors.Unavailable: Code.UNAVAILABLE,
 }
 # Of the actor framework: outward only. A caller knows them as QuotaExceeded and Unavailable.

@@ -11,7 +11,7 @@ import attrs
 import pyarrow as pa
 import pyarrow.ipc
 
-from ffq.errors import StorageError
+from ffq.errors import DiskError
 from ffq.ids import AttemptKey
 from ffq.messages import OutputPartition
 from ffq.plan.model import HashPartitioning, Partitioning
@@ -95,7 +95,7 @@ class MapOutputWriter:
 
     Raises:
         PlanningError: a key that is no column of `schema`, or may be several.
-        StorageError: the disk is full or not writable (from `write` and `finish` too).
+        DiskError: the disk is full or not writable (from `write` and `finish` too).
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class MapOutputWriter:
             (self._folder / SCHEMA_FILE).write_bytes(empty_stream(self._marked))
         except OSError as error:
             self.abort()
-            raise _storage_error(self._folder, error) from error
+            raise _disk_error(self._folder, error) from error
 
     def __enter__(self) -> MapOutputWriter:
         return self
@@ -135,7 +135,7 @@ class MapOutputWriter:
         self.abort()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Take a batch in. Raises StorageError, UnsupportedPlan (a key type without a hash)."""
+        """Take a batch in. Raises DiskError, UnsupportedPlan (a key type without a hash)."""
         for partition, rows in partition_batch(batch, self._keys, self._partitions):
             self._part(partition).pending.append(rows)
         self._buffered += batch.nbytes
@@ -146,7 +146,7 @@ class MapOutputWriter:
         """Write the rest and make the output visible. Returns its non-empty partitions, in order.
 
         Raises:
-            StorageError: and the output is gone.
+            DiskError: and the output is gone.
         """
         try:
             self._flush()
@@ -158,7 +158,7 @@ class MapOutputWriter:
             self._folder.rename(self._final)
         except OSError as error:
             self.abort()
-            raise _storage_error(self._folder, error) from error
+            raise _disk_error(self._folder, error) from error
         self._open = False
         return tuple(
             OutputPartition(
@@ -203,7 +203,7 @@ class MapOutputWriter:
                 part.bytes += part.sink.drain_to(part.path)
             except OSError as error:
                 self.abort()
-                raise _storage_error(part.path, error) from error
+                raise _disk_error(part.path, error) from error
         self._buffered = 0
 
 
@@ -216,5 +216,5 @@ def _layout(partitioning: Partitioning, schema: pa.Schema) -> tuple[tuple[int, .
     return tuple(positions), partitioning.partitions
 
 
-def _storage_error(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"cannot write map output {path}: {error.strerror or error}")
+def _disk_error(path: Path, error: OSError) -> DiskError:
+    return DiskError(f"cannot write map output {path}: {error.strerror or error}")

@@ -57,6 +57,7 @@ class AttemptBelief:
 
     Attributes:
         lost_from: the earliest moment at which it may have been lost.
+        in_company: another attempt may have been lost with it.
         fell_short: it was reported SUCCEEDED without what makes a success, so it FAILED.
     """
 
@@ -65,6 +66,7 @@ class AttemptBelief:
     assigned: Span
     course: Course = Course.RUNNING
     lost_from: int | None = None
+    in_company: bool = False
     fell_short: bool = False
     outputs: dict[int, OutputPartition] = attrs.field(factory=dict)
     outputs_known: bool = True
@@ -79,6 +81,8 @@ class AttemptBelief:
 class TaskBelief:
     """The one task of a stage. `ready`: when its next attempt may be and must be assignable.
 
+    `failures`: those it was charged with for certain; `spared`: losses in company, which may not
+    have been charged, and which may have made it a `suspect` (R19).
     `retries`: why there is a next attempt at all: "" for the first, "failed" or "lost" else.
     `unserved_since`: since when no worker can have had its operators.
     """
@@ -88,6 +92,8 @@ class TaskBelief:
     ready: Span
     attempts: list[AttemptBelief] = attrs.field(factory=list)
     failures: int = 0
+    spared: int = 0
+    suspect: bool = False
     retries: str = ""
     unserved_since: Span | None = None
 
@@ -99,6 +105,10 @@ class TaskBelief:
     def committed(self) -> AttemptBelief | None:
         newest = self.newest
         return newest if newest is not None and newest.course is Course.SUCCEEDED else None
+
+    @property
+    def most_failures(self) -> int:
+        return self.failures + self.spared
 
     @property
     def is_queued(self) -> bool:
@@ -274,23 +284,45 @@ class World:
         worker.present = Truth.NO if surely else Truth.MAYBE
         if surely:
             worker.may_have = frozenset()
+        held = list(self.open_on(worker.worker_id))
+        for query, task, attempt in held:
+            if attempt.lost_from is None:
+                attempt.lost_from = worker.heard.lo + timeout
+                attempt.in_company = len(held) > 1
+            attempt.course = Course.MAYBE_LOST
+            if surely:
+                self.lose(query, task, attempt, now)
+
+    def open_on(self, worker_id: str) -> Iterator[tuple[QueryBelief, TaskBelief, AttemptBelief]]:
+        """What a worker may be running."""
         for query in self.queries.values():
             for task in query.tasks:
                 for attempt in task.attempts:
-                    if not attempt.is_open or attempt.worker_id != worker.worker_id:
-                        continue
-                    if attempt.lost_from is None:
-                        attempt.lost_from = worker.heard.lo + timeout
-                    attempt.course = Course.MAYBE_LOST
-                    if surely:
-                        self.lose(query, task, attempt, now)
+                    if attempt.is_open and attempt.worker_id == worker_id:
+                        yield query, task, attempt
 
     def lose(self, query: QueryBelief, task: TaskBelief, attempt: AttemptBelief, by: Span) -> None:
-        """An attempt is known to have been lost with its worker (R19)."""
+        """An attempt is known to have been lost with its worker (R19).
+
+        It is charged to a task that ran there alone. Where others may have run, it may be.
+        """
         attempt.course = Course.LOST
         since = by.lo if attempt.lost_from is None else attempt.lost_from
-        self.charge(query, task, Span(min(since, by.lo), by.lo), None)
+        at = Span(min(since, by.lo), by.lo)
+        if attempt.in_company:
+            self._spare(query, task, at)
+        else:
+            self.charge(query, task, at, None)
         task.retries = "lost"
+
+    def _spare(self, query: QueryBelief, task: TaskBelief, at: Span) -> None:
+        task.spared += 1
+        task.suspect = True
+        if task is query.sink:
+            query.stray_result = False
+        task.ready = Span(at.lo, at.plus(self.declared.backoff_ms(task.most_failures)).hi)
+        if task.most_failures >= self.declared.max_task_attempts:
+            query.lose_track()
 
     def charge(self, query: QueryBelief, task: TaskBelief, at: Span, message: str | None) -> None:
         """A failure of a task: tried again after its backoff, or the query's end (R14)."""
@@ -302,7 +334,11 @@ class World:
             if not query.vague:
                 query.end(QueryState.FAILED, message)
             return
-        task.ready = at.plus(self.declared.backoff_ms(task.failures))
+        soonest = at.plus(self.declared.backoff_ms(task.failures))
+        latest = at.plus(self.declared.backoff_ms(task.most_failures))
+        task.ready = Span(soonest.lo, latest.hi)
+        if task.most_failures >= self.declared.max_task_attempts:
+            query.lose_track()
 
     def _settle_exclusion(self, worker: WorkerBelief, now: Span) -> None:
         ttl = self.declared.blacklist_ttl_ms

@@ -26,7 +26,7 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan.stages import StagePlan
-from ffq.worker.failures import Failure, failure_of
+from ffq.worker.failures import Failure, failure_of, undelivered
 from ffq.worker.inputs import FetchSettings, fetch_inputs
 from ffq.worker.link import CoordinatorLink, WorkerIdentity, logger
 from ffq.worker.plans import PlanCache
@@ -113,8 +113,7 @@ class AttemptRun:
         except UnknownId as error:
             logger.warning("attempt %s is dropped: %s", self.assignment.key, error.message)
         except Exception as error:  # noqa: BLE001 - refused, or the output cannot be read back
-            # Whatever class it has, the plan ran: it is not to blame.
-            await self._fail(error, Failure(ErrorKind.EXECUTION, failure_of(error).message))
+            await self._fail(error, undelivered(error))
 
     async def _fail(self, error: Exception, failure: Failure) -> None:
         key = self.assignment.key

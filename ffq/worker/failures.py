@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from ffq.errors import (
     CallerError,
+    DataError,
+    DiskError,
     FfqError,
     OperatorError,
+    OutOfMemory,
+    QuotaExceeded,
     ShuffleInputError,
+    StorageError,
     UnknownId,
 )
 from ffq.ids import Attempt, StageId, TaskId
@@ -27,24 +34,47 @@ class Failure:
     lost: tuple[LostInput, ...] = ()
 
 
+# The first class that fits. What opens files of tables or of peers raises errors of ours, so that a
+# bare OSError is of the worker's own folders.
+_KINDS: Final[tuple[tuple[type[Exception], ErrorKind], ...]] = (
+    (ShuffleInputError, ErrorKind.SHUFFLE_INPUT),
+    (OperatorError, ErrorKind.OPERATOR),
+    (DataError, ErrorKind.DATA),
+    (DiskError, ErrorKind.ENVIRONMENT),
+    (OutOfMemory, ErrorKind.ENVIRONMENT),
+    (MemoryError, ErrorKind.ENVIRONMENT),
+    (StorageError, ErrorKind.EXTERNAL),
+    (QuotaExceeded, ErrorKind.EXTERNAL),
+    (OSError, ErrorKind.ENVIRONMENT),
+    (UnknownId, ErrorKind.EXECUTION),
+    (CallerError, ErrorKind.PLAN),
+)
+
+
 def failure_of(error: Exception) -> Failure:
-    """Classify by the error's class; what is not ours is EXECUTION, named by its type."""
+    """Classify by the error's class; what is not known is EXECUTION, named by its type.
+
+    A file of a table that cannot be read is EXTERNAL: another worker may have it, and a query that
+    names a missing one over and over must not exclude the workers that looked for it.
+    """
+    cause = innermost(error)
     message = shorten(error.message if isinstance(error, FfqError) else describe(error))
-    match error:
-        case ShuffleInputError():
-            lost = tuple(
-                LostInput(StageId(stage), TaskId(map_task), Attempt(attempt))
-                for stage, map_task, attempt in error.inputs
-            )
-            return Failure(ErrorKind.SHUFFLE_INPUT, message, lost)
-        case OperatorError():
-            return Failure(ErrorKind.OPERATOR, message)
-        case UnknownId():
-            return Failure(ErrorKind.EXECUTION, message)
-        case CallerError():
-            return Failure(ErrorKind.PLAN, message)
-        case _:
-            return Failure(ErrorKind.EXECUTION, message)
+    lost: tuple[LostInput, ...] = ()
+    if isinstance(cause, ShuffleInputError):
+        lost = tuple(
+            LostInput(StageId(stage), TaskId(map_task), Attempt(attempt))
+            for stage, map_task, attempt in cause.inputs
+        )
+    kind = next((kind for one, kind in _KINDS if isinstance(cause, one)), ErrorKind.EXECUTION)
+    return Failure(kind, message, lost)
+
+
+def undelivered(error: Exception) -> Failure:
+    """Why an output that was made could not be handed over: the plan ran, so it is not to blame."""
+    failure = failure_of(error)
+    if failure.kind in {ErrorKind.ENVIRONMENT, ErrorKind.EXTERNAL}:
+        return failure
+    return Failure(ErrorKind.EXECUTION, failure.message)
 
 
 def innermost(error: BaseException) -> BaseException:

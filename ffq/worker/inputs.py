@@ -54,7 +54,7 @@ async def fetch_inputs(
 
     Raises:
         ShuffleInputError: some could not be had; its `inputs` name each map attempt.
-        StorageError: a spool had no room.
+        DiskError: a spool had no room.
     """
     fetched: dict[int, tuple[Fetched, ...]] = {}
     todo: list[Fetched] = []

@@ -45,7 +45,7 @@ class Spool(Protocol):
     """Holds one fetched part until the fragment has read it; bounded by whoever made it."""
 
     async def write(self, data: bytes) -> None:
-        """Append. Raises StorageError when there is no room."""
+        """Append. Raises DiskError when there is no room."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import IO
 import pyarrow as pa
 import pyarrow.ipc
 
-from ffq.errors import StorageError
+from ffq.errors import DiskError
 from ffq.threads import run_blocking
 
 IN_MEMORY_BYTES = 4 << 20
@@ -18,7 +18,7 @@ IN_MEMORY_BYTES = 4 << 20
 class ResultSpool:
     """One Arrow IPC stream, schema first (R26). Written on the fragment's thread, then read.
 
-    Raises StorageError when the disk is full or cannot be read.
+    Raises DiskError when the disk is full or cannot be read.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
@@ -38,7 +38,7 @@ class ResultSpool:
         try:
             self._stream.write_batch(batch)
         except OSError as error:
-            raise StorageError(f"cannot write the result: {error.strerror or error}") from error
+            raise DiskError(f"cannot write the result: {error.strerror or error}") from error
 
     def finish(self) -> None:
         """End the stream; nothing is written after it."""
@@ -46,7 +46,7 @@ class ResultSpool:
             self._stream.close()
             self._size = self._file.seek(0, 2)
         except OSError as error:
-            raise StorageError(f"cannot write the result: {error.strerror or error}") from error
+            raise DiskError(f"cannot write the result: {error.strerror or error}") from error
 
     async def read(self, offset: int, max_bytes: int) -> bytes:
         return await run_blocking(self._read, offset, max_bytes)
@@ -60,4 +60,4 @@ class ResultSpool:
             self._file.seek(offset)
             return self._file.read(max_bytes)
         except OSError as error:
-            raise StorageError(f"cannot read the result: {error.strerror or error}") from error
+            raise DiskError(f"cannot read the result: {error.strerror or error}") from error

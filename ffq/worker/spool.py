@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from ffq.errors import StorageError
+from ffq.errors import DiskError
 from ffq.threads import run_blocking
 
 READ_BYTES = 1 << 20
@@ -51,7 +51,7 @@ class FragmentSpool:
         return cls(file, MemoryBudget(0), spilled=True, size=size)
 
     async def write(self, data: bytes) -> None:
-        """Append. Raises StorageError: the disk is full or not writable."""
+        """Append. Raises DiskError: the disk is full or not writable."""
         self.size += len(data)
         if not self._spilled and self._budget.take(len(data)):
             self._chunks.append(data)
@@ -64,7 +64,7 @@ class FragmentSpool:
         """All bytes in order; may be called more than once.
 
         Raises:
-            StorageError: the spilled bytes cannot be read.
+            DiskError: the spilled bytes cannot be read.
         """
         yield from self._chunks
         if not self._spilled:
@@ -74,7 +74,7 @@ class FragmentSpool:
                 while data := file.read(READ_BYTES):
                     yield data
         except OSError as error:
-            raise StorageError(f"cannot read {self._file}: {error.strerror}") from error
+            raise DiskError(f"cannot read {self._file}: {error.strerror}") from error
 
     def forget(self) -> None:
         """Give its memory back; the file goes with its folder."""
@@ -88,4 +88,4 @@ class FragmentSpool:
             with self._file.open("ab") as file:
                 file.write(data)
         except OSError as error:
-            raise StorageError(f"cannot write {self._file}: {error.strerror}") from error
+            raise DiskError(f"cannot write {self._file}: {error.strerror}") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 import pytest
 
@@ -9,6 +11,7 @@ from ffq.core import CoordinatorSettings
 from ffq.errors import InvalidRequest, UnknownId
 from ffq.ids import WorkerId
 from ffq.messages import (
+    DrainWorker,
     ErrorKind,
     Layout,
     ListQueries,
@@ -391,6 +394,125 @@ def test_R17_any_other_failure_is_retried_and_counts(kind: ErrorKind | None) -> 
     d.fail(d.pull_one("w"), kind=kind)
     assert d.attempt_states("q") == {"0/0/1": "FAILED", "0/0/2": "QUEUED"}
     assert counts(d, "w") == (1, False)
+
+
+def test_R17_an_error_of_the_data_fails_the_query_at_once_and_blames_nobody() -> None:
+    d = Driver()
+    d.submit("q", scan())
+    d.fail(d.pull_one("w"), "Division by zero in expression (1 // x)", ErrorKind.DATA)
+    assert d.status("q").state is QueryState.FAILED
+    assert d.status("q").message == "Division by zero in expression (1 // x)"
+    assert counts(d, "w") == (0, False)
+
+
+def test_R17_a_failure_of_the_surroundings_counts_and_the_task_goes_to_another_worker() -> None:
+    """Also after its backoff, and however often the worker asks."""
+    d = Driver(CoordinatorSettings(retry_backoff_base_ms=100))
+    d.pull("good")
+    d.submit("q", scan())
+    d.fail(d.pull_one("full"), "no space left on device", ErrorKind.ENVIRONMENT)
+    assert counts(d, "full") == (1, False)
+    d.now_ms += 1000
+    assert d.pull("full") == ()
+    assert d.status("q").message == (
+        "waiting: task q/0/0 waits for another worker than full: it failed there"
+    )
+    assert d.pull_one("good").key == key("q", 0, 0, 2)
+
+
+def test_R17_what_is_outside_goes_to_another_worker_and_blames_nobody() -> None:
+    d = Driver(NO_BACKOFF)
+    d.pull("other")
+    d.submit("q", scan())
+    d.fail(d.pull_one("w"), "cannot read 't.parquet'", ErrorKind.EXTERNAL)
+    assert counts(d, "w") == (0, False)
+    assert d.pull("w") == ()
+    d.fail(d.pull_one("other"), "cannot read 't.parquet'", ErrorKind.EXTERNAL)
+    d.fail(d.pull_one("w"), "cannot read 't.parquet'", ErrorKind.EXTERNAL)
+    assert d.status("q").state is QueryState.FAILED
+    assert counts(d, "w") == (0, False)
+
+
+def excluded(d: Driver) -> None:
+    for _ in range(3):
+        d.fail(d.pull_one("other"))
+
+
+def lost(d: Driver) -> None:
+    d.now_ms += d.settings.worker_liveness_timeout_ms + 1
+    d.pull("w", 0)
+    d.sweep()
+
+
+@pytest.mark.parametrize(
+    "hinder",
+    [
+        lost,
+        excluded,
+        lambda d: d.ask(DrainWorker(WorkerId("other"))),
+        lambda d: d.beat("other", (), incarnation=0),
+        lambda d: d.beat("other", {"op.a"}, incarnation=2),
+    ],
+    ids=["lost", "excluded", "draining", "not capable", "another family"],
+)
+def test_R17_the_worker_has_the_task_again_where_no_other_could_take_it(
+    hinder: Callable[[Driver], object],
+) -> None:
+    d = Driver(CoordinatorSettings(retry_backoff_base_ms=0, max_task_attempts=9))
+    d.beat("w", {"op.a"}, incarnation=0)
+    d.beat("other", {"op.a"}, incarnation=0)
+    d.submit("q", operator("op.a", scan()))
+    d.fail(d.pull_one("w"), "disk full", ErrorKind.ENVIRONMENT)
+    assert d.pull("w") == ()
+    hinder(d)
+    assert "q" in {each.key.query_id for each in d.pull("w", 8)}
+
+
+def test_R17_one_worker_alone_has_its_task_again() -> None:
+    d = Driver(NO_BACKOFF)
+    d.submit("q", scan())
+    for number in (1, 2, 3):
+        task = d.pull_one("w")
+        assert task.key == key("q", 0, 0, number)
+        d.fail(task, "disk full", ErrorKind.ENVIRONMENT)
+    assert d.status("q").state is QueryState.FAILED
+    assert "disk full" in d.status("q").message
+
+
+def test_R17_R11_what_a_worker_may_not_have_holds_up_nobody() -> None:
+    """Neither the other tasks of its stage nor the queries behind it."""
+    d = Driver(NO_BACKOFF)
+    d.beat("full")
+    d.beat("good")
+    d.submit("q", scan(), tables={"t": 3})
+    d.submit("r", scan(), tables={"t": 1})
+    d.fail(d.pull_one("full"), "disk full", ErrorKind.ENVIRONMENT)
+    given = [str(each.key) for each in d.pull("full", 8)]
+    assert sorted(given) == ["q/0/1/1", "q/0/2/1", "r/0/0/1"]
+    assert str(d.pull_one("good").key) == "q/0/0/2"
+
+
+def test_R17_a_result_over_the_cap_fails_its_query_once_and_names_the_cap() -> None:
+    d = Driver(CoordinatorSettings(max_result_bytes=100))
+    d.submit("q", scan())
+    task = d.pull_one("w")
+    assert d.upload(task, b"x" * 101).counted is False
+    status = d.status("q")
+    assert status.state is QueryState.FAILED
+    assert "results may have 100 bytes (max_result_bytes)" in status.message
+    assert d.succeed(task).counted is False
+    assert d.attempt_states("q") == {"0/0/1": "FAILED"}
+    assert counts(d, "w") == (0, False)
+
+
+def test_R17_the_cap_is_for_all_tasks_of_a_sink_together() -> None:
+    d = Driver(CoordinatorSettings(max_result_bytes=100))
+    d.beat("w")
+    d.submit("q", scan(), tables={"t": 2})
+    first, second = d.pull("w", 2)
+    assert d.upload(first, b"x" * 60).counted is True
+    assert d.upload(second, b"x" * 60).counted is False
+    assert d.status("q").state is QueryState.FAILED
 
 
 def test_R17_a_stopped_attempt_is_retried_at_once_and_charged_to_nobody() -> None:

@@ -17,6 +17,11 @@ def q(name: str) -> QueryId:
     return QueryId(name)
 
 
+def anybody(_query_id: QueryId, _stage_id: StageId) -> bool:
+    """Every worker may be given something of every stage."""
+    return True
+
+
 def offer(index: ReadyIndex, names: str, requirement: Requirement = ANY) -> None:
     for name in names:
         index.offer(q(name), StageId(0), requirement, 0)
@@ -25,7 +30,7 @@ def offer(index: ReadyIndex, names: str, requirement: Requirement = ANY) -> None
 def turns(index: ReadyIndex, profile: Profile, times: int) -> str:
     served = []
     for _ in range(times):
-        turn = index.pick(profile)
+        turn = index.pick(profile, anybody)
         if turn is None:
             break
         index.served(turn[0])
@@ -63,9 +68,9 @@ def test_R11_a_turn_in_one_bucket_counts_in_the_others(index: ReadyIndex) -> Non
 
 def test_R10_a_profile_sees_only_what_it_meets(index: ReadyIndex) -> None:
     offer(index, "a", OP_A)
-    assert index.pick(PLAIN) is None
-    assert index.pick(ABLE) == ("a", 0)
-    assert index.pick(Profile(frozenset({"op.a"}), "nobody's", ours=False)) is None
+    assert index.pick(PLAIN, anybody) is None
+    assert index.pick(ABLE, anybody) == ("a", 0)
+    assert index.pick(Profile(frozenset({"op.a"}), "nobody's", ours=False), anybody) is None
 
 
 def test_R7_a_closed_query_is_in_no_ring_until_it_reopens(index: ReadyIndex) -> None:
@@ -85,13 +90,13 @@ def test_what_is_withdrawn_or_dropped_is_gone(index: ReadyIndex) -> None:
     index.offer(q("a"), StageId(1), ANY, 0)
     index.withdraw(q("a"), StageId(0), ANY)
     index.withdraw(q("a"), StageId(7), ANY)
-    assert index.pick(PLAIN) == ("a", 1)
+    assert index.pick(PLAIN, anybody) == ("a", 1)
     index.withdraw(q("a"), StageId(1), ANY)
     index.withdraw(q("a"), StageId(1), ANY)
     assert turns(index, PLAIN, 2) == "bb"
     index.drop(q("b"))
     index.drop(q("b"))
-    assert index.pick(PLAIN) is None
+    assert index.pick(PLAIN, anybody) is None
     assert index.offered() == {}
 
 
@@ -114,9 +119,26 @@ def test_R31_a_family_that_covers_all_stages_is_preferred() -> None:
     unfixed = Requirement(frozenset(), siblings=frozenset({frozenset({"op.a"})}))
     index.add_worker(part, 0)
     offer(index, "a", unfixed)
-    assert index.pick(part) == ("a", 0)
+    assert index.pick(part, anybody) == ("a", 0)
     index.add_worker(whole, 0)
-    assert (index.pick(part), index.pick(whole)) == (None, ("a", 0))
+    assert (index.pick(part, anybody), index.pick(whole, anybody)) == (None, ("a", 0))
     index.remove_worker(whole, 0)
-    assert index.pick(part) == ("a", 0)
+    assert index.pick(part, anybody) == ("a", 0)
     assert list(index.inconsistencies()) == []
+
+
+def test_R11_what_does_not_suit_a_worker_keeps_its_turn(index: ReadyIndex) -> None:
+    """Who comes next is served meanwhile, in turn; and what suits in another bucket counts too."""
+    offer(index, "ab")
+    offer(index, "c", OP_A)
+    assert index.pick(ABLE, lambda query_id, _: query_id == "c") == ("c", 0)
+    assert index.pick(ABLE, lambda query_id, _: query_id != "a") == ("b", 0)
+    assert index.pick(ABLE, lambda *_: False) is None
+    index.served(q("b"))
+    assert index.pick(ABLE, anybody) == ("a", 0)
+
+
+def test_of_a_querys_stages_the_first_that_suits_is_picked(index: ReadyIndex) -> None:
+    offer(index, "a")
+    index.offer(q("a"), StageId(1), ANY, 0)
+    assert index.pick(PLAIN, lambda _, stage_id: stage_id == 1) == ("a", 1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 
 from ffq.engine import Engine, FragmentSpec, OperatorRegistry, load_operators, operator
 from ffq.errors import (
-    ExecutionError,
+    DataError,
     OperatorError,
     PlanningError,
     ShuffleInputError,
@@ -42,6 +45,7 @@ Batches = Iterator[pa.RecordBatch]
 Config = Mapping[str, str]
 
 REGISTRY = OperatorRegistry()
+FILE = re.escape(__file__)
 
 
 def register(
@@ -165,12 +169,12 @@ def test_a_limit_above_ends_it_early(custom_engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("raises", "operator 'raises' raised KeyError: 'no such key'"),
-        ("exits", "operator 'exits' raised SystemExit: 3"),
+        ("raises", rf"operator 'raises' raised KeyError at {FILE}:\d+: 'no such key'"),
+        ("exits", rf"operator 'exits' raised SystemExit at {FILE}:\d+: 3"),
         ("returns none", "operator 'returns none' raised TypeError"),
-        ("yields rows", "operator 'yields rows' yielded a list; right would be record batches"),
+        ("yields rows", rf"'yields rows' \(at {FILE}:\d+\) yielded a list; right would be record"),
         ("changes schema", "yielded a batch with columns other: string; right would be .* a: int"),
-        ("times", "operator 'times' raised KeyError: 'by'"),
+        ("times", rf"operator 'times' raised KeyError at {FILE}:\d+: 'by'"),
     ],
 )
 @pytest.mark.parametrize("wrap", [lambda node: node, count], ids=["bare", "counted"])
@@ -183,12 +187,60 @@ def test_what_it_raises_is_an_operator_error_with_its_name(
     assert run_over(custom_engine, count(leaf()), numbers(2)).to_pydict() == {"n": [2]}
 
 
+class Doubled:
+    """An operator that is an object, with a line of its own."""
+
+    def __call__(self, batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+        return map(self.double, batches)
+
+    def double(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        raise ValueError("its own line")  # here: Doubled
+
+
+def quoted(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    for _ in batches:
+        yield json.loads("{")  # here: quoted
+
+
+def logged(function: Callable[..., Iterable[pa.RecordBatch]]) -> Callable[..., Batches]:
+    @functools.wraps(function)
+    def wrapper(batches: Batches, config: Config) -> Batches:
+        yield from function(batches, config)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    ("function", "mark"),
+    [
+        (Doubled(), "Doubled"),
+        (quoted, "quoted"),
+        (logged(quoted), "quoted"),
+        (functools.partial(quoted), "quoted"),
+    ],
+    ids=["object", "library", "wrapped", "partial"],
+)
+def test_R17_it_names_the_innermost_line_of_the_operators_own_file(
+    function: Callable[..., Iterable[pa.RecordBatch]], mark: str
+) -> None:
+    """Not the library's that it called, nor that of what is wrapped around it."""
+    lines = Path(__file__).read_text().splitlines()
+    (line,) = (n for n, text in enumerate(lines, 1) if text.endswith(f"  # here: {mark}"))
+    registry = OperatorRegistry()
+    function.__module__ = __name__
+    operator("own", registry=registry)(function)
+    engine = Engine(registry=registry)
+    with pytest.raises(OperatorError) as raised:
+        run_over(engine, custom("own", leaf()), numbers(3))
+    assert f" at {__file__}:{line}: " in raised.value.message
+    engine.close()
+
+
 def test_what_fails_below_is_not_its_fault(custom_engine: Engine) -> None:
     divide = BinaryOp(integer(1), BinaryOperator.DIVIDE, Column("a"))
     node = count(custom("times", Project(((divide, "a"),), leaf()), by="1"))
-    with pytest.raises(ExecutionError, match="Division by zero") as raised:
+    with pytest.raises(DataError, match="Division by zero"):
         run_over(custom_engine, node, numbers(100_000))
-    assert type(raised.value) is ExecutionError
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def _(surgeon: Surgeon) -> None:
 @mutant("barrier-open", "R8", "a stage is assigned though its parents are not committed")
 def _(surgeon: Surgeon) -> None:
     def broken(self: StageRecord) -> bool:
-        return self.layout is None or bool(self.ready)
+        return self.layout is None or bool(self.ready or self.choosy)
 
     surgeon.replace(StageRecord, "has_work", property(broken))
 
@@ -85,10 +85,10 @@ def _(surgeon: Surgeon) -> None:
 def _(surgeon: Surgeon) -> None:
     original = assignment._assign
 
-    def broken(core: Any, worker: Any, query: Any, stage: Any, now_ms: int) -> Any:
-        given = original(core, worker, query, stage, now_ms)
-        stage.ready.append(given.key.task_id)
-        tasks.refresh_offer(core, query, stage, now_ms)
+    def broken(core: Any, worker: Any, placed: Any, now_ms: int) -> Any:
+        given = original(core, worker, placed, now_ms)
+        placed.stage.ready.append(given.key.task_id)
+        tasks.refresh_offer(core, placed.query, placed.stage, now_ms)
         return given
 
     surgeon.replace(assignment, "_assign", broken)

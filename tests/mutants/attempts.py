@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from ffq.core import membership, recovery, reporting
+from ffq.core import membership, placement, recovery, reporting
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.state import Located
-from ffq.core.tasks import commit, fail_charged, queue_task, queue_uncharged
+from ffq.core.tasks import (
+    commit,
+    fail_charged,
+    fail_elsewhere,
+    fail_suspected,
+    queue_task,
+    queue_uncharged,
+)
 from ffq.messages import TaskState
 from ffq.worker.attempt import AttemptRun
 from tests.mutants.registry import mutant
@@ -201,3 +208,23 @@ def _(surgeon: Surgeon) -> None:
         queue_uncharged(core, at, message, now_ms, delay=delay)
 
     surgeon.replace_everywhere(queue_uncharged, broken)
+
+
+@mutant("company-is-charged", "R19", "all that ran on a lost worker is charged", "simulation")
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, at: Any, message: str, now_ms: int) -> None:
+        fail_charged(core, at, message, now_ms, blame=False)
+
+    surgeon.replace_everywhere(fail_suspected, broken)
+
+
+@mutant("suspects-together", "R19", "a worker is given several suspects", "simulation")
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace_everywhere(placement.runs_suspect, lambda _worker: False)
+
+
+@mutant(
+    "lack-is-forgotten", "R17", "a task is retried on the worker whose disk is full", "simulation"
+)
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace_everywhere(fail_elsewhere, fail_charged)

@@ -1,10 +1,11 @@
-"""Retry, backoff, budgets and exclusion against a naive model (R9, R14 to R17).
+"""Retry, backoff, budgets, exclusion and suspects against a naive model (R9, R14 to R17, R19).
 
 Before time passes, everybody beats, except one that falls silent and comes back as it was.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import attrs
@@ -38,11 +39,15 @@ from tests.property.cluster import (
 )
 from tests.strategies.graphs import operator, scan
 
-BLAMED = {None, ErrorKind.EXECUTION}
-# An error of the plan ends its query: rarely, or little else would be seen.
+BLAMED = {None, ErrorKind.EXECUTION, ErrorKind.ENVIRONMENT}
+ELSEWHERE = {ErrorKind.ENVIRONMENT, ErrorKind.EXTERNAL}
+ENDING = {ErrorKind.PLAN, ErrorKind.DATA}
+# An error of the plan or the data ends its query: rarely, or little else would be seen.
 KINDS = [
-    *[None, ErrorKind.EXECUTION, ErrorKind.OPERATOR, ErrorKind.STOPPED] * 3,
+    *[None, ErrorKind.EXECUTION, ErrorKind.OPERATOR, ErrorKind.STOPPED] * 4,
+    *[ErrorKind.ENVIRONMENT, ErrorKind.EXTERNAL] * 4,
     ErrorKind.PLAN,
+    ErrorKind.DATA,
 ]
 
 
@@ -58,10 +63,29 @@ class Believed:
         return since is not None and now_ms < since + SETTINGS.blacklist_ttl_ms
 
 
+@attrs.define
+class Tried:
+    """What must be true of a task.
+
+    `own`: failures that are its own for certain; `doubtful`: losses with others beside it.
+    `avoids`: workers on which it failed for what they lack.
+    """
+
+    own: int = 0
+    doubtful: int = 0
+    suspect: bool = False
+    avoids: set[str] = attrs.field(factory=set)
+
+    @property
+    def solitary(self) -> bool:
+        """Whether it must run alone: as a suspect whose next failure would be its last."""
+        return self.suspect and self.own + self.doubtful + 1 >= SETTINGS.max_task_attempts
+
+
 class RetryMachine(ClusterMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.failures: dict[Task, int] = {}
+        self.tried: defaultdict[Task, Tried] = defaultdict(Tried)
         self.ready_at_ms: dict[Task, int] = {}
         self.must_fail: dict[str, str] = {}
         self.believed = {worker: Believed() for worker in WORKERS}
@@ -118,10 +142,11 @@ class RetryMachine(ClusterMachine):
     def pulls(self, worker: str, capacity: int) -> None:
         self.see_who_waits()
         had = len(self.held)
+        suiting = [each for each in self.waiting_since if self.suits(worker, *each)]
         super().pulls(worker, capacity)
         for number, held in enumerate(self.held[had:]):
-            if number == 0:
-                self.judge_turn(worker, held.key.query_id)
+            if number == 0 and not self.tried[task_of(held.key)].solitary:
+                self.judge_turn(suiting, held.key.query_id)
             self.turn += 1
             self.last_served[held.key.query_id] = self.turn
         self.see_who_waits()
@@ -134,17 +159,53 @@ class RetryMachine(ClusterMachine):
         }
         self.waiting_since = {each: self.waiting_since.get(each, self.turn) for each in waiting}
 
-    def judge_turn(self, worker: str, served: str) -> None:
+    def suits(self, worker: str, query_id: str, stage_id: StageId) -> bool:
+        """Whether the worker may be given a task of this stage beside what it runs (R17, R19)."""
+        query = self.submitted[query_id]
+        stage = query.graph.stages[stage_id]
+        waiting = [
+            task_of(each.key)
+            for each in self.d.attempts(query_id)
+            if each.key.stage_id == stage_id
+            and each.state is TaskState.QUEUED
+            and self.ready_at_ms.get(task_of(each.key), 0) <= self.d.now_ms
+        ]
+        return worker in self.able_workers(query, stage) and (
+            self.d.status(query_id).state is QueryState.QUEUED
+            or any(
+                not self.tried[task].solitary
+                and not (self.tried[task].suspect and self.suspects_on(worker))
+                and self.is_welcome(worker, task)
+                for task in waiting
+            )
+        )
+
+    def suspects_on(self, worker: str) -> list[Held]:
+        """What of suspects it runs, as far as it was told of them."""
+        return [held for held in self.running_on(worker) if self.tried[task_of(held.key)].suspect]
+
+    def running_on(self, worker: str) -> list[Held]:
+        return [held for held in self.held if held.worker == worker and self.is_running(held)]
+
+    def is_welcome(self, worker: str, task: Task) -> bool:
+        """R17: it did not fail there for what the worker lacks, or no other could take it."""
+        query = self.submitted[task[0]]
+        return worker not in self.tried[task].avoids or not any(
+            other not in self.tried[task].avoids
+            and not self.believed[other].is_excluded(self.d.now_ms)
+            for other in self.able_workers(query, query.graph.stages[task[1]])
+        )
+
+    def judge_turn(self, suiting: list[tuple[str, StageId]], served: str) -> None:
         """R11: nobody is served again while someone waits who has been there since the last time.
 
-        `waiting_since` is as it was before the assignment.
+        `waiting_since` is as it was before the assignment; `suiting`: what the worker could get.
+        What must run alone goes before all others, and is not judged.
         """
         last = self.last_served.get(served, -1)
-        for (query_id, stage_id), since in self.waiting_since.items():
-            query = self.submitted[query_id]
-            if query_id == served or worker not in self.able_workers(
-                query, query.graph.stages[stage_id]
-            ):
+        for query_id, stage_id in suiting:
+            since = self.waiting_since[query_id, stage_id]
+            if query_id == served:
                 continue
             passed_over = since < last and self.last_served.get(query_id, -1) < last
             assert not passed_over, f"R11: {query_id} waits since before {served} had its turn"
@@ -231,17 +292,16 @@ class RetryMachine(ClusterMachine):
 
     @rule(worker=workers)
     def falls_silent_and_comes_back(self, worker: str) -> None:
-        """Its tasks are charged for it (R19); its count and its exclusion stay (R16)."""
+        """R19: what ran alone is charged, else the suspect; its count and exclusion stay (R16)."""
         self.everybody_beats()
         self.d.advance(SETTINGS.worker_liveness_timeout_ms)
         for other in WORKERS:
             if other != worker:
                 self.beat(other)
-        lost = [held for held in self.held if held.worker == worker and self.is_running(held)]
+        lost = self.running_on(worker)
         self.d.advance(1)
         assert self.d.worker(worker) is None, "R19"
-        for held in lost:
-            self.believe_charged(held, f"worker lost: {worker}")
+        self.believe_lost(lost, f"worker lost: {worker}")
         self.queries_fail_when_and_only_when_they_must()
         able = self.capabilities.pop(worker)
         for other in WORKERS:
@@ -259,12 +319,35 @@ class RetryMachine(ClusterMachine):
                 self.report(held, TaskState.FAILED, f"{held.key} broke")
                 self.believe_failure(held, None)
 
+    @rule(worker=workers, capacity=st.integers(2, 3), times=st.integers(1, 4))
+    def dies_again_and_again(self, worker: str, capacity: int, times: int) -> None:
+        """Whatever it runs is lost, and it takes more as soon as it is back."""
+        for _ in range(times):
+            self.pulls(worker, capacity)
+            self.falls_silent_and_comes_back(worker)
+
+    def believe_lost(self, lost: list[Held], message: str) -> None:
+        suspects = [held for held in lost if self.tried[task_of(held.key)].suspect]
+        assert len(suspects) <= 1, "R19: a worker runs one suspect at a time"
+        for held in lost:
+            task = self.tried[task_of(held.key)]
+            if len(lost) == 1:
+                task.own, task.doubtful = task.own + task.doubtful, 0
+                self.believe_charged(held, message)
+            elif task.suspect:
+                assert not task.solitary, "R19: its last try is alone"
+                task.own, task.doubtful = task.own - 1, task.doubtful + 1
+                self.believe_charged(held, message)
+            else:
+                task.suspect = True
+                self.ready_at_ms[task_of(held.key)] = self.d.now_ms
+
     def believe_charged(self, held: Held, message: str) -> None:
-        task = task_of(held.key)
-        failures = self.failures[task] = self.failures.get(task, 0) + 1
-        delay = SETTINGS.retry_backoff_base_ms * 2 ** min(failures - 1, 10)
-        self.ready_at_ms[task] = self.d.now_ms + delay
-        if failures >= SETTINGS.max_task_attempts:
+        task = self.tried[task_of(held.key)]
+        task.own += 1
+        delay = SETTINGS.retry_backoff_base_ms * 2 ** min(task.own + task.doubtful - 1, 10)
+        self.ready_at_ms[task_of(held.key)] = self.d.now_ms + delay
+        if task.own >= SETTINGS.max_task_attempts:
             self.must_fail[held.key.query_id] = message
 
     def believe_failure(self, held: Held, kind: ErrorKind | None) -> None:
@@ -275,7 +358,9 @@ class RetryMachine(ClusterMachine):
                 self.d.now_ms
             ):
                 worker.excluded_at_ms = self.d.now_ms
-        if kind is ErrorKind.PLAN:
+        if kind in ELSEWHERE:
+            self.tried[task_of(held.key)].avoids.add(held.worker)
+        if kind in ENDING:
             self.must_fail[held.key.query_id] = f"{held.key} broke"
         elif kind is ErrorKind.STOPPED:
             self.ready_at_ms[task_of(held.key)] = self.d.now_ms
@@ -287,6 +372,8 @@ class RetryMachine(ClusterMachine):
         if reply.counted:
             assert self.seen_state(held) is TaskState.SUCCEEDED
             self.believed[held.worker].failures = 0
+            task = self.tried[task_of(held.key)]
+            self.tried[task_of(held.key)] = Tried(own=task.own)  # R19: it is cleared
         return reply
 
     def seen_state(self, held: Held) -> TaskState:
@@ -297,6 +384,14 @@ class RetryMachine(ClusterMachine):
         super().judge(held, before)
         assert self.ready_at_ms.get(task_of(held.key), 0) <= self.d.now_ms, "R9: in backoff"
         assert not self.believed[held.worker].is_excluded(self.d.now_ms), "R6"
+        task = self.tried[task_of(held.key)]
+        assert self.is_welcome(held.worker, task_of(held.key)), "R17: another could take it"
+        beside = self.running_on(held.worker)
+        assert not (task.suspect and self.suspects_on(held.worker)), "R19: one suspect at a time"
+        assert not (task.solitary and beside), "R19: a suspect's last try is alone"
+        assert not any(self.tried[task_of(each.key)].solitary for each in beside), (
+            "R19: nothing runs beside a suspect's last try"
+        )
 
     @invariant()
     def queries_fail_when_and_only_when_they_must(self) -> None:

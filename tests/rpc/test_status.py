@@ -54,9 +54,12 @@ EXPECTED: list[tuple[FfqError, grpc.StatusCode, str]] = [
     (errors.QueryCanceled("m"), Code.FAILED_PRECONDITION, "QUERY_CANCELED"),
     (errors.QuotaExceeded("m"), Code.RESOURCE_EXHAUSTED, "QUOTA"),
     (errors.ExecutionError("m"), Code.INTERNAL, "EXECUTION"),
+    (errors.DataError("m"), Code.INTERNAL, "DATA"),
     (errors.OperatorError("m"), Code.INTERNAL, "OPERATOR"),
+    (errors.OutOfMemory("m"), Code.INTERNAL, "OUT_OF_MEMORY"),
     (errors.ShuffleInputError("m"), Code.INTERNAL, "SHUFFLE_INPUT"),
     (errors.StorageError("m"), Code.INTERNAL, "IO"),
+    (errors.DiskError("m"), Code.INTERNAL, "DISK"),
     (errors.Unavailable("m"), Code.UNAVAILABLE, "UNAVAILABLE"),
 ]
 

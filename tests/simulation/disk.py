@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ffq.errors import StorageError, UnknownId
+from ffq.errors import DiskError, UnknownId
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import OutputPartition
 from tests.simulation.data import encode
@@ -21,9 +21,9 @@ class Disk:
     outputs: dict[AttemptKey, dict[int, bytes]] = attrs.field(factory=dict)
 
     def write(self, key: AttemptKey, partitions: list[list[int]]) -> tuple[OutputPartition, ...]:
-        """Write one attempt's output. Raises StorageError: the disk is full."""
+        """Write one attempt's output. Raises DiskError: the disk is full."""
         if self.faults.disk_is_full(self.worker):
-            raise StorageError(f"cannot write output {key}: no space left on device")
+            raise DiskError(f"cannot write output {key}: no space left on device")
         files = {number: encode(rows) for number, rows in enumerate(partitions)}
         written = tuple(
             OutputPartition(

@@ -93,7 +93,7 @@ class SimExecutor:
         raise AssertionError(f"no folder is shared here, but {key} was looked for in it")
 
     async def run(self, work: Work) -> TaskOutput:
-        """Raises ShuffleInputError: an input is damaged; StorageError: no room for the output."""
+        """Raises ShuffleInputError: an input is damaged; DiskError: no room for the output."""
         key = work.assignment.key
         self.running.add(key)
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import attrs
 
@@ -30,8 +30,10 @@ class Fairness:
 
     _passed: dict[_Place, Counter[QueryId]] = attrs.field(factory=dict)
 
-    def check(self, state: SchedulingState, assigned: Iterable[AttemptRecord]) -> None:
+    def check(self, state: SchedulingState, assigned: Sequence[AttemptRecord]) -> None:
         """Account for one message; `assigned` are the attempts that it handed out.
+
+        What must run alone goes before all others (R19), and counts as nobody's turn.
 
         Raises Violation: a query was served twice by workers that could have served another, which
         has had work waiting since before the first time.
@@ -39,12 +41,13 @@ class Fairness:
         served = [
             (attempt.key.query_id, worker.profile)
             for attempt in assigned
-            if (worker := state.workers.live.get(attempt.worker_id)) is not None
+            if not attempt.alone
+            and (worker := state.workers.live.get(attempt.worker_id)) is not None
             and worker.profile is not None
         ]
         here: dict[_Place, Counter[QueryId]] = {}
         for query in state.queries.values():
-            was_served = any(query_id == query.query_id for query_id, _ in served)
+            was_served = any(each.key.query_id == query.query_id for each in assigned)
             for place in _places(query, state.settings.max_concurrent_tasks_per_query):
                 passed = Counter[QueryId]() if was_served else self._passed.get(place, Counter())
                 here[place] = passed
@@ -60,9 +63,9 @@ class Fairness:
 
 
 def _places(query: QueryRecord, limit: int) -> Iterator[_Place]:
-    """What of a query could be assigned now (R7, R8)."""
+    """What of a query could be assigned now, to anybody (R7, R8)."""
     if query.state.terminal or len(query.running) >= limit:
         return
     for stage in query.stages:
-        if stage.has_work:
+        if stage.has_work and (stage.layout is None or stage.ready):
             yield _Place(query.ordinal, stage.stage_id, stage.requirement)

@@ -9,6 +9,7 @@ from ffq.ids import AttemptKey, QueryId
 from ffq.messages import CancelQuery, QueryState, TaskState
 from ffq.testing import checks
 from ffq.testing.checks import Load
+from tests.simulation.blame_account import BlameAccount
 from tests.simulation.fairness import Fairness
 from tests.simulation.invariants import require
 from tests.simulation.liveness_account import LivenessAccount
@@ -32,10 +33,12 @@ class QueryAccount:
     _ended: dict[tuple[QueryId, int], tuple[object, ...]] = attrs.field(factory=dict)
     _canceled: set[QueryId] = attrs.field(factory=set)
     _fairness: Fairness = attrs.field(factory=Fairness)
+    _blame: BlameAccount = attrs.field(factory=BlameAccount)
     _assigned: list[AttemptRecord] = attrs.field(factory=list)
 
     def note(self, message: object) -> None:
         """A message was handled."""
+        self._blame.note(message)
         if isinstance(message, CancelQuery):
             self._canceled.add(message.query_id)
 
@@ -49,6 +52,7 @@ class QueryAccount:
         self._assigned.clear()
         for query in state.queries.values():
             self._check_query(query)
+        self._blame.settle(state)
         self._fairness.check(state, self._assigned)
 
     def _check_query(self, query: QueryRecord) -> None:
@@ -121,6 +125,7 @@ class QueryAccount:
             f"{attempt.key} {attempt.state.name} on {attempt.worker_id} {attempt.message}".rstrip()
         )
         checks.outcome_stands(require, attempt.key, before, attempt.state)
+        self._blame.ended(query, attempt)
         if attempt.state is TaskState.SUCCEEDED:
             live = self.machines.state.workers.live.get(attempt.worker_id)
             failures = 0 if live is None else live.standing.failures
@@ -142,6 +147,7 @@ class QueryAccount:
         self.trace.note(f"{key} goes to {worker_id}")
         has = self.liveness.capabilities_of(worker_id)
         checks.able(require, key, stage.plan.operators, worker_id, has)
+        self._blame.assigned(self.machines.state, query, stage, attempt)
         live = self.machines.state.workers.live.get(worker_id)
         on_worker = 0 if live is None else len(live.running)
         checks.within_limits(

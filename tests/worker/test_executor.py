@@ -219,8 +219,9 @@ async def test_a_table_that_the_workers_catalog_cannot_bind_is_an_error_of_the_p
 async def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
     async with rig(tmp_path) as it:
         (tmp_path / "t.parquet").write_bytes(b"no parquet at all")
-        with pytest.raises(StorageError, match=r"t\.parquet"):
+        with pytest.raises(StorageError, match=r"t\.parquet") as info:
             await it.run(SCAN, 0)
+        assert failure_of(info.value).kind is ErrorKind.EXTERNAL
 
 
 @pytest.mark.parametrize("cut_to", [50, -30])

@@ -93,7 +93,7 @@ class AssignmentChecker:
 
     def _check_number(self, task: TaskBelief, view: TaskView) -> None:
         checks.numbered_on(self.log.require, view, view.attempt, len(task.attempts))
-        budget = self.world.declared.max_task_attempts
+        budget = self.world.declared.max_task_attempts + task.spared
         self.log.require(
             "attempts-within-budget", view.attempt <= budget, f"{view}: the budget is {budget}"
         )
@@ -177,8 +177,9 @@ class AssignmentChecker:
         """Tasks that this worker must be given, if it is given anything at all."""
         declared = self.world.declared
         running = self.world.running(worker_id=worker.worker_id)
-        if running.hi >= declared.max_concurrent_tasks_per_worker:
+        if running.hi >= declared.max_concurrent_tasks_per_worker or self._may_be_kept(worker):
             return []
+        beside = [task for _, task, _ in self.world.open_on(worker.worker_id)]
         return [
             (query, task)
             for query, task in self.world.waiting()
@@ -187,11 +188,26 @@ class AssignmentChecker:
             and now.lo > task.ready.hi + declared.slack_ms
             and query.parents_committed(task)
             and task.shape.operators <= worker.capabilities
+            and not (task.suspect and any(each.suspect for each in beside))
             and (declared.unrunnable_timeout_ms == 0 or task.unserved_since is None)
             and self.world.running(query_id=query.query_id).hi
             < declared.max_concurrent_tasks_per_query
             and (worker.excluded is Truth.NO or self._must_be_readmitted(worker, task))
         ]
+
+    def _may_be_kept(self, worker: WorkerBelief) -> bool:
+        """R19: it may run, or be kept for, a suspect that is to have a worker for itself."""
+        return any(
+            task.suspect
+            and task.most_failures + 1 >= self.world.declared.max_task_attempts
+            and (
+                task.may_be_queued
+                or (task.newest is not None and task.newest.worker_id == worker.worker_id)
+            )
+            for query in self.world.queries.values()
+            if query.active
+            for task in query.tasks
+        )
 
     def _must_be_readmitted(self, worker: WorkerBelief, task: TaskBelief) -> bool:
         """R16: it is the one excluded longest of all who could run the task, all excluded."""

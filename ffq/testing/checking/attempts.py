@@ -164,6 +164,7 @@ class AttemptChecker:
     def _committed(self, now: Span, query: QueryBelief, task: TaskBelief) -> None:
         attempt = task.attempts[-1]
         attempt.course = Course.SUCCEEDED
+        task.suspect = False
         if task is not query.sink and not attempt.outputs:
             self.log.require("unregistered-is-empty", True, "")
         for other in query.tasks:

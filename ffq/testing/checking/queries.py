@@ -136,7 +136,7 @@ class QueryChecker:
                 return ["budget-ends-query"]
             case QueryState.CANCELED:
                 return ["cancel-takes-effect"]
-            case _ if any(task.failures for task in query.tasks):
+            case _ if any(task.most_failures for task in query.tasks):
                 return ["failed-within-budget", "success-needs-everything"]
             case _:
                 return ["ends-only-for-cause"]
@@ -158,7 +158,7 @@ class QueryChecker:
         budget = self.world.declared.max_task_attempts
         patience = self.world.declared.unrunnable_timeout_ms
         return any(
-            task.failures + 1 >= budget
+            task.most_failures + 1 >= budget
             for task in query.tasks
             if task.newest is not None and task.newest.course is Course.MAYBE_LOST
         ) or any(task.unserved_since is not None and patience > 0 for task in query.tasks)
