@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import attrs
 import typer
 
-from ffq.errors import FfqError, InvalidRequest, StartupError, Unavailable
+from ffq.errors import FfqError, InvalidRequest, StartupError, Unavailable, WorkerSuperseded
 
 OK = 0
 FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
+SUPERSEDED = 4
 INTERRUPTED = 130
 
 EXIT_CODES = """\b
@@ -24,6 +25,7 @@ Exit codes:
   1    the query failed, was canceled or is not known; or something else went wrong
   2    bad usage, a bad setting, or a process that could not start
   3    the coordinator cannot be reached
+  4    a worker was superseded: another process has its id (do not restart it)
   130  interrupted (Ctrl-C)"""
 
 
@@ -51,6 +53,8 @@ def exit_code(error: BaseException) -> int:
     match error:
         case FfqError(stable_reason=Unavailable.reason):
             return UNREACHABLE
+        case WorkerSuperseded():
+            return SUPERSEDED
         case InvalidRequest() | StartupError():
             return USAGE
         case typer.TyperException():

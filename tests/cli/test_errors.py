@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 import typer
 
-from ffq.cli.errors import FAILED, INTERRUPTED, UNREACHABLE, USAGE, Reporting, root_cause
+from ffq.cli.errors import (
+    FAILED,
+    INTERRUPTED,
+    SUPERSEDED,
+    UNREACHABLE,
+    USAGE,
+    Reporting,
+    root_cause,
+)
 from ffq.errors import (
     InvalidPlan,
     InvalidRequest,
@@ -13,6 +21,7 @@ from ffq.errors import (
     StartupError,
     Unavailable,
     UnknownId,
+    WorkerSuperseded,
 )
 
 
@@ -27,6 +36,7 @@ from ffq.errors import (
         (typer.BadParameter("bad"), USAGE),
         (Unavailable("refused"), UNREACHABLE),
         (StartupError("no coordinator answers", reason="UNAVAILABLE"), UNREACHABLE),
+        (WorkerSuperseded("another process has 'w1'"), SUPERSEDED),
         (KeyboardInterrupt(), INTERRUPTED),
         (ZeroDivisionError("oops"), FAILED),
     ],
