@@ -5,8 +5,8 @@
     └ pull loop ─── one GetTask for all free slots; each assignment becomes a task of its own
 
 Cancelling `run` is a crash: nothing is reported. So is being superseded by another process with
-this worker's id: the coordinator has counted as lost what ran here. `stop` is the orderly end: no more pulls, and what
-runs is reported FAILED, kind STOPPED, within `stop_grace_ms`.
+this worker's id: the coordinator has counted as lost what ran here. `stop` is the orderly end: no
+more pulls, and what runs is reported FAILED, kind STOPPED, within `stop_grace_ms`.
 """
 
 from __future__ import annotations

@@ -31,7 +31,6 @@ from ffq.worker.loop import WorkerLoop
 from ffq.worker.serving import ShuffleServer
 from ffq.worker.transport import GrpcTransport
 
-
 _CHANCE_BITS = 16
 """Of an incarnation; with the time in ms it stays below 2^63."""
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ffq.cli.options import CoordinatorOption, TimeoutOption
+from ffq.cli.output.formats import require_stdout
 from ffq.cli.target import target_of
 
 if TYPE_CHECKING:
     from ffq.messages import AttemptStatus, QueryStatus
+
+
+class StatusFormat(enum.StrEnum):
+    TABLE = "table"
+    JSON = "json"
 
 
 def status(
@@ -18,6 +25,10 @@ def status(
     query_id: Annotated[
         str | None, typer.Argument(metavar="[QUERY_ID]", show_default=False)
     ] = None,
+    format_: Annotated[
+        StatusFormat,
+        typer.Option("--format", help="For people, or one JSON object; its times are unix ms."),
+    ] = StatusFormat.TABLE,
     coordinator: CoordinatorOption = None,
     timeout_ms: TimeoutOption = None,
 ) -> None:
@@ -26,17 +37,25 @@ def status(
 
     from ffq.cli.output.consoles import stdout_console
     from ffq.cli.output.grid import print_grid
-    from ffq.cli.output.queries import queries_grid, workers_grid
+    from ffq.cli.output.queries import queries_grid, status_json, workers_grid
 
+    require_stdout()
     target = target_of(context)
     console = stdout_console()
 
     async def run() -> None:
         async with target.connect() as client:
             if query_id is not None:
-                _show(await client.status(query_id), await client.attempts(query_id))
+                query, attempts = await client.status(query_id), await client.attempts(query_id)
+                if format_ is StatusFormat.JSON:
+                    typer.echo(status_json(query=query, attempts=attempts))
+                else:
+                    _show(query, attempts)
                 return
             workers, queries = await client.workers(), await client.queries()
+        if format_ is StatusFormat.JSON:
+            typer.echo(status_json(workers=workers, queries=queries))
+            return
         print_grid(console, workers_grid(workers))
         typer.echo()
         print_grid(console, queries_grid(queries))
@@ -47,7 +66,7 @@ def status(
 def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...]) -> None:
     from ffq.cli.output.attempts import attempts_grid
     from ffq.cli.output.consoles import stdout_console
-    from ffq.cli.output.grid import print_grid
+    from ffq.cli.output.grid import print_grid, visible
     from ffq.cli.output.queries import duration, local_time, stages_grid
 
     console = stdout_console()
@@ -56,7 +75,7 @@ def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...]) -> None:
     if query.finished_at_ms is not None:
         typer.echo(f"took {duration(query)} ms")
     if query.message:
-        typer.echo(f"message: {query.message}")
+        typer.echo(f"message: {visible(query.message)}")
     for grid in (stages_grid(query.stages), attempts_grid(attempts, "Attempts")):
         typer.echo()
         print_grid(console, grid)

@@ -121,8 +121,8 @@ def worker(
 ) -> None:
     """Run a worker: it pulls tasks from the coordinator and runs them.
 
-    A flag wins over its variable (in brackets), the variable over the default. Ctrl-C or SIGTERM
-    stops it cleanly, a second one at once.
+    A flag wins over its variable (in brackets), the variable over the default. Ctrl-C, SIGTERM
+    or SIGHUP stops it cleanly, a second one at once.
     """
     from functools import partial
 

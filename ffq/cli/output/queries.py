@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import enum
+import json
 from collections.abc import Sequence
+from typing import Any
+
+import attrs
 
 from ffq.cli.output.grid import Grid
 from ffq.messages import QueryStatus, StageStatus, WorkerStatus
@@ -69,6 +74,26 @@ def stages_grid(stages: Sequence[StageStatus]) -> Grid:
         right=range(7),
         title="Stages",
     )
+
+
+def status_json(**parts: object) -> str:
+    """Statuses as one JSON object, for programs: fields as in `ffq.messages`, states by name.
+
+    In ASCII, so that no terminal's encoding matters.
+    """
+    shown = {
+        name: [_fields(each) for each in part] if isinstance(part, tuple) else _fields(part)
+        for name, part in parts.items()
+    }
+    return json.dumps(shown, indent=2)
+
+
+def _fields(status: Any) -> dict[str, Any]:
+    return attrs.asdict(status, value_serializer=_plain)
+
+
+def _plain(_owner: object, _field: object, value: Any) -> Any:
+    return value.name if isinstance(value, enum.Enum) else value
 
 
 def local_time(unix_ms: int) -> str:
