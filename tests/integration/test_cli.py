@@ -198,7 +198,7 @@ def test_a_plan_that_is_none_is_refused(
 ) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(text)
-    assert_refused(cluster("submit", str(plan)), 1, word)
+    assert_refused(cluster("submit", str(plan)), 1, word, f"plan file {plan}: ")
 
 
 def test_the_same_id_with_another_plan_is_refused(cluster: Shell, tmp_path: Path) -> None:
@@ -284,6 +284,30 @@ def test_status_as_json(cluster: Shell) -> None:
 
 def test_the_gateways_port_is_taken(cluster: Shell) -> None:
     assert_refused(ffq("gateway", f"--bind={cluster.endpoint}"), 2, cluster.endpoint)
+
+
+def test_a_plan_that_cannot_be_bound_names_its_file(cluster: Shell, tmp_path: Path) -> None:
+    plan = tmp_path / "other.json"
+    plan.write_text('{"ParquetScan": {"table": "sales"}}')
+    assert_refused(cluster("submit", str(plan), "--wait"), 1, f"plan file {plan}: ", "filters")
+    done = ffq("submit", "-", f"--coordinator={cluster.endpoint}", stdin="{}")
+    assert_refused(done, 1, "the plan from stdin: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_gateway_that_dies_while_a_query_is_waited_for_is_named_in_the_time_given(
+    number: int, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(scan("t", ["x"]).to_json())
+    with gateway() as (coordinator, endpoint):
+        options = ("--wait", f"--coordinator={endpoint}", "--timeout-ms=1500")
+        with running("submit", str(plan), *options) as waiting:
+            waiting.wait_for("QUEUED")
+            coordinator.signal(number)
+            assert waiting.wait() == 3
+            assert waiting.rest()[-1].startswith(f"error: cannot reach the coordinator: {endpoint}")
+        coordinator.signal(signal.SIGCONT)
 
 
 # --- servers stop when they are told ----------------------------------------------------------
