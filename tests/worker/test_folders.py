@@ -14,7 +14,7 @@ import pytest
 
 from ffq.errors import StartupError
 from ffq.ids import WorkerId
-from ffq.worker.folders import remove_abandoned, worker_folders
+from ffq.worker.folders import _locked, remove_abandoned, worker_folders
 
 W1 = WorkerId("w1")
 
@@ -146,3 +146,17 @@ def test_workers_that_start_at_once_each_get_their_folder(tmp_path: Path) -> Non
     with ThreadPoolExecutor(len(names)) as threads:
         assert list(threads.map(use, names)) == [True] * len(names)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_lock_that_was_waited_for_while_its_folder_went_counts_for_nothing(
+    tmp_path: Path,
+) -> None:
+    base = tmp_path / "ffq-worker-w1"
+    base.mkdir()
+    lock = os.open(base / "lock", os.O_RDWR | os.O_CREAT)
+    base.rename(tmp_path / "gone")
+    assert not _locked(lock, base)
+    base.mkdir()
+    (base / "lock").touch()
+    assert not _locked(lock, base)
+    os.close(lock)
