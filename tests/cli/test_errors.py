@@ -8,6 +8,7 @@ import typer
 from ffq.cli.errors import (
     FAILED,
     INTERRUPTED,
+    OK,
     SUPERSEDED,
     UNREACHABLE,
     USAGE,
@@ -59,6 +60,19 @@ def test_a_traceback_is_shown_on_demand(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_an_interrupt_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Reporting().report(KeyboardInterrupt())
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_went_away_is_no_error_however_it_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """typer and rich exit by themselves on a broken pipe; a nursery puts that into a group."""
+    exiting = SystemExit(1)
+    exiting.__context__ = BrokenPipeError()
+    for lost in (BrokenPipeError(), exiting):
+        assert Reporting().report(lost) == OK
+        follows = StartupError("and so the others ended")
+        assert Reporting().report(BaseExceptionGroup("tasks", [follows, lost])) == OK
     assert capsys.readouterr().err == ""
 
 

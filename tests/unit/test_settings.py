@@ -73,7 +73,7 @@ def test_a_number_that_nothing_could_hold_is_refused_by_name(name: str) -> None:
         gateway_settings(source({f"FFQ_{name.upper()}": HUGE}))
     flag = name.replace("_", "-")
     with pytest.raises(InvalidRequest, match=rf"^--{flag}: '9+\.\.\. \(5000 characters\)' is not"):
-        gateway_settings(source(**{name: "9" * 5_000}))
+        gateway_settings(SettingSource({name: "9" * 5_000}, {}))
 
 
 def test_counts_fit_the_wire_and_times_a_float() -> None:

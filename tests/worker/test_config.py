@@ -66,7 +66,7 @@ def test_a_bad_number_of_slots_is_refused_with_its_name() -> None:
 )
 def test_a_number_that_nothing_could_hold_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidRequest, match=f"^--{name.replace('_', '-')}: 10+ is more than"):
-        config(**{name: "1" + "0" * 30})
+        worker_config(SettingSource({name: "1" + "0" * 30}, {}))
 
 
 def test_heartbeats_keep_to_a_fifth_of_the_liveness_timeout() -> None:

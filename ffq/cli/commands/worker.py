@@ -129,11 +129,12 @@ def worker(
     import trio
 
     from ffq.cli.options import log_to_stderr
-    from ffq.cli.output.consoles import note
+    from ffq.cli.output.consoles import excuse_stdout, note
     from ffq.cli.signals import until_signalled
     from ffq.worker import run_worker
     from ffq.worker.config import worker_config
 
+    excuse_stdout()
     log_to_stderr(log_level)
     config = worker_config(settings_of(context))
     # A script's own folder is on the path, not the one it is called in; operators live there.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import sys
@@ -48,12 +49,31 @@ def flushed(stream: TextIO) -> OSError | None:
     try:
         stream.flush()
     except OSError as error:
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+        _lead_nowhere(stream)
         return error
     return None
+
+
+def stdout_was_closed() -> bool:
+    """Whether `prepare_streams` found stdout closed: what is written there fails."""
+    try:
+        mode = fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL)
+    except (OSError, ValueError):
+        return False  # no file of the system's: whoever replaced it knows
+    return mode & os.O_ACCMODE == os.O_RDONLY
+
+
+def excuse_stdout() -> None:
+    """For a server, whose result is not there: what an operator prints may go nowhere."""
+    if stdout_was_closed():
+        _lead_nowhere(sys.stdout)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def prepare_streams() -> None:

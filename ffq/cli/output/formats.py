@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import enum
-import fcntl
-import os
 import sys
 from pathlib import Path
 
+from ffq.cli.output.consoles import stdout_was_closed
 from ffq.errors import InvalidRequest
 
 
@@ -54,11 +53,7 @@ def choose_format(asked: ResultFormat | None, output: Path | None) -> ResultForm
 
 def require_stdout() -> None:
     """Raise InvalidRequest where stdout was closed: what is shown would be lost."""
-    try:
-        mode = fcntl.fcntl(sys.stdout.fileno(), fcntl.F_GETFL)
-    except (OSError, ValueError):
-        return  # no file of the system's: whoever replaced it knows
-    if mode & os.O_ACCMODE == os.O_RDONLY:
+    if stdout_was_closed():
         raise InvalidRequest("stdout is closed, and there the result would go")
 
 

@@ -37,13 +37,13 @@ def parquet_bytes(table: pa.Table) -> pa.Buffer:
             f"--format arrow or json can"
         )
     names = distinct_names(table.column_names)
-    columns = []
+    columns, fields = [], []
     for name, before, field, column in zip(
         names, table.column_names, table.schema, table.columns, strict=True
     ):
         if name != before:
             note(f"a second column {before!r} is {name!r} in the file")
-        chunks = column.chunks or [pa.array([], field.type)]
+        chunks = column.chunks or [pa.nulls(0, field.type)]
         try:
             stored = pa.chunked_array([_storable(chunk) for chunk in chunks])
         except _UNABLE as error:
@@ -51,7 +51,8 @@ def parquet_bytes(table: pa.Table) -> pa.Buffer:
         if stored.type != field.type:
             note(f"column {name!r} of type {field.type} is {stored.type} in the file")
         columns.append(stored)
-    converted = pa.table(columns, names=names)
+        fields.append(field.with_name(name).with_type(stored.type))
+    converted = pa.table(columns, pa.schema(fields, table.schema.metadata))
     try:
         return _written(converted)
     except _UNABLE:
@@ -130,10 +131,7 @@ def _offsets(column: pa.Array) -> pa.Array:
     return pa.array(column.offsets.to_pylist(), column.offsets.type)
 
 
-_CONVERSIONS: Final[
-    tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], pa.Array]], ...]
-]
-_CONVERSIONS = (
+_CONVERSIONS: Final[tuple[tuple[_Applies, Callable[[pa.Array], pa.Array]], ...]] = (
     (pa.types.is_interval, lambda column: pa.array(interval_texts(column), pa.string())),
     (pa.types.is_run_end_encoded, lambda column: _storable(pc.run_end_decode(column))),
     (

@@ -60,7 +60,8 @@ def time_texts(column: pa.Array) -> list[str | None]:
     unit = column.type.unit
 
     def late(value: int) -> str:
-        return _clock(*divmod(value, 10 ** _PLACES[unit]), unit)
+        seconds, fraction = divmod(value, 10 ** _PLACES[unit])
+        return _clock(seconds, fraction, unit)
 
     return _texts(column, late)
 
