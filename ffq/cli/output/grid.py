@@ -99,17 +99,22 @@ def _parts(grid: Grid, width: int) -> Iterator[Grid]:
     yield _columns_of(grid, part)
 
 
+def _places(text: str) -> int:
+    """How wide a text is on a terminal."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
 def _cells(grid: Grid, column: int) -> list[str]:
     return [grid.columns[column], *(row[column] or "" for row in grid.rows)]
 
 
 def _width(grid: Grid, column: int) -> int:
-    return max(map(cell_len, _cells(grid, column)))
+    return max(map(_places, _cells(grid, column)))
 
 
 def _least_width(grid: Grid, column: int) -> int:
     words = (word for cell in _cells(grid, column) for word in (cell.split() or [""]))
-    longest_word = max(map(cell_len, words))
+    longest_word = max(map(_places, words))
     return max(longest_word, min(_width(grid, column), _WRAPPED_FROM))
 
 
@@ -160,6 +165,8 @@ def _shown(grid: Grid, encoding: str) -> Grid:
     """With texts that can be written as they are; a text of several lines is one."""
 
     def shown(text: str) -> str:
+        if text.isascii() and text.isprintable():
+            return text
         text = visible(" ".join(text.splitlines()))
         return text.encode(encoding, "backslashreplace").decode(encoding)
 
@@ -179,6 +186,6 @@ def _escaped(character: str) -> str:
 def _aligned(cells: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:
     placed = []
     for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
-        space = " " * (width - cell_len(cell))
+        space = " " * (width - _places(cell))
         placed.append(space + cell if index in right else cell + space)
     return _GAP.join(placed).rstrip()
