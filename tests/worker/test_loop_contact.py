@@ -102,7 +102,8 @@ async def test_R19_a_superseded_worker_stops_what_it_runs_reports_nothing_and_sa
             await nursery.start(world.loop().run)
             await until(lambda: world.executor.started)
             coordinator.another = True
-            await trio.sleep_forever()
+            with trio.fail_after(60):
+                await trio.sleep_forever()
     assert world.executor.interrupted == [map_task().key]
     assert coordinator.reports == []
 
