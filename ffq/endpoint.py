@@ -10,8 +10,9 @@ DEFAULT_COORDINATOR = "127.0.0.1:50051"
 """Where a coordinator listens and others look for it, unless they are told."""
 
 MAX_ENDPOINT_LENGTH = 300
+_TLS = "https://"
 _ENDPOINT = re.compile(
-    r"(?:https?://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?"
+    r"(?:http://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?"
 )
 
 
@@ -21,8 +22,13 @@ def parse_endpoint(text: str, what: str = "endpoint", *, allow_any_port: bool = 
     `what` names the setting or field in the error; `allow_any_port` accepts port 0 (to bind).
 
     Raises:
-        InvalidRequest: anything else.
+        InvalidRequest: anything else; `https://`, as ffq speaks no TLS and would send in the clear.
     """
+    if text[: len(_TLS)].lower() == _TLS:
+        raise InvalidRequest(
+            f"{what} {text[:MAX_ENDPOINT_LENGTH]!r}: ffq does not speak TLS (yet): want host:port "
+            f"or http://host:port of an endpoint without it"
+        )
     match = _ENDPOINT.fullmatch(text) if len(text) <= MAX_ENDPOINT_LENGTH else None
     if match is None or not (0 if allow_any_port else 1) <= int(match["port"]) <= 65535:
         raise InvalidRequest(f"{what} {text[:MAX_ENDPOINT_LENGTH]!r}: want host:port")

@@ -23,6 +23,7 @@
     ├── QueryCanceled               a query the client waited for was canceled      QUERY_CANCELED
     ├── Unavailable                 the peer cannot be reached (now)                UNAVAILABLE
     ├── StartupError                a process or cluster could not start            STARTUP
+    ├── WorkerSuperseded            another process has this worker's id            SUPERSEDED
     └── InvariantViolated           a bug of ours: a core machine is inconsistent   INTERNAL
 
 Each class carries a stable `reason` (upper snake case): it travels in google.rpc.ErrorInfo and is
@@ -202,6 +203,12 @@ class StartupError(FfqError):
     """A process or an embedded cluster could not start: port taken, module not importable, ..."""
 
     reason = "STARTUP"
+
+
+class WorkerSuperseded(FfqError):
+    """Another live process, started later, works under this worker's id."""
+
+    reason = "SUPERSEDED"
 
 
 class InvariantViolated(FfqError):

@@ -13,11 +13,11 @@ from pathlib import Path
 import attrs
 
 from ffq.catalog import ScanSettings
-from ffq.core.settings import CoordinatorSettings
+from ffq.core.settings import MAX_MS, CoordinatorSettings, shortened
 from ffq.endpoint import DEFAULT_COORDINATOR, parse_endpoint
 from ffq.errors import InvalidRequest
 from ffq.ids import checked_id
-from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions
+from ffq.rpc.options import DEFAULT_OPTIONS, MAX_MESSAGE_BYTES, RpcOptions
 
 DEFAULT_SHUFFLE_PORT = 50061
 LIVENESS_TIMEOUT = ("worker_liveness_timeout_ms", "FFQ_WORKER_LIVENESS_TIMEOUT_MS")
@@ -50,9 +50,11 @@ class SettingSource:
         text = self.environ.get(variable, "")
         return Given(variable, text) if text else None
 
-    def integer(self, name: str, variable: str, default: int, *, minimum: int) -> int:
+    def integer(
+        self, name: str, variable: str, default: int, *, minimum: int, maximum: int = MAX_MS
+    ) -> int:
         found = self.find(name, variable)
-        return default if found is None else _integer(found, minimum)
+        return default if found is None else _integer(found, minimum, maximum)
 
     def text(self, name: str, variable: str, default: str = "") -> str:
         found = self.find(name, variable)
@@ -79,13 +81,17 @@ class SettingSource:
         return parse_endpoint(found.text, f"{found.label}:", allow_any_port=True)
 
 
-def _integer(given: Given, minimum: int) -> int:
+def _integer(given: Given, minimum: int, maximum: int = MAX_MS) -> int:
     try:
         value = int(given.text)
     except ValueError:
         value = minimum - 1
     if value < minimum:
-        raise InvalidRequest(f"{given.label}: {given.text!r} is not an integer >= {minimum}")
+        raise InvalidRequest(
+            f"{given.label}: {shortened(given.text)!r} is not an integer >= {minimum}"
+        )
+    if value > maximum:
+        raise InvalidRequest(f"{given.label}: {shortened(value)} is more than {maximum}")
     return value
 
 
@@ -135,6 +141,7 @@ def rpc_options(source: SettingSource) -> RpcOptions:
             "FFQ_MAX_MESSAGE_BYTES",
             DEFAULT_OPTIONS.max_message_bytes,
             minimum=64 * 1024,
+            maximum=MAX_MESSAGE_BYTES,
         )
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 import traceback
 from collections.abc import Iterator
@@ -10,12 +10,15 @@ from collections.abc import Iterator
 import attrs
 import typer
 
-from ffq.errors import FfqError, InvalidRequest, StartupError, Unavailable
+from ffq.cli.output.consoles import flushed, note
+from ffq.cli.output.grid import visible
+from ffq.errors import FfqError, InvalidRequest, StartupError, Unavailable, WorkerSuperseded
 
 OK = 0
 FAILED = 1
 USAGE = 2
 UNREACHABLE = 3
+SUPERSEDED = 4
 INTERRUPTED = 130
 
 EXIT_CODES = """\b
@@ -24,7 +27,12 @@ Exit codes:
   1    the query failed, was canceled or is not known; or something else went wrong
   2    bad usage, a bad setting, or a process that could not start
   3    the coordinator cannot be reached
+  4    a worker was superseded: another process has its id (do not restart it)
   130  interrupted (Ctrl-C)"""
+
+
+_FROM_STDOUT = frozenset({errno.EBADF, errno.ENOSPC, errno.EIO})
+"""Errors of a write that say nothing of a file: only stdout is written to without a name."""
 
 
 @attrs.define
@@ -36,13 +44,14 @@ class Reporting:
     def report(self, error: BaseException) -> int:
         """Say what happened on stderr, in one line, and return the exit code."""
         cause = root_cause(error)
+        flushed(sys.stdout)
         if isinstance(cause, BrokenPipeError):
-            return _reader_went_away()
+            return OK  # `ffq ... | head`: the reader had enough
         if self.with_traceback:
-            traceback.print_exception(error)
+            note("".join(traceback.format_exception(error)).rstrip())
         if isinstance(cause, KeyboardInterrupt):
             return INTERRUPTED
-        sys.stderr.write(f"error: {' '.join(_describe(cause).split())}\n")
+        note(f"error: {visible(' '.join(_describe(cause).split()))}")
         return exit_code(cause)
 
 
@@ -51,6 +60,8 @@ def exit_code(error: BaseException) -> int:
     match error:
         case FfqError(stable_reason=Unavailable.reason):
             return UNREACHABLE
+        case WorkerSuperseded():
+            return SUPERSEDED
         case InvalidRequest() | StartupError():
             return USAGE
         case typer.TyperException():
@@ -64,12 +75,11 @@ def exit_code(error: BaseException) -> int:
 def root_cause(error: BaseException) -> BaseException:
     """The exception to speak of: nurseries wrap what goes wrong inside them in groups.
 
-    Of several, an interrupt comes first, then an error of ours, then whatever was first.
+    Of several, an interrupt comes first, then a reader that went away, which ends all else, then
+    an error of ours, then whatever was first.
     """
-    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
-        return error.__context__  # typer exits by itself on these
     leaves = list(_leaves(error))
-    for kind in (KeyboardInterrupt, FfqError):
+    for kind in (KeyboardInterrupt, BrokenPipeError, FfqError):
         for leaf in leaves:
             if isinstance(leaf, kind):
                 return leaf
@@ -80,6 +90,8 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from _leaves(inner)
+    elif isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+        yield error.__context__  # typer and rich exit by themselves on these
     else:
         yield error
 
@@ -95,14 +107,9 @@ def _describe(error: BaseException) -> str:
         case typer.Abort():
             return "aborted"
         case OSError() if error.strerror is not None:
-            where = f"{error.filename}: " if error.filename else ""
-            return f"{where}{error.strerror}"
+            where = error.filename
+            if where is None and error.errno in _FROM_STDOUT:
+                where = "cannot write to stdout"
+            return f"{where}: {error.strerror}" if where else error.strerror
         case _:
             return f"{type(error).__name__}: {error} (--traceback shows where)"
-
-
-def _reader_went_away() -> int:
-    """`ffq ... | head` is no error. Python would complain when it flushes stdout at exit."""
-    assert sys.__stdout__ is not None
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
-    return OK

@@ -17,6 +17,7 @@ from ffq.cli.commands.status import status
 from ffq.cli.commands.submit import submit
 from ffq.cli.commands.worker import worker
 from ffq.cli.errors import EXIT_CODES, OK, Reporting
+from ffq.cli.output.consoles import flushed, prepare_streams
 
 app = typer.Typer(
     name="ffq",
@@ -59,9 +60,12 @@ def _global(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; `sys.argv` by default. Returns the exit code, never raises."""
     reporting = Reporting()
+    prepare_streams()
     try:
         code = app(args=arguments, prog_name="ffq", standalone_mode=False, obj=reporting)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the end of the line: everything becomes a code
         return reporting.report(error)
+    finally:
+        flushed(sys.stderr)
     return code if isinstance(code, int) else OK

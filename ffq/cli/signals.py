@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks a process to stop cleanly, the second makes it."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first asks a process to stop cleanly, the second makes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import attrs
 import trio
 
-from ffq.cli.output.consoles import note
+from ffq.cli.output.consoles import flushed, note
 
 _READ_BYTES = 4096
 
@@ -33,7 +33,7 @@ async def until_signalled(
     """
     scope = trio.CancelScope()
     stop = _Stop(request_stop or scope.cancel)
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*_heard()) as signals:
         async with trio.open_nursery() as watchers:
             watchers.start_soon(stop.on_signals, signals)
             if stop_with_stdin:
@@ -42,6 +42,14 @@ async def until_signalled(
                 await work()
             watchers.cancel_scope.cancel()
     return stop.signal
+
+
+def _heard() -> list[signal.Signals]:
+    """A process under `nohup` is to outlive its terminal: what is ignored stays so."""
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        heard.append(signal.SIGHUP)
+    return heard
 
 
 @attrs.define
@@ -66,5 +74,5 @@ class _Stop:
 
 def _leave_at_once(number: int) -> None:
     """No cleaning up: the user asked twice."""
-    sys.stderr.flush()
+    flushed(sys.stderr)
     os._exit(128 + number)

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from ffq.client import Client
 
 PATIENCE_MS = 5_000
-WAITING_PATIENCE_MS = 60_000
 
 
 @attrs.frozen
 class Target:
-    """`patience_ms`: how long a call tries to reach it."""
+    """`patience_ms`: how long a call tries to reach it.
+
+    Also while a query is waited for: a coordinator that was restarted knows it no more.
+    """
 
     endpoint: str
     patience_ms: int
@@ -29,10 +31,6 @@ class Target:
         from ffq.client import connect
 
         return connect(self.endpoint, timeout_ms=self.patience_ms)
-
-    def for_waiting(self) -> Target:
-        """While a query is under way a coordinator may even restart before we give up on it."""
-        return Target(self.endpoint, max(self.patience_ms, WAITING_PATIENCE_MS))
 
 
 def target_of(context: typer.Context) -> Target:

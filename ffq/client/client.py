@@ -12,7 +12,8 @@ import pyarrow as pa
 import trio
 
 from ffq.client.conversions import PlanLike, plan_bytes, table_of
-from ffq.errors import FfqError, QueryCanceled, QueryFailed
+from ffq.core.settings import MAX_MS, shortened
+from ffq.errors import FfqError, InvalidRequest, QueryCanceled, QueryFailed
 from ffq.ids import QueryId, parse_query_id, parse_worker_id
 from ffq.messages import (
     AttemptStatus,
@@ -42,6 +43,8 @@ Progress: TypeAlias = Callable[[QueryStatus], None]
 _MAX_DEFAULT_ID = 2**64 - 1
 _QUOTA_TRIES = 10
 _CANCEL_GRACE_S = 1.0
+_MIN_ANSWER_MS = 1_000
+"""However little patience there is: a busy coordinator is not an absent one."""
 
 
 @attrs.frozen
@@ -84,21 +87,36 @@ class Client:
     """Calls one coordinator.
 
     Every call waits up to `timeout_ms` for a coordinator that cannot be reached, trying again with
-    backoff, and then raises Unavailable. Calls that change something may be repeated safely: a
-    query keeps the id it was given before the first try (R1).
+    backoff, and then raises Unavailable. One that was reached and does not answer counts as away
+    after the same time (but for `submit`, which may have a large plan to read, and `fetch`). Calls
+    that change something may be repeated safely: a query keeps the id it was given before the
+    first try (R1).
 
     Args:
         coordinator: whom to ask.
         timeout_ms: patience with an absent coordinator.
         poll_ms: between two looks at a query that `wait` waits for.
+        endpoint: what errors call it.
+
+    Raises:
+        InvalidRequest: a time that is negative, or no number of ms at all.
     """
 
     def __init__(
-        self, coordinator: Coordinator, *, timeout_ms: int = 30_000, poll_ms: int = 50
+        self,
+        coordinator: Coordinator,
+        *,
+        timeout_ms: int = 30_000,
+        poll_ms: int = 50,
+        endpoint: str = "",
     ) -> None:
+        for name, value in (("timeout_ms", timeout_ms), ("poll_ms", poll_ms)):
+            if not isinstance(value, int | float) or not 0 <= value <= MAX_MS:
+                raise InvalidRequest(f"{name}: {shortened(value)} is not from 0 to {MAX_MS} ms")
         self._coordinator = coordinator
         self._timeout_ms = timeout_ms
         self._poll_s = poll_ms / 1000
+        self._name = f"{endpoint}: " if endpoint else ""
 
     def query(self, query_id: str) -> QueryHandle:
         """A handle for a query that was submitted before. Raises InvalidRequest."""
@@ -201,8 +219,12 @@ class Client:
         self, message: Rpc[Any] | StreamRpc[Any, Any], call: Callable[[], Awaitable[T]]
     ) -> T:
         row = row_of(message)
-        retry = RetryPolicy(timeout_ms=row.time_limit_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
-        return await until_answered(call, retry, row.method, patience_ms=self._timeout_ms)
+        limit_ms = row.time_limit_ms
+        if not isinstance(message, SubmitQuery | StreamRpc):
+            limit_ms = min(limit_ms, max(self._timeout_ms, _MIN_ANSWER_MS))
+        retry = RetryPolicy(timeout_ms=limit_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
+        what = self._name + row.method
+        return await until_answered(call, retry, what, patience_ms=self._timeout_ms)
 
 
 def _id_of(query: QueryLike) -> QueryId:

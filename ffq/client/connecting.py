@@ -44,4 +44,9 @@ async def connect(
     """
     require_trio("ffq.connect")
     async with open_channel(endpoint, options) as channel:
-        yield Client(RemoteCoordinator(channel), timeout_ms=timeout_ms, poll_ms=poll_ms)
+        yield Client(
+            RemoteCoordinator(channel),
+            timeout_ms=timeout_ms,
+            poll_ms=poll_ms,
+            endpoint=channel.endpoint,
+        )

@@ -19,7 +19,7 @@ import trio
 from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, plan_bytes
-from ffq.core.settings import CoordinatorSettings
+from ffq.core.settings import CoordinatorSettings, shortened
 from ffq.engine.operators import REGISTRY
 from ffq.errors import InvalidRequest, PlanningError, Unavailable
 from ffq.gateway import serve_gateway
@@ -33,7 +33,7 @@ from ffq.rpc.options import DEFAULT_OPTIONS
 from ffq.rpc.server import ServerAddress
 from ffq.settings import GatewaySettings
 from ffq.worker import WorkerConfig, run_worker
-from ffq.worker.config import default_heartbeat_ms
+from ffq.worker.config import MAX_SLOTS, default_heartbeat_ms
 from ffq.worker.failures import innermost
 from ffq.worker.loop import LoopSettings
 
@@ -99,10 +99,11 @@ class LocalCluster:
         operators: str = "",
         coordinator: CoordinatorSettings | None = None,
     ) -> None:
-        """Raises InvalidRequest for numbers below 1."""
-        if workers < 1 or slots < 1:
+        """Raises InvalidRequest for numbers below 1 or above 4096."""
+        if not (1 <= workers <= MAX_SLOTS and 1 <= slots <= MAX_SLOTS):
             raise InvalidRequest(
-                f"LocalCluster: {workers} workers with {slots} slots; each must be at least 1"
+                f"LocalCluster: {shortened(workers)} workers with {shortened(slots)} slots; each "
+                f"must be at least 1 and at most {MAX_SLOTS}"
             )
         self._workers = workers
         self._tables = tables or {}

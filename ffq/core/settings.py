@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from ffq.errors import InvalidRequest
 
 MAX_BACKOFF_EXPONENT = 10
+_SHOWN: Final = 40
+_SHOWN_BITS: Final = 1_000
 
 
-def _at_least(minimum: int) -> Any:
+MAX_COUNT: Final = 2**32 - 1
+"""Counts that are uint32 on the wire, and all others."""
+MAX_MS: Final = 2**53 - 1
+"""Times in ms and sizes in bytes: exact as floats, and no sum of a few overflows 64 bits."""
+
+
+def _from_to(minimum: int, maximum: int) -> Any:
     def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
         # bool is an int in Python; as a setting it is a mistake.
         if type(value) is not int or value < minimum:
@@ -19,17 +27,35 @@ def _at_least(minimum: int) -> Any:
                 f"setting {attribute.name} must be a whole number of at least {minimum}, "
                 f"not {value!r}"
             )
+        if value > maximum:
+            raise InvalidRequest(
+                f"setting {attribute.name} must be at most {maximum}, not {shortened(value)}"
+            )
 
     return check
 
 
-def _bound(default: int, minimum: int = 1) -> int:
-    return attrs.field(default=default, validator=_at_least(minimum), kw_only=True)
+def shortened(value: object) -> str:
+    """A number that is too large to be true, in a few characters."""
+    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
+        return f"a number of {value.bit_length()} bits"  # Python writes none of many digits
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
+
+
+def _bound(default: int, minimum: int = 1, maximum: int = MAX_COUNT) -> int:
+    return attrs.field(default=default, validator=_from_to(minimum, maximum), kw_only=True)
+
+
+def _size(default: int, minimum: int = 1) -> int:
+    """A time in ms or a size in bytes."""
+    return _bound(default, minimum, MAX_MS)
 
 
 @attrs.frozen
 class CoordinatorSettings:
-    """Settings of the core. Times in ms, sizes in bytes; each is a whole number.
+    """Settings of the core. Times in ms, sizes in bytes; each is a whole number, of at most MAX_MS
+    for times and sizes and MAX_COUNT for the others.
 
     The first eight are the protocol's; the others bound what the coordinator holds (R30).
 
@@ -68,24 +94,24 @@ class CoordinatorSettings:
     max_concurrent_tasks_per_worker: int = _bound(8)
     max_concurrent_tasks_per_query: int = _bound(32)
     max_task_attempts: int = _bound(3)
-    retry_backoff_base_ms: int = _bound(250, 0)
-    worker_liveness_timeout_ms: int = _bound(15_000)
-    blacklist_ttl_ms: int = _bound(60_000, 0)
-    unrunnable_timeout_ms: int = _bound(0, 0)
-    assignment_lease_ms: int = _bound(10_000)
+    retry_backoff_base_ms: int = _size(250, 0)
+    worker_liveness_timeout_ms: int = _size(15_000)
+    blacklist_ttl_ms: int = _size(60_000, 0)
+    unrunnable_timeout_ms: int = _size(0, 0)
+    assignment_lease_ms: int = _size(10_000)
     max_uncharged_retries_per_stage: int = _bound(64)
-    adaptive_target_bytes: int = _bound(16 * 1024 * 1024)
+    adaptive_target_bytes: int = _size(16 * 1024 * 1024)
     adaptive_min_tasks: int = _bound(2)
     max_tasks_per_query: int = _bound(100_000)
     max_queries: int = _bound(10_000)
-    max_plan_bytes: int = _bound(512 * 1024 * 1024)
-    max_assignment_bytes: int = _bound(3_500_000)
+    max_plan_bytes: int = _size(512 * 1024 * 1024)
+    max_assignment_bytes: int = _size(3_500_000)
     max_workers: int = _bound(10_000)
     max_standings: int = _bound(10_000)
     max_capabilities: int = _bound(256)
     max_registered_partitions: int = _bound(4_000_000)
-    result_ttl_ms: int = _bound(600_000, 0)
-    max_result_bytes: int = _bound(1024 * 1024 * 1024)
+    result_ttl_ms: int = _size(600_000, 0)
+    max_result_bytes: int = _size(1024 * 1024 * 1024)
     max_finished_queries: int = _bound(1_000)
     max_expired_ids: int = _bound(100_000)
 

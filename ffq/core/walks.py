@@ -89,10 +89,13 @@ async def fetch_query_results(ask: Ask, msg: FetchQueryResults) -> ResultParts:
 
 
 async def heartbeat(ask: Ask, msg: Heartbeat) -> HeartbeatReply:
-    """Scheduling has heard from liveness what changed before it is asked (R18, R21)."""
+    """Scheduling has heard from liveness what changed before it is asked (R18, R21).
+
+    An incarnation that has been replaced must end, and nothing else is looked at for it.
+    """
     beat = await ask(RecordHeartbeat(msg))
     if not beat.current:
-        return HeartbeatReply(accepted=False)
+        return HeartbeatReply(accepted=False, superseded=True)
     return await ask(ConfirmHeartbeat(msg.worker_id, msg.running_attempts, msg.held_queries))
 
 

@@ -334,11 +334,19 @@ class FetchShufflePartition(StreamRpc[ShuffleChunk, OutputLocation]):
 
 @attrs.frozen
 class HeartbeatReply:
-    """`ended_queries`: of those the worker holds files for, the ones that need them no more."""
+    """The answer to a heartbeat.
+
+    Attributes:
+        accepted: whether the worker gets tasks.
+        stop_attempts: of those that it listed, the ones to stop.
+        ended_queries: of those it holds files for, the ones that need them no more.
+        superseded: a live process with a higher incarnation has its id; it must end.
+    """
 
     accepted: bool
     stop_attempts: tuple[AttemptKey, ...] = ()
     ended_queries: tuple[QueryId, ...] = ()
+    superseded: bool = False
 
 
 @attrs.frozen

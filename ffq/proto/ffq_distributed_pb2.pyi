@@ -1161,7 +1161,10 @@ class HeartbeatResponse(_message.Message):
     ACCEPTED_FIELD_NUMBER: _builtins.int
     STOP_ATTEMPTS_FIELD_NUMBER: _builtins.int
     ENDED_QUERIES_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_FIELD_NUMBER: _builtins.int
     accepted: _builtins.bool
+    superseded: _builtins.bool
+    """A live process with a higher incarnation has this worker id: the one that beats must end."""
     @_builtins.property
     def stop_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttemptRef]: ...
     @_builtins.property
@@ -1174,10 +1177,11 @@ class HeartbeatResponse(_message.Message):
         accepted: _builtins.bool = ...,
         stop_attempts: _abc.Iterable[Global___AttemptRef] | None = ...,
         ended_queries: _abc.Iterable[_builtins.str] | None = ...,
+        superseded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "ended_queries", b"ended_queries", "stop_attempts", b"stop_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "ended_queries", b"ended_queries", "stop_attempts", b"stop_attempts", "superseded", b"superseded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

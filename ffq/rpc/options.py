@@ -6,6 +6,8 @@ import attrs
 from attrs import validators
 
 MIB = 1024 * 1024
+MAX_MESSAGE_BYTES = 2**31 - 1
+"""gRPC counts the bytes of a message in an int32."""
 
 
 @attrs.frozen
@@ -25,7 +27,9 @@ class RpcOptions:
         grace_s: how long a closing server lets its calls finish, seconds.
     """
 
-    max_message_bytes: int = attrs.field(default=64 * MIB, validator=validators.ge(64 * 1024))
+    max_message_bytes: int = attrs.field(
+        default=64 * MIB, validator=[validators.ge(64 * 1024), validators.le(MAX_MESSAGE_BYTES)]
+    )
     chunk_bytes: int = attrs.field(default=MIB, validator=validators.ge(1024))
     stream_window: int = attrs.field(default=4, validator=validators.ge(1))
     max_concurrent_rpcs: int = attrs.field(default=1024, validator=validators.ge(1))

@@ -19,7 +19,7 @@ def advertised_endpoint(advertise: str, bound: str, coordinator: str) -> str:
         coordinator: `host:port`; the way to it tells which address of ours a network sees.
 
     Raises:
-        InvalidRequest: `advertise` is malformed.
+        InvalidRequest: `advertise` is malformed, or `https://`.
     """
     host, _, port = bound.rpartition(":")
     if advertise:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import attrs
 
+from ffq.core.settings import MAX_MS
 from ffq.endpoint import DEFAULT_COORDINATOR
 from ffq.errors import InvalidRequest
 from ffq.ids import WorkerId, is_valid_id
@@ -22,6 +23,8 @@ from ffq.worker.attempt import AttemptSettings
 from ffq.worker.loop import LoopSettings
 
 MAX_HEARTBEAT_MS = 1_000
+MAX_SLOTS = 4_096
+"""Tasks at once, and threads of the engine: each is a thread."""
 _BEATS_PER_TIMEOUT = 5
 _MIB = 1 << 20
 
@@ -71,9 +74,13 @@ def worker_config(source: SettingSource) -> WorkerConfig:
         InvalidRequest: a value is bad; names the flag or variable.
     """
     processors = len(os.sched_getaffinity(0))
-    slots = source.integer("slots", "FFQ_WORKER_CPU_SLOTS", processors, minimum=1)
+    slots = source.integer(
+        "slots", "FFQ_WORKER_CPU_SLOTS", processors, minimum=1, maximum=MAX_SLOTS
+    )
     rpc = rpc_options(source)
-    memory_mb = source.integer("engine_memory_mb", "FFQ_WORKER_ENGINE_MEMORY_MB", 0, minimum=0)
+    memory_mb = source.integer(
+        "engine_memory_mb", "FFQ_WORKER_ENGINE_MEMORY_MB", 0, minimum=0, maximum=MAX_MS // _MIB
+    )
     return WorkerConfig(
         coordinator=source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", DEFAULT_COORDINATOR),
         worker_id=WorkerId(
@@ -97,7 +104,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
         shuffle_root=source.path("shuffle_root", "FFQ_SHUFFLE_ROOT"),
         catalog_path=source.path("catalog", "FFQ_WORKER_CATALOG_PATH"),
         engine_threads=source.integer(
-            "engine_threads", "FFQ_WORKER_ENGINE_THREADS", processors, minimum=1
+            "engine_threads", "FFQ_WORKER_ENGINE_THREADS", processors, minimum=1, maximum=MAX_SLOTS
         ),
         engine_memory_bytes=memory_mb * _MIB,
         rpc=rpc,

@@ -27,7 +27,8 @@ class WorkerIdentity:
     """What a worker says about itself in every call.
 
     Attributes:
-        incarnation: tells a restarted worker from the one before it; greater after a restart, > 0.
+        incarnation: tells a restarted worker from the one before it; greater after a restart, > 0,
+            and no other process's.
         capabilities: custom operators by name, and features (`ffq.splits`); asked at every
             heartbeat, for operators may be registered later.
         endpoint: `host:port` where others fetch its map outputs.

@@ -4,8 +4,9 @@
     ├ janitor ───── removes files of queries that the heartbeat's answer names as ended
     └ pull loop ─── one GetTask for all free slots; each assignment becomes a task of its own
 
-Cancelling `run` is a crash: nothing is reported. `stop` is the orderly end: no more pulls, and what
-runs is reported FAILED, kind STOPPED, within `stop_grace_ms`.
+Cancelling `run` is a crash: nothing is reported. So is being superseded by another process with
+this worker's id: the coordinator has counted as lost what ran here. `stop` is the orderly end: no
+more pulls, and what runs is reported FAILED, kind STOPPED, within `stop_grace_ms`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from ffq.errors import CallerError, FfqError, StartupError, Unavailable
+from ffq.errors import CallerError, FfqError, StartupError, Unavailable, WorkerSuperseded
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import Assignment, GetTask, Heartbeat, HeartbeatReply
 from ffq.retry import RetryPolicy
@@ -104,6 +105,8 @@ class WorkerLoop:
 
         Raises:
             StartupError: no coordinator answered within `connect_timeout_ms`, or it refused.
+            WorkerSuperseded: another process works under this id (R19); what ran here is stopped,
+                and nothing is reported.
         """
         await self._introduce()
         task_status.started()
@@ -126,7 +129,12 @@ class WorkerLoop:
     # --- heartbeats --------------------------------------------------------------------------
 
     async def _introduce(self) -> None:
-        """Beat until the coordinator knows this worker."""
+        """Beat until the coordinator knows this worker.
+
+        One of its id that started later, by its clock, may be the worker before it, whose clock
+        was ahead and which is dead: that one goes stale (R19). So it is waited for as a
+        coordinator that is away.
+        """
         timeout_ms = self._settings.connect_timeout_ms
         deadline = trio.current_time() + timeout_ms / 1000 if timeout_ms else float("inf")
         failures = 0
@@ -141,7 +149,12 @@ class WorkerLoop:
                 # Away, full, or a failure of its own: the next beat may find it well.
                 failures += 1
                 delay = self._settings.retry.delay_s(failures)
+                superseded = isinstance(error, WorkerSuperseded)
+                if superseded and failures == 1:
+                    logger.warning("%s; waiting for that one to end", error.message)
                 if trio.current_time() + delay > deadline:
+                    if superseded:
+                        raise
                     raise StartupError(
                         f"no coordinator answers at {self._link.name} within "
                         f"{timeout_ms} ms (--connect-timeout-ms): {error.message}",
@@ -161,6 +174,8 @@ class WorkerLoop:
                 self._obey(await self._beat())
             except Unavailable:
                 continue  # said once by the link
+            except WorkerSuperseded:
+                raise
             except FfqError as error:
                 logger.warning("heartbeat refused: %s", error.message)
 
@@ -193,6 +208,12 @@ class WorkerLoop:
         return told
 
     def _obey(self, reply: HeartbeatReply) -> None:
+        """Raises WorkerSuperseded."""
+        if reply.superseded:
+            raise WorkerSuperseded(
+                f"superseded by another process with worker id {self._identity.worker_id!r}; "
+                f"give each worker an id of its own"
+            )
         for key in reply.stop_attempts:
             attempt = self._running.get(key)
             if attempt is not None:

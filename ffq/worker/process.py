@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 
@@ -31,6 +32,9 @@ from ffq.worker.loop import WorkerLoop
 from ffq.worker.serving import ShuffleServer
 from ffq.worker.transport import GrpcTransport
 
+_CHANCE_BITS = 16
+"""Of an incarnation; with the time in ms it stays below 2^63."""
+
 
 @attrs.frozen
 class WorkerReady:
@@ -44,6 +48,14 @@ class WorkerReady:
 def unix_ms() -> int:
     """The wall clock."""
     return time.time_ns() // 1_000_000
+
+
+def new_incarnation(started_at_ms: int) -> int:
+    """A number for this start: greater than that of an earlier one, and nobody else's (R19).
+
+    Two processes may be started under one id in the same millisecond, so chance has the last bits.
+    """
+    return (max(0, started_at_ms) << _CHANCE_BITS) + 1 + secrets.randbelow((1 << _CHANCE_BITS) - 1)
 
 
 async def run_worker(
@@ -61,6 +73,7 @@ async def run_worker(
         InvalidRequest: a bad catalog file or address.
         StartupError: an operators module that does not import, a port that is taken, a folder that
             cannot be used, or a coordinator that does not answer or refuses.
+        WorkerSuperseded: another process works under this id.
     """
     loaded = load_operators(config.operators)
 
@@ -153,7 +166,7 @@ class _Worker:
         logger.info("worker %s serves map outputs at %s", self._config.worker_id, endpoint)
         return WorkerIdentity(
             worker_id=self._config.worker_id,
-            incarnation=max(1, self._clock()),
+            incarnation=new_incarnation(self._clock()),
             capabilities=lambda: self._operators() | {SPLITS},
             endpoint=endpoint,
             family=ENGINE_FAMILY,

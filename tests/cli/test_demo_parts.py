@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -81,6 +84,58 @@ async def test_without_the_generator_it_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StartupError, match=r'pip install "ffq-runtime\[demo\]"'):
         await ensure_dataset(0.01, tmp_path / "cache")
+
+
+def flipped(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [flipped, emptied, half, Path.unlink])
+@pytest.mark.parametrize("name", ["lineitem/lineitem.2.parquet", "digests.json"])
+async def test_damaged_data_is_made_anew(
+    name: str, damage: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with data_maker(tmp_path) as made:
+        folder = await ensure_dataset(0.01, tmp_path / "cache")
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        assert await ensure_dataset(0.01, tmp_path / "cache") == folder
+        assert made() == 1
+        assert capsys.readouterr().err == ""
+        damage(folder / name)
+        assert await ensure_dataset(0.01, tmp_path / "cache") == folder
+        assert made() == 2
+    assert {path: path.read_bytes() for path in before} == before
+    assert name in capsys.readouterr().err
+    assert os.listdir(tmp_path / "cache") == [folder.name]
+
+
+@contextmanager
+def data_maker(folder: Path) -> Iterator[Callable[[], int]]:
+    """A quick `tpchgen-cli` beside this Python; yields how often it was run."""
+    log = folder / "runs"
+    log.touch()
+    program = folder / "tpchgen-cli"
+    program.write_text(
+        "#!/bin/sh\n"
+        f"echo run >> {log}\n"
+        'for each in "$@"; do case $each in --output-dir=*) out=${each#*=};; esac; done\n'
+        "for table in customer orders lineitem; do mkdir -p $out/$table\n"
+        "for part in 1 2; do echo $table $part > $out/$table/$table.$part.parquet; done; done\n"
+    )
+    program.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.executable", str(folder / "python"))
+        yield lambda: len(log.read_text().splitlines())
 
 
 DEAD, LIVE = WorkerId("dead"), WorkerId("live")

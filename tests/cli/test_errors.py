@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 import typer
 
-from ffq.cli.errors import FAILED, INTERRUPTED, UNREACHABLE, USAGE, Reporting, root_cause
+from ffq.cli.errors import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    SUPERSEDED,
+    UNREACHABLE,
+    USAGE,
+    Reporting,
+    root_cause,
+)
 from ffq.errors import (
     InvalidPlan,
     InvalidRequest,
@@ -13,6 +22,7 @@ from ffq.errors import (
     StartupError,
     Unavailable,
     UnknownId,
+    WorkerSuperseded,
 )
 
 
@@ -27,6 +37,7 @@ from ffq.errors import (
         (typer.BadParameter("bad"), USAGE),
         (Unavailable("refused"), UNREACHABLE),
         (StartupError("no coordinator answers", reason="UNAVAILABLE"), UNREACHABLE),
+        (WorkerSuperseded("another process has 'w1'"), SUPERSEDED),
         (KeyboardInterrupt(), INTERRUPTED),
         (ZeroDivisionError("oops"), FAILED),
     ],
@@ -49,6 +60,19 @@ def test_a_traceback_is_shown_on_demand(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_an_interrupt_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     Reporting().report(KeyboardInterrupt())
+    assert capsys.readouterr().err == ""
+
+
+def test_a_reader_that_went_away_is_no_error_however_it_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """typer and rich exit by themselves on a broken pipe; a nursery puts that into a group."""
+    exiting = SystemExit(1)
+    exiting.__context__ = BrokenPipeError()
+    for lost in (BrokenPipeError(), exiting):
+        assert Reporting().report(lost) == OK
+        follows = StartupError("and so the others ended")
+        assert Reporting().report(BaseExceptionGroup("tasks", [follows, lost])) == OK
     assert capsys.readouterr().err == ""
 
 

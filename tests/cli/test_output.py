@@ -117,6 +117,48 @@ def test_a_cell_never_breaks_its_line() -> None:
     assert lines == ["why", "-------", "one two", ""]
 
 
+def test_what_a_terminal_would_act_on_is_shown_as_an_escape() -> None:
+    table = pa.table({"a\n\x1b[7m": ["x\ty\r\n", "\u202ereversed", "\x9b31m", "فا\u200cرسی"]})
+    shown = list(plain_lines(result_grid(table)))
+    assert [shown[0], *shown[2:]] == [
+        "a\\n\\x1b[7m",
+        "x\\ty\\r\\n",
+        "\\u202ereversed",
+        "\\x9b31m",
+        "فا\u200cرسی",
+    ]
+    status = Grid(columns=["message"], rows=[["bad \x1b[2Jvalue"]], title="\x07title")
+    title, _, _, message = plain_lines(status)
+    assert (title, message) == ("\\x07title", "bad \\x1b[2Jvalue")
+
+
+def test_wide_characters_take_two_places() -> None:
+    grid = result_grid(pa.table({"日本": ["日本語", "a"], "n": [1, 2]}))
+    assert list(plain_lines(grid)) == ["日本    n", "------  -", "日本語  1", "a       2"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_an_ascii_terminal_gets_escapes_and_aligned_columns(terminal: bool) -> None:
+    data = io.BytesIO()
+    out = io.TextIOWrapper(data, encoding="ascii")
+    grid = result_grid(pa.table({"é": ["日本", "plain", None], "[bold]n": [1, 2, 3]}), title="Ü")
+    print_grid(Console(file=out, force_terminal=terminal, width=60, color_system=None), grid)
+    out.flush()
+    shown = data.getvalue().decode("ascii")
+    for word in ("\\xe9", "\\u65e5\\u672c", "plain", "[bold]n", "\\xdc"):
+        assert word in shown
+    assert (
+        len({len(line) for line in shown.splitlines() if "plain" in line or "u65e5" in line}) == 1
+    )
+
+
+def test_a_word_wider_than_the_terminal_is_whole() -> None:
+    out = io.StringIO()
+    grid = result_grid(pa.table({"w": ["y" * 300]}))
+    print_grid(Console(file=out, force_terminal=True, width=60, color_system=None), grid)
+    assert out.getvalue().count("y") == 300
+
+
 def test_a_terminal_too_narrow_gets_several_tables_and_whole_cells() -> None:
     grid = result_grid(pa.table({f"column_{index}": [10**17 + index] for index in range(6)}))
     out = io.StringIO()
@@ -133,6 +175,28 @@ def test_a_terminal_too_narrow_gets_several_tables_and_whole_cells() -> None:
 def test_a_file_name_tells_the_format(name: str, tmp_path: Path) -> None:
     assert choose_format(None, tmp_path / f"out.{name}") is ResultFormat(name)
     assert choose_format(ResultFormat.CSV, tmp_path / f"out.{name}") is ResultFormat.CSV
+
+
+def test_a_file_name_of_another_format_is_refused(tmp_path: Path) -> None:
+    for name in ("out.txt", "out.csv.gz", "out.xlsx"):
+        with pytest.raises(InvalidRequest, match=rf"{name}.*\.csv, \.json"):
+            choose_format(None, tmp_path / name)
+        assert choose_format(ResultFormat.TABLE, tmp_path / name) is ResultFormat.TABLE
+    assert choose_format(None, tmp_path / "out") is ResultFormat.TABLE
+
+
+def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
+    target, link, pipe = (tmp_path / name for name in ("data.csv", "link.csv", "pipe.csv"))
+    link.symlink_to(target)
+    write_result(SALES, ResultFormat.CSV, link)
+    assert link.is_symlink()
+    assert target.read_text() == written(SALES)
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_result(SALES, ResultFormat.CSV, pipe)
+    assert os.read(reader, 1 << 16).decode() == written(SALES)
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_a_file_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:

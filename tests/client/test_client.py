@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
+import attrs
 import pyarrow as pa
 import pytest
 import trio
 from trio.testing import MockClock
 
+import ffq
 from ffq.client import Client
 from ffq.client.conversions import table_of
 from ffq.errors import (
@@ -18,11 +22,13 @@ from ffq.errors import (
     QuotaExceeded,
     Unavailable,
 )
-from ffq.messages import QueryState, QueryStatus
+from ffq.messages import QueryState, QueryStatus, Rpc
 from ffq.plan.codec import parse_plan
 from ffq.plan.model import ParquetScan
 from ffq.shuffle.ipc import encode_stream
 from tests.client.fake_coordinator import ScriptedCoordinator, status_of
+
+R = TypeVar("R")
 
 PLAN = b'{"ParquetScan": {"table": "t", "schema": null, "projection": null, "filters": []}}'
 SCHEMA = pa.schema([("x", pa.int64())])
@@ -147,3 +153,40 @@ def test_zero_rows_keep_their_schema() -> None:
 def test_a_result_that_is_no_arrow_stream_is_an_error(data: bytes) -> None:
     with pytest.raises(ExecutionError, match="the result is no Arrow IPC stream"):
         table_of((data,))
+
+
+@attrs.define
+class MuteCoordinator(ScriptedCoordinator):
+    """Takes every call and answers none."""
+
+    async def ask(self, message: Rpc[R]) -> R:
+        await trio.sleep_forever()
+        raise AssertionError(message)
+
+
+@pytest.mark.parametrize(("timeout_ms", "at_most_s"), [(50, 1.0), (3_000, 3.0), (60_000, 60.0)])
+async def test_a_coordinator_that_is_reached_and_mute_is_away_after_the_patience(
+    timeout_ms: int, at_most_s: float, autojump_clock: MockClock
+) -> None:
+    client = Client(MuteCoordinator(), timeout_ms=timeout_ms, endpoint="10.0.0.1:7")
+    begun = trio.current_time()
+    with pytest.raises(Unavailable, match=r"^10\.0\.0\.1:7: GetQueryStatus: no answer within"):
+        await client.query("7").result()
+    assert trio.current_time() - begun == pytest.approx(at_most_s, rel=0.05)
+
+
+async def test_a_submit_may_take_long_whatever_the_patience(autojump_clock: MockClock) -> None:
+    begun = trio.current_time()
+    with pytest.raises(Unavailable, match="SubmitQuery: no answer within 30000 ms"):
+        await Client(MuteCoordinator(), timeout_ms=50).submit(PLAN)
+    assert trio.current_time() - begun == pytest.approx(30, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["timeout_ms", "poll_ms"])
+@pytest.mark.parametrize("value", [-1, 10**30, 10**400, float("nan"), "soon"])
+async def test_a_time_that_is_none_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidRequest, match=f"^{name}: .* is not from 0 to"):
+        Client(ScriptedCoordinator(), **{name: value})
+    with pytest.raises(InvalidRequest, match=f"^{name}: "):
+        async with ffq.connect("127.0.0.1:1", **{name: value}):
+            raise AssertionError

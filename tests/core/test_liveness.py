@@ -285,10 +285,12 @@ def test_a_restarted_worker_under_its_old_id_is_a_new_worker() -> None:
     assert d.pull_one("w").key == key("q", 0, 0, 2)
 
 
-def test_a_beat_of_a_replaced_incarnation_is_not_accepted() -> None:
+def test_a_beat_of_a_replaced_incarnation_is_told_that_it_is_superseded() -> None:
     d = Driver()
-    d.beat("w", {"op.new"}, incarnation=2)
-    assert d.beat("w", {"op.old"}, incarnation=1).accepted is False
+    assert d.beat("w", {"op.new"}, incarnation=2).superseded is False
+    old = d.beat("w", {"op.old"}, incarnation=1)
+    assert (old.accepted, old.superseded) == (False, True)
+    assert d.beat("w", {"op.new"}, incarnation=2).superseded is False
     worker = d.worker("w")
     assert worker is not None
     assert worker.capabilities == ("op.new",)

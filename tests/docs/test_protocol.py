@@ -25,7 +25,7 @@ PAGE = "docs/protocol.md"
 FIELDS = {field.name: field for field in attrs.fields(CoordinatorSettings)}
 FLAGS = FIELDS.keys() & inspect.signature(gateway).parameters.keys()
 UNITS = {"": 1, "MiB": 1024 * 1024}
-LOCAL = {errors.StartupError.reason}
+LOCAL = {errors.StartupError.reason, errors.WorkerSuperseded.reason}
 """Reasons that no status carries."""
 
 

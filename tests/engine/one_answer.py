@@ -280,7 +280,9 @@ def _joins(left: Table, right: Table) -> st.SearchStrategy[Query]:
     if not pairs:
         return st.nothing()
     how = st.sampled_from(("inner", "left", "right", "full", "semi", "anti"))
-    return st.builds(lambda pair, how: _join(left, right, *pair, how), st.sampled_from(pairs), how)
+    return st.builds(
+        lambda pair, how: _join(left, right, pair[0], pair[1], how), st.sampled_from(pairs), how
+    )
 
 
 def _join(left: Table, right: Table, a: Column, b: Column, how: Any) -> Query:
@@ -313,7 +315,7 @@ def _memberships(left: Table, right: Table) -> st.SearchStrategy[Query]:
     if not pairs:
         return st.nothing()
     return st.builds(
-        lambda pair, negated: _membership(left, right, *pair, negated),
+        lambda pair, negated: _membership(left, right, pair[0], pair[1], negated),
         st.sampled_from(pairs),
         st.booleans(),
     )

@@ -198,7 +198,7 @@ def test_a_plan_that_is_none_is_refused(
 ) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(text)
-    assert_refused(cluster("submit", str(plan)), 1, word)
+    assert_refused(cluster("submit", str(plan)), 1, word, f"plan file {plan}: ")
 
 
 def test_the_same_id_with_another_plan_is_refused(cluster: Shell, tmp_path: Path) -> None:
@@ -224,14 +224,96 @@ def test_a_reader_that_goes_away_is_no_error(cluster: Shell) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+FULL = "error: cannot write to stdout: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("status <&- 2>&-", 0, ""),
+        ("status >&-", 2, "error: stdout is closed, and there the result would go\n"),
+        ("status >/dev/full", 1, FULL),
+        ("fetch open --format csv >/dev/full", 1, FULL),
+        ("fetch open <&- >&- 2>&-", 2, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(
+    cluster: Shell, command: str, code: int, said: str
+) -> None:
+    submitted = cluster("submit", str(cluster.plan), "--query-id", "open", "--wait")
+    assert submitted.returncode == 0, submitted
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m ffq {command}"],
+        env=environment(FFQ_COORDINATOR_ENDPOINT=cluster.endpoint),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, said)
+    assert bool(done.stdout) == (code == 0)
+
+
+def test_nobody_has_to_read_stderr(cluster: Shell, tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    output = tmp_path / "out.csv"
+    options = ("--wait", f"--output={output}", f"--coordinator={cluster.endpoint}")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ffq", "submit", str(cluster.plan), *options],
+            env=environment(),
+            stderr=writer,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert done.returncode == 0
+    assert rows(output.read_text()) == EXPECTED
+
+
+def test_status_as_json(cluster: Shell) -> None:
+    assert cluster("submit", str(cluster.plan), "--query-id", "told", "--wait").returncode == 0
+    one = json.loads(cluster("status", "told", "--format", "json").stdout)
+    assert (one["query"]["query_id"], one["query"]["state"]) == ("told", "SUCCEEDED")
+    assert {attempt["worker_id"] for attempt in one["attempts"]} == {"w1"}
+    assert one["attempts"][0]["key"]["query_id"] == "told"
+    everything = json.loads(cluster("status", "--format=json").stdout)
+    assert [worker["worker_id"] for worker in everything["workers"]] == ["w1"]
+    assert "told" in {query["query_id"] for query in everything["queries"]}
+
+
 def test_the_gateways_port_is_taken(cluster: Shell) -> None:
     assert_refused(ffq("gateway", f"--bind={cluster.endpoint}"), 2, cluster.endpoint)
+
+
+def test_a_plan_that_cannot_be_bound_names_its_file(cluster: Shell, tmp_path: Path) -> None:
+    plan = tmp_path / "other.json"
+    plan.write_text('{"ParquetScan": {"table": "sales"}}')
+    assert_refused(cluster("submit", str(plan), "--wait"), 1, f"plan file {plan}: ", "filters")
+    done = ffq("submit", "-", f"--coordinator={cluster.endpoint}", stdin="{}")
+    assert_refused(done, 1, "the plan from stdin: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_gateway_that_dies_while_a_query_is_waited_for_is_named_in_the_time_given(
+    number: int, tmp_path: Path
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(scan("t", ["x"]).to_json())
+    with gateway() as (coordinator, endpoint):
+        options = ("--wait", f"--coordinator={endpoint}", "--timeout-ms=1500")
+        with running("submit", str(plan), *options) as waiting:
+            waiting.wait_for("QUEUED")
+            coordinator.signal(number)
+            assert waiting.wait() == 3
+            assert waiting.rest()[-1].startswith(f"error: cannot reach the coordinator: {endpoint}")
+        coordinator.signal(signal.SIGCONT)
 
 
 # --- servers stop when they are told ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_servers_stop_cleanly_on_a_signal(number: int, tmp_path: Path) -> None:
     with gateway() as (coordinator, endpoint):
         with worker(endpoint, "w1", f"--shuffle-root={tmp_path}") as process:
@@ -241,6 +323,21 @@ def test_servers_stop_cleanly_on_a_signal(number: int, tmp_path: Path) -> None:
         coordinator.signal(number)
         assert coordinator.wait() == 0
         assert not any("Traceback" in line for line in coordinator.rest())
+
+
+def test_a_server_that_is_to_outlive_its_terminal_does() -> None:
+    """As `nohup` starts it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with gateway() as (coordinator, _):
+            coordinator.signal(signal.SIGHUP)
+            coordinator.signal(signal.SIGTERM)
+            assert coordinator.wait() == 0
+            assert [line for line in coordinator.rest() if "once more" in line] == [
+                "stopping; once more to stop at once"
+            ]
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_servers_told_to_stop_with_stdin_end_when_it_closes() -> None:

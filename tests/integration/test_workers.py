@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 
+from ffq.cli.errors import SUPERSEDED
 from ffq.messages import QueryState, TaskState
 from ffq.plan import Relation
 from tests.integration.cluster import (
@@ -120,6 +121,28 @@ async def is_idle_again(it: Cluster, worker_id: str) -> bool:
         worker.worker_id == worker_id and worker.running_attempts == 0
         for worker in await it.client.workers()
     )
+
+
+async def test_R19_of_two_live_workers_under_one_id_the_older_says_so_and_ends(
+    tmp_path: Path,
+) -> None:
+    """It stops what it runs; the query goes on with the younger, which nobody supersedes."""
+    async with cluster(tmp_path) as it:
+        with it.worker("w1") as older:
+            query = await it.client.submit(totals(it.dataset.gated_scan()))
+            lost = await it.running_on(query, "w1")
+            with it.worker("w1", f"--shuffle-root={tmp_path / 'other'}") as younger:
+                assert older.wait() == SUPERSEDED
+                assert older.rest()[-1] == (
+                    "error: superseded by another process with worker id 'w1'; "
+                    "give each worker an id of its own"
+                )
+                it.dataset.gate.touch()
+                assert same_rows(await query.result(), it.dataset.expected())
+                attempts = {attempt.key: attempt for attempt in await query.attempts()}
+                assert "restarted" in attempts[lost.key].message
+                younger.signal(signal.SIGTERM)
+                assert younger.wait() == 0
 
 
 async def test_a_worker_restarted_under_its_id_is_a_new_worker(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Message], Callabl
         liveness.decode_heartbeat,
     ),
     "heartbeat reply": (
-        st.builds(HeartbeatReply, st.booleans(), tuples(keys), tuples(query_ids)),
+        st.builds(HeartbeatReply, st.booleans(), tuples(keys), tuples(query_ids), st.booleans()),
         liveness.encode_heartbeat_reply,
         liveness.decode_heartbeat_reply,
     ),

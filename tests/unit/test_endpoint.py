@@ -42,5 +42,11 @@ def test_anything_else_is_refused_by_name(text: str) -> None:
         parse_endpoint(text, "FLAG")
 
 
+@pytest.mark.parametrize("text", ["https://h:1", "HTTPS://h:1/", "https://h", "https://"])
+def test_tls_is_refused_and_not_taken_as_plaintext(text: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^FLAG '{text}'.*TLS.*http://host:port"):
+        parse_endpoint(text, "FLAG")
+
+
 def test_port_zero_is_for_binding_only() -> None:
     assert parse_endpoint("127.0.0.1:0", allow_any_port=True) == "127.0.0.1:0"

@@ -60,6 +60,33 @@ def test_a_bad_value_is_refused_with_its_name(
         gateway_settings(source(environ, **flags))
 
 
+HUGE = "1" + "0" * 30
+
+
+@pytest.mark.parametrize(
+    "name",
+    [field.name for field in attrs.fields(CoordinatorSettings)]
+    + ["scan_target_bytes", "max_message_bytes"],
+)
+def test_a_number_that_nothing_could_hold_is_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidRequest, match=rf"^FFQ_{name.upper()}: 10+ is more than \d+$"):
+        gateway_settings(source({f"FFQ_{name.upper()}": HUGE}))
+    flag = name.replace("_", "-")
+    with pytest.raises(InvalidRequest, match=rf"^--{flag}: '9+\.\.\. \(5000 characters\)' is not"):
+        gateway_settings(SettingSource({name: "9" * 5_000}, {}))
+
+
+def test_counts_fit_the_wire_and_times_a_float() -> None:
+    with pytest.raises(InvalidRequest, match=r"^FFQ_MAX_TASK_ATTEMPTS: .* at most 4294967295"):
+        coordinator_settings(source({"FFQ_MAX_TASK_ATTEMPTS": str(2**32)}))
+    with pytest.raises(InvalidRequest, match="max_workers must be at most 4294967295"):
+        CoordinatorSettings(max_workers=10**30)
+    largest = coordinator_settings(source({"FFQ_BLACKLIST_TTL_MS": str(2**53 - 1)}))
+    assert largest.blacklist_ttl_ms == 2**53 - 1
+    with pytest.raises(InvalidRequest, match=r"^FFQ_MAX_MESSAGE_BYTES: 2147483648 is more than"):
+        gateway_settings(source({"FFQ_MAX_MESSAGE_BYTES": str(2**31)}))
+
+
 def test_an_endpoint_may_be_written_as_a_url() -> None:
     assert source(coordinator="http://h:1").endpoint("coordinator", "X", "d:2") == "h:1"
     assert source({"X": "h:1"}).endpoint("coordinator", "X", "d:2") == "h:1"

@@ -51,6 +51,24 @@ def test_a_bad_number_of_slots_is_refused_with_its_name() -> None:
         config({"FFQ_WORKER_CPU_SLOTS": "abc"})
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "slots",
+        "poll_ms",
+        "heartbeat_ms",
+        "connect_timeout_ms",
+        "engine_threads",
+        "engine_memory_mb",
+        "max_message_bytes",
+        "worker_liveness_timeout_ms",
+    ],
+)
+def test_a_number_that_nothing_could_hold_is_refused_by_name(name: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"^--{name.replace('_', '-')}: 10+ is more than"):
+        worker_config(SettingSource({name: "1" + "0" * 30}, {}))
+
+
 def test_heartbeats_keep_to_a_fifth_of_the_liveness_timeout() -> None:
     """R20: a beating worker is never stale, also when a beat or two are lost."""
     assert config({"FFQ_WORKER_LIVENESS_TIMEOUT_MS": "2000"}).loop.heartbeat_ms == 400

@@ -9,10 +9,11 @@ import typer
 from ffq.cli.errors import FAILED
 from ffq.cli.options import CoordinatorOption
 from ffq.cli.target import target_of
+from ffq.core.settings import MAX_COUNT, MAX_MS
 
 
 def _setting(text: str) -> object:
-    return typer.Option(help=f"The coordinator's {text}.", min=0, metavar="N")
+    return typer.Option(help=f"The coordinator's {text}.", min=0, max=MAX_MS, metavar="N")
 
 
 def conformance(
@@ -28,14 +29,20 @@ def conformance(
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the random programs.", metavar="N")] = 0,
     examples: Annotated[
-        int, typer.Option(help="How many random programs to play.", min=0, metavar="N")
+        int,
+        typer.Option(help="How many random programs to play.", min=0, max=MAX_COUNT, metavar="N"),
     ] = 100,
     worker_liveness_timeout_ms: Annotated[int, _setting("worker_liveness_timeout_ms")] = 15_000,
     max_task_attempts: Annotated[int, _setting("max_task_attempts")] = 3,
     retry_backoff_base_ms: Annotated[int, _setting("retry_backoff_base_ms")] = 250,
     blacklist_failure_threshold: Annotated[
         int,
-        typer.Option(help="The coordinator's blacklist_failure_threshold.", min=1, metavar="N"),
+        typer.Option(
+            help="The coordinator's blacklist_failure_threshold.",
+            min=1,
+            max=MAX_COUNT,
+            metavar="N",
+        ),
     ] = 3,
     blacklist_ttl_ms: Annotated[int, _setting("blacklist_ttl_ms")] = 60_000,
     max_concurrent_tasks_per_worker: Annotated[
@@ -48,6 +55,7 @@ def conformance(
         typer.Option(
             help="How late the coordinator may do what is due, ms, before that counts as a break.",
             min=1,
+            max=MAX_MS,
             metavar="N",
         ),
     ] = 2_000,
@@ -56,6 +64,7 @@ def conformance(
         typer.Option(
             help="Leave out what needs a longer wait than this, ms, by the settings given.",
             min=0,
+            max=MAX_MS,
             metavar="N",
         ),
     ] = 30_000,

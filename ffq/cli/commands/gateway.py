@@ -91,8 +91,8 @@ def gateway(
 ) -> None:
     """Run the coordinator: it takes queries, hands tasks to workers and keeps results.
 
-    A flag wins over its variable (in brackets), the variable over the default. Ctrl-C or SIGTERM
-    stops it cleanly, a second one at once.
+    A flag wins over its variable (in brackets), the variable over the default. Ctrl-C, SIGTERM
+    or SIGHUP stops it cleanly, a second one at once.
     """
     from functools import partial
 

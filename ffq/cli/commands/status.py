@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ffq.cli.options import CoordinatorOption, TimeoutOption
+from ffq.cli.output.formats import require_stdout
 from ffq.cli.target import target_of
 
 if TYPE_CHECKING:
     from ffq.messages import AttemptStatus, QueryStatus
+
+
+class StatusFormat(enum.StrEnum):
+    TABLE = "table"
+    JSON = "json"
 
 
 def status(
@@ -18,6 +25,10 @@ def status(
     query_id: Annotated[
         str | None, typer.Argument(metavar="[QUERY_ID]", show_default=False)
     ] = None,
+    format_: Annotated[
+        StatusFormat,
+        typer.Option("--format", help="For people, or one JSON object; its times are unix ms."),
+    ] = StatusFormat.TABLE,
     coordinator: CoordinatorOption = None,
     timeout_ms: TimeoutOption = None,
 ) -> None:
@@ -29,9 +40,10 @@ def status(
 
     from ffq.cli.output.consoles import stdout_console
     from ffq.cli.output.grid import print_grid
-    from ffq.cli.output.queries import queries_grid, workers_grid
+    from ffq.cli.output.queries import queries_grid, status_json, workers_grid
     from ffq.errors import UnsupportedPlan
 
+    require_stdout()
     target = target_of(context)
     console = stdout_console()
 
@@ -39,13 +51,15 @@ def status(
         async with target.connect() as client:
             if query_id is not None:
                 query = await client.status(query_id)
+                attempts, lacking = None, ""
                 try:
                     attempts = await client.attempts(query_id)
                 except UnsupportedPlan as error:
-                    _show(query, None)
-                    typer.echo(f"\nno attempts: {error.message}")
+                    lacking = f"no attempts: {error.message}"
+                if format_ is StatusFormat.JSON:
+                    typer.echo(status_json(query=query, attempts=attempts))
                 else:
-                    _show(query, attempts)
+                    _show(query, attempts, lacking)
                 return
             try:
                 workers, queries = await client.workers(), await client.queries()
@@ -53,6 +67,9 @@ def status(
                 raise UnsupportedPlan(
                     f"{error.message}; right would be the id of a query: ffq status QUERY_ID"
                 ) from None
+        if format_ is StatusFormat.JSON:
+            typer.echo(status_json(workers=workers, queries=queries))
+            return
         print_grid(console, workers_grid(workers))
         typer.echo()
         print_grid(console, queries_grid(queries))
@@ -60,11 +77,11 @@ def status(
     trio.run(run)
 
 
-def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...] | None) -> None:
-    """`attempts` None: the coordinator cannot tell."""
+def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...] | None, lacking: str) -> None:
+    """`attempts` None: the coordinator cannot tell, and `lacking` says why."""
     from ffq.cli.output.attempts import attempts_grid
     from ffq.cli.output.consoles import stdout_console
-    from ffq.cli.output.grid import print_grid
+    from ffq.cli.output.grid import print_grid, visible
     from ffq.cli.output.queries import duration, local_time, stages_grid
 
     console = stdout_console()
@@ -73,10 +90,12 @@ def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...] | None) -> Non
     if query.finished_at_ms is not None:
         typer.echo(f"took {duration(query)} ms")
     if query.message:
-        typer.echo(f"message: {query.message}")
+        typer.echo(f"message: {visible(query.message)}")
     grids = [stages_grid(query.stages)]
     if attempts is not None:
         grids.append(attempts_grid(attempts, "Attempts"))
     for grid in grids:
         typer.echo()
         print_grid(console, grid)
+    if lacking:
+        typer.echo(f"\n{lacking}")

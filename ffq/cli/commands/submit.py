@@ -17,7 +17,7 @@ from ffq.cli.options import (
 from ffq.cli.output.consoles import note
 from ffq.cli.output.formats import ResultFormat, choose_format
 from ffq.cli.target import Target, target_of
-from ffq.errors import InvalidRequest
+from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, UnsupportedPlan
 
 
 def submit(
@@ -46,17 +46,22 @@ def submit(
 
     async def run() -> None:
         async with target.connect() as client:
-            handle = await client.submit(plan_bytes, query_id)
+            try:
+                handle = await client.submit(plan_bytes, query_id)
+            except (InvalidPlan, PlanningError, UnsupportedPlan) as error:
+                raise type(error)(
+                    f"{_name(plan)}: {error.message}", reason=error.stable_reason
+                ) from error
         if not wait:
             typer.echo(handle)
             return
-        await _wait(target.for_waiting(), str(handle), chosen, output)
+        await _wait(target, str(handle), chosen, output)
 
     trio.run(run)
 
 
 async def _wait(target: Target, query_id: str, chosen: ResultFormat, output: Path | None) -> None:
-    """The query is on its way: now a coordinator may even restart before we give up on it."""
+    """The query is on its way."""
     import trio
 
     from ffq.cli.output.writer import write_result
@@ -73,6 +78,10 @@ async def _wait(target: Target, query_id: str, chosen: ResultFormat, output: Pat
     write_result(result, chosen, output)
 
 
+def _name(path: Path) -> str:
+    return "the plan from stdin" if str(path) == "-" else f"plan file {path}"
+
+
 def read_plan(path: Path) -> bytes:
     """The bytes of a plan file.
 
@@ -82,4 +91,4 @@ def read_plan(path: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
-        raise InvalidRequest(f"plan file {path}: {error.strerror}") from error
+        raise InvalidRequest(f"{_name(path)}: {error.strerror}") from error

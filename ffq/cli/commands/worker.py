@@ -121,19 +121,20 @@ def worker(
 ) -> None:
     """Run a worker: it pulls tasks from the coordinator and runs them.
 
-    A flag wins over its variable (in brackets), the variable over the default. Ctrl-C or SIGTERM
-    stops it cleanly, a second one at once.
+    A flag wins over its variable (in brackets), the variable over the default. Ctrl-C, SIGTERM
+    or SIGHUP stops it cleanly, a second one at once.
     """
     from functools import partial
 
     import trio
 
     from ffq.cli.options import log_to_stderr
-    from ffq.cli.output.consoles import note
+    from ffq.cli.output.consoles import excuse_stdout, note
     from ffq.cli.signals import until_signalled
     from ffq.worker import run_worker
     from ffq.worker.config import worker_config
 
+    excuse_stdout()
     log_to_stderr(log_level)
     config = worker_config(settings_of(context))
     # A script's own folder is on the path, not the one it is called in; operators live there.

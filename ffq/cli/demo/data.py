@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
 import trio
 
+from ffq.cli.output.consoles import note
 from ffq.errors import InvalidRequest, StartupError, StorageError
 
 TABLES = ("customer", "orders", "lineitem")
@@ -19,6 +23,7 @@ PARTS = 4
 """Files for each table: enough for several scan tasks."""
 
 MAX_SCALE = 100.0
+_DIGESTS = "digests.json"
 
 
 def check_scale(scale: float) -> float:
@@ -45,7 +50,8 @@ async def ensure_dataset(scale: float, cache: Path) -> Path:
 
     It is made under a temporary name and renamed when complete, so an interrupted run leaves
     nothing half done, and two runs at once do no harm: the first to finish wins. Cancelling stops
-    the program that makes it.
+    the program that makes it. One that is damaged, by the digests that were taken when it was
+    made, is made anew.
 
     Raises:
         StartupError: tpchgen-cli is not installed.
@@ -54,11 +60,16 @@ async def ensure_dataset(scale: float, cache: Path) -> Path:
     program, version = _generator()
     folder = cache / dataset_name(scale, version)
     if folder.is_dir():
-        return folder
+        damage = await trio.to_thread.run_sync(_damage, folder)
+        if damage is None:
+            return folder
+        note(f"TPC-H data in {folder} is damaged ({damage}): it is made anew")
     try:
         with _temporary_folder(cache) as temporary:
-            await _generate(program, scale, Path(temporary) / "data")
-            _publish(Path(temporary) / "data", folder)
+            made = Path(temporary) / "data"
+            await _generate(program, scale, made)
+            await trio.to_thread.run_sync(_seal, made)
+            await trio.to_thread.run_sync(_publish, made, folder, Path(temporary) / "damaged")
     except OSError as error:
         raise StorageError(f"cannot keep TPC-H data in {cache}: {error.strerror}") from error
     return folder
@@ -107,7 +118,44 @@ async def _generate(program: Path, scale: float, folder: Path) -> None:
             raise StorageError(f"tpchgen-cli wrote no Parquet file for table {table}")
 
 
-def _publish(made: Path, folder: Path) -> None:
+def _seal(made: Path) -> None:
+    """Keep the digest of each file beside the tables."""
+    digests = {path.relative_to(made).as_posix(): _digest(path) for path in _files(made)}
+    (made / _DIGESTS).write_text(json.dumps(digests, indent=2) + "\n")
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a data set; None: it is as it was made."""
+    try:
+        digests = json.loads((folder / _DIGESTS).read_text())
+        if not isinstance(digests, dict) or not digests:
+            return f"{_DIGESTS} lists no files"
+        there = {path.relative_to(folder).as_posix() for path in _files(folder)}
+        for name in sorted(digests.keys() ^ there):
+            return f"{name} is {'missing' if name in digests else 'not one of its files'}"
+        for name, digest in digests.items():
+            if _digest(folder / name) != digest:
+                return f"{name} has changed"
+    except (OSError, ValueError) as error:
+        return f"{_DIGESTS} or a file cannot be read: {error}"
+    return None
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for table in TABLES:
+        yield from sorted((folder / table).glob("*.parquet"))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _publish(made: Path, folder: Path, damaged: Path) -> None:
+    """Put a data set in its place; a damaged one goes away with the temporary folder."""
+    if folder.exists() and _damage(folder) is not None:
+        with suppress(FileNotFoundError):
+            folder.rename(damaged)
     try:
         made.rename(folder)
     except OSError:

@@ -6,6 +6,7 @@ import enum
 import sys
 from pathlib import Path
 
+from ffq.cli.output.consoles import stdout_was_closed
 from ffq.errors import InvalidRequest
 
 
@@ -34,15 +35,36 @@ def choose_format(asked: ResultFormat | None, output: Path | None) -> ResultForm
     """The format asked for; else the one the file's name tells; else an aligned table.
 
     Raises:
-        InvalidRequest: a binary format onto a terminal, or a file into a folder that is not there.
+        InvalidRequest: a binary format onto a terminal, a file into a folder that is not there, a
+            name that ends as no format does, or nowhere to write to at all.
     """
-    if output is not None and not output.absolute().parent.is_dir():
+    if output is None:
+        require_stdout()
+    elif not output.absolute().parent.is_dir():
         raise InvalidRequest(f"--output {output}: its folder does not exist")
-    named = _BY_SUFFIX.get(output.suffix.lower()) if output is not None else None
-    chosen = asked or named or ResultFormat.TABLE
+    chosen = asked or _named(output)
     if chosen.binary and output is None and sys.stdout.isatty():
         raise InvalidRequest(
             f"--format {chosen.value} is binary and stdout is a terminal: "
             f"use --output FILE or a pipe"
         )
     return chosen
+
+
+def require_stdout() -> None:
+    """Raise InvalidRequest where stdout was closed: what is shown would be lost."""
+    if stdout_was_closed():
+        raise InvalidRequest("stdout is closed, and there the result would go")
+
+
+def _named(output: Path | None) -> ResultFormat:
+    suffix = "" if output is None else output.suffix.lower()
+    if not suffix:
+        return ResultFormat.TABLE
+    named = _BY_SUFFIX.get(suffix)
+    if named is None:
+        raise InvalidRequest(
+            f"--output {output}: {suffix} is no format of ours; these are: "
+            f"{', '.join(_BY_SUFFIX)}; or say --format"
+        )
+    return named

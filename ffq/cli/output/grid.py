@@ -1,11 +1,17 @@
-"""Aligned tables: boxes and colours on a terminal, plain columns in a pipe."""
+"""Aligned tables: boxes and colours on a terminal, plain columns in a pipe.
+
+Nothing in a cell can do anything to a terminal: what is no printable character is shown as an
+escape, as `\\x1b`; so is what the terminal's encoding does not have. Wide characters count double.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
+from rich.cells import cell_len
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -14,6 +20,10 @@ _GAP = "  "
 _BORDER = 1
 _WRAPPED_FROM = 20
 """Text of more characters than this may be wrapped in its cell, between words."""
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories of what a terminal acts on instead of showing it."""
+_HARMLESS: Final = "\u200c\u200d\u200e\u200f"
+"""Joiners and marks that scripts are written with; overrides of the direction are others."""
 
 
 @attrs.frozen
@@ -33,29 +43,44 @@ class Grid:
     title: str = ""
 
 
-def plain_lines(grid: Grid) -> Iterable[str]:
-    """The grid as lines without any drawing: a title, a heading, a rule of dashes, the rows."""
-    rows = [[_one_line(cell) for cell in row] for row in grid.rows]
+def plain_lines(grid: Grid, *, encoding: str = "utf-8") -> Iterable[str]:
+    """The grid as lines without any drawing: a title, a heading, a rule of dashes, the rows.
+
+    Args:
+        encoding: of what the lines are written to.
+    """
+    grid = _shown(grid, encoding)
     widths = [_width(grid, index) for index in range(len(grid.columns))]
     if grid.title:
         yield grid.title
-    yield _aligned(list(grid.columns), widths, grid.right)
+    yield _aligned(grid.columns, widths, grid.right)
     yield _aligned(["-" * width for width in widths], widths, grid.right)
-    for row in rows:
-        yield _aligned(row, widths, grid.right)
+    for row in grid.rows:
+        yield _aligned([cell or "" for cell in row], widths, grid.right)
+
+
+def visible(text: str) -> str:
+    """A text in which every control character, line end and change of direction is an escape."""
+    if text.isprintable():
+        return text
+    return "".join(
+        _escaped(each) if unicodedata.category(each) in _UNSEEN and each not in _HARMLESS else each
+        for each in text
+    )
 
 
 def print_grid(console: Console, grid: Grid) -> None:
     """Show a grid on a console: drawn on a terminal, plain lines anywhere else.
 
     Where a terminal is too narrow for all columns they go into several tables, one below the
-    other: no cell is cut short.
+    other, and a word that is wider than it goes on in the next line: no cell is cut short.
     """
+    encoding = console.encoding
     if console.is_terminal:
-        for part in _parts(grid, console.width):
+        for part in _parts(_shown(grid, encoding), console.width):
             console.print(_drawn(part))
         return
-    for line in plain_lines(grid):
+    for line in plain_lines(grid, encoding=encoding):
         console.file.write(line + "\n")
     console.file.flush()
 
@@ -74,14 +99,22 @@ def _parts(grid: Grid, width: int) -> Iterator[Grid]:
     yield _columns_of(grid, part)
 
 
+def _places(text: str) -> int:
+    """How wide a text is on a terminal."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
+def _cells(grid: Grid, column: int) -> list[str]:
+    return [grid.columns[column], *(row[column] or "" for row in grid.rows)]
+
+
 def _width(grid: Grid, column: int) -> int:
-    cells = (_one_line(row[column]) for row in grid.rows)
-    return max([len(grid.columns[column]), *map(len, cells)])
+    return max(map(_places, _cells(grid, column)))
 
 
 def _least_width(grid: Grid, column: int) -> int:
-    cells = [grid.columns[column], *(_one_line(row[column]) for row in grid.rows)]
-    longest_word = max(len(word) for cell in cells for word in (cell.split() or [""]))
+    words = (word for cell in _cells(grid, column) for word in (cell.split() or [""]))
+    longest_word = max(map(_places, words))
     return max(longest_word, min(_width(grid, column), _WRAPPED_FROM))
 
 
@@ -101,17 +134,17 @@ def _drawn(grid: Grid) -> RenderableType:
     from rich.text import Text
 
     table = Table(
-        title=grid.title or None,
+        title=Text(grid.title) if grid.title else None,
         title_justify="left",
         title_style="bold",
         box=box.ROUNDED,
         header_style="bold",
     )
     for index, heading in enumerate(grid.columns):
-        right = index in grid.right
-        table.add_column(heading, justify="right" if right else "left", no_wrap=right)
+        justify: Literal["left", "right"] = "right" if index in grid.right else "left"
+        table.add_column(Text(heading), justify=justify, overflow="fold")
     for row in grid.rows:
-        table.add_row(*(Text(_one_line(cell), style=_style(cell)) for cell in row))
+        table.add_row(*(Text(cell or "", style=_style(cell)) for cell in row))
     return table
 
 
@@ -128,13 +161,31 @@ def _style(cell: str | None) -> str:
     return _STYLES.get(cell or "", "")
 
 
-def _one_line(cell: str | None) -> str:
-    return "" if cell is None else " ".join(cell.splitlines())
+def _shown(grid: Grid, encoding: str) -> Grid:
+    """With texts that can be written as they are; a text of several lines is one."""
+
+    def shown(text: str) -> str:
+        if text.isascii() and text.isprintable():
+            return text
+        text = visible(" ".join(text.splitlines()))
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+
+    return attrs.evolve(
+        grid,
+        columns=[shown(heading) for heading in grid.columns],
+        rows=[[None if cell is None else shown(cell) for cell in row] for row in grid.rows],
+        title=shown(grid.title),
+    )
+
+
+def _escaped(character: str) -> str:
+    """As Python writes it in a string: `\\n`, `\\x1b`, `\\u202e`."""
+    return character.encode("unicode_escape").decode()
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:
-    placed = [
-        cell.rjust(width) if index in right else cell.ljust(width)
-        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
+    placed = []
+    for index, (cell, width) in enumerate(zip(cells, widths, strict=True)):
+        space = " " * (width - _places(cell))
+        placed.append(space + cell if index in right else cell + space)
     return _GAP.join(placed).rstrip()

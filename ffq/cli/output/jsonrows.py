@@ -3,43 +3,29 @@
 from __future__ import annotations
 
 import json
-import math
-from typing import Any, TextIO
+from typing import TextIO
 
 import pyarrow as pa
 
-from ffq.cli.output.cells import is_text, text_column
+from ffq.cli.output.cells import distinct_names, json_rows
 
 
-def write_json(table: pa.Table, out: TextIO) -> None:
-    """Write a table as one JSON array; an empty one is `[]`."""
+def write_json(table: pa.Table, out: TextIO, *, ascii_only: bool = False) -> None:
+    """Write a table as one JSON array; an empty one is `[]`.
+
+    An object cannot have a name twice: a second column `x` is `x_1`.
+
+    Args:
+        ascii_only: write other characters as escapes, which any reader of JSON understands.
+
+    Raises:
+        ExecutionError: a column's type has no form in JSON; names both.
+    """
+    names = distinct_names(table.column_names)
     out.write("[")
     separator = "\n"
-    for batch in table.to_batches(max_chunksize=8192):
-        columns = [_values(column) for column in batch.columns]
-        for row in zip(*columns, strict=True):
-            record = dict(zip(table.column_names, row, strict=True))
-            out.write(separator + json.dumps(record, ensure_ascii=False, default=str))
-            separator = ",\n"
+    for row in json_rows(table):
+        record = dict(zip(names, row, strict=True))
+        out.write(separator + json.dumps(record, ensure_ascii=ascii_only, allow_nan=False))
+        separator = ",\n"
     out.write("\n]\n" if separator != "\n" else "]\n")
-
-
-def _values(column: pa.Array) -> list[Any]:
-    """What JSON can hold stays as it is; everything else is text as in the other formats."""
-    kind = column.type
-    if pa.types.is_floating(kind):
-        return [_finite(value) for value in column.to_pylist()]
-    if (
-        pa.types.is_integer(kind)
-        or pa.types.is_boolean(kind)
-        or is_text(kind)
-        or pa.types.is_nested(kind)
-    ):
-        values: list[Any] = column.to_pylist()
-        return values
-    return list(text_column(column))
-
-
-def _finite(value: float | None) -> float | str | None:
-    """JSON has no word for infinity and not-a-number: they become strings."""
-    return value if value is None or math.isfinite(value) else str(value)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import enum
+import json
 from collections.abc import Sequence
+from typing import Any
+
+import attrs
 
 from ffq.cli.output.grid import Grid
 from ffq.messages import QueryStatus, StageStatus, WorkerStatus
@@ -74,6 +79,24 @@ def stages_grid(stages: Sequence[StageStatus]) -> Grid:
         right=range(7),
         title="Stages",
     )
+
+
+def status_json(**parts: object) -> str:
+    """Statuses as one JSON object, for programs: fields as in `ffq.messages`, states by name.
+
+    In ASCII, so that no terminal's encoding matters.
+    """
+    return json.dumps({name: _fields(part) for name, part in parts.items()}, indent=2)
+
+
+def _fields(status: Any) -> object:
+    if isinstance(status, tuple):
+        return [_fields(each) for each in status]
+    return None if status is None else attrs.asdict(status, value_serializer=_plain)
+
+
+def _plain(_owner: object, _field: object, value: Any) -> Any:
+    return value.name if isinstance(value, enum.Enum) else value
 
 
 def local_time(unix_ms: int) -> str:

@@ -6,48 +6,57 @@ import io
 import os
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ffq.cli.output.cells import is_number, text_rows
-from ffq.cli.output.consoles import note, stdout_console
+from ffq.cli.output.consoles import is_utf8, note, stdout_console
 from ffq.cli.output.csv import write_csv
 from ffq.cli.output.formats import ResultFormat
-from ffq.cli.output.grid import Grid, plain_lines, print_grid
+from ffq.cli.output.grid import Grid, plain_lines, print_grid, visible
 from ffq.cli.output.jsonrows import write_json
+from ffq.cli.output.parquet import parquet_bytes
 from ffq.errors import StorageError
 
 TERMINAL_ROWS = 100
 """A table on a terminal shows at most so many rows; a pipe or a file gets all."""
+_TEMPORARY = ".ffq-result-"
 
 
 def write_result(table: pa.Table, chosen: ResultFormat, output: Path | None) -> None:
-    """Write a result.
+    """Write a result. csv and json are UTF-8 in files and pipes, whatever the locale.
 
     Raises:
         StorageError: the file cannot be written; what was there before is still there.
+        InvalidRequest: Parquet cannot hold it; ExecutionError: a type has no text.
     """
+    if not table.num_columns:
+        note(f"the result has {table.num_rows} rows and no columns")
     if output is not None:
         _write_file(table, chosen, output)
-    elif chosen is ResultFormat.TABLE and sys.stdout.isatty():
-        _show(table)
-    elif chosen.binary:
-        sys.stdout.flush()
-        _write_binary(table, chosen, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    else:
-        _write_text(table, chosen, sys.stdout)
-        sys.stdout.flush()
+        return
+    try:
+        _write_to_stdout(table, chosen)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StorageError(f"cannot write to stdout: {error.strerror or error}") from error
 
 
 def result_grid(table: pa.Table, *, title: str = "", max_rows: int | None = None) -> Grid:
-    """A result as a grid of text."""
+    """A result as a grid of text; a line end or control character in it is an escape.
+
+    Raises ExecutionError: a column's type has no text.
+    """
     return Grid(
-        columns=table.column_names,
-        rows=list(text_rows(table, max_rows=max_rows)),
+        columns=[visible(name) for name in table.column_names],
+        rows=[
+            [None if cell is None else visible(cell) for cell in row]
+            for row in text_rows(table, max_rows=max_rows)
+        ],
         right=[index for index, field in enumerate(table.schema) if is_number(field.type)],
         title=title,
     )
@@ -62,24 +71,62 @@ def _show(table: pa.Table) -> None:
         )
 
 
-def _write_file(table: pa.Table, chosen: ResultFormat, output: Path) -> None:
-    """Into a temporary file beside it, then renamed: nobody ever sees half a result."""
+def _write_to_stdout(table: pa.Table, chosen: ResultFormat) -> None:
+    if chosen is ResultFormat.TABLE and sys.stdout.isatty():
+        _show(table)
+        return
+    if chosen.binary:
+        sys.stdout.flush()
+        _write_binary(table, chosen, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    if chosen is ResultFormat.TABLE or sys.stdout.isatty():
+        _write_text(table, chosen, sys.stdout)
+        sys.stdout.flush()
+        return
+    # What a program reads has one encoding, as in a file: the locale says nothing about it.
+    sys.stdout.flush()
+    text = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     try:
-        handle, name = tempfile.mkstemp(dir=output.absolute().parent, prefix=f".{output.name}.")
+        _write_text(table, chosen, text)
+        text.flush()
+    finally:
+        with suppress(OSError):
+            text.detach()
+
+
+def _write_file(table: pa.Table, chosen: ResultFormat, output: Path) -> None:
+    """Into a temporary file beside it, then renamed: nobody ever sees half a result.
+
+    A device or a pipe is written to; of a link, the file that it leads to is replaced.
+    """
+    try:
+        if output.exists() and not output.is_file() and not output.is_dir():
+            with output.open("wb") as file:
+                _write_open(table, chosen, file)
+            return
+        target = output.resolve() if output.is_symlink() else output.absolute()
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=_TEMPORARY)
         temporary = Path(name)
         try:
             os.fchmod(handle, 0o666 & ~_umask())
             with os.fdopen(handle, "wb") as file:
-                if chosen.binary:
-                    _write_binary(table, chosen, file)
-                else:
-                    with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
-                        _write_text(table, chosen, text)
-            temporary.replace(output)
+                _write_open(table, chosen, file)
+            temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise StorageError(f"cannot write {output}: {error.strerror or error}") from error
+
+
+def _write_open(table: pa.Table, chosen: ResultFormat, file: BinaryIO) -> None:
+    if chosen.binary:
+        _write_binary(table, chosen, file)
+    else:
+        with io.TextIOWrapper(file, encoding="utf-8", newline="") as text:
+            _write_text(table, chosen, text)
 
 
 def _umask() -> int:
@@ -94,18 +141,17 @@ def _write_text(table: pa.Table, chosen: ResultFormat, out: TextIO) -> None:
         case ResultFormat.CSV:
             write_csv(table, out)
         case ResultFormat.JSON:
-            write_json(table, out)
+            write_json(table, out, ascii_only=not is_utf8(out))
         case _:
-            for line in plain_lines(result_grid(table)):
+            for line in plain_lines(result_grid(table), encoding=out.encoding):
                 out.write(line + "\n")
 
 
 def _write_binary(table: pa.Table, chosen: ResultFormat, out: BinaryIO) -> None:
-    """An Arrow IPC stream, or a Parquet file; a pipe cannot seek, so Parquet is made in memory."""
+    """An Arrow IPC stream, or a Parquet file."""
     if chosen is ResultFormat.ARROW:
         with pa.ipc.new_stream(out, table.schema) as stream:
-            stream.write_table(table)
+            for batch in table.to_batches():
+                stream.write_batch(batch)
         return
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
-    out.write(memoryview(buffer.getvalue()))
+    out.write(memoryview(parquet_bytes(table)))

@@ -52,6 +52,7 @@ def encode_heartbeat_reply(reply: HeartbeatReply) -> wire.HeartbeatResponse:
         accepted=reply.accepted,
         stop_attempts=[encode_ref(key) for key in reply.stop_attempts],
         ended_queries=reply.ended_queries,
+        superseded=reply.superseded,
     )
 
 
@@ -60,4 +61,5 @@ def decode_heartbeat_reply(message: wire.HeartbeatResponse) -> HeartbeatReply:
         accepted=message.accepted,
         stop_attempts=tuple(decode_key(ref) for ref in message.stop_attempts),
         ended_queries=tuple(parse_query_id(query_id) for query_id in message.ended_queries),
+        superseded=message.superseded,
     )
