@@ -17,7 +17,7 @@ from ffq.core.settings import MAX_MS, CoordinatorSettings, shortened
 from ffq.endpoint import DEFAULT_COORDINATOR, parse_endpoint
 from ffq.errors import InvalidRequest
 from ffq.ids import checked_id
-from ffq.rpc.options import DEFAULT_OPTIONS, MAX_MESSAGE_BYTES, RpcOptions
+from ffq.rpc.options import DEFAULT_OPTIONS, MAX_MESSAGE_BYTES, MESSAGE_OVERHEAD, RpcOptions
 
 DEFAULT_SHUFFLE_PORT = 50061
 LIVENESS_TIMEOUT = ("worker_liveness_timeout_ms", "FFQ_WORKER_LIVENESS_TIMEOUT_MS")
@@ -115,12 +115,25 @@ class GatewaySettings:
 
 
 def gateway_settings(source: SettingSource) -> GatewaySettings:
-    """Parse the settings of `ffq gateway`. Raises InvalidRequest naming the bad one."""
+    """Parse the settings of `ffq gateway`. Raises InvalidRequest naming the bad one.
+
+    A task that no message holds is not to be assigned: `max_task_bytes` is at most what fits.
+    """
+    coordinator, rpc = coordinator_settings(source), rpc_options(source)
+    largest = rpc.max_message_bytes - MESSAGE_OVERHEAD
+    if coordinator.max_assignment_bytes > largest:
+        raise InvalidRequest(
+            f"FFQ_MAX_MESSAGE_BYTES: {rpc.max_message_bytes} is too small for answers of "
+            f"FFQ_MAX_ASSIGNMENT_BYTES = {coordinator.max_assignment_bytes}; right would be at "
+            f"least {coordinator.max_assignment_bytes + MESSAGE_OVERHEAD}"
+        )
     return GatewaySettings(
         bind=source.bind("bind", "FFQ_COORDINATOR_BIND", DEFAULT_COORDINATOR),
         catalog_path=source.path("catalog", "FFQ_COORDINATOR_CATALOG_PATH"),
-        coordinator=coordinator_settings(source),
-        rpc=rpc_options(source),
+        coordinator=attrs.evolve(
+            coordinator, max_task_bytes=min(coordinator.max_task_bytes, largest)
+        ),
+        rpc=rpc,
         shuffle_root=source.path("shuffle_root", "FFQ_SHUFFLE_ROOT"),
         scans=ScanSettings(
             target_bytes=source.integer(
@@ -140,7 +153,7 @@ def rpc_options(source: SettingSource) -> RpcOptions:
             "max_message_bytes",
             "FFQ_MAX_MESSAGE_BYTES",
             DEFAULT_OPTIONS.max_message_bytes,
-            minimum=64 * 1024,
+            minimum=DEFAULT_OPTIONS.chunk_bytes + MESSAGE_OVERHEAD,
             maximum=MAX_MESSAGE_BYTES,
         )
     )

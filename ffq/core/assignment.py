@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ffq.core.layout import scan_inputs
+from ffq.core.lifecycle import end_query
 from ffq.core.placement import Placed, is_solitary, next_task, runs_alone, solitary_task, take
 from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
@@ -20,6 +21,7 @@ from ffq.messages import (
     GetTask,
     PartitionSize,
     QueryState,
+    ScanSplit,
     ShuffleInput,
     TaskState,
 )
@@ -27,6 +29,8 @@ from ffq.messages import (
 # What one more shuffle input or partition size adds to an encoded answer, generously.
 _INPUT_BYTES = 200
 _SIZE_BYTES = 32
+_SPLIT_BYTES = 64
+_VALUE_BYTES = 32
 
 
 def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignment, ...]:
@@ -53,13 +57,15 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
         return _give_alone(state, worker, alone, now_ms)
     assignments: list[Assignment] = []
     room = state.settings.max_assignment_bytes
+    # The tasks of one stage are about equal in size.
+    sizes: dict[tuple[QueryId, StageId], int] = {}
     while len(assignments) < most:
         turn = state.ready.pick(worker.profile, partial(_suits, state, worker, now_ms))
         if turn is None:
             break
         query = state.queries[turn[0]]
         stage = query.stages[turn[1]]
-        if assignments and len(query.plan_bytes) > room:
+        if assignments and sizes.get(turn, len(query.plan_bytes)) > room:
             break
         if query.state is QueryState.QUEUED:
             _start(state, query, worker, now_ms)
@@ -67,9 +73,27 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
         if task is None:
             raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no task")
         assignment = _assign(state, worker, Placed(query, stage, task), now_ms)
+        size = sizes[turn] = _encoded_bytes(assignment)
+        if size > state.settings.max_task_bytes:
+            _refuse(state, query, assignment, size, now_ms)
+            continue
         assignments.append(assignment)
-        room -= _encoded_bytes(assignment)
+        room -= size
     return tuple(assignments)
+
+
+def _refuse(
+    state: SchedulingState, query: QueryRecord, assignment: Assignment, size: int, now_ms: int
+) -> None:
+    """An assignment that no message holds ends its query; nobody has been given it."""
+    key = assignment.key
+    files = sum(len(scan.splits) for scan in assignment.scans)
+    why = (
+        f"task {key.task_id} of stage {key.stage_id} is too large to be assigned: {size} bytes for "
+        f"its plan, {files} files and {len(assignment.inputs)} map outputs; max_task_bytes is "
+        f"{state.settings.max_task_bytes}; right would be fewer files, or fewer partitions"
+    )
+    end_query(state, query, QueryEvent.FAIL, why, now_ms)
 
 
 def _suits(
@@ -191,6 +215,11 @@ def _shuffle_input(attempt: AttemptRecord, partitions: frozenset[int] | None) ->
 
 
 def _encoded_bytes(assignment: Assignment) -> int:
-    return len(assignment.plan_bytes) + sum(
-        _INPUT_BYTES + _SIZE_BYTES * len(each.partitions) for each in assignment.inputs
-    )
+    inputs = sum(_INPUT_BYTES + _SIZE_BYTES * len(each.partitions) for each in assignment.inputs)
+    splits = (split for scan in assignment.scans for split in scan.splits)
+    return len(assignment.plan_bytes) + inputs + sum(map(_split_bytes, splits))
+
+
+def _split_bytes(split: ScanSplit) -> int:
+    names = (len(each.name) + len(each.value or "") for each in split.partition)
+    return _SPLIT_BYTES + len(split.path.encode()) + sum(_VALUE_BYTES + 4 * each for each in names)

@@ -79,7 +79,9 @@ class CoordinatorSettings:
         max_tasks_per_query: tasks that a query may be laid out into.
         max_queries: queries that are queued or running.
         max_plan_bytes: plan bytes of all queued and running queries together.
-        max_assignment_bytes: about how large a GetTask answer may be; one task always fits.
+        max_assignment_bytes: about how large a GetTask answer of several tasks may be.
+        max_task_bytes: how much one task's assignment may take: its plan and the names of the files
+            and outputs that it reads. A query with a larger one fails.
         max_workers: workers that are live at a time.
         max_standings: absent workers whose failures and exclusions are remembered.
         max_capabilities: names in one worker's capabilities.
@@ -106,6 +108,7 @@ class CoordinatorSettings:
     max_queries: int = _bound(10_000)
     max_plan_bytes: int = _size(512 * 1024 * 1024)
     max_assignment_bytes: int = _size(3_500_000)
+    max_task_bytes: int = _size(48 * 1024 * 1024)
     max_workers: int = _bound(10_000)
     max_standings: int = _bound(10_000)
     max_capabilities: int = _bound(256)

@@ -509,3 +509,28 @@ def test_layouts_of_different_stages_and_queries_differ() -> None:
     d.submit("b", scan())
     layouts = {each.layout.fingerprint for each in d.pull("w", 9)}
     assert len(layouts) == 3
+
+
+# --- R30: what an answer may hold ------------------------------------------------------------
+
+
+def test_R30_an_answer_of_several_tasks_counts_the_files_that_they_read() -> None:
+    """A broadcast table of many files is named in every task of the stage."""
+    plan = broadcast_join(scan("t"), scan("dim"))
+    for room, tasks in ((10_000, 1), (100_000, 4)):
+        d = Driver(CoordinatorSettings(max_assignment_bytes=room))
+        d.beat("w")
+        d.submit("q", plan, {"t": 4, "dim": 100})
+        assert len(d.pull("w", 8)) == tasks
+
+
+def test_R30_a_task_that_no_message_holds_fails_its_query_and_says_why() -> None:
+    d = Driver(CoordinatorSettings(max_task_bytes=5_000))
+    d.beat("w")
+    d.submit("large", broadcast_join(scan("t"), scan("dim")), {"t": 4, "dim": 100})
+    d.submit("small", scan())
+    assert [each.key.query_id for each in d.pull("w", 8)] == ["small"]
+    status = d.status("large")
+    assert status.state is QueryState.FAILED
+    assert "task 0 of stage 0 is too large to be assigned: " in status.message
+    assert "101 files and 0 map outputs; max_task_bytes is 5000; right would be" in status.message

@@ -108,3 +108,12 @@ def test_the_gateway_has_defaults_for_everything() -> None:
 def test_an_identifier_that_could_be_a_path_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"^FFQ_WORKER_ID: '\.\./w' is not 1 to 128"):
         source({"FFQ_WORKER_ID": "../w"}).identifier("worker_id", "FFQ_WORKER_ID", "w1")
+
+
+def test_a_message_limit_below_what_parts_need_is_refused_at_start() -> None:
+    with pytest.raises(InvalidRequest, match=r"FFQ_MAX_MESSAGE_BYTES: .* >= 1114112"):
+        gateway_settings(source({"FFQ_MAX_MESSAGE_BYTES": "1000000"}))
+    with pytest.raises(InvalidRequest, match="too small for answers of FFQ_MAX_ASSIGNMENT_BYTES"):
+        gateway_settings(source({"FFQ_MAX_MESSAGE_BYTES": "2000000"}))
+    made = gateway_settings(source({"FFQ_MAX_MESSAGE_BYTES": "8000000"}))
+    assert made.coordinator.max_task_bytes == 8_000_000 - 65_536
