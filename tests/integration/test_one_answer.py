@@ -1,0 +1,112 @@
+"""A query has one answer on one worker and on three, and while workers are killed."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import attrs
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, assume, event, given, settings
+from hypothesis import strategies as st
+
+import ffq
+from ffq.errors import InvalidPlan
+from ffq.plan import dump_plan
+from ffq.plan.model import Node
+from tests import processes
+from tests.engine.one_answer import Query, Row, Table, answer, close, exact, queries, tables
+
+WORKERS = ("w1", "w2", "w3")
+CATALOG = """[{"name": "t", "paths": ["t"]}, {"name": "u", "paths": ["u"]}]"""
+# Shares of a row group each; a killed worker is missed at once.
+ENVIRONMENT = {"FFQ_SCAN_TARGET_BYTES": "1", "FFQ_WORKER_LIVENESS_TIMEOUT_MS": "1000"}
+
+
+@attrs.define
+class Cluster:
+    """Real processes; a worker that was killed is started anew under its id."""
+
+    endpoint: str
+    folder: Path
+    client: ffq.SyncClient
+    _stack: ExitStack
+    _workers: dict[str, processes.Running] = attrs.field(factory=dict)
+
+    def start(self, name: str) -> None:
+        started = processes.worker(self.endpoint, name)
+        self._workers[name] = self._stack.enter_context(started)
+
+    def kill(self, name: str) -> None:
+        self._workers[name].signal(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    folder = tmp_path_factory.mktemp("one_answer")
+    (folder / "tables.json").write_text(CATALOG)
+    catalog = f"--catalog={folder / 'tables.json'}"
+    with ExitStack() as stack:
+        _, endpoint = stack.enter_context(processes.gateway(catalog, env=ENVIRONMENT))
+        client = stack.enter_context(ffq.SyncClient(endpoint))
+        cluster = Cluster(endpoint, folder, client, stack)
+        for name in WORKERS:
+            cluster.start(name)
+        yield cluster
+
+
+@settings(max_examples=6, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_a_query_has_one_answer_while_workers_are_killed(
+    cluster: Cluster, data: st.DataObject
+) -> None:
+    sides = data.draw(tables(), "t"), data.draw(tables(), "u")
+    query = data.draw(queries(*sides), "query")
+    plans = [data.draw(st.sampled_from(sorted(query.shapes)), "shape") for _ in range(2)]
+    assume(all(is_json(query.shapes[shape]) for shape in plans))
+    event(query.kind)
+    victim = data.draw(st.sampled_from(WORKERS), "victim")
+    check(cluster, sides, query, plans, victim)
+
+
+def is_json(plan: Node) -> bool:
+    """NaN and infinity are no JSON: such literals cannot be sent."""
+    try:
+        dump_plan(plan)
+    except InvalidPlan:
+        return False
+    return True
+
+
+def check(
+    cluster: Cluster, sides: tuple[Table, Table], query: Query, plans: list[str], victim: str
+) -> None:
+    with duckdb.connect() as duck:
+        for name, table in zip("tu", sides, strict=True):
+            shutil.rmtree(cluster.folder / name, ignore_errors=True)
+            table.write(cluster.folder / name)
+            table.load(duck, name)
+        wanted = duck.execute(query.sql).fetchall()
+    quiet = run(cluster, query.shapes[plans[0]])
+    assert answer(quiet, close) == answer(wanted, close), query.sql
+    query_id = cluster.client.submit(dump_plan(query.shapes[plans[1]]))
+    cluster.kill(victim)
+    try:
+        cluster.client.wait(query_id)
+        killed = rows_of(cluster.client.fetch(query_id))
+    finally:
+        cluster.start(victim)
+    assert answer(killed, exact) == answer(quiet, exact), f"{plans}: {query.sql}"
+
+
+def run(cluster: Cluster, plan: Node) -> list[Row]:
+    return rows_of(cluster.client.run(dump_plan(plan)))
+
+
+def rows_of(table: pa.Table) -> list[Row]:
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
