@@ -8,6 +8,7 @@ from typing import Final
 
 import duckdb
 import pyarrow as pa
+from duckdb.sqltypes import DuckDBPyType
 
 from ffq.errors import UnsupportedPlan
 from ffq.plan.model import DataType
@@ -130,14 +131,12 @@ def struct_fields(kind: str) -> dict[str, object]:
     return _fields(duckdb.sqltype(kind))
 
 
-def _fields(kind: duckdb.sqltypes.DuckDBPyType) -> dict[str, object]:
+def _fields(kind: DuckDBPyType) -> dict[str, object]:
     if kind.id != "struct":
         return {}
     # Of a struct, each child is a pair of its name and type.
     return {
-        name: _fields(child)
-        for name, child in kind.children
-        if isinstance(child, duckdb.sqltypes.DuckDBPyType)
+        name: _fields(child) for name, child in kind.children if isinstance(child, DuckDBPyType)
     }
 
 

@@ -6,6 +6,7 @@ import fcntl
 import io
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
@@ -91,7 +92,7 @@ def prepare_streams() -> None:
             # It gets the lowest number that is free: this one.
             os.set_inheritable(os.open(os.devnull, mode), True)
     # None where they were closed when Python started, whatever the type checker knows of them.
-    streams: dict[str, TextIO | None] = vars(sys)
+    streams: Mapping[str, TextIO | None] = vars(sys)
     if streams["stdin"] is None:
         sys.stdin = os.fdopen(0, closefd=False)
     if streams["stdout"] is None:
