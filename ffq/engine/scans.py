@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 import attrs
@@ -32,6 +33,8 @@ from ffq.plan.names import MAX_SHOWN, find_column, find_path
 
 _ROW_NUMBER: Final = "file_row_number"
 """What DuckDB calls the number of a row in its file: a file's column may have that name as well."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Key: TypeAlias = tuple[str, int]
 """A column of a file: its name, and how many of that name stand before it."""
@@ -125,9 +128,16 @@ def _check_version(split: ScanSplit, status: os.stat_result) -> None:
     if (size, modified_us) != (split.file_bytes, split.modified_us):
         raise FileChanged(
             f"the file {split.path!r} is another one than the query was planned on: it had "
-            f"{split.file_bytes} bytes, last written at {split.modified_us / 1e6:.6f} s, and now "
-            f"has {size}, written at {modified_us / 1e6:.6f} s; submit the query again"
+            f"{split.file_bytes} bytes, last written at {_moment(split.modified_us)}, and now has "
+            f"{size}, written at {_moment(modified_us)}; submit the query again"
         )
+
+
+def _moment(unix_us: int) -> str:
+    try:
+        return (_EPOCH + timedelta(microseconds=unix_us)).isoformat()
+    except OverflowError:
+        return f"{unix_us} us after 1970"
 
 
 def _piece(split: ScanSplit) -> _Piece:
