@@ -61,6 +61,7 @@ class Simulated:
     calls: int
     steps: int
     seconds: float
+    left: Counter[str]
 
     def report(self, mutant: str | None = None) -> str:
         """For people: what failed, the scenario, the trace, and how to see it again.
@@ -80,12 +81,17 @@ class Simulated:
         )
 
 
-def simulate_cluster(scenario: Scenario) -> Simulated:
-    """Run a scenario in a Trio of its own. Call it outside of Trio."""
+def simulate_cluster(scenario: Scenario, *, leaving: bool = False) -> Simulated:
+    """Run a scenario in a Trio of its own. Call it outside of Trio.
+
+    Args:
+        leaving: whether callers leave in the midst of calls, beside the scenario's faults. What
+            else is drawn stays as it is.
+    """
     trace = Trace()
 
     async def main() -> Simulated:
-        cluster = _Cluster(scenario, trace)
+        cluster = _Cluster(scenario, trace, random.Random(scenario.seed) if leaving else None)
         with trace.stop:
             await cluster.run()
         return Simulated(
@@ -97,6 +103,7 @@ def simulate_cluster(scenario: Scenario) -> Simulated:
             trace.calls,
             trace.steps,
             trio.current_time(),
+            cluster.network.left,
         )
 
     with _quiet(), seeded_schedule(scenario.schedule):
@@ -118,8 +125,9 @@ def _quiet() -> Iterator[None]:
 
 
 class _Cluster:
-    def __init__(self, scenario: Scenario, trace: Trace) -> None:
+    def __init__(self, scenario: Scenario, trace: Trace, leaving: random.Random | None) -> None:
         self.scenario = scenario
+        self.leaving = leaving
         self.trace = trace
         self.faults = FaultInjector.of(scenario.faults, trace, frozen=scenario.frozen)
         self.server = SimServer(trace, {})
@@ -135,7 +143,7 @@ class _Cluster:
             async with trio.open_nursery() as world:
                 self.world = world
                 chance = random.Random(self.scenario.schedule)
-                self.network = Network(self.trace, self.faults, chance, world)
+                self.network = Network(self.trace, self.faults, chance, world, leaving=self.leaving)
                 world.start_soon(self.server.run)
                 for number, slots in enumerate(self.scenario.workers):
                     self._add_worker(number, slots, capable=number in self.scenario.capable)

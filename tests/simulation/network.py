@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 import attrs
@@ -21,6 +23,10 @@ S = TypeVar("S")
 
 RPC_TIMEOUT_MS = 1_000
 _LATE_MS = (30_000, 90_000)
+_LEAVING_LASTS_S = 12.0
+"""As long as faults do: then all that was begun is to end well."""
+_MOST_STEPS = 40
+"""Steps of the scheduler within which nearly every call is answered."""
 
 
 class Paused(Protocol):
@@ -33,7 +39,8 @@ class Paused(Protocol):
 class Network:
     """Carries calls to the coordinator. `serve` hands a call to the coordinator that is up.
 
-    `late`: duplicates that are still on their way.
+    `late`: duplicates that are still on their way. `leaving`: draws whose callers leave in the
+    midst of their call, `share` of all; None: nobody does. `left`: how often, by method.
     """
 
     trace: Trace
@@ -41,6 +48,9 @@ class Network:
     chance: random.Random
     nursery: trio.Nursery
     late: int = 0
+    leaving: random.Random | None = None
+    share: float = 0.1
+    left: Counter[str] = attrs.field(factory=Counter)
 
     async def call(
         self,
@@ -70,6 +80,8 @@ class Network:
             # It arrives when its sender waits for it no more.
             self._again(method, handle, RPC_TIMEOUT_MS / 1000 * self.chance.uniform(1.1, 5.0))
             await trio.sleep_forever()
+        if self.leaving is not None and self._leaves(self.leaving):
+            await self._leave(method, handle, self.leaving.randrange(_MOST_STEPS))
         try:
             answer = await answered(handle)
         except FfqError:
@@ -77,6 +89,23 @@ class Network:
             raise
         await self._way_back(source, node, struck)
         return answer
+
+    def _leaves(self, leaving: random.Random) -> bool:
+        return trio.current_time() < _LEAVING_LASTS_S and leaving.random() < self.share
+
+    async def _leave(self, method: str, handle: Callable[[], Awaitable[T]], steps: int) -> None:
+        """The caller is gone after so many steps: what answers it is cancelled where it is."""
+        self.left[method] += 1
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._unheard, handle)
+            for _ in range(steps):
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        await trio.sleep_forever()
+
+    async def _unheard(self, handle: Callable[[], Awaitable[T]]) -> None:
+        with suppress(FfqError):
+            await answered(handle)
 
     async def _way_back(self, source: str, node: Paused | None, struck: list[FaultKind]) -> None:
         if FaultKind.ANSWER_LOST in struck or self.faults.is_cut(COORDINATOR, source):

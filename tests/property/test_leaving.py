@@ -1,0 +1,31 @@
+"""Callers leave in the midst of calls, in every RPC, and every check holds."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from tests.simulation import scenario_of, simulate_cluster
+
+BUDGETS = {"default": 20, "ci": 100, "nightly": 5_000}
+SEEDS = BUDGETS[os.environ.get("HYPOTHESIS_PROFILE", "default")]
+METHODS = {
+    "CancelQuery",
+    "FetchQueryResults",
+    "GetQueryStatus",
+    "GetTask",
+    "Heartbeat",
+    "RegisterMapOutput",
+    "RegisterQueryResults",
+    "ReportTaskStatus",
+    "SubmitQuery",
+}
+
+
+def test_no_caller_who_leaves_breaks_a_check() -> None:
+    left: Counter[str] = Counter()
+    for seed in range(SEEDS):
+        simulated = simulate_cluster(scenario_of(seed), leaving=True)
+        left += simulated.left
+        assert simulated.violation is None, simulated.report()
+    assert left.keys() >= METHODS, left
