@@ -12,6 +12,7 @@ SEEDS = BUDGETS[os.environ.get("HYPOTHESIS_PROFILE", "default")]
 METHODS = {
     "CancelQuery",
     "FetchQueryResults",
+    "FetchShufflePartition",
     "GetQueryStatus",
     "GetTask",
     "Heartbeat",

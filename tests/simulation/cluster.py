@@ -37,6 +37,7 @@ from tests.simulation.node import SimWorker
 from tests.simulation.queries import OPERATOR, plans
 from tests.simulation.scenario import Query, Scenario
 from tests.simulation.server import SimServer
+from tests.simulation.stranger import ask_and_leave
 from tests.simulation.trace import Trace
 from tests.simulation.transport import Peer
 
@@ -149,6 +150,8 @@ class _Cluster:
                     self._add_worker(number, slots, capable=number in self.scenario.capable)
                 for query in self.scenario.queries:
                     self._add_client(query)
+                if self.leaving is not None:
+                    world.start_soon(ask_and_leave, self.network, self.server, self.leaving)
                 world.start_soon(self._keep_watch)
                 for fault in self.scenario.faults:
                     self._waiting += fault.kind in LOAD

@@ -81,7 +81,8 @@ class Network:
             self._again(method, handle, RPC_TIMEOUT_MS / 1000 * self.chance.uniform(1.1, 5.0))
             await trio.sleep_forever()
         if self.leaving is not None and self._leaves(self.leaving):
-            await self._leave(method, handle, self.leaving.randrange(_MOST_STEPS))
+            await self.cut_short(method, handle, self.leaving.randrange(_MOST_STEPS))
+            await trio.sleep_forever()
         try:
             answer = await answered(handle)
         except FfqError:
@@ -91,9 +92,13 @@ class Network:
         return answer
 
     def _leaves(self, leaving: random.Random) -> bool:
-        return trio.current_time() < _LEAVING_LASTS_S and leaving.random() < self.share
+        return self.someone_leaves() and leaving.random() < self.share
 
-    async def _leave(self, method: str, handle: Callable[[], Awaitable[T]], steps: int) -> None:
+    def someone_leaves(self) -> bool:
+        """Whether it is still the time for it."""
+        return trio.current_time() < _LEAVING_LASTS_S
+
+    async def cut_short(self, method: str, handle: Callable[[], Awaitable[T]], steps: int) -> None:
         """The caller is gone after so many steps: what answers it is cancelled where it is."""
         self.left[method] += 1
         async with trio.open_nursery() as nursery:
@@ -101,7 +106,6 @@ class Network:
             for _ in range(steps):
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-        await trio.sleep_forever()
 
     async def _unheard(self, handle: Callable[[], Awaitable[T]]) -> None:
         with suppress(FfqError):
