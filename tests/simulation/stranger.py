@@ -17,16 +17,17 @@ from ffq.messages import (
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
+    Rpc,
+    StreamRpc,
     TaskState,
 )
-from ffq.runtime import Request
 from tests.simulation.network import Network
 from tests.simulation.server import SimServer
 
 _QUERY: Final = QueryId("nobody-has-this")
 _KEY: Final = AttemptKey(_QUERY, StageId(0), TaskId(0), Attempt(1))
 _LAYOUT: Final = Layout(1, 1)
-MESSAGES: Final[tuple[Request[Any], ...]] = (
+MESSAGES: Final[tuple[Rpc[Any] | StreamRpc[Any, Any], ...]] = (
     RegisterMapOutput(_KEY, (), _LAYOUT),
     RegisterQueryResults(_QUERY, b"no result"),
     ReportTaskStatus(_KEY, TaskState.FAILED, "no task", _LAYOUT, WorkerId("nobody")),
@@ -42,7 +43,7 @@ async def ask_and_leave(network: Network, server: SimServer, leaving: random.Ran
     while network.someone_leaves():
         for message in MESSAGES:
 
-            async def handle(message: Request[Any] = message) -> object:
+            async def handle(message: Rpc[Any] | StreamRpc[Any, Any] = message) -> object:
                 return await server.up().ask(message)
 
             await network.cut_short(type(message).__name__, handle, leaving.randrange(12))
