@@ -60,8 +60,11 @@ class Waiting:
 
     def _retry(self, stage: StageRecord) -> str:
         soonest = min((each for each in stage.tasks if each.waiting), key=lambda t: t.ready_at_ms)
-        left_ms = max(0, soonest.ready_at_ms - self._now_ms)
-        return f"task {soonest.task_id} of stage {stage.stage_id} is tried again in {left_ms} ms"
+        # Not a countdown: a status that says the same is the same.
+        failed_at_ms = soonest.attempts[-1].finished_at_ms
+        delay_ms = soonest.ready_at_ms - (self._now_ms if failed_at_ms is None else failed_at_ms)
+        name = f"task {soonest.task_id} of stage {stage.stage_id}"
+        return f"{name} is tried again {delay_ms} ms after it failed"
 
     def _all_busy(self, requirement: Requirement) -> str:
         """Why none of the workers that could run it takes it; empty where one is free."""
@@ -92,10 +95,8 @@ class Waiting:
         if worker.is_draining:
             return "is draining"
         if self._state.workers.is_excluded(worker, self._now_ms):
-            since_ms = worker.standing.excluded_at_ms or 0
-            left_ms = since_ms + self._state.settings.blacklist_ttl_ms - self._now_ms
-            failures = worker.standing.failures
-            return f"is excluded for {left_ms} ms more after {failures} failures"
+            lasts_ms = self._state.settings.blacklist_ttl_ms
+            return f"is excluded for {lasts_ms} ms after {worker.standing.failures} failures"
         most = self._state.settings.max_concurrent_tasks_per_worker
         slots = min(most, worker.slots) if worker.slots else most
         running, stuck = len(worker.running), worker.stuck_tasks

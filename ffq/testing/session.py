@@ -277,12 +277,16 @@ class Session:
     def _unchanged_if_inert(self, task: TaskView, what: str) -> Iterator[None]:
         """A call about an attempt that is not current leaves the query as it is (R4, R13, R15)."""
         check = self.checker.attempts.inert(task)
-        before = self.adapter.status(task.query_id) if check is not None else None
+        before = self._lasting(task) if check is not None else None
         yield
         if check is None or self.checker.world.anybody_may_be_lost():
             return
-        after = self.adapter.status(task.query_id)
+        after = self._lasting(task)
         self.require(check, before == after, f"{what} changed the query from {before} to {after}")
+
+    def _lasting(self, task: TaskView) -> StatusView | Refusal:
+        status = self.adapter.status(task.query_id)
+        return status.lasting if isinstance(status, StatusView) else status
 
     def _write(self, call: str, answer: str) -> None:
         if self._quiet:

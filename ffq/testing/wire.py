@@ -89,6 +89,11 @@ class StatusView:
     message: str = ""
     stages: tuple[StageView, ...] = ()
 
+    @property
+    def lasting(self) -> StatusView:
+        """Without what a query that goes on says of itself: that may change with time alone."""
+        return self if self.state.terminal else attrs.evolve(self, message="")
+
     def __str__(self) -> str:
         said = f" {self.message!r}" if self.message else ""
         times = f"{self.submitted_at_ms}, {self.started_at_ms}, {self.finished_at_ms}"

@@ -217,6 +217,9 @@ def test_nothing_of_a_failed_fragment_stays_in_memory(cancel_it: bool) -> None:
     with pytest.raises(QueryCanceled if cancel_it else OperatorError):
         run_over(engine, count(Custom("fails", (), leaf())), SAME_KEY, cancel=tokens[0])
     tokens.clear()
+    for thread in threading.enumerate():
+        if thread.name == "ffq-cancel":  # it ends with the fragment, and holds the token until then
+            thread.join()
     gc.collect()
     assert gone() is None
     engine.close()
