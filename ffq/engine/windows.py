@@ -6,6 +6,7 @@ from typing import Final
 
 from ffq.engine.expressions import ExpressionWriter
 from ffq.engine.sql import row_bound
+from ffq.engine.types import one_zero
 from ffq.errors import UnsupportedPlan
 from ffq.plan.model import FrameBound, WindowExpr, WindowFrame, WindowFunction
 
@@ -52,7 +53,8 @@ def window_sql(window: WindowExpr, writer: ExpressionWriter) -> str:
         parts.append("ORDER BY " + ", ".join(keys))
     if window.frame is not None:
         parts.append(_frame(window.frame))
-    return f"{_call(window.function, writer)} OVER ({' '.join(parts)})"
+    sql = f"{_call(window.function, writer)} OVER ({' '.join(parts)})"
+    return one_zero(sql, writer.type_of(sql)) if window.function.name in {"Min", "Max"} else sql
 
 
 def _call(function: WindowFunction, writer: ExpressionWriter) -> str:

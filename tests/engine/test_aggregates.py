@@ -22,6 +22,9 @@ from ffq.plan.model import (
     FinalHashAggregate,
     PartialHashAggregate,
     UnionAll,
+    Window,
+    WindowExpr,
+    WindowFunction,
 )
 from tests.engine.runner import integer, leaf, run_over
 
@@ -129,6 +132,21 @@ def test_null_is_a_group_of_its_own(engine: Engine) -> None:
     more = pa.table({"k": ["a", None], "x": [4, 5]})
     result = aggregate(engine, F.SUM, part, more, groups=(Column("k"),)).sort_by("r")
     assert result.to_pydict() == {"k": ["a", None], "r": [6, 9]}
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_zeros_are_one_group_and_one_extreme_whichever_comes_first(
+    engine: Engine, kind: pa.DataType
+) -> None:
+    for zeros in ([-0.0, 0.0], [0.0, -0.0], [-0.0]):
+        found = aggregate(engine, F.COUNT, column(zeros, kind), groups=(X,))
+        assert list(map(str, found["x"].to_pylist())) == ["0.0"]
+        for function in (F.MIN, F.MAX):
+            (extreme,) = aggregate(engine, function, column(zeros, kind))["r"].to_pylist()
+            assert str(extreme) == "0.0"
+            window = WindowExpr(WindowFunction(function.value, argument=X), (), (), None, "w")
+            seen = run_over(engine, Window((window,), leaf()), column(zeros, kind))["w"]
+            assert set(map(str, seen.to_pylist())) == {"0.0"}
 
 
 def test_final_states_are_taken_by_position(engine: Engine) -> None:
