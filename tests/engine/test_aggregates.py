@@ -138,7 +138,8 @@ def test_null_is_a_group_of_its_own(engine: Engine) -> None:
 def test_zeros_are_one_group_and_one_extreme_whichever_comes_first(
     engine: Engine, kind: pa.DataType
 ) -> None:
-    for zeros in ([-0.0, 0.0], [0.0, -0.0], [-0.0]):
+    orders: list[list[object]] = [[-0.0, 0.0], [0.0, -0.0], [-0.0]]
+    for zeros in orders:
         found = aggregate(engine, F.COUNT, column(zeros, kind), groups=(X,))
         assert list(map(str, found["x"].to_pylist())) == ["0.0"]
         for function in (F.MIN, F.MAX):
