@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 import duckdb
 import pytest
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from ffq.catalog import Catalog, ScanSettings, plan_scans
@@ -86,6 +86,8 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
 
 
+# Each example writes files and runs several queries: half as many as of others.
+@settings(max_examples=settings().max_examples // 2)
 @given(st.data())
 def test_a_query_has_one_answer(
     engine: Engine, root: Path, duck: duckdb.DuckDBPyConnection, data: st.DataObject
