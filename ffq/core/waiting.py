@@ -12,7 +12,6 @@ from ffq.core.ready import Profile, Requirement
 from ffq.core.records import QueryRecord, StageRecord
 from ffq.core.state import SchedulingState
 from ffq.core.workers import WorkerRecord
-from ffq.ids import StageId
 from ffq.messages import SPLITS
 
 _MAX_MESSAGE = 4096
@@ -45,7 +44,6 @@ class Waiting:
 
     def _reasons(self, query: QueryRecord) -> Iterator[str]:
         """Of a query that runs nothing, though workers that could run something are alive."""
-        again: set[StageId] = set()
         for stage in query.stages:
             if stage.has_work:
                 if busy := self._all_busy(stage.requirement):
@@ -53,10 +51,8 @@ class Waiting:
             elif stage.unmet == 0 and stage.queued:
                 yield self._retry(stage)
             if stage.lost:
-                again.add(stage.stage_id)
+                yield f"the lost output of stage {stage.stage_id} is made again"
         yield from islice(placement.waits(self._state, query), _MOST_NAMED)
-        for stage_id in sorted(again):
-            yield f"the lost output of stage {stage_id} is made again"
 
     def _retry(self, stage: StageRecord) -> str:
         soonest = min((each for each in stage.tasks if each.waiting), key=lambda t: t.ready_at_ms)

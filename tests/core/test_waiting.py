@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from ffq.core.ready import Requirement
 from ffq.core.settings import CoordinatorSettings
+from ffq.core.waiting import Waiting
 from ffq.ids import WorkerId
-from ffq.messages import DrainWorker
+from ffq.messages import DrainWorker, ListQueries
 from ffq.plan import builder
 from ffq.plan.model import Node
 from tests.core.driver import Driver
@@ -85,9 +89,24 @@ def test_R10_a_query_that_waits_for_its_next_attempt_says_when() -> None:
     assert d.status("q").message == ""
 
 
-def test_R10_many_workers_are_counted_and_lists_ask_but_once() -> None:
+def test_R10_many_workers_are_counted_and_lists_look_at_them_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     d = Driver()
     for number in range(8):
         occupied(d, f"w{number}", f"o{number}", slots=1)
     d.submit("q", scan())
     assert d.status("q").message.endswith("w4 is full (1 of 1 slots) and 3 more")
+    for number in range(5):
+        d.submit(f"q{number}", scan())
+    looked: list[Requirement] = []
+    find_busy = Waiting._find_busy
+
+    def counted(self: Waiting, requirement: Requirement) -> str:
+        looked.append(requirement)
+        return find_busy(self, requirement)
+
+    monkeypatch.setattr(Waiting, "_find_busy", counted)
+    listed = d.ask(ListQueries(20))
+    assert sum(each.message.endswith("and 3 more") for each in listed) == 6
+    assert len(looked) == 1

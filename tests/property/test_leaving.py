@@ -12,7 +12,6 @@ SEEDS = BUDGETS[os.environ.get("HYPOTHESIS_PROFILE", "default")]
 METHODS = {
     "CancelQuery",
     "FetchQueryResults",
-    "FetchShufflePartition",
     "GetQueryStatus",
     "GetTask",
     "Heartbeat",

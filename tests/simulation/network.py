@@ -23,6 +23,9 @@ S = TypeVar("S")
 
 RPC_TIMEOUT_MS = 1_000
 _LATE_MS = (30_000, 90_000)
+_SHARE, _SHARE_OF_RARE = 0.1, 0.5
+"""Of calls whose callers leave."""
+_RARE = frozenset({"CancelQuery", "FetchQueryResults", "SubmitQuery"})
 _LEAVING_LASTS_S = 12.0
 """As long as faults do: then all that was begun is to end well."""
 _MOST_STEPS = 40
@@ -40,7 +43,7 @@ class Network:
     """Carries calls to the coordinator. `serve` hands a call to the coordinator that is up.
 
     `late`: duplicates that are still on their way. `leaving`: draws whose callers leave in the
-    midst of their call, `share` of all; None: nobody does. `left`: how often, by method.
+    midst of their call; None: nobody does. `left`: how often, by method.
     """
 
     trace: Trace
@@ -49,7 +52,6 @@ class Network:
     nursery: trio.Nursery
     late: int = 0
     leaving: random.Random | None = None
-    share: float = 0.1
     left: Counter[str] = attrs.field(factory=Counter)
 
     async def call(
@@ -80,8 +82,9 @@ class Network:
             # It arrives when its sender waits for it no more.
             self._again(method, handle, RPC_TIMEOUT_MS / 1000 * self.chance.uniform(1.1, 5.0))
             await trio.sleep_forever()
-        if self.leaving is not None and self._leaves(self.leaving):
-            await self.cut_short(method, handle, self.leaving.randrange(_MOST_STEPS))
+        if self.leaving is not None and self._leaves(method, self.leaving):
+            self.left[method] += 1
+            await self.cut_short(handle, self.leaving.randrange(_MOST_STEPS))
             await trio.sleep_forever()
         try:
             answer = await answered(handle)
@@ -91,16 +94,16 @@ class Network:
         await self._way_back(source, node, struck)
         return answer
 
-    def _leaves(self, leaving: random.Random) -> bool:
-        return self.someone_leaves() and leaving.random() < self.share
+    def _leaves(self, method: str, leaving: random.Random) -> bool:
+        share = _SHARE_OF_RARE if method in _RARE else _SHARE
+        return self.someone_leaves() and leaving.random() < share
 
     def someone_leaves(self) -> bool:
         """Whether it is still the time for it."""
         return trio.current_time() < _LEAVING_LASTS_S
 
-    async def cut_short(self, method: str, handle: Callable[[], Awaitable[T]], steps: int) -> None:
+    async def cut_short(self, handle: Callable[[], Awaitable[T]], steps: int) -> None:
         """The caller is gone after so many steps: what answers it is cancelled where it is."""
-        self.left[method] += 1
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._unheard, handle)
             for _ in range(steps):

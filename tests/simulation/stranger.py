@@ -46,5 +46,5 @@ async def ask_and_leave(network: Network, server: SimServer, leaving: random.Ran
             async def handle(message: Rpc[Any] | StreamRpc[Any, Any] = message) -> object:
                 return await server.up().ask(message)
 
-            await network.cut_short(type(message).__name__, handle, leaving.randrange(12))
+            await network.cut_short(handle, leaving.randrange(12))
         await trio.sleep(leaving.uniform(0.01, 0.5))
