@@ -195,9 +195,11 @@ def _large_decimal(limbs: bytes, scale: int) -> int:
 
 
 def _floats(values: pa.Array) -> Words:
-    floats = _numpy(values.cast(pa.float64()), np.float64).view(np.float64)
-    bits = (floats + 0.0).view(np.uint64)
-    bits[np.isnan(floats)] = _NAN_BITS
+    # As integers: what lies under a null may be a signalling NaN, which no float operation stands.
+    bits = _numpy(values.cast(pa.float64()), np.float64).view(np.uint64)
+    magnitude = bits & np.uint64(0x7FFF_FFFF_FFFF_FFFF)
+    bits = np.where(magnitude == 0, np.uint64(0), bits)
+    bits[magnitude > np.uint64(0x7FF0_0000_0000_0000)] = _NAN_BITS
     return _mix(bits)
 
 

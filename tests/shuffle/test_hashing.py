@@ -115,6 +115,8 @@ EQUAL_IN_SQL = {
         pa.array([-math.nan]),
         pa.array([math.nan], pa.float32()),
         pa.array(np.array([0x7FF8000000000123], np.uint64).view(np.float64)),
+        pa.array(np.array([0x7FF0000000000001], np.uint64).view(np.float64)),  # a signalling one
+        pa.array(np.array([0x7F800001], np.uint32).view(np.float32)),
     ],
     "null": [
         pa.nulls(1),
@@ -131,6 +133,15 @@ EQUAL_IN_SQL = {
 @pytest.mark.parametrize("equal", EQUAL_IN_SQL.values(), ids=EQUAL_IN_SQL)
 def test_equal_keys_hash_alike_whatever_their_type(equal: list[pa.Array]) -> None:
     assert len({int(hash_column(values)[0]) for values in equal}) == 1
+
+
+def test_what_lies_under_a_null_does_not_matter() -> None:
+    """Memory under nulls is whatever was there: even a NaN that signals at any float operation."""
+    rows = np.array([0x7FF0000000000001, 0x3FF8000000000000], np.uint64)
+    validity = pa.py_buffer(bytes([0b10]))
+    values = pa.Array.from_buffers(pa.float64(), 2, [validity, pa.py_buffer(rows)])
+    assert values.to_pylist() == [None, 1.5]
+    assert hash_column(values).tolist() == hash_column(pa.array([None, 1.5])).tolist()
 
 
 def test_unequal_neighbours_differ() -> None:
