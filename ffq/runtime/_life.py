@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 import attrs
 
@@ -102,6 +102,8 @@ class Event(enum.Enum):
     CUT = "cut"
     """Its task ends at once: cancelled from above, or by worse than an Exception."""
 
+    __hash__ = object.__hash__  # looked up at every step of a life; Enum's is a Python function
+
 
 @attrs.frozen(eq=False)
 class Life:
@@ -111,45 +113,43 @@ class Life:
     wish: Wish
     causes: Cause
     born: bool
-    # What follows. Stored, since the mailbox loop asks for `falling` at every message.
+    # What follows. Stored, for much of it is asked at every message or at every spawn.
     falling: bool = attrs.field(init=False)
     """On its way down: no handler may begin."""
     stopping: bool = attrs.field(init=False)
     """It takes no new mail."""
     down: bool = attrs.field(init=False)
     """Between two incarnations."""
+    killed: bool = attrs.field(init=False)
+    """It must end, and at once."""
+    over: bool = attrs.field(init=False)
+    """It has ended; at most its books are still open."""
+    started: bool = attrs.field(init=False)
+    """The present incarnation has started, and so has something to clean up."""
+    falls_for_sibling: bool = attrs.field(init=False)
+    """On its way down because of a sibling, which waits until it is down."""
+    unjudged: bool = attrs.field(init=False)
+    """It has a failure that the supervisor has not been told of."""
+    reason: EndReason = attrs.field(init=False)
+    """Why it has ended. One that was never born has not stopped: it was ended before."""
 
     def __attrs_post_init__(self) -> None:
-        derive = object.__setattr__
-        derive(self, "falling", self.phase in (Phase.ABORTING, Phase.FALLING))
-        derive(self, "stopping", self.wish is not Wish.GO)
-        derive(self, "down", self.phase in (Phase.HELD, Phase.WAITING))
-
-    @property
-    def killed(self) -> bool:
-        """It must end, and at once."""
-        return self.wish is Wish.KILL
-
-    @property
-    def over(self) -> bool:
-        """It has ended; at most its books are still open."""
-        return self.phase is Phase.ENDED
-
-    @property
-    def started(self) -> bool:
-        """The present incarnation has started, and so has something to clean up."""
-        return self.phase in (Phase.SERVING, Phase.FINISHING, Phase.FALLING)
-
-    @property
-    def falls_for_sibling(self) -> bool:
-        """On its way down because of a sibling, which waits until it is down."""
-        return self.falling and Cause.SIBLING in self.causes
-
-    @property
-    def unjudged(self) -> bool:
-        """It has a failure that the supervisor has not been told of."""
-        unheard = self.falling or self.phase is Phase.FINISHING
-        return unheard and self.born and Cause.FAILED in self.causes
+        derive = partial(object.__setattr__, self)
+        phase, failed = self.phase, Cause.FAILED in self.causes
+        falling = phase in (Phase.ABORTING, Phase.FALLING)
+        derive("falling", falling)
+        derive("stopping", self.wish is not Wish.GO)
+        derive("down", phase in (Phase.HELD, Phase.WAITING))
+        derive("killed", self.wish is Wish.KILL)
+        derive("over", phase is Phase.ENDED)
+        derive("started", phase in (Phase.SERVING, Phase.FINISHING, Phase.FALLING))
+        derive("falls_for_sibling", falling and Cause.SIBLING in self.causes)
+        derive("unjudged", (falling or phase is Phase.FINISHING) and self.born and failed)
+        stopped = self.wish is Wish.STOP and self.born
+        derive(
+            "reason",
+            EndReason.FAILED if failed else EndReason.STOPPED if stopped else EndReason.KILLED,
+        )
 
     @property
     def state(self) -> State:
@@ -161,13 +161,6 @@ class Life:
         if self.phase is Phase.ENDED:
             return State.ENDED
         return State.STOPPING if self.stopping else State.RUNNING
-
-    @property
-    def reason(self) -> EndReason:
-        """Why it has ended. One that was never born has not stopped: it was ended before."""
-        if Cause.FAILED in self.causes:
-            return EndReason.FAILED
-        return EndReason.STOPPED if self.wish is Wish.STOP and self.born else EndReason.KILLED
 
     def __str__(self) -> str:
         causes = "+".join(str(cause.name).lower() for cause in self.causes) or "no cause"

@@ -7,7 +7,7 @@ scope, and the loop opens a new one. So the usual message costs no scope at all.
 from __future__ import annotations
 
 import logging
-from contextvars import Context, copy_context
+from contextvars import Context
 from math import inf
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -42,9 +42,11 @@ async def serve(cell: MailboxCell, born: Context) -> None:
 
     `born` is the context that it was spawned in: kept once where its start set nothing.
     """
-    context = copy_context()
-    if _same(born, context):
-        context = born
+    now = current_task().context
+    try:
+        context = born if born == now else now.copy()
+    except Exception:  # noqa: BLE001  # of the values' own `==`: another value than before
+        context = now.copy()
     while True:
         with trio.CancelScope() as scope:
             if await _drain(cell, scope, context):
@@ -66,6 +68,7 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
     Each message finds the context variables as `context` has them, whatever the last one has set.
     """
     mailbox, actor, observed = cell.mailbox, cell.actor, cell.observed
+    task = current_task()  # whose `context` is the live one: looking at it needs no copy
     credit = BATCH
     while not cell.life.falling:
         if cell.notices:
@@ -97,7 +100,7 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
         envelope.status = RUNNING
         cell.current = envelope
         HANDLING.set(envelope)
-        before = copy_context()
+        before = task.context.copy()
         try:
             value = route.function(actor, envelope.message)
             if value.__class__ is CoroutineType:
@@ -112,12 +115,16 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             cell.current = None
             cell.handled += 1
             envelope.status = DONE
-            task = envelope.task
-            if task is not None:
+            asker = envelope.task
+            if asker is not None:
                 envelope.task = None
                 envelope.value = value
-                reschedule(task)
-        if not _same(before, copy_context()):
+                reschedule(asker)
+        try:  # quick where nothing was set: a context and its copy share all they hold
+            unlike = before != task.context
+        except Exception:  # noqa: BLE001  # of the values' own `==`: another value than before
+            unlike = True
+        if unlike:
             await _enter_anew(context)
             credit = BATCH + 1
         if deadline != inf or (envelope.asks and envelope.scope is None):
@@ -129,14 +136,6 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             await checkpoint()
             credit = BATCH
     return True
-
-
-def _same(one: Context, other: Context) -> bool:
-    """Quick where nothing was set: two copies of one context share all they hold."""
-    try:
-        return one == other
-    except Exception:  # noqa: BLE001  # of the values' own `==`: another value than before
-        return False
 
 
 async def serve_concurrently(cell: MailboxCell, nursery: trio.Nursery) -> None:
