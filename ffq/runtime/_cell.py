@@ -10,7 +10,6 @@ What may happen when, and what follows, is in `_life.py`. Here is how it is carr
 from __future__ import annotations
 
 import logging
-from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -30,6 +29,7 @@ from ffq.runtime.ref import ActorRef
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Token
 
     from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._options import Options
@@ -115,12 +115,13 @@ class Cell(MailboxCell):
     async def run(self) -> None:
         """The task of this actor, in its parent's nursery: incarnations until the end."""
         self.task = current_task()
-        HANDLING.set(None)
-        context = copy_context()
+        if HANDLING.get() is not None:  # a set costs 120 bytes an actor
+            HANDLING.set(None)
+        self.born = self.task.context.copy()
         try:
             while True:
-                await self._incarnation(context)
-                if not await self._goes_on(context):
+                await self._incarnation()
+                if not await self._goes_on():
                     return
         except BaseException as error:
             if self.life.unjudged:  # cleaning up after a cancellation failed
@@ -133,7 +134,7 @@ class Cell(MailboxCell):
         finally:
             self._finish()
 
-    async def _incarnation(self, context: Context) -> None:
+    async def _incarnation(self) -> None:
         try:
             async with trio.open_nursery() as nursery:
                 self.nursery = nursery
@@ -143,7 +144,7 @@ class Cell(MailboxCell):
                 await self._begin()
                 if self.life.started:
                     if self.options.max_concurrency == 1:
-                        await serve(self, context)
+                        await serve(self)
                     else:
                         await serve_concurrently(self, nursery)
                     await self._drained()
@@ -155,7 +156,7 @@ class Cell(MailboxCell):
 
     async def _begin(self) -> None:
         """Make the actor and let it start."""
-        self._enter_busy()
+        outside = self._enter_busy()
         try:
             if self.actor is None:
                 self.actor = self._make_again()
@@ -165,7 +166,7 @@ class Cell(MailboxCell):
             self.fail_with(error, "starting")
             return
         finally:
-            self._leave_busy()
+            self._leave_busy(outside)
         self._on(Event.STARTED)
         self._wake_spawner()
         self._is_up()
@@ -194,29 +195,30 @@ class Cell(MailboxCell):
             self.scope = scope
             if self.life.killed:
                 scope.cancel()
-            self._enter_busy()
+            outside = self._enter_busy()
             try:
                 await self.actor.on_stop()
             except BaseException as error:  # noqa: BLE001  # goes to supervision
                 self.fail_with(error, "stopping")
             finally:
-                self._leave_busy()
+                self._leave_busy(outside)
         self.scope = None
 
-    def _enter_busy(self) -> None:
-        """Start and end count as handlers in the graph of waits."""
+    def _enter_busy(self) -> Token[Envelope | None]:
+        """Start and end count as handlers in the graph of waits. Returns what leads back out."""
         if self.busy is None:
             self.busy = busy_envelope(self)
-        HANDLING.set(self.busy)
+        return HANDLING.set(self.busy)
 
-    def _leave_busy(self) -> None:
+    def _leave_busy(self, outside: Token[Envelope | None]) -> None:
         if self.busy is not None:
             self.busy.status = DONE
             self.busy = None
-        HANDLING.set(None)
+        HANDLING.reset(outside)  # leaves the context as the actor was born in
 
-    async def _goes_on(self, context: Context) -> bool:
-        """After an incarnation: wait for the supervisor; True means start again, in `context`."""
+    async def _goes_on(self) -> bool:
+        """After an incarnation: wait for the supervisor; True means start again, as it was born."""
+        assert self.born is not None
         self.actor = None
         absorbed = self.life.unjudged and self.parent.child_failed(self)
         self._on(Event.ABSORBED if absorbed else Event.DOWN)
@@ -228,7 +230,7 @@ class Cell(MailboxCell):
         self.parent.wait_for_turn(self)
         self._is_up()
         self._is_down()
-        current_task().context = context.copy()  # taken up when the task goes on
+        current_task().context = self.born.copy()  # taken up when the task goes on
         await wait_task_rescheduled(self._abort_down)
         return not self.life.over
 
@@ -260,7 +262,7 @@ class Cell(MailboxCell):
         self.parent.forget(self)
         unwatch_all(self)
         tell_watchers(self, self.ended)
-        self.task = None
+        self.task = self.born = None
         self._wake_spawner()
         self._is_up()
         self._is_down()

@@ -29,6 +29,8 @@ from ffq.runtime.errors import (
 from ffq.runtime.hooks import Hooks
 
 if TYPE_CHECKING:
+    from contextvars import Context
+
     from ffq.runtime._actor_base import ActorBase
     from ffq.runtime._handlers import Route, Routes
     from ffq.runtime._options import Options
@@ -48,6 +50,7 @@ class MailboxCell(ABC):
         "accepting",
         "actor",
         "books",
+        "born",
         "capacity",
         "current",
         "dead",
@@ -104,6 +107,8 @@ class MailboxCell(ABC):
         self.accepting = True
         self.idle = False
         self.task: Task | None = None
+        # The context variables that each incarnation starts with; None before and after its life.
+        self.born: Context | None = None
         # Mail that comes after the end is added here, to the system's ledger; until then None.
         self.books: Ledger | None = None
         self.sent = self.handled = self.rejected = self.expired = self.dead = 0

@@ -37,14 +37,12 @@ logger = logging.getLogger("ffq.runtime")
 BATCH = 32
 
 
-async def serve(cell: MailboxCell, born: Context) -> None:
-    """Handle one message at a time until the actor has stopped or is to die.
-
-    `born` is the context that it was spawned in: kept once where its start set nothing.
-    """
+async def serve(cell: MailboxCell) -> None:
+    """Handle one message at a time until the actor has stopped or is to die."""
     now = current_task().context
-    try:
-        context = born if born == now else now.copy()
+    assert cell.born is not None
+    try:  # where its start set nothing, one copy of the context is enough
+        context = cell.born if cell.born == now else now.copy()
     except Exception:  # noqa: BLE001  # of the values' own `==`: another value than before
         context = now.copy()
     while True:
@@ -124,6 +122,7 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             unlike = before != task.context
         except Exception:  # noqa: BLE001  # of the values' own `==`: another value than before
             unlike = True
+        del before  # not kept while the actor is idle
         if unlike:
             await _enter_anew(context)
             credit = BATCH + 1
