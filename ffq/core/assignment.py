@@ -21,7 +21,6 @@ from ffq.messages import (
     GetTask,
     PartitionSize,
     QueryState,
-    ScanSplit,
     ShuffleInput,
     TaskState,
 )
@@ -101,7 +100,9 @@ def _suits(
 ) -> bool:
     """Whether this worker may be given something of a stage that has work."""
     stage = state.queries[query_id].stages[stage_id]
-    return stage.layout is None or next_task(state, worker, stage, now_ms) is not None
+    return bool(stage.ready) or (  # quick: what is ready and not choosy suits every worker
+        stage.layout is None or next_task(state, worker, stage, now_ms) is not None
+    )
 
 
 def _give_alone(
@@ -216,10 +217,10 @@ def _shuffle_input(attempt: AttemptRecord, partitions: frozenset[int] | None) ->
 
 def _encoded_bytes(assignment: Assignment) -> int:
     inputs = sum(_INPUT_BYTES + _SIZE_BYTES * len(each.partitions) for each in assignment.inputs)
-    splits = (split for scan in assignment.scans for split in scan.splits)
-    return len(assignment.plan_bytes) + inputs + sum(map(_split_bytes, splits))
-
-
-def _split_bytes(split: ScanSplit) -> int:
-    names = (len(each.name) + len(each.value or "") for each in split.partition)
-    return _SPLIT_BYTES + len(split.path.encode()) + sum(_VALUE_BYTES + 4 * each for each in names)
+    size = len(assignment.plan_bytes) + inputs
+    for scan in assignment.scans:
+        for split in scan.splits:
+            size += _SPLIT_BYTES + len(split.path.encode())
+            for each in split.partition:
+                size += _VALUE_BYTES + 4 * (len(each.name) + len(each.value or ""))
+    return size

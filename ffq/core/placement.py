@@ -112,8 +112,8 @@ def runs_suspect(worker: WorkerRecord) -> bool:
 
 
 def runs_alone(worker: WorkerRecord) -> bool:
-    """Whether it runs what nothing may run beside."""
-    return any(attempt.alone for attempt in worker.running.values())
+    """Whether it runs what nothing may run beside; so that would be all it runs."""
+    return len(worker.running) == 1 and next(iter(worker.running.values())).alone
 
 
 def _is_welcome(

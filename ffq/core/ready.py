@@ -173,11 +173,13 @@ class ReadyIndex:
             for query_id, turn in bucket.ring.items():
                 if first is not None and turn > first[0]:
                     break
-                stages = self._offers[query_id][requirement]
-                stage_id = next((each for each in stages if suits(query_id, each)), None)
-                if stage_id is not None:
-                    first = (turn, query_id, stage_id)
-                    break
+                for stage_id in self._offers[query_id][requirement]:
+                    if suits(query_id, stage_id):
+                        first = (turn, query_id, stage_id)
+                        break
+                else:
+                    continue
+                break
         return None if first is None else first[1:]
 
     def served(self, query_id: QueryId) -> None:
