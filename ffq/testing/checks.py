@@ -15,7 +15,7 @@ from typing import Protocol
 
 import attrs
 
-from ffq.testing.wire import QueryState, TaskState
+from ffq.testing.wire import QueryState, TaskState, changes
 
 
 class Require(Protocol):
@@ -124,7 +124,7 @@ def outcome_stands(
 
 def end_stands(require: Require, query: str, before: object | None, now: object) -> None:
     """What an ended query shows. `before`: as it was first seen ended; None: it was not (R4)."""
-    found = f"query {query} ended as {before}; now it is {now}"
+    found = f"query {query} ended as {before}; since then changed: {changes(before, now)}"
     require("terminal-is-final", before is None or before == now, found)
 
 

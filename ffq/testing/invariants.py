@@ -114,7 +114,8 @@ CHECKS: dict[str, Check] = _checks(
     ("incomplete-output-fails", "R22", "an attempt over unfinished output is not committed"),
     ("unregistered-is-empty", "R22", "success without registration means empty output"),
     ("stale-output-refused", "R23", "only exact registered attempts are served"),
-    ("committed-output-served", "R23", "attempt 0 is the committed attempt"),
+    ("committed-output-served", "R23", "a committed attempt's output is served"),
+    ("zero-is-the-committed", "R23", "attempt 0 is answered as the committed attempt is"),
     ("results-after-success-only", "R26", "results are fetched after SUCCEEDED only"),
     ("result-is-the-last-upload", "R26", "the last upload before the sink's SUCCEEDED counts"),
     ("unknown-query-refused", "R27", "an unknown query id answers NOT_FOUND"),
@@ -149,11 +150,3 @@ class CheckLog:
         self.counts[name] = self.counts.get(name, 0) + 1
         if not holds:
             raise Violation(check, detail, rule)
-
-    def by_rule(self) -> dict[str, int]:
-        """How often each rule was put to the test, by the checks that stand for it."""
-        counts: dict[str, int] = {}
-        for name, count in self.counts.items():
-            rule = CHECKS[name].rule
-            counts[rule] = counts.get(rule, 0) + count
-        return counts

@@ -23,6 +23,7 @@ from ffq.testing.wire import (
     StatusView,
     TaskState,
     TaskView,
+    changes,
 )
 
 T = TypeVar("T")
@@ -282,7 +283,12 @@ class Session:
         if check is None or self.checker.world.anybody_may_be_lost():
             return
         after = self._lasting(task)
-        self.require(check, before == after, f"{what} changed the query from {before} to {after}")
+        self.require(
+            check,
+            before == after,
+            f"{what} must leave the query as it is ({before}), and changed its "
+            f"{changes(before, after)}",
+        )
 
     def _lasting(self, task: TaskView) -> StatusView | Refusal:
         status = self.adapter.status(task.query_id)

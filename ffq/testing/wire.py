@@ -19,6 +19,7 @@ __all__ = [
     "StatusView",
     "TaskState",
     "TaskView",
+    "changes",
 ]
 
 
@@ -98,6 +99,27 @@ class StatusView:
         said = f" {self.message!r}" if self.message else ""
         times = f"{self.submitted_at_ms}, {self.started_at_ms}, {self.finished_at_ms}"
         return f"{self.state.name}{said} (times {times})"
+
+
+def changes(before: object, after: object) -> str:
+    """Where two answers differ, field by field, so that no evidence shows the same text twice."""
+    kind = type(before)
+    if kind is type(after) and attrs.has(kind):
+        inner = [
+            f"{each.name} {changes(old, new)}"
+            for each in attrs.fields(kind)
+            if (old := getattr(before, each.name)) != (new := getattr(after, each.name))
+        ]
+        return "; ".join(inner)
+    if isinstance(before, tuple) and isinstance(after, tuple) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return ", ".join(f"[{at}]: {changes(old, new)}" for at, (old, new) in pairs if old != new)
+    if isinstance(before, bytes) and isinstance(after, bytes):
+        pairs = enumerate(zip(before, after, strict=False))
+        same = next((at for at, (old, new) in pairs if old != new), min(len(before), len(after)))
+        ends = (each[same : same + 40] for each in (before, after))
+        return f"{' -> '.join(map(repr, ends))} from byte {same} on"
+    return f"{before!r} -> {after!r}"
 
 
 @attrs.frozen

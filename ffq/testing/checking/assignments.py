@@ -20,9 +20,10 @@ from ffq.testing.model import (
     WorkerBelief,
     World,
 )
-from ffq.testing.wire import QueryState, Refusal, TaskView
+from ffq.testing.wire import QueryState, Refusal, TaskView, changes
 
 _PATIENT_ROUNDS = 2
+_NOTHING: tuple[object, ...] = (None, "", [], {})
 
 
 @attrs.define
@@ -85,10 +86,11 @@ class AssignmentChecker:
             f"{view} has partitions {view.reduce_partitions} and split count "
             f"{view.split_count}; right is task 0 with {expected} and 1",
         )
+        differs = "" if view.plan == query.shape.plan else _differs(query.shape.plan, view.plan)
         self.log.require(
             "whole-plan-is-sent",
-            view.plan == query.shape.plan or _same_json(view.plan, query.shape.plan),
-            f"{view} carries another plan than was submitted: {view.plan!r:.200}",
+            not differs,
+            f"{view} carries another plan than was submitted: {differs}",
         )
 
     def _check_number(self, task: TaskBelief, view: TaskView) -> None:
@@ -281,8 +283,29 @@ class AssignmentChecker:
             self.log.require(name, True, "")
 
 
-def _same_json(left: bytes, right: bytes) -> bool:
+def _differs(submitted: bytes, sent: bytes) -> str:
+    """Where two plans do not say the same, however they are written; empty where they do."""
     try:
-        return bool(json.loads(left) == json.loads(right))
-    except ValueError:
-        return False
+        return _difference(json.loads(submitted), json.loads(sent), "")
+    except (ValueError, RecursionError):
+        return changes(submitted, sent)
+
+
+def _difference(left: object, right: object, at: str) -> str:
+    """A key that one of them lacks says what null and an empty value say."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        parts = ((key, left.get(key), right.get(key)) for key in {**left, **right})
+        both = left.keys() & right.keys()
+        found = (
+            _difference(one, other, f"{at}/{key}")
+            for key, one, other in parts
+            if key in both or one not in _NOTHING or other not in _NOTHING
+        )
+        return next(filter(None, found), "")
+    if isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+        pairs = enumerate(zip(left, right, strict=True))
+        found = (_difference(one, other, f"{at}/{index}") for index, (one, other) in pairs)
+        return next(filter(None, found), "")
+    if type(left) is type(right) and left == right:
+        return ""
+    return f"{at or 'the whole'}: {json.dumps(left):.100} -> {json.dumps(right):.100}"

@@ -7,13 +7,22 @@ import attrs
 from ffq.testing.checking.refusals import is_overload, require_unknown
 from ffq.testing.invariants import CheckLog
 from ffq.testing.model import AttemptBelief, Course, QueryBelief, World
-from ffq.testing.wire import PartitionView, QueryState, Refusal, StatusView, TaskView
+from ffq.testing.wire import (
+    PartitionView,
+    QueryState,
+    Refusal,
+    StatusView,
+    TaskView,
+    changes,
+)
 
 
 @attrs.define
 class OutputChecker:
     world: World
     log: CheckLog
+    _answers: dict[tuple[TaskView, int, bool], PartitionView | str] = attrs.field(factory=dict)
+    """What was fetched of committed outputs, by number (True) and as attempt 0."""
 
     def fetched(
         self, task: TaskView, reduce_partition: int, reply: PartitionView | Refusal
@@ -42,6 +51,7 @@ class OutputChecker:
         )
         if attempt is not None and attempt.course is Course.SUCCEEDED:
             self._check_committed(attempt, reduce_partition, reply)
+            self._check_zero(attempt, reduce_partition, named=bool(task.attempt), reply=reply)
 
     def _named(self, query: QueryBelief, task: TaskView) -> AttemptBelief | None:
         if task.attempt:
@@ -71,6 +81,26 @@ class OutputChecker:
                 reply.watermark == expected,
                 f"partition {reduce_partition} of {attempt.task} has {reply.watermark} bytes; "
                 f"what was registered merges to {expected}",
+            )
+
+    def _check_zero(
+        self,
+        attempt: AttemptBelief,
+        reduce_partition: int,
+        *,
+        named: bool,
+        reply: PartitionView | Refusal,
+    ) -> None:
+        """A committed output stands, so both ways to ask for it are answered alike (R23)."""
+        answer = reply.code if isinstance(reply, Refusal) else reply
+        self._answers[attempt.task, reduce_partition, named] = answer
+        other = self._answers.get((attempt.task, reduce_partition, not named))
+        if other is not None:
+            self.log.require(
+                "zero-is-the-committed",
+                answer == other,
+                f"partition {reduce_partition} of {attempt.task}, asked for by number and as "
+                f"attempt 0, is answered differently: {changes(other, answer)}",
             )
 
     def counted(self, query_id: str, reply: StatusView | Refusal) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
+
 from ffq.core import CoreCoordinator
 from ffq.testing.adapters.core import CoreAdapter
 from ffq.testing.steps import (
@@ -108,6 +110,23 @@ class _ServesAllOutputs(CoreAdapter):
 class _ServesNoOutputs(CoreAdapter):
     def fetch_partition(self, task: TaskView, reduce_partition: int) -> PartitionView | Refusal:
         return Refusal("NOT_FOUND", "UNKNOWN_TASK")
+
+
+@breaks(
+    "zero-is-the-committed",
+    Submit(0, "aggregate"),
+    Pull(0),
+    Register(MAP, 0, 10),
+    Report(MAP, OK),
+    Fetch(MAP, 0),
+    Fetch(MAP, 0, exact=False),
+)
+class _ServesZeroAnew(CoreAdapter):
+    def fetch_partition(self, task: TaskView, reduce_partition: int) -> PartitionView | Refusal:
+        reply = super().fetch_partition(task, reduce_partition)
+        if task.attempt == 0 and isinstance(reply, PartitionView):
+            return attrs.evolve(reply, finalized=False)
+        return reply
 
 
 @breaks("books-are-consistent", Submit(0, "scan"))

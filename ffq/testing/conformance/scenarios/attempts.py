@@ -39,10 +39,16 @@ def outputs(declared: DeclaredSettings) -> Scenario:
             Register(second, 1, 20, epoch=1),
             Register(second, 1, 50),
             Register(second, 0, 30),
+            Fetch(second, 0, exact=False),
             Report(second, OK),
             Status(0),
             Fetch(first, 0),
             Fetch(At(0, 1, 3), 0),
+            *(
+                Fetch(second, partition, exact)
+                for partition in (0, 1, 2)  # the last of these was never registered
+                for exact in (True, False)
+            ),
         ),
         waits_ms=declared.backoff_ms(1),
     )

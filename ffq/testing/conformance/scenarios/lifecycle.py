@@ -14,9 +14,11 @@ from ffq.testing.steps import (
     Register,
     Report,
     Results,
+    RunToEnd,
     Status,
     Submit,
     Upload,
+    Wait,
 )
 
 
@@ -138,6 +140,17 @@ def chain(declared: DeclaredSettings) -> Scenario:
     )
 
 
+def to_the_end(declared: DeclaredSettings) -> Scenario:
+    """Several queries, one worker that does all there is, and no fault."""
+    del declared
+    plans = ("chain", "join", "limit", "custom-sink")
+    return Scenario(
+        "queries that all end",
+        ("R3",),
+        (*(Submit(query, plan) for query, plan in enumerate(plans)), RunToEnd()),
+    )
+
+
 def cancel(declared: DeclaredSettings) -> Scenario:
     first = At(0, 1, 1)
     return Scenario(
@@ -162,4 +175,29 @@ def cancel(declared: DeclaredSettings) -> Scenario:
             Results(0),
             Status(0),
         ),
+    )
+
+
+def late_failure(declared: DeclaredSettings) -> Scenario:
+    """A canceled query has no retries: not of what fails late, nor of what had failed before."""
+    late, early = At(0, 0, 1), At(1, 0, 1)
+    return Scenario(
+        "failures around a cancel",
+        ("R4", "R5"),
+        (
+            Submit(0, "scan"),
+            Await(0, late, patience_ms(declared)),
+            Submit(1, "scan"),
+            Await(0, early, patience_ms(declared)),
+            Cancel(0),
+            Report(late, BAD),
+            Report(early, BAD),
+            Cancel(1),
+            Pull(1, 4),
+            Wait(retry_ms(declared)),
+            Pull(1, 4),
+            Status(0),
+            Status(1),
+        ),
+        waits_ms=retry_ms(declared),
     )

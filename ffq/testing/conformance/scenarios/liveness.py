@@ -11,6 +11,7 @@ from ffq.testing.steps import (
     At,
     Await,
     Beat,
+    Cancel,
     Complete,
     Keep,
     Publish,
@@ -27,11 +28,14 @@ def silence(declared: DeclaredSettings) -> Scenario:
     timeout = declared.worker_liveness_timeout_ms
     return Scenario(
         "a worker falls silent",
-        ("R12", "R13", "R19"),
+        ("R5", "R12", "R13", "R19"),
         (
             Submit(0, "custom"),
             Beat(0, capable=True),
             Await(0, At(0, 0, 1), patience_ms(declared)),
+            Submit(1, "custom"),
+            Await(0, At(1, 0, 1), patience_ms(declared)),
+            Cancel(1),  # nothing of it comes back when its worker is given up
             Beat(1, capable=True),
             Await(1, At(0, 0, 2), timeout + 2 * declared.slack_ms + retry_ms(declared)),
             Report(At(0, 0, 1), OK),
@@ -39,6 +43,8 @@ def silence(declared: DeclaredSettings) -> Scenario:
             Status(0),
             Complete(At(0, 0, 2)),
             Status(0),
+            Pull(1, 4),
+            Status(1),
         ),
         waits_ms=timeout + declared.backoff_ms(1),
     )
