@@ -20,7 +20,6 @@ from ffq.testing import steps as do
 from ffq.testing.adapter import CoordinatorAdapter
 from ffq.testing.declared import DeclaredSettings
 from ffq.testing.queries import PARTITIONS, plan_shapes
-from ffq.testing.results import result_payload
 from ffq.testing.session import Session
 from ffq.testing.steps import At, Player
 from ffq.testing.wire import TaskState
@@ -92,19 +91,12 @@ class _CoordinatorRules(RuleBasedStateMachine):
 
     # --- clients -----------------------------------------------------------------------------
 
-    @initialize(
-        plans=st.lists(_PLAN, min_size=1, max_size=2),
-        workers=st.integers(1, WORKERS),
-        capacity=st.sampled_from([0, 1, 1, 2, 3, 8]),
-    )
-    def begin(self, plans: list[str], workers: int, capacity: int) -> None:
-        """A query or two, workers of which one has the operator, and some work handed out.
-
-        Drawn, and not the most of each: what fails is shortened to a world of one query.
-        """
+    @initialize(plans=st.tuples(_PLAN, _PLAN), capacity=_CAPACITY)
+    def begin(self, plans: tuple[str, str], capacity: int) -> None:
+        """Two queries, workers of which one has the operator, and some work handed out."""
         for query, plan in enumerate(plans):
             do.Submit(query, plan).play(self.player)
-        for worker in range(workers):
+        for worker in range(WORKERS):
             do.Beat(worker, capable=worker == 0).play(self.player)
         do.Pull(0, capacity).play(self.player)
 
@@ -162,45 +154,6 @@ class _CoordinatorRules(RuleBasedStateMachine):
         backoff = declared.retry_backoff_base_ms
         do.FailOften(worker, times, backoff, poll_ms=max(backoff, 1)).play(self.player)
         do.Beat(worker, capable).play(self.player)
-
-    @rule(
-        query=_QUERY,
-        plan=_PLAN,
-        worker=_WORKER,
-        other=_WORKER,
-        silent=st.booleans(),
-        upload=st.booleans(),
-        late=_OUTCOME,
-    )
-    def replace(
-        self,
-        query: int,
-        plan: str,
-        worker: int,
-        other: int,
-        silent: bool,
-        upload: bool,
-        late: TaskState,
-    ) -> None:
-        """An attempt fails or falls silent; once the next one runs, it is heard of again."""
-        do.Submit(query, plan).play(self.player)
-        do.Beat(worker, capable=True).play(self.player)
-        declared = self.session.declared
-        for first in self.player.pull(worker, 1):
-            if silent:
-                self._wait(declared.worker_liveness_timeout_ms + 1)
-            else:
-                self.session.report(first, TaskState.FAILED, f"no luck with {first}")
-            self._wait(declared.retry_backoff_base_ms)
-            do.Beat(other, capable=True).play(self.player)
-            self.player.pull(other, 1)
-            if upload and first.stage_id == 0:
-                self.session.register_results(first.query_id, result_payload(1))
-            self.session.report(first, late, f"late: {first}")
-            self.session.status(first.query_id)
-            self._wait(declared.backoff_ms(2))
-            do.Beat(other, capable=True).play(self.player)
-            self.player.pull(other, 1)
 
     @rule(worker=_WORKER)
     def claim_success(self, worker: int) -> None:
