@@ -56,10 +56,11 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
         return _give_alone(state, worker, alone, now_ms)
     assignments: list[Assignment] = []
     room = state.settings.max_assignment_bytes
+    suits = partial(_suits, state, worker, now_ms)
     # The tasks of one stage are about equal in size.
     sizes: dict[tuple[QueryId, StageId], int] = {}
     while len(assignments) < most:
-        turn = state.ready.pick(worker.profile, partial(_suits, state, worker, now_ms))
+        turn = state.ready.pick(worker.profile, suits)
         if turn is None:
             break
         query = state.queries[turn[0]]
@@ -71,7 +72,7 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
         task = next_task(state, worker, stage, now_ms)
         if task is None:
             raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no task")
-        assignment = _assign(state, worker, Placed(query, stage, task), now_ms)
+        assignment = _assign(state, worker, query, stage, task, now_ms)
         size = sizes[turn] = _encoded_bytes(assignment)
         if size > state.settings.max_task_bytes:
             _refuse(state, query, assignment, size, now_ms)
@@ -110,7 +111,7 @@ def _give_alone(
 ) -> tuple[Assignment, ...]:
     """The task, if the worker is idle; else it is kept for it, and gets nothing until then."""
     if not worker.running:
-        return (_assign(state, worker, placed, now_ms),)
+        return (_assign(state, worker, placed.query, placed.stage, placed.task, now_ms),)
     if placed.task.keeper != worker.worker_id:
         placed.task.keeper = worker.worker_id
         state.changed()
@@ -118,9 +119,13 @@ def _give_alone(
 
 
 def _assign(
-    state: SchedulingState, worker: WorkerRecord, placed: Placed, now_ms: int
+    state: SchedulingState,
+    worker: WorkerRecord,
+    query: QueryRecord,
+    stage: StageRecord,
+    task: TaskRecord,
+    now_ms: int,
 ) -> Assignment:
-    query, stage, task = placed.query, placed.stage, placed.task
     if stage.layout is None:
         raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no layout")
     take(state, query, stage, task)
@@ -182,6 +187,8 @@ def _shuffle_inputs(
     query: QueryRecord, stage: StageRecord, task: TaskRecord
 ) -> tuple[ShuffleInput, ...]:
     """The committed attempts the task reads, each once, by stage and map task (R25)."""
+    if not stage.parents:
+        return ()
     mine = frozenset(task.share.partitions)
     whole = {source.stage_id for source in stage.plan.parents if source.whole}
     return tuple(
@@ -216,8 +223,9 @@ def _shuffle_input(attempt: AttemptRecord, partitions: frozenset[int] | None) ->
 
 
 def _encoded_bytes(assignment: Assignment) -> int:
-    inputs = sum(_INPUT_BYTES + _SIZE_BYTES * len(each.partitions) for each in assignment.inputs)
-    size = len(assignment.plan_bytes) + inputs
+    size = len(assignment.plan_bytes)
+    for source in assignment.inputs:
+        size += _INPUT_BYTES + _SIZE_BYTES * len(source.partitions)
     for scan in assignment.scans:
         for split in scan.splits:
             size += _SPLIT_BYTES + len(split.path.encode())

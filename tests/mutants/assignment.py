@@ -85,10 +85,10 @@ def _(surgeon: Surgeon) -> None:
 def _(surgeon: Surgeon) -> None:
     original = assignment._assign
 
-    def broken(core: Any, worker: Any, placed: Any, now_ms: int) -> Any:
-        given = original(core, worker, placed, now_ms)
-        placed.stage.ready.append(given.key.task_id)
-        tasks.refresh_offer(core, placed.query, placed.stage, now_ms)
+    def broken(core: Any, worker: Any, query: Any, stage: Any, task: Any, now_ms: int) -> Any:
+        given = original(core, worker, query, stage, task, now_ms)
+        stage.ready.append(task.task_id)
+        tasks.refresh_offer(core, query, stage, now_ms)
         return given
 
     surgeon.replace(assignment, "_assign", broken)
