@@ -11,7 +11,7 @@ from ffq.engine import types
 from ffq.engine.sql import Columns, Relation, select_list
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import HashJoin, HashPartitioning, JoinType, ShuffleRead
-from ffq.plan.names import find_column
+from ffq.plan.names import find_column, text_of
 from ffq.plan.walk import walk_stage
 
 _SQL: Final = {
@@ -35,7 +35,7 @@ def join_columns(join: HashJoin, left: Columns, right: Columns) -> Columns:
     """
     if join.join_type in _LEFT_ONLY:
         return left
-    shared = {a for a, b in join.on if a == b}
+    shared = {text_of(a) for a, b in join.on if a == b}
     if join.join_type is JoinType.RIGHT:
         return _merged(left, shared) + right
     return left + (_merged(right, shared) if join.join_type is not JoinType.FULL else right)
@@ -60,7 +60,8 @@ def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int
         b = find_column(right_key, right.columns, "HashJoin, right side")
         kinds = left.columns[a].type, right.columns[b].type
         classes = {types.hash_class(kind) for kind in kinds} - {'"NULL"'}
-        pair = f"HashJoin: keys {left_key!r} ({kinds[0]}) and {right_key!r} ({kinds[1]})"
+        names = text_of(left_key), text_of(right_key)
+        pair = f"HashJoin: keys {names[0]!r} ({kinds[0]}) and {names[1]!r} ({kinds[1]})"
         if len(classes) > 1 and classes not in _COMPARABLE:
             raise PlanningError(f"{pair} cannot be compared: cast one of them")
         if len(classes) > 1 and _reads_hash(join):

@@ -22,6 +22,7 @@ from ffq.engine.windows import window_sql
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.model import Expr, Node
+from ffq.plan.names import find_column
 from ffq.plan.walk import node_name
 
 
@@ -119,8 +120,7 @@ class Translator:
         rows = self._filter(node, node.filters, everything) if node.filters else everything
         if node.projection is None:
             return rows
-        writer = self._writer(node, rows)
-        kept = [int(writer.sql(model.Column(name))[1:]) for name in node.projection]
+        kept = [find_column(name, rows.columns, node_name(node)) for name in node.projection]
         columns = tuple(rows.columns[at] for at in kept)
         return self._add(f"SELECT {select_list(f'c{at}' for at in kept)} FROM {rows.name}", columns)
 

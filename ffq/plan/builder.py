@@ -25,13 +25,13 @@ import attrs
 from ffq.errors import InvalidRequest, PlanningError
 from ffq.plan import model
 from ffq.plan.casts import write_literal_casts
-from ffq.plan.checks import check_expr, check_names, check_positive
+from ffq.plan.checks import check_column, check_expr, check_names, check_positive
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.codec.nodes import DEFAULT_PARTITIONS
 from ffq.plan.expressions import Aggregation, Expression, col
 from ffq.plan.model import (
     BuildSide,
-    Column,
+    ColumnName,
     HashPartitioning,
     JoinStrategy,
     JoinType,
@@ -81,7 +81,8 @@ def scan(
     known = None if columns is None else tuple(columns)
     for condition in conditions:
         check_expr(f"filter in scan of {table!r}", condition.expr, known)
-    node = model.ParquetScan(table, schema, known, tuple(each.expr for each in conditions))
+    projection = None if known is None else tuple(map(_column_name, known))
+    node = model.ParquetScan(table, schema, projection, tuple(each.expr for each in conditions))
     return Relation(node, known)
 
 
@@ -159,8 +160,8 @@ class Relation:
         check_positive("join: partitions", partitions)
         pairs = _join_keys(on)
         for left_key, right_key in pairs:
-            check_expr("join, left side", Column(left_key), self.columns)
-            check_expr("join, right side", Column(right_key), other.columns)
+            check_column("join, left side", left_key, self.columns)
+            check_column("join, right side", right_key, other.columns)
         left, right = self.node, other.node
         if strategy == "shuffle":
             left = _exchange(left, HashPartitioning(tuple(key for key, _ in pairs), partitions))
@@ -235,9 +236,10 @@ class Relation:
         """Rows that are equal in `keys` in one task, through a hash exchange."""
         check_positive("repartition: partitions", partitions)
         check_names("repartition", keys)
-        for key in keys:
-            check_expr("repartition", Column(key), self.columns)
-        return self._with(_exchange(self.node, HashPartitioning(tuple(keys), partitions)))
+        names = tuple(map(_column_name, keys))
+        for name in names:
+            check_column("repartition", name, self.columns)
+        return self._with(_exchange(self.node, HashPartitioning(names, partitions)))
 
     def broadcast(self) -> Relation:
         """Whole in every task that reads it."""
@@ -294,11 +296,17 @@ def _one_of(what: str, given: str, known: Mapping[str, T]) -> T:
     return known[given]
 
 
-def _join_keys(on: JoinKeys) -> tuple[tuple[str, str], ...]:
+def _join_keys(on: JoinKeys) -> tuple[tuple[ColumnName, ColumnName], ...]:
     keys = (on,) if isinstance(on, str) else tuple(on)
     if not keys:
         raise InvalidRequest("join: 'on' is empty; name at least one pair of columns")
-    return tuple((key, key) if isinstance(key, str) else (key[0], key[1]) for key in keys)
+    pairs = ((key, key) if isinstance(key, str) else (key[0], key[1]) for key in keys)
+    return tuple((_column_name(left), _column_name(right)) for left, right in pairs)
+
+
+def _column_name(name: str) -> ColumnName:
+    """What `col` means by it."""
+    return model.ColumnPath(name) if "." in name else name
 
 
 def _joined_columns(

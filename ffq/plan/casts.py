@@ -20,6 +20,7 @@ from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import (
     AggregateExpr,
     AggregateFunction,
+    ColumnName,
     DataType,
     Expr,
     JoinType,
@@ -27,6 +28,7 @@ from ffq.plan.model import (
     Node,
     Schema,
 )
+from ffq.plan.names import text_of
 from ffq.plan.walk import child_fields, children
 
 FLOATS: Final = frozenset({"Float16", "Float32", "Float64"})
@@ -141,7 +143,7 @@ class _Casting:
         filters = tuple(_cast(each, columns)[0] for each in scan.filters)
         projected = columns
         if scan.projection is not None:
-            projected = tuple((name, _type_of(name, columns)) for name in scan.projection)
+            projected = tuple((text_of(name), _type_of(name, columns)) for name in scan.projection)
         return _with(scan, "filters", filters), projected
 
 
@@ -227,11 +229,11 @@ def _united(left: Columns, right: Columns) -> Columns:
     return tuple((name, kind if kind == other else None) for (name, kind), (_, other) in pairs)
 
 
-def _type_of(name: str, columns: Columns) -> DataType | None:
+def _type_of(name: ColumnName, columns: Columns) -> DataType | None:
     """Of the column of that name, or of that last dotted part; None also where several have it."""
     known = columns or ()
-    found = [kind for each, kind in known if each == name]
-    if not found:
+    found = [kind for each, kind in known if each == text_of(name)]
+    if not found and isinstance(name, str):
         last = name.rpartition(".")[2]
         found = [kind for each, kind in known if each.rpartition(".")[2] == last]
     return found[0] if len(found) == 1 else None

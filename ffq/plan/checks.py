@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from ffq.errors import InvalidRequest, PlanningError
-from ffq.plan.model import Column, ColumnPath, Expr
+from ffq.plan.model import Column, ColumnName, ColumnPath, Expr
 from ffq.plan.names import PlainColumn, dotted_splits, find_column, unknown_column
 
 
@@ -58,6 +58,11 @@ def check_expr(what: str, expr: Expr, columns: Sequence[str] | None) -> None:
             head in columns or rest in columns for head, rest in dotted_splits(column.name)
         ):
             raise unknown_column(column.name, known, what)
+
+
+def check_column(what: str, name: ColumnName, columns: Sequence[str] | None) -> None:
+    """As `check_expr`, of what a key names."""
+    check_expr(what, Column(name) if isinstance(name, str) else name, columns)
 
 
 def _named_columns(value: object) -> Iterator[Column | ColumnPath]:

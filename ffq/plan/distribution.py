@@ -29,10 +29,19 @@ from collections.abc import Iterable
 import attrs
 
 from ffq.plan import model
-from ffq.plan.model import Column, ColumnPath, ColumnRef, Expr, JoinStrategy, JoinType, Node
+from ffq.plan.model import (
+    Column,
+    ColumnName,
+    ColumnPath,
+    ColumnRef,
+    Expr,
+    JoinStrategy,
+    JoinType,
+    Node,
+)
 
 # One set of names per hash key: a Project may give the same column out under several names.
-Keys = tuple[frozenset[str], ...]
+Keys = tuple[frozenset[ColumnName], ...]
 
 
 class DistributionKind(enum.Enum):

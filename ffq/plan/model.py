@@ -110,10 +110,15 @@ class Column:
 class ColumnPath:
     """A column by a dotted name: exact, else qualifier and name, else a field of a struct.
 
-    `ffq.ColumnPath` in the JSON: a word of our own, that only our workers are given.
+    `ffq.ColumnPath` in the JSON: a word of our own, that only our workers are given. As the key of
+    a join or an exchange, or among the columns of a scan, it means a whole column.
     """
 
     name: str
+
+
+ColumnName: TypeAlias = str | ColumnPath
+"""A whole column by name, where no expression may stand; a text means what a `Column` does."""
 
 
 @attrs.frozen
@@ -269,7 +274,7 @@ class WindowExpr:
 class HashPartitioning:
     """By hash of the named keys; no keys means that every row goes to one reduce task."""
 
-    keys: tuple[str, ...]
+    keys: tuple[ColumnName, ...]
     partitions: int
 
 
@@ -285,7 +290,7 @@ Partitioning: TypeAlias = HashPartitioning | SinglePartitioning
 class ParquetScan:
     table: str
     schema: Schema | None
-    projection: tuple[str, ...] | None
+    projection: tuple[ColumnName, ...] | None
     filters: tuple[Expr, ...]
 
 
@@ -360,7 +365,7 @@ class FinalHashAggregate:
 class HashJoin:
     left: Node
     right: Node
-    on: tuple[tuple[str, str], ...]
+    on: tuple[tuple[ColumnName, ColumnName], ...]
     join_type: JoinType
     strategy_hint: JoinStrategy
     build_side: BuildSide

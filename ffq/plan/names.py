@@ -16,6 +16,7 @@ from typing import Final, Protocol, TypeAlias
 import attrs
 
 from ffq.errors import PlanningError
+from ffq.plan.model import ColumnName, ColumnPath
 
 MAX_SHOWN: Final = 20
 """Columns that an error lists."""
@@ -68,22 +69,29 @@ def marks_of(column: NamedColumn) -> dict[bytes, bytes]:
     return marks | {_MERGED: b""} if column.merged else marks
 
 
+def text_of(name: ColumnName) -> str:
+    """The name as it was written."""
+    return name if isinstance(name, str) else name.name
+
+
 StructFields: TypeAlias = Callable[[int], Mapping[str, object]]
 """Fields of the struct column at a position, and their fields in turn; empty for other columns."""
 
 
-def find_column(name: str, columns: Sequence[NamedColumn], where: str) -> int:
-    """Position of the column that a `Column` means.
+def find_column(name: ColumnName, columns: Sequence[NamedColumn], where: str) -> int:
+    """Position of the column that a `Column` of this name means, or a `ColumnPath` that is whole.
 
     Args:
         where: who asks; begins the error.
 
     Raises:
-        PlanningError: no such column, or several.
+        PlanningError: no such column, or several; or a field of one where only a column may stand.
     """
-    for candidates in (_exact(name, columns), _qualified(name, columns)):
-        if candidates:
-            return _only(name, candidates, columns, where)
+    if isinstance(name, ColumnPath):
+        return _find_whole(name.name, columns, where)
+    found = _named(name, columns, where)
+    if found is not None:
+        return found
     last = name.rpartition(".")[2]
     candidates = _exact(last, columns) or [
         at for at, column in enumerate(columns) if column.name.rpartition(".")[2] == last
@@ -101,9 +109,9 @@ def find_path(
     Raises:
         PlanningError: no such column, or several.
     """
-    for candidates in (_exact(name, columns), _qualified(name, columns)):
-        if candidates:
-            return _only(name, candidates, columns, where), ()
+    found = _named(name, columns, where)
+    if found is not None:
+        return found, ()
     paths = list(dict.fromkeys(_in_structs(name, columns, fields)))
     if not paths:
         raise unknown_column(name, columns, where)
@@ -111,6 +119,28 @@ def find_path(
         shown = [".".join((_title(columns[at]), *path)) for at, path in paths]
         raise _ambiguous(name, shown, where)
     return paths[0]
+
+
+def _named(name: str, columns: Sequence[NamedColumn], where: str) -> int | None:
+    """By its exact name, else by qualifier and name."""
+    for candidates in (_exact(name, columns), _qualified(name, columns)):
+        if candidates:
+            return _only(name, candidates, columns, where)
+    return None
+
+
+def _find_whole(name: str, columns: Sequence[NamedColumn], where: str) -> int:
+    found = _named(name, columns, where)
+    if found is not None:
+        return found
+    unknown = unknown_column(name, columns, where)
+    owners = [head for head, _ in dotted_splits(name) if _exact(head, columns)]
+    if not owners:
+        raise unknown
+    raise PlanningError(
+        f"{unknown.message}; a field of {owners[0]!r} can stand here when a projection has given "
+        f"it a name"
+    )
 
 
 def unknown_column(name: str, columns: Sequence[NamedColumn], where: str) -> PlanningError:

@@ -20,6 +20,7 @@ from ffq.plan import model
 from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
+from ffq.plan.names import text_of
 from ffq.plan.walk import child_fields, node_name, stage_reads, stage_scans, walk_stage
 
 
@@ -201,7 +202,7 @@ def describe(partitioning: Partitioning) -> str:
     """A partitioning in words, for messages and plan listings."""
     match partitioning:
         case model.HashPartitioning(keys=keys, partitions=partitions):
-            return f"HashKeys({', '.join(keys)}; {partitions} partitions)"
+            return f"HashKeys({', '.join(map(text_of, keys))}; {partitions} partitions)"
         case model.SinglePartitioning():
             return "Single"
 

@@ -45,6 +45,41 @@ def test_a_table_and_a_name_mean_that_tables_column(runner: LocalRunner, strateg
     assert found == [dict(zip(names, (1, "L1", "R1", 1, "Oslo"), strict=True))]
 
 
+@pytest.mark.parametrize("strategy", ["shuffle", "broadcast_left", "broadcast_right"])
+def test_a_key_of_a_join_may_name_its_table(runner: LocalRunner, strategy: Any) -> None:
+    keys = [("r.name", "l.name")]
+    relation = joined().join(p.scan("l"), keys, strategy=strategy, partitions=2)
+    assert rows(runner, relation) == []
+    to_left = joined().join(p.scan("l"), [("l.name", "l.name")], strategy=strategy, partitions=2)
+    assert [row["addr"] for row in rows(runner, to_left)] == [{"city": "Oslo"}]
+
+
+@pytest.mark.parametrize(
+    ("relation", "error"),
+    [
+        (p.scan("s").repartition(["addr.city"]), "no column 'addr.city'"),
+        (p.scan("s").repartition(["x.city"]), "no column 'x.city'"),
+        (p.scan("s").join(p.scan("l"), [("addr.city", "name")]), "no column 'addr.city'"),
+        (
+            p.scan("s").join(p.scan("l"), [("city", "x.name")], strategy="broadcast_right"),
+            "right side: no column 'x.name'",
+        ),
+        (p.scan("s", ["addr.city"]), "no column 'addr.city'"),
+        (p.scan("l", ["x.name"]), "no column 'x.name'"),
+        (p.scan("s", ["addr.city"]), "a field of 'addr' can stand here when a projection"),
+    ],
+)
+def test_a_dotted_key_is_never_another_column_of_its_last_part(
+    runner: LocalRunner, relation: Relation, error: str
+) -> None:
+    with pytest.raises(PlanningError, match=error):
+        runner.run(relation.node)
+
+
+def test_a_scan_may_name_its_table_before_its_columns(runner: LocalRunner) -> None:
+    assert rows(runner, p.scan("l", ["l.name"])) == [{"name": "L1"}, {"name": "L2"}]
+
+
 def test_a_table_is_known_after_exchanges_filters_and_windows(runner: LocalRunner) -> None:
     relation = joined().repartition(["r.name"], partitions=2).filter(p.col("l.name") != "x")
     assert rows(runner, relation.gather().project("r.name")) == [{"r.name": "R1"}]

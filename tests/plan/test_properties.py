@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ffq import plan as p
 from ffq.plan import cut, model
 from ffq.plan.model import Node
-from ffq.plan.properties import needs_own_numbering
+from ffq.plan.properties import has_own_words, needs_own_numbering
 from tests.strategies.graphs import aggregate, exchange, join, scan
 
 PLAIN = model.CteRef("plain", scan())
@@ -41,3 +42,20 @@ def union(*nodes: Node) -> Node:
 )
 def test_numbers_are_our_own_where_an_exchange_follows_a_copy_of_one(plan: Node, own: bool) -> None:
     assert needs_own_numbering(cut(plan)) is own
+
+
+@pytest.mark.parametrize(
+    ("relation", "own"),
+    [
+        (p.scan("t", ["a"]).join(p.scan("u"), "a").repartition(["a"]), False),
+        (p.scan("t").filter(p.col("t.a") > 1), True),
+        (p.scan("t", ["t.a"]), True),
+        (p.scan("t").join(p.scan("u"), [("a", "u.a")]), True),
+        (p.scan("t").join(p.scan("u"), [("t.a", "a")], strategy="broadcast_right"), True),
+        (p.scan("t").repartition(["t.a"]), True),
+    ],
+)
+def test_a_dotted_name_is_a_word_of_our_own_wherever_it_stands(
+    relation: p.Relation, own: bool
+) -> None:
+    assert has_own_words(cut(relation.node)) is own

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ffq.plan import Parallelism, Relation, StageGraph, StagePlan, col, cut, scan
 from ffq.plan import model as m
+from ffq.plan.names import text_of
 
 Value: TypeAlias = int | None
 Row: TypeAlias = tuple[Value, ...]
@@ -51,7 +52,7 @@ class Task:
             case m.ParquetScan(table=table, projection=columns):
                 assert columns is not None
                 leaf, self.scans = self.scans, self.scans + 1
-                return Rows(columns, self.scan_rows(leaf, table))
+                return Rows(tuple(map(text_of, columns)), self.scan_rows(leaf, table))
             case m.ShuffleRead():
                 if self.read_rows is None:
                     return self.run(node.input)
@@ -109,7 +110,7 @@ def windowed(below: Rows, partition_by: tuple[str, ...]) -> Rows:
 
 
 def joined(node: m.HashJoin, left: Rows, right: Rows) -> Rows:
-    places = [(left.place(mine), right.place(other)) for mine, other in node.on]
+    places = [(left.place(text_of(a)), right.place(text_of(b))) for a, b in node.on]
 
     def matches(mine: Row, other: Row) -> bool:
         return all(mine[i] is not None and mine[i] == other[j] for i, j in places)
@@ -174,7 +175,7 @@ def run_task(stage: StagePlan, task: int, outputs: dict[int, dict[int, Rows]]) -
 
 def partitioned(partitioning: m.Partitioning, count: int, result: Rows) -> dict[int, Rows]:
     keys = partitioning.keys if isinstance(partitioning, m.HashPartitioning) else ()
-    places = [result.place(key) for key in keys]
+    places = [result.place(text_of(key)) for key in keys]
     rows: dict[int, list[Row]] = defaultdict(list)
     for row in result.rows:
         rows[hash(tuple(row[at] for at in places)) % count if places else 0].append(row)

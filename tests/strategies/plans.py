@@ -192,7 +192,8 @@ _WINDOWS = st.builds(
 _CONFIG = st.dictionaries(_TEXT, _TEXT, max_size=2).map(
     lambda config: tuple(sorted(config.items()))
 )
-_KEYS = _tuples(_COLUMN_NAME, most=2)
+_WHOLE_COLUMN = _COLUMN_NAME | st.builds(model.ColumnPath, _COLUMN_NAME)
+_KEYS = _tuples(_WHOLE_COLUMN, most=2)
 _PARTITIONINGS: st.SearchStrategy[model.Partitioning] = st.one_of(
     st.builds(model.HashPartitioning, _KEYS, st.integers(1, 9)),
     st.builds(model.SinglePartitioning),
@@ -201,7 +202,7 @@ _SCANS = st.builds(
     model.ParquetScan,
     _TABLE_NAME,
     st.none() | _SCHEMAS,
-    st.none() | _tuples(_COLUMN_NAME),
+    st.none() | _tuples(_WHOLE_COLUMN),
     _tuples(expressions()),
 )
 _OPERATORS = st.sampled_from(["op.a", "op.b"])
@@ -212,7 +213,7 @@ def _joins(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
         model.HashJoin,
         inner,
         inner,
-        _tuples(st.tuples(_COLUMN_NAME, _COLUMN_NAME)),
+        _tuples(st.tuples(_WHOLE_COLUMN, _WHOLE_COLUMN)),
         st.sampled_from(model.JoinType),
         st.sampled_from(model.JoinStrategy),
         st.sampled_from(model.BuildSide),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from ffq.plan import model
 from ffq.plan.codec.cursor import Budget, Cursor, Json
@@ -35,6 +35,7 @@ from ffq.plan.model import (
     AggregateExpr,
     AggregateFunction,
     BinaryOperator,
+    ColumnName,
     Expr,
     FrameBound,
     Literal,
@@ -115,9 +116,25 @@ def _of_one(kind: type[model.Not] | type[model.IsNull] | type[model.IsNotNull]) 
     return convert(EXPR, kind, lambda value: value.expr)
 
 
+_COLUMN_PATH: Final = f"{OWN_PREFIX}ColumnPath"
+_PATH: Codec[model.ColumnPath] = convert(STRING, model.ColumnPath, lambda column: column.name)
+
+
+def _read_column_name(cursor: Cursor) -> ColumnName:
+    if isinstance(cursor.value, str):
+        return cursor.string()
+    return read_variant("column name", {_COLUMN_PATH: _PATH}, cursor)[1]
+
+
+def _write_column_name(name: ColumnName, budget: Budget) -> Json:
+    return name if isinstance(name, str) else EXPR.write(name, budget)
+
+
+COLUMN_NAME: Codec[ColumnName] = Codec(_read_column_name, _write_column_name)
+
 _EXPRESSIONS: dict[str, Codec[Any]] = {
     "Column": convert(STRING, model.Column, lambda column: column.name),
-    f"{OWN_PREFIX}ColumnPath": convert(STRING, model.ColumnPath, lambda column: column.name),
+    _COLUMN_PATH: _PATH,
     "ColumnRef": record(model.ColumnRef, Key("name", STRING), Key("index", COUNT)),
     "Literal": Codec(_read_literal, _write_literal),
     "BinaryOp": record(

@@ -6,7 +6,14 @@ from typing import Any, Final
 
 from ffq.plan import model
 from ffq.plan.codec.cursor import Budget, Cursor, Json, shown
-from ffq.plan.codec.expressions import AGGREGATE, BINARY_OPERATOR, COUNT, EXPR, WINDOW
+from ffq.plan.codec.expressions import (
+    AGGREGATE,
+    BINARY_OPERATOR,
+    COLUMN_NAME,
+    COUNT,
+    EXPR,
+    WINDOW,
+)
 from ffq.plan.codec.shapes import (
     BOOLEAN,
     FLOAT32,
@@ -62,7 +69,7 @@ _PARTITIONING: Codec[Partitioning] = variants_of(
     {
         "HashKeys": record(
             HashPartitioning,
-            Key("keys", listing(STRING)),
+            Key("keys", listing(COLUMN_NAME)),
             Key(
                 "partitions",
                 Codec(_read_partitions, lambda count, _budget: count),
@@ -106,7 +113,7 @@ _NODES: dict[str, Codec[Any]] = {
         model.ParquetScan,
         Key("table", NAME),
         Key("schema", optional(SCHEMA), default=None),
-        Key("projection", optional(listing(STRING)), default=None),
+        Key("projection", optional(listing(COLUMN_NAME)), default=None),
         Key("filters", listing(EXPR)),
     ),
     "ParquetWrite": record(model.ParquetWrite, Key("table", NAME), _INPUT),
@@ -133,7 +140,7 @@ _NODES: dict[str, Codec[Any]] = {
         model.HashJoin,
         Key("left", NODE),
         Key("right", NODE),
-        Key("on", listing(pair(STRING, STRING, "left key, right key"))),
+        Key("on", listing(pair(COLUMN_NAME, COLUMN_NAME, "left key, right key"))),
         Key("join_type", enumeration(JoinType, "join type")),
         Key("strategy_hint", enumeration(JoinStrategy, "join strategy")),
         Key("build_side", enumeration(BuildSide, "build side")),
