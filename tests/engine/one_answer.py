@@ -34,12 +34,17 @@ class Kind:
 
     name: str
     types: tuple[pa.DataType, ...]
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] = attrs.field(hash=False)
     sql: str
 
     @property
     def is_number(self) -> bool:
         return self.name in {"float", "whole", "decimal"}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it can be compared, grouped and joined on."""
+        return self.name != "struct"
 
 
 NAN = float("nan")
@@ -73,6 +78,12 @@ KINDS = (
     Kind("day", (pa.date32(),), DAYS, "DATE"),
     Kind("time", (pa.timestamp("ms"), pa.timestamp("us")), TIMES, "TIMESTAMP"),
     Kind("flag", (pa.bool_(),), (True, False), "BOOLEAN"),
+    Kind(
+        "struct",
+        (pa.struct([("x", pa.int64()), ("y", pa.float64())]),),
+        ({"x": 1, "y": 0.5}, {"x": None, "y": NAN}, {"x": 2, "y": -0.0}),
+        "STRUCT(x BIGINT, y DOUBLE)",
+    ),
 )
 OFTEN = (KINDS[0], KINDS[0], KINDS[0], *KINDS)
 """Floats are where engines disagree most."""
@@ -91,11 +102,17 @@ class Column:
 
 @attrs.frozen
 class File:
-    """types: of each column; null where all its values are. group: rows of a row group."""
+    """types: of each column; null where all its values are. group: rows of a row group.
+
+    backwards: its columns stand in the other order. twins: it has two more, of one name, of which
+    no query speaks.
+    """
 
     rows: tuple[Row, ...]
     types: tuple[pa.DataType, ...]
     group: int
+    backwards: bool
+    twins: bool
 
 
 @attrs.frozen
@@ -108,10 +125,7 @@ class Table:
         paths = []
         for number, file in enumerate(self.files):
             paths.append(folder / f"{number}.parquet")
-            fields = zip((one.name for one in self.columns), file.types, strict=True)
-            pq.write_table(
-                self._arrow(file, pa.schema(fields)), paths[-1], row_group_size=file.group
-            )
+            pq.write_table(self._arrow(file), paths[-1], row_group_size=file.group)
         return paths
 
     def load(self, connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -121,11 +135,18 @@ class Table:
         for row in (row for file in self.files for row in file.rows):
             connection.execute(f"INSERT INTO {name} VALUES ({marks})", row)
 
-    def _arrow(self, file: File, schema: pa.Schema) -> pa.Table:
-        columns = [
-            pa.array([row[at] for row in file.rows], kind) for at, kind in enumerate(schema.types)
+    def _arrow(self, file: File) -> pa.Table:
+        named = [
+            (column.name, pa.array([row[at] for row in file.rows], file.types[at]))
+            for at, column in enumerate(self.columns)
         ]
-        return pa.Table.from_arrays(columns, schema=schema)
+        if file.backwards:
+            named.reverse()
+        if file.twins:
+            first, last = (pa.array([number] * len(file.rows)) for number in (1, 2))
+            named = [("twin", first), *named, ("twin", last)]
+        names, columns = zip(*named, strict=True)
+        return pa.Table.from_arrays(columns, names=names)
 
 
 @attrs.frozen
@@ -144,27 +165,34 @@ def tables(draw: st.DrawFn) -> Table:
     rows = st.tuples(*(st.none() | st.sampled_from(one.kind.values) for one in columns))
     some = st.lists(rows, max_size=1) | st.lists(rows, min_size=4, max_size=8)
     files = draw(st.lists(some, min_size=1, max_size=3))
-    return Table(columns, tuple(_file(draw, columns, tuple(each)) for each in files))
+    twins = draw(st.booleans())
+    return Table(columns, tuple(_file(draw, columns, tuple(each), twins=twins) for each in files))
 
 
-def _file(draw: st.DrawFn, columns: Sequence[Column], rows: tuple[Row, ...]) -> File:
+def _file(
+    draw: st.DrawFn, columns: Sequence[Column], rows: tuple[Row, ...], *, twins: bool
+) -> File:
     types = []
     for at, column in enumerate(columns):
         if rows and all(row[at] is None for row in rows) and draw(st.booleans()):
             types.append(pa.null())
         else:
             types.append(draw(st.sampled_from(column.kind.types)))
-    return File(rows, tuple(types), draw(st.integers(1, 3)))
+    return File(rows, tuple(types), draw(st.integers(1, 3)), draw(st.booleans()), twins)
 
 
 def queries(left: Table, right: Table) -> st.SearchStrategy[Query]:
     """Queries over tables `t` and `u`."""
     return st.one_of(
-        _filters(left), _aggregates(left), _joins(left, right), _memberships(left, right)
+        _filters(left),
+        _filters(left),
+        _aggregates(left),
+        _joins(left, right),
+        _memberships(left, right),
     )
 
 
-_SHAPES = ("compare", "compare", "compare", "compare", "null", "not", "and", "or")
+_SHAPES = (*("compare",) * 3, *("beyond",) * 4, "null", "not", "and", "or")
 _SIGNS = {
     BinaryOperator.EQ: "=",
     BinaryOperator.NOT_EQ: "<>",
@@ -186,9 +214,13 @@ def _predicates(draw: st.DrawFn, table: Table, depth: int = 2) -> tuple[Expr, st
         inner, sql = draw(_predicates(table, depth - 1))
         return model.Not(inner), f"(NOT {sql})"
     column = draw(st.sampled_from(table.columns))
-    if shape == "null":
+    if shape == "null" or not column.kind.is_plain:
         return model.IsNull(model.Column(column.name)), f"({column.sql} IS NULL)"
-    op, value = draw(st.sampled_from(list(_SIGNS))), draw(st.sampled_from(column.kind.values))
+    if shape == "beyond":  # past all but NaN: what Parquet's statistics know nothing of
+        op = draw(st.sampled_from((BinaryOperator.GT, BinaryOperator.GT_EQ)))
+        value = column.kind.values[-2 if column.kind.name == "float" else -1]
+    else:
+        op, value = draw(st.sampled_from(list(_SIGNS))), draw(st.sampled_from(column.kind.values))
     literal, literal_sql = _literal(value)
     compared = model.BinaryOp(model.Column(column.name), op, literal)
     return compared, f"({column.sql} {_SIGNS[op]} {literal_sql})"
@@ -215,8 +247,9 @@ def _scan(name: str, table: Table, *filters: Expr) -> Relation:
 
 def _filtered(table: Table, predicate: Expr) -> Iterator[tuple[str, Relation]]:
     yield "at the scan", _scan("t", table, predicate)
-    key = table.columns[-1].name
-    exchanged = _scan("t", table).repartition([key], partitions=3)
+    keys = [column.name for column in table.columns if column.kind.is_plain][-1:]
+    exchanged = _scan("t", table)
+    exchanged = exchanged.repartition(keys, partitions=3) if keys else exchanged.gather()
     yield "after an exchange", exchanged.filter(p.Expression(predicate))
     yield "gathered", _scan("t", table).gather().filter(p.Expression(predicate))
 
@@ -231,7 +264,8 @@ def _filters(draw: st.DrawFn, table: Table) -> Query:
 @st.composite
 def _aggregates(draw: st.DrawFn, table: Table) -> Query:
     predicate, where = draw(_predicates(table))
-    groups = draw(st.lists(st.sampled_from(table.columns), max_size=2, unique=True))
+    plain = [column for column in table.columns if column.kind.is_plain]
+    groups = draw(st.lists(st.sampled_from(plain), max_size=2, unique=True)) if plain else []
     wanted = draw(st.lists(st.sampled_from(_functions(table)), min_size=1, max_size=3, unique=True))
     aggregates = [
         p.expressions.Aggregation(
@@ -261,7 +295,10 @@ def _functions(table: Table) -> list[tuple[model.AggregateFunction, Column]]:
     return [
         (function, column)
         for column in table.columns
-        for function in (*of_any, *(of_numbers if column.kind.is_number else ()))
+        for function in (
+            *(of_any if column.kind.is_plain else of_any[:1]),
+            *(of_numbers if column.kind.is_number else ()),
+        )
     ]
 
 
@@ -272,7 +309,8 @@ def _aggregate_sql(function: model.AggregateFunction, column: Column) -> str:
 
 
 def _pairs(left: Table, right: Table) -> list[tuple[Column, Column]]:
-    return [(a, b) for a in left.columns for b in right.columns if a.kind == b.kind]
+    plain = (column for column in left.columns if column.kind.is_plain)
+    return [(a, b) for a in plain for b in right.columns if a.kind == b.kind]
 
 
 def _joins(left: Table, right: Table) -> st.SearchStrategy[Query]:
@@ -344,11 +382,15 @@ def answer(rows: Sequence[Row], value: Callable[[object], object]) -> Counter[Ro
 
 def exact(value: object) -> object:
     """A value that is equal only to itself: NaN to NaN, and -0.0 not to 0.0."""
+    if isinstance(value, dict):
+        return tuple((name, exact(inner)) for name, inner in value.items())
     return repr(value) if isinstance(value, float) else value
 
 
 def close(value: object) -> object:
     """As SQL compares: -0.0 is 0.0, and a mean may be rounded otherwise."""
+    if isinstance(value, dict):
+        return tuple((name, close(inner)) for name, inner in value.items())
     if isinstance(value, float | Decimal):
         number = float(value)
         return repr(number) if not math.isfinite(number) else round(number, 9) + 0.0

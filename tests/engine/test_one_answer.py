@@ -96,9 +96,8 @@ def test_a_query_has_one_answer(
     query = data.draw(queries(left, right), "query")
     event(query.kind)
     ways = list(itertools.product((1 << 30, 1), query.shapes))
-    some = data.draw(
-        st.lists(st.sampled_from(ways), min_size=min(3, len(ways)), max_size=4, unique=True), "ways"
-    )
+    others = st.lists(st.sampled_from(ways[1:]), min_size=2, max_size=3, unique=True)
+    some = [ways[0], *data.draw(others, "ways")]  # the first: as little work as can be, one task
     check(engine, root / str(next(_FOLDER)), duck, (left, right), query, some)
 
 
