@@ -58,6 +58,16 @@ class Wire:
         reply = self._stub(method)(request, timeout=timeout_s)
         return reply if isinstance(reply, Message) else list(reply)
 
+    @asynccontextmanager
+    async def reading(self, method: str, request: Message) -> AsyncIterator[None]:
+        """A stream of which one message was taken, and 64 KiB are on their way at most."""
+        window = [("grpc.http2.lookahead_bytes", 1 << 16), ("grpc.http2.bdp_probe", 0)]
+        with grpc.insecure_channel(self.endpoint, options=window) as channel:
+            stub = Wire(self.endpoint, channel)._stub(method)
+            stream = stub(request, timeout=3 * CALL_TIMEOUT_S)
+            await trio.to_thread.run_sync(next, stream, abandon_on_cancel=True)
+            yield
+
     def _stub(self, method: str) -> Any:
         for stub in (
             wire_grpc.ControlPlaneStub,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import trio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -78,18 +81,19 @@ async def test_a_large_result_comes_in_chunks_below_a_peers_limit() -> None:
         assert max(len(chunk) for chunk in chunks) <= 1024 * 1024
 
 
-async def test_R26_parts_of_several_sink_tasks_become_one_stream_in_task_order(
-    tmp_path: Path,
-) -> None:
-    import pyarrow.parquet as pq
-
+@asynccontextmanager
+async def open_with_two_parts(
+    folder: Path, first: bytes, second: bytes, piece_bytes: int, **settings: Any
+) -> AsyncIterator[Wire]:
+    """A gateway with a finished query "1" of two sink tasks; each gave a part, in pieces."""
+    table = folder / "table"
+    table.mkdir()
     for name in "ab":
-        pq.write_table(pa.table({"k": [1], "v": [2]}), tmp_path / f"{name}.parquet")
-    catalog = tmp_path / "tables.json"
-    catalog.write_text(
-        '{"tables": [{"name": "t", "format": "parquet", "uri": "%s"}]}' % tmp_path  # noqa: UP031
-    )
-    async with open_gateway(catalog_path=catalog, scans=ScanSettings(target_bytes=1)) as gateway:
+        pq.write_table(pa.table({"k": [1], "v": [2]}), table / f"{name}.parquet")
+    catalog = folder / "tables.json"
+    catalog.write_text(json.dumps([{"name": "t", "paths": [str(table)]}]))
+    scans = ScanSettings(target_bytes=1)
+    async with open_gateway(catalog_path=catalog, scans=scans, **settings) as gateway:
         await gateway.call(
             "Heartbeat",
             wire.HeartbeatRequest(
@@ -105,18 +109,30 @@ async def test_R26_parts_of_several_sink_tasks_become_one_stream_in_task_order(
         tasks = sorted((await gateway.call("GetTask", request)).tasks, key=lambda t: t.task_id)
         assert [task.task_id for task in tasks] == [0, 1]
         assert all(task.scans and task.task_count == 2 for task in tasks)
-        for task in reversed(tasks):
-            payload = stream_of(task.task_id)
-            for offset, piece, more in ((0, payload[:9], True), (9, payload[9:], False)):
-                owner = wire.TaskAttempt(stage_id=0, task_id=task.task_id, attempt=1)
+        for task, payload in ((tasks[1], second), (tasks[0], first)):
+            owner = wire.TaskAttempt(stage_id=0, task_id=task.task_id, attempt=1)
+            for offset in range(0, len(payload), piece_bytes):
+                end = offset + piece_bytes
                 reply = await gateway.call(
                     "RegisterQueryResults",
                     wire.RegisterQueryResultsRequest(
-                        query_id="1", ipc_payload=piece, attempt=owner, offset=offset, more=more
+                        query_id="1",
+                        ipc_payload=payload[offset:end],
+                        attempt=owner,
+                        offset=offset,
+                        more=end < len(payload),
                     ),
                 )
                 assert reply.counted
             await gateway.report(task)
+        yield gateway
+
+
+async def test_R26_parts_of_several_sink_tasks_become_one_stream_in_task_order(
+    tmp_path: Path,
+) -> None:
+    first, second = stream_of(0), stream_of(1)
+    async with open_with_two_parts(tmp_path, first, second, len(first) - 9) as gateway:
         table = decode_stream(await gateway.fetch("1")).read_all()
         assert table.column("v").to_pylist() == [0, 1]
 
@@ -248,3 +264,40 @@ async def test_the_health_service_knows_the_services() -> None:
             request = health_pb2.HealthCheckRequest(service=service)
             reply = await trio.to_thread.run_sync(stub.Check, request)
             assert reply.status == health_pb2.HealthCheckResponse.SERVING
+
+
+SLOW_READERS = 24
+"""More than there are threads that merge results or read for others."""
+
+
+async def test_slow_readers_hold_up_nobody_else(tmp_path: Path) -> None:
+    """They take one chunk, and no more: what a notebook does that shows the first rows."""
+    schema = pa.schema([("v", pa.binary())])
+    batch = pa.record_batch([pa.array([bytes(1 << 20)])], schema=schema)
+    part = b"".join(encode_stream(schema, [batch] * 8))
+    async with open_with_two_parts(tmp_path, part, part, 2 << 20, shuffle_root=tmp_path) as gateway:
+        await gateway.submit("2")
+        (task,) = await gateway.pull("peer")
+        folder = tmp_path / "shuffle" / "2" / str(task.stage_id) / "0" / "1"
+        folder.mkdir(parents=True)
+        with (folder / "part-2.ipc").open("wb") as file:
+            file.truncate(16 << 20)
+        size = wire.MapOutputPartition(reduce_partition=2, bytes=16 << 20, rows=1, finalized=True)
+        await gateway.register(task, size)
+        await gateway.report(task)
+        whole = wire.FetchShufflePartitionRequest(
+            query_id="2", stage_id=task.stage_id, attempt=1, reduce_partition=2
+        )
+        result = wire.FetchQueryResultsRequest(query_id="1")
+        async with AsyncExitStack() as stack:
+            for _ in range(SLOW_READERS):
+                await stack.enter_async_context(gateway.reading("FetchQueryResults", result))
+                await stack.enter_async_context(gateway.reading("FetchShufflePartition", whole))
+            table = decode_stream(await gateway.fetch("1")).read_all()
+            assert table.num_rows == 16
+            chunks = await gateway.call("FetchShufflePartition", whole)
+            assert chunks[-1].end_offset == 16 << 20
+            (task,) = await gateway.pull("peer")
+            await gateway.upload("2", stream_of(2))
+            await gateway.report(task)
+            assert decode_stream(await gateway.fetch("2")).read_all()["v"].to_pylist() == [2]
