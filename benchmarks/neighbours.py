@@ -1,0 +1,217 @@
+"""Latency of good queries beside a bad one in a loop, on two workers: what one user costs another.
+
+    python -m benchmarks neighbours [--seconds 10] [--json]
+
+A gateway and two workers of two slots each, as processes. A worker that ends is replaced by one of
+another id; the coordinator takes it for dead when it was silent for two seconds. One caller runs a
+good query over and over: a scan of four files and a sum. Beside it another runs a bad one over and
+over, of one kind per row. `bare` is the good query alone, and each ratio is to it. `failed`: good
+queries that did not succeed. `excluded`: how often a worker was seen to be newly excluded. `ended`:
+worker processes that ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from time import monotonic, sleep
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+import trio
+
+import ffq
+from benchmarks._report import Cell, table, write_json
+from ffq import plan as p
+
+FILES = 4
+ROWS = 50_000
+CATALOG = '[{"name": "t", "paths": ["t"]}]'
+OPERATORS = """
+import os
+import ffq
+
+@ffq.operator("raises")
+def raises(batches, config):
+    raise ValueError("a bug of its author")
+    yield
+
+@ffq.operator("kills")
+def kills(batches, config):
+    os.kill(os.getpid(), 9)
+    yield
+"""
+SCAN = p.scan("t", ["k", "s", "v"])
+GOOD = SCAN.aggregate(["k"], [p.col("v").sum().alias("sum")], partitions=2)
+BAD: dict[str, p.Relation | None] = {
+    "bare": None,
+    "as good": GOOD,
+    "a cast that cannot be": SCAN.project(p.col("s").cast("Int64").alias("n")),
+    "division by zero": SCAN.project((p.lit(1) / (p.col("k") - p.col("k"))).alias("x")),
+    "an operator raises": SCAN.custom("raises"),
+    "an operator kills its worker": SCAN.custom("kills"),
+}
+
+
+@attrs.define
+class Row:
+    """What was seen beside one kind of query; `latencies_ms`: of each good one that succeeded."""
+
+    latencies_ms: list[float] = attrs.field(factory=list)
+    failed: int = 0
+    bad: int = 0
+    excluded: int = 0
+    ended: int = 0
+
+
+@attrs.define(eq=False)
+class Workers:
+    """Two worker processes. `watch` replaces the ones that ended."""
+
+    endpoint: str
+    folder: Path
+    row: Row
+    _running: list[subprocess.Popen[bytes]] = attrs.field(factory=list)
+    _started: int = 0
+
+    def start(self) -> None:
+        self._started += 1
+        command = ["worker", f"--coordinator={self.endpoint}", f"--worker-id=w{self._started}"]
+        options = ["--slots=2", "--operators=bad_operators", "--shuffle-bind=127.0.0.1:0"]
+        self._running.append(_process(self.folder, *command, *options))
+
+    def watch(self) -> None:
+        for worker in [each for each in self._running if each.poll() is not None]:
+            self._running.remove(worker)
+            self.row.ended += 1
+            self.start()
+
+    def stop(self) -> None:
+        for worker in self._running:
+            worker.kill()
+            worker.wait()
+
+
+def _process(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """It writes to a file of the name of its command."""
+    path = os.pathsep.join([str(folder), *sys.path])
+    with (folder / arguments[0]).open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "ffq", *arguments],
+            env={**os.environ, "PYTHONPATH": path, "FFQ_WORKER_LIVENESS_TIMEOUT_MS": "2000"},
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        )
+
+
+@contextmanager
+def _gateway(folder: Path) -> Iterator[str]:
+    """Its endpoint, once it is ready."""
+    process = _process(folder, "gateway", "--bind=127.0.0.1:0", "--catalog=tables.json")
+    try:
+        while (said := (folder / "gateway").read_text()).count("\n") == 0:
+            if process.poll() is not None:
+                raise SystemExit(f"the gateway ended before it was ready: {said}")
+            sleep(0.05)
+        yield said.splitlines()[0].removeprefix("gateway ready on ")
+    finally:
+        process.terminate()
+        process.wait()
+
+
+async def _measure(endpoint: str, workers: Workers, bad: p.Relation | None, seconds: float) -> None:
+    row = workers.row
+    async with ffq.connect(endpoint) as client:
+        while len(await client.workers()) < 2:  # noqa: ASYNC110  # processes that come up
+            await trio.sleep(0.05)
+        await client.run(GOOD)
+        with trio.move_on_after(seconds):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_watch, client, workers)
+                if bad is not None:
+                    nursery.start_soon(_bad, client, bad, row)
+                while True:
+                    began = monotonic()
+                    try:
+                        await client.run(GOOD)
+                    except ffq.QueryFailed:
+                        row.failed += 1
+                    else:
+                        row.latencies_ms.append((monotonic() - began) * 1_000)
+
+
+async def _bad(client: ffq.Client, plan: p.Relation, row: Row) -> None:
+    while True:
+        with suppress(ffq.QueryFailed):
+            await client.run(plan)
+        row.bad += 1
+
+
+async def _watch(client: ffq.Client, workers: Workers) -> None:
+    excluded: set[str] = set()
+    while True:
+        workers.watch()
+        now = {str(worker.worker_id) for worker in await client.workers() if worker.excluded}
+        workers.row.excluded += len(now - excluded)
+        excluded = now
+        await trio.sleep(0.1)
+
+
+def _run(folder: Path, bad: p.Relation | None, seconds: float) -> Row:
+    """A cluster of its own for each kind, so that none inherits what another did to the workers."""
+    with ExitStack() as stack:
+        endpoint = stack.enter_context(_gateway(folder))
+        workers = Workers(endpoint, folder, Row())
+        stack.callback(workers.stop)
+        workers.start()
+        workers.start()
+        trio.run(_measure, endpoint, workers, bad, seconds)
+        return workers.row
+
+
+def _cells(kind: str, row: Row, bare_ms: float) -> tuple[Cell, ...]:
+    found = row.latencies_ms
+    median = statistics.median(found) if found else None
+    worst = max(found) if found else None
+    ratio = median / bare_ms if median is not None else None
+    done = len(found)
+    return kind, done, median, ratio, worst, row.failed, row.bad, row.excluded, row.ended
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; with --json write results/neighbours.json as well."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks neighbours", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0, help="per row (10)")
+    parser.add_argument("--json", action="store_true", help="write results/neighbours.json")
+    options = parser.parse_args(arguments)
+    counts = ("failed", "bad", "excluded", "ended")
+    columns = ("beside", "good", "median ms", "ratio", "worst ms", *counts)
+    cells: list[tuple[Cell, ...]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "t").mkdir()
+        for number in range(FILES):
+            data = {"k": [at % 7 for at in range(ROWS)], "s": ["zz"] * ROWS, "v": [1.0] * ROWS}
+            pq.write_table(pa.table(data), folder / "t" / f"{number}.parquet")
+        (folder / "tables.json").write_text(CATALOG)
+        (folder / "bad_operators.py").write_text(OPERATORS)
+        for kind, bad in BAD.items():
+            row = _run(folder, bad, options.seconds)
+            bare_ms = cells[0][2] if cells else statistics.median(row.latencies_ms)
+            assert isinstance(bare_ms, float)
+            cells.append(_cells(kind, row, bare_ms))
+    title = f"A good query in a loop beside another in a loop, {options.seconds:g} s each"
+    print(table(title, columns, cells))
+    if options.json:
+        rows = {str(each[0]): dict(zip(columns[1:], each[1:], strict=True)) for each in cells}
+        print(write_json("neighbours", rows))
+    return 0
