@@ -20,6 +20,7 @@ from ffq.testing import steps as do
 from ffq.testing.adapter import CoordinatorAdapter
 from ffq.testing.declared import DeclaredSettings
 from ffq.testing.queries import PARTITIONS, plan_shapes
+from ffq.testing.results import result_payload
 from ffq.testing.session import Session
 from ffq.testing.steps import At, Player
 from ffq.testing.wire import TaskState
@@ -91,14 +92,23 @@ class _CoordinatorRules(RuleBasedStateMachine):
 
     # --- clients -----------------------------------------------------------------------------
 
-    @initialize(plans=st.tuples(_PLAN, _PLAN), capacity=_CAPACITY)
-    def begin(self, plans: tuple[str, str], capacity: int) -> None:
-        """Two queries, workers of which one has the operator, and some work handed out."""
-        for query, plan in enumerate(plans):
+    @initialize(
+        plans=st.tuples(_PLAN, _PLAN),
+        queries=st.sampled_from([1, 2, 2, 2]),
+        workers=st.sampled_from([1, WORKERS, WORKERS, WORKERS]),
+        capacity=st.sampled_from([0, 1, 1, 2, 3, 8]),
+    )
+    def begin(self, plans: tuple[str, str], queries: int, workers: int, capacity: int) -> None:
+        """A query or two, workers of which one has the operator, and some work handed out.
+
+        Mostly the larger world; what fails is shortened to the smallest, the first of each draw.
+        """
+        for query, plan in enumerate(plans[:queries]):
             do.Submit(query, plan).play(self.player)
-        for worker in range(WORKERS):
+        for worker in range(workers):
             do.Beat(worker, capable=worker == 0).play(self.player)
-        do.Pull(0, capacity).play(self.player)
+        if capacity:
+            do.Pull(0, capacity).play(self.player)
 
     @rule(query=_QUERY, plan=_PLAN)
     def submit(self, query: int, plan: str) -> None:
@@ -154,6 +164,45 @@ class _CoordinatorRules(RuleBasedStateMachine):
         backoff = declared.retry_backoff_base_ms
         do.FailOften(worker, times, backoff, poll_ms=max(backoff, 1)).play(self.player)
         do.Beat(worker, capable).play(self.player)
+
+    @rule(
+        query=_QUERY,
+        plan=_PLAN,
+        worker=_WORKER,
+        other=_WORKER,
+        silent=st.sampled_from([False, False, False, True]),
+        upload=st.booleans(),
+        late=_OUTCOME,
+    )
+    def replace(
+        self,
+        query: int,
+        plan: str,
+        worker: int,
+        other: int,
+        silent: bool,
+        upload: bool,
+        late: TaskState,
+    ) -> None:
+        """An attempt fails or falls silent; once the next one runs, it is heard of again."""
+        do.Submit(query, plan).play(self.player)
+        do.Beat(worker, capable=True).play(self.player)
+        declared = self.session.declared
+        for first in self.player.pull(worker, 1):
+            if silent:
+                self._wait(declared.worker_liveness_timeout_ms + 1)
+            else:
+                self.session.report(first, TaskState.FAILED, f"no luck with {first}")
+            self._wait(declared.retry_backoff_base_ms)
+            do.Beat(other, capable=True).play(self.player)
+            self.player.pull(other, 1)
+            if upload and first.stage_id == 0:
+                self.session.register_results(first.query_id, result_payload(1))
+            self.session.report(first, late, f"late: {first}")
+            self.session.status(first.query_id)
+            self._wait(declared.backoff_ms(2))
+            do.Beat(other, capable=True).play(self.player)
+            self.player.pull(other, 1)
 
     @rule(worker=_WORKER)
     def claim_success(self, worker: int) -> None:
@@ -230,6 +279,15 @@ class _CoordinatorRules(RuleBasedStateMachine):
         """A task that takes much longer than the liveness timeout (R20)."""
         ms = 2 * self.session.declared.worker_liveness_timeout_ms
         do.Keep(tuple(sorted(workers)), ms, capable).play(self.player)
+
+    @precondition(_holds_any)
+    @rule(pick=_PICK, registers=st.booleans())
+    def show_life(self, pick: int, registers: bool) -> None:
+        """A worker of which nothing is heard but what its attempt makes it send (R18)."""
+        at = self._picked(pick)
+        ms = self.session.declared.worker_liveness_timeout_ms * 3 // 2
+        sign = do.Publish(at, ms) if registers and at.stage else do.Tell(at, ms)
+        sign.play(self.player)
 
     def _wait(self, ms: float) -> None:
         do.Wait(max(int(ms), 1)).play(self.player)
