@@ -24,6 +24,8 @@ def parse_endpoint(text: str, what: str = "endpoint", *, allow_any_port: bool = 
     Raises:
         InvalidRequest: anything else; `https://`, as ffq speaks no TLS and would send in the clear.
     """
+    if not isinstance(text, str):
+        raise InvalidRequest(f"{what} is a {type(text).__name__}: want host:port as text")
     if text[: len(_TLS)].lower() == _TLS:
         raise InvalidRequest(
             f"{what} {text[:MAX_ENDPOINT_LENGTH]!r}: ffq does not speak TLS (yet): want host:port "

@@ -1,8 +1,9 @@
 """Removals on their way to the stores.
 
 Scheduling need not wait for a store to forget something, and must not wait for results, which asks
-it. So it leaves such notices here and a courier delivers them. They commute, and those about one
-query are merged: it has at most four entries, also once scheduling holds it no more.
+it. So it leaves such notices here and a courier delivers them. Those about one query are merged: it
+has at most five entries, also once scheduling holds it no more. The last to come up is FreeQueryId,
+which scheduling waits for before it takes the id again: the others would remove what is not theirs.
 """
 
 from __future__ import annotations

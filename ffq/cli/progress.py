@@ -12,6 +12,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 
 from ffq.cli.output.consoles import note, stderr_console
+from ffq.cli.output.grid import visible
 from ffq.client import Progress
 from ffq.messages import QueryState, QueryStatus
 
@@ -68,7 +69,7 @@ class _Bar:
 
     def update(self, status: QueryStatus) -> None:
         tasks = TaskCount.of(status)
-        remark = status.message or status.state.name.lower()
+        remark = visible(status.message) or status.state.name.lower()
         self._progress.update(
             self._task, completed=tasks.done, total=max(tasks.total, 1), note=escape(remark)
         )
@@ -85,5 +86,5 @@ class _Lines:
         if self._last == (status.state, status.message):
             return
         self._last = (status.state, status.message)
-        remark = f": {status.message}" if status.message else ""
+        remark = f": {visible(' '.join(status.message.split()))}" if status.message else ""
         note(f"{self._title} {status.state.name}{remark}")

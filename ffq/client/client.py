@@ -13,7 +13,7 @@ import trio
 
 from ffq.client.conversions import PlanLike, plan_bytes, table_of
 from ffq.core.settings import MAX_MS, shortened
-from ffq.errors import FfqError, InvalidRequest, QueryCanceled, QueryFailed
+from ffq.errors import CallerError, FfqError, InvalidRequest, QueryCanceled, QueryFailed
 from ffq.ids import QueryId, parse_query_id, parse_worker_id
 from ffq.messages import (
     AttemptStatus,
@@ -130,8 +130,7 @@ class Client:
             PlanConflict: the id is taken by another plan.
             QuotaExceeded: the coordinator has too many queries.
         """
-        chosen = str(1 + secrets.randbelow(_MAX_DEFAULT_ID)) if query_id is None else query_id
-        name = parse_query_id(chosen)
+        name = parse_query_id(_random_id() if query_id is None else query_id)
         data = plan_bytes(plan)
         reply = await self._ask(SubmitQuery(name, data))
         return QueryHandle(self, reply.query_id)
@@ -139,14 +138,20 @@ class Client:
     async def run(self, plan: PlanLike, progress: Progress | None = None) -> pa.Table:
         """Submit, wait and fetch; a query that is not waited for any more is canceled.
 
+        So is one whose submission was given up before its answer came, and one whose `progress`
+        raises.
+
         Raises:
-            QueryFailed, QueryCanceled: and what `submit` and `fetch` raise.
+            QueryFailed, QueryCanceled: and what `submit`, `fetch` and `progress` raise.
         """
-        handle = await self.submit(plan)
+        data, query_id = plan_bytes(plan), _random_id()
         try:
+            handle = await self.submit(data, query_id)
             return await handle.result(progress)
-        except trio.Cancelled:
-            message = CancelQuery(handle.query_id, "the client stopped waiting")
+        except (QueryFailed, QueryCanceled, CallerError):
+            raise  # there is no such query, or it has ended
+        except BaseException:
+            message = CancelQuery(parse_query_id(query_id), "the client stopped waiting")
             with trio.move_on_after(_CANCEL_GRACE_S, shield=True), suppress(FfqError):
                 await self._coordinator.ask(message)
             raise
@@ -225,6 +230,10 @@ class Client:
         retry = RetryPolicy(timeout_ms=limit_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
         what = self._name + row.method
         return await until_answered(call, retry, what, patience_ms=self._timeout_ms)
+
+
+def _random_id() -> str:
+    return str(1 + secrets.randbelow(_MAX_DEFAULT_ID))
 
 
 def _id_of(query: QueryLike) -> QueryId:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import pyarrow as pa
 
-from ffq.errors import ExecutionError, ShuffleInputError
+from ffq.errors import ExecutionError, InvalidRequest, ShuffleInputError
 from ffq.plan.builder import Relation
 from ffq.plan.codec import dump_plan
 from ffq.plan.model import Node
@@ -22,6 +22,7 @@ def plan_bytes(plan: PlanLike) -> bytes:
 
     Raises:
         InvalidPlan, PlanningError: a plan or relation that no coordinator would take.
+        InvalidRequest: it is none of these.
     """
     match plan:
         case bytes():
@@ -30,8 +31,13 @@ def plan_bytes(plan: PlanLike) -> bytes:
             return plan.encode()
         case Relation():
             return plan.to_json()
-        case _:
+        case _ if isinstance(plan, get_args(Node)):
             return dump_plan(plan)
+        case _:
+            raise InvalidRequest(
+                f"a {type(plan).__name__} is no plan; right would be a relation of ffq.plan, such "
+                f'as ffq.plan.scan("t"), or the JSON of a plan as bytes or text'
+            )
 
 
 def table_of(chunks: Sequence[bytes]) -> pa.Table:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
@@ -99,12 +100,14 @@ class LocalCluster:
         operators: str = "",
         coordinator: CoordinatorSettings | None = None,
     ) -> None:
-        """Raises InvalidRequest for numbers below 1 or above 4096."""
-        if not (1 <= workers <= MAX_SLOTS and 1 <= slots <= MAX_SLOTS):
-            raise InvalidRequest(
-                f"LocalCluster: {shortened(workers)} workers with {shortened(slots)} slots; each "
-                f"must be at least 1 and at most {MAX_SLOTS}"
-            )
+        """Raises InvalidRequest: no numbers from 1 to 4096; tables that are not names and paths."""
+        for name, value in (("workers", workers), ("slots", slots)):
+            if not isinstance(value, int) or not 1 <= value <= MAX_SLOTS:
+                raise InvalidRequest(
+                    f"LocalCluster: {name}={_shown(value)}; right would be a whole number from "
+                    f"1 to {MAX_SLOTS}"
+                )
+        _check_tables(tables or {})
         self._workers = workers
         self._tables = tables or {}
         self._slots = slots
@@ -195,6 +198,24 @@ class LocalCluster:
             shuffle_bind_given=True,
             engine_threads=self._slots,
         )
+
+
+def _shown(value: object) -> str:
+    return shortened(value if isinstance(value, int) else repr(value))
+
+
+def _check_tables(tables: object) -> None:
+    if not isinstance(tables, Mapping):
+        raise InvalidRequest(
+            f"LocalCluster: tables={_shown(tables)}; right would be a dict of names and paths"
+        )
+    for name, where in tables.items():
+        paths = where if isinstance(where, list) else [where]
+        if not paths or not all(isinstance(path, str | PathLike) for path in paths):
+            raise InvalidRequest(
+                f"LocalCluster: tables[{_shown(name)}] is {_shown(where)}; right would be a "
+                f"path, with * if need be, or a list of paths"
+            )
 
 
 def _catalog_entries(tables: Tables) -> list[dict[str, object]]:

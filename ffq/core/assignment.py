@@ -76,6 +76,7 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
         size = sizes[turn] = _encoded_bytes(assignment)
         if size > state.settings.max_task_bytes:
             _refuse(state, query, assignment, size, now_ms)
+            assignments = [each for each in assignments if each.key.query_id != query.query_id]
             continue
         assignments.append(assignment)
         room -= size

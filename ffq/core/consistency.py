@@ -291,4 +291,5 @@ def _check_bounds(state: SchedulingState) -> None:
     _require(len(state.expired) <= settings.max_expired_ids, "too many expired ids (R27)")
     _require(len(state.workers.absent) <= settings.max_standings, "too many standings (R30)")
     _require(not state.expired.keys() & state.queries.keys(), "a held query is called expired")
+    _require(not state.leaving & state.queries.keys(), "a held query is being removed")
     _require(not state.notices, "notices were left behind")

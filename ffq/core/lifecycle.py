@@ -17,6 +17,7 @@ from ffq.messages import (
     DropQueryOutputs,
     DropQueryResults,
     FindQuery,
+    FreeQueryId,
     KnownQuery,
     QueryState,
     StageScan,
@@ -25,6 +26,8 @@ from ffq.messages import (
 )
 from ffq.plan.properties import has_own_words, is_repeatable, needs_own_numbering
 from ffq.plan.stages import StageGraph
+
+_REMOVAL_MS = 100
 
 
 def find_query(state: SchedulingState, msg: FindQuery, _now_ms: int) -> KnownQuery | None:
@@ -40,6 +43,7 @@ def find_query(state: SchedulingState, msg: FindQuery, _now_ms: int) -> KnownQue
     known = state.queries.get(msg.query_id)
     if known is not None:
         return KnownQuery(known.digest, known.state)
+    _check_free(state, msg.query_id)
     _check_room(state, msg.plan_size)
     return None
 
@@ -50,11 +54,13 @@ def accept_query(state: SchedulingState, msg: AcceptQuery, now_ms: int) -> Submi
     Raises:
         PlanConflict: the id is taken by other bytes.
         PlanningError: it would be laid out into too many tasks.
-        QuotaExceeded: as many queries, or as many plan bytes, as are allowed are not terminal.
+        QuotaExceeded: as many queries, or as many plan bytes, as are allowed are not terminal; or
+            what an earlier query of this id left is not removed yet.
     """
     known = state.queries.get(msg.query_id)
     if known is not None:
         return answer_for(msg.query_id, KnownQuery(known.digest, known.state), msg.digest)
+    _check_free(state, msg.query_id)
     scans = _scans_by_leaf(msg)
     _check_tasks(state, msg, scans)
     _check_room(state, len(msg.plan_bytes))
@@ -102,6 +108,22 @@ def _check_tasks(
         raise PlanningError(
             f"query {msg.query_id} may need {tasks} tasks; at most {allowed} are allowed: "
             f"use fewer partitions or larger splits"
+        )
+
+
+def free_query_id(state: SchedulingState, msg: FreeQueryId, _now_ms: int) -> None:
+    """Nothing of the evicted query is left anywhere."""
+    state.leaving.discard(msg.query_id)
+    state.changed()
+
+
+def _check_free(state: SchedulingState, query_id: QueryId) -> None:
+    """Removals under way name the id: they would take what a new query of it stores."""
+    if query_id in state.leaving:
+        raise QuotaExceeded(
+            f"what an earlier query {query_id} left is still being removed: submit again, or "
+            f"under another id",
+            retry_after_ms=_REMOVAL_MS,
         )
 
 
@@ -225,6 +247,8 @@ def _evict_one(state: SchedulingState, query: QueryRecord) -> None:
     state.finished_result_bytes -= query.result_bytes
     if query.state is QueryState.SUCCEEDED:
         state.notices.append(DropQueryResults(query.query_id))
+    state.notices.append(FreeQueryId(query.query_id))
+    state.leaving.add(query.query_id)
     state.expired[query.query_id] = None
     if len(state.expired) > state.settings.max_expired_ids:
         state.expired.popitem(last=False)

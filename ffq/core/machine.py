@@ -31,6 +31,7 @@ from ffq.messages import (
     DropQueryOutputs,
     DropQueryResults,
     DropResults,
+    FreeQueryId,
     PublishMapOutput,
     WorkerChanged,
     WorkerLost,
@@ -67,8 +68,10 @@ MAY_ASK: Final[Mapping[Party, frozenset[Party]]] = {
 Told: TypeAlias = WorkerChanged | WorkerLost | PublishMapOutput
 """Notices that are delivered before the step that made them is answered."""
 
-Removal: TypeAlias = DropMapOutputs | DropQueryOutputs | DropResults | DropQueryResults
-"""Notices that a courier delivers: they say what to forget, in whatever order they come."""
+Removal: TypeAlias = (
+    DropMapOutputs | DropQueryOutputs | DropResults | DropQueryResults | FreeQueryId
+)
+"""Notices that a courier delivers: they say what to forget, and the last that it is forgotten."""
 
 Notice: TypeAlias = Told | Removal
 

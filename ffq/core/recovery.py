@@ -7,6 +7,8 @@ run again is seen before its parents. A lost output that nobody needs stays comm
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ffq.core.records import QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import Located, SchedulingState
 from ffq.core.tasks import (
@@ -47,14 +49,14 @@ def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms
             mark_lost(state, query, stage, stage.tasks[key.task_id], now_ms)
     worker.outputs.clear()
     message = f"worker lost: {worker_id}: {reason}"
-    lost = tuple(worker.running.values())
+    # Located before any of it fails: a query that ends by that may be forgotten at once (R27).
+    lost = [state.locate(key) for key in worker.running]
     alone = len(lost) == 1
-    for attempt in lost:
-        at = state.locate(attempt.key)
-        touched[attempt.key.query_id] = at.query
+    for at in lost:
+        touched[at.query.query_id] = at.query
         if at.query.state.terminal:
             continue
-        if alone or attempt.suspect:
+        if alone or at.attempt.suspect:
             fail_lost(state, at, message, now_ms, alone=alone)
         else:
             fail_suspected(state, at, message, now_ms)
@@ -76,7 +78,7 @@ def lose_input(state: SchedulingState, at: Located, lost: LostInput, now_ms: int
     task = stage.tasks[lost.map_task]
     committed = task.committed
     if committed is not None and committed.key.attempt == lost.attempt:
-        revoke(state, at.query, stage, task, f"its output was lost to {at.attempt.key}", now_ms)
+        revoke(state, at.query, stage, [task], f"its output was lost to {at.attempt.key}", now_ms)
 
 
 def recover(state: SchedulingState, query: QueryRecord, message: str, now_ms: int) -> None:
@@ -94,29 +96,34 @@ def recover(state: SchedulingState, query: QueryRecord, message: str, now_ms: in
         )
         if needed is None:
             return
-        for task in needed.tasks:
-            if task.lost and not query.state.terminal:
-                revoke(state, query, needed, task, message, now_ms)
+        revoke(state, query, needed, [task for task in needed.tasks if task.lost], message, now_ms)
 
 
 def revoke(
     state: SchedulingState,
     query: QueryRecord,
     stage: StageRecord,
-    task: TaskRecord,
+    tasks: Iterable[TaskRecord],
     message: str,
     now_ms: int,
 ) -> None:
-    """A committed attempt counts no more; the task's next attempt is queued, without charge.
+    """Committed attempts count no more; the tasks' next attempts are queued, without charge.
 
-    Where the task may give other rows when it is run again, whatever read the old ones is run
-    again too: else some consumers would have read one run and some the other (R25).
+    Where one of them may give other rows when it is run again, whatever read the old ones is run
+    again too: else some consumers would have read one run and some the other (R25). That is done
+    once, whatever the number of tasks.
     """
-    attempt = task.attempts[-1]
-    withdraw_commit(state, query, stage, task, now_ms)
-    queue_uncharged(state, Located(query, stage, task, attempt), message, now_ms)
-    if not stage.repeatable or attempt.outdated:
-        _restart_consumers(state, query, stage, attempt.key, now_ms)
+    other_rows: AttemptKey | None = None
+    for task in tasks:
+        if query.state.terminal:
+            return
+        attempt = task.attempts[-1]
+        withdraw_commit(state, query, stage, task, now_ms)
+        queue_uncharged(state, Located(query, stage, task, attempt), message, now_ms)
+        if not stage.repeatable or attempt.outdated:
+            other_rows = attempt.key
+    if other_rows is not None:
+        _restart_consumers(state, query, stage, other_rows, now_ms)
 
 
 def _restart_consumers(
@@ -147,11 +154,9 @@ def _restart_consumers(
 def _restart_tasks(
     state: SchedulingState, query: QueryRecord, stage: StageRecord, message: str, now_ms: int
 ) -> None:
+    committed = [task for task in stage.tasks if task.state is TaskState.SUCCEEDED]
     for task in stage.tasks:
-        if query.state.terminal:
-            return
-        if task.state is TaskState.SUCCEEDED:
-            revoke(state, query, stage, task, message, now_ms)
-        elif task.state is TaskState.RUNNING:
+        if task.state is TaskState.RUNNING and not query.state.terminal:
             at = Located(query, stage, task, task.attempts[-1])
             fail_uncharged(state, at, message, now_ms)
+    revoke(state, query, stage, committed, message, now_ms)

@@ -37,6 +37,7 @@ from ffq.messages import (
     ConfirmHeartbeat,
     DrainWorker,
     FindQuery,
+    FreeQueryId,
     GetQueryStatus,
     GetTask,
     ListAttempts,
@@ -73,6 +74,7 @@ def tick(state: SchedulingState, _msg: Tick, now_ms: int) -> None:
 reads(FindQuery)(lifecycle.find_query)
 changes(AcceptQuery)(lifecycle.accept_query)
 changes(CancelQuery)(lifecycle.cancel_query)
+changes(FreeQueryId)(lifecycle.free_query_id)
 reads(GetQueryStatus)(answers.query_status)
 reads(ResolveResult)(answers.resolve_result)
 reads(ListQueries)(answers.list_queries)

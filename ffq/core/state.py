@@ -34,6 +34,7 @@ class SchedulingState:
         queries: all that are not evicted, in the order of their submission.
         finished: ids of the terminal ones, the one that ended first first.
         expired: evicted ids, oldest first (R27).
+        leaving: evicted ids whose outputs and results are still being removed elsewhere.
         submissions: how many queries were ever accepted.
         plan_bytes: plan bytes of queries that are not terminal.
         active_result_bytes: result bytes held for queries that are not terminal.
@@ -54,6 +55,7 @@ class SchedulingState:
     queries: dict[QueryId, QueryRecord] = attrs.field(factory=dict)
     finished: OrderedDict[QueryId, None] = attrs.field(factory=OrderedDict)
     expired: OrderedDict[QueryId, None] = attrs.field(factory=OrderedDict)
+    leaving: set[QueryId] = attrs.field(factory=set)
     submissions: int = 0
     plan_bytes: int = 0
     active_result_bytes: int = 0

@@ -28,6 +28,17 @@ class Waiting:
     _state: SchedulingState
     _now_ms: int
     _busy: dict[Requirement, str] = attrs.field(factory=dict)
+    _by_profile: dict[Profile, list[WorkerRecord]] = attrs.field(init=False)
+
+    @_by_profile.default
+    def _introduced_by_profile(self) -> dict[Profile, list[WorkerRecord]]:
+        """Also those that drain, which the ready index knows no more."""
+        found: dict[Profile, list[WorkerRecord]] = {}
+        for worker in self._state.workers.live.values():
+            if worker.introduced:
+                profile = Profile(worker.capabilities, worker.family, ours=worker.incarnation != 0)
+                found.setdefault(profile, []).append(worker)
+        return found
 
     def message(self, query: QueryRecord) -> str:
         """What the query waits for; empty when it makes progress, or will with the next poll."""
@@ -50,8 +61,6 @@ class Waiting:
                     yield busy
             elif stage.unmet == 0 and stage.queued:
                 yield self._retry(stage)
-            if stage.lost:
-                yield f"the lost output of stage {stage.stage_id} is made again"
         yield from islice(placement.waits(self._state, query), _MOST_NAMED)
 
     def _retry(self, stage: StageRecord) -> str:
@@ -72,16 +81,16 @@ class Waiting:
     def _find_busy(self, requirement: Requirement) -> str:
         why: list[str] = []
         able = 0
-        for worker in self._state.workers.live.values():
-            profile = Profile(worker.capabilities, worker.family, ours=worker.incarnation != 0)
-            if not worker.introduced or not profile.meets(requirement):
+        for profile, workers in self._by_profile.items():
+            if not profile.meets(requirement):
                 continue
-            reason = self._unavailable(worker)
-            if not reason:
-                return ""
-            able += 1
-            if able <= _MOST_NAMED:
-                why.append(f"{worker.worker_id} {reason}")
+            for worker in workers:
+                reason = self._unavailable(worker)
+                if not reason:
+                    return ""
+                able += 1
+                if able <= _MOST_NAMED:
+                    why.append(f"{worker.worker_id} {reason}")
         if not able:
             return ""
         more = f" and {able - _MOST_NAMED} more" if able > _MOST_NAMED else ""

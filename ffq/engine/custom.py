@@ -80,19 +80,50 @@ def _at_least_one(source: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterat
 
 
 def _outputs(run: _Run, source: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
-    try:
-        for batch in run.operator.function(source, dict(run.node.config)):
+    given: Iterator[pa.RecordBatch] | None = None
+    while True:
+        try:
+            if given is None:
+                given = _iterator(run, run.operator.function(source, dict(run.node.config)))
+            batch = next(given)
             run.cancel.check()
-            yield batch
-    except FfqError as error:
-        # Its input failed, or it was canceled: no fault of the operator.
-        raise run.faults.note(error) from error
-    except (Exception, SystemExit) as error:
-        failure = OperatorError(
-            f"operator {run.operator.name!r} raised {type(error).__name__}"
-            f"{_raised_at(run.operator, error)}: {error}"
-        )
-        raise run.faults.note(failure) from error
+        except StopIteration:
+            return
+        except FfqError as error:
+            # Its input failed, or it was canceled: no fault of the operator.
+            raise run.faults.note(error) from error
+        except BaseException as error:  # whatever it raises is its own: it runs on a thread
+            failure = OperatorError(
+                f"operator {run.operator.name!r} raised {type(error).__name__}"
+                f"{_raised_at(run.operator, error)}: {_text(error)}"
+            )
+            raise run.faults.note(failure) from error
+        if batch is None:
+            raise run.faults.note(OperatorError(_misused(run.operator, "yielded None")))
+        yield batch
+
+
+def _iterator(run: _Run, given: object) -> Iterator[pa.RecordBatch]:
+    """Raises OperatorError: what the operator returned is not to be iterated over."""
+    if isinstance(given, Iterable):
+        return iter(given)
+    what = "None" if given is None else f"a {type(given).__name__}"
+    raise OperatorError(_misused(run.operator, f"returned {what}"))
+
+
+def _misused(operator: Operator, what: str) -> str:
+    return (
+        f"operator {operator.name!r}{_defined_at(operator)} {what}; right would be to yield "
+        f"record batches, or to return an iterable of them"
+    )
+
+
+def _text(error: BaseException) -> str:
+    """What it says of itself, if it can."""
+    try:
+        return str(error)
+    except Exception as broken:  # noqa: BLE001  # its author's code
+        return f"(its text cannot be had: {type(broken).__name__})"
 
 
 def _raised_at(operator: Operator, error: BaseException) -> str:
@@ -109,6 +140,11 @@ def _raised_at(operator: Operator, error: BaseException) -> str:
     for file, number in (own or lines)[-1:]:
         return f" at {file}:{number}"
     return ""
+
+
+def _defined_at(operator: Operator) -> str:
+    code = _code(operator)
+    return "" if code is None else f" (at {code.co_filename}:{code.co_firstlineno})"
 
 
 def _code(operator: Operator) -> CodeType | None:
@@ -129,10 +165,8 @@ def _checked(run: _Run, batch: Any, schema: pa.Schema) -> pa.RecordBatch:
         what = f"a batch with columns {_described(batch.schema)}"
     else:
         return batch
-    code = _code(run.operator)
-    where = "" if code is None else f" (at {code.co_filename}:{code.co_firstlineno})"
     failure = OperatorError(
-        f"operator {run.operator.name!r}{where} yielded {what}; "
+        f"operator {run.operator.name!r}{_defined_at(run.operator)} yielded {what}; "
         f"right would be record batches with columns {_described(schema)}"
     )
     raise run.faults.note(failure)

@@ -278,5 +278,12 @@ class DropQueryResults(Request[None]):
 
 
 @attrs.frozen
+class FreeQueryId(Request[None]):
+    """Scheduling to itself, after all that removes what an evicted query held (R27)."""
+
+    query_id: QueryId
+
+
+@attrs.frozen
 class Tick(Request[None]):
     """To scheduling, from its own timer: time has passed (R10, R16, R27)."""

@@ -7,9 +7,9 @@ from attrs import validators
 
 MIB = 1024 * 1024
 MAX_MESSAGE_BYTES = 2**31 - 1
+"""gRPC counts the bytes of a message in an int32."""
 MESSAGE_OVERHEAD = 64 * 1024
 """What a message holds beside the part of it that has a bound of its own."""
-"""gRPC counts the bytes of a message in an int32."""
 
 
 @attrs.frozen

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import attrs
 import trio
 
-from ffq.errors import NotReady, ShuffleInputError, Unavailable, UnknownId
+from ffq.errors import NotReady, QuotaExceeded, ShuffleInputError, Unavailable, UnknownId
 from ffq.ids import AttemptKey
 from ffq.retry import RetryPolicy, within
 from ffq.worker.ports import Fetched, ShuffleTransport, Spool
@@ -142,7 +142,7 @@ class _PartStream:
         """Read to the end, from the offset reached so far.
 
         Raises:
-            Unavailable: no progress for `patience_ms`.
+            Unavailable, QuotaExceeded: no progress for `patience_ms`.
             UnknownId, NotReady: it is not there.
             ShuffleInputError: what came breaks R24.
         """
@@ -150,6 +150,8 @@ class _PartStream:
         since = trio.current_time()
         while True:
             before = self._offset
+            broken: Unavailable | QuotaExceeded
+            wait_s = 0.0
             try:
                 if await self._read_once(part):
                     self._check_size(part)
@@ -157,11 +159,14 @@ class _PartStream:
                 broken = Unavailable(f"{part}: the stream ended at byte {self._offset}, unfinished")
             except Unavailable as error:
                 broken = error
+            except QuotaExceeded as error:  # it serves as many as it may, and lacks nothing
+                broken = error
+                wait_s = error.retry_after_ms / 1000
             if self._offset > before:
                 failures = 0
                 since = trio.current_time()
             failures += 1
-            delay = self._retry.delay_s(failures)
+            delay = max(wait_s, self._retry.delay_s(failures))
             if trio.current_time() + delay > since + patience_ms / 1000:
                 raise broken
             await trio.sleep(delay)

@@ -101,7 +101,7 @@ class WorkerLoop:
         return tuple(self._running)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Work until `stop`; `started` once the coordinator has answered the first beat.
+        """Work until `stop`; `started` once the first beat was answered, or `stop` came before.
 
         Raises:
             StartupError: no coordinator answered within `connect_timeout_ms`, or it refused.

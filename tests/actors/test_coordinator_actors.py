@@ -20,7 +20,7 @@ from ffq.core.machine import Machine, Party
 from ffq.core.registry import drop_query_outputs
 from ffq.core.reporting import register_map_output
 from ffq.core.state import SchedulingState
-from ffq.errors import InvariantViolated, NotReady, UnknownId
+from ffq.errors import InvariantViolated, NotReady, PlanConflict, QuotaExceeded, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
     AdmitResult,
@@ -339,3 +339,32 @@ async def test_the_clock_is_the_wall_clock_at_the_start_and_never_goes_back(
     with patch("time.time", return_value=3.0):  # somebody sets the wall clock back
         mock_clock.jump(1.25)
         assert now() == 1_001_750
+
+
+async def test_R27_what_a_query_left_is_never_removed_from_its_successor(
+    autojump_clock: MockClock,
+) -> None:
+    """The removals of many queries are on their way when one of their ids is used again."""
+    settings = CoordinatorSettings(max_finished_queries=1, unrunnable_timeout_ms=1)
+    names = [QueryId(str(number)) for number in range(100, 160)]
+    sink = p.scan("t", ["k"]).filter(p.col("k") > 1)
+    refused = 0
+    async with open_actors(settings) as coordinator:
+        for name in names:
+            await coordinator.ask(SubmitQuery(name, sink.custom("nobody.has").to_json()))
+        await coordinator.ask(beat())
+        reused, submit = names[-3], None
+        while submit is None:  # every step of the actors may be the one between
+            await trio.lowlevel.checkpoint()
+            try:
+                submit = await coordinator.ask(SubmitQuery(reused, sink.to_json()))
+            except PlanConflict:
+                await trio.sleep(0.05)  # the first still waits for its operator
+            except QuotaExceeded:
+                refused += 1
+        (task,) = await coordinator.ask(pull())
+        assert (await coordinator.ask(result(task, b"rows"))).counted
+        await coordinator.ask(report(task))
+        await wait_all_tasks_blocked()
+        assert (await coordinator.ask(FetchQueryResults(reused))).parts == ((b"rows",),)
+    assert refused

@@ -39,6 +39,7 @@ class ScriptedCoordinator:
     statuses: list[QueryStatus] = attrs.field(factory=list)
     pieces: tuple[bytes, ...] = ()
     away: int = 0
+    slow_submit_s: float = 0
     refuse: FfqError | None = None
     submitted: list[tuple[QueryId, bytes]] = attrs.field(factory=list)
     canceled: list[CancelQuery] = attrs.field(factory=list)
@@ -54,6 +55,7 @@ class ScriptedCoordinator:
     async def ask(self, message: Rpc[R]) -> R:
         if isinstance(message, SubmitQuery):
             self.submitted.append((message.query_id, message.plan_bytes))
+            await trio.sleep(self.slow_submit_s)
         await self._answer()
         answer: Any = self._reply(message)
         return cast("R", answer)

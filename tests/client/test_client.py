@@ -126,6 +126,42 @@ async def test_a_run_that_is_given_up_cancels_its_query(autojump_clock: MockCloc
     assert [message.query_id for message in coordinator.canceled] == [query_id]
 
 
+async def test_a_run_that_is_given_up_while_it_is_submitted_cancels_its_query(
+    autojump_clock: MockClock,
+) -> None:
+    """The coordinator may have accepted it before the answer was to come."""
+    coordinator = ScriptedCoordinator(slow_submit_s=5)
+    with trio.move_on_after(1):
+        await client_of(coordinator).run(PLAN)
+    ((query_id, _),) = coordinator.submitted
+    assert [message.query_id for message in coordinator.canceled] == [query_id]
+
+
+async def test_a_run_whose_progress_raises_cancels_its_query(autojump_clock: MockClock) -> None:
+    def progress(_: QueryStatus) -> None:
+        raise ZeroDivisionError
+
+    coordinator = ScriptedCoordinator([status_of(QueryState.RUNNING)])
+    with pytest.raises(ZeroDivisionError):
+        await client_of(coordinator).run(PLAN, progress)
+    assert len(coordinator.canceled) == 1
+
+
+async def test_a_run_of_a_query_that_has_ended_cancels_nothing(autojump_clock: MockClock) -> None:
+    coordinator = ScriptedCoordinator([status_of(QueryState.FAILED, "no such column")])
+    with pytest.raises(QueryFailed):
+        await client_of(coordinator).run(PLAN)
+    assert coordinator.canceled == []
+
+
+@pytest.mark.parametrize("plan", [{"ParquetScan": {}}, None, 5, pa.table({"x": [1]})])
+async def test_what_is_no_plan_is_refused_by_its_type(plan: Any) -> None:
+    coordinator = ScriptedCoordinator()
+    with pytest.raises(InvalidRequest, match=f"a {type(plan).__name__} is no plan; right would be"):
+        await client_of(coordinator).run(plan)
+    assert coordinator.submitted == []
+
+
 async def test_a_plan_may_be_given_as_a_value(autojump_clock: MockClock) -> None:
     coordinator = ScriptedCoordinator()
     await client_of(coordinator).submit(ParquetScan("t", None, None, ()))

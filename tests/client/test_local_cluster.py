@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +18,7 @@ import trio
 import ffq
 from ffq import plan as p
 from ffq.client.local import Tables
+from ffq.errors import InvalidRequest
 from tests.processes import END_TIMEOUT_S
 
 ROWS = 1_000
@@ -185,3 +187,21 @@ async def test_every_thread_of_trios_may_wait_for_a_query(tables: Tables) -> Non
                     nursery.start_soon(trio.to_thread.run_sync, from_a_thread)
     assert len(counts) == most
     assert len(set(counts)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"workers": "2"}, "workers='2'; right would be a whole number from 1 to 4096"),
+        ({"workers": 1.5}, "workers=1.5; right would be"),
+        ({"slots": 0}, "slots=0; right would be"),
+        ({"workers": 10**5000}, "workers=a number of 16610 bits; right would be"),
+        ({"tables": ["t"]}, r"tables=\['t'\]; right would be a dict"),
+        ({"tables": {"t": None}}, r"tables\['t'\] is None; right would be a path"),
+        ({"tables": {"t": []}}, r"tables\['t'\] is \[\]; right would be a path"),
+        ({"tables": {"t": ("a.parquet",)}}, r"is \('a.parquet',\); right would be a path, with"),
+    ],
+)
+def test_what_is_no_argument_is_refused_by_name(arguments: Any, error: str) -> None:
+    with pytest.raises(InvalidRequest, match=error):
+        ffq.LocalCluster(**arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from ffq.core import CoordinatorSettings
@@ -20,7 +21,7 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan import cut, dump_plan, model
-from tests.core.driver import OURS, Driver, accept, key
+from tests.core.driver import OURS, Driver, accept, key, shares
 from tests.strategies.graphs import (
     aggregate,
     broadcast_join,
@@ -534,3 +535,16 @@ def test_R30_a_task_that_no_message_holds_fails_its_query_and_says_why() -> None
     assert status.state is QueryState.FAILED
     assert "task 0 of stage 0 is too large to be assigned: " in status.message
     assert "101 files and 0 map outputs; max_task_bytes is 5000; right would be" in status.message
+
+
+def test_of_a_query_that_such_a_task_ends_nothing_is_handed_out() -> None:
+    plan = scan()
+    (small,) = shares(plan, {"t": 2})
+    first, second = small.shares
+    scans = (attrs.evolve(small, shares=(first, second * 100)),)
+    d = Driver(CoordinatorSettings(max_task_bytes=5_000))
+    d.beat("w")
+    d.ask(accept(QueryId("q"), dump_plan(plan), plan, scans))
+    d.submit("other", scan())
+    assert [each.key.query_id for each in d.pull("w", 8)] == ["other"]
+    assert d.status("q").state is QueryState.FAILED

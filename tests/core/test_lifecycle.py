@@ -18,6 +18,7 @@ from ffq.messages import (
     DropQueryOutputs,
     DropQueryResults,
     FindQuery,
+    FreeQueryId,
     KnownQuery,
     ListQueries,
     QueryState,
@@ -385,3 +386,21 @@ def test_R10_a_message_is_short_however_long_the_operators_name() -> None:
     message = d.status("q").message
     assert message.startswith("waiting: no live worker has custom operator 'ooo")
     assert len(message) == 4096
+
+
+def test_R27_an_evicted_id_is_free_when_all_that_was_stored_under_it_is_removed() -> None:
+    """Removals name the id: they would take what a new query of it stores."""
+    d = Driver(CoordinatorSettings(max_finished_queries=1))
+    plan = scan()
+    again = accept(QueryId("a"), dump_plan(plan), plan)
+    d.submit("a", plan)
+    d.submit("b", plan)
+    d.cancel("a")
+    removals = d.core.scheduling.step(CancelQuery(QueryId("b"), ""), 0).notices
+    assert removals[-1] == FreeQueryId(QueryId("a"))
+    for message in (again, FindQuery(QueryId("a"), 1)):
+        with pytest.raises(QuotaExceeded, match="an earlier query a left is still being removed"):
+            d.core.ask(message, 0)
+    for removal in removals:
+        d.ask(removal)
+    assert d.ask(again).state is QueryState.QUEUED

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from ffq.core import CoordinatorSettings
+from ffq.errors import UnknownId
 from ffq.messages import Assignment, ErrorKind, QueryState
 from tests.core.driver import Driver, key
 from tests.strategies.graphs import scan
@@ -241,3 +243,20 @@ def test_R19_poison_without_end_ends_and_hurts_nobody(slots: int) -> None:
     assert {d.status(each).state for each in poison} == {QueryState.FAILED}
     for name in poison:
         assert len(d.attempts(name)) <= 2 * SETTINGS.max_task_attempts
+
+
+def test_a_query_may_be_forgotten_while_the_loss_that_ended_it_is_dealt_with() -> None:
+    """R27: its other attempts are among those that were lost."""
+    one_finished = attrs.evolve(SETTINGS, max_finished_queries=1, max_uncharged_retries_per_stage=1)
+    d = Cluster(one_finished)
+    d.beat("w")
+    d.submit("a", scan(), {"t": 2})
+    d.submit("b", scan(), {"t": 1})
+    for each in d.pull("w", 3):
+        d.fail(each, "stopped", kind=ErrorKind.STOPPED)
+    assert len(d.pull("w", 3)) == 3
+    d.beat("w", incarnation=2)
+    assert d.status("b").state is QueryState.FAILED
+    with pytest.raises(UnknownId, match="a"):
+        d.status("a")
+    assert d.pull("w", 3) == ()

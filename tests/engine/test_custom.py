@@ -73,6 +73,40 @@ def exits(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
     raise SystemExit(3)
 
 
+class Panic(BaseException):
+    """As extension modules raise that are written in other languages."""
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+_UNUSUAL = {
+    "panics": Panic("index out of bounds"),
+    "interrupts": KeyboardInterrupt(),
+    "leaves": GeneratorExit(),
+    "mute": Mute(),
+}
+
+
+def _raising(error: BaseException) -> Callable[[Batches, Config], Iterable[pa.RecordBatch]]:
+    def function(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+        yield next(batches)
+        raise error
+
+    return function
+
+
+for _name, _error in _UNUSUAL.items():
+    register(_name)(_raising(_error))
+
+
+@register("yields none")
+def yields_none(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield None
+
+
 @register("returns none")
 def returns_none(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
     return None  # type: ignore[return-value]
@@ -171,7 +205,12 @@ def test_a_limit_above_ends_it_early(custom_engine: Engine) -> None:
     [
         ("raises", rf"operator 'raises' raised KeyError at {FILE}:\d+: 'no such key'"),
         ("exits", rf"operator 'exits' raised SystemExit at {FILE}:\d+: 3"),
-        ("returns none", "operator 'returns none' raised TypeError"),
+        ("panics", rf"operator 'panics' raised Panic at {FILE}:\d+: index out of bounds"),
+        ("interrupts", rf"operator 'interrupts' raised KeyboardInterrupt at {FILE}:\d+: "),
+        ("leaves", rf"operator 'leaves' raised GeneratorExit at {FILE}:\d+: "),
+        ("mute", rf"operator 'mute' raised Mute at {FILE}:\d+: \(its text cannot be had: Runtime"),
+        ("returns none", rf"'returns none' \(at {FILE}:\d+\) returned None; right would be to yi"),
+        ("yields none", rf"'yields none' \(at {FILE}:\d+\) yielded None; right would be to yield"),
         ("yields rows", rf"'yields rows' \(at {FILE}:\d+\) yielded a list; right would be record"),
         ("changes schema", "yielded a batch with columns other: string; right would be .* a: int"),
         ("times", rf"operator 'times' raised KeyError at {FILE}:\d+: 'by'"),

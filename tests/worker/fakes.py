@@ -220,12 +220,13 @@ class FakeTransport:
     """Serves `data` by (endpoint, map attempt, partition) in chunks of `chunk` bytes.
 
     `breaks` counts down: a stream breaks after one chunk while it is above zero. An endpoint in
-    `away` cannot be reached; `silent` streams say nothing; chunks tell offsets `skew` too
-    high, and whether they are `finalized`.
+    `away` cannot be reached, one in `busy` serves others; `silent` streams say nothing; chunks tell
+    offsets `skew` too high, and whether they are `finalized`.
     """
 
     data: dict[tuple[str, AttemptKey, int], bytes] = attrs.field(factory=dict)
     away: set[str] = attrs.field(factory=set)
+    busy: set[str] = attrs.field(factory=set)
     breaks: int = 0
     silent: bool = False
     skew: int = 0
@@ -239,6 +240,8 @@ class FakeTransport:
         await trio.lowlevel.checkpoint()
         if part.endpoint in self.away:
             raise Unavailable(f"{part.endpoint or 'coordinator'}: connection refused")
+        if part.endpoint in self.busy:
+            raise QuotaExceeded("256 streams are open already", retry_after_ms=1000)
         data = self.data.get((part.endpoint, part.key, part.reduce_partition))
         if data is None:
             raise UnknownId(f"map output {part.key} is not registered")

@@ -7,7 +7,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from ffq.errors import InvalidPlan, ShuffleInputError, StorageError, UnsupportedPlan
+from ffq.errors import (
+    InvalidPlan,
+    QuotaExceeded,
+    ShuffleInputError,
+    StorageError,
+    UnsupportedPlan,
+)
 from ffq.ids import Attempt, StageId, TaskId
 from ffq.messages import Assignment, PartitionSize, ShuffleInput
 from ffq.plan.codec import parse_plan
@@ -228,3 +234,24 @@ async def test_no_room_for_a_spool_is_this_workers_fault(autojump_clock: MockClo
     transport = FakeTransport({(W1, key(1), 0): b"data"})
     with pytest.raises(StorageError, match="no space left"):
         await fetch_inputs({0: [part(0)]}, transport, FetchSettings(), lambda part: Full())
+
+
+async def test_a_peer_that_is_busy_is_asked_again(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """It lacks nothing, and neither does this worker: the task is not to be charged."""
+    transport = FakeTransport({(W1, key(1), 0): b"data"}, busy={W1})
+
+    async def less_to_do() -> None:
+        await trio.sleep(3)
+        transport.busy.clear()
+
+    nursery.start_soon(less_to_do)
+    assert await fetch(transport, part(0)) == [b"data"]
+    assert len(transport.opened) == 4  # each time after as long as it was told
+
+
+async def test_a_peer_that_stays_busy_is_no_lost_output(autojump_clock: MockClock) -> None:
+    transport = FakeTransport({(W1, key(1), 0): b"data"}, busy={W1})
+    with pytest.raises(QuotaExceeded, match="streams are open"):
+        await fetch(transport, part(0))
