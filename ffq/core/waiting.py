@@ -28,17 +28,9 @@ class Waiting:
     _state: SchedulingState
     _now_ms: int
     _busy: dict[Requirement, str] = attrs.field(factory=dict)
-    _by_profile: dict[Profile, list[WorkerRecord]] = attrs.field(init=False)
-
-    @_by_profile.default
-    def _introduced_by_profile(self) -> dict[Profile, list[WorkerRecord]]:
-        """Also those that drain, which the ready index knows no more."""
-        found: dict[Profile, list[WorkerRecord]] = {}
-        for worker in self._state.workers.live.values():
-            if worker.introduced:
-                profile = Profile(worker.capabilities, worker.family, ours=worker.incarnation != 0)
-                found.setdefault(profile, []).append(worker)
-        return found
+    _by_profile: dict[Profile, list[WorkerRecord]] = attrs.field(
+        init=False, default=attrs.Factory(lambda self: _by_profile(self._state), takes_self=True)
+    )
 
     def message(self, query: QueryRecord) -> str:
         """What the query waits for; empty when it makes progress, or will with the next poll."""
@@ -126,3 +118,13 @@ class Waiting:
         if requirement.ours_only:
             needs.append("the words and stage numbers of this plan that are ffq's own")
         return f"no live worker has {', '.join(needs)} together"
+
+
+def _by_profile(state: SchedulingState) -> dict[Profile, list[WorkerRecord]]:
+    """Also those that drain, which the ready index knows no more."""
+    found: dict[Profile, list[WorkerRecord]] = {}
+    for worker in state.workers.live.values():
+        if worker.introduced:
+            profile = Profile(worker.capabilities, worker.family, ours=worker.incarnation != 0)
+            found.setdefault(profile, []).append(worker)
+    return found
