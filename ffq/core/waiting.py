@@ -28,9 +28,7 @@ class Waiting:
     _state: SchedulingState
     _now_ms: int
     _busy: dict[Requirement, str] = attrs.field(factory=dict)
-    _by_profile: dict[Profile, list[WorkerRecord]] = attrs.field(
-        init=False, default=attrs.Factory(lambda self: _by_profile(self._state), takes_self=True)
-    )
+    _by_profile: dict[Profile, list[WorkerRecord]] | None = None
 
     def message(self, query: QueryRecord) -> str:
         """What the query waits for; empty when it makes progress, or will with the next poll."""
@@ -73,6 +71,8 @@ class Waiting:
     def _find_busy(self, requirement: Requirement) -> str:
         why: list[str] = []
         able = 0
+        if self._by_profile is None:
+            self._by_profile = _by_profile(self._state)
         for profile, workers in self._by_profile.items():
             if not profile.meets(requirement):
                 continue
