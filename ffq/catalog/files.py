@@ -65,11 +65,21 @@ def _root(location: str) -> str:
 
 
 def _walk_folder(folder: str) -> Iterable[str]:
-    for root, folders, names in os.walk(folder, onerror=_raise):
+    above: dict[str, tuple[str, ...]] = {folder: (os.path.realpath(folder),)}
+    for root, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
         folders[:] = [name for name in folders if _is_visible(name)]
+        for name in folders:
+            below = os.path.join(root, name)
+            real = os.path.realpath(below)
+            if real in above[root]:
+                raise OSError(f"the link {below} leads to a folder that it is in")
+            above[below] = (*above[root], real)
         for name in names:
+            path = os.path.join(root, name)
             if _is_visible(name) and name.endswith(".parquet"):
-                yield os.path.join(root, name)
+                if not os.path.isfile(path):
+                    raise OSError(f"{path} is no regular file, or a link to none")
+                yield path
 
 
 def _raise(error: OSError) -> None:

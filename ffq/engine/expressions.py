@@ -7,9 +7,11 @@ truncates; a text literal compared with a date means the date.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import date
-from typing import Final
+from decimal import Decimal
+from typing import Final, TypeGuard
 
 import attrs
 import duckdb
@@ -38,6 +40,17 @@ _ARITHMETIC: Final = {
 }
 _PARSED: Final = frozenset({"exact number", "float", "date or timestamp"})
 """Classes of types that DuckDB turns a text literal into, where the two are compared."""
+_LITERAL_KINDS: Final = {
+    LiteralType.INT64: "BIGINT",
+    LiteralType.FLOAT64: "DOUBLE",
+    LiteralType.BOOLEAN: "BOOLEAN",
+    LiteralType.UTF8: "VARCHAR",
+}
+_A_COLUMN: Final = re.compile(r"c[0-9]+")
+_END_OF_A_TIME: Final = re.compile(
+    r":[0-9]{2}(?:[.](?P<digits>[0-9]+))?\s*(?P<zone>[A-Za-z/_]+|[+-][0-9:]+)?\s*$"
+)
+_FRACTION_DIGITS: Final = {"TIMESTAMP_S": 0, "TIMESTAMP_MS": 3, "TIMESTAMP_NS": 9}
 _DISTANCES: Final = {
     "CosineSimilarity": "cosine_similarity",
     "L2Distance": "distance",
@@ -115,16 +128,32 @@ class ExpressionWriter:
             case model.CaseWhen(branches=branches, else_expr=otherwise):
                 if not branches:
                     return "NULL" if otherwise is None else self.sql(otherwise)
+                values = [b for _, b in branches] + ([] if otherwise is None else [otherwise])
+                self._check_digits("CaseWhen", [self.sql(value) for value in values])
                 whens = " ".join(f"WHEN {self.sql(a)} THEN {self.sql(b)}" for a, b in branches)
                 last = "" if otherwise is None else f" ELSE {self.sql(otherwise)}"
                 return f"(CASE {whens}{last} END)"
             case model.ScalarUdf(name=name, args=args):
-                return function_sql(name, [self.sql(arg) for arg in args], self.type_of)
+                given = [self.sql(arg) for arg in args]
+                if name.lower() in {"coalesce", "nullif"}:
+                    self._check_digits(name, given)
+                return function_sql(name, given, self.type_of)
             case model.VectorDistance(function=function, vector=vector, query=query):
                 return self._distance(function, self.sql(vector), self.sql(query))
 
+    def _check_digits(self, what: str, values: list[str]) -> None:
+        """Raises PlanningError: decimals of which DuckDB would cut digits off to make one type."""
+        kinds = self.oracle.types(values, self.columns, self.node) if len(values) > 1 else ()
+        if types.loses_digits(kinds):
+            raise PlanningError(
+                f"{self.node}: {what} over {', '.join(sorted(set(kinds)))}, which have no type in "
+                f"common of at most {types.MAX_DIGITS} digits: cast some of them"
+            )
+
     def type_of(self, sql: str) -> str:
         """DuckDB's type of an expression over these columns. Raises PlanningError."""
+        if _A_COLUMN.fullmatch(sql):
+            return self.columns[int(sql[1:])].type
         kind = self._types.get(sql)
         if kind is None:
             kind = self._types[sql] = self.oracle.types([sql], self.columns, self.node)[0]
@@ -152,23 +181,50 @@ class ExpressionWriter:
         return f"({a} {'//' if whole else '/'} {b})"
 
     def _comparison(self, left: Expr, sign: str, right: Expr) -> str:
-        a = self._text_literal(left, right) or self.sql(left)
-        b = self._text_literal(right, left) or self.sql(right)
+        if _is_text(left) or _is_text(right):
+            a = self._text_literal(left, right) or self.sql(left)
+            b = self._text_literal(right, left) or self.sql(right)
+        else:
+            kinds = self._kind(left), self._kind(right)
+            a, b = self.comparable((self.sql(left), kinds[0]), (self.sql(right), kinds[1]))
         return f"({a} {sign} {b})"
+
+    def comparable(self, one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
+        """Two values, each as (SQL, type), made such that DuckDB compares them rightly.
+
+        Raises:
+            PlanningError: a number and a text, for one, of which one would be changed.
+        """
+        sides = types.comparable(one, other)
+        if sides is None:
+            raise PlanningError(
+                f"{self.node}: a {one[1]} and a {other[1]} cannot be compared: cast one of them"
+            )
+        return sides
+
+    def _kind(self, expr: Expr) -> str:
+        """Its type; of a literal without asking."""
+        known = _LITERAL_KINDS.get(expr.type) if isinstance(expr, model.Literal) else None
+        return known or self.type_of(self.sql(expr))
 
     def _text_literal(self, literal: Expr, other: Expr) -> str | None:
         """A text literal as what it means beside `other`; None where it means text.
 
         One that means nothing is an error of the plan: found here, and not when it runs.
         """
-        if not isinstance(literal, model.Literal) or literal.type is not LiteralType.UTF8:
-            return None
-        if isinstance(other, model.Literal):
+        if not _is_text(literal) or isinstance(other, model.Literal):
             return None
         kind = self.type_of(self.sql(other))
         if types.is_date(kind):
             return self._date_literal(literal)
+        if kind == "BLOB":
+            return f"encode({self._literal(literal)})"
         if types.hash_class(kind) in _PARSED:
+            value = str(literal.value)
+            if not _is_kept(value, kind):
+                raise PlanningError(
+                    f"{self.node}: {value!r} is compared with a {kind}, which cannot hold it"
+                )
             self.oracle.check_constant(self._literal(literal), kind, self.node)
         return None
 
@@ -236,10 +292,14 @@ class ExpressionWriter:
 
     def _cast(self, inner: Expr, to_type: str) -> str:
         sql = self.sql(inner)
+        kind = self._kind(inner)
+        if {kind, to_type} == {"VARCHAR", "BLOB"}:  # the bytes themselves: no escapes
+            return f"{'encode' if kind == 'VARCHAR' else 'decode'}({sql})"
         if types.is_integer(to_type):
-            kind = self.type_of(sql)
             if types.is_float(kind) or types.decimal_parts(kind):
                 sql = f"trunc({sql})"
+            elif kind == "VARCHAR":
+                sql = _whole_number(sql)
         return f"CAST({sql} AS {to_type})"
 
     def _distance(self, function: str, vector: str, query: str) -> str:
@@ -256,6 +316,36 @@ def travelling_type(kind: str) -> str:
     if types.is_enum(kind):
         return "VARCHAR"
     return kind
+
+
+def _whole_number(sql: str) -> str:
+    """A text that becomes an integer: with a fraction it is none, and DuckDB would round it."""
+    return (
+        f"(CASE WHEN regexp_matches({sql}, '[.][0-9]*[1-9]|[eE]-') "
+        f"THEN error('Could not convert the text ' || {sql} || ': it is no whole number') "
+        f"ELSE {sql} END)"
+    )
+
+
+def _is_text(expr: Expr) -> TypeGuard[model.Literal]:
+    return isinstance(expr, model.Literal) and expr.type is LiteralType.UTF8
+
+
+def _is_kept(value: str, kind: str) -> bool:
+    """Whether DuckDB keeps all of a text that it takes for a value of this type."""
+    if kind.startswith("TIMESTAMP"):
+        end = _END_OF_A_TIME.search(value)
+        digits = (end["digits"] or "").rstrip("0") if end is not None else ""
+        zoned = end is not None and end["zone"] is not None
+        return len(digits) <= _FRACTION_DIGITS.get(kind, 6) and (not zoned or kind.endswith("ZONE"))
+    decimal = types.decimal_parts(kind)
+    if decimal is None and not types.is_integer(kind):
+        return True
+    try:
+        exponent = Decimal(value.strip()).normalize().as_tuple().exponent
+    except ArithmeticError:
+        return True  # no number: DuckDB says so
+    return not isinstance(exponent, int) or -exponent <= (decimal[1] if decimal else 0)
 
 
 def _float(value: float) -> str:

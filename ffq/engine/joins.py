@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from ffq.engine import types
-from ffq.engine.sql import Columns, Relation, select_list
+from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import HashJoin, HashPartitioning, JoinType, ShuffleRead
 from ffq.plan.names import find_column, text_of
@@ -74,7 +74,9 @@ def join_sql(
     join: HashJoin, keys: Sequence[tuple[int, int]], left: Relation, right: Relation
 ) -> str:
     """The join's SELECT."""
-    conditions = " AND ".join(f"l.c{a} = r.c{b}" for a, b in keys)
+    conditions = " AND ".join(
+        _equal(left.columns[a], f"l.c{a}", right.columns[b], f"r.c{b}") for a, b in keys
+    )
     outputs = [f"l.c{at}" for at in range(len(left.columns))]
     if join.join_type not in _LEFT_ONLY:
         outputs += [f"r.c{at}" for at in range(len(right.columns))]
@@ -82,6 +84,11 @@ def join_sql(
         f"SELECT {select_list(outputs)} FROM {left.name} AS l {_SQL[join.join_type]} "
         f"{right.name} AS r ON {conditions}"
     )
+
+
+def _equal(left: ColumnInfo, a: str, right: ColumnInfo, b: str) -> str:
+    sides = types.comparable((a, left.type), (b, right.type)) or (a, b)
+    return " = ".join(sides)
 
 
 def _reads_hash(join: HashJoin) -> bool:

@@ -250,17 +250,19 @@ def _used(scan: ParquetScan, columns: Mapping[Key, ColumnInfo]) -> Sequence[Key]
 def _common_type(column: str, found: Sequence[_FileColumn], declared: str | None) -> str:
     """A type that every file's values of the column fit without loss."""
     kinds = [one.type for one in found]
-    if declared is not None:
-        if all(fits(kind, declared) for kind in kinds):
-            return "VARCHAR" if is_enum(declared) else declared
-    else:
-        for one in found:
-            if one.arrow is not None and (reason := unkept(one.arrow)):
-                raise UnsupportedPlan(
-                    f"{column}: this engine would change values of Arrow type {one.arrow}: {reason}"
-                )
+    arrow = {one.arrow for one in found if one.arrow is not None}
+    for one in arrow:
+        # One duration's unit is known to who declares its column a number.
+        unit_known = declared is not None and pa.types.is_duration(one) and len(arrow) == 1
+        if not unit_known and (reason := unkept(one)):
+            raise UnsupportedPlan(
+                f"{column}: this engine would change values of Arrow type {one}: {reason}"
+            )
+    if declared is None:
         if kind := common_type(kinds):
             return kind
+    elif all(fits(kind, declared) for kind in kinds):
+        return "VARCHAR" if is_enum(declared) else declared
     wanted = f"the plan declares {declared}" if declared else "they do not agree"
     raise PlanningError(f"{column}: the files have {', '.join(sorted(set(kinds)))}; {wanted}")
 
@@ -274,6 +276,8 @@ def _outputs(columns: Mapping[Key, ColumnInfo], file: _FileColumns) -> list[str]
             outputs.append(f"CAST(NULL AS {wanted.type})")
         elif found.type == wanted.type or not fits(found.type, wanted.type):
             outputs.append(found.sql)
+        elif (found.type, wanted.type) == ("VARCHAR", "DATE"):  # a cast would drop a time
+            outputs.append(f"CAST(strptime({found.sql}, '%Y-%m-%d') AS DATE)")
         else:
             outputs.append(f"CAST({found.sql} AS {wanted.type})")
     return outputs

@@ -221,6 +221,13 @@ class Translator:
         kinds = {left.type, right.type} - {'"NULL"'}
         if len(kinds) > 1 and "VARCHAR" in kinds:
             raise PlanningError(f"{node}: cast one of them")
+        if types.loses_digits(kinds):
+            raise PlanningError(
+                f"{node}: they have no type in common of at most {types.MAX_DIGITS} digits: cast "
+                f"one of them"
+            )
+        if "FLOAT" in kinds and kinds <= types.EXACT_IN_DOUBLE:
+            return "DOUBLE"
         choice = "CASE WHEN TRUE THEN c0 ELSE c1 END"
         return self._oracle.types([choice], (left, right), node)[0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import duckdb
@@ -68,8 +68,14 @@ _LOSSLESS: Final = frozenset(
         ("TIMESTAMP_MS", "TIMESTAMP"),
     }
 )
+_CLASSES: Final = frozenset({"exact number", "float", "date or timestamp", "text or binary"})
+_TEXT_OR_TIME: Final = {"text or binary", "date or timestamp"}
 _ARRAY: Final = re.compile(r"\[(\d+)\]$")
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+
+
+EXACT_IN_DOUBLE: Final = _EXACT_IN_DOUBLE | _FLOATS
+"""Types whose every value is one of Float64."""
 
 
 def sql_type(data_type: DataType) -> str:
@@ -171,32 +177,72 @@ def unkept(kind: pa.DataType) -> str:
         return "a duration loses its unit; right would be a number of a known unit, Int64"
     if pa.types.is_decimal256(kind) and kind.precision > MAX_DIGITS:
         return f"a decimal of more than {MAX_DIGITS} digits becomes a float"
+    if pa.types.is_struct(kind):
+        names = [kind.field(at).name for at in range(kind.num_fields)]
+        twins = [name for name in names if names.count(name) > 1 or _has_twin(name, names)]
+        if twins:
+            listed = ", ".join(map(repr, twins))
+            return f"its fields {listed} differ at most in case, and would get other names"
     below = (kind.field(at).type for at in range(kind.num_fields))
     return next(filter(None, map(unkept, below)), "")
 
 
-def common_type(kinds: Sequence[str]) -> str | None:
-    """The narrowest type that holds every value of all; None: there is none."""
-    common: str | None = kinds[0]
-    for kind in kinds[1:]:
-        common = None if common is None else _wider(common, kind)
-    return "VARCHAR" if common is not None and is_enum(common) else common
+def _has_twin(name: str, names: Sequence[str]) -> bool:
+    return any(other != name and other.lower() == name.lower() for other in names)
 
 
-def _wider(one: str, other: str) -> str | None:
-    for kind, into in ((one, other), (other, one)):
-        if fits(kind, into):
-            return into
-    if one in _INTEGERS and other in _INTEGERS:
-        sizes = [_integer_bits(kind) for kind in (one, other)]
+def common_type(kinds: Iterable[str]) -> str | None:
+    """The narrowest type that holds every value of all, in whatever order; None: there is none."""
+    found = set(kinds) - {'"NULL"'}
+    if not found:
+        return '"NULL"'
+    if len(found) > 1 or is_enum(next(iter(found))):
+        texts = {kind for kind in found if kind == "VARCHAR" or is_enum(kind)}
+        if texts and found - texts <= {"DATE"}:  # a text may be no date, a date is a text
+            return "VARCHAR"
+    for kind in sorted(found):
+        if all(fits(other, kind) for other in found):
+            return kind
+    if found <= _INTEGERS:
+        sizes = [_integer_bits(kind) for kind in found]
         needed = 1 + max(bits for pair in sizes for bits in pair)
-        return next((kind for kind in _SIGNED if _BITS[kind] >= needed), None)
-    a, b = _as_decimal(one), _as_decimal(other)
-    if a and b:
-        scale = max(a[1], b[1])
-        digits = max(a[0] - a[1], b[0] - b[1]) + scale
+        signed = next((kind for kind in _SIGNED if _BITS[kind] >= needed), None)
+        if signed is not None:
+            return signed
+    decimals = [parts for kind in found if (parts := _as_decimal(kind)) is not None]
+    if len(decimals) == len(found):
+        scale = max(scale for _, scale in decimals)
+        digits = max(width - scale for width, scale in decimals) + scale
         return f"DECIMAL({digits},{scale})" if digits <= MAX_DIGITS else None
-    return None
+    return "DOUBLE" if found <= EXACT_IN_DOUBLE else None
+
+
+def loses_digits(kinds: Iterable[str]) -> bool:
+    """Whether DuckDB cuts decimals of these types off, when it makes one type of them."""
+    found = set(kinds)
+    exact = {kind for kind in found if _as_decimal(kind) is not None}
+    return any(map(decimal_parts, exact)) and common_type(exact) is None
+
+
+def comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] | None:
+    """Two values, each as (SQL, type), as what DuckDB compares rightly; None: they are not alike.
+
+    Text and binary are equal where their bytes are: DuckDB would read the escapes in a text. A
+    Float32 beside a whole or decimal number is compared as a Float64: the other would be rounded.
+    """
+    (a, a_kind), (b, b_kind) = one, other
+    classes = {hash_class(a_kind), hash_class(b_kind)}
+    if {a_kind, b_kind} == {"VARCHAR", "BLOB"}:
+        return (f"encode({a})", b) if a_kind == "VARCHAR" else (a, f"encode({b})")
+    if classes == {"exact number", "float"}:
+        return (_as_double(a, a_kind), _as_double(b, b_kind))
+    if len(classes) == 1 or '"NULL"' in classes or classes == _TEXT_OR_TIME:
+        return a, b
+    return None if classes <= _CLASSES else (a, b)
+
+
+def _as_double(sql: str, kind: str) -> str:
+    return f"CAST({sql} AS DOUBLE)" if kind == "FLOAT" else sql
 
 
 def _as_decimal(kind: str) -> tuple[int, int] | None:

@@ -511,7 +511,7 @@ def test_a_duration_that_is_declared_a_number_is_read_as_one(
         (pa.null(), pa.string(), "string"),
         (pa.int32(), pa.float64(), "double"),
         (pa.float32(), pa.float64(), "double"),
-        (pa.int64(), pa.uint64(), None),
+        (pa.int64(), pa.uint64(), "decimal128(20, 0)"),
         (pa.int64(), pa.float64(), None),
         (pa.decimal128(38, 0), pa.decimal128(38, 2), None),
         (pa.int32(), pa.string(), None),

@@ -1,0 +1,301 @@
+"""No value is changed in silence: compared, made one type, cast, or read from files."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import os
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ffq import plan as p
+from ffq.catalog.files import list_files
+from ffq.engine import Engine
+from ffq.errors import DataError, FfqError, PlanningError, StorageError, UnsupportedPlan
+from ffq.plan import model
+from ffq.plan.builder import Relation
+from ffq.plan.model import BinaryOperator, DataType, Field, Schema
+from tests.engine.runner import LocalRunner
+
+WIDE, FINE = pa.decimal128(38, 2), pa.decimal128(10, 5)
+LARGE = 2**24 + 1
+"""The first whole number that a Float32 does not hold."""
+NOON = dt.datetime(2024, 1, 1, 12)
+
+
+class Tables:
+    """Tables by name, each of one file or more; what a relation over them gives."""
+
+    def __init__(self, engine: Engine, folder: Path) -> None:
+        self._runner = LocalRunner(engine, folder / "shuffle", {}, scan_tasks=1)
+        self._folder = folder
+
+    def write(self, name: str, *files: dict[str, Any]) -> None:
+        paths = []
+        for number, columns in enumerate(files):
+            paths.append(self._folder / f"{name}{number}.parquet")
+            pq.write_table(pa.table(columns), paths[-1])
+        self._runner.tables[name] = paths
+
+    def column(self, relation: Relation | model.Node, name: str) -> list[Any]:
+        node = relation.node if isinstance(relation, Relation) else relation
+        return sorted(self._runner.run(node)[name].to_pylist(), key=str)
+
+
+@pytest.fixture
+def tables(engine: Engine, tmp_path: Path) -> Tables:
+    return Tables(engine, tmp_path)
+
+
+def matching(predicate: p.Expression) -> Relation:
+    return p.scan("t").filter(predicate)
+
+
+def in_subquery(negated: bool = False) -> model.Node:
+    return model.InSubqueryFilter(p.scan("a").node, p.col("x").expr, p.scan("b").node, negated)
+
+
+# --- compared --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["inner", "left", "anti", "semi"])
+@pytest.mark.parametrize(
+    ("strategy", "partitions"), [("shuffle", 8), ("shuffle", 1), ("broadcast_right", 1)]
+)
+def test_a_text_equals_the_binary_of_its_bytes_whatever_the_strategy(
+    tables: Tables, how: Any, strategy: Any, partitions: int
+) -> None:
+    r"""DuckDB would take the text \x41 for the byte of A."""
+    tables.write("a", {"x": ["\\x41", "A", "é"]})
+    tables.write("b", {"y": pa.array([b"A", "é".encode()], pa.binary())})
+    joined = p.scan("a", ["x"]).join(
+        p.scan("b", ["y"]), [("x", "y")], how, strategy=strategy, partitions=partitions
+    )
+    rows = {"inner": ["A", "é"], "semi": ["A", "é"], "anti": ["\\x41"], "left": ["A", "\\x41", "é"]}
+    assert tables.column(joined, "x") == rows[how]
+
+
+def test_a_text_literal_beside_binary_means_its_bytes(tables: Tables) -> None:
+    tables.write("t", {"x": pa.array([b"A", b"\\x41", "é".encode()], pa.binary())})
+    assert tables.column(matching(p.col("x") == "\\x41"), "x") == [b"\\x41"]
+    assert tables.column(matching(p.col("x") == "é"), "x") == ["é".encode()]
+
+
+def test_a_whole_number_beside_a_float32_is_not_rounded(tables: Tables) -> None:
+    tables.write("t", {"x": pa.array([LARGE - 1], pa.float32()), "n": pa.array([LARGE])})
+    for predicate in (p.col("x") == LARGE, p.col("x") == p.col("n"), p.col("x") >= p.col("n")):
+        assert tables.column(matching(predicate), "x") == []
+    assert tables.column(matching(p.col("x") == LARGE - 1), "x") == [LARGE - 1]
+    tables.write("a", {"x": pa.array([LARGE, LARGE - 1], pa.int32())})
+    tables.write("b", {"y": pa.array([LARGE - 1], pa.float32())})
+    joined = p.scan("a").join(p.scan("b"), [("x", "y")], strategy="broadcast_right")
+    assert tables.column(joined, "x") == [LARGE - 1]
+    assert tables.column(in_subquery(), "x") == [LARGE - 1]
+
+
+@pytest.mark.parametrize(
+    ("column", "literal"),
+    [
+        (pa.array([2]), "1.5"),
+        (pa.array([Decimal("1.50")], WIDE), "1.501"),
+        (pa.array([NOON]), "2024-01-01 12:00:00.0000004"),
+        (pa.array([NOON]), "2024-01-01 12:00:00+02"),
+        (pa.array([NOON]), "2024-01-01T12:00:00Z"),
+    ],
+)
+def test_a_text_literal_that_its_column_cannot_hold_is_an_error_of_the_plan(
+    tables: Tables, column: pa.Array, literal: str
+) -> None:
+    tables.write("t", {"x": column})
+    with pytest.raises(PlanningError, match="is compared with a .*, which cannot hold it"):
+        tables.column(matching(p.col("x") == literal), "x")
+
+
+@pytest.mark.parametrize(
+    ("column", "literal"),
+    [
+        (pa.array([2]), "2.0"),
+        (pa.array([Decimal("1.50")], WIDE), "1.5000"),
+        (pa.array([1.5]), "1.5"),
+        (pa.array([NOON]), "2024-01-01 12:00"),
+        (pa.array([NOON]), "2024-01-01T12:00:00.000000000"),
+        (pa.array([NOON], pa.timestamp("us", "UTC")), "2024-01-01 14:00:00+02"),
+    ],
+)
+def test_a_text_literal_that_its_column_holds_means_that(
+    tables: Tables, column: pa.Array, literal: str
+) -> None:
+    tables.write("t", {"x": column})
+    assert len(tables.column(matching(p.col("x") == literal), "x")) == 1
+
+
+def test_a_number_and_a_text_are_compared_when_one_is_cast(tables: Tables) -> None:
+    tables.write("t", {"x": [2], "s": ["2.4"]})
+    tables.write("a", {"x": [2]})
+    tables.write("b", {"s": ["2.4"]})
+    scalar = model.ScalarSubqueryFilter(
+        p.scan("a").node, p.col("x").expr, BinaryOperator.EQ, p.scan("b").node
+    )
+    for query in (matching(p.col("x") == p.col("s")), in_subquery(), scalar):
+        with pytest.raises(PlanningError, match="cannot be compared: cast one of them"):
+            tables.column(query, "x")
+    assert tables.column(matching(p.col("x") < p.col("s").cast("Float64")), "x") == [2]
+
+
+# --- made one type ---------------------------------------------------------------------------
+
+
+def test_decimals_without_a_type_in_common_are_refused(tables: Tables) -> None:
+    """DuckDB would cut the finer one's digits off."""
+    left = pa.array([Decimal("0.10"), Decimal("0.11")], WIDE)
+    tables.write("a", {"x": left, "one": [1, 1]})
+    tables.write("b", {"y": pa.array([Decimal("0.10001")], FINE)})
+    tables.write("t", {"x": left, "y": pa.array([Decimal("0.10001")] * 2, FINE), "i": [1, 2]})
+    chosen = p.when(p.col("i") == 1, p.col("x")).otherwise(p.col("y"))
+    queries: list[Relation | model.Node] = [
+        p.scan("a", ["x"]).union_all(p.scan("b", ["y"])),
+        model.InSubqueryFilter(p.scan("a").node, p.col("x").expr, p.scan("b").node, True),
+        p.scan("t").project(p.udf("coalesce", p.col("x"), p.col("y")).alias("x")),
+        p.scan("t").project(chosen.alias("x")),
+    ]
+    for query in queries:
+        with pytest.raises(PlanningError, match="no type in common of at most 38 digits: cast"):
+            tables.column(query, "x")
+    narrow = p.col("x").cast(DataType("Decimal128", (20, 2)))
+    united = p.scan("a").project(narrow.alias("x")).union_all(p.scan("b", ["y"]))
+    assert tables.column(united, "x") == [Decimal(each) for each in ("0.10000", "0.10001", "0.11")]
+
+
+def test_whole_numbers_keep_their_digits_beside_a_float32(tables: Tables) -> None:
+    tables.write("a", {"x": pa.array([LARGE], pa.int32())})
+    tables.write("b", {"x": pa.array([0.5], pa.float32())})
+    for one, other in itertools.permutations("ab"):
+        assert tables.column(p.scan(one).union_all(p.scan(other)), "x") == [0.5, LARGE]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "common"),
+    [
+        ((pa.float32(), pa.int32(), pa.float64()), "double"),
+        ((pa.float32(), pa.int32()), "double"),
+        ((pa.int64(), pa.uint64(), pa.decimal128(4, 2)), "decimal128(22, 2)"),
+        ((pa.date32(), pa.string(), pa.null()), "string"),
+        ((pa.float32(), pa.int64()), None),
+        ((pa.date32(), pa.timestamp("us")), None),
+    ],
+)
+def test_the_order_of_files_decides_nothing(
+    tables: Tables, kinds: tuple[pa.DataType, ...], common: str | None
+) -> None:
+    for order in itertools.permutations(kinds):
+        tables.write("t", *({"x": pa.nulls(1, kind)} for kind in order))
+        query = p.scan("t")
+        if common is None:
+            with pytest.raises(PlanningError, match="the files have"):
+                tables.column(query, "x")
+        else:
+            assert str(tables._runner.run(query.node).schema.field("x").type) == common
+
+
+def test_dates_among_texts_are_texts(tables: Tables) -> None:
+    files: list[dict[str, Any]] = [
+        {"x": ["2024-01-01 23:00:00", "2024-1-2"]},
+        {"x": [dt.date(2024, 1, 1)]},
+    ]
+    for order in itertools.permutations(files):
+        tables.write("t", *order)
+        assert tables.column(p.scan("t"), "x") == ["2024-01-01", "2024-01-01 23:00:00", "2024-1-2"]
+
+
+# --- cast ------------------------------------------------------------------------------------
+
+
+def test_a_text_becomes_the_integer_that_it_says_or_is_an_error(tables: Tables) -> None:
+    tables.write("t", {"x": ["7", " -8 ", "9.0", None]})
+    whole = p.scan("t").project(p.col("x").cast("Int64").alias("n"))
+    assert tables.column(whole, "n") == [-8, 7, 9, None]
+    for bad in ("1.5", "1.05", "15e-1"):
+        tables.write("t", {"x": ["1", bad]})
+        with pytest.raises(DataError, match=f"convert the text {bad}: it is no whole number"):
+            tables.column(whole, "n")
+
+
+def test_a_cast_between_text_and_binary_keeps_the_bytes(tables: Tables) -> None:
+    tables.write("t", {"s": ["\\x41", "é"], "b": pa.array([b"\\x41", b"\xc3\xa9"], pa.binary())})
+    to_binary = p.scan("t").project(p.col("s").cast("Binary").alias("x"))
+    assert tables.column(to_binary, "x") == [b"\\x41", b"\xc3\xa9"]
+    to_text = p.scan("t").project(p.col("b").cast("Utf8").alias("x"))
+    assert tables.column(to_text, "x") == ["\\x41", "é"]
+    tables.write("t", {"s": [""], "b": pa.array([b"\xff"], pa.binary())})
+    with pytest.raises(DataError, match="invalid UTF8"):
+        tables.column(to_text, "x")
+
+
+# --- read from files -------------------------------------------------------------------------
+
+
+def declared(name: str) -> Relation:
+    return p.scan("t", ["x"], schema=Schema((Field("x", DataType(name), True),)))
+
+
+@pytest.mark.parametrize(
+    ("files", "kind", "error"),
+    [
+        ([pa.array(["2024-01-01 23:00:00"])], "Date32", "Could not parse string"),
+        ([pa.array(["2024-01-02", "x"])], "Date32", "Could not parse string"),
+        ([pa.nulls(1, pa.decimal256(60, 2))], "Float64", "of more than 38 digits"),
+        (
+            [pa.array([1], pa.duration("ms")), pa.array([1000], pa.duration("us"))],
+            "Int64",
+            "loses its unit",
+        ),
+    ],
+)
+def test_a_declared_type_changes_no_value_either(
+    tables: Tables, files: list[pa.Array], kind: str, error: str
+) -> None:
+    tables.write("t", *({"x": column} for column in files))
+    with pytest.raises(FfqError, match=error):
+        tables.column(declared(kind), "x")
+
+
+def test_a_text_that_is_a_date_is_one_where_it_is_declared(tables: Tables) -> None:
+    tables.write("t", {"x": ["2024-01-02", None]})
+    assert tables.column(declared("Date32"), "x") == [dt.date(2024, 1, 2), None]
+
+
+@pytest.mark.parametrize("names", [("a", "A", "A_1"), ("Ä", "ä")])
+def test_fields_of_a_struct_that_differ_in_case_alone_are_refused(
+    tables: Tables, names: tuple[str, ...]
+) -> None:
+    """DuckDB would rename one of them, and `s.A_1` be the wrong one."""
+    tables.write(
+        "t", {"s": [dict.fromkeys(names, 1)], "list": [[dict.fromkeys(names, 1)]], "n": [1]}
+    )
+    for column in ("s", "list"):
+        with pytest.raises(UnsupportedPlan, match=f"'{column}': .* differ at most in case"):
+            tables.column(p.scan("t", [column]), column)
+    assert tables.column(p.scan("t", ["n"]), "n") == [1]
+
+
+def test_a_folder_that_a_link_leads_to_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "other").mkdir()
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "other" / "1.parquet")
+    (tmp_path / "t" / "k=2").symlink_to(tmp_path / "other")
+    (file,) = list_files("t", [str(tmp_path / "t")])
+    assert file.path == str(tmp_path / "t" / "k=2" / "1.parquet")
+    (tmp_path / "t" / "round").symlink_to(tmp_path / "t")
+    with pytest.raises(StorageError, match="round leads to a folder that it is in"):
+        list_files("t", [str(tmp_path / "t")])
+
+
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "2.parquet")
+    with pytest.raises(StorageError, match=r"2\.parquet is no regular file"):
+        list_files("t", [str(tmp_path)])
