@@ -72,6 +72,7 @@ OutputOption = Annotated[
     Path | None,
     typer.Option(
         "--output",
+        "-o",
         metavar="FILE",
         help="Write the result here instead of stdout.",
         show_default=False,

@@ -306,7 +306,9 @@ def test_a_gateway_that_dies_while_a_query_is_waited_for_is_named_in_the_time_gi
             waiting.wait_for("QUEUED")
             coordinator.signal(number)
             assert waiting.wait() == 3
-            assert waiting.rest()[-1].startswith(f"error: cannot reach the coordinator: {endpoint}")
+            *_, advice, error = waiting.rest()
+            assert " may go on: ffq fetch " in advice
+            assert error.startswith(f"error: cannot reach the coordinator: {endpoint}")
         coordinator.signal(signal.SIGCONT)
 
 

@@ -17,7 +17,13 @@ from ffq.cli.options import (
 from ffq.cli.output.consoles import note
 from ffq.cli.output.formats import ResultFormat, choose_format
 from ffq.cli.target import Target, target_of
-from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, UnsupportedPlan
+from ffq.errors import (
+    InvalidPlan,
+    InvalidRequest,
+    PlanningError,
+    Unavailable,
+    UnsupportedPlan,
+)
 
 
 def submit(
@@ -74,6 +80,9 @@ async def _wait(target: Target, query_id: str, chosen: ResultFormat, output: Pat
             result = await client.fetch(query_id)
     except (trio.Cancelled, KeyboardInterrupt):
         note(f"query {query_id} goes on: ffq fetch {query_id}, or ffq cancel {query_id}")
+        raise
+    except Unavailable:
+        note(f"query {query_id} may go on: ffq fetch {query_id} when the coordinator is back")
         raise
     write_result(result, chosen, output)
 

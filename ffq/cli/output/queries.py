@@ -70,8 +70,9 @@ def stages_grid(stages: Sequence[StageStatus]) -> Grid:
                     stage.running_tasks,
                     stage.succeeded_tasks,
                     stage.failed_tasks,
-                    stage.map_output_rows,
-                    stage.map_output_bytes,
+                    # What the sink gives out is the result, which is not counted here.
+                    stage.map_output_rows if stage.stage_id else "",
+                    stage.map_output_bytes if stage.stage_id else "",
                 )
             )
             for stage in stages
