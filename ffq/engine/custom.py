@@ -7,7 +7,7 @@ import inspect
 import traceback
 from collections.abc import Generator, Iterable, Iterator
 from types import CodeType
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import pyarrow as pa
@@ -17,6 +17,10 @@ from ffq.engine.faults import Faults
 from ffq.engine.operators import Operator
 from ffq.errors import FfqError, OperatorError
 from ffq.plan.model import Custom
+
+
+_END: Final = object()
+"""What no operator yields."""
 
 
 @attrs.frozen
@@ -85,10 +89,8 @@ def _outputs(run: _Run, source: Iterator[pa.RecordBatch]) -> Generator[pa.Record
         try:
             if given is None:
                 given = _iterator(run, run.operator.function(source, dict(run.node.config)))
-            batch = next(given)
+            batch: Any = next(given, _END)
             run.cancel.check()
-        except StopIteration:
-            return
         except FfqError as error:
             # Its input failed, or it was canceled: no fault of the operator.
             raise run.faults.note(error) from error
@@ -98,6 +100,8 @@ def _outputs(run: _Run, source: Iterator[pa.RecordBatch]) -> Generator[pa.Record
                 f"{_raised_at(run.operator, error)}: {_text(error)}"
             )
             raise run.faults.note(failure) from error
+        if batch is _END:
+            return
         if batch is None:
             raise run.faults.note(OperatorError(_misused(run.operator, "yielded None")))
         yield batch

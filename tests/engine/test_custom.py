@@ -90,6 +90,12 @@ _UNUSUAL = {
 }
 
 
+@register("is no generator")
+def is_no_generator(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    next(iter(()))
+    return batches
+
+
 def _raising(error: BaseException) -> Callable[[Batches, Config], Iterable[pa.RecordBatch]]:
     def function(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
         yield next(batches)
@@ -208,6 +214,7 @@ def test_a_limit_above_ends_it_early(custom_engine: Engine) -> None:
         ("panics", rf"operator 'panics' raised Panic at {FILE}:\d+: index out of bounds"),
         ("interrupts", rf"operator 'interrupts' raised KeyboardInterrupt at {FILE}:\d+: "),
         ("leaves", rf"operator 'leaves' raised GeneratorExit at {FILE}:\d+: "),
+        ("is no generator", rf"raised StopIteration at {FILE}:\d+: "),
         ("mute", rf"operator 'mute' raised Mute at {FILE}:\d+: \(its text cannot be had: Runtime"),
         ("returns none", rf"'returns none' \(at {FILE}:\d+\) returned None; right would be to yi"),
         ("yields none", rf"'yields none' \(at {FILE}:\d+\) yielded None; right would be to yield"),
