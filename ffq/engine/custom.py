@@ -18,7 +18,6 @@ from ffq.engine.operators import Operator
 from ffq.errors import FfqError, OperatorError
 from ffq.plan.model import Custom
 
-
 _END: Final = object()
 """What no operator yields."""
 
