@@ -15,7 +15,7 @@ from ffq.errors import StorageError
 _CACHED: Final = 4096
 
 Layout: TypeAlias = tuple[tuple[str, str], ...]
-"""A file's columns, in order, as (name, Arrow type)."""
+"""A file's columns, in order, as (name, Arrow type); then those that are stored as INT96."""
 
 
 @attrs.frozen
@@ -48,5 +48,8 @@ def _footer(path: str, _mtime_ns: int, _size: int) -> Footer:
         group = metadata.row_group(index)
         # A writer may leave the size out: a group with rows still must count for something.
         sizes.append(max(1, group.total_byte_size) if group.num_rows else 0)
-    fields = metadata.schema.to_arrow_schema()
-    return Footer(tuple(sizes), tuple((field.name, str(field.type)) for field in fields))
+    fields = [(field.name, str(field.type)) for field in metadata.schema.to_arrow_schema()]
+    # Arrow's type does not tell these from timestamps of a nanosecond; workers do.
+    columns = map(metadata.schema.column, range(metadata.num_columns))
+    old = [(one.path, one.physical_type) for one in columns if one.physical_type == "INT96"]
+    return Footer(tuple(sizes), (*fields, *old))

@@ -140,6 +140,11 @@ def _moment(unix_us: int) -> str:
         return f"{unix_us} us after 1970"
 
 
+def _parquet(path: str) -> pq.ParquetFile:
+    """Timestamps of the old INT96 kind in microseconds, as DuckDB has them."""
+    return pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
+
+
 def _piece(split: ScanSplit) -> _Piece:
     if any(sign in split.path for sign in "*?["):
         raise UnsupportedPlan(
@@ -147,7 +152,7 @@ def _piece(split: ScanSplit) -> _Piece:
             f"cannot take literally"
         )
     try:
-        with pq.ParquetFile(split.path) as file:
+        with _parquet(split.path) as file:
             _check_version(split, os.stat(split.path))
             metadata = file.metadata
             schema = file.schema_arrow
@@ -323,7 +328,7 @@ def _select_by_arrow(
 
 def _row_groups(piece: _Piece) -> pa.RecordBatchReader:
     def batches() -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(piece.split.path) as file:
+        with _parquet(piece.split.path) as file:
             for batch in file.iter_batches(row_groups=list(piece.groups)):
                 yield pa.RecordBatch.from_arrays(batch.columns, schema=piece.layout)
 

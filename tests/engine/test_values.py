@@ -15,6 +15,7 @@ import pytest
 
 from ffq import plan as p
 from ffq.catalog.files import list_files
+from ffq.catalog.footers import read_footer
 from ffq.engine import Engine
 from ffq.errors import DataError, FfqError, PlanningError, StorageError, UnsupportedPlan
 from ffq.plan import model
@@ -262,6 +263,24 @@ def test_a_declared_type_changes_no_value_either(
     tables.write("t", *({"x": column} for column in files))
     with pytest.raises(FfqError, match=error):
         tables.column(declared(kind), "x")
+
+
+def test_old_timestamps_are_told_from_those_of_nanoseconds_in_any_order(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """INT96, of which DuckDB keeps the microseconds; Arrow's type is the same for both."""
+    table = pa.table({"x": pa.array([1_000_000_999], pa.timestamp("ns"))})
+    old, new = tmp_path / "old.parquet", tmp_path / "new.parquet"
+    pq.write_table(table, old, use_deprecated_int96_timestamps=True)
+    pq.write_table(table, new)
+    layouts = [read_footer("t", str(path))[1].layout for path in (old, new)]
+    assert layouts[0] != layouts[1]  # so that every task sees one file of each kind
+    for files in ([old, new], [new, old]):
+        runner = LocalRunner(engine, tmp_path / "shuffle", {"t": files}, scan_tasks=1)
+        with pytest.raises(PlanningError, match="TIMESTAMP, TIMESTAMP_NS; they do not agree"):
+            runner.run(p.scan("t").node)
+    alone = LocalRunner(engine, tmp_path / "shuffle", {"t": [old]}, scan_tasks=1)
+    assert alone.run(p.scan("t").node)["x"].type == pa.timestamp("us")
 
 
 def test_a_text_that_is_a_date_is_one_where_it_is_declared(tables: Tables) -> None:
