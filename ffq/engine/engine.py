@@ -16,7 +16,7 @@ from ffq.engine.faults import Faults
 from ffq.engine.fragment_run import FragmentRun, FragmentSpec
 from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.scans import confirm_files
-from ffq.errors import FfqError, StartupError
+from ffq.errors import FfqError, FileChanged, StartupError
 
 ENGINE_FAMILY: Final = "ffq-duckdb-1"
 """Engines of one family can share a query: same hash, same partial states (R31)."""
@@ -110,9 +110,12 @@ class Engine:
                     rows += batch.num_rows
                     size += batch.nbytes
                     batches += 1
-                confirm_files(split for splits in spec.scans.values() for split in splits)
+                if changed := _changed(spec):
+                    raise changed
         except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
             cause = faults.translate(error, cancel)
+            if not cancel.canceled:
+                cause = _changed(spec) or cause  # then that is why, whatever came of it
             if cause is error:
                 raise
             raise cause from error
@@ -150,3 +153,11 @@ def _config(settings: EngineSettings | None) -> dict[str, str | bool | int | flo
     if settings.temp_directory is not None:
         config["temp_directory"] = str(settings.temp_directory)
     return config
+
+
+def _changed(spec: FragmentSpec) -> FileChanged | None:
+    try:
+        confirm_files(split for splits in spec.scans.values() for split in splits)
+    except FileChanged as error:
+        return error
+    return None

@@ -152,8 +152,8 @@ def _piece(split: ScanSplit) -> _Piece:
             f"cannot take literally"
         )
     try:
+        _check_version(split, os.stat(split.path))
         with _parquet(split.path) as file:
-            _check_version(split, os.stat(split.path))
             metadata = file.metadata
             schema = file.schema_arrow
     except (OSError, pa.ArrowException) as error:

@@ -397,8 +397,23 @@ def test_another_file_than_was_planned_on_is_an_error_that_names_it(
         scan(engine, [split])
     hundred.write_bytes(hundred.read_bytes() + b" ")
     os.utime(hundred, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(StorageError, match="Parquet"):  # no Parquet any more: said first
+    with pytest.raises(FileChanged):  # which is why it is no Parquet any more
         scan(engine, [split])
+
+
+def test_what_a_changed_file_does_to_a_scan_is_told_as_the_change(
+    engine: Engine, hundred: Path
+) -> None:
+    """It was what it was to be when its scan was planned, and is not when it is read."""
+    split = version_of(hundred)
+    spec = FragmentSpec(ParquetScan("t", None, None, ()), {0: [split]})
+
+    def open_and_damage(schema: pa.Schema) -> TableSink:
+        hundred.write_bytes(b"no Parquet")
+        raise StorageError("the sink's own")
+
+    with pytest.raises(FileChanged, match=r"hundred\.parquet' is another one"):
+        engine.run(spec, open_and_damage, CancelToken())
 
 
 @pytest.mark.parametrize("gone", [False, True])
