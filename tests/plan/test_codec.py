@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ffq import plan as p
 from ffq.errors import InvalidPlan
 from ffq.plan import PlanLimits, dump_plan, parse_plan
 from ffq.plan import model as m
@@ -424,6 +425,25 @@ def test_bytes_nodes_and_containers_are_bounded() -> None:
         read(union, max_nodes=10)
     with pytest.raises(InvalidPlan, match="has 81 JSON objects and arrays"):
         read([[]] * 80, max_nodes=10)
+
+
+def test_a_dotted_key_counts_as_an_expression_when_read_and_when_written() -> None:
+    plan = p.scan("t", ["a"]).join(p.scan("u"), [("a", "u.a")]).node
+    data = dump_plan(plan)
+    nodes = next(
+        number for number in range(1, 50) if not _is_refused(data, PlanLimits(max_nodes=number))
+    )
+    dump_plan(plan, limits=PlanLimits(max_nodes=nodes))
+    with pytest.raises(InvalidPlan, match=f"more than {nodes - 1} nodes and expressions"):
+        dump_plan(plan, limits=PlanLimits(max_nodes=nodes - 1))
+
+
+def _is_refused(data: bytes, limits: PlanLimits) -> bool:
+    try:
+        parse_plan(data, limits=limits)
+    except InvalidPlan:
+        return True
+    return False
 
 
 def test_a_shared_subtree_that_blows_up_when_written_is_refused() -> None:

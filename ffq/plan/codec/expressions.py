@@ -123,6 +123,7 @@ _PATH: Codec[model.ColumnPath] = convert(STRING, model.ColumnPath, lambda column
 def _read_column_name(cursor: Cursor) -> ColumnName:
     if isinstance(cursor.value, str):
         return cursor.string()
+    cursor.budget.spend()  # as an expression, which it is written as
     return read_variant("column name", {_COLUMN_PATH: _PATH}, cursor)[1]
 
 
