@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,10 @@ def test_help_names_variables_and_exit_codes(call: Call) -> None:
 def test_version(call: Call) -> None:
     done = call("--version")
     assert (done.returncode, done.stdout.split()[0]) == (0, "ffq")
+
+
+def test_help_comes_before_the_heavy_libraries() -> None:
+    heavy = "('grpc', 'duckdb', 'trio', 'pyarrow', 'ffq.core.coordinator')"
+    code = f"import ffq.cli.main, sys; print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
