@@ -108,9 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     which.add_argument("--seed", type=int, metavar="S", help="this one again")
     parser.add_argument(
         "--profile",
-        choices=["default", "ci"],
-        default="default",
-        help="how many examples, and how long: see tests/conftest.py (default)",
+        choices=["default", "search", "ci"],
+        default="search",
+        help="how many examples, and how long: see tests/conftest.py (search)",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="side by side (1)")
     parser.add_argument(

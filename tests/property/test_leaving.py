@@ -7,7 +7,7 @@ from collections import Counter
 
 from tests.simulation import scenario_of, simulate_cluster
 
-BUDGETS = {"default": 20, "ci": 100, "nightly": 5_000}
+BUDGETS = {"default": 20, "search": 20, "ci": 100, "nightly": 5_000}
 SEEDS = BUDGETS[os.environ.get("HYPOTHESIS_PROFILE", "default")]
 METHODS = {
     "CancelQuery",

@@ -24,6 +24,7 @@ from tests.simulation import (
 # that test last).
 BUDGETS: dict[str, tuple[int, int | None]] = {
     "default": (40, 40),
+    "search": (40, 40),
     "ci": (1_000, 1_000),
     "nightly": (50_000, None),
 }
