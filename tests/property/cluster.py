@@ -210,10 +210,12 @@ class ClusterMachine(RuleBasedStateMachine):
         )
 
     def upload(self, held: Held) -> RegisterReply:
+        return self.d.ask(self.result(held))
+
+    def result(self, held: Held) -> RegisterQueryResults:
+        """The message that stores its result. A peer's has no key, as the fixed wire has none."""
         keyed = held.worker != PEER or held.of.task_count > 1
-        return self.d.ask(
-            RegisterQueryResults(held.key.query_id, held.payload, held.key if keyed else None)
-        )
+        return RegisterQueryResults(held.key.query_id, held.payload, held.key if keyed else None)
 
     def finish(self, held: Held, rows: list[int]) -> ReportReply:
         if held.key.stage_id == 0:
