@@ -83,5 +83,4 @@ def test_the_failing_seed_that_the_page_explains(capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("machine", ["FixedMachine", "FixedWorkerMachine"])
 def test_repaired_one_holds(machine: str, page: dict[str, Any]) -> None:
-    several = hypothesis.settings(SEARCH, max_examples=50)
-    run_state_machine_as_test(page[machine], settings=several)
+    run_state_machine_as_test(page[machine], settings=SEARCH)
