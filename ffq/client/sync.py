@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
@@ -19,6 +18,7 @@ from ffq.client.conversions import PlanLike
 from ffq.errors import InvalidRequest, Unavailable
 from ffq.messages import AttemptStatus, QueryState, QueryStatus, WorkerStatus
 from ffq.rpc.forks import check_process
+from ffq.runtime.blocking import join_blocking, wait_blocking
 
 _CLOSED = "this SyncClient was closed while the call was under way"
 
@@ -47,15 +47,12 @@ class SyncClient:
     def __enter__(self) -> SyncClient:
         if trio.lowlevel.in_trio_task():
             raise InvalidRequest("ffq.SyncClient would block this Trio run: use ffq.connect in it")
-        started: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+        opened: Future[None] = Future()
         self._thread = threading.Thread(
-            target=trio.run, args=(self._serve, started), name="ffq-sync-client", daemon=True
+            target=trio.run, args=(self._serve, opened), name="ffq-sync-client", daemon=True
         )
         self._thread.start()
-        error = started.get()
-        if error is not None:
-            self._thread.join()
-            raise error
+        wait_blocking(opened)
         return self
 
     def __exit__(
@@ -70,7 +67,7 @@ class SyncClient:
         check_process()
         if self._token is not None and self._stop is not None and self._thread is not None:
             self._token.run_sync_soon(self._stop.set)
-            self._thread.join()
+            join_blocking(self._thread)
         self._token = None
 
     def submit(self, plan: PlanLike, query_id: str | None = None) -> str:
@@ -122,7 +119,7 @@ class SyncClient:
         scope = trio.CancelScope()
         try:
             token.run_sync_soon(self._begin, method, args, scope, future)
-            return future.result()
+            return wait_blocking(future)
         except trio.RunFinishedError:
             raise Unavailable(_CLOSED) from None
         finally:
@@ -142,7 +139,7 @@ class SyncClient:
         else:
             self._calls.start_soon(_answer, method, args, scope, future)
 
-    async def _serve(self, started: queue.SimpleQueue[Exception | None]) -> None:
+    async def _serve(self, opened: Future[None]) -> None:
         try:
             # Calls end before the connection does: what they must still say goes through it.
             async with (
@@ -152,11 +149,13 @@ class SyncClient:
                 self._client = client
                 self._token = trio.lowlevel.current_trio_token()
                 self._stop = trio.Event()
-                started.put(None)
+                opened.set_result(None)
                 await self._stop.wait()
                 self._calls.cancel_scope.cancel()
-        except Exception as error:  # noqa: BLE001 - raised in the thread that opened the client
-            started.put(error)
+        except Exception as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
 
 
 async def _answer(

@@ -14,6 +14,7 @@ import trio
 from ffq.runtime._checks import check_function, check_seconds
 from ffq.runtime._envelope import BRIDGE, HANDLING
 from ffq.runtime._failures import split_failure
+from ffq.runtime.blocking import wait_blocking
 from ffq.runtime.errors import ProtocolError, SystemClosed
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Portal:
             )
         future = self.submit(function, timeout=timeout)
         try:
-            return future.result()
+            return wait_blocking(future)
         finally:
             future.cancel()
 

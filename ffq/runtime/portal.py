@@ -14,6 +14,7 @@ import trio
 
 from ffq.runtime._options import DEFAULT_MAILBOX
 from ffq.runtime._portal import Portal
+from ffq.runtime.blocking import join_blocking, wait_blocking
 from ffq.runtime.errors import SystemClosed
 from ffq.runtime.system import ActorSystem
 
@@ -67,7 +68,7 @@ class SyncActorSystem:
         if self._thread.ident is not None:
             raise SystemClosed(f"the system {self._system.name} was used already; make a new one")
         self._thread.start()
-        self._portal = self._opened.result()
+        self._portal = wait_blocking(self._opened)
         return self
 
     def __exit__(
@@ -79,7 +80,7 @@ class SyncActorSystem:
         portal, self._portal = self.portal, None
         with suppress(SystemClosed):  # it has crashed: the outcome says how
             portal.run_soon(self._leave.set if error is None else self._scope.cancel)
-        self._thread.join()
+        join_blocking(self._thread)
         self._outcome.result()
 
     def _run_thread(self) -> None:

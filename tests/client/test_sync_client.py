@@ -26,7 +26,7 @@ from ffq.messages import QueryState
 ENDLESS = p.scan("t", ["k"]).custom("sync.nobody")
 # A shell has what it starts in the background ignore Ctrl-C, and so would what that starts.
 PROGRAM = """
-import signal, sys, ffq
+import signal, sys, threading, ffq
 from ffq import plan as p
 signal.signal(signal.SIGINT, signal.default_int_handler)
 print("ready", flush=True)
@@ -42,6 +42,16 @@ BODIES = {
         print(len(client.queries()), flush=True)
         sys.stdin.read()""",
 }
+# The signal wakes the thread that takes it: not the one that is to be interrupted.
+ELSEWHERE = """
+    def take(_progress):
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    try:
+        client.run(p.scan("t", ["k"]).custom("sync.nobody"), take)
+    except KeyboardInterrupt:
+        sys.exit(3)
+"""
 
 
 @pytest.fixture
@@ -75,6 +85,15 @@ async def test_ctrl_c_in_the_blocking_client_cancels_the_query(body: str, tables
         assert program.stdin is not None
         await program.stdin.aclose()
         assert await program.wait() == (-signal.SIGINT if body == RUN else 0)
+
+
+async def test_a_signal_that_another_thread_takes_ends_the_wait(tables: Tables) -> None:
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        program = await trio.run_process(
+            [sys.executable, "-c", PROGRAM.format(body=ELSEWHERE), cluster.endpoint], check=False
+        )
+        assert program.returncode == 3
+        assert await state_of_the_query(cluster) is QueryState.CANCELED
 
 
 async def test_the_end_of_the_block_cancels_the_query_of_another_thread(tables: Tables) -> None:

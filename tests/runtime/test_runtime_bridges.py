@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from functools import partial
 
@@ -139,6 +140,30 @@ def test_A13_an_error_in_the_synchronous_block_ends_the_system_and_stays_itself(
         assert holder
         raise KeyError("mine")
     assert actors.system.closed
+
+
+def test_A13_ctrl_c_ends_the_wait_whichever_thread_takes_the_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate = Gate()
+    # What runs in the background of a shell ignores it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with SyncActorSystem("sync") as actors:
+            holder = actors.spawn(Holder, gate)
+            waits = gate.wait
+
+            async def interrupted(who: str) -> None:
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+                await waits(who)
+
+            monkeypatch.setattr(gate, "wait", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                actors.ask(holder, Hold("a"))
+            assert actors.ask(holder, Total()) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert gate.log == ["a waits", "a cancelled"]
 
 
 async def _holding(actors: SyncActorSystem, gate: type[Gate]) -> bool:
