@@ -77,6 +77,10 @@ class CoreCoordinator:
         """
         for machine in self.machines.values():
             machine.validate_state()
+        self.validate_agreement()
+
+    def validate_agreement(self) -> None:
+        """The second half of `validate_state`: the machines agree. Raises InvariantViolated."""
         scheduling = self.scheduling.state
         live, known = self.liveness.state.workers.keys(), scheduling.workers.live.keys()
         if live != known:

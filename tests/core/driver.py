@@ -1,6 +1,7 @@
 """Drives a CoreCoordinator by hand: clients, workers of both kinds, and the clock.
 
-Every call that may change something is followed by `validate_state()`, also one that raises.
+Every call is followed by `validate_state()` of the machines that it has changed, and of all when it
+has raised. What changes a machine without growing its version is found by test_replay.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import TypeVar
 import attrs
 
 from ffq.core import CoordinatorSettings, CoreCoordinator
+from ffq.core.machine import Party
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
     AcceptQuery,
@@ -88,6 +90,7 @@ class Driver:
     now_ms: int = 0
     core: CoreCoordinator = attrs.field(init=False)
     incarnations: dict[str, int] = attrs.field(factory=dict)
+    _validated: dict[Party, int] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self.core = CoreCoordinator(self.settings)
@@ -95,20 +98,30 @@ class Driver:
     def ask(self, msg: Request[R]) -> R:
         """Any message, of the outer world or internal."""
         try:
-            return self.core.ask(msg, self.now_ms)
-        finally:
+            reply = self.core.ask(msg, self.now_ms)
+        except BaseException:
             self.core.validate_state()
+            raise
+        self._validate()
+        return reply
 
     def advance(self, ms: int) -> None:
         """Time passes, and both timers fire."""
         self.now_ms += ms
         self.sweep()
         self.core.tick(self.now_ms)
-        self.core.validate_state()
+        self._validate()
 
     def sweep(self) -> None:
         self.core.sweep(self.now_ms)
-        self.core.validate_state()
+        self._validate()
+
+    def _validate(self) -> None:
+        for party, machine in self.core.machines.items():
+            if machine.version != self._validated.get(party):
+                machine.validate_state()
+                self._validated[party] = machine.version
+        self.core.validate_agreement()
 
     # --- clients -----------------------------------------------------------------------------
 

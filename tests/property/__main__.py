@@ -26,6 +26,8 @@ from pathlib import Path
 
 import attrs
 
+from tests.profiles import PROFILES
+
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / ".hypothesis" / "failed-seeds"
 
@@ -108,9 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     which.add_argument("--seed", type=int, metavar="S", help="this one again")
     parser.add_argument(
         "--profile",
-        choices=["default", "search", "ci"],
-        default="search",
-        help="how many examples, and how long: see tests/conftest.py (search)",
+        choices=[name for name in PROFILES if name != "nightly"],
+        default="default",
+        help="how many examples, and how long: see tests/profiles.py (default)",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="side by side (1)")
     parser.add_argument(

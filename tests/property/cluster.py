@@ -361,6 +361,10 @@ class ClusterMachine(RuleBasedStateMachine):
     # --- what must hold at all times ---------------------------------------------------------
 
     @invariant()
+    def state_is_consistent(self) -> None:
+        self.d.core.validate_state()
+
+    @invariant()
     def history_is_kept(self) -> None:
         slots: Counter[str] = Counter()
         for query in self.submitted:

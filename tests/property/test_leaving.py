@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 
+from tests.profiles import CHOSEN
 from tests.simulation import scenario_of, simulate_cluster
 
-BUDGETS = {"default": 20, "search": 20, "ci": 100, "nightly": 5_000}
-SEEDS = BUDGETS[os.environ.get("HYPOTHESIS_PROFILE", "default")]
 METHODS = {
     "CancelQuery",
     "FetchQueryResults",
@@ -24,7 +22,7 @@ METHODS = {
 
 def test_no_caller_who_leaves_breaks_a_check() -> None:
     left: Counter[str] = Counter()
-    for seed in range(SEEDS):
+    for seed in range(CHOSEN.leaving_clusters):
         simulated = simulate_cluster(scenario_of(seed), leaving=True)
         left += simulated.left
         assert simulated.violation is None, simulated.report()

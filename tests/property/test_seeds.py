@@ -30,14 +30,8 @@ def test_a_seed_decides_what_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_runs_that_pass_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seeds", "1", "--keep", str(tmp_path), PROBE, "-k", "drawn"]) == 0
-    assert capsys.readouterr().out.endswith("1 seeds of profile search: 1 passed, 0 failed\n")
+    assert capsys.readouterr().out.endswith("1 seeds of profile default: 1 passed, 0 failed\n")
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("profile", ["search", "ci"])
-def test_every_file_knows_the_profile(profile: str, tmp_path: Path) -> None:
-    collect = ["tests/property", "--collect-only"]
-    assert main(["--profile", profile, "--keep", str(tmp_path), *collect]) == 0
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--jobs", "0"], ["--profile", "x"]])

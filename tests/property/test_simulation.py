@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from itertools import count as count_from
 from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 
+from tests.profiles import CHOSEN
 from tests.property.counting import count
 from tests.simulation import (
     Fault,
@@ -20,19 +20,9 @@ from tests.simulation import (
     simulate_cluster,
 )
 
-# How many, by profile: drawn by Hypothesis, and by seed. None: until told to stop (conftest.py puts
-# that test last).
-BUDGETS: dict[str, tuple[int, int | None]] = {
-    "default": (40, 40),
-    "search": (40, 40),
-    "ci": (1_000, 1_000),
-    "nightly": (50_000, None),
-}
-DRAWN, SEEDED = BUDGETS[os.environ.get("HYPOTHESIS_PROFILE", "default")]
-
 
 @pytest.mark.timeout(0)
-@settings(max_examples=DRAWN)
+@settings(max_examples=CHOSEN.drawn_clusters)
 @given(scenarios())
 def test_no_fault_breaks_a_check(scenario: Scenario) -> None:
     simulated = simulate_cluster(scenario)
@@ -42,8 +32,8 @@ def test_no_fault_breaks_a_check(scenario: Scenario) -> None:
 
 @pytest.mark.timeout(0)
 def test_no_seed_breaks_a_check() -> None:
-    """Chosen evenly at random, where Hypothesis leans to the simple."""
-    for seed in islice(count_from(), SEEDED):
+    """Chosen evenly at random, where Hypothesis leans to the simple. conftest.py puts it last."""
+    for seed in islice(count_from(), CHOSEN.seeded_clusters):
         simulated = simulate_cluster(scenario_of(seed))
         count(simulated)
         assert simulated.violation is None, simulated.report()
