@@ -10,6 +10,7 @@ from ffq.core import placement
 from ffq.core.layout import fingerprint, lay_out
 from ffq.core.lifecycle import end_query
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.settings import shortened
 from ffq.core.state import Located, SchedulingState
 from ffq.core.transitions import AttemptEvent, QueryEvent
 from ffq.ids import TaskId
@@ -207,7 +208,13 @@ def forget_server(state: SchedulingState, query: QueryRecord, attempt: AttemptRe
 
 
 def fail_charged(
-    state: SchedulingState, at: Located, message: str, now_ms: int, *, blame: bool
+    state: SchedulingState,
+    at: Located,
+    message: str,
+    now_ms: int,
+    *,
+    blame: bool,
+    circumstance: str = "",
 ) -> None:
     """The attempt failed, and its task is charged for it (R14).
 
@@ -221,7 +228,7 @@ def fail_charged(
     if at.task.failures - at.task.doubtful >= state.settings.max_task_attempts:
         at.task.state = TaskState.FAILED
         why = (
-            f"{message} (task {at.attempt.key.task} failed {at.task.failures} times, "
+            f"{message}{circumstance} (task {at.attempt.key.task} failed {at.task.failures} times, "
             f"last on worker {at.attempt.worker_id})"
         )
         end_query(state, at.query, QueryEvent.FAIL, why, now_ms)
@@ -246,7 +253,10 @@ def fail_lost(
     `alone`: nothing else ran there, so that the earlier losses count for certain as well.
     """
     at.task.doubtful = 0 if alone else at.task.doubtful + 1
-    fail_charged(state, at, message, now_ms, blame=False)
+    operators = shortened(", ".join(sorted(at.stage.requirement.operators)))
+    ran = f"this task, with custom operator {operators}," if operators else "this task"
+    circumstance = f", while it ran {ran}{' and no other' if alone else ''}"
+    fail_charged(state, at, message, now_ms, blame=False, circumstance=circumstance)
 
 
 def fail_suspected(state: SchedulingState, at: Located, message: str, now_ms: int) -> None:

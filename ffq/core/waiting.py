@@ -15,6 +15,7 @@ from ffq.core.workers import WorkerRecord
 from ffq.messages import SPLITS
 
 _MAX_MESSAGE = 4096
+_MAX_REASON = 500
 _MOST_NAMED = 5
 
 
@@ -56,10 +57,12 @@ class Waiting:
     def _retry(self, stage: StageRecord) -> str:
         soonest = min((each for each in stage.tasks if each.waiting), key=lambda t: t.ready_at_ms)
         # Not a countdown: a status that says the same is the same.
-        failed_at_ms = soonest.attempts[-1].finished_at_ms
-        delay_ms = soonest.ready_at_ms - (self._now_ms if failed_at_ms is None else failed_at_ms)
+        failed = soonest.attempts[-1]
+        failed_at_ms = self._now_ms if failed.finished_at_ms is None else failed.finished_at_ms
+        delay_ms = soonest.ready_at_ms - failed_at_ms
         name = f"task {soonest.task_id} of stage {stage.stage_id}"
-        return f"{name} is tried again {delay_ms} ms after it failed"
+        why = failed.message.partition("\n")[0][:_MAX_REASON]
+        return f"{name} is tried again {delay_ms} ms after it failed{why and f': {why}'}"
 
     def _all_busy(self, requirement: Requirement) -> str:
         """Why none of the workers that could run it takes it; empty where one is free."""

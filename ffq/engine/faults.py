@@ -6,6 +6,7 @@ noted is the true cause and wins.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import attrs
@@ -24,6 +25,8 @@ from ffq.errors import (
     StorageError,
     UnsupportedPlan,
 )
+
+_OWN_COLUMN: Final = re.compile(r" when casting from source column c\d+$")
 
 
 @attrs.define
@@ -52,8 +55,10 @@ class Faults:
 def one_line(error: BaseException) -> str:
     """The first line of an error's text: DuckDB adds the SQL below it."""
     lines = str(error).strip().splitlines()
-    # DuckDB's advice on its own SQL helps nobody who wrote a plan.
-    return lines[0].partition(". Use TRY(")[0] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    # Advice on SQL and the name a column has in it help nobody who wrote a plan.
+    return _OWN_COLUMN.sub("", lines[0].partition(". Use TRY(")[0])
 
 
 # Rows that fail late come out of an Arrow stream, whose errors are all OSErrors: DuckDB's class of

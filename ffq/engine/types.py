@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 import duckdb
@@ -69,7 +70,11 @@ _LOSSLESS: Final = frozenset(
     }
 )
 _CLASSES: Final = frozenset({"exact number", "float", "date or timestamp", "text or binary"})
-_TEXT_OR_TIME: Final = {"text or binary", "date or timestamp"}
+COMPARABLE_CLASSES: Final = (
+    {"exact number", "float"},
+    {"text or binary", "date or timestamp"},
+)
+"""Classes of types whose values SQL compares although they hash differently."""
 _ARRAY: Final = re.compile(r"\[(\d+)\]$")
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
@@ -179,16 +184,13 @@ def unkept(kind: pa.DataType) -> str:
         return f"a decimal of more than {MAX_DIGITS} digits becomes a float"
     if pa.types.is_struct(kind):
         names = [kind.field(at).name for at in range(kind.num_fields)]
-        twins = [name for name in names if names.count(name) > 1 or _has_twin(name, names)]
+        alike = Counter(name.lower() for name in names)
+        twins = [name for name in names if alike[name.lower()] > 1]
         if twins:
             listed = ", ".join(map(repr, twins))
             return f"its fields {listed} differ at most in case, and would get other names"
     below = (kind.field(at).type for at in range(kind.num_fields))
     return next(filter(None, map(unkept, below)), "")
-
-
-def _has_twin(name: str, names: Sequence[str]) -> bool:
-    return any(other != name and other.lower() == name.lower() for other in names)
 
 
 def common_type(kinds: Iterable[str]) -> str | None:
@@ -236,7 +238,7 @@ def comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] 
         return (f"encode({a})", b) if a_kind == "VARCHAR" else (a, f"encode({b})")
     if classes == {"exact number", "float"}:
         return (_as_double(a, a_kind), _as_double(b, b_kind))
-    if len(classes) == 1 or '"NULL"' in classes or classes == _TEXT_OR_TIME:
+    if len(classes) == 1 or '"NULL"' in classes or classes in COMPARABLE_CLASSES:
         return a, b
     return None if classes <= _CLASSES else (a, b)
 

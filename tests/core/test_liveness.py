@@ -20,8 +20,8 @@ from ffq.messages import (
     WorkerChanged,
     WorkerLost,
 )
-from tests.core.driver import Driver, key
-from tests.strategies.graphs import aggregate, scan
+from tests.core.driver import OURS, Driver, key
+from tests.strategies.graphs import aggregate, operator, scan
 
 TIMEOUT = CoordinatorSettings(worker_liveness_timeout_ms=1000, retry_backoff_base_ms=0)
 W = WorkerId("w")
@@ -222,7 +222,23 @@ def test_R19_losing_workers_spends_the_tasks_budget() -> None:
         d.advance(1001)
     status = d.status("poison")
     assert status.state is QueryState.FAILED
-    assert status.message.startswith("worker lost: c")
+    assert status.message == (
+        "worker lost: c: silent for 1001 ms, while it ran this task and no other "
+        "(task poison/0/0 failed 3 times, last on worker c)"
+    )
+
+
+def test_R19_a_query_that_costs_workers_names_its_operator() -> None:
+    d = Driver(TIMEOUT)
+    d.submit("poison", operator("op.a", scan()))
+    for worker in ("a", "b", "c"):
+        d.beat(worker, ["op.a", *OURS])
+        d.pull_one(worker)
+        d.advance(1001)
+    told = (
+        "worker lost: c: silent for 1001 ms, while it ran this task, with custom operator op.a, and"
+    )
+    assert d.status("poison").message.startswith(told)
 
 
 def test_R19_a_restart_with_many_attempts_running_does_not_exclude_the_worker() -> None:

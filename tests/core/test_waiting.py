@@ -80,8 +80,8 @@ def test_R10_a_query_that_waits_for_its_next_attempt_says_when() -> None:
     d = Driver()
     d.beat("w")
     d.submit("q", scan())
-    d.fail(d.pull_one("w"))
-    said = "waiting: task 0 of stage 0 is tried again 250 ms after it failed"
+    d.fail(d.pull_one("w"), "boom\nand more, in the row of the attempt")
+    said = "waiting: task 0 of stage 0 is tried again 250 ms after it failed: boom"
     assert d.status("q").message == said
     d.now_ms += 100
     assert d.status("q").message == said  # no countdown: nothing has changed
