@@ -104,20 +104,20 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("one-try-more", "R14", "a task fails once more than its budget")
 def _(surgeon: Surgeon) -> None:
-    def broken(core: Any, at: Any, message: str, now_ms: int, *, blame: bool) -> None:
+    def broken(core: Any, at: Any, message: str, now_ms: int, **how: Any) -> None:
         if at.task.failures + 1 == core.settings.max_task_attempts and not at.task.uncharged:
             at.task.failures -= 1
             at.task.uncharged = 1
-        fail_charged(core, at, message, now_ms, blame=blame)
+        fail_charged(core, at, message, now_ms, **how)
 
     surgeon.replace_everywhere(fail_charged, broken)
 
 
 @mutant("no-second-try", "R14", "the first failure of a task ends its query")
 def _(surgeon: Surgeon) -> None:
-    def broken(core: Any, at: Any, message: str, now_ms: int, *, blame: bool) -> None:
+    def broken(core: Any, at: Any, message: str, now_ms: int, **how: Any) -> None:
         at.task.failures = core.settings.max_task_attempts - 1
-        fail_charged(core, at, message, now_ms, blame=blame)
+        fail_charged(core, at, message, now_ms, **how)
 
     surgeon.replace_everywhere(fail_charged, broken)
 
@@ -153,9 +153,8 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("nobody-is-blamed", "R16", "failures never exclude a worker")
 def _(surgeon: Surgeon) -> None:
-    def broken(core: Any, at: Any, message: str, now_ms: int, *, blame: bool) -> None:
-        del blame
-        fail_charged(core, at, message, now_ms, blame=False)
+    def broken(core: Any, at: Any, message: str, now_ms: int, **how: Any) -> None:
+        fail_charged(core, at, message, now_ms, **{**how, "blame": False})
 
     surgeon.replace_everywhere(fail_charged, broken)
 

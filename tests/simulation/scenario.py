@@ -49,6 +49,7 @@ class Scenario:
         workers: slots of each worker.
         capable: numbers of the workers that have the custom operator.
         frozen: at the end standing faults stay as they are; otherwise all is healed.
+        kept: how many finished queries the coordinator keeps.
     """
 
     seed: int
@@ -58,6 +59,7 @@ class Scenario:
     queries: tuple[Query, ...]
     faults: tuple[Fault, ...]
     frozen: bool
+    kept: int = 20
 
     def describe(self) -> tuple[str, ...]:
         """For people, line by line."""
@@ -74,6 +76,7 @@ class Scenario:
                 for number, query in enumerate(self.queries)
             ),
             *(f"fault: {fault}" for fault in self.faults),
+            f"keeps {self.kept} finished queries; "
             f"ends {'with its faults frozen' if self.frozen else 'healed'}",
         )
 
@@ -114,7 +117,8 @@ def build(choose: Chooser) -> Scenario:
         "last": frozenset({len(workers) - 1}),
         "none": frozenset[int](),
     }[operators]
-    return Scenario(choose.seed, schedule, workers, capable, queries, faults, frozen)
+    kept = choose.one_of((20, 20, 1, 2))
+    return Scenario(choose.seed, schedule, workers, capable, queries, faults, frozen, kept)
 
 
 def scenario_of(seed: int) -> Scenario:

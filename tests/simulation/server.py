@@ -55,10 +55,14 @@ class SimPlanner:
 
 @attrs.define
 class SimServer:
-    """`shares`: into how many shares each query's tables are divided. `lives`: starts so far."""
+    """`shares`: into how many shares each query's tables are divided. `lives`: starts so far.
+
+    `kept`: how many finished queries it keeps.
+    """
 
     trace: Trace
     shares: dict[QueryId, int]
+    kept: int
     door: ActorCoordinator | None = None
     machines: Machines | None = None
     monitor: Monitor | None = None
@@ -139,7 +143,7 @@ class SimServer:
         monitor = Monitor(self.trace, self.now_ms)
         async with open_coordinator(
             SimPlanner(self.shares),
-            COORDINATOR_SETTINGS,
+            attrs.evolve(COORDINATOR_SETTINGS, max_finished_queries=self.kept),
             ACTOR_SETTINGS,
             clock=self.clock,
             hooks=monitor,

@@ -22,7 +22,6 @@ COORDINATOR_SETTINGS = CoordinatorSettings(
     adaptive_target_bytes=120,
     max_queries=5,
     result_ttl_ms=30_000,
-    max_finished_queries=20,
 )
 ACTOR_SETTINGS = ActorSettings(mailbox=4, tick_ms=500, sweep_ms=300)
 RETRY = RetryPolicy(timeout_ms=RPC_TIMEOUT_MS, base_ms=50, max_ms=400)
