@@ -3,6 +3,8 @@
 Most tasks may go to any worker that meets their stage's requirement. Choosy ones do not:
 
 - One that failed on a worker for what that worker lacks goes to another while one could take it.
+  An idle one that has not taken it for as long as a worker may be silent does not count: its
+  heartbeats arrive, but no task reaches it.
 - A suspect, which was lost with a worker, goes to a worker that runs no other suspect.
 - A suspect whose next failure would end its query goes to a worker that runs nothing else, and
   which is given nothing else meanwhile. So no task fails for losses that another may have caused.
@@ -90,7 +92,8 @@ def next_task(
 def solitary_task(state: SchedulingState, worker: WorkerRecord, now_ms: int) -> Placed | None:
     """The first ready task that must run alone and that is this worker's to take.
 
-    A busy worker leaves one alone for which another is kept; an idle one takes it all the same.
+    A busy worker leaves one alone for which another is kept, as long as that one is busy as well;
+    an idle one takes it all the same.
     """
     for query_id, stage_id, task_id in state.solitary:
         query = state.queries[query_id]
@@ -124,8 +127,13 @@ def _is_welcome(
     now_ms: int,
 ) -> bool:
     """Whether the task did not fail here for what the worker lacks, or nobody else is left."""
-    return worker.worker_id not in task.avoids or not any(
-        other.worker_id not in task.avoids and _could_take(state, other, stage, now_ms)
+    if worker.worker_id not in task.avoids:
+        return True
+    passed_over = now_ms - task.ready_at_ms > state.settings.worker_liveness_timeout_ms
+    return not any(
+        other.worker_id not in task.avoids
+        and _could_take(state, other, stage, now_ms)
+        and (other.running or not passed_over)
         for other in state.workers.live.values()
     )
 
@@ -152,6 +160,7 @@ def _kept_by_another(
     return (
         keeper is not None
         and keeper is not worker
+        and bool(keeper.running)
         and _could_take(state, keeper, stage, now_ms)
         and _is_welcome(state, keeper, stage, task, now_ms)
     )

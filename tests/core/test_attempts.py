@@ -468,6 +468,37 @@ def test_R17_the_worker_has_the_task_again_where_no_other_could_take_it(
     assert "q" in {each.key.query_id for each in d.pull("w", 8)}
 
 
+def test_R17_a_worker_whose_heartbeats_arrive_but_that_takes_no_task_is_not_waited_for() -> None:
+    """As long as it is busy, it is: it asks when it has room."""
+    d = Driver(CoordinatorSettings(retry_backoff_base_ms=100, worker_liveness_timeout_ms=1000))
+    d.beat("full")
+    d.beat("good")
+    d.submit("other", scan())
+    other = d.pull_one("good")
+    d.submit("q", scan())
+    d.fail(d.pull_one("full"), "no space left on device", ErrorKind.ENVIRONMENT)
+    for _ in range(3):
+        d.advance(500)
+        d.beat("good")
+        assert d.pull("full") == ()
+    d.finish(other)
+    assert d.pull_one("full").key == key("q", 0, 0, 2)
+
+
+def test_R17_an_idle_worker_has_the_liveness_timeout_to_ask_from_when_the_task_is_ready() -> None:
+    d = Driver(CoordinatorSettings(retry_backoff_base_ms=800, worker_liveness_timeout_ms=1000))
+    d.beat("full")
+    d.beat("good")
+    d.submit("q", scan())
+    d.fail(d.pull_one("full"), "no space left on device", ErrorKind.ENVIRONMENT)
+    for _ in range(18):
+        d.advance(100)
+        d.beat("good")
+        assert d.pull("full") == ()
+    d.advance(1)
+    assert d.pull_one("full").key == key("q", 0, 0, 2)
+
+
 def test_R17_one_worker_alone_has_its_task_again() -> None:
     d = Driver(NO_BACKOFF)
     d.submit("q", scan())

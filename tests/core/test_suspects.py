@@ -260,3 +260,16 @@ def test_a_query_may_be_forgotten_while_the_loss_that_ended_it_is_dealt_with() -
     with pytest.raises(UnknownId, match="a"):
         d.status("a")
     assert d.pull("w", 3) == ()
+
+
+def test_R19_a_worker_that_is_kept_and_does_not_ask_keeps_nobody_from_it() -> None:
+    """Its heartbeats arrive, and no task reaches it. A busy one is kept in its place."""
+    d = in_its_backoff()
+    d.queries("r", "s", "t")
+    x, y = d.pull_one("x"), d.pull_one("y")
+    d.now_ms += 200
+    assert d.pull("x", 8) == ()
+    d.finish(x)
+    assert d.pull("y", 8) == ()
+    d.finish(y)
+    assert named(d.pull("y", 8)) == ["q/0/0/4"]

@@ -188,12 +188,25 @@ class RetryMachine(ClusterMachine):
         return [held for held in self.held if held.worker == worker and self.is_running(held)]
 
     def is_welcome(self, worker: str, task: Task) -> bool:
-        """R17: it did not fail there for what the worker lacks, or no other could take it."""
+        """R17: it did not fail there for what the worker lacks, or no other could take it.
+
+        One that is idle and has left it alone for a worker's liveness timeout could not.
+        """
         query = self.submitted[task[0]]
+        waits_ms = self.d.now_ms - self.ready_at_ms.get(task, 0)
+        left_alone = waits_ms > SETTINGS.worker_liveness_timeout_ms
         return worker not in self.tried[task].avoids or not any(
             other not in self.tried[task].avoids
             and not self.believed[other].is_excluded(self.d.now_ms)
+            and (self.is_busy(other) or not left_alone)
             for other in self.able_workers(query, query.graph.stages[task[1]])
+        )
+
+    def is_busy(self, worker: str) -> bool:
+        return any(
+            each.worker_id == worker and each.state is TaskState.RUNNING
+            for query_id in self.submitted
+            for each in self.d.attempts(query_id)
         )
 
     def judge_turn(self, suiting: list[tuple[str, StageId]], served: str) -> None:

@@ -39,6 +39,30 @@ def test_no_seed_breaks_a_check() -> None:
         assert simulated.violation is None, simulated.report()
 
 
+def test_a_worker_that_no_task_reaches_keeps_no_query_waiting() -> None:
+    """Its heartbeats arrive, and the only other worker has failed the task for a full disk."""
+    scenario = Scenario(
+        seed=12_242_800_418_502_143_286_782_724_407_701,
+        schedule=119,
+        workers=(2, 2),
+        capable=frozenset({0, 1}),
+        queries=(
+            Query("scan", 0, 1, None),
+            Query("scan", 0, 1, None),
+            Query("scan", 0, 2, None),
+            Query("operator-late", 0, 3, None),
+        ),
+        faults=(
+            Fault(FaultKind.CUT_IN, 150, 0, 4000, 8, ""),
+            Fault(FaultKind.CRASH_BEFORE_REPORT, 700, 1, 500, 1, ""),
+            Fault(FaultKind.DISK_FULL, 400, 1, 2000, 1, ""),
+        ),
+        frozen=True,
+    )
+    simulated = simulate_cluster(scenario)
+    assert simulated.violation is None, simulated.report()
+
+
 @pytest.mark.parametrize("kind", FaultKind, ids=lambda kind: kind.name)
 def test_each_kind_of_fault_strikes(kind: FaultKind) -> None:
     """On a cluster at work, so that each kind finds something to strike."""

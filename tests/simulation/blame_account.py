@@ -69,6 +69,9 @@ class BlameAccount:
             require("suspects-run-apart", not others, found)
         avoided = self._avoided.get(task, set())
         if attempt.worker_id in avoided:
+            ready_at_ms = stage.tasks[attempt.key.task_id].ready_at_ms
+            waits_ms = attempt.assigned_at_ms - ready_at_ms
+            left_alone = waits_ms > state.settings.worker_liveness_timeout_ms
             better = [
                 worker_id
                 for worker_id, worker in state.workers.live.items()
@@ -76,6 +79,7 @@ class BlameAccount:
                 and worker.profile is not None
                 and state.ready.is_met(worker.profile, stage.requirement)
                 and not state.workers.is_excluded(worker, attempt.assigned_at_ms)
+                and (worker.running or not left_alone)
             ]
             found = f"{attempt.key} failed on {attempt.worker_id} before; {better} could take it"
             require("lack-sends-elsewhere", not better, found)
