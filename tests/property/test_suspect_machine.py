@@ -218,9 +218,22 @@ class SuspectMachine(RuleBasedStateMachine):
         return ready
 
     def is_welcome(self, worker: str, task: Task) -> bool:
-        avoids = self.believed[task].avoids
-        return worker not in avoids or not any(
-            self.able[other] and other not in avoids for other in WORKERS
+        """R17: it did not fail there, or no other could take it: such that are idle and have left
+        it alone for a worker's liveness timeout could not.
+        """
+        believed = self.believed[task]
+        waits_ms = self.d.now_ms - believed.ready_at_ms
+        left_alone = waits_ms > SETTINGS.worker_liveness_timeout_ms
+        return worker not in believed.avoids or not any(
+            self.able[other]
+            and other not in believed.avoids
+            and (not left_alone or self.is_busy(other))
+            for other in WORKERS
+        )
+
+    def is_busy(self, worker: str) -> bool:
+        return any(
+            not self.d.status(each.key.query_id).state.terminal for each in self.running[worker]
         )
 
     def suits(self, worker: str, task: Task) -> bool:
