@@ -52,7 +52,11 @@ class SyncClient:
             target=trio.run, args=(self._serve, opened), name="ffq-sync-client", daemon=True
         )
         self._thread.start()
-        wait_blocking(opened)
+        try:
+            wait_blocking(opened)
+        except Exception:
+            join_blocking(self._thread)
+            raise
         return self
 
     def __exit__(

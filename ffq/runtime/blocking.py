@@ -24,9 +24,11 @@ def wait_blocking(future: Future[T]) -> T:
     # A future's own wait, interrupted in an unlucky place, leaves the future locked for ever.
     ready: queue.SimpleQueue[Future[T]] = queue.SimpleQueue()
     future.add_done_callback(ready.put)
-    while True:
+    settled: Future[T] | None = None
+    while settled is None:
         with suppress(queue.Empty):
-            return ready.get(timeout=LOOK_EVERY_S).result()
+            settled = ready.get(timeout=LOOK_EVERY_S)
+    return settled.result()
 
 
 def join_blocking(thread: Thread) -> None:

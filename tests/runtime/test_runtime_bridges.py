@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import signal
 import threading
 from functools import partial
@@ -164,6 +165,16 @@ def test_A13_ctrl_c_ends_the_wait_whichever_thread_takes_the_signal(
     finally:
         signal.signal(signal.SIGINT, before)
     assert gate.log == ["a waits", "a cancelled"]
+
+
+def test_A13_any_exception_comes_out_of_a_blocking_call() -> None:
+    """Also the one that the wait itself uses."""
+
+    async def empty() -> None:
+        raise queue.Empty("mine")
+
+    with SyncActorSystem("sync") as actors, pytest.raises(queue.Empty, match="mine"):
+        actors.portal.call(empty)
 
 
 async def _holding(actors: SyncActorSystem, gate: type[Gate]) -> bool:
