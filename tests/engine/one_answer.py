@@ -158,10 +158,43 @@ class Query:
     sql: str
 
 
+@attrs.frozen
+class Case:
+    """A query and what it asks: tables `t` and `u`."""
+
+    left: Table
+    right: Table
+    query: Query
+
+
 @st.composite
-def tables(draw: st.DrawFn) -> Table:
+def cases(draw: st.DrawFn) -> Case:
+    """What is asked comes first and the tables suit it, so that no kind of query is rare."""
+    asked = draw(st.sampled_from(_ASKED))
+    if asked in {"filter", "aggregate"}:
+        left, right = draw(_tables()), draw(_tables())
+        query = draw(_filters(left) if asked == "filter" else _aggregates(left))
+        return Case(left, right, query)
+    key = draw(st.sampled_from([kind for kind in OFTEN if kind.is_plain]))
+    left, right = draw(_tables(key)), draw(_tables(key))
+    a, b = draw(st.sampled_from(_pairs(left, right)))
+    if asked.endswith("in"):
+        return Case(left, right, _membership(left, right, a, b, negated=asked == "not in"))
+    return Case(left, right, _join(left, right, a, b, asked))
+
+
+_JOINS = ("inner", "left", "right", "full", "semi", "anti")
+_ASKED = (*("filter",) * 4, *("aggregate",) * 4, *_JOINS, "in", "not in")
+
+
+@st.composite
+def _tables(draw: st.DrawFn, key: Kind | None = None) -> Table:
+    """key: what its first column is."""
     names = draw(st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True))
-    columns = tuple(Column(name, draw(st.sampled_from(OFTEN))) for name in names)
+    kinds = [draw(st.sampled_from(OFTEN)) for _ in names]
+    if key is not None:
+        kinds[0] = key
+    columns = tuple(map(Column, names, kinds))
     rows = st.tuples(*(st.none() | st.sampled_from(one.kind.values) for one in columns))
     some = st.lists(rows, max_size=1) | st.lists(rows, min_size=4, max_size=8)
     files = draw(st.lists(some, min_size=1, max_size=3))
@@ -179,17 +212,6 @@ def _file(
         else:
             types.append(draw(st.sampled_from(column.kind.types)))
     return File(rows, tuple(types), draw(st.integers(1, 3)), draw(st.booleans()), twins)
-
-
-def queries(left: Table, right: Table) -> st.SearchStrategy[Query]:
-    """Queries over tables `t` and `u`."""
-    return st.one_of(
-        _filters(left),
-        _filters(left),
-        _aggregates(left),
-        _joins(left, right),
-        _memberships(left, right),
-    )
 
 
 _SHAPES = (*("compare",) * 3, *("beyond",) * 4, "null", "not", "and", "or")
@@ -313,16 +335,6 @@ def _pairs(left: Table, right: Table) -> list[tuple[Column, Column]]:
     return [(a, b) for a in plain for b in right.columns if a.kind == b.kind]
 
 
-def _joins(left: Table, right: Table) -> st.SearchStrategy[Query]:
-    pairs = _pairs(left, right)
-    if not pairs:
-        return st.nothing()
-    how = st.sampled_from(("inner", "left", "right", "full", "semi", "anti"))
-    return st.builds(
-        lambda pair, how: _join(left, right, pair[0], pair[1], how), st.sampled_from(pairs), how
-    )
-
-
 def _join(left: Table, right: Table, a: Column, b: Column, how: Any) -> Query:
     strategies = {
         "inner": ("broadcast_left", "broadcast_right"),
@@ -348,18 +360,7 @@ def _join(left: Table, right: Table, a: Column, b: Column, how: Any) -> Query:
     return Query(f"{how} join", shapes, sql)
 
 
-def _memberships(left: Table, right: Table) -> st.SearchStrategy[Query]:
-    pairs = _pairs(left, right)
-    if not pairs:
-        return st.nothing()
-    return st.builds(
-        lambda pair, negated: _membership(left, right, pair[0], pair[1], negated),
-        st.sampled_from(pairs),
-        st.booleans(),
-    )
-
-
-def _membership(left: Table, right: Table, a: Column, b: Column, negated: bool) -> Query:
+def _membership(left: Table, right: Table, a: Column, b: Column, *, negated: bool) -> Query:
     subquery = _scan("u", right).project(p.Expression(model.Column(b.name), b.name)).node
     exchanged = _scan("t", left).repartition([a.name], partitions=3).node
     shapes: dict[str, Node] = {
@@ -371,7 +372,7 @@ def _membership(left: Table, right: Table, a: Column, b: Column, negated: bool) 
     }
     sign = "NOT IN" if negated else "IN"
     return Query(
-        "membership", shapes, f"SELECT * FROM t WHERE {a.sql} {sign} (SELECT {b.sql} FROM u)"
+        sign.lower(), shapes, f"SELECT * FROM t WHERE {a.sql} {sign} (SELECT {b.sql} FROM u)"
     )
 
 

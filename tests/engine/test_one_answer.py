@@ -23,7 +23,7 @@ from ffq.ids import AttemptKey, StageId
 from ffq.messages import StageScan
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, StagePlan, cut
-from tests.engine.one_answer import Query, Row, Table, answer, close, exact, queries, tables
+from tests.engine.one_answer import Case, Row, answer, cases, close, exact
 from tests.engine.runner import LocalRunner
 
 _FOLDER = itertools.count()
@@ -92,34 +92,32 @@ def duck() -> Iterator[duckdb.DuckDBPyConnection]:
 def test_a_query_has_one_answer(
     engine: Engine, root: Path, duck: duckdb.DuckDBPyConnection, data: st.DataObject
 ) -> None:
-    left, right = data.draw(tables(), "t"), data.draw(tables(), "u")
-    query = data.draw(queries(left, right), "query")
-    event(query.kind)
-    ways = list(itertools.product((1 << 30, 1), query.shapes))
+    case = data.draw(cases(), "case")
+    event(case.query.kind)
+    ways = list(itertools.product((1 << 30, 1), case.query.shapes))
     others = st.lists(st.sampled_from(ways[1:]), min_size=2, max_size=3, unique=True)
     some = [ways[0], *data.draw(others, "ways")]  # the first: as little work as can be, one task
-    check(engine, root / str(next(_FOLDER)), duck, (left, right), query, some)
+    check(engine, root / str(next(_FOLDER)), duck, case, some)
 
 
 def check(
     engine: Engine,
     folder: Path,
     duck: duckdb.DuckDBPyConnection,
-    sides: tuple[Table, Table],
-    query: Query,
+    case: Case,
     ways: Sequence[tuple[int, str]],
 ) -> None:
     """ways: (bytes of a share, shape of the plan)."""
     folder.mkdir()
     files = {}
-    for name, table in zip("tu", sides, strict=True):
+    for name, table in zip("tu", (case.left, case.right), strict=True):
         table.load(duck, name)
         files[name] = table.write(folder / name)
-    wanted = duck.execute(query.sql).fetchall()
+    wanted = duck.execute(case.query.sql).fetchall()
     first: tuple[str, list[Row]] | None = None
     for target, shape in ways:
         runner = CoordinatedRunner(engine, folder / "shuffle", files, target_bytes=target)
-        name, found = f"{shape}, shares of {target} bytes", runner.rows(query.shapes[shape])
-        assert answer(found, close) == answer(wanted, close), f"{name}: {query.sql}"
+        name, found = f"{shape}, shares of {target} bytes", runner.rows(case.query.shapes[shape])
+        assert answer(found, close) == answer(wanted, close), f"{name}: {case.query.sql}"
         first = first or (name, found)
         assert answer(found, exact) == answer(first[1], exact), f"{name}; {first[0]}"

@@ -20,7 +20,7 @@ from ffq.errors import InvalidPlan
 from ffq.plan import dump_plan
 from ffq.plan.model import Node
 from tests import processes
-from tests.engine.one_answer import Query, Row, Table, answer, close, exact, queries, tables
+from tests.engine.one_answer import Case, Row, answer, cases, close, exact
 
 WORKERS = ("w1", "w2", "w3")
 CATALOG = """[{"name": "t", "paths": ["t"]}, {"name": "u", "paths": ["u"]}]"""
@@ -80,13 +80,13 @@ def _start(stack: ExitStack, folder: Path, workers: Sequence[str]) -> Cluster:
 def test_a_query_has_one_answer_while_workers_are_killed(
     clusters: Clusters, data: st.DataObject
 ) -> None:
-    sides = data.draw(tables(), "t"), data.draw(tables(), "u")
-    query = data.draw(queries(*sides), "query")
-    plans = [data.draw(st.sampled_from(sorted(query.shapes)), "shape") for _ in range(3)]
-    assume(all(is_json(query.shapes[shape]) for shape in plans))
-    event(query.kind)
+    case = data.draw(cases(), "case")
+    shapes = case.query.shapes
+    plans = [data.draw(st.sampled_from(sorted(shapes)), "shape") for _ in range(3)]
+    assume(all(is_json(shapes[shape]) for shape in plans))
+    event(case.query.kind)
     victim = data.draw(st.sampled_from(WORKERS), "victim")
-    check(clusters, sides, query, plans, victim)
+    check(clusters, case, plans, victim)
 
 
 def is_json(plan: Node) -> bool:
@@ -98,11 +98,10 @@ def is_json(plan: Node) -> bool:
     return True
 
 
-def check(
-    clusters: Clusters, sides: tuple[Table, Table], query: Query, plans: list[str], victim: str
-) -> None:
+def check(clusters: Clusters, case: Case, plans: list[str], victim: str) -> None:
+    query = case.query
     with duckdb.connect() as duck:
-        for name, table in zip("tu", sides, strict=True):
+        for name, table in zip("tu", (case.left, case.right), strict=True):
             shutil.rmtree(clusters.folder / name, ignore_errors=True)
             table.write(clusters.folder / name)
             table.load(duck, name)
