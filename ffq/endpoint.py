@@ -10,6 +10,7 @@ DEFAULT_COORDINATOR = "127.0.0.1:50051"
 """Where a coordinator listens and others look for it, unless they are told."""
 
 MAX_ENDPOINT_LENGTH = 300
+_MAX_PORT = 65535
 _TLS = "https://"
 _ENDPOINT = re.compile(
     r"(?:http://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})/?"
@@ -32,6 +33,11 @@ def parse_endpoint(text: str, what: str = "endpoint", *, allow_any_port: bool = 
             f"or http://host:port of an endpoint without it"
         )
     match = _ENDPOINT.fullmatch(text) if len(text) <= MAX_ENDPOINT_LENGTH else None
-    if match is None or not (0 if allow_any_port else 1) <= int(match["port"]) <= 65535:
+    if match is None:
         raise InvalidRequest(f"{what} {text[:MAX_ENDPOINT_LENGTH]!r}: want host:port")
+    lowest = 0 if allow_any_port else 1
+    if not lowest <= int(match["port"]) <= _MAX_PORT:
+        raise InvalidRequest(
+            f"{what} {text!r}: want host:port with a port of {lowest} to {_MAX_PORT}"
+        )
     return f"{match['host']}:{int(match['port'])}"

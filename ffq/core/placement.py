@@ -21,7 +21,7 @@ from ffq.core.records import QueryRecord, StageRecord, TaskRecord
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.state import SchedulingState
 from ffq.core.workers import WorkerRecord
-from ffq.ids import QueryId, StageId, TaskId
+from ffq.ids import QueryId, StageId, TaskId, TaskKey
 
 
 @attrs.frozen
@@ -31,6 +31,10 @@ class Placed:
     query: QueryRecord
     stage: StageRecord
     task: TaskRecord
+
+    @property
+    def key(self) -> TaskKey:
+        return TaskKey(self.query.query_id, self.stage.stage_id, self.task.task_id)
 
 
 def is_solitary(settings: CoordinatorSettings, task: TaskRecord) -> bool:

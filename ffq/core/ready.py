@@ -254,6 +254,10 @@ class ReadyIndex:
         elif bucket.unmatched_since_ms is None:
             bucket.unmatched_since_ms = now_ms
 
+    def offered_since_ms(self, query_id: QueryId, requirement: Requirement) -> int:
+        """Since when the query has had work that requires this; there must be some now."""
+        return min(self._offers[query_id][requirement].values())
+
     # --- what nobody can run -----------------------------------------------------------------
 
     def unmatched_of(self, query_id: QueryId) -> Iterator[tuple[Requirement, int]]:

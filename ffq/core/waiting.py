@@ -19,6 +19,14 @@ _MAX_REASON = 500
 _MOST_NAMED = 5
 
 
+@attrs.frozen
+class _Able:
+    """Those that could run it: one that is `free`, or why all are `busy`; both empty: nobody."""
+
+    free: str = ""
+    busy: str = ""
+
+
 @attrs.define
 class Waiting:
     """Says what queries wait for. One for each answer, which may be about many queries.
@@ -28,13 +36,13 @@ class Waiting:
 
     _state: SchedulingState
     _now_ms: int
-    _busy: dict[Requirement, str] = attrs.field(factory=dict)
+    _able: dict[Requirement, _Able] = attrs.field(factory=dict)
     _by_profile: dict[Profile, list[WorkerRecord]] | None = None
 
     def message(self, query: QueryRecord) -> str:
         """What the query waits for; empty when it makes progress, or will with the next poll."""
         missing = {
-            self._all_busy(requirement) or self._missing(requirement)
+            self._able_to(requirement).busy or self._missing(requirement)
             for requirement, _ in self._state.ready.unmatched_of(query.query_id)
         }
         reasons = sorted(missing)
@@ -48,8 +56,9 @@ class Waiting:
         """Of a query that runs nothing, though workers that could run something are alive."""
         for stage in query.stages:
             if stage.has_work:
-                if busy := self._all_busy(stage.requirement):
-                    yield busy
+                able = self._able_to(stage.requirement)
+                if why := able.busy or self._left_alone(query, stage, able.free):
+                    yield why
             elif stage.unmet == 0 and stage.queued:
                 yield self._retry(stage)
         yield from islice(placement.waits(self._state, query), _MOST_NAMED)
@@ -64,32 +73,43 @@ class Waiting:
         why = failed.message.partition("\n")[0][:_MAX_REASON]
         return f"{name} is tried again {delay_ms} ms after it failed{why and f': {why}'}"
 
-    def _all_busy(self, requirement: Requirement) -> str:
-        """Why none of the workers that could run it takes it; empty where one is free."""
-        known = self._busy.get(requirement)
+    def _left_alone(self, query: QueryRecord, stage: StageRecord, free: str) -> str:
+        """Of a worker that is alive by its heartbeats, and that no task reaches.
+
+        Choosy tasks may have cause to pass a free worker by; what they wait for is told elsewhere.
+        """
+        patience_ms = self._state.settings.worker_liveness_timeout_ms
+        since_ms = self._state.ready.offered_since_ms(query.query_id, stage.requirement)
+        is_choosy = bool(stage.choosy) and not stage.ready
+        if not free or is_choosy or self._now_ms - since_ms <= patience_ms:
+            return ""
+        return f"{free} could run it and is free, but has taken none of it for {patience_ms} ms"
+
+    def _able_to(self, requirement: Requirement) -> _Able:
+        known = self._able.get(requirement)
         if known is None:
-            known = self._busy[requirement] = self._find_busy(requirement)
+            known = self._able[requirement] = self._find_able(requirement)
         return known
 
-    def _find_busy(self, requirement: Requirement) -> str:
+    def _find_able(self, requirement: Requirement) -> _Able:
         why: list[str] = []
         able = 0
         if self._by_profile is None:
             self._by_profile = _by_profile(self._state)
         for profile, workers in self._by_profile.items():
-            if not profile.meets(requirement):
+            if not self._state.ready.is_met(profile, requirement):
                 continue
             for worker in workers:
                 reason = self._unavailable(worker)
                 if not reason:
-                    return ""
+                    return _Able(free=worker.worker_id)
                 able += 1
                 if able <= _MOST_NAMED:
                     why.append(f"{worker.worker_id} {reason}")
         if not able:
-            return ""
+            return _Able()
         more = f" and {able - _MOST_NAMED} more" if able > _MOST_NAMED else ""
-        return f"no worker that could run it is free: {', '.join(why)}{more}"
+        return _Able(busy=f"no worker that could run it is free: {', '.join(why)}{more}")
 
     def _unavailable(self, worker: WorkerRecord) -> str:
         if worker.is_draining:
@@ -97,6 +117,12 @@ class Waiting:
         if self._state.workers.is_excluded(worker, self._now_ms):
             lasts_ms = self._state.settings.blacklist_ttl_ms
             return f"is excluded for {lasts_ms} ms after {worker.standing.failures} failures"
+        if placement.runs_alone(worker):
+            (attempt,) = worker.running
+            return f"runs task {attempt.task}, which must run alone"
+        kept_for = placement.solitary_task(self._state, worker, self._now_ms)
+        if kept_for is not None and worker.running:
+            return f"is kept for task {kept_for.key}, which must run alone"
         most = self._state.settings.max_concurrent_tasks_per_worker
         slots = min(most, worker.slots) if worker.slots else most
         running, stuck = len(worker.running), worker.stuck_tasks

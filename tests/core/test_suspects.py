@@ -166,6 +166,19 @@ def test_R19_one_that_must_run_alone_keeps_one_busy_worker_until_that_is_idle() 
     d.finish(y)
 
 
+def test_R10_what_waits_behind_a_task_that_runs_alone_says_so() -> None:
+    d = in_its_backoff()
+    d.queries("r", "s")
+    r = d.pull_one("x")
+    d.now_ms += 200
+    assert d.pull("x", 8) == ()
+    none_free = "waiting: no worker that could run it is free: x"
+    assert d.status("s").message == f"{none_free} is kept for task q/0/0, which must run alone"
+    d.finish(r)
+    assert named(d.pull("x", 8)) == ["q/0/0/4"]
+    assert d.status("s").message == f"{none_free} runs task q/0/0, which must run alone"
+
+
 def test_R19_an_idle_worker_takes_what_another_is_kept_for() -> None:
     d = in_its_backoff()
     d.queries("r", "s")

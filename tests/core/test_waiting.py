@@ -11,8 +11,8 @@ from ffq.ids import WorkerId
 from ffq.messages import DrainWorker, ListQueries
 from ffq.plan import builder
 from ffq.plan.model import Node
-from tests.core.driver import Driver
-from tests.strategies.graphs import operator, scan
+from tests.core.driver import OURS, Driver
+from tests.strategies.graphs import exchange, operator, scan
 
 
 def two_stages() -> Node:
@@ -89,6 +89,46 @@ def test_R10_a_query_that_waits_for_its_next_attempt_says_when() -> None:
     assert d.status("q").message == ""
 
 
+def test_R10_work_that_a_free_worker_leaves_alone_says_so() -> None:
+    """Its heartbeats arrive, but it asks for no task, or no answer reaches it."""
+    d = Driver()
+    d.beat("w")
+    d.submit("q", scan())
+    d.submit("o", scan())
+
+    def wait(ms: int) -> None:
+        for _ in range(2):
+            d.now_ms += ms // 2
+            d.beat("w")
+
+    wait(d.settings.worker_liveness_timeout_ms)
+    assert d.status("q").message == ""
+    wait(2)
+    said = "waiting: w could run it and is free, but has taken none of it for 15000 ms"
+    assert d.status("q").message == said
+    wait(100)
+    assert d.status("q").message == said
+    assert d.status("o").message == said
+    d.pull_one("w")
+    assert d.status("q").message == ""
+    d.beat("v", slots=1)
+    assert d.status("o").message != "", "w is asked no more"
+
+
+def test_R10_a_free_worker_of_another_family_than_the_chosen_one_does_not_count() -> None:
+    """Of family a, one has the operator: no worker of b is given the scan below it (R31)."""
+    d = Driver()
+    d.beat("b", family="b")
+    d.beat("a", OURS | {"op.a"}, family="a", slots=1)
+    d.submit("q", operator("op.a", exchange(scan())))
+    d.submit("busy", operator("op.a", scan()))
+    assert [str(each.key) for each in d.pull("a")] == ["q/1/0/1"]
+    d.submit("p", operator("op.a", exchange(scan())))
+    assert d.pull("b", 8) == ()
+    none_free = "waiting: no worker that could run it is free: a is full (1 of 1 slots)"
+    assert d.status("p").message == none_free
+
+
 def test_R10_many_workers_are_counted_and_lists_look_at_them_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -100,13 +140,13 @@ def test_R10_many_workers_are_counted_and_lists_look_at_them_once(
     for number in range(5):
         d.submit(f"q{number}", scan())
     looked: list[Requirement] = []
-    find_busy = Waiting._find_busy
+    find_able = Waiting._find_able
 
-    def counted(self: Waiting, requirement: Requirement) -> str:
+    def counted(self: Waiting, requirement: Requirement) -> object:
         looked.append(requirement)
-        return find_busy(self, requirement)
+        return find_able(self, requirement)
 
-    monkeypatch.setattr(Waiting, "_find_busy", counted)
+    monkeypatch.setattr(Waiting, "_find_able", counted)
     listed = d.ask(ListQueries(20))
     assert sum(each.message.endswith("and 3 more") for each in listed) == 6
     assert len(looked) == 1

@@ -42,6 +42,14 @@ def test_anything_else_is_refused_by_name(text: str) -> None:
         parse_endpoint(text, "FLAG")
 
 
+@pytest.mark.parametrize("text", ["host:0", "host:65536", "[::1]:99999"])
+def test_a_port_that_cannot_be_is_told_from_no_endpoint(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="with a port of 1 to 65535$"):
+        parse_endpoint(text, "FLAG")
+    with pytest.raises(InvalidRequest, match="with a port of 0 to 65535$"):
+        parse_endpoint("host:65536", "FLAG", allow_any_port=True)
+
+
 @pytest.mark.parametrize("text", ["https://h:1", "HTTPS://h:1/", "https://h", "https://"])
 def test_tls_is_refused_and_not_taken_as_plaintext(text: str) -> None:
     with pytest.raises(InvalidRequest, match=f"^FLAG '{text}'.*TLS.*http://host:port"):
