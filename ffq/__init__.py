@@ -11,7 +11,6 @@ Names are imported when they are first used: `import ffq` alone loads neither gR
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
 from ffq.errors import (
@@ -39,22 +38,26 @@ from ffq.errors import (
     UnknownId,
     UnsupportedPlan,
 )
+from ffq.lazily import importing
 
 if TYPE_CHECKING:
     from ffq.client import Client, LocalCluster, QueryHandle, SyncClient, connect
     from ffq.engine import operator
     from ffq.messages import QueryState, QueryStatus
 
-_HOMES = {
-    "Client": "ffq.client",
-    "LocalCluster": "ffq.client",
-    "QueryHandle": "ffq.client",
-    "SyncClient": "ffq.client",
-    "connect": "ffq.client",
-    "operator": "ffq.engine",
-    "QueryState": "ffq.messages",
-    "QueryStatus": "ffq.messages",
-}
+__getattr__ = importing(
+    __name__,
+    {
+        "Client": "ffq.client",
+        "LocalCluster": "ffq.client",
+        "QueryHandle": "ffq.client",
+        "SyncClient": "ffq.client",
+        "connect": "ffq.client",
+        "operator": "ffq.engine",
+        "QueryState": "ffq.messages",
+        "QueryStatus": "ffq.messages",
+    },
+)
 
 __all__ = [
     # clients and clusters
@@ -92,15 +95,6 @@ __all__ = [
     "StartupError",
     "InvariantViolated",
 ]
-
-
-def __getattr__(name: str) -> object:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'ffq' has no attribute {name!r}")
-    value = getattr(importlib.import_module(home), name)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:

@@ -1,9 +1,17 @@
 """Submitting queries and getting their results, from Trio or from blocking code."""
 
+from typing import TYPE_CHECKING
+
 from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import connect
 from ffq.client.conversions import PlanLike
-from ffq.client.local import LocalCluster
 from ffq.client.sync import SyncClient
+from ffq.lazily import importing
+
+if TYPE_CHECKING:
+    from ffq.client.local import LocalCluster
+
+# It brings the gateway, the worker and DuckDB, which a client does without.
+__getattr__ = importing(__name__, {"LocalCluster": "ffq.client.local"})
 
 __all__ = ["Client", "LocalCluster", "PlanLike", "Progress", "QueryHandle", "SyncClient", "connect"]

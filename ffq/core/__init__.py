@@ -6,17 +6,13 @@ machine is, `walks` how a message of the outer world passes several of them. `Co
 all of it without actors.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from ffq.core.settings import CoordinatorSettings as CoordinatorSettings
+from ffq.lazily import importing
 
 if TYPE_CHECKING:
     from ffq.core.coordinator import CoreCoordinator as CoreCoordinator
 
-
-def __getattr__(name: str) -> object:
-    # The command line and every worker read the settings; the machines are the gateway's alone.
-    if name != "CoreCoordinator":
-        raise AttributeError(f"module 'ffq.core' has no attribute {name!r}")
-    return importlib.import_module("ffq.core.coordinator").CoreCoordinator
+# The command line and every worker read the settings; the machines are the gateway's alone.
+__getattr__ = importing(__name__, {"CoreCoordinator": "ffq.core.coordinator"})
