@@ -129,7 +129,10 @@ def task_of(key: AttemptKey) -> Task:
 
 
 class ClusterMachine(RuleBasedStateMachine):
-    """`held`: every assignment ever made; `ended`: queries as they were when they ended."""
+    """`held`: every assignment ever made; `ended`: queries as they were when they ended.
+
+    `stored`: what was uploaded last for each sink attempt.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,6 +144,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.assigned: dict[Task, int] = {}
         self.seen: dict[AttemptKey, AttemptStatus] = {}
         self.ended: dict[str, QueryStatus] = {}
+        self.stored: dict[AttemptKey, bytes] = {}
         self.first_holder: dict[QueryId, Holder] = {}
 
     # --- calls -------------------------------------------------------------------------------
@@ -210,7 +214,21 @@ class ClusterMachine(RuleBasedStateMachine):
         )
 
     def upload(self, held: Held) -> RegisterReply:
-        return self.d.ask(self.result(held))
+        return self.store(self.result(held))
+
+    def store(self, message: RegisterQueryResults) -> RegisterReply:
+        """Without a key it is the result of the sink attempt that runs, whoever made it (R26).
+
+        So a peer's upload that comes late, when its attempt has failed and the next one runs, is
+        that one's result unless that one uploads its own.
+        """
+        running = [each.key for each in self.running(message.query_id) if each.key.stage_id == 0]
+        reply = self.d.ask(message)
+        if reply.counted:
+            key = message.key or running[0]
+            assert key in running, "R13"
+            self.stored[key] = message.payload
+        return reply
 
     def result(self, held: Held) -> RegisterQueryResults:
         """The message that stores its result. A peer's has no key, as the fixed wire has none."""
@@ -411,8 +429,7 @@ class ClusterMachine(RuleBasedStateMachine):
             assert not running, "R5"
         if status.state is QueryState.SUCCEEDED:
             states = [each for each in self.d.attempts(query) if each.key.stage_id == 0]
-            committed = [each.key for each in states if each.committed]
-            expected = [held.payload for held in self.held if held.key in committed]
+            expected = [self.stored[each.key] for each in states if each.committed]
             assert sorted(self.d.fetch(query)) == sorted(expected), "R26"
             self.check_rows(query)
 

@@ -30,8 +30,12 @@ from ffq.messages import (
     SubmitQuery,
     TaskState,
 )
+from ffq.plan import dump_plan
+from tests.core.driver import accept
 from tests.property.cluster import (
+    ALL,
     LONGER,
+    PEER,
     SETTINGS,
     ClusterMachine,
     Held,
@@ -40,6 +44,7 @@ from tests.property.cluster import (
     workers,
 )
 from tests.property.snapshots import snapshot
+from tests.strategies.graphs import scan
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -125,7 +130,11 @@ class AttemptKeyingMachine(ClusterMachine):
         else:
             current = message.key in {each.key for each in self.running(message.key.query_id)}
         before = self.state()
-        reply: Any = self.d.ask(message)
+        reply: Any = (
+            self.store(message)
+            if isinstance(message, RegisterQueryResults)
+            else self.d.ask(message)
+        )
         assert reply.counted == current, "R13"
         if not current:
             assert self.state() == before, "R4, R13, R15"
@@ -215,3 +224,21 @@ class AttemptKeyingMachine(ClusterMachine):
 
 TestAttemptKeying = AttemptKeyingMachine.TestCase
 TestAttemptKeying.settings = LONGER
+
+
+def test_R26_a_peers_late_upload_is_the_result_of_the_attempt_that_runs() -> None:
+    """It names no attempt: the machine, too, must take it for what it is."""
+    machine = AttemptKeyingMachine()
+    query = accept(QueryId("any"), dump_plan(scan()), scan())
+    machine.start(query, [frozenset(), frozenset(), ALL], [], PEER)
+    (first,) = machine.held
+    machine.report(first, TaskState.FAILED)
+    machine.time_passes(1001)
+    machine.pulls(PEER, 1)
+    second = machine.held[-1]
+    assert second.key.attempt == 2
+    assert machine.upload(first).counted
+    assert machine.report(second, TaskState.SUCCEEDED).counted
+    machine.history_is_kept()
+    assert machine.d.fetch("q0") == [first.payload]
+    machine.teardown()
