@@ -48,16 +48,26 @@ class SyncClient:
         if trio.lowlevel.in_trio_task():
             raise InvalidRequest("ffq.SyncClient would block this Trio run: use ffq.connect in it")
         opened: Future[None] = Future()
+        scope = trio.CancelScope()
         self._thread = threading.Thread(
-            target=trio.run, args=(self._serve, opened), name="ffq-sync-client", daemon=True
+            target=trio.run, args=(self._serve, opened, scope), name="ffq-sync-client", daemon=True
         )
-        self._thread.start()
         try:
+            self._thread.start()
             wait_blocking(opened)
-        except Exception:
-            join_blocking(self._thread)
+        except BaseException:  # Ctrl-C too: whoever is not let in does not close the block
+            self._abandon(opened, scope)
             raise
         return self
+
+    def _abandon(self, opened: Future[None], scope: trio.CancelScope) -> None:
+        opened.cancel()
+        if self._token is not None:
+            with suppress(trio.RunFinishedError):  # it has ended by itself
+                self._token.run_sync_soon(scope.cancel)
+        if self._thread is not None and self._thread.ident is not None:
+            join_blocking(self._thread)
+        self._token = None
 
     def __exit__(
         self,
@@ -143,19 +153,22 @@ class SyncClient:
         else:
             self._calls.start_soon(_answer, method, args, scope, future)
 
-    async def _serve(self, opened: Future[None]) -> None:
+    async def _serve(self, opened: Future[None], scope: trio.CancelScope) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        if not opened.set_running_or_notify_cancel():
+            return
         try:
             # Calls end before the connection does: what they must still say goes through it.
-            async with (
-                connect(self._endpoint, timeout_ms=self._timeout_ms) as client,
-                trio.open_nursery() as self._calls,
-            ):
-                self._client = client
-                self._token = trio.lowlevel.current_trio_token()
-                self._stop = trio.Event()
-                opened.set_result(None)
-                await self._stop.wait()
-                self._calls.cancel_scope.cancel()
+            with scope:
+                async with (
+                    connect(self._endpoint, timeout_ms=self._timeout_ms) as client,
+                    trio.open_nursery() as self._calls,
+                ):
+                    self._client = client
+                    self._stop = trio.Event()
+                    opened.set_result(None)
+                    await self._stop.wait()
+                    self._calls.cancel_scope.cancel()
         except Exception as error:
             if opened.done():
                 raise

@@ -69,8 +69,10 @@ class Portal:
                 f"a portal of the system {self._system.name} was used in a Trio thread, which it "
                 "would block: await ref.ask() there"
             )
-        future = self.submit(function, timeout=timeout)
+        future: Future[T] = Future()
         try:
+            # In here as well: Ctrl-C may come when the function runs, but is not waited for yet.
+            self._hand_over(future, function, timeout)
             return wait_blocking(future)
         finally:
             future.cancel()
@@ -82,19 +84,24 @@ class Portal:
 
         Raises InvalidOption, SystemClosed.
         """
+        future: Future[T] = Future()
+        self._hand_over(future, function, timeout)
+        return future
+
+    def _hand_over(
+        self, future: Future[T], function: Callable[[], Awaitable[T]], timeout: float | None
+    ) -> None:
         what = f"a portal of the system {self._system.name}"
         if timeout is not None:
             check_seconds(f"{what}: timeout", timeout)
         check_function(what, function)
-        future: Future[T] = Future()
         scope = trio.CancelScope()
         # Threads that a handler starts with trio.to_thread know what is being handled.
         origin = HANDLING.get()
         if origin is not None and origin.cell.system is not self._system:
             origin = None
-        self.run_soon(partial(self._start, function, scope, future, timeout, origin))
         future.add_done_callback(partial(self._given_up, scope))
-        return future
+        self.run_soon(partial(self._start, function, scope, future, timeout, origin))
 
     def run_soon(self, function: Callable[[], object]) -> None:
         """Call a plain function in the Trio thread, without waiting. Raises SystemClosed."""

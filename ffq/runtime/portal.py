@@ -67,8 +67,12 @@ class SyncActorSystem:
     def __enter__(self) -> Self:
         if self._thread.ident is not None:
             raise SystemClosed(f"the system {self._system.name} was used already; make a new one")
-        self._thread.start()
-        self._portal = wait_blocking(self._opened)
+        try:
+            self._thread.start()
+            self._portal = wait_blocking(self._opened)
+        except BaseException:  # Ctrl-C too: whoever is not let in does not close the block
+            self._abandon()
+            raise
         return self
 
     def __exit__(
@@ -82,6 +86,12 @@ class SyncActorSystem:
             portal.run_soon(self._leave.set if error is None else self._scope.cancel)
         join_blocking(self._thread)
         self._outcome.result()
+
+    def _abandon(self) -> None:
+        if self._thread.ident is not None:
+            with suppress(Exception):  # it has ended by itself
+                wait_blocking(self._opened).run_soon(self._scope.cancel)
+            join_blocking(self._thread)
 
     def _run_thread(self) -> None:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import pytest
 import trio
 
 import ffq
+import ffq.client.sync
 from ffq import plan as p
 from ffq.client.local import Tables
 from ffq.messages import QueryState
@@ -94,6 +96,22 @@ async def test_a_signal_that_another_thread_takes_ends_the_wait(tables: Tables) 
         )
         assert program.returncode == 3
         assert await state_of_the_query(cluster) is QueryState.CANCELED
+
+
+def test_ctrl_c_while_the_blocking_client_opens_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody answers at this address, so that it would go on opening for half a minute."""
+
+    def interrupted(_future: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ffq.client.sync, "wait_blocking", interrupted)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        endpoint = f"127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(KeyboardInterrupt), ffq.SyncClient(endpoint):
+            pytest.fail("it was let in")
+    assert "ffq-sync-client" not in {each.name for each in threading.enumerate()}
 
 
 async def test_the_end_of_the_block_cancels_the_query_of_another_thread(tables: Tables) -> None:

@@ -7,11 +7,13 @@ import queue
 import signal
 import threading
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
 import trio.testing
 
+import ffq.runtime.portal
 from ffq.runtime import ActorFailed, ActorRef, ActorSystem
 from ffq.runtime.errors import InvalidOption, ProtocolError, SystemClosed
 from ffq.runtime.portal import Portal, SyncActorSystem
@@ -165,6 +167,39 @@ def test_A13_ctrl_c_ends_the_wait_whichever_thread_takes_the_signal(
     finally:
         signal.signal(signal.SIGINT, before)
     assert gate.log == ["a waits", "a cancelled"]
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    """Ctrl-C as soon as this has been called once."""
+    original = getattr(owner, name)
+    once = iter([True])
+
+    def called(*args: Any) -> Any:
+        result = original(*args)
+        if next(once, False):
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(owner, name, called)
+
+
+def test_A13_ctrl_c_before_the_wait_ends_the_call_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its function may run already when nobody waits for it yet."""
+    with SyncActorSystem("sync") as actors:
+        holder = actors.spawn(Holder, Gate())
+        interrupt_after(monkeypatch, Portal, "run_soon")
+        with pytest.raises(KeyboardInterrupt):
+            actors.ask(holder, Hold("a"))
+        assert actors.ask(holder, Total(), timeout=60) == 0
+
+
+def test_A13_ctrl_c_while_the_system_opens_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    interrupt_after(monkeypatch, ffq.runtime.portal, "wait_blocking")
+    with pytest.raises(KeyboardInterrupt), SyncActorSystem("interrupted"):
+        pytest.fail("it was let in")
+    assert "actors-interrupted" not in {each.name for each in threading.enumerate()}
 
 
 def test_A13_any_exception_comes_out_of_a_blocking_call() -> None:
