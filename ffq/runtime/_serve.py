@@ -25,7 +25,6 @@ from ffq.errors import FfqError
 from ffq.runtime._debug_checks import check_reply
 from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope, Late
 from ffq.runtime._failures import Stashed, only_cancelled, split_failure
-from ffq.runtime._words import words
 from ffq.runtime.errors import ActorEnded, StashFull
 from ffq.runtime.hooks import Hooks
 
@@ -245,11 +244,10 @@ def _handler_failed(cell: MailboxCell, envelope: Envelope, error: Exception) -> 
     elif envelope.asks:
         cell.unheard += 1
         cell.note(error, doing)
-        text = "%s failed while %s, whose asker had left"
-        if isinstance(error, FfqError):  # of what the asker did wrong: its words say all
-            logger.info(f"{text}: %s", cell.path, doing, words(error))
-        else:
-            logger.warning(text, cell.path, doing, exc_info=error)
+        level = logging.INFO if isinstance(error, FfqError) else logging.WARNING
+        logger.log(
+            level, "%s failed while %s, whose asker had left", cell.path, doing, exc_info=error
+        )
     elif envelope.may_fail:
         cell.note(error, doing)
         logger.warning("%s goes on after a failure while %s", cell.path, doing, exc_info=error)

@@ -7,7 +7,6 @@ import pytest
 import trio
 import trio.testing
 
-from ffq.errors import InvalidRequest
 from ffq.runtime import Actor, ActorRef, ActorSystem, Request, handles
 from tests.runtime.stock import Add, Gate, Hold, HoldDetached, Holder, Total, settle
 
@@ -202,32 +201,6 @@ async def test_A5_an_ask_in_a_cancelled_scope_sends_nothing() -> None:
             await ref.ask(Hold("a"))
         assert scope.cancelled_caught
     assert system.ledger.sent == 0
-
-
-async def test_A7_an_error_that_the_asker_caused_and_does_not_hear_is_logged_in_one_line(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    @attrs.frozen
-    class Wrong(Request[None]):
-        pass
-
-    class Strict(Actor[Wrong]):
-        @handles(Wrong)
-        async def wrong(self, message: Wrong) -> None:
-            with trio.CancelScope(shield=True):
-                await trio.sleep(1)
-            raise InvalidRequest("a port of 99999")
-
-    caplog.set_level("INFO")
-    async with ActorSystem() as system:
-        ref = await system.spawn(Strict)
-        with trio.move_on_after(0.5):
-            await ref.ask(Wrong())
-        await trio.sleep(1)
-    (record,) = caplog.records
-    said = "Wrong, whose asker had left: InvalidRequest('a port of 99999')"
-    assert record.getMessage().endswith(said)
-    assert (record.levelname, record.exc_info) == ("INFO", None)
 
 
 async def test_A5_error_in_a_cancelled_handlers_cleanup_is_logged_and_counted(
