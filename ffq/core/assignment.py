@@ -25,11 +25,15 @@ from ffq.messages import (
     TaskState,
 )
 
-# What one more shuffle input or partition size adds to an encoded answer, generously.
-_INPUT_BYTES = 200
+# What each adds to an encoded answer, at most, beside its texts.
+_TASK_BYTES = 128
+_PARTITION_BYTES = 5
+_INPUT_BYTES = 48
 _SIZE_BYTES = 32
+_SCAN_BYTES = 32
 _SPLIT_BYTES = 64
 _VALUE_BYTES = 32
+_MAX_UTF8 = 4
 
 
 def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignment, ...]:
@@ -73,7 +77,7 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
         if task is None:
             raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no task")
         assignment = _assign(state, worker, query, stage, task, now_ms)
-        size = sizes[turn] = _encoded_bytes(assignment)
+        size = sizes[turn] = encoded_bytes(assignment)
         if size > state.settings.max_task_bytes:
             _refuse(state, query, assignment, size, now_ms)
             assignments = [each for each in assignments if each.key.query_id != query.query_id]
@@ -223,13 +227,16 @@ def _shuffle_input(attempt: AttemptRecord, partitions: frozenset[int] | None) ->
     )
 
 
-def _encoded_bytes(assignment: Assignment) -> int:
-    size = len(assignment.plan_bytes)
+def encoded_bytes(assignment: Assignment) -> int:
+    """How many bytes it takes in an answer, at most."""
+    size = _TASK_BYTES + len(assignment.key.query_id) + len(assignment.plan_bytes)
+    size += _PARTITION_BYTES * len(assignment.reduce_partitions)
     for source in assignment.inputs:
-        size += _INPUT_BYTES + _SIZE_BYTES * len(source.partitions)
+        size += _INPUT_BYTES + len(source.endpoint) + _SIZE_BYTES * len(source.partitions)
     for scan in assignment.scans:
+        size += _SCAN_BYTES + _MAX_UTF8 * len(scan.table)
         for split in scan.splits:
             size += _SPLIT_BYTES + len(split.path.encode())
             for each in split.partition:
-                size += _VALUE_BYTES + 4 * (len(each.name) + len(each.value or ""))
+                size += _VALUE_BYTES + _MAX_UTF8 * (len(each.name) + len(each.value or ""))
     return size

@@ -97,7 +97,7 @@ class EngineExecutor:
         """As `Executor.newest_output`."""
         if self._shared is None:
             return None
-        return await trio.to_thread.run_sync(_newest_output, self._shared, key)
+        return await run_blocking(_newest_output, self._shared, key)
 
     async def run(self, work: Work) -> TaskOutput:
         """As `Executor.run`.

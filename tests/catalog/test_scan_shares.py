@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,6 +94,22 @@ def test_shares_hold_every_row_group_once_and_merge_neighbours(tmp_path: Path) -
     assert [group for share in per_group for group in groups_of(share)] == groups_of(whole)
     assert sum(s.bytes for share in per_group for s in share) == sum(s.bytes for s in whole)
     assert len(catalog.scan_shares("t", 1, 5)) == 5
+
+
+def test_every_split_says_which_file_it_was_planned_on(tmp_path: Path) -> None:
+    """Workers refuse another file there. Also those without rows, which tell a type alone."""
+    write(tmp_path / "a.parquet", 35)
+    pq.write_table(pa.table({"n": pa.array([1], pa.int32())}), tmp_path / "b.parquet")
+    write(tmp_path / "c.parquet", 0)
+    planned = plan_scans(
+        cut(ParquetScan("t", None, None, ())), catalog_of(str(tmp_path)), ScanSettings(1)
+    )
+    splits = [split for scan in planned for share in scan.shares for split in share]
+    assert len(splits) > 4
+    assert any(split.empty for split in splits)
+    for split in splits:
+        status = os.stat(split.path)
+        assert (split.file_bytes, split.modified_us) == (status.st_size, status.st_mtime_ns // 1000)
 
 
 def test_an_empty_table_is_one_empty_range(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 from decimal import Decimal
 from pathlib import Path
 
+import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,8 +21,11 @@ from ffq.cli.output.csv import write_csv
 from ffq.cli.output.formats import ResultFormat, choose_format
 from ffq.cli.output.grid import Grid, plain_lines, print_grid
 from ffq.cli.output.jsonrows import write_json
+from ffq.cli.output.queries import workers_grid
 from ffq.cli.output.writer import result_grid, write_result
 from ffq.errors import InvalidRequest, StorageError
+from ffq.ids import WorkerId
+from ffq.messages import WorkerStatus
 
 
 def written(table: pa.Table) -> str:
@@ -99,6 +103,29 @@ def test_json_of_no_rows_and_of_what_json_has_no_number_for() -> None:
     out = io.StringIO()
     write_json(pa.table({"x": [float("nan"), float("inf"), 1.0]}), out)
     assert json.loads(out.getvalue()) == [{"x": "nan"}, {"x": "inf"}, {"x": 1.0}]
+
+
+def test_the_workers_show_which_of_their_slots_are_stuck() -> None:
+    worker = WorkerStatus(
+        worker_id=WorkerId("w1"),
+        capabilities=("op",),
+        running_attempts=1,
+        slots=4,
+        stuck_tasks=2,
+        consecutive_failures=3,
+        excluded=False,
+        draining=False,
+        endpoint="host:1",
+        family="duckdb",
+    )
+    rows = [line.split() for line in plain_lines(workers_grid([worker]))]
+    shown = dict(zip(rows[1], rows[3], strict=True))
+    assert (shown["running"], shown["slots"], shown["stuck"], shown["failures"]) == (
+        *("1", "4", "2"),
+        "3",
+    )
+    silent = attrs.evolve(worker, slots=0)
+    assert [*plain_lines(workers_grid([silent]))][3].split()[3] == "?"
 
 
 def test_a_plain_table_is_aligned_with_numbers_to_the_right() -> None:

@@ -131,6 +131,40 @@ async def test_an_operator_registered_when_the_cluster_is_open_is_run(tables: Ta
         assert (await cluster.run(p.scan("t", ["k"]).custom("local.late"))).num_rows == 0
 
 
+async def test_a_slot_that_a_canceled_operator_holds_is_told_of(tables: Tables) -> None:
+    """R10: and it is free again when the operator comes back."""
+    begun, back = threading.Event(), threading.Event()
+
+    @ffq.operator("local.deaf")
+    def deaf(
+        batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+    ) -> Iterator[pa.RecordBatch]:
+        begun.set()
+        assert back.wait(END_TIMEOUT_S)
+        yield from batches
+
+    async with ffq.LocalCluster(workers=1, slots=1, tables=tables) as cluster:
+        try:
+            held = await cluster.submit(p.scan("t", ["k"]).custom("local.deaf"))
+            with trio.fail_after(END_TIMEOUT_S):
+                await trio.to_thread.run_sync(begun.wait)
+                await held.cancel()
+                waiting = await cluster.submit(PLAN)
+                said = ""
+                while "told to stop" not in said:
+                    await trio.sleep(0.05)
+                    said = (await waiting.status()).message
+            assert said == (
+                "waiting: no worker that could run it is free: local-1 is full (1 of 1 slots, "
+                "1 of them by attempts that were told to stop and do not)"
+            )
+            (worker,) = await cluster.client.workers()
+            assert (worker.running_attempts, worker.slots, worker.stuck_tasks) == (0, 1, 1)
+        finally:
+            back.set()
+        assert (await waiting.result()).num_rows == 3
+
+
 async def test_blocking_code_has_a_client_too(
     tables: Tables,
 ) -> None:

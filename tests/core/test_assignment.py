@@ -6,6 +6,7 @@ import attrs
 import pytest
 
 from ffq.core import CoordinatorSettings
+from ffq.core.assignment import encoded_bytes
 from ffq.errors import UnknownId
 from ffq.ids import QueryId, WorkerId
 from ffq.messages import (
@@ -132,8 +133,11 @@ def test_R7_slots_are_free_again_after_success_failure_and_cancel() -> None:
 
 
 def test_R7_an_answer_stays_below_the_size_a_peer_can_receive() -> None:
-    plan = dump_plan(scan())
-    d = Driver(CoordinatorSettings(max_assignment_bytes=2 * len(plan) + 1))
+    one = Driver()
+    one.submit("q", scan())
+    given = one.pull_one("w")
+    room = 2 * encoded_bytes(given) + len(given.plan_bytes) - 1
+    d = Driver(CoordinatorSettings(max_assignment_bytes=room))
     for query in "abc":
         d.submit(query, scan())
     assert len(d.pull("w", 3)) == 2

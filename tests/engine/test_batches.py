@@ -7,11 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from ffq.engine import Engine, batches
+from ffq.engine import CancelToken, Engine, FragmentSpec, batches
 from ffq.engine.batches import bounded, usual_schema
 from ffq.errors import ExecutionError
-from ffq.plan.model import Limit, ShuffleWrite, SinglePartitioning
-from tests.engine.runner import leaf, run_over
+from ffq.plan.model import Limit, Node, ShuffleWrite, SinglePartitioning
+from tests.engine.runner import TableSink, leaf, run_over
 
 
 def texts(path: Path, *lengths: int) -> pa.LargeStringArray:
@@ -41,6 +41,21 @@ def test_a_batch_is_halved_until_it_is_small_or_one_row(monkeypatch: pytest.Monk
     assert pa.Table.from_batches(parts)["s"].to_pylist() == batch["s"].to_pylist()
     assert all(part.num_rows == 1 or part.nbytes <= 100 for part in parts)
     assert len(parts) < batch.num_rows
+
+
+@pytest.mark.parametrize(
+    "plan", [Limit(9, leaf()), ShuffleWrite(leaf(), SinglePartitioning())], ids=["result", "map"]
+)
+def test_what_a_fragment_gives_out_is_bounded_by_bytes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, plan: Node
+) -> None:
+    monkeypatch.setattr(batches, "MAX_BATCH_BYTES", 100)
+    table = pa.table({"s": ["x" * 30] * 7 + ["y" * 500, None]})
+    sink = TableSink()
+    engine.run(FragmentSpec(plan, shuffles={0: table.to_reader}), sink.open, CancelToken())
+    assert sink.table().to_pydict() == table.to_pydict()
+    assert all(batch.num_rows == 1 or batch.nbytes <= 100 for batch in sink.batches)
+    assert len(sink.batches) >= 4
 
 
 NESTED = pa.struct(

@@ -10,6 +10,8 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ffq.core.assignment import encoded_bytes
+from ffq.endpoint import MAX_ENDPOINT_LENGTH
 from ffq.errors import InvalidRequest
 from ffq.ids import (
     Attempt,
@@ -239,6 +241,47 @@ def test_what_is_encoded_is_decoded_as_it_was(name: str, data: st.DataObject) ->
     value = data.draw(values)
     message = encode(value)
     assert decode(type(message).FromString(message.SerializeToString())) == value
+
+
+_wide_text = st.text(st.characters(codec="utf-8"), max_size=50)
+_largest = st.just(2**64 - 1) | u64
+_wide_splits = st.builds(
+    ScanSplit,
+    _wide_text,
+    u32,
+    u32,
+    _largest,
+    _largest,
+    _largest,
+    tuples(st.builds(PartitionValue, _wide_text, st.sampled_from(["Int64", "Utf8"]), _wide_text)),
+)
+_wide_inputs = st.builds(
+    ShuffleInput,
+    _largest,
+    _largest,
+    u32,
+    st.integers(1, MAX_ENDPOINT_LENGTH - 6).map(lambda length: "h" * length + ":65535"),
+    tuples(st.builds(PartitionSize, u32, _largest, _largest)),
+)
+
+
+@given(
+    st.builds(
+        Assignment,
+        st.builds(AttemptKey, st.just("q" * 128), _largest, _largest, u32),
+        st.binary(max_size=20),
+        st.integers(0, 200).map(lambda count: (2**32 - 1,) * count),
+        layouts,
+        tuples(st.builds(ScanInput, u32, _wide_text, tuples(_wide_splits))),
+        tuples(_wide_inputs),
+        u32,
+        u32,
+    )
+)
+def test_R30_no_assignment_is_larger_than_the_core_reckons(assignment: Assignment) -> None:
+    """What does not fit into a message is refused by that reckoning."""
+    answer = tasks.encode_assignments((assignment,))
+    assert answer.ByteSize() <= encoded_bytes(assignment)
 
 
 def test_a_time_is_zero_on_the_wire_while_there_is_none() -> None:

@@ -7,7 +7,7 @@ import trio
 
 from ffq.errors import Unavailable
 from ffq.rpc.client import open_channel
-from ffq.rpc.options import RpcOptions
+from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, message_arguments
 from tests.processes import END_TIMEOUT_S
 from tests.rpc.echo import call, open_echo
 
@@ -60,3 +60,11 @@ async def test_calls_come_through_again_after_their_connection_fell_silent() -> 
                         continue
             assert forwarder.connections > 1
         nursery.cancel_scope.cancel()
+
+
+def test_by_default_a_silent_connection_is_given_up_within_half_a_minute() -> None:
+    """A NAT that forgets, a cable that is pulled: nothing else tells of them."""
+    told = dict(message_arguments(DEFAULT_OPTIONS))
+    silent_ms, unanswered_ms = (told[f"grpc.keepalive_{name}_ms"] for name in ("time", "timeout"))
+    assert 0 < int(silent_ms) + int(unanswered_ms) <= 30_000
+    assert told["grpc.keepalive_permit_without_calls"] == 1

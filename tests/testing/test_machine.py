@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 import hypothesis
 import pytest
@@ -57,11 +59,12 @@ def test_machine_finds_what_is_broken(broken: str) -> None:
 class _Brought(CoordinatorAdapter):
     """A coordinator such as somebody might bring: one stage, one worker table, no metrics.
 
-    It takes a late report of an older attempt for one of the newest. No status shows that, but what
-    comes of it.
+    Broken by "stale" it takes a late report of an older attempt for one of the newest: no status
+    shows that, but what comes of it. By "reuse" it hands out a lost attempt's number again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, broken: str = "") -> None:
+        self.broken = broken
         self.now = 1
         self.beats: dict[str, int] = {}
         self.queries: dict[str, _Query] = {}
@@ -79,7 +82,7 @@ class _Brought(CoordinatorAdapter):
         for query_id, query in sorted(self.queries.items(), key=lambda item: item[1].attempt):
             ready = query.owner is None and query.ready_at <= self.now
             if len(given) < min(capacity, free) and ready and not query.state.terminal:
-                query.attempt += 1
+                query.attempt += not (self.broken == "reuse" and query.message == "lost")
                 query.owner, query.state, query.result = worker_id, QueryState.RUNNING, None
                 query.started = query.started or self.now
                 given.append(TaskView(query_id, 0, 0, query.attempt, query.plan))
@@ -90,7 +93,9 @@ class _Brought(CoordinatorAdapter):
         if query is None or not 1 <= task.attempt <= query.attempt:
             return Refusal("NOT_FOUND")
         if query.owner is None or task.layout_fingerprint:
-            return None  # right would be: or task.attempt != query.attempt
+            return None
+        if task.attempt != query.attempt and self.broken != "stale":
+            return None
         self.beats[query.owner] = self.now
         if state is TaskState.SUCCEEDED and query.result is not None:
             query.end(QueryState.SUCCEEDED, "", self.now)
@@ -173,10 +178,10 @@ class _Query:
         self.state, self.message, self.finished, self.owner = state, message, now, None
 
 
-def found_in_brought(seed: int, *phases: Phase) -> Violation:
-    """What the machine finds at this seed, with as many examples and steps as by default."""
+def look_at_brought(broken: str, seed: int, *phases: Phase) -> None:
+    """Try it at this seed, with as many examples and steps as by default. Raises Violation."""
     settings = DeclaredSettings(blacklist_failure_threshold=1_000_000)
-    machine = coordinator_machine(_Brought, settings, plans=["scan"])
+    machine = coordinator_machine(partial(_Brought, broken), settings, plans=["scan"])
     search = hypothesis.settings(
         max_examples=100,
         stateful_step_count=50,
@@ -186,18 +191,30 @@ def found_in_brought(seed: int, *phases: Phase) -> Violation:
         suppress_health_check=list(HealthCheck),
         phases=phases,
     )
-    with pytest.raises(Violation) as failure:
-        run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=search)
-    return failure.value
+    run_state_machine_as_test(hypothesis.seed(seed)(machine), settings=search)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_what_no_status_shows_is_found_at_every_seed(seed: int) -> None:
-    found_in_brought(seed, Phase.generate)
+    with pytest.raises(Violation):
+        look_at_brought("stale", seed, Phase.generate)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_number_handed_out_again_after_a_loss_is_found_at_every_seed(seed: int) -> None:
+    with pytest.raises(Violation) as failure:
+        look_at_brought("reuse", seed, Phase.generate)
+    assert failure.value.check.name in {"assigned-once", "attempts-gapless"}
+
+
+def test_nothing_is_found_where_nothing_is_broken() -> None:
+    look_at_brought("", 0, Phase.generate)
 
 
 def test_what_is_found_is_made_short() -> None:
-    violation = found_in_brought(2, Phase.generate, Phase.shrink)
+    with pytest.raises(Violation) as failure:
+        look_at_brought("stale", 2, Phase.generate, Phase.shrink)
+    violation = failure.value
     assert len(violation.script) <= 25, violation
 
 

@@ -172,6 +172,7 @@ async def test_threads_that_do_not_stop_take_slots(
     await nursery.start(world.loop().run)
     await trio.sleep(10)
     assert not world.coordinator.of_type(GetTask)
+    assert {(beat.slots, beat.stuck_tasks) for beat in world.coordinator.beats} == {(2, 2)}
     world.executor.stuck = 1
     await until(lambda: world.coordinator.reports)
     assert {call.capacity for call in world.coordinator.of_type(GetTask)} == {1}

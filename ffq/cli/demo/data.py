@@ -17,6 +17,7 @@ import trio
 
 from ffq.cli.output.consoles import note
 from ffq.errors import InvalidRequest, StartupError, StorageError
+from ffq.threads import run_blocking
 
 TABLES = ("customer", "orders", "lineitem")
 PARTS = 4
@@ -60,7 +61,7 @@ async def ensure_dataset(scale: float, cache: Path) -> Path:
     program, version = _generator()
     folder = cache / dataset_name(scale, version)
     if folder.is_dir():
-        damage = await trio.to_thread.run_sync(_damage, folder)
+        damage = await run_blocking(_damage, folder)
         if damage is None:
             return folder
         note(f"TPC-H data in {folder} is damaged ({damage}): it is made anew")
@@ -68,8 +69,8 @@ async def ensure_dataset(scale: float, cache: Path) -> Path:
         with _temporary_folder(cache) as temporary:
             made = Path(temporary) / "data"
             await _generate(program, scale, made)
-            await trio.to_thread.run_sync(_seal, made)
-            await trio.to_thread.run_sync(_publish, made, folder, Path(temporary) / "damaged")
+            await run_blocking(_seal, made)
+            await run_blocking(_publish, made, folder, Path(temporary) / "damaged")
     except OSError as error:
         raise StorageError(f"cannot keep TPC-H data in {cache}: {error.strerror}") from error
     return folder
