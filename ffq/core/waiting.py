@@ -120,8 +120,9 @@ class Waiting:
         if placement.runs_alone(worker):
             (attempt,) = worker.running
             return f"runs task {attempt.task}, which must run alone"
-        kept_for = placement.solitary_task(self._state, worker, self._now_ms)
-        if kept_for is not None and worker.running:
+        if worker.running and (
+            kept_for := placement.solitary_task(self._state, worker, self._now_ms)
+        ):
             return f"is kept for task {kept_for.key}, which must run alone"
         most = self._state.settings.max_concurrent_tasks_per_worker
         slots = min(most, worker.slots) if worker.slots else most
