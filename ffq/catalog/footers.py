@@ -15,7 +15,10 @@ from ffq.errors import StorageError
 _CACHED: Final = 4096
 
 Layout: TypeAlias = tuple[tuple[str, str], ...]
-"""A file's columns, in order, as (name, Arrow type); then those that are stored as INT96."""
+"""A file's columns, in order, as (name, Arrow type); then what Arrow's types do not tell apart."""
+
+_UNTOLD: Final = frozenset({"INT96", "Interval", "UUID"})
+"""Parquet's types of which Arrow has timestamps of a nanosecond, or binary; workers have others."""
 
 
 @attrs.frozen
@@ -49,7 +52,7 @@ def _footer(path: str, _mtime_ns: int, _size: int) -> Footer:
         # A writer may leave the size out: a group with rows still must count for something.
         sizes.append(max(1, group.total_byte_size) if group.num_rows else 0)
     fields = [(field.name, str(field.type)) for field in metadata.schema.to_arrow_schema()]
-    # Arrow's type does not tell these from timestamps of a nanosecond; workers do.
     columns = map(metadata.schema.column, range(metadata.num_columns))
-    old = [(one.path, one.physical_type) for one in columns if one.physical_type == "INT96"]
-    return Footer(tuple(sizes), (*fields, *old))
+    kinds = [(one.path, {one.physical_type, str(one.logical_type)} & _UNTOLD) for one in columns]
+    untold = [(path, kind) for path, found in kinds for kind in found]
+    return Footer(tuple(sizes), (*fields, *untold))

@@ -165,9 +165,9 @@ class ExpressionWriter:
         sqls: list[str] = []
         columns: list[ColumnInfo] = []
         for (sql, name), kind in zip(expressions, kinds, strict=True):
-            travels = travelling_type(kind)
-            sqls.append(sql if travels == kind else f"CAST({sql} AS {travels})")
-            columns.append(ColumnInfo(name, travels))
+            travels, travelling_kind = types.travelling(sql, kind)
+            sqls.append(travels)
+            columns.append(ColumnInfo(name, travelling_kind))
         return sqls, tuple(columns)
 
     def binary(self, left: Expr, op: BinaryOperator, right: Expr) -> str:
@@ -307,15 +307,6 @@ class ExpressionWriter:
         length = types.array_length(self.type_of(vector))
         kind, of = ("list", "FLOAT[]") if length is None else ("array", f"FLOAT[{length}]")
         return f"{kind}_{_DISTANCES[function]}(CAST({vector} AS {of}), CAST({query} AS {of}))"
-
-
-def travelling_type(kind: str) -> str:
-    """The type a column of `kind` is given between nodes: one that Arrow has in the same words."""
-    if types.is_huge(kind):
-        return "BIGINT"
-    if types.is_enum(kind):
-        return "VARCHAR"
-    return kind
 
 
 def _whole_number(sql: str) -> str:

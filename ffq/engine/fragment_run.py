@@ -14,12 +14,12 @@ from ffq.engine import types
 from ffq.engine.batches import bounded, usual_schema
 from ffq.engine.cancel import CancelToken
 from ffq.engine.custom import operator_reader
-from ffq.engine.expressions import TypeOracle, travelling_type
+from ffq.engine.expressions import TypeOracle
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.operators import OperatorRegistry
 from ffq.engine.readers import guarded
 from ffq.engine.scans import Source, scan_source
-from ffq.engine.sql import ColumnInfo, Columns, select_list
+from ffq.engine.sql import ColumnInfo, select_list
 from ffq.engine.translate import Translator
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.messages import ScanSplit
@@ -173,14 +173,12 @@ class FragmentRun:
                 f"{', '.join(f'{field.name}: {field.type}' for field in reader.schema)}"
             ) from error
         kinds = [kind for _, kind, *_ in rows][: len(names)]
-        columns: Columns = tuple(
-            ColumnInfo(name, travelling_type(kind)) for name, kind in zip(names, kinds, strict=True)
+        travelling = [types.travelling(f"c{at}", kind) for at, kind in enumerate(kinds)]
+        outputs = select_list(sql for sql, _ in travelling)
+        columns = (
+            ColumnInfo(name, kind) for name, (_, kind) in zip(names, travelling, strict=True)
         )
-        outputs = [
-            f"c{at}" if kind == column.type else f"CAST(c{at} AS {column.type})"
-            for at, (kind, column) in enumerate(zip(kinds, columns, strict=True))
-        ]
-        return Source(f"SELECT {select_list(outputs)} FROM {name}", columns)
+        return Source(f"SELECT {outputs} FROM {name}", tuple(columns))
 
 
 @attrs.frozen

@@ -25,7 +25,16 @@ from ffq.engine.sql import (
     select_list,
     text,
 )
-from ffq.engine.types import common_type, fits, is_enum, sql_type, struct_fields, unkept
+from ffq.engine.types import (
+    common_type,
+    fits,
+    holds_variants,
+    is_enum,
+    sql_type,
+    struct_fields,
+    travelling,
+    unkept,
+)
 from ffq.errors import FileChanged, PlanningError, StorageError, UnsupportedPlan
 from ffq.messages import PartitionValue, ScanSplit, file_version
 from ffq.plan.model import Column, ColumnPath, DataType, ParquetScan
@@ -64,7 +73,7 @@ class Source:
 
 @attrs.frozen
 class _FileColumn:
-    """sql: how a SELECT over the file gets it. type: in DuckDB's words. arrow: in Arrow's."""
+    """sql: how a SELECT over the file gets it. type: of that SQL. arrow: the type in the file."""
 
     sql: str
     type: str
@@ -178,7 +187,7 @@ def _describe(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> _FileColu
     except duckdb.Error as error:
         raise StorageError(f"cannot read {path!r} as Parquet: {one_line(error)}") from error
     found = [
-        _FileColumn(identifier(name), kind, field.type)
+        _FileColumn(*travelling(identifier(name), kind), field.type)
         for (name, kind, *_), field in zip(rows, piece.layout, strict=True)
     ]
     return dict(zip(_keys(piece.layout.names), found, strict=True))
@@ -255,6 +264,11 @@ def _used(scan: ParquetScan, columns: Mapping[Key, ColumnInfo]) -> Sequence[Key]
 def _common_type(column: str, found: Sequence[_FileColumn], declared: str | None) -> str:
     """A type that every file's values of the column fit without loss."""
     kinds = [one.type for one in found]
+    if variants := next(filter(holds_variants, kinds), None):
+        raise UnsupportedPlan(
+            f"{column}: this engine does not keep values of type {variants}; right would be a "
+            f"column of one type, or JSON"
+        )
     arrow = {one.arrow for one in found if one.arrow is not None}
     for one in arrow:
         # One duration's unit is known to who declares its column a number.

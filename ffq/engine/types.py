@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -75,6 +76,15 @@ COMPARABLE_CLASSES: Final = (
     {"text or binary", "date or timestamp"},
 )
 """Classes of types whose values SQL compares although they hash differently."""
+_NESTED: Final = frozenset({"struct", "list", "array", "map"})
+_TRAVELLING: Final = {
+    "varchar": "VARCHAR",  # JSON is a name of it
+    "uuid": "VARCHAR",
+    "enum": "VARCHAR",
+    "time with time zone": "TIME",
+    "geometry": "BLOB",
+}
+"""By DuckDB's ids, types that Arrow does not have in the same words, and what is had instead."""
 _ARRAY: Final = re.compile(r"\[(\d+)\]$")
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
@@ -145,10 +155,51 @@ def struct_fields(kind: str) -> dict[str, object]:
 def _fields(kind: DuckDBPyType) -> dict[str, object]:
     if kind.id != "struct":
         return {}
-    # Of a struct, each child is a pair of its name and type.
-    return {
-        name: _fields(child) for name, child in kind.children if isinstance(child, DuckDBPyType)
-    }
+    return {name: _fields(child) for name, child in _children(kind).items()}
+
+
+def _children(kind: DuckDBPyType) -> dict[str, DuckDBPyType]:
+    """The types in a nested one, by name; an array has its size among them, which is none."""
+    if kind.id not in _NESTED:
+        return {}
+    return {name: child for name, child in kind.children if isinstance(child, DuckDBPyType)}
+
+
+def travelling(sql: str, kind: str) -> tuple[str, str]:
+    """A value, as (SQL, type), as it is given between nodes: of a type that comes back from Arrow.
+
+    So it is the same before an exchange and after it.
+    """
+    travels = _travelling_type(kind)
+    return (sql if travels == kind else f"CAST({sql} AS {travels})"), travels
+
+
+@functools.lru_cache(maxsize=1024)
+def _travelling_type(kind: str) -> str:
+    return "BIGINT" if is_huge(kind) else str(_travelling(duckdb.sqltype(kind)))
+
+
+def _travelling(kind: DuckDBPyType) -> DuckDBPyType:
+    inner = {name: _travelling(child) for name, child in _children(kind).items()}
+    match kind.id:
+        case "struct":
+            return duckdb.struct_type(inner)
+        case "list" | "array":
+            return duckdb.sqltype(f"{inner['child']}[{array_length(str(kind)) or ''}]")
+        case "map":
+            return duckdb.map_type(inner["key"], inner["value"])
+        case other:
+            return duckdb.sqltype(_TRAVELLING.get(other, str(kind)))
+
+
+@functools.lru_cache(maxsize=1024)
+def holds_variants(kind: str) -> bool:
+    """Whether values are, or hold, VARIANTs: Arrow makes structs of bytes of them."""
+    return _holds_variants(duckdb.sqltype(kind))
+
+
+def _holds_variants(kind: DuckDBPyType) -> bool:
+    return kind.id == "variant" or any(map(_holds_variants, _children(kind).values()))
 
 
 def is_date(kind: str) -> bool:

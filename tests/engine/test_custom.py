@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,7 +40,7 @@ from ffq.plan.model import (
     PartialHashAggregate,
     Project,
 )
-from tests.engine.runner import integer, leaf, run_fragment, run_over
+from tests.engine.runner import integer, leaf, run_fragment, run_over, text
 
 Batches = Iterator[pa.RecordBatch]
 Config = Mapping[str, str]
@@ -139,6 +140,11 @@ def yields_nothing(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]
 @register("half float")
 def half_float(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
     yield pa.record_batch({"h": pa.array([1.5], pa.float16())})
+
+
+@register("uuids")
+def uuids(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield pa.record_batch({"u": pa.array([UUID(int=5).bytes], pa.uuid())})
 
 
 @pytest.fixture(scope="module")
@@ -330,6 +336,12 @@ def test_an_operator_that_is_not_loaded(custom_engine: Engine) -> None:
 def test_a_type_that_duckdb_does_not_take(custom_engine: Engine) -> None:
     with pytest.raises(UnsupportedPlan, match="h: halffloat"):
         run_over(custom_engine, custom("half float", leaf()), numbers(1))
+
+
+def test_uuids_that_an_operator_gives_out_are_text(custom_engine: Engine) -> None:
+    is_text = BinaryOp(Column("u"), BinaryOperator.NOT_EQ, text("no UUID"))
+    table = run_over(custom_engine, Filter(is_text, custom("uuids", leaf())), numbers(1))
+    assert table.to_pydict() == {"u": [str(UUID(int=5))]}
 
 
 # --- the registry ----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,7 @@ from ffq import plan as p
 from ffq.catalog.files import list_files
 from ffq.catalog.footers import read_footer
 from ffq.engine import Engine
+from ffq.engine.types import holds_variants
 from ffq.errors import DataError, FfqError, PlanningError, StorageError, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.builder import Relation
@@ -42,6 +44,15 @@ class Tables:
             paths.append(self._folder / f"{name}{number}.parquet")
             pq.write_table(pa.table(columns), paths[-1])
         self._runner.tables[name] = paths
+
+    def write_by_duckdb(self, name: str, *files: str) -> list[Path]:
+        """Each file: what is selected of it."""
+        paths = [self._folder / f"{name}{number}.parquet" for number in range(len(files))]
+        with duckdb.connect() as duck:
+            for path, columns in zip(paths, files, strict=True):
+                duck.execute(f"COPY (SELECT {columns}) TO '{path}' (FORMAT parquet)")
+        self._runner.tables[name] = paths
+        return paths
 
     def column(self, relation: Relation | model.Node, name: str) -> list[Any]:
         node = relation.node if isinstance(relation, Relation) else relation
@@ -281,6 +292,106 @@ def test_old_timestamps_are_told_from_those_of_nanoseconds_in_any_order(
             runner.run(p.scan("t").node)
     alone = LocalRunner(engine, tmp_path / "shuffle", {"t": [old]}, scan_tasks=1)
     assert alone.run(p.scan("t").node)["x"].type == pa.timestamp("us")
+
+
+UUID = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+
+
+@pytest.mark.parametrize(
+    ("value", "column", "literal", "kind", "equal"),
+    [
+        (f"UUID '{UUID}'", "x", UUID, "string", True),
+        (f"UUID '{UUID}'", "x", UUID.upper(), "string", False),
+        (f"UUID '{UUID}'", "x", UUID.replace("-", ""), "string", False),
+        (f"UUID '{UUID}'", "x", "zzz", "string", False),
+        (f"{{'u': UUID '{UUID}'}}", "x.u", UUID.upper(), "struct<u: string>", False),
+        (f"{{'a b': {{'u': UUID '{UUID}'}}}}", "x.a b.u", "zzz", None, False),
+        ("""'{"a": 1}'::JSON""", "x", '{"a": 1}', "string", True),
+        ("""'{"a": 1}'::JSON""", "x", "no JSON", "string", False),
+        ("TIMETZ '10:00:00+01'", "x", "09:00:00", "time64[us]", True),
+        ("'POINT (1 2)'::GEOMETRY", "x", "POINT (1 2)", "binary", False),
+    ],
+)
+def test_a_column_means_the_same_at_its_scan_and_after_an_exchange(
+    tables: Tables, value: str, column: str, literal: str, kind: str | None, equal: bool
+) -> None:
+    tables.write_by_duckdb("t", f"{value} AS x, 1 AS k")
+    predicate = p.col(column) == literal
+    same_text = p.col(column).cast("Utf8") == literal
+    for rows in (p.scan("t"), p.scan("t").gather(), p.scan("t").repartition(["k"], partitions=3)):
+        assert tables.column(rows.filter(predicate), "k") == [1] * equal
+        if kind != "binary":
+            assert tables.column(rows.filter(same_text), "k") == [1] * equal
+        if kind is not None:
+            assert str(tables._runner.run(rows.node).schema.field("x").type) == kind
+
+
+@pytest.mark.parametrize("inner", ["UUID '{}'", "[UUID '{}']", "MAP {{'a': UUID '{}'}}"])
+def test_uuids_are_text_at_any_depth(tables: Tables, inner: str) -> None:
+    tables.write_by_duckdb("t", f"{inner.format(UUID)} AS x")
+    tables.write_by_duckdb("u", f"{inner.format(UUID).replace('UUID', '')} AS x")
+    both = p.scan("t").union_all(p.scan("u"))
+    first, second = tables.column(both, "x")
+    assert first == second
+    assert UUID in str(first)
+
+
+@pytest.mark.parametrize("strategy", ["shuffle", "broadcast_left", "broadcast_right"])
+@pytest.mark.parametrize("other", ["UUID", "VARCHAR"])
+def test_uuids_join_as_text_whatever_the_strategy(
+    tables: Tables, strategy: Any, other: str
+) -> None:
+    tables.write_by_duckdb("a", f"UUID '{UUID}' AS x")
+    tables.write_by_duckdb("b", f"CAST('{UUID}' AS {other}) AS y")
+    for left in (p.scan("a", ["x"]), p.scan("a", ["x"]).gather()):
+        joined = left.join(p.scan("b", ["y"]), [("x", "y")], strategy=strategy, partitions=3)
+        assert tables.column(joined, "x") == [UUID]
+    tables.write_by_duckdb("b", f"CAST('{UUID}' AS {other}) AS x")
+    assert tables.column(in_subquery(), "x") == [UUID]
+
+
+def test_files_of_json_or_uuids_and_of_text_are_of_text_in_any_order(tables: Tables) -> None:
+    for value in ("'{}'::JSON", f"UUID '{UUID}'"):
+        for files in ((f"{value} AS x", "'a' AS x"), ("'a' AS x", f"{value} AS x")):
+            tables.write_by_duckdb("t", *files)
+            assert "a" in tables.column(p.scan("t"), "x")
+            assert "a" in tables.column(declared("Utf8"), "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "binary", "wanted"),
+    [
+        (f"UUID '{UUID}'", pa.nulls(1, pa.binary(16)), "BLOB, VARCHAR"),
+        (
+            f"{{'u': UUID '{UUID}'}}",
+            pa.nulls(1, pa.struct([("u", pa.binary(16))])),
+            r"STRUCT\(u BLOB\), STRUCT\(u VARCHAR\)",
+        ),
+        ("INTERVAL '1 day'", pa.nulls(1, pa.binary(12)), "BLOB, INTERVAL"),
+    ],
+)
+def test_what_arrow_takes_for_binary_is_told_from_it_in_any_order(
+    tables: Tables, tmp_path: Path, value: str, binary: pa.Array, wanted: str
+) -> None:
+    (one,) = tables.write_by_duckdb("t", f"{value} AS x")
+    other = tmp_path / "binary.parquet"
+    pq.write_table(pa.table({"x": binary}), other)
+    layouts = [read_footer("t", str(path))[1].layout for path in (one, other)]
+    assert layouts[0] != layouts[1]  # so that every task sees one file of each kind
+    for files in ([one, other], [other, one]):
+        tables._runner.tables["t"] = files
+        with pytest.raises(PlanningError, match=f"{wanted}; they do not agree"):
+            tables.column(p.scan("t"), "x")
+
+
+def test_variants_are_refused_by_name(tables: Tables) -> None:
+    """Arrow has their bytes, which after an exchange would be all that is known of them."""
+    assert holds_variants('STRUCT("a b" MAP(VARCHAR, VARIANT[]))')  # DuckDB writes no such file
+    assert not holds_variants("STRUCT(variant INTEGER)")
+    tables.write_by_duckdb("t", "1::VARIANT AS x, 1 AS k")
+    with pytest.raises(UnsupportedPlan, match="table 't', column 'x': .* type VARIANT; right"):
+        tables.column(p.scan("t"), "k")
+    assert tables.column(p.scan("t", ["k"]), "k") == [1]
 
 
 def test_a_text_that_is_a_date_is_one_where_it_is_declared(tables: Tables) -> None:
