@@ -108,11 +108,7 @@ class FragmentRun:
 
     def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._scans = self._scans, self._scans + 1
-
-        def register(reader: pa.RecordBatchReader) -> Source:
-            return self._register(reader, f"file_{id(reader)}", cursor)
-
-        return scan_source(node, self._spec.scans.get(leaf, ()), cursor, register)
+        return scan_source(node, self._spec.scans.get(leaf, ()), cursor)
 
     def next_read(self, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._reads = self._reads, self._reads + 1

@@ -7,7 +7,7 @@ numbers covers: it skips the others by their statistics.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -20,7 +20,6 @@ from ffq.engine.faults import one_line
 from ffq.engine.sql import (
     ColumnInfo,
     Columns,
-    identifier,
     referenced_columns,
     select_list,
     text,
@@ -41,24 +40,21 @@ from ffq.plan.model import Column, ColumnPath, DataType, ParquetScan
 from ffq.plan.names import MAX_SHOWN, find_column, find_path
 
 _ROW_NUMBER: Final = "file_row_number"
-"""What DuckDB calls the number of a row in its file: a file's column may have that name as well."""
+"""What DuckDB calls the number of a row in its file, where no column of the file has that name."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Key: TypeAlias = tuple[str, int]
 """A column of a file: its name, and how many of that name stand before it."""
 
-RegisterStream: TypeAlias = Callable[[pa.RecordBatchReader], "Source"]
-
 
 @attrs.frozen
 class _Piece:
-    """Row groups [first, last), which are rows [start, end), of a file; all when `whole`."""
+    """Rows [start, end) of a file: of the row groups of its split; all when `whole`."""
 
     split: ScanSplit
     layout: pa.Schema
     whole: bool
-    groups: range
     start: int
     end: int
 
@@ -87,12 +83,8 @@ def scan_source(
     scan: ParquetScan,
     splits: Sequence[ScanSplit],
     connection: duckdb.DuckDBPyConnection,
-    register: RegisterStream,
 ) -> Source:
     """All columns that the scan may use, over its splits. Filters and projection come after.
-
-    Args:
-        register: makes a stream of Arrow batches a source of the same connection.
 
     Raises:
         StorageError: a file that is missing or not Parquet; names it.
@@ -115,7 +107,7 @@ def scan_source(
     parts: list[str] = []
     for key, pieces in groups.items():
         file = files[key]
-        parts += _selects(pieces, columns, file, register)
+        parts += _selects(pieces, columns, file)
     return Source(" UNION ALL ".join(parts), tuple(columns.values()))
 
 
@@ -174,7 +166,6 @@ def _piece(split: ScanSplit) -> _Piece:
         split=split,
         layout=schema.remove_metadata(),
         whole=first == 0 and last == groups,
-        groups=range(first, last),
         start=sum(rows[:first]),
         end=sum(rows),
     )
@@ -187,8 +178,8 @@ def _describe(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> _FileColu
     except duckdb.Error as error:
         raise StorageError(f"cannot read {path!r} as Parquet: {one_line(error)}") from error
     found = [
-        _FileColumn(*travelling(identifier(name), kind), field.type)
-        for (name, kind, *_), field in zip(rows, piece.layout, strict=True)
+        _FileColumn(*travelling(f"c{at}", kind), field.type)
+        for at, ((_, kind, *_), field) in enumerate(zip(rows, piece.layout, strict=True))
     ]
     return dict(zip(_keys(piece.layout.names), found, strict=True))
 
@@ -287,13 +278,13 @@ def _common_type(column: str, found: Sequence[_FileColumn], declared: str | None
 
 
 def _outputs(columns: Mapping[Key, ColumnInfo], file: _FileColumns) -> list[str]:
-    """SQL of the table's columns from one file's; those that nobody uses may be missing in it."""
+    """SQL of the table's columns from one file's, which may lack what nobody uses."""
     outputs = []
     for key, wanted in columns.items():
         found = file.get(key)
-        if found is None:
+        if found is None or not fits(found.type, wanted.type):
             outputs.append(f"CAST(NULL AS {wanted.type})")
-        elif found.type == wanted.type or not fits(found.type, wanted.type):
+        elif found.type == wanted.type:
             outputs.append(found.sql)
         elif (found.type, wanted.type) == ("VARCHAR", "DATE"):  # a cast would drop a time
             outputs.append(f"CAST(strptime({found.sql}, '%Y-%m-%d') AS DATE)")
@@ -303,54 +294,23 @@ def _outputs(columns: Mapping[Key, ColumnInfo], file: _FileColumns) -> list[str]
 
 
 def _selects(
-    pieces: Sequence[_Piece],
-    columns: Mapping[Key, ColumnInfo],
-    file: _FileColumns,
-    register: RegisterStream,
+    pieces: Sequence[_Piece], columns: Mapping[Key, ColumnInfo], file: _FileColumns
 ) -> Iterator[str]:
     """SELECTs over pieces of files alike."""
     outputs = select_list(_outputs(columns, file))
+    # Under other names no column of a file hides the number of its rows.
+    names = ", ".join(f"c{at}" for at in range(len(pieces[0].layout)))
     if whole := [piece.split.path for piece in pieces if piece.whole]:
-        yield f"SELECT {outputs} FROM {_read(whole)}"
+        yield f"SELECT {outputs} FROM {_read(whole)} AS file({names})"
     for piece in pieces:
-        if piece.whole:
-            continue
-        if any(name.lower() == _ROW_NUMBER for name in piece.layout.names):
-            yield _select_by_arrow(piece, columns, file, register)
-        else:
+        if not piece.whole:
             yield (
-                f"SELECT {outputs} FROM {_read([piece.split.path], numbered=True)} "
+                f"SELECT {outputs} FROM {_read([piece.split.path])} AS file({names}) "
                 f"WHERE {_ROW_NUMBER} >= {piece.start} AND {_ROW_NUMBER} < {piece.end}"
             )
 
 
-def _select_by_arrow(
-    piece: _Piece,
-    columns: Mapping[Key, ColumnInfo],
-    file: _FileColumns,
-    register: RegisterStream,
-) -> str:
-    """Row groups of a file in which DuckDB cannot number the rows."""
-    source = register(_row_groups(piece))
-    streamed = {
-        key: _FileColumn(f"c{at}", one.type, None)
-        for at, (key, one) in enumerate(zip(_keys(piece.layout.names), source.columns, strict=True))
-    }
-    outputs = select_list(_outputs(columns, file | streamed))
-    return f"SELECT {outputs} FROM ({source.sql})"
-
-
-def _row_groups(piece: _Piece) -> pa.RecordBatchReader:
-    def batches() -> Iterator[pa.RecordBatch]:
-        with _parquet(piece.split.path) as file:
-            for batch in file.iter_batches(row_groups=list(piece.groups)):
-                yield pa.RecordBatch.from_arrays(batch.columns, schema=piece.layout)
-
-    return pa.RecordBatchReader.from_batches(piece.layout, batches())
-
-
-def _read(paths: Sequence[str], *, numbered: bool = False) -> str:
+def _read(paths: Sequence[str]) -> str:
     listed = ", ".join(text(path) for path in paths)
-    number = f", {_ROW_NUMBER} = true" if numbered else ""
     # Statistics of Parquet leave NaN out, which DuckDB's order has on top.
-    return f"read_parquet([{listed}], hive_partitioning = false, can_have_nan = true{number})"
+    return f"read_parquet([{listed}], hive_partitioning = false, can_have_nan = true)"

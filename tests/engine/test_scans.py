@@ -465,6 +465,47 @@ def test_a_column_may_be_called_what_the_engine_calls_its_own(
     assert scan(engine, [ScanSplit(str(path), 1, 1)]).num_rows == 0
 
 
+@pytest.mark.parametrize(
+    ("column", "declared_kind"),
+    [
+        (pa.array([5, 7], pa.duration("s")), "Int64"),
+        (pa.array([5, 7], pa.duration("ns")), "Int64"),
+        (pa.array([1.5, 2.5], pa.float16()), None),
+        (pa.array([Decimal("1.5"), Decimal("2.5")], pa.decimal256(30, 2)), None),
+        (pa.array([dt.time(1), dt.time(2)], pa.time32("ms")), None),
+        (pa.array([b"a" * 16, b"b" * 16], pa.uuid()), None),
+    ],
+    ids=lambda each: str(getattr(each, "type", each)),
+)
+def test_row_groups_have_the_types_of_the_whole_file_whatever_its_columns_are_called(
+    engine: Engine, tmp_path: Path, column: pa.Array, declared_kind: str | None
+) -> None:
+    path = tmp_path / "odd.parquet"
+    rows = {"file_row_number": [8, 9], "x": column}
+    pq.write_table(pa.table(rows), path, row_group_size=1)
+    schema = declared(x=DataType(declared_kind)) if declared_kind else None
+    whole = scan(engine, whole_files([path]), ("x",), schema=schema)
+    groups = [
+        scan(engine, [ScanSplit(str(path), at, at + 1)], ("x",), schema=schema) for at in (0, 1)
+    ]
+    assert sorted(pa.concat_tables(groups)["x"].to_pylist()) == sorted(whole["x"].to_pylist())
+    unused = scan(engine, [ScanSplit(str(path), 1, 2)], ("file_row_number",))
+    assert unused["file_row_number"].to_pylist() == [9]
+
+
+@pytest.mark.parametrize("name", ["file_row_number", "y"])
+def test_text_that_is_no_utf8_is_an_error_in_any_row_group(
+    engine: Engine, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "odd.parquet"
+    broken = pa.array([b"a", b"a\xff"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({name: [1, 2], "x": broken}), path, row_group_size=1)
+    for splits in (whole_files([path]), [ScanSplit(str(path), 1, 2)]):
+        with pytest.raises(StorageError, match=r"odd\.parquet.* is not valid UTF8"):
+            scan(engine, splits, ("x",))
+    assert sorted(scan(engine, whole_files([path]), (name,))[name].to_pylist()) == [1, 2]
+
+
 def test_folders_add_columns_after_those_of_the_file(engine: Engine, hundred: Path) -> None:
     def split(year: str | None, day: str) -> ScanSplit:
         values = (
