@@ -50,7 +50,13 @@ _A_COLUMN: Final = re.compile(r"c[0-9]+")
 _END_OF_A_TIME: Final = re.compile(
     r":[0-9]{2}(?:[.](?P<digits>[0-9]+))?\s*(?P<zone>[A-Za-z/_]+|[+-][0-9:]+)?\s*$"
 )
-_FRACTION_DIGITS: Final = {"TIMESTAMP_S": 0, "TIMESTAMP_MS": 3, "TIMESTAMP_NS": 9}
+_FRACTION_DIGITS: Final = {
+    "TIMESTAMP_S": 0,
+    "TIMESTAMP_MS": 3,
+    "TIMESTAMP_NS": 9,
+    "TIMESTAMPTZ_NS": 9,
+}
+_ZONED: Final = frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS"})
 _DISTANCES: Final = {
     "CosineSimilarity": "cosine_similarity",
     "L2Distance": "distance",
@@ -328,7 +334,7 @@ def _is_kept(value: str, kind: str) -> bool:
         end = _END_OF_A_TIME.search(value)
         digits = (end["digits"] or "").rstrip("0") if end is not None else ""
         zoned = end is not None and end["zone"] is not None
-        return len(digits) <= _FRACTION_DIGITS.get(kind, 6) and (not zoned or kind.endswith("ZONE"))
+        return len(digits) <= _FRACTION_DIGITS.get(kind, 6) and (not zoned or kind in _ZONED)
     decimal = types.decimal_parts(kind)
     if decimal is None and not types.is_integer(kind):
         return True

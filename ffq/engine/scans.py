@@ -75,6 +75,11 @@ class _FileColumn:
     type: str
     arrow: pa.DataType | None
 
+    def fits(self, into: str) -> bool:
+        """Whether a cast keeps every value. DuckDB reads milliseconds as microseconds."""
+        is_milliseconds = self.arrow == pa.timestamp("ms")
+        return fits(self.type, into) or (into == "TIMESTAMP_MS" and is_milliseconds)
+
 
 _FileColumns: TypeAlias = dict[Key, _FileColumn]
 
@@ -271,7 +276,7 @@ def _common_type(column: str, found: Sequence[_FileColumn], declared: str | None
     if declared is None:
         if kind := common_type(kinds):
             return kind
-    elif all(fits(kind, declared) for kind in kinds):
+    elif all(one.fits(declared) for one in found):
         return "VARCHAR" if is_enum(declared) else declared
     wanted = f"the plan declares {declared}" if declared else "they do not agree"
     raise PlanningError(f"{column}: the files have {', '.join(sorted(set(kinds)))}; {wanted}")
@@ -282,7 +287,7 @@ def _outputs(columns: Mapping[Key, ColumnInfo], file: _FileColumns) -> list[str]
     outputs = []
     for key, wanted in columns.items():
         found = file.get(key)
-        if found is None or not fits(found.type, wanted.type):
+        if found is None or not found.fits(wanted.type):
             outputs.append(f"CAST(NULL AS {wanted.type})")
         elif found.type == wanted.type:
             outputs.append(found.sql)

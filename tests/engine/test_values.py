@@ -118,6 +118,9 @@ def test_a_whole_number_beside_a_float32_is_not_rounded(tables: Tables) -> None:
         (pa.array([NOON]), "2024-01-01 12:00:00.0000004"),
         (pa.array([NOON]), "2024-01-01 12:00:00+02"),
         (pa.array([NOON]), "2024-01-01T12:00:00Z"),
+        (pa.array([NOON], pa.timestamp("us", "UTC")), "2024-01-01 12:00:00.0000004"),
+        (pa.array([NOON], pa.timestamp("ns", "UTC")), "2024-01-01 12:00:00.0000000004"),
+        (pa.array([NOON], pa.timestamp("ns")), "2024-01-01 12:00:00+02"),
     ],
 )
 def test_a_text_literal_that_its_column_cannot_hold_is_an_error_of_the_plan(
@@ -137,6 +140,10 @@ def test_a_text_literal_that_its_column_cannot_hold_is_an_error_of_the_plan(
         (pa.array([NOON]), "2024-01-01 12:00"),
         (pa.array([NOON]), "2024-01-01T12:00:00.000000000"),
         (pa.array([NOON], pa.timestamp("us", "UTC")), "2024-01-01 14:00:00+02"),
+        (pa.array([NOON], pa.timestamp("ns", "UTC")), "2024-01-01 14:00:00+02"),
+        (pa.array([1_500], pa.timestamp("ns", "UTC")), "1970-01-01 00:00:00.000001500+00"),
+        (pa.array([1_501], pa.timestamp("ns", "UTC")), "1970-01-01T00:00:00.000001501Z"),
+        (pa.array([1_501], pa.timestamp("ns", "Europe/Paris")), "1970-01-01 00:00:00.000001501"),
     ],
 )
 def test_a_text_literal_that_its_column_holds_means_that(
@@ -392,6 +399,26 @@ def test_variants_are_refused_by_name(tables: Tables) -> None:
     with pytest.raises(UnsupportedPlan, match="table 't', column 'x': .* type VARIANT; right"):
         tables.column(p.scan("t"), "k")
     assert tables.column(p.scan("t", ["k"]), "k") == [1]
+
+
+def test_timestamps_of_a_millisecond_may_be_declared_what_they_are(tables: Tables) -> None:
+    moments = [dt.datetime(1969, 12, 31, 23, 59, 59, 999_000), NOON]
+    kind = DataType("Timestamp", ("Millisecond", None))
+    schema = Schema((Field("x", kind, True), Field("k", DataType("Int64"), True)))
+    query = p.scan("t", ["x", "k"], schema=schema)
+    tables.write(
+        "t",
+        {"x": pa.array(moments, pa.timestamp("ms")), "k": [1, 2]},
+        {"x": pa.nulls(0), "k": pa.nulls(0)},
+    )
+    for rows in (query, query.gather(), query.repartition(["k"], partitions=3)):
+        assert tables.column(rows, "x") == moments
+        assert tables._runner.run(rows.node).schema.field("x").type == pa.timestamp("ms")
+        assert tables.column(rows.filter(p.col("x") == str(NOON)), "k") == [2]
+    tables.write("t", {"x": pa.array(moments, pa.timestamp("us")), "k": [1, 2]})
+    with pytest.raises(PlanningError, match="files have TIMESTAMP; the plan declares TIMESTAMP_MS"):
+        tables.column(query, "x")
+    assert tables.column(p.scan("t", ["k"], schema=schema), "k") == [1, 2]
 
 
 def test_a_text_that_is_a_date_is_one_where_it_is_declared(tables: Tables) -> None:
