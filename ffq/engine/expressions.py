@@ -22,6 +22,7 @@ from ffq.engine.functions import function_sql
 from ffq.engine.sql import ColumnInfo, Columns, select_list, text
 from ffq.errors import PlanningError
 from ffq.plan import model
+from ffq.plan.casts import float_holds, whole_literal
 from ffq.plan.model import BinaryOperator, Expr, LiteralType
 from ffq.plan.names import find_column, find_path
 
@@ -247,16 +248,15 @@ class ExpressionWriter:
         """An operand of arithmetic.
 
         A whole literal beside a decimal takes as few digits as it needs: as a 64-bit integer it
-        would count 19 and push the result past what a decimal holds.
+        would count 19 and push the result past what a decimal holds. A Float32 beside a whole
+        number or a decimal is computed on as a Float64, but for a literal that it holds.
         """
-        if (
-            isinstance(expr, model.Literal)
-            and expr.type is LiteralType.INT64
-            and isinstance(expr.value, int)
-            and types.decimal_parts(self.type_of(self.sql(other)))
-        ):
-            return f"CAST({expr.value} AS DECIMAL({len(str(abs(expr.value)))},0))"
-        return self.sql(expr)
+        kind, number, beside = self._kind(other), whole_literal(expr), whole_literal(other)
+        if number is not None and types.decimal_parts(kind):
+            return f"CAST({number} AS DECIMAL({len(str(abs(number)))},0))"
+        if beside is not None and float_holds("Float32", beside):
+            return self.sql(expr)
+        return types.unrounded(self.sql(expr), self._kind(expr), kind)
 
     def _path(self, name: str) -> str:
         def fields(at: int) -> Mapping[str, object]:

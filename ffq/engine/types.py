@@ -288,14 +288,16 @@ def comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] 
     if {a_kind, b_kind} == {"VARCHAR", "BLOB"}:
         return (f"encode({a})", b) if a_kind == "VARCHAR" else (a, f"encode({b})")
     if classes == {"exact number", "float"}:
-        return (_as_double(a, a_kind), _as_double(b, b_kind))
+        return unrounded(a, a_kind, b_kind), unrounded(b, b_kind, a_kind)
     if len(classes) == 1 or '"NULL"' in classes or classes in COMPARABLE_CLASSES:
         return a, b
     return None if classes <= _CLASSES else (a, b)
 
 
-def _as_double(sql: str, kind: str) -> str:
-    return f"CAST({sql} AS DOUBLE)" if kind == "FLOAT" else sql
+def unrounded(sql: str, kind: str, beside: str) -> str:
+    """A value beside one of another type: a Float32 that would round it as a Float64."""
+    wanted = kind == "FLOAT" and hash_class(beside) == "exact number"
+    return f"CAST({sql} AS DOUBLE)" if wanted else sql
 
 
 def _as_decimal(kind: str) -> tuple[int, int] | None:

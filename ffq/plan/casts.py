@@ -2,12 +2,14 @@
 
 Some engines compute only on operands of one type, and expect a plan to say so: what a planner
 writes as `x > 5` must reach them as `x > CAST(5 AS Float64)` where x is a float. Ours needs no such
-cast, and takes it. Where a column's type is not known, nothing is changed.
+cast, and answers the same with it: a number that the float's type would round makes all that stands
+beside it a wider float. Where a column's type is not known, nothing is changed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
@@ -31,7 +33,9 @@ from ffq.plan.model import (
 from ffq.plan.names import text_of
 from ffq.plan.walk import child_fields, children
 
-FLOATS: Final = frozenset({"Float16", "Float32", "Float64"})
+FLOATS: Final = ("Float16", "Float32", "Float64")
+"""From narrow to wide."""
+_PACKED: Final = {"Float16": "<e", "Float32": "<f", "Float64": "<d"}
 _DOUBLE: Final = DataType("Float64")
 _ARITHMETIC: Final = frozenset(
     {
@@ -66,8 +70,24 @@ def no_tables(_name: str) -> None:
     """`Tables` where none is known: only scans that say their schema have types."""
 
 
+def float_holds(kind: str, number: int) -> bool:
+    """Whether a float of that type is exactly the number."""
+    try:
+        (rounded,) = struct.unpack(_PACKED[kind], struct.pack(_PACKED[kind], float(number)))
+    except OverflowError:
+        return False
+    return bool(rounded == number)
+
+
+def whole_literal(expr: Expr) -> int | None:
+    """The number that an integer literal is; None of any other expression."""
+    if isinstance(expr, model.Literal) and expr.type is LiteralType.INT64:
+        return expr.value if isinstance(expr.value, int) else None
+    return None
+
+
 def with_literal_casts(plan: Node, tables: Tables = no_tables) -> Node:
-    """The plan with an integer literal beside a float cast to that float's type.
+    """The plan with an integer literal beside a float cast to a float.
 
     The plan itself, the same object, where there is no such literal.
     """
@@ -265,33 +285,48 @@ def _cast(  # noqa: PLR0911
 
 
 def _binary(expr: model.BinaryOp, columns: Columns) -> tuple[Expr, DataType | None]:
-    (left, left_type), (right, right_type) = _cast(expr.left, columns), _cast(expr.right, columns)
-    left, right = _beside(left, right_type), _beside(right, left_type)
+    (left, right), kind = _beside([_cast(expr.left, columns), _cast(expr.right, columns)])
     new = _with(_with(expr, "left", left), "right", right)
-    return new, (left_type or right_type) if expr.op in _ARITHMETIC else None
+    return new, kind if expr.op in _ARITHMETIC else None
 
 
 def _case(expr: model.CaseWhen, columns: Columns) -> tuple[Expr, DataType | None]:
     """Its outcomes stand beside each other."""
-    thens = [_cast(then, columns) for _, then in expr.branches]
-    otherwise = None if expr.else_expr is None else _cast(expr.else_expr, columns)
-    outcomes = [*thens, *([] if otherwise is None else [otherwise])]
-    kinds = {kind for _, kind in outcomes if kind is not None}
-    kind = kinds.pop() if len(kinds) == 1 else None
+    outcomes = [then for _, then in expr.branches]
+    if expr.else_expr is not None:
+        outcomes.append(expr.else_expr)
+    values, kind = _beside([_cast(each, columns) for each in outcomes])
     branches = tuple(
-        (_cast(when, columns)[0], _beside(then, kind))
-        for (when, _), (then, _) in zip(expr.branches, thens, strict=True)
+        (_cast(when, columns)[0], then)
+        for (when, _), then in zip(expr.branches, values, strict=False)
     )
     new = _with(expr, "branches", branches)
-    if otherwise is not None:
-        new = _with(new, "else_expr", _beside(otherwise[0], kind))
-    return new, kind
+    return new if expr.else_expr is None else _with(new, "else_expr", values[-1]), kind
 
 
-def _beside(operand: Expr, kind: DataType | None) -> Expr:
-    """An operand whose other side is a float of that type, if it is one."""
-    whole = isinstance(operand, model.Literal) and operand.type is LiteralType.INT64
-    return model.Cast(operand, kind) if whole and kind is not None else operand
+def _beside(operands: Sequence[tuple[Expr, DataType | None]]) -> tuple[list[Expr], DataType | None]:
+    """What stands beside each other, with its casts, and the type of all where it is a float.
+
+    Beside a Float32 what is neither a float nor a literal makes a Float64, in our engine at least.
+    """
+    exprs = [expr for expr, _ in operands]
+    known = [kind.name for _, kind in operands if kind is not None]
+    if not known:
+        return exprs, None
+    widest = max(known, key=FLOATS.index)
+    numbers = [n for n in map(whole_literal, exprs) if n is not None]
+    wider = FLOATS[FLOATS.index(widest) :]
+    wanted = next((one for one in wider if all(float_holds(one, n) for n in numbers)), FLOATS[-1])
+    kind = DataType(wanted)
+    cast_too = wanted != widest
+    values: list[Expr] = [
+        model.Cast(expr, kind)
+        if whole_literal(expr) is not None or (cast_too and of is not None)
+        else expr
+        for expr, of in operands
+    ]
+    certain = all(of is not None or isinstance(expr, model.Literal) for expr, of in operands)
+    return values, kind if certain or kind == _DOUBLE else None
 
 
 def _parts_cast(whole: E, columns: Columns) -> E:

@@ -22,6 +22,7 @@ from ffq.engine.types import holds_variants
 from ffq.errors import DataError, FfqError, PlanningError, StorageError, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.builder import Relation
+from ffq.plan.casts import with_literal_casts
 from ffq.plan.model import BinaryOperator, DataType, Field, Schema
 from tests.engine.runner import LocalRunner
 
@@ -108,6 +109,48 @@ def test_a_whole_number_beside_a_float32_is_not_rounded(tables: Tables) -> None:
     joined = p.scan("a").join(p.scan("b"), [("x", "y")], strategy="broadcast_right")
     assert tables.column(joined, "x") == [LARGE - 1]
     assert tables.column(in_subquery(), "x") == [LARGE - 1]
+
+
+@pytest.mark.parametrize("number", [LARGE - 1, LARGE, -LARGE, 2**53 + 1, 7])
+def test_the_casts_that_other_engines_want_change_no_answer(tables: Tables, number: int) -> None:
+    """Neither values nor types."""
+    columns = {
+        "f": pa.array([LARGE - 1, 1 - LARGE, 7.5, None], pa.float32()),
+        "h": pa.array([2048, 7, 7.5, None], pa.float16()),
+        "d": pa.array([float(LARGE), 2.0**53, 1.5, None]),
+    }
+    fields = [("f", "Float32"), ("h", "Float16"), ("d", "Float64")]
+    schema = Schema(tuple(Field(name, DataType(kind), True) for name, kind in fields))
+    tables.write("t", columns)
+    f, h, d = p.col("f"), p.col("h"), p.col("d")
+    made: list[p.Expression] = []
+    for one in (f, h, d, f + d, d + f, h + f, f + number, h - 1):
+        made += [one == number, one < number, one >= number, one + number, number - one]
+        made += [one * 3, one.divide(number), (one + number) == number]
+    plan = p.scan("t").project(*(each.alias(f"x{at}") for at, each in enumerate(made))).node
+    cast = with_literal_casts(plan, lambda _: schema)
+    assert cast is not plan
+    assert tables._runner.run(cast).equals(tables._runner.run(plan))
+
+
+def test_arithmetic_of_a_float32_and_a_whole_number_or_decimal_is_that_of_a_float64(
+    tables: Tables,
+) -> None:
+    """Of a literal only where the Float32 would round it: `f * 2` is a Float32."""
+    tables.write(
+        "t",
+        {
+            "f": pa.array([1], pa.float32()),
+            "n": pa.array([LARGE], pa.int32()),
+            "m": pa.array([Decimal(LARGE)]),
+        },
+    )
+    f = p.col("f")
+    for sum_ in (f + p.col("n"), p.col("n") + f, f + p.col("m"), f + LARGE, LARGE + f):
+        assert tables.column(p.scan("t").project(sum_.alias("x")), "x") == [LARGE + 1]
+        assert tables.column(p.scan("t").project((sum_ - 2).alias("x")), "x") == [LARGE - 1]
+    kept = p.scan("t").project((f * 2).alias("x")).node
+    assert tables._runner.run(kept).schema.field("x").type == pa.float32()
 
 
 @pytest.mark.parametrize(

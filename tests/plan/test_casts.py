@@ -17,10 +17,13 @@ T = Schema(
         Field("x", DataType("Float64")),
         Field("f", DataType("Float32")),
         Field("u.y", DataType("Float64")),
+        Field("h", DataType("Float16")),
     )
 )
-SCAN = p.scan("t", ["k", "x", "f", "u.y"])
-x, f, k = p.col("x"), p.col("f"), p.col("k")
+SCAN = p.scan("t", ["k", "x", "f", "u.y", "h"])
+x, f, k, h = p.col("x"), p.col("f"), p.col("k"), p.col("h")
+LARGE = 2**24 + 1
+"""The first whole number that a Float32 does not hold."""
 
 
 def tables(name: str) -> Schema | None:
@@ -45,12 +48,32 @@ EXPRESSIONS: list[tuple[p.Expression, p.Expression]] = [
         p.when(x > 1, x).otherwise(0) > 2,
         p.when(x > to_float(1), x).otherwise(to_float(0)) > to_float(2),
     ),
+    (f - (LARGE - 1), f - to_float(LARGE - 1, "Float32")),
+    (f < LARGE, f.cast("Float64") < to_float(LARGE)),
+    (f + LARGE == 3, f.cast("Float64") + to_float(LARGE) == to_float(3)),
+    (x < 2**53 + 1, x < to_float(2**53 + 1)),
+    (h < 2049, h.cast("Float32") < to_float(2049, "Float32")),
+    (h < 2**20, h.cast("Float32") < to_float(2**20, "Float32")),
+    (h < LARGE, h.cast("Float64") < to_float(LARGE)),
+    (f + x == 5, f + x == to_float(5)),
+    (x + f == 5, x + f == to_float(5)),
+    (f + f == 5, f + f == to_float(5, "Float32")),
+    (
+        p.when(k > 1, f).when(k > 2, None).otherwise(LARGE) == 5,
+        p.when(k > 1, f.cast("Float64")).when(k > 2, None).otherwise(to_float(LARGE))
+        == to_float(5),
+    ),
+    (
+        p.when(k > 1, f).when(k > 2, x).otherwise(LARGE) == 5,
+        p.when(k > 1, f).when(k > 2, x).otherwise(to_float(LARGE)) == to_float(5),
+    ),
 ]
 KEPT: list[p.Expression] = [
     k > 5,
     k + 1 > x,
     x > 5.5,
     x > f,
+    f + k > 5,
     p.when(k > 1, 1).otherwise(0) > 2,
     x.is_null(),
 ]
