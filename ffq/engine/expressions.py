@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from typing import Final, TypeGuard
 
 import attrs
@@ -135,22 +136,50 @@ class ExpressionWriter:
             case model.CaseWhen(branches=branches, else_expr=otherwise):
                 if not branches:
                     return "NULL" if otherwise is None else self.sql(otherwise)
-                values = [b for _, b in branches] + ([] if otherwise is None else [otherwise])
-                self._check_digits("CaseWhen", [self.sql(value) for value in values])
-                whens = " ".join(f"WHEN {self.sql(a)} THEN {self.sql(b)}" for a, b in branches)
-                last = "" if otherwise is None else f" ELSE {self.sql(otherwise)}"
-                return f"(CASE {whens}{last} END)"
+                outcomes = [b for _, b in branches] + ([] if otherwise is None else [otherwise])
+                whens = [self.sql(when) for when, _ in branches]
+                return self._made_one("CaseWhen", outcomes, partial(_case, whens))
             case model.ScalarUdf(name=name, args=args):
+                if name.lower() == "coalesce":
+                    return self._made_one(name, args, partial(self._call, name))
                 given = [self.sql(arg) for arg in args]
-                if name.lower() in {"coalesce", "nullif"}:
-                    self._check_digits(name, given)
-                return function_sql(name, given, self.type_of)
+                if name.lower() == "nullif":
+                    self._check_digits(name, self.oracle.types(given, self.columns, self.node))
+                return self._call(name, given)
             case model.VectorDistance(function=function, vector=vector, query=query):
                 return self._distance(function, self.sql(vector), self.sql(query))
 
-    def _check_digits(self, what: str, values: list[str]) -> None:
+    def _call(self, name: str, args: list[str]) -> str:
+        return function_sql(name, args, self.type_of)
+
+    def _made_one(self, what: str, exprs: Sequence[Expr], write: Callable[[list[str]], str]) -> str:
+        """What `write` makes of values that become one, with casts where DuckDB's type is not ours.
+
+        Raises:
+            PlanningError: decimals of which it would cut digits off.
+        """
+        values = self._among(exprs)
+        sql = write(values)
+        if len(values) == 1:
+            return sql
+        *kinds, chosen = self.oracle.types([*values, sql], self.columns, self.node)
+        self._check_digits(what, kinds)
+        wanted = types.made_one(kinds, chosen)
+        return sql if wanted == chosen else write([f"CAST({each} AS {wanted})" for each in values])
+
+    def _among(self, exprs: Sequence[Expr]) -> list[str]:
+        """Values that become one: a whole literal as the others' type where that can hold it."""
+        numbers = [whole_literal(expr) for expr in exprs]
+        if all(number is None for number in numbers):
+            return [self.sql(expr) for expr in exprs]
+        kinds = {self._kind(expr) for expr in exprs}
+        return [
+            self.sql(expr) if number is None else f"CAST({number} AS {_whole_kind(number, kinds)})"
+            for expr, number in zip(exprs, numbers, strict=True)
+        ]
+
+    def _check_digits(self, what: str, kinds: Collection[str]) -> None:
         """Raises PlanningError: decimals of which DuckDB would cut digits off to make one type."""
-        kinds = self.oracle.types(values, self.columns, self.node) if len(values) > 1 else ()
         if types.loses_digits(kinds):
             raise PlanningError(
                 f"{self.node}: {what} over {', '.join(sorted(set(kinds)))}, which have no type in "
@@ -247,13 +276,12 @@ class ExpressionWriter:
     def _operand(self, expr: Expr, other: Expr) -> str:
         """An operand of arithmetic.
 
-        A whole literal beside a decimal takes as few digits as it needs: as a 64-bit integer it
-        would count 19 and push the result past what a decimal holds. A Float32 beside a whole
-        number or a decimal is computed on as a Float64, but for a literal that it holds.
+        A whole literal beside a decimal is one of few digits. A Float32 beside a whole number or a
+        decimal is computed on as a Float64, but for a literal that it holds.
         """
         kind, number, beside = self._kind(other), whole_literal(expr), whole_literal(other)
         if number is not None and types.decimal_parts(kind):
-            return f"CAST({number} AS DECIMAL({len(str(abs(number)))},0))"
+            return f"CAST({number} AS {_whole_kind(number, {kind})})"
         if beside is not None and float_holds("Float32", beside):
             return self.sql(expr)
         return types.unrounded(self.sql(expr), self._kind(expr), kind)
@@ -313,6 +341,23 @@ class ExpressionWriter:
         length = types.array_length(self.type_of(vector))
         kind, of = ("list", "FLOAT[]") if length is None else ("array", f"FLOAT[{length}]")
         return f"{kind}_{_DISTANCES[function]}(CAST({vector} AS {of}), CAST({query} AS {of}))"
+
+
+def _case(whens: list[str], values: list[str]) -> str:
+    branches = zip(whens, values, strict=False)
+    last = "" if len(values) == len(whens) else f" ELSE {values[-1]}"
+    return f"(CASE {' '.join(f'WHEN {when} THEN {then}' for when, then in branches)}{last} END)"
+
+
+def _whole_kind(number: int, kinds: Collection[str]) -> str:
+    """The type of a whole literal among values of these types.
+
+    A decimal of as few digits as it needs: as a 64-bit integer it would count 19, and push the
+    result past what a decimal holds.
+    """
+    if any(map(types.decimal_parts, kinds)):
+        return f"DECIMAL({len(str(abs(number)))},0)"
+    return "UBIGINT" if "UBIGINT" in kinds and number >= 0 else "BIGINT"
 
 
 def _whole_number(sql: str) -> str:

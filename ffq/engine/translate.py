@@ -229,7 +229,7 @@ class Translator:
         if "FLOAT" in kinds and kinds <= types.EXACT_IN_DOUBLE:
             return "DOUBLE"
         choice = "CASE WHEN TRUE THEN c0 ELSE c1 END"
-        return self._oracle.types([choice], (left, right), node)[0]
+        return types.made_one(kinds, self._oracle.types([choice], (left, right), node)[0])
 
     def _window(self, node: model.Window, below: Relation) -> Relation:
         writer = self._writer(node, below)

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 
+from ffq.engine.sql import identifier
 from ffq.errors import UnsupportedPlan
 from ffq.plan.model import DataType
 
@@ -268,6 +269,43 @@ def common_type(kinds: Iterable[str]) -> str | None:
         digits = max(width - scale for width, scale in decimals) + scale
         return f"DECIMAL({digits},{scale})" if digits <= MAX_DIGITS else None
     return "DOUBLE" if found <= EXACT_IN_DOUBLE else None
+
+
+def made_one(kinds: Iterable[str], chosen: str) -> str:
+    """The type that values of these types become, where DuckDB would make `chosen` of them.
+
+    It makes a HUGEINT of UBIGINT and BIGINT, also inside structs and lists: Arrow has no such type.
+    """
+    found = set(kinds) - {'"NULL"'}
+    if found <= {chosen}:
+        return chosen
+    whole = duckdb.sqltype(chosen)
+    if whole.id in _NESTED:
+        return _nested_made_one([_parts(duckdb.sqltype(kind)) for kind in found], whole)
+    return (common_type(found) or chosen) if is_huge(chosen) else chosen
+
+
+def _nested_made_one(inside: list[dict[str, str]], chosen: DuckDBPyType) -> str:
+    parts = _parts(chosen)
+    made = [
+        made_one([kind[name] for kind in inside if name in kind], part)
+        for name, part in parts.items()
+    ]
+    if made == list(parts.values()):
+        return str(chosen)
+    match chosen.id:
+        case "struct":
+            fields = zip((name for name, _ in chosen.children), made, strict=True)
+            return f"STRUCT({', '.join(f'{identifier(name)} {kind}' for name, kind in fields)})"
+        case "map":
+            return f"MAP({', '.join(made)})"
+        case _:  # what follows the type of its items is its length
+            return made[0] + str(chosen).removeprefix(parts["child"])
+
+
+def _parts(kind: DuckDBPyType) -> dict[str, str]:
+    """The types inside a nested type; for DuckDB the case of a field's name does not count."""
+    return {name.lower(): str(part) for name, part in _children(kind).items()}
 
 
 def loses_digits(kinds: Iterable[str]) -> bool:

@@ -240,6 +240,64 @@ def test_whole_numbers_keep_their_digits_beside_a_float32(tables: Tables) -> Non
         assert tables.column(p.scan(one).union_all(p.scan(other)), "x") == [0.5, LARGE]
 
 
+def whole(kind: pa.DataType, number: int) -> list[pa.Array]:
+    """A number of that type, also at other depths."""
+    struct = pa.struct([("A b", kind), ("n", pa.list_(pa.struct([("x", kind)])))])
+    return [
+        pa.array([number], kind),
+        pa.array([[number]], pa.list_(kind)),
+        pa.array([{"A b": number, "n": [{"x": number}]}], struct),
+        pa.array([[(number, number)]], pa.map_(kind, kind)),
+    ]
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_unsigned_and_signed_integers_become_a_decimal_at_once(tables: Tables, depth: int) -> None:
+    """As files that differ so do; not a type that another takes the place of at an exchange."""
+    unsigned, signed = whole(pa.uint64(), 2**64 - 1)[depth], whole(pa.int64(), -1)[depth]
+    tables.write("a", {"x": unsigned})
+    tables.write("b", {"x": signed})
+    tables.write("t", {"x": unsigned, "y": signed})
+    x, y = p.col("x"), p.col("y")
+    made_one = [p.udf("coalesce", x, y), p.when(y.is_null(), y).otherwise(x)]
+    queries = [p.scan(one).union_all(p.scan(other)) for one, other in ("ab", "ba")]
+    queries += [p.scan("t").project(each.alias("x")) for each in made_one]
+    for query in queries:
+        for written in (query, query.gather()):
+            found = tables._runner.run(written.node)["x"]
+            assert "decimal128(20, 0)" in str(found.type)
+            assert "int" not in str(found.type)
+            assert "38" not in str(found.type)
+            assert str(2**64 - 1) in str(found.to_pylist())
+
+
+def test_a_division_has_one_answer_before_and_after_an_exchange(tables: Tables) -> None:
+    tables.write("a", {"x": pa.array([5], pa.uint64())})
+    tables.write("b", {"x": pa.array([-7], pa.int64())})
+    united = p.scan("a").union_all(p.scan("b"))
+    for below in (united, united.gather()):
+        halves = below.project(p.col("x").divide(2).alias("x"))
+        assert tables.column(halves, "x") == [-3.5, 2.5]
+
+
+def test_a_whole_literal_among_values_takes_their_type_where_that_holds_it(tables: Tables) -> None:
+    columns = {
+        "u": pa.array([None, 2**64 - 1], pa.uint64()),
+        "m": pa.array([None, Decimal("0.5")], pa.decimal128(38, 30)),
+    }
+    tables.write("t", columns)
+
+    def filled(name: str, number: int) -> pa.ChunkedArray:
+        value = p.udf("coalesce", p.col(name), number)
+        return tables._runner.run(p.scan("t").project(value.alias("x")).node)["x"]
+
+    assert filled("u", 0).type == pa.uint64()
+    assert filled("u", 0).to_pylist() == [0, 2**64 - 1]
+    assert filled("u", -1).type == pa.decimal128(20, 0)
+    assert filled("u", -1).to_pylist() == [-1, 2**64 - 1]
+    assert filled("m", 7).to_pylist() == [7, Decimal("0.5")]
+
+
 @pytest.mark.parametrize(
     ("kinds", "common"),
     [
