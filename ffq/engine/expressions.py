@@ -137,14 +137,16 @@ class ExpressionWriter:
                 if not branches:
                     return "NULL" if otherwise is None else self.sql(otherwise)
                 outcomes = [b for _, b in branches] + ([] if otherwise is None else [otherwise])
-                whens = [self.sql(when) for when, _ in branches]
-                return self._made_one("CaseWhen", outcomes, partial(_case, whens))
+                write = partial(_case, [self.sql(when) for when, _ in branches])
+                return write(self.made_one("CaseWhen", outcomes, write))
             case model.ScalarUdf(name=name, args=args):
-                if name.lower() == "coalesce":
-                    return self._made_one(name, args, partial(self._call, name))
-                given = [self.sql(arg) for arg in args]
-                if name.lower() == "nullif":
-                    self._check_digits(name, self.oracle.types(given, self.columns, self.node))
+                match name.lower(), args:
+                    case "coalesce", _:
+                        given = self.made_one(name, args, partial(self._call, name))
+                    case "nullif", (value, other):
+                        return self._nullif(value, other)
+                    case _:
+                        given = [self.sql(arg) for arg in args]
                 return self._call(name, given)
             case model.VectorDistance(function=function, vector=vector, query=query):
                 return self._distance(function, self.sql(vector), self.sql(query))
@@ -152,31 +154,53 @@ class ExpressionWriter:
     def _call(self, name: str, args: list[str]) -> str:
         return function_sql(name, args, self.type_of)
 
-    def _made_one(self, what: str, exprs: Sequence[Expr], write: Callable[[list[str]], str]) -> str:
-        """What `write` makes of values that become one, with casts where DuckDB's type is not ours.
+    def made_one(
+        self, what: str, exprs: Sequence[Expr], write: Callable[[list[str]], str]
+    ) -> list[str]:
+        """Values, each as the type that they become where `write` makes one value of them.
 
         Raises:
-            PlanningError: decimals of which it would cut digits off.
+            PlanningError: decimals of which DuckDB would cut digits off.
         """
-        values = self._among(exprs)
-        sql = write(values)
+        values = [self.sql(expr) for expr in exprs]
+        if any(whole_literal(expr) is not None for expr in exprs):
+            of = {self._kind(expr) for expr in exprs}
+            values = [self._beside(expr, of)[0] for expr in exprs]
+        typed = next((expr for expr in exprs if not isinstance(expr, model.Literal)), None)
+        if typed is not None:
+            texts = [self._text_literal(expr, typed) for expr in exprs]
+            values = [text or sql for text, sql in zip(texts, values, strict=True)]
         if len(values) == 1:
-            return sql
-        *kinds, chosen = self.oracle.types([*values, sql], self.columns, self.node)
+            return values
+        *kinds, chosen = self.oracle.types([*values, write(values)], self.columns, self.node)
         self._check_digits(what, kinds)
         wanted = types.made_one(kinds, chosen)
-        return sql if wanted == chosen else write([f"CAST({each} AS {wanted})" for each in values])
-
-    def _among(self, exprs: Sequence[Expr]) -> list[str]:
-        """Values that become one: a whole literal as the others' type where that can hold it."""
-        numbers = [whole_literal(expr) for expr in exprs]
-        if all(number is None for number in numbers):
-            return [self.sql(expr) for expr in exprs]
-        kinds = {self._kind(expr) for expr in exprs}
         return [
-            self.sql(expr) if number is None else f"CAST({number} AS {_whole_kind(number, kinds)})"
-            for expr, number in zip(exprs, numbers, strict=True)
+            sql if kind == wanted else f"CAST({sql} AS {wanted})"
+            for sql, kind in zip(values, kinds, strict=True)
         ]
+
+    def _beside(self, expr: Expr, kinds: Collection[str]) -> tuple[str, str]:
+        """A value among some of these types, and its own: a literal's is one that suits them."""
+        number = whole_literal(expr)
+        if number is None:
+            return self.sql(expr), self._kind(expr)
+        kind = _whole_kind(number, kinds)
+        return f"CAST({number} AS {kind})", kind
+
+    def _nullif(self, value: Expr, other: Expr) -> str:
+        """The value where it differs from the other one, by the rules of a comparison."""
+        self._check_digits("nullif", {self._kind(value), self._kind(other)})
+        kept = self.sql(value)
+        a, b = self._sides(value, other)
+        if a == kept:
+            return f"nullif({a}, {b})"
+        if isinstance(value, model.Literal):
+            return f"(CASE WHEN {a} = {b} THEN NULL ELSE {kept} END)"
+        # Written twice at each depth of a plan, values would make its SQL exponentially long.
+        kind = self._kind(value)
+        a, b = self.comparable(("v", kind), self._beside(other, {kind}))
+        return f"list_transform([{kept}], lambda v: CASE WHEN {a} = {b} THEN NULL ELSE v END)[1]"
 
     def _check_digits(self, what: str, kinds: Collection[str]) -> None:
         """Raises PlanningError: decimals of which DuckDB would cut digits off to make one type."""
@@ -217,13 +241,16 @@ class ExpressionWriter:
         return f"({a} {'//' if whole else '/'} {b})"
 
     def _comparison(self, left: Expr, sign: str, right: Expr) -> str:
+        return f"({f' {sign} '.join(self._sides(left, right))})"
+
+    def _sides(self, left: Expr, right: Expr) -> tuple[str, str]:
+        """Two values as DuckDB compares them rightly."""
         if _is_text(left) or _is_text(right):
             a = self._text_literal(left, right) or self.sql(left)
             b = self._text_literal(right, left) or self.sql(right)
-        else:
-            kinds = self._kind(left), self._kind(right)
-            a, b = self.comparable((self.sql(left), kinds[0]), (self.sql(right), kinds[1]))
-        return f"({a} {sign} {b})"
+            return a, b
+        kinds = self._kind(left), self._kind(right)
+        return self.comparable(self._beside(left, kinds), self._beside(right, kinds))
 
     def comparable(self, one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str]:
         """Two values, each as (SQL, type), made such that DuckDB compares them rightly.
@@ -353,10 +380,12 @@ def _whole_kind(number: int, kinds: Collection[str]) -> str:
     """The type of a whole literal among values of these types.
 
     A decimal of as few digits as it needs: as a 64-bit integer it would count 19, and push the
-    result past what a decimal holds.
+    result past what a decimal holds. A Float32 where that does not round it.
     """
     if any(map(types.decimal_parts, kinds)):
         return f"DECIMAL({len(str(abs(number)))},0)"
+    if "FLOAT" in kinds and float_holds("Float32", number):
+        return "FLOAT"
     return "UBIGINT" if "UBIGINT" in kinds and number >= 0 else "BIGINT"
 
 

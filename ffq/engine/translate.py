@@ -226,8 +226,6 @@ class Translator:
                 f"{node}: they have no type in common of at most {types.MAX_DIGITS} digits: cast "
                 f"one of them"
             )
-        if "FLOAT" in kinds and kinds <= types.EXACT_IN_DOUBLE:
-            return "DOUBLE"
         choice = "CASE WHEN TRUE THEN c0 ELSE c1 END"
         return types.made_one(kinds, self._oracle.types([choice], (left, right), node)[0])
 

@@ -90,10 +90,6 @@ _ARRAY: Final = re.compile(r"\[(\d+)\]$")
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
 
-EXACT_IN_DOUBLE: Final = _EXACT_IN_DOUBLE | _FLOATS
-"""Types whose every value is one of Float64."""
-
-
 def sql_type(data_type: DataType) -> str:
     """Raises UnsupportedPlan: a type that DuckDB has not."""
     simple = _SIMPLE.get(data_type.name)
@@ -268,13 +264,14 @@ def common_type(kinds: Iterable[str]) -> str | None:
         scale = max(scale for _, scale in decimals)
         digits = max(width - scale for width, scale in decimals) + scale
         return f"DECIMAL({digits},{scale})" if digits <= MAX_DIGITS else None
-    return "DOUBLE" if found <= EXACT_IN_DOUBLE else None
+    return "DOUBLE" if found <= _EXACT_IN_DOUBLE | _FLOATS else None
 
 
 def made_one(kinds: Iterable[str], chosen: str) -> str:
     """The type that values of these types become, where DuckDB would make `chosen` of them.
 
-    It makes a HUGEINT of UBIGINT and BIGINT, also inside structs and lists: Arrow has no such type.
+    It makes a HUGEINT of UBIGINT and BIGINT, a type that Arrow has not, and a FLOAT of a Float32
+    and an exact number, which that would round; also inside structs and lists.
     """
     found = set(kinds) - {'"NULL"'}
     if found <= {chosen}:
@@ -282,7 +279,9 @@ def made_one(kinds: Iterable[str], chosen: str) -> str:
     whole = duckdb.sqltype(chosen)
     if whole.id in _NESTED:
         return _nested_made_one([_parts(duckdb.sqltype(kind)) for kind in found], whole)
-    return (common_type(found) or chosen) if is_huge(chosen) else chosen
+    if is_huge(chosen):
+        return common_type(found) or chosen
+    return "DOUBLE" if chosen == "FLOAT" else chosen
 
 
 def _nested_made_one(inside: list[dict[str, str]], chosen: DuckDBPyType) -> str:

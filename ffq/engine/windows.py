@@ -6,9 +6,9 @@ from typing import Final
 
 from ffq.engine.expressions import ExpressionWriter
 from ffq.engine.sql import row_bound
-from ffq.engine.types import one_zero
+from ffq.engine.types import is_integer, one_zero
 from ffq.errors import UnsupportedPlan
-from ffq.plan.model import FrameBound, WindowExpr, WindowFrame, WindowFunction
+from ffq.plan.model import Expr, FrameBound, WindowExpr, WindowFrame, WindowFunction
 
 _RANKS: Final = {
     "RowNumber": "row_number",
@@ -71,9 +71,22 @@ def _call(function: WindowFunction, writer: ExpressionWriter) -> str:
             return f"nth_value({value}, {row_bound(function.offset)})"
         if name in {"Lag", "Lead"}:
             offset = 1 if function.offset is None else function.offset
-            default = "NULL" if function.default is None else writer.sql(function.default)
+            default = "NULL"
+            if function.default is not None:
+                value, default = _alike(name, function.argument, function.default, writer)
             return f"{name.lower()}({value}, {offset}, {default})"
     raise UnsupportedPlan(f"Window: this engine has no window function {name}")
+
+
+def _alike(name: str, value: Expr, default: Expr, writer: ExpressionWriter) -> list[str]:
+    """A value and its default: DuckDB would round a default to the value's type.
+
+    Of integers it keeps the type, and refuses a default that this cannot hold.
+    """
+    both = [writer.sql(value), writer.sql(default)]
+    if all(is_integer(writer.type_of(sql)) for sql in both):
+        return both
+    return writer.made_one(name, [value, default], lambda sqls: f"coalesce({', '.join(sqls)})")
 
 
 def _frame(frame: WindowFrame) -> str:

@@ -124,7 +124,8 @@ def test_the_casts_that_other_engines_want_change_no_answer(tables: Tables, numb
     tables.write("t", columns)
     f, h, d = p.col("f"), p.col("h"), p.col("d")
     made: list[p.Expression] = []
-    for one in (f, h, d, f + d, d + f, h + f, f + number, h - 1):
+    chosen = p.when(f > 0, f).when(f < 0, None).otherwise(number)
+    for one in (f, h, d, f + d, d + f, h + f, f + number, h - 1, chosen):
         made += [one == number, one < number, one >= number, one + number, number - one]
         made += [one * 3, one.divide(number), (one + number) == number]
     plan = p.scan("t").project(*(each.alias(f"x{at}") for at, each in enumerate(made))).node
@@ -233,11 +234,104 @@ def test_decimals_without_a_type_in_common_are_refused(tables: Tables) -> None:
     assert tables.column(united, "x") == [Decimal(each) for each in ("0.10000", "0.10001", "0.11")]
 
 
-def test_whole_numbers_keep_their_digits_beside_a_float32(tables: Tables) -> None:
-    tables.write("a", {"x": pa.array([LARGE], pa.int32())})
+def lag(value: p.Expression, default: p.Expression) -> model.Node:
+    function = model.WindowFunction("Lag", value.expr, offset=1, default=default.expr)
+    return model.Window(
+        (
+            model.WindowExpr(
+                function, (), (model.SortKey(p.col("k").expr, True, False),), None, "x"
+            ),
+        ),
+        p.scan("t").node,
+    )
+
+
+@pytest.mark.parametrize(
+    "exact",
+    [
+        *(pa.array([LARGE], kind) for kind in (pa.int32(), pa.int64(), pa.uint64())),
+        pa.array([Decimal("16777217.5")]),
+    ],
+    ids=lambda exact: str(exact.type),
+)
+def test_whole_numbers_and_decimals_keep_their_digits_beside_a_float32(
+    tables: Tables, exact: pa.Array
+) -> None:
+    (number,) = exact.cast(pa.float64()).to_pylist()
+    tables.write("a", {"x": exact})
     tables.write("b", {"x": pa.array([0.5], pa.float32())})
     for one, other in itertools.permutations("ab"):
-        assert tables.column(p.scan(one).union_all(p.scan(other)), "x") == [0.5, LARGE]
+        assert tables.column(p.scan(one).union_all(p.scan(other)), "x") == [0.5, number]
+    tables.write("a", {"x": pa.array([[each] for each in exact.to_pylist()], pa.list_(exact.type))})
+    tables.write("b", {"x": pa.array([[0.5]], pa.list_(pa.float32()))})
+    for one, other in itertools.permutations("ab"):
+        assert tables.column(p.scan(one).union_all(p.scan(other)), "x") == [[0.5], [number]]
+    tables.write("t", {"f": pa.nulls(1, pa.float32()), "n": exact, "k": [1]})
+    f, n = p.col("f"), p.col("n")
+    for value in (p.udf("coalesce", f, n), p.when(f.is_null(), n).otherwise(f)):
+        assert tables.column(p.scan("t").project(value.alias("x")), "x") == [number]
+    assert tables.column(lag(f, n), "x") == [number]
+
+
+def test_a_default_of_a_window_is_not_rounded_to_what_it_stands_for(tables: Tables) -> None:
+    tables.write("t", {"i": pa.array([7, 8], pa.int32()), "k": [1, 2]})
+    i = p.col("i")
+    assert tables.column(lag(i, p.lit(0.5)), "x") == [0.5, 7]
+    assert tables.column(lag(i, p.lit("0.5").cast(DataType("Decimal128", (3, 1)))), "x") == [
+        Decimal("0.5"),
+        7,
+    ]
+    assert tables._runner.run(lag(i, p.lit(0)))["x"].type == pa.int32()
+
+
+def test_nullif_compares_as_a_comparison_does(tables: Tables) -> None:
+    columns = {
+        "i": pa.array([LARGE, 7], pa.int32()),
+        "f": pa.array([LARGE - 1, 7], pa.float32()),
+        "m": pa.array([Decimal("0.1"), Decimal("7.0")]),
+        "s": ["\\x41", "é"],
+        "b": pa.array([b"A", "é".encode()], pa.binary()),
+    }
+    tables.write("t", columns)
+    wanted = {
+        ("i", "f"): [LARGE, None],
+        ("f", "i"): [LARGE - 1, None],
+        ("f", "m"): [LARGE - 1, None],
+        ("s", "b"): ["\\x41", None],
+        ("b", "s"): [b"A", None],
+    }
+    for (one, other), values in wanted.items():
+        once = p.udf("nullif", p.col(one), p.col(other))
+        for value in (once, p.udf("nullif", once, p.col(other))):
+            found = tables._runner.run(p.scan("t").project(value.alias("x")).node)["x"]
+            assert found.to_pylist() == values
+            assert found.type == pa.table(columns)[one].type
+    literals = {"\\x41": ["\\x41", "\\x41"], "é": ["é", None]}
+    for text, values in literals.items():
+        value = p.udf("nullif", text, p.col("b")).alias("x")
+        assert tables._runner.run(p.scan("t").project(value).node)["x"].to_pylist() == values
+    with pytest.raises(PlanningError, match="cannot be compared: cast one of them"):
+        tables.column(p.scan("t").project(p.udf("nullif", p.col("s"), p.col("i")).alias("x")), "x")
+
+
+def test_nullif_in_nullif_does_not_write_its_value_twice(tables: Tables) -> None:
+    tables.write("t", {"s": ["a"], "b": pa.array([b"b"], pa.binary())})
+    value = p.col("s")
+    for _ in range(40):
+        value = p.udf("nullif", value, p.col("b"))
+    assert tables.column(p.scan("t").project(value.alias("x")), "x") == ["a"]
+
+
+def test_a_text_literal_that_becomes_one_with_values_means_what_it_means_beside_them(
+    tables: Tables,
+) -> None:
+    tables.write("t", {"b": pa.array([None], pa.binary()), "i": pa.array([None], pa.int32())})
+    b, i = p.col("b"), p.col("i")
+    for value in (p.udf("coalesce", b, "\\x41"), p.when(b.is_null(), "\\x41").otherwise(b)):
+        assert tables.column(p.scan("t").project(value.alias("x")), "x") == [b"\\x41"]
+    for value in (p.udf("coalesce", i, "1.5"), p.when(i.is_null(), "1.5").otherwise(i)):
+        with pytest.raises(PlanningError, match="which cannot hold it"):
+            tables.column(p.scan("t").project(value.alias("x")), "x")
 
 
 def whole(kind: pa.DataType, number: int) -> list[pa.Array]:
