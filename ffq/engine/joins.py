@@ -12,6 +12,7 @@ from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import HashJoin, HashPartitioning, JoinType, ShuffleRead
 from ffq.plan.names import find_column, text_of
+from ffq.plan.outputs import LEFT_ONLY
 from ffq.plan.walk import walk_stage
 
 _SQL: Final = {
@@ -22,7 +23,6 @@ _SQL: Final = {
     JoinType.SEMI: "SEMI JOIN",
     JoinType.ANTI: "ANTI JOIN",
 }
-_LEFT_ONLY: Final = frozenset({JoinType.SEMI, JoinType.ANTI})
 
 
 def join_columns(join: HashJoin, left: Columns, right: Columns) -> Columns:
@@ -31,7 +31,7 @@ def join_columns(join: HashJoin, left: Columns, right: Columns) -> Columns:
     A key that both sides call by one name is meant by that name on the side whose rows are all
     given out; of a full join it is ambiguous, as either may be null.
     """
-    if join.join_type in _LEFT_ONLY:
+    if join.join_type in LEFT_ONLY:
         return left
     shared = {text_of(a) for a, b in join.on if a == b}
     if join.join_type is JoinType.RIGHT:
@@ -76,7 +76,7 @@ def join_sql(
         _equal(left.columns[a], f"l.c{a}", right.columns[b], f"r.c{b}") for a, b in keys
     )
     outputs = [f"l.c{at}" for at in range(len(left.columns))]
-    if join.join_type not in _LEFT_ONLY:
+    if join.join_type not in LEFT_ONLY:
         outputs += [f"r.c{at}" for at in range(len(right.columns))]
     return (
         f"SELECT {select_list(outputs)} FROM {left.name} AS l {_SQL[join.join_type]} "

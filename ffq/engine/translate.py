@@ -23,6 +23,7 @@ from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.model import Expr, Node
 from ffq.plan.names import find_column
+from ffq.plan.outputs import group_name
 from ffq.plan.walk import node_name
 
 
@@ -143,7 +144,7 @@ class Translator:
         keys = [writer.sql(expr) for expr in node.group_exprs]
         groups = writer.typed(
             [
-                (types.one_zero(key, writer.type_of(key)), _group_name(expr, at))
+                (types.one_zero(key, writer.type_of(key)), group_name(expr, at))
                 for at, (key, expr) in enumerate(zip(keys, node.group_exprs, strict=True))
             ]
         )
@@ -160,7 +161,7 @@ class Translator:
             )
         writer = self._writer(node, below)
         groups = writer.typed(
-            [(f"c{at}", _group_name(expr, at)) for at, expr in enumerate(node.group_exprs)]
+            [(f"c{at}", group_name(expr, at)) for at, expr in enumerate(node.group_exprs)]
         )
         results = writer.typed(
             [
@@ -247,10 +248,3 @@ class Translator:
 
 def _positions(columns: Columns) -> list[str]:
     return [f"c{at}" for at in range(len(columns))]
-
-
-def _group_name(expr: Expr, at: int) -> str:
-    """Columns keep the name that the plan calls them by; exchanges above use that name."""
-    if isinstance(expr, model.Column | model.ColumnPath | model.ColumnRef):
-        return expr.name
-    return f"group_{at}"

@@ -40,6 +40,7 @@ from ffq.plan.model import (
     Schema,
     SinglePartitioning,
 )
+from ffq.plan.outputs import LEFT_ONLY
 from ffq.plan.stages import Parallelism, cut
 
 JoinHow: TypeAlias = Literal["inner", "left", "right", "full", "semi", "anti"]
@@ -59,7 +60,6 @@ _BROADCASTABLE: Final = {
     "broadcast_left": frozenset({JoinType.INNER, JoinType.RIGHT}),
     "broadcast_right": frozenset({JoinType.INNER, JoinType.LEFT, JoinType.SEMI, JoinType.ANTI}),
 }
-_LEFT_COLUMNS_ONLY: Final = frozenset({JoinType.SEMI, JoinType.ANTI})
 
 
 def scan(
@@ -312,7 +312,7 @@ def _column_name(name: str) -> ColumnName:
 def _joined_columns(
     left: tuple[str, ...] | None, right: tuple[str, ...] | None, join_type: JoinType
 ) -> tuple[str, ...] | None:
-    if join_type in _LEFT_COLUMNS_ONLY or left is None:
+    if join_type in LEFT_ONLY or left is None:
         return left
     if right is None:
         return None

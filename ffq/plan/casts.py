@@ -31,7 +31,7 @@ from ffq.plan.model import (
     Schema,
 )
 from ffq.plan.names import text_of
-from ffq.plan.walk import child_fields, children
+from ffq.plan.walk import KEEPS_COLUMNS, child_fields, children
 
 FLOATS: Final = ("Float16", "Float32", "Float64")
 """From narrow to wide."""
@@ -44,18 +44,6 @@ _ARITHMETIC: Final = frozenset(
         model.BinaryOperator.MULTIPLY,
         model.BinaryOperator.DIVIDE,
     }
-)
-_KEEPS_COLUMNS: Final = (
-    model.Filter,
-    model.InSubqueryFilter,
-    model.ExistsSubqueryFilter,
-    model.ScalarSubqueryFilter,
-    model.CoalesceBatches,
-    model.ShuffleWrite,
-    model.ShuffleRead,
-    model.Broadcast,
-    model.Limit,
-    model.TopKByScore,
 )
 
 Columns: TypeAlias = tuple[tuple[str, DataType | None], ...] | None
@@ -147,7 +135,7 @@ class _Casting:
                 added = tuple((each.output_name, None) for each in new.exprs)
                 windows = tuple(_parts_cast(each, known) for each in new.exprs)
                 return _with(new, "exprs", windows), None if known is None else (*known, *added)
-            case _ if isinstance(new, _KEEPS_COLUMNS):
+            case _ if isinstance(new, KEEPS_COLUMNS):
                 return _expressions_cast(new, inputs[0]), inputs[0]
             case _:
                 return new, None

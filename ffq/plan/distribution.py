@@ -17,8 +17,9 @@ GATHER or PIN: slower, never wrong.
 Custom operators see their task's share, as Spark's mapPartitions does; an operator that needs all
 rows stands over a Single exchange.
 
-Keys are tracked by exact column name, as the ShuffleWrite named them. `keys` is None when they
-are not known any more; the rows are still shared out by whole partitions.
+Keys are tracked by names that mean them, first as the ShuffleWrite named them. Where a node adds
+columns, a name is dropped that may mean one of these from there on. `keys` is None when they are
+not known any more; the rows are still shared out by whole partitions.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from collections.abc import Iterable
 import attrs
 
 from ffq.plan import model
-from ffq.plan.model import (
-    Column,
-    ColumnName,
-    ColumnPath,
-    ColumnRef,
-    Expr,
-    JoinStrategy,
-    JoinType,
-    Node,
+from ffq.plan.model import Column, ColumnName, JoinStrategy, JoinType, Node
+from ffq.plan.outputs import (
+    LEFT_ONLY,
+    Output,
+    Outputs,
+    OutputsOf,
+    group_name,
+    keeps_meaning,
+    place_of,
 )
 
 # One set of names per hash key: a Project may give the same column out under several names.
@@ -95,6 +96,7 @@ class _Analysis:
     def __init__(self) -> None:
         self._scans = 0
         self._reads = 0
+        self._outputs = OutputsOf()
 
     def visit(self, node: Node) -> Distribution:  # noqa: PLR0911, PLR0912
         match node:
@@ -115,19 +117,82 @@ class _Analysis:
             case model.PartialHashAggregate():
                 return _of_partial(node, self.visit(node.input))
             case model.FinalHashAggregate():
-                return _of_final(node, self.visit(node.input))
+                return self._of_final(node, self.visit(node.input))
             case model.Window():
-                return _of_window(node, self.visit(node.input))
+                return self._of_window(node, self.visit(node.input))
             case model.Custom():
                 return _of_custom(self.visit(node.input))
             case model.HashJoin():
-                return _of_join(node, self.visit(node.left), self.visit(node.right))
+                return self._of_join(node, self.visit(node.left), self.visit(node.right))
             case model.UnionAll():
                 return _of_union(self.visit(node.left), self.visit(node.right))
             case _:
                 # Limit, TopK, subquery filters, writes, vector search. PIN wins all the way up,
                 # so that the leaves below need no numbers.
                 return _PIN
+
+    def _of_final(self, node: model.FinalHashAggregate, below: Distribution) -> Distribution:
+        if not node.group_exprs:
+            return _PIN
+        if below.kind is DistributionKind.HASH and below.keys is not None:
+            # It takes groups by position: names in its expressions are what it calls them.
+            columns = self._outputs(node.input)
+            groups = {at: group_name(expr, at) for at, expr in enumerate(node.group_exprs)}
+            keys = tuple(
+                frozenset(groups[at] for name in key if (at := place_of(name, columns)) in groups)
+                for key in below.keys
+            )
+            if all(keys):
+                return attrs.evolve(below, keys=keys)
+        return _whole(below)
+
+    def _of_window(self, node: model.Window, below: Distribution) -> Distribution:
+        if below.kind is not DistributionKind.HASH or below.keys is None:
+            return _PIN
+        for window in node.exprs:
+            names = {expr.name for expr in window.partition_by if isinstance(expr, Column)}
+            if not all(key & names for key in below.keys):
+                return _PIN
+        added = tuple(Output(window.output_name) for window in node.exprs)
+        keys = _keys_beside(added, below.keys, self._outputs(node.input))
+        return attrs.evolve(below, keys=keys, repeatable=False)
+
+    def _of_join(
+        self, node: model.HashJoin, left: Distribution, right: Distribution
+    ) -> Distribution:
+        if _is_copartitioned(node, left, right):
+            # Of an inner join both keys of a pair are equal and hash alike: one may be taken for
+            # the other.
+            inner = node.join_type is JoinType.INNER
+            either = frozenset(a for a, b in node.on if inner and a == b)
+            keeps = node.join_type in _KEEPS_LEFT_KEYS
+            return Distribution(
+                DistributionKind.HASH,
+                reads=left.reads | right.reads,
+                partitions=left.partitions,
+                keys=self._left_keys(node, left, either) if keeps else None,
+                repeatable=left.repeatable and right.repeatable,
+            )
+        if left.is_split and node.join_type in _WHOLE_RIGHT:
+            by_hint = node.strategy_hint is JoinStrategy.BROADCAST_RIGHT and _is_replicable(right)
+            if by_hint or right.kind is DistributionKind.REPLICATED:
+                return attrs.evolve(left, keys=self._left_keys(node, left))
+        if right.is_split and node.join_type in _WHOLE_LEFT:
+            by_hint = node.strategy_hint is JoinStrategy.BROADCAST_LEFT and _is_replicable(left)
+            if by_hint or left.kind is DistributionKind.REPLICATED:
+                return attrs.evolve(right, keys=None)
+        return _whole(left, right)
+
+    def _left_keys(
+        self,
+        node: model.HashJoin,
+        left: Distribution,
+        either: frozenset[ColumnName] = frozenset(),
+    ) -> Keys | None:
+        if left.keys is None:
+            return None
+        added = () if node.join_type in LEFT_ONLY else self._outputs(node.right)
+        return _keys_beside(added, left.keys, self._outputs(node.left), either)
 
 
 def _of_read(node: model.ShuffleRead, leaf: int) -> Distribution:
@@ -162,6 +227,20 @@ def _rename_keys(below: Distribution, columns: Iterable[tuple[str, str]]) -> Dis
     return attrs.evolve(below, keys=renamed if all(renamed) else None)
 
 
+def _keys_beside(
+    added: Outputs, keys: Keys, columns: Outputs, either: frozenset[ColumnName] = frozenset()
+) -> Keys | None:
+    """Keys by the names that still mean them when columns are added to those of the input.
+
+    `either`: names that may mean an added column as well.
+    """
+    kept = tuple(
+        frozenset(name for name in names if name in either or keeps_meaning(name, columns, added))
+        for names in keys
+    )
+    return kept if all(kept) else None
+
+
 def _of_project(node: model.Project, below: Distribution) -> Distribution:
     # A ColumnRef's index wins over its name, so the name proves nothing here.
     return _rename_keys(
@@ -169,27 +248,10 @@ def _of_project(node: model.Project, below: Distribution) -> Distribution:
     )
 
 
-def _group_name(expr: Expr) -> str | None:
-    """The name under which an aggregate gives a group column out."""
-    return expr.name if isinstance(expr, Column | ColumnPath | ColumnRef) else None
-
-
 def _of_partial(node: model.PartialHashAggregate, below: Distribution) -> Distribution:
     return _rename_keys(
         below, ((expr.name, expr.name) for expr in node.group_exprs if isinstance(expr, Column))
     )
-
-
-def _of_final(node: model.FinalHashAggregate, below: Distribution) -> Distribution:
-    if not node.group_exprs:
-        return _PIN
-    if below.kind is DistributionKind.HASH and below.keys is not None:
-        # By name also for a ColumnRef: its index is of the partial aggregate's input, while the
-        # keys name the partial aggregate's output, which is named by these very expressions.
-        groups = {_group_name(expr) for expr in node.group_exprs}
-        if all(names & groups for names in below.keys):
-            return attrs.evolve(below, keys=tuple(names & groups for names in below.keys))
-    return _whole(below)
 
 
 def _whole(*below: Distribution) -> Distribution:
@@ -203,39 +265,9 @@ def _whole(*below: Distribution) -> Distribution:
     )
 
 
-def _of_window(node: model.Window, below: Distribution) -> Distribution:
-    if below.kind is not DistributionKind.HASH or below.keys is None:
-        return _PIN
-    for window in node.exprs:
-        names = {expr.name for expr in window.partition_by if isinstance(expr, Column)}
-        if not all(key & names for key in below.keys):
-            return _PIN
-    return attrs.evolve(below, repeatable=False)
-
-
 def _of_custom(below: Distribution) -> Distribution:
     # The operator may give out anything: keys are lost.
     return attrs.evolve(below, keys=None, repeatable=False) if below.is_split else _PIN
-
-
-def _of_join(node: model.HashJoin, left: Distribution, right: Distribution) -> Distribution:
-    if _is_copartitioned(node, left, right):
-        return Distribution(
-            DistributionKind.HASH,
-            reads=left.reads | right.reads,
-            partitions=left.partitions,
-            keys=left.keys if node.join_type in _KEEPS_LEFT_KEYS else None,
-            repeatable=left.repeatable and right.repeatable,
-        )
-    if left.is_split and node.join_type in _WHOLE_RIGHT:
-        by_hint = node.strategy_hint is JoinStrategy.BROADCAST_RIGHT and _is_replicable(right)
-        if by_hint or right.kind is DistributionKind.REPLICATED:
-            return left
-    if right.is_split and node.join_type in _WHOLE_LEFT:
-        by_hint = node.strategy_hint is JoinStrategy.BROADCAST_LEFT and _is_replicable(left)
-        if by_hint or left.kind is DistributionKind.REPLICATED:
-            return attrs.evolve(right, keys=None)
-    return _whole(left, right)
 
 
 def _is_copartitioned(node: model.HashJoin, left: Distribution, right: Distribution) -> bool:

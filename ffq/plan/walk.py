@@ -33,6 +33,19 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.VectorKnn: (),
     model.Custom: ("input",),
 }
+KEEPS_COLUMNS: Final = (
+    model.Filter,
+    model.InSubqueryFilter,
+    model.ExistsSubqueryFilter,
+    model.ScalarSubqueryFilter,
+    model.CoalesceBatches,
+    model.ShuffleWrite,
+    model.ShuffleRead,
+    model.Broadcast,
+    model.Limit,
+    model.TopKByScore,
+)
+"""Nodes that give out the columns of their `input`, and no others."""
 
 
 def node_name(node: Node) -> str:

@@ -12,6 +12,7 @@ import pytest
 from ffq import plan as p
 from ffq.engine import Engine
 from ffq.errors import PlanningError
+from ffq.plan import model
 from ffq.plan.builder import Relation
 from tests.engine.runner import LocalRunner
 
@@ -126,6 +127,31 @@ def test_a_field_of_a_struct_is_not_the_column_of_its_name(runner: LocalRunner) 
     assert rows(runner, grouped) == [{"addr.city": "Oslo", "count": 1}]
     scanned = p.scan("s", ["city", "addr"], filters=[p.col("addr.geo.lat") > 50]).project("city")
     assert rows(runner, scanned) == [{"city": "Paris"}]
+
+
+@pytest.mark.parametrize("how", ["inner", "left"])
+def test_groups_are_whole_where_a_join_gives_the_name_of_their_key_away(
+    engine: Engine, tmp_path: Path, how: Any
+) -> None:
+    files = {"l": pa.table({"o.k": range(8), "v": [1] * 8}), "r": pa.table({"w": [1], "k": [77]})}
+    for name, table in files.items():
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    runner = LocalRunner(
+        engine, tmp_path / "shuffle", {name: [tmp_path / f"{name}.parquet"] for name in files}
+    )
+    by_suffix = model.HashPartitioning(("k",), 4)
+    left = p.scan("l", ["o.k", "v"]).node
+    exchanged = Relation(model.ShuffleRead(model.ShuffleWrite(left, by_suffix), by_suffix))
+    right = p.scan("r", ["w", "k"])
+    join = exchanged.join(right, [("v", "w")], how, strategy="broadcast_right").node
+    groups, counts = (model.Column("k"),), ((p.count().aggregate, "n"),)
+    final = model.FinalHashAggregate(
+        groups, counts, model.PartialHashAggregate(groups, counts, join)
+    )
+    assert runner.run(final).to_pylist() == [{"k": 77, "n": 8}]
+    number = model.WindowExpr(model.WindowFunction("RowNumber"), groups, (), None, "at")
+    numbered = runner.run(model.Window((number,), join))
+    assert sorted(numbered["at"].to_pylist()) == list(range(1, 9))
 
 
 def test_what_exchanges_carry_beside_names_is_in_no_result(runner: LocalRunner) -> None:

@@ -11,6 +11,10 @@ from ffq.plan import model as m
 
 T = m.ParquetScan("t", None, None, ())
 U = m.ParquetScan("u", None, None, ())
+# Of T and U the plan does not say what columns they have.
+T_KA = m.ParquetScan("t", None, ("k", "a"), ())
+U_JB = m.ParquetScan("u", None, ("j", "b"), ())
+U_KB = m.ParquetScan("u", None, ("k", "b"), ())
 SINGLE = m.SinglePartitioning()
 ALL_JOINS = tuple(m.JoinType)
 Inner, Left, Right, Full, Semi, Anti = ALL_JOINS
@@ -38,7 +42,15 @@ def join(
 
 def final(node: m.Node, *groups: str | m.Expr) -> m.FinalHashAggregate:
     exprs = tuple(m.Column(g) if isinstance(g, str) else g for g in groups)
-    return m.FinalHashAggregate(exprs, (), node)
+    return m.FinalHashAggregate(exprs, (), m.PartialHashAggregate(exprs, (), node))
+
+
+def exchanged(groups: Sequence[str | m.Expr], *keys: str, called: Sequence[str] = ()) -> m.Node:
+    """An aggregate with an exchange between its phases; `called`: what the final one calls them."""
+    exprs = tuple(m.Column(g) if isinstance(g, str) else g for g in groups)
+    partial = m.PartialHashAggregate(exprs, (), T)
+    names = tuple(map(m.Column, called)) or exprs
+    return m.FinalHashAggregate(names, (), exchange(partial, *keys))
 
 
 def project(node: m.Node, **columns: str) -> m.Project:
@@ -86,10 +98,15 @@ WIDE = exchange(T, "k")
         (final(WIDE, "a"), ONE),
         (final(exchange(T, "k", "j"), "k"), ONE),
         (final(T, "k"), ONE),
-        (final(WIDE, m.ColumnRef("k", 7)), HASH),
+        (final(WIDE, m.ColumnRef("k", 7)), ONE),
+        (exchanged(["a", m.ColumnRef("k", 7)], "k"), HASH),
         (final(final(WIDE, "k", "a"), "k"), HASH),
-        (final(m.PartialHashAggregate((m.Column("k"),), (), WIDE), "k"), HASH),
-        (final(m.PartialHashAggregate((m.Column("a"),), (), WIDE), "a"), ONE),
+        (m.FinalHashAggregate((m.Column("k"),), (), WIDE), ONE),
+        # Its groups are taken by position, whatever it calls them.
+        (m.FinalHashAggregate((m.Column("k"),), (), exchange(T_KA, "a")), ONE),
+        (m.FinalHashAggregate((m.Column("x"),), (), exchange(T_KA, "k")), HASH),
+        (final(exchanged(["k"], "k", called=["x"]), "x"), HASH),
+        (final(exchanged(["k", "a"], "k", called=["a", "k"]), "k"), ONE),
         # Keys through a projection.
         (final(project(WIDE, key="k"), "key"), HASH),
         (final(project(WIDE, k="a"), "k"), ONE),
@@ -101,6 +118,8 @@ WIDE = exchange(T, "k")
         (window(exchange(T, "k", "j"), "k"), ONE),
         (window(T, "k"), ONE),
         (final(window(WIDE, "k"), "k"), HASH),
+        (final(window(exchange(T, "n"), "n"), "n"), ONE),
+        (final(window(exchange(project(T, n="k"), "n"), "n"), "n"), HASH),
         # Unions.
         (m.UnionAll(T, U), SCAN),
         (m.UnionAll(WIDE, exchange(U, "j")), HASH),
@@ -207,11 +226,62 @@ def test_a_whole_side_that_could_differ_between_tasks_makes_one_task(side: m.Nod
 def test_a_join_keeps_the_left_keys_unless_it_fills_them_with_nulls(
     how: m.JoinType, expected: Parallelism
 ) -> None:
-    joined = join(WIDE, exchange(U, "j"), how, on=[("k", "j")])
+    joined = join(exchange(T_KA, "k"), exchange(U_JB, "j"), how, on=[("k", "j")])
     assert sink(final(joined, "k")) is expected
     assert sink(final(joined, "j")) is ONE
 
 
 def test_a_broadcast_join_keeps_the_keys_of_a_left_side_shared_out() -> None:
-    assert sink(final(join(WIDE, m.Broadcast(U)), "k")) is HASH
-    assert sink(final(join(m.Broadcast(U), WIDE), "k")) is ONE
+    left = exchange(T_KA, "k")
+    assert sink(final(join(left, m.Broadcast(U_JB)), "k")) is HASH
+    assert sink(final(join(m.Broadcast(U_JB), left), "k")) is ONE
+
+
+HERE_K = m.Schema((m.Field("k", m.DataType("Int64")), m.Field("a", m.DataType("Int64"))))
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        # What a scan calls `k` may be its column `o.k`: then a `k` of the right side is meant.
+        (T_KA, U_KB, ONE),
+        (T, U_JB, HASH),
+        (T, U, ONE),
+        (T_KA, U, ONE),
+        (T_KA, project(U, **{"k": "b"}), ONE),
+        (T_KA, project(U, **{"o.k": "b"}), ONE),
+        (m.Limit(1, T_KA), m.UnionAll(U_JB, U_KB), HASH),
+        (m.UnionAll(T_KA, U_KB), U_JB, HASH),
+        # A column that is called so is always meant, or nothing is.
+        (m.ParquetScan("t", HERE_K, None, ()), U, HASH),
+        (m.ParquetScan("t", HERE_K, ("k",), ()), U, HASH),
+        (m.ParquetScan("t", HERE_K, ("t.k",), ()), U_KB, ONE),
+        (project(T, k="a"), U, HASH),
+        (m.CteRef("c", final(T, "k")), U, HASH),
+    ],
+)
+def test_a_key_is_lost_where_another_column_may_have_taken_its_name(
+    left: m.Node, right: m.Node, expected: Parallelism
+) -> None:
+    whole = m.Broadcast(right)
+    for how in (Inner, Left):
+        joined = join(exchange(left, "k"), whole, how, on=[("a", "b")])
+        assert sink(final(joined, "k")) is expected
+        assert sink(window(joined, "k")) is expected
+    kept = join(exchange(left, "k"), whole, Semi, on=[("a", "b")])
+    assert sink(final(kept, "k")) is HASH
+
+
+def test_a_key_that_both_sides_of_an_inner_join_are_hashed_by_may_mean_either() -> None:
+    left, right = exchange(T, "k"), exchange(U, "k")
+    assert sink(final(join(left, right), "k")) is HASH
+    assert sink(join(join(left, right), exchange(T, "k"))) is HASH
+    assert sink(final(join(left, right, Left), "k")) is ONE
+    assert sink(final(join(left, exchange(U, "j"), on=[("k", "j")]), "k")) is ONE
+    assert sink(final(join(exchange(T_KA, "k"), exchange(U_KB, "k"), Left), "k")) is ONE
+    # A name that an earlier join has given away is not held by its second bearer.
+    own = project(T, k="a")
+    twice = join(exchange(own, "k"), exchange(project(U, k="b"), "k"))
+    assert sink(final(join(twice, m.Broadcast(U)), "k")) is HASH
+    twice = join(left, exchange(project(U, k="b"), "k"))
+    assert sink(final(join(twice, m.Broadcast(own), on=[("x", "a")]), "k")) is ONE
