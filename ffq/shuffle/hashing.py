@@ -16,7 +16,9 @@ All arithmetic is on unsigned 64-bit integers, wrapping. `mix` is the finalizer 
    - floats, widened to float64: mix(bits), where -0.0 is 0.0 and every NaN is
      0x7FF8000000000000. (A float and an exact number do not hash alike; the engine refuses a
      shuffled join of the two.)
-   - dates and timestamps: mix(microseconds since the epoch, rounded down). Times: of the day.
+   - dates and timestamps: mix(microseconds since the epoch, rounded down). Infinity, which DuckDB
+     writes as 2^31 - 1 days of a date32 or 2^63 - 1 of a timestamp's unit, is 2^63 - 1 of any
+     type, and minus infinity its negative. Times: microseconds of the day.
    - strings and binary, as bytes of length n: n <= 128: h = mix(n + 1), then for each 8-byte
      little-endian word w, the last padded with zeros: h = mix((h ^ w) + 0x9E3779B97F4A7C15).
      n > 128: the digest of the bytes.
@@ -43,6 +45,8 @@ _NULL: Final = np.uint64(0x9E3779B97F4A7C15)
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _NAN_BITS: Final = np.uint64(0x7FF8000000000000)
 _LONG_BYTES: Final = 128
+_INFINITY: Final = 2**63 - 1
+_INFINITE_DAYS: Final = 2**31 - 1
 _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 
@@ -205,12 +209,22 @@ def _floats(values: pa.Array) -> Words:
 
 def _microseconds(values: pa.Array, kind: pa.DataType) -> npt.NDArray[np.int64]:
     if pa.types.is_date32(kind):
-        return _numpy(values, np.int32).astype(np.int64) * 86_400_000_000
+        days = _numpy(values, np.int32).astype(np.int64)
+        return _with_infinities(days * 86_400_000_000, days, _INFINITE_DAYS)
     if pa.types.is_time32(kind):
         return _numpy(values, np.int32).astype(np.int64) * _MICROSECONDS[kind.unit]
     raw = _numpy(values, np.int64)
     unit = "ms" if pa.types.is_date64(kind) else kind.unit
-    return raw // 1_000 if unit == "ns" else raw * _MICROSECONDS[unit]
+    scaled = raw // 1_000 if unit == "ns" else raw * _MICROSECONDS[unit]
+    return _with_infinities(scaled, raw, _INFINITY) if pa.types.is_timestamp(kind) else scaled
+
+
+def _with_infinities(
+    scaled: npt.NDArray[np.int64], raw: npt.NDArray[np.int64], infinity: int
+) -> npt.NDArray[np.int64]:
+    scaled[raw == infinity] = _INFINITY
+    scaled[raw == -infinity] = -_INFINITY
+    return scaled
 
 
 def _bytes(values: pa.LargeBinaryArray) -> Words:

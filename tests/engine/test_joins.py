@@ -146,8 +146,13 @@ def test_several_keys_and_dotted_names(engine: Engine) -> None:
         (pa.array([7], pa.int64()), pa.array([Decimal("7.00")], pa.decimal128(15, 2))),
         (pa.array([0.0], pa.float32()), pa.array([-0.0], pa.float64())),
         (pa.array(["a"], pa.string_view()), pa.array(["a"], pa.large_string())),
+        (
+            pa.array([2**31 - 1], pa.int32()).view(pa.date32()),
+            pa.array([2**63 - 1], pa.timestamp("us")),
+        ),
+        (pa.array([1 - 2**63], pa.timestamp("ns")), pa.array([1 - 2**63], pa.timestamp("ms"))),
     ],
-    ids=["widths", "decimal", "floats", "strings"],
+    ids=["widths", "decimal", "floats", "strings", "infinities", "minus infinities"],
 )
 def test_keys_of_like_types_meet_over_a_shuffle(
     engine: Engine, tmp_path: Path, left: pa.Array, right: pa.Array

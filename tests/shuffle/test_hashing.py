@@ -96,6 +96,15 @@ EQUAL_IN_SQL = {
         pa.array([MIDNIGHT], pa.timestamp("ns")),
         pa.array([MIDNIGHT], pa.timestamp("us", tz="UTC")),
     ],
+    "infinity": [
+        pa.array([2**31 - 1], pa.int32()).view(pa.date32()),
+        *(pa.array([2**63 - 1], pa.timestamp(unit)) for unit in ("s", "ms", "us", "ns")),
+        pa.array([2**63 - 1], pa.timestamp("us", tz="UTC")),
+    ],
+    "minus infinity": [
+        pa.array([-(2**31) + 1], pa.int32()).view(pa.date32()),
+        *(pa.array([-(2**63) + 1], pa.timestamp(unit)) for unit in ("s", "ms", "us", "ns")),
+    ],
     "times": [
         pa.array([dt.time(1, 2, 3)], pa.time32("s")),
         pa.array([dt.time(1, 2, 3)], pa.time64("us")),
