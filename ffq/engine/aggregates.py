@@ -2,9 +2,12 @@
 
     Count                               BIGINT
     Sum of integers                     STRUCT(whole DECIMAL(38,0)): exact; the final one is BIGINT
-    Sum of decimals, of floats          DECIMAL(38,s), DOUBLE
+    Sum of decimals                     DECIMAL(38,s); of more than 26 digits, STRUCT(high
+                                        DECIMAL(38,h), low DECIMAL(38,s)), see `ffq.engine.decimals`
+    Sum of floats                       DOUBLE
     Min, Max                            the argument's type
-    Avg                                 STRUCT(total DECIMAL(38,s) or DOUBLE, count BIGINT)
+    Avg                                 STRUCT(total, count BIGINT); total as of Sum, of integers
+                                        DECIMAL(38,0)
     CountDistinct, ApproxCountDistinct  LIST of the distinct values that are not null (both exact)
 
 Changing a layout changes `ffq.engine.ENGINE_FAMILY` (R31).
@@ -12,10 +15,16 @@ Changing a layout changes `ffq.engine.ENGINE_FAMILY` (R31).
 
 from __future__ import annotations
 
+from typing import Final
+
 from ffq.engine import types
+from ffq.engine.decimals import is_wide, wide_double, wide_scale, wide_sum, wide_total
 from ffq.engine.expressions import ExpressionWriter
+from ffq.engine.sql import referenced_columns, text
 from ffq.errors import PlanningError
 from ffq.plan.model import AggregateExpr, AggregateFunction
+
+_INT64: Final = f"{-(2**63)} AND {2**63 - 1}"
 
 
 def partial_sql(aggregate: AggregateExpr, writer: ExpressionWriter) -> str:
@@ -46,16 +55,25 @@ def final_sql(aggregate: AggregateExpr, state: str, kind: str) -> str:  # noqa: 
         state: the SQL of the state column.
         kind: its type.
     """
+    scale = wide_scale(kind)
     match aggregate.function:
         case AggregateFunction.COUNT:
             return f"CAST(coalesce(sum({state}), 0) AS BIGINT)"
         case AggregateFunction.SUM:
+            if scale is not None:
+                overflow = _overflow(aggregate, "has more than 38 digits; right would be a Float64")
+                return wide_total(state, scale, overflow)
             if kind.startswith("STRUCT("):
-                return f"CAST(sum({state}.whole) AS BIGINT)"
+                total = f"sum({state}.whole)"
+                overflow = _overflow(aggregate, "does not fit in 64 bits; right would be a decimal")
+                fits = f"CAST({total} AS BIGINT)"
+                return f"CASE WHEN {total} NOT BETWEEN {_INT64} THEN {overflow} ELSE {fits} END"
             return f"sum({state})"
         case AggregateFunction.AVG:
-            count = f"nullif(sum({state}.count), 0)"
-            return f"(CAST(sum({state}.total) AS DOUBLE) / CAST({count} AS DOUBLE))"
+            count = f"CAST(nullif(sum({state}.count), 0) AS DOUBLE)"
+            if scale is not None:
+                return f"({wide_double(f'{state}.total', scale)} / {count})"
+            return f"(CAST(sum({state}.total) AS DOUBLE) / {count})"
         case AggregateFunction.MIN:
             return f"min({state})"
         case AggregateFunction.MAX:
@@ -64,11 +82,19 @@ def final_sql(aggregate: AggregateExpr, state: str, kind: str) -> str:  # noqa: 
             return f"CAST(coalesce(len(list_distinct(flatten(list({state})))), 0) AS BIGINT)"
 
 
+def _overflow(aggregate: AggregateExpr, why: str) -> str:
+    names = ", ".join(repr(column.name) for column in referenced_columns(aggregate.argument))
+    return f"error({text(f'{aggregate.function.value} of {names} {why}: cast it before')})"
+
+
 def _total(value: str, aggregate: AggregateExpr, writer: ExpressionWriter) -> str:
     kind = writer.type_of(value)
     if types.is_integer(kind):
         return f"CAST(sum({value}) AS DECIMAL(38,0))"
-    if types.is_float(kind) or types.decimal_parts(kind):
+    decimal = types.decimal_parts(kind)
+    if decimal and is_wide(kind):
+        return wide_sum(value, decimal[1])
+    if types.is_float(kind) or decimal:
         return f"sum({value})"
     # What is computed on decimals may be all null: it is a number still.
     if kind == '"NULL"':

@@ -26,7 +26,9 @@ from ffq.errors import (
     UnsupportedPlan,
 )
 
-_OWN_COLUMN: Final = re.compile(r" when casting from source column c\d+$")
+_OWN_SQL: Final = re.compile(
+    r" when casting from source column (c\d+|.*\(.*)$| in expression \(.*\)$"
+)
 
 
 @attrs.define
@@ -57,8 +59,8 @@ def one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__
-    # Advice on SQL and the name a column has in it help nobody who wrote a plan.
-    return _OWN_COLUMN.sub("", lines[0].partition(". Use TRY(")[0])
+    # Advice on SQL and the names that columns have in it help nobody who wrote a plan.
+    return _OWN_SQL.sub("", lines[0].partition(". Use TRY(")[0])
 
 
 # Rows that fail late come out of an Arrow stream, whose errors are all OSErrors: DuckDB's class of

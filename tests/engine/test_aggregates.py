@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from decimal import Decimal
+from decimal import Context, Decimal
+from fractions import Fraction
 
 import pyarrow as pa
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffq.engine import Engine
-from ffq.errors import ExecutionError, PlanningError
+from ffq.errors import DataError, ExecutionError, PlanningError
 from ffq.plan.model import (
     AggregateExpr,
     AggregateFunction,
@@ -176,6 +177,54 @@ def test_both_phases_in_one_stage(engine: Engine) -> None:
     table = pa.table({"k": [1, 1, 2], "x": [10, 20, None]})
     result = run_over(engine, node, table).sort_by("k")
     assert result.to_pydict() == {"k": [1, 2], "s": [30, None], "n": [2, 1]}
+
+
+MOST = 10**38 - 1
+UNSCALED = st.integers(-MOST, MOST) | st.sampled_from(
+    [MOST, -MOST, 10**37, 10**19, -(10**19), 10**19 - 1, 10**26, -(10**26) - 1, 5, -5, 1]
+)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.lists(UNSCALED, max_size=6), min_size=1, max_size=3), st.data())
+def test_a_sum_of_decimals_may_pass_what_one_holds_on_its_way(
+    engine: Engine, parts: list[list[int]], data: st.DataObject
+) -> None:
+    # Most sums of such values are too large: some are brought back.
+    values = [value for part in parts for value in part]
+    rest = values[: data.draw(st.integers(0, len(values)))]
+    parts = [*parts, [-value for value in data.draw(st.permutations(rest))]]
+    scale = data.draw(st.sampled_from([0, 2, 18, 19, 20, 27, 38]))
+    kind = pa.decimal128(38, scale)
+    exact = Context(prec=100)
+    tables = [
+        column([Decimal(value).scaleb(-scale, exact) for value in part], kind) for part in parts
+    ]
+    values = [value for part in parts for value in part]
+    if abs(sum(values)) > MOST:
+        with pytest.raises(DataError, match="Sum of 'x' has more than 38 digits"):
+            aggregate(engine, F.SUM, *tables)
+    else:
+        expected = Decimal(sum(values)).scaleb(-scale, exact) if values else None
+        found = aggregate(engine, F.SUM, *tables)
+        assert found.schema.field("r").type == kind
+        assert found["r"].to_pylist() == [expected]
+    means = aggregate(engine, F.AVG, *tables)["r"].to_pylist()
+    if not values:
+        assert means == [None]
+    else:
+        expected_mean = float(Fraction(sum(values), len(values) * 10**scale))
+        assert means == [pytest.approx(expected_mean, rel=1e-15, abs=0)]
+    # In one task and in one of any other order it is the same.
+    turned = column([row for table in reversed(tables) for row in table["x"].to_pylist()], kind)
+    assert aggregate(engine, F.AVG, turned)["r"].to_pylist() == means
+
+
+def test_an_aggregate_that_overflows_names_itself_and_its_column(engine: Engine) -> None:
+    for kind, largest in ((INT, 2**63 - 1), (pa.uint64(), 2**64 - 1)):
+        with pytest.raises(DataError, match="Sum of 'x' does not fit in 64 bits") as info:
+            aggregate(engine, F.SUM, column([largest, largest], kind))
+        assert "c0" not in info.value.message
 
 
 def test_what_cannot_be_aggregated(engine: Engine) -> None:
