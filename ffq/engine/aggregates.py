@@ -89,6 +89,7 @@ def _overflow(aggregate: AggregateExpr, why: str) -> str:
 
 def _total(value: str, aggregate: AggregateExpr, writer: ExpressionWriter) -> str:
     kind = writer.type_of(value)
+    check_number(aggregate.function.value, kind, writer.node)
     if types.is_integer(kind):
         return f"CAST(sum({value}) AS DECIMAL(38,0))"
     decimal = types.decimal_parts(kind)
@@ -96,7 +97,14 @@ def _total(value: str, aggregate: AggregateExpr, writer: ExpressionWriter) -> st
         return wide_sum(value, decimal[1])
     if types.is_float(kind) or decimal:
         return f"sum({value})"
-    # What is computed on decimals may be all null: it is a number still.
-    if kind == '"NULL"':
-        return f"sum(CAST({value} AS DOUBLE))"
-    raise PlanningError(f"{writer.node}: {aggregate.function.value} takes a number, not a {kind}")
+    return f"sum(CAST({value} AS DOUBLE))"
+
+
+def check_number(function: str, kind: str, node: str) -> None:
+    """Raises PlanningError: a type that has no sum; names the function.
+
+    What is computed on decimals may be all null: it is a number still.
+    """
+    number = types.is_integer(kind) or types.is_float(kind) or types.decimal_parts(kind)
+    if not number and kind != '"NULL"':
+        raise PlanningError(f"{node}: {function} takes a number, not a {kind}")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from ffq.engine.aggregates import check_number
 from ffq.engine.expressions import ExpressionWriter
-from ffq.engine.sql import row_bound
-from ffq.engine.types import is_integer, one_zero
-from ffq.errors import UnsupportedPlan
-from ffq.plan.model import Expr, FrameBound, WindowExpr, WindowFrame, WindowFunction
+from ffq.engine.sql import referenced_columns, row_bound
+from ffq.engine.types import COMPARABLE_CLASSES, fits, hash_class, one_zero
+from ffq.errors import PlanningError, UnsupportedPlan
+from ffq.plan.model import (
+    BinaryOperator,
+    Expr,
+    FrameBound,
+    Literal,
+    WindowExpr,
+    WindowFrame,
+    WindowFunction,
+)
 
 _RANKS: Final = {
     "RowNumber": "row_number",
@@ -65,28 +74,48 @@ def _call(function: WindowFunction, writer: ExpressionWriter) -> str:
         return f"ntile({row_bound(function.offset)})"
     if function.argument is not None:
         value = writer.sql(function.argument)
+        if name in {"Sum", "Avg"}:
+            check_number(name, writer.type_of(value), writer.node)
         if name in _OF_ONE:
             return f"{_OF_ONE[name]}({value})"
         if name == "NthValue" and function.offset is not None:
             return f"nth_value({value}, {row_bound(function.offset)})"
         if name in {"Lag", "Lead"}:
             offset = 1 if function.offset is None else function.offset
-            default = "NULL"
-            if function.default is not None:
-                value, default = _alike(name, function.argument, function.default, writer)
+            default = _default(function, function.argument, writer)
             return f"{name.lower()}({value}, {offset}, {default})"
     raise UnsupportedPlan(f"Window: this engine has no window function {name}")
 
 
-def _alike(name: str, value: Expr, default: Expr, writer: ExpressionWriter) -> list[str]:
-    """A value and its default: DuckDB would round a default to the value's type.
+def _default(function: WindowFunction, argument: Expr, writer: ExpressionWriter) -> str:
+    """What Lag or Lead gives where there is no row: DuckDB would round it to the column's type."""
+    if function.default is None:
+        return "NULL"
+    default = writer.sql(function.default)
+    kind, given = writer.type_of(writer.sql(argument)), writer.type_of(default)
+    if given == "VARCHAR" != kind:
+        if isinstance(function.default, Literal) and hash_class(kind) == "date or timestamp":
+            # It means what it would mean in a comparison, which checks it.
+            writer.binary(argument, BinaryOperator.EQ, function.default)
+            return default
+    elif fits(given, kind) or _is_constant_of(kind, function.default, default, writer):
+        return default
+    raise PlanningError(
+        f"{writer.node}: a {kind} cannot hold all of the default of {function.name}, a {given}; "
+        f"right would be a cast of one of them"
+    )
 
-    Of integers it keeps the type, and refuses a default that this cannot hold.
-    """
-    both = [writer.sql(value), writer.sql(default)]
-    if all(is_integer(writer.type_of(sql)) for sql in both):
-        return both
-    return writer.made_one(name, [value, default], lambda sqls: f"coalesce({', '.join(sqls)})")
+
+def _is_constant_of(kind: str, expr: Expr, sql: str, writer: ExpressionWriter) -> bool:
+    classes = {hash_class(kind), hash_class(writer.type_of(sql))}
+    if any(referenced_columns(expr)) or (len(classes) > 1 and classes not in COMPARABLE_CLASSES):
+        return False
+    same = f"CAST({sql} AS {kind}) IS NOT DISTINCT FROM {sql}"
+    try:
+        writer.oracle.check_constant(f"CASE WHEN {same} THEN 0 ELSE error('') END", "INTEGER", "")
+    except PlanningError:
+        return False
+    return True
 
 
 def _frame(frame: WindowFrame) -> str:

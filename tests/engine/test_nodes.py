@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
 
+from ffq import plan as p
 from ffq.engine import CancelToken, Engine, EngineSettings, FragmentSpec
 from ffq.errors import ExecutionError, PlanningError, StartupError, UnsupportedPlan
 from ffq.plan.model import (
@@ -201,6 +204,58 @@ def test_windows(engine: Engine) -> None:
         "NthValue": [3, 3, 3, None],
     }
     assert {result.schema.field(name).type for name in ("Sum", "Count")} == {pa.int64()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "given"),
+    [
+        (pa.int64(), p.lit(0), 0),
+        (pa.int32(), p.lit(7), 7),
+        (pa.int32(), p.lit(2.0), 2),
+        (pa.int32(), p.lit(None), None),
+        (pa.int64(), p.col("small"), 1),
+        (pa.float32(), p.lit(1), 1.0),
+        (pa.float64(), p.lit(0.1), 0.1),
+        (pa.decimal128(38, 2), p.lit(0.25), Decimal("0.25")),
+        (pa.decimal128(5, 2), p.lit(-1) - 1, Decimal("-2.00")),
+        (pa.date32(), p.lit("2020-02-29"), dt.date(2020, 2, 29)),
+        (pa.string(), p.lit("none"), "none"),
+        (pa.int64(), p.lit(1.5), PlanningError),
+        (pa.int8(), p.lit(300), PlanningError),
+        (pa.uint64(), p.lit(-1), PlanningError),
+        (pa.decimal128(38, 2), p.lit(0.12345), PlanningError),
+        (pa.float32(), p.lit(0.1), PlanningError),
+        (pa.int32(), p.col("v").cast("Float64"), PlanningError),
+        (pa.int8(), p.col("small").cast("Int64"), PlanningError),
+        (pa.int64(), p.lit("1"), PlanningError),
+        (pa.binary(), p.lit("a"), PlanningError),
+        (pa.string(), p.lit(1), PlanningError),
+        (pa.date32(), p.lit("2020-02-29 12:00:00"), PlanningError),
+    ],
+)
+@pytest.mark.parametrize("function", ["Lag", "Lead"])
+def test_the_default_of_a_window_is_given_out_as_it_is_or_refused(
+    engine: Engine, function: str, kind: pa.DataType, default: p.Expression, given: object
+) -> None:
+    table = pa.table({"g": ["a"], "v": pa.array([None], kind), "small": pa.array([1], pa.int8())})
+    node = Window((window(function, Column("v"), default=default.expr),), leaf())
+    if given is PlanningError:
+        with pytest.raises(PlanningError, match=f"default of {function}|is compared with a date"):
+            run_over(engine, node, table)
+        return
+    result = run_over(engine, node, table)
+    assert result.schema.field(function).type == kind
+    assert result[function].to_pylist() == [given]
+
+
+@pytest.mark.parametrize("function", ["Sum", "Avg"])
+@pytest.mark.parametrize("kind", [pa.date32(), pa.timestamp("us"), pa.bool_(), pa.string()])
+def test_a_window_sums_what_an_aggregate_sums(
+    engine: Engine, function: str, kind: pa.DataType
+) -> None:
+    table = pa.table({"g": ["a"], "v": pa.array([None], kind)})
+    with pytest.raises(PlanningError, match=f"Window: {function} takes a number, not a"):
+        run_over(engine, Window((window(function, Column("v")),), leaf()), table)
 
 
 def test_windows_take_counts_up_to_the_largest_of_a_plan(engine: Engine) -> None:
