@@ -234,18 +234,6 @@ def test_decimals_without_a_type_in_common_are_refused(tables: Tables) -> None:
     assert tables.column(united, "x") == [Decimal(each) for each in ("0.10000", "0.10001", "0.11")]
 
 
-def lag(value: p.Expression, default: p.Expression) -> model.Node:
-    function = model.WindowFunction("Lag", value.expr, offset=1, default=default.expr)
-    return model.Window(
-        (
-            model.WindowExpr(
-                function, (), (model.SortKey(p.col("k").expr, True, False),), None, "x"
-            ),
-        ),
-        p.scan("t").node,
-    )
-
-
 @pytest.mark.parametrize(
     "exact",
     [
@@ -266,22 +254,10 @@ def test_whole_numbers_and_decimals_keep_their_digits_beside_a_float32(
     tables.write("b", {"x": pa.array([[0.5]], pa.list_(pa.float32()))})
     for one, other in itertools.permutations("ab"):
         assert tables.column(p.scan(one).union_all(p.scan(other)), "x") == [[0.5], [number]]
-    tables.write("t", {"f": pa.nulls(1, pa.float32()), "n": exact, "k": [1]})
+    tables.write("t", {"f": pa.nulls(1, pa.float32()), "n": exact})
     f, n = p.col("f"), p.col("n")
     for value in (p.udf("coalesce", f, n), p.when(f.is_null(), n).otherwise(f)):
         assert tables.column(p.scan("t").project(value.alias("x")), "x") == [number]
-    assert tables.column(lag(f, n), "x") == [number]
-
-
-def test_a_default_of_a_window_is_not_rounded_to_what_it_stands_for(tables: Tables) -> None:
-    tables.write("t", {"i": pa.array([7, 8], pa.int32()), "k": [1, 2]})
-    i = p.col("i")
-    assert tables.column(lag(i, p.lit(0.5)), "x") == [0.5, 7]
-    assert tables.column(lag(i, p.lit("0.5").cast(DataType("Decimal128", (3, 1)))), "x") == [
-        Decimal("0.5"),
-        7,
-    ]
-    assert tables._runner.run(lag(i, p.lit(0)))["x"].type == pa.int32()
 
 
 def test_nullif_compares_as_a_comparison_does(tables: Tables) -> None:
