@@ -12,7 +12,6 @@ import duckdb
 import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 
-from ffq.engine.sql import identifier
 from ffq.errors import UnsupportedPlan
 from ffq.plan.model import DataType
 
@@ -294,8 +293,10 @@ def _nested_made_one(inside: list[dict[str, str]], chosen: DuckDBPyType) -> str:
         return str(chosen)
     match chosen.id:
         case "struct":
-            fields = zip((name for name, _ in chosen.children), made, strict=True)
-            return f"STRUCT({', '.join(f'{identifier(name)} {kind}' for name, kind in fields)})"
+            fields = zip(
+                (name for name, _ in chosen.children), map(duckdb.sqltype, made), strict=True
+            )
+            return str(duckdb.struct_type(dict(fields)))
         case "map":
             return f"MAP({', '.join(made)})"
         case _:  # what follows the type of its items is its length
