@@ -13,7 +13,14 @@ import trio
 
 from ffq.client.conversions import PlanLike, plan_bytes, table_of
 from ffq.core.settings import MAX_MS, shortened
-from ffq.errors import CallerError, FfqError, InvalidRequest, QueryCanceled, QueryFailed
+from ffq.errors import (
+    CallerError,
+    FfqError,
+    InvalidRequest,
+    QueryCanceled,
+    QueryFailed,
+    UnknownId,
+)
 from ffq.ids import QueryId, parse_query_id, parse_worker_id
 from ffq.messages import (
     AttemptStatus,
@@ -145,12 +152,14 @@ class Client:
             QueryFailed, QueryCanceled: and what `submit`, `fetch` and `progress` raise.
         """
         data, query_id = plan_bytes(plan), _random_id()
+        over: tuple[type[FfqError], ...] = (CallerError,)  # there is no such query
         try:
             handle = await self.submit(data, query_id)
+            over = (QueryFailed, QueryCanceled, UnknownId)  # it has ended
             return await handle.result(progress)
-        except (QueryFailed, QueryCanceled, CallerError):
-            raise  # there is no such query, or it has ended
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, over):
+                raise
             message = CancelQuery(parse_query_id(query_id), "the client stopped waiting")
             with trio.move_on_after(_CANCEL_GRACE_S, shield=True), suppress(FfqError):
                 await self._coordinator.ask(message)

@@ -32,7 +32,8 @@ class SyncClient:
         with ffq.SyncClient("127.0.0.1:50051") as client:
             table = client.run(plan)
 
-    Queries are named by their ids. Errors are those of `Client`.
+    Queries are named by their ids. Errors are those of `Client`; InvalidRequest in a Trio thread,
+    such as its own, on which `progress` is called.
     """
 
     def __init__(self, endpoint: str, *, timeout_ms: int = 30_000) -> None:
@@ -45,14 +46,21 @@ class SyncClient:
         self._calls: trio.Nursery | None = None
 
     def __enter__(self) -> SyncClient:
-        if trio.lowlevel.in_trio_task():
+        if trio.lowlevel.in_trio_run():
             raise InvalidRequest("ffq.SyncClient would block this Trio run: use ffq.connect in it")
+        if self._thread is not None:
+            raise InvalidRequest(
+                "this SyncClient is open already: share it in its with block, or make another one"
+            )
         opened: Future[None] = Future()
         scope = trio.CancelScope()
-        self._thread = threading.Thread(
-            target=trio.run, args=(self._serve, opened, scope), name="ffq-sync-client", daemon=True
-        )
         try:
+            self._thread = threading.Thread(
+                target=trio.run,
+                args=(self._serve, opened, scope),
+                name="ffq-sync-client",
+                daemon=True,
+            )
             self._thread.start()
             wait_blocking(opened)
         except BaseException:  # Ctrl-C too: whoever is not let in does not close the block
@@ -67,7 +75,7 @@ class SyncClient:
                 self._token.run_sync_soon(scope.cancel)
         if self._thread is not None and self._thread.ident is not None:
             join_blocking(self._thread)
-        self._token = None
+        self._token = self._thread = None
 
     def __exit__(
         self,
@@ -79,10 +87,16 @@ class SyncClient:
         thread.
         """
         check_process()
-        if self._token is not None and self._stop is not None and self._thread is not None:
-            self._token.run_sync_soon(self._stop.set)
-            join_blocking(self._thread)
-        self._token = None
+        token, stop, thread = self._token, self._stop, self._thread
+        if threading.current_thread() is thread:
+            raise InvalidRequest(
+                "a SyncClient was closed on its own thread, on which progress callbacks run and "
+                "which its end waits for: close it on the thread that opened it"
+            )
+        if token is not None and stop is not None and thread is not None:
+            token.run_sync_soon(stop.set)
+            join_blocking(thread)
+        self._token = self._thread = None
 
     def submit(self, plan: PlanLike, query_id: str | None = None) -> str:
         """The query's id. It goes on when the program is interrupted, as it was given away."""
@@ -96,7 +110,7 @@ class SyncClient:
         return self._call(self._open.status, query_id)
 
     def wait(self, query_id: str, progress: Progress | None = None) -> QueryStatus:
-        """`progress` is called on the client's own thread."""
+        """`progress` is called on the client's own thread, where it cannot use this client."""
         return self._call(self._open.wait, query_id, progress)
 
     def fetch(self, query_id: str) -> pa.Table:
@@ -126,6 +140,12 @@ class SyncClient:
     def _call(self, method: Callable[[Unpack[Ts]], Awaitable[T]], *args: *Ts) -> T:
         """Run one call on the client's thread. Whatever ends the wait here ends the call there."""
         check_process()
+        if trio.lowlevel.in_trio_run():
+            raise InvalidRequest(
+                "a SyncClient was used in a Trio thread, which it would block; its own is one, on "
+                "which progress callbacks run, and finalizers may: use it on another thread, or "
+                "ffq.connect in a Trio program"
+            )
         token, calls = self._token, self._calls
         if token is None or calls is None:
             raise Unavailable(_CLOSED)

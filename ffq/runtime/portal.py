@@ -15,7 +15,7 @@ import trio
 from ffq.runtime._options import DEFAULT_MAILBOX
 from ffq.runtime._portal import Portal
 from ffq.runtime.blocking import join_blocking, wait_blocking
-from ffq.runtime.errors import SystemClosed
+from ffq.runtime.errors import ProtocolError, SystemClosed
 from ffq.runtime.system import ActorSystem
 
 if TYPE_CHECKING:
@@ -81,6 +81,11 @@ class SyncActorSystem:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if threading.current_thread() is self._thread:
+            raise ProtocolError(
+                f"the system {self._system.name} was closed on its own thread, which its end waits "
+                "for: leave the block where it was entered"
+            )
         portal, self._portal = self.portal, None
         with suppress(SystemClosed):  # it has crashed: the outcome says how
             portal.run_soon(self._leave.set if error is None else self._scope.cancel)

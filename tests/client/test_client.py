@@ -137,12 +137,15 @@ async def test_a_run_that_is_given_up_while_it_is_submitted_cancels_its_query(
     assert [message.query_id for message in coordinator.canceled] == [query_id]
 
 
-async def test_a_run_whose_progress_raises_cancels_its_query(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("error", [ZeroDivisionError(), InvalidRequest("of another client")])
+async def test_a_run_whose_progress_raises_cancels_its_query(
+    error: Exception, autojump_clock: MockClock
+) -> None:
     def progress(_: QueryStatus) -> None:
-        raise ZeroDivisionError
+        raise error
 
     coordinator = ScriptedCoordinator([status_of(QueryState.RUNNING)])
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(error)):
         await client_of(coordinator).run(PLAN, progress)
     assert len(coordinator.canceled) == 1
 

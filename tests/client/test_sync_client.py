@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import re
 import signal
 import socket
 import subprocess
@@ -23,6 +25,7 @@ import ffq.client.sync
 from ffq import plan as p
 from ffq.client.local import Tables
 from ffq.messages import QueryState
+from tests.processes import END_TIMEOUT_S
 
 # Nobody has it: the query waits until somebody ends it.
 ENDLESS = p.scan("t", ["k"]).custom("sync.nobody")
@@ -153,6 +156,101 @@ async def test_errors_of_calls_come_out_of_the_blocking_client(tables: Tables) -
 
     async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
         await trio.to_thread.run_sync(use, cluster.endpoint)
+
+
+def and_then(use: Callable[[], object], said: list[object]) -> Callable[[object], None]:
+    """A progress callback that uses the client once, and keeps what came of it."""
+
+    def progress(_status: object) -> None:
+        if not said:
+            try:
+                said.append(use())
+            except ffq.InvalidRequest as error:
+                said.append(str(error))
+
+    return progress
+
+
+class Finalized:
+    """Part of a cycle: its finalizer runs on the thread that collects it."""
+
+    def __init__(self, use: Callable[[], object], said: list[object]) -> None:
+        self.me = self
+        self.finalize = and_then(use, said)
+
+    def __del__(self) -> None:
+        self.finalize(None)
+
+
+def by_a_finalizer(use: Callable[[], object], said: list[object]) -> Callable[[object], None]:
+    Finalized(use, said)
+
+    def progress(_status: object) -> None:
+        gc.collect()
+
+    return progress
+
+
+@pytest.mark.parametrize("how", [and_then, by_a_finalizer])
+@pytest.mark.parametrize(
+    ("use", "error"),
+    [
+        (lambda client: client.workers(), "which it would block.*use it on another thread"),
+        (lambda client: client.__enter__(), r"would block this Trio run: use ffq\.connect"),
+        (lambda client: client.__exit__(None, None, None), "close it on the thread that opened it"),
+    ],
+    ids=["a call", "an entry", "the end"],
+)
+async def test_a_blocking_client_on_its_own_thread_is_refused_and_goes_on(
+    how: Callable[..., Callable[[object], None]],
+    use: Callable[[ffq.SyncClient], object],
+    error: str,
+    tables: Tables,
+) -> None:
+    said: list[object] = []
+
+    def run(endpoint: str) -> None:
+        with ffq.SyncClient(endpoint) as client:
+            progress = how(partial(use, client), said)
+            assert client.run(p.scan("t", ["k"]), progress).num_rows == 3
+            assert len(client.workers()) == 1
+
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        with trio.fail_after(END_TIMEOUT_S):
+            await trio.to_thread.run_sync(run, cluster.endpoint, abandon_on_cancel=True)
+    assert re.search(error, str(said[0]))
+    assert "ffq-sync-client" not in {each.name for each in threading.enumerate()}
+
+
+async def test_a_run_whose_progress_uses_its_blocking_client_cancels_its_query(
+    tables: Tables,
+) -> None:
+    def run(endpoint: str) -> None:
+        def progress(status: ffq.QueryStatus) -> None:
+            client.cancel(status.query_id)
+
+        with ffq.SyncClient(endpoint) as client:
+            with pytest.raises(ffq.InvalidRequest, match="which it would block"):
+                client.run(ENDLESS, progress)
+            assert client.queries()[0].state is QueryState.CANCELED
+
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        with trio.fail_after(END_TIMEOUT_S):
+            await trio.to_thread.run_sync(run, cluster.endpoint, abandon_on_cancel=True)
+
+
+async def test_a_blocking_client_that_is_open_is_not_opened_again(tables: Tables) -> None:
+    def use(endpoint: str) -> None:
+        client = ffq.SyncClient(endpoint)
+        for _ in range(2):  # one after the other it may be
+            with client:
+                with pytest.raises(ffq.InvalidRequest, match="is open already"), client:
+                    pytest.fail("it was let in")
+                assert len(client.workers()) == 1
+
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        await trio.to_thread.run_sync(use, cluster.endpoint)
+    assert "ffq-sync-client" not in {each.name for each in threading.enumerate()}
 
 
 async def open_cluster() -> None:

@@ -123,6 +123,17 @@ def test_A13_synchronous_code_has_a_system_on_a_thread_of_its_own() -> None:
         pass
 
 
+def test_A13_a_synchronous_system_is_not_closed_on_its_own_thread() -> None:
+    async def close() -> None:
+        actors.__exit__(None, None, None)
+
+    with SyncActorSystem("sync") as actors:
+        counter = actors.spawn(Counter, 1)
+        with pytest.raises(ProtocolError, match=r"closed on its own thread.*where it was entered"):
+            actors.portal.call(close)
+        assert actors.ask(counter, Add(1)) == 2
+
+
 def test_A13_a_crash_comes_out_of_the_synchronous_block() -> None:
     closed: list[str] = []
     with pytest.raises(ActorFailed, match="/c failed"), SyncActorSystem("sync") as actors:
