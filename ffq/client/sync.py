@@ -18,6 +18,7 @@ from ffq.client.conversions import PlanLike
 from ffq.errors import InvalidRequest, Unavailable
 from ffq.messages import AttemptStatus, QueryState, QueryStatus, WorkerStatus
 from ffq.rpc.forks import check_process
+from ffq.runtime._failures import only_cancelled, split_failure
 from ffq.runtime.blocking import join_blocking, wait_blocking
 
 _CLOSED = "this SyncClient was closed while the call was under way"
@@ -94,7 +95,8 @@ class SyncClient:
                 "which its end waits for: close it on the thread that opened it"
             )
         if token is not None and stop is not None and thread is not None:
-            token.run_sync_soon(stop.set)
+            with suppress(trio.RunFinishedError):  # it has ended by itself
+                token.run_sync_soon(stop.set)
             join_blocking(thread)
         self._token = self._thread = None
 
@@ -201,11 +203,15 @@ async def _answer(
     scope: trio.CancelScope,
     future: Future[T],
 ) -> None:
-    """Run one call, and give its caller what comes of it."""
+    """Run one call, and give its caller what comes of it: SystemExit of a callback too."""
     try:
         with scope:
             future.set_result(await method(*args))
-    except Exception as error:  # noqa: BLE001  # raised in the thread that called
+    except BaseException as error:  # noqa: BLE001  # raised in the thread that called
+        failure, rest = split_failure(error)
+        if only_cancelled(rest):  # the block has ended
+            future.set_exception(failure or Unavailable(_CLOSED))
+            raise rest from None
         future.set_exception(error)
     finally:
         if not future.done():

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -145,6 +146,47 @@ async def test_the_end_of_the_block_cancels_the_query_of_another_thread(tables: 
     assert "was closed while the call was under way" in str(outcome[0])
 
 
+@pytest.mark.parametrize(("cleanup", "expected"), [(None, ffq.Unavailable), (KeyError, KeyError)])
+def test_a_call_with_a_nursery_that_the_end_of_the_block_cuts_off_is_answered(
+    cleanup: type[Exception] | None,
+    expected: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Trio cuts it off with a group, not with a lone Cancelled."""
+    opened = threading.Event()
+    outcome: list[BaseException] = []
+
+    async def untidy() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            if cleanup is not None:
+                raise cleanup
+
+    async def in_a_nursery(_client: ffq.Client) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(untidy)
+            nursery.start_soon(trio.sleep_forever)
+            opened.set()
+
+    def call() -> None:
+        try:
+            client.workers()
+        except Exception as error:  # noqa: BLE001
+            outcome.append(error)
+
+    monkeypatch.setattr(ffq.Client, "workers", in_a_nursery)
+    with ffq.SyncClient("127.0.0.1:1") as client:
+        thread = threading.Thread(target=call)
+        thread.start()
+        opened.wait()
+    thread.join()
+    (error,) = outcome
+    while isinstance(error, ExceptionGroup):
+        (error,) = error.exceptions
+    assert isinstance(error, expected)
+
+
 async def test_errors_of_calls_come_out_of_the_blocking_client(tables: Tables) -> None:
     def use(endpoint: str) -> None:
         with ffq.SyncClient(endpoint) as client:
@@ -183,9 +225,8 @@ class Finalized:
 
 
 def by_a_finalizer(use: Callable[[], object], said: list[object]) -> Callable[[object], None]:
-    Finalized(use, said)
-
     def progress(_status: object) -> None:
+        Finalized(use, said)
         gc.collect()
 
     return progress
@@ -237,6 +278,63 @@ async def test_a_run_whose_progress_uses_its_blocking_client_cancels_its_query(
     async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
         with trio.fail_after(END_TIMEOUT_S):
             await trio.to_thread.run_sync(run, cluster.endpoint, abandon_on_cancel=True)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
+async def test_whatever_progress_raises_reaches_its_caller_and_no_other(
+    error: BaseException, tables: Tables
+) -> None:
+    outcome: list[object] = []
+
+    def progress(_status: object) -> None:
+        raise error
+
+    def run(endpoint: str) -> None:
+        with ffq.SyncClient(endpoint) as client:
+            name = client.submit(ENDLESS)
+
+            def wait() -> None:
+                try:
+                    client.wait(name)
+                except ffq.FfqError as other:
+                    outcome.append(other)
+
+            thread = threading.Thread(target=wait)
+            thread.start()
+            with pytest.raises(type(error)) as raised:
+                client.run(ENDLESS, progress)
+            assert raised.value is error
+            assert client.queries()[0].state is QueryState.CANCELED
+            client.cancel(name)
+            thread.join()
+
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        await trio.to_thread.run_sync(run, cluster.endpoint)
+    assert [type(other) for other in outcome] == [ffq.QueryCanceled]
+
+
+async def test_the_block_of_a_blocking_client_whose_thread_has_died_can_be_left(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+
+    async def break_trio() -> None:
+        raise ZeroDivisionError
+
+    def progress(_status: object) -> None:
+        trio.lowlevel.spawn_system_task(break_trio)
+
+    def run(endpoint: str) -> None:
+        with ffq.SyncClient(endpoint) as client:
+            with pytest.raises(ffq.Unavailable):
+                client.run(ENDLESS, progress)
+            while "ffq-sync-client" in {each.name for each in threading.enumerate()}:
+                time.sleep(0.01)
+
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        await trio.to_thread.run_sync(run, cluster.endpoint)
+    assert len(died) == 1
 
 
 async def test_a_blocking_client_that_is_open_is_not_opened_again(tables: Tables) -> None:
