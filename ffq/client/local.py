@@ -119,8 +119,17 @@ class LocalCluster:
     async def __aenter__(self) -> LocalCluster:
         """Raises StartupError, InvalidRequest (outside of Trio too)."""
         require_trio("ffq.LocalCluster")
+        if self._context is not None:
+            raise InvalidRequest(
+                "this LocalCluster is open already: use it in its async with block, or make "
+                "another one"
+            )
         self._context = self._open()
-        self._opened = await self._context.__aenter__()
+        try:
+            self._opened = await self._context.__aenter__()
+        except BaseException:
+            self._context = None
+            raise
         return self
 
     async def __aexit__(
@@ -129,9 +138,13 @@ class LocalCluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool | None:
-        assert self._context is not None
+        if self._context is None or self._opened is None:
+            raise _not_open()
         self._opened = None
-        return await self._context.__aexit__(kind, error, trace)
+        try:
+            return await self._context.__aexit__(kind, error, trace)
+        finally:
+            self._context = None
 
     @property
     def client(self) -> Client:
@@ -154,7 +167,7 @@ class LocalCluster:
     @property
     def _now(self) -> _Opened:
         if self._opened is None:
-            raise Unavailable("this LocalCluster is not open: use it in an async with block")
+            raise _not_open()
         return self._opened
 
     @asynccontextmanager
@@ -198,6 +211,10 @@ class LocalCluster:
             shuffle_bind_given=True,
             engine_threads=self._slots,
         )
+
+
+def _not_open() -> Unavailable:
+    return Unavailable("this LocalCluster is not open: use it in an async with block")
 
 
 def _shown(value: object) -> str:

@@ -81,6 +81,51 @@ async def test_an_error_of_the_program_comes_out_as_itself(
     assert scope.cancelled_caught
 
 
+async def test_a_cluster_that_is_open_is_not_opened_again_and_goes_on(tables: Tables) -> None:
+    cluster = ffq.LocalCluster(workers=1, tables=tables)
+    for _ in range(2):  # one after the other it may be
+        async with cluster:
+            with pytest.raises(InvalidRequest, match="LocalCluster is open already"):
+                async with cluster:
+                    pytest.fail("it opened")
+            assert (await cluster.run(PLAN)).num_rows == 3
+
+
+async def test_a_cluster_that_opens_is_not_opened_by_another_task(tables: Tables) -> None:
+    outcome: list[str] = []
+
+    async def use() -> None:
+        try:
+            async with cluster:
+                outcome.append(str((await cluster.run(PLAN)).num_rows))
+        except InvalidRequest as error:
+            outcome.append(str(error))
+
+    cluster = ffq.LocalCluster(workers=1, tables=tables)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(use)
+        nursery.start_soon(use)
+    assert "open already" in outcome[0]
+    assert outcome[1] == "3"
+
+
+async def test_a_cluster_that_could_not_open_may_be_opened_later(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = ffq.LocalCluster(workers=1, tables=tables)
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", "/nowhere")
+        with pytest.raises(FileNotFoundError):
+            await cluster.__aenter__()
+    async with cluster:
+        assert (await cluster.run(PLAN)).num_rows == 3
+
+
+async def test_a_cluster_that_is_not_open_cannot_be_left() -> None:
+    with pytest.raises(ffq.Unavailable, match="not open: use it in an async with block"):
+        await ffq.LocalCluster().__aexit__(None, None, None)
+
+
 async def test_what_is_wrong_with_a_query_is_said(tables: Tables, tmp_path: Path) -> None:
     """R1, R17, R28: each at once, naming the thing, and the cluster goes on."""
     (tmp_path / "bad.parquet").write_bytes(b"no parquet")
