@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import traceback
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
+import duckdb
 import pyarrow as pa
 
 from ffq.engine.cancel import CancelToken
@@ -18,14 +19,41 @@ from ffq.engine.operators import Operator
 from ffq.errors import FfqError, OperatorError
 from ffq.plan.model import Custom
 
+T = TypeVar("T")
+
 _END: Final = object()
 """What no operator yields."""
+
+
+class _Input(Iterator[pa.RecordBatch]):
+    """What an operator reads. Only what fails here is no fault of the operator."""
+
+    def __init__(
+        self, batches: Iterator[pa.RecordBatch], faults: Faults, cancel: CancelToken
+    ) -> None:
+        self._batches = batches
+        self._faults = faults
+        self._cancel = cancel
+        self._failed = False
+
+    @property
+    def failure(self) -> FfqError | None:
+        """What it failed with, however the operator took that."""
+        return self._faults.first if self._failed else None
+
+    def __next__(self) -> pa.RecordBatch:
+        try:
+            return next(self._batches)
+        except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
+            self._failed = True
+            raise self._faults.note(self._faults.translate(error, self._cancel)) from error
 
 
 @attrs.frozen
 class _Run:
     node: Custom
     operator: Operator
+    source: _Input
     faults: Faults
     cancel: CancelToken
 
@@ -52,13 +80,14 @@ def operator_reader(
         OperatorError: it raised (or does so while the reader is read), or yielded something else
             than batches of one schema. Names the operator, what it said, and file and line.
     """
-    run = _Run(node, operator, faults, cancel)
-    outputs = _outputs(run, _at_least_one(source, schema))
-    first = next(outputs, None)
+    given = _Input(_at_least_one(source, schema), faults, cancel)
+    run = _Run(node, operator, given, faults, cancel)
+    outputs = _outputs(run)
+    first: Any = next(outputs, None)
     if operator.schema is not None:
         schema = operator.schema
-    elif first is not None:
-        schema = _checked(run, first, getattr(first, "schema", schema)).schema
+    elif isinstance(first, pa.RecordBatch):
+        schema = first.schema
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
@@ -82,36 +111,42 @@ def _at_least_one(source: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterat
         yield pa.RecordBatch.from_pylist([], schema=schema)
 
 
-def _outputs(run: _Run, source: Iterator[pa.RecordBatch]) -> Generator[pa.RecordBatch, None, None]:
-    given: Iterator[pa.RecordBatch] | None = None
+def _outputs(run: _Run) -> Generator[Any, None, None]:
+    operator = run.operator
+    call = functools.partial(operator.function, run.source, dict(run.node.config))
+    returned: object = _step(run, call)
+    if not isinstance(returned, Iterable):
+        what = "None" if returned is None else f"a {type(returned).__name__}"
+        raise run.faults.note(OperatorError(_misused(operator, f"returned {what}")))
+    given = _step(run, functools.partial(iter, returned))
     while True:
-        try:
-            if given is None:
-                given = _iterator(run, run.operator.function(source, dict(run.node.config)))
-            batch: Any = next(given, _END)
-            run.cancel.check()
-        except FfqError as error:
-            # Its input failed, or it was canceled: no fault of the operator.
-            raise run.faults.note(error) from error
-        except BaseException as error:  # whatever it raises is its own: it runs on a thread
-            failure = OperatorError(
-                f"operator {run.operator.name!r} raised {type(error).__name__}"
-                f"{_raised_at(run.operator, error)}: {_text(error)}"
-            )
-            raise run.faults.note(failure) from error
+        batch: Any = _step(run, functools.partial(next, given, _END))
+        run.cancel.check()
+        if run.source.failure is not None:
+            raise run.source.failure  # it did not see all of its input, whatever it made of that
         if batch is _END:
             return
         if batch is None:
-            raise run.faults.note(OperatorError(_misused(run.operator, "yielded None")))
+            raise run.faults.note(OperatorError(_misused(operator, "yielded None")))
         yield batch
 
 
-def _iterator(run: _Run, given: object) -> Iterator[pa.RecordBatch]:
-    """Raises OperatorError: what the operator returned is not to be iterated over."""
-    if isinstance(given, Iterable):
-        return iter(given)
-    what = "None" if given is None else f"a {type(given).__name__}"
-    raise OperatorError(_misused(run.operator, f"returned {what}"))
+def _step(run: _Run, code: Callable[[], T]) -> T:
+    """What the operator's code gives.
+
+    Raises what its input failed with, and an OperatorError in place of anything else, errors of
+    our own tree among them: an operator may use ffq itself.
+    """
+    try:
+        return code()
+    except BaseException as error:  # whatever it raises is its own: it runs on a thread
+        if error is run.source.failure:
+            raise
+        failure = OperatorError(
+            f"operator {run.operator.name!r} raised {type(error).__name__}"
+            f"{_raised_at(run.operator, error)}: {_text(error)}"
+        )
+        raise run.faults.note(failure) from error
 
 
 def _misused(operator: Operator, what: str) -> str:

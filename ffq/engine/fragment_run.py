@@ -135,7 +135,7 @@ class FragmentRun:
         reader = operator_reader(
             node,
             operator,
-            self._translated(source.batches),
+            source.batches,
             source.schema,
             self._faults,
             self._cancel,
@@ -147,13 +147,6 @@ class FragmentRun:
                     f"{field.type}, whose values this engine would change: {reason}"
                 )
         return self._register(reader, f"custom_{id(reader)}", cursor)
-
-    def _translated(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """What fails below an operator, as our errors: the operator is not to blame."""
-        try:
-            yield from batches
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise self._faults.note(self._faults.translate(error, self._cancel)) from error
 
     def _register(
         self, reader: pa.RecordBatchReader, name: str, cursor: duckdb.DuckDBPyConnection

@@ -93,10 +93,15 @@ def operator(
         registry: for tests.
 
     Raises:
-        StartupError: an empty name, or one that another function has.
+        StartupError: an empty name, or one that another function has; or what is no schema.
     """
     if not name:
         raise StartupError("an operator needs a name that is not empty")
+    if not isinstance(schema, pa.Schema | None):
+        raise StartupError(
+            f"operator {name!r}: its schema is a {type(schema).__name__}; right would be a "
+            f'pyarrow.Schema, as pa.schema([("a", pa.int64())])'
+        )
 
     def register(function: F) -> F:
         registry.add(Operator(name, function, schema, function.__module__))

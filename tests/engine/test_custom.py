@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from ffq.errors import (
     PlanningError,
     ShuffleInputError,
     StartupError,
+    Unavailable,
     UnsupportedPlan,
 )
 from ffq.plan.model import (
@@ -88,6 +90,9 @@ _UNUSUAL = {
     "interrupts": KeyboardInterrupt(),
     "leaves": GeneratorExit(),
     "mute": Mute(),
+    "is not answered": Unavailable("127.0.0.1:1 does not answer"),
+    "reads a shuffle": ShuffleInputError("one of its own"),
+    "computes": DataError("its own data"),
 }
 
 
@@ -145,6 +150,42 @@ def half_float(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
 @register("uuids")
 def uuids(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
     yield pa.record_batch({"u": pa.array([UUID(int=5).bytes], pa.uuid())})
+
+
+class Frame:
+    """As a data frame of another library: what it calls a schema is none of ours."""
+
+    schema: Mapping[str, str] = {"a": "Int64"}
+
+
+class Closed:
+    @property
+    def schema(self) -> pa.Schema:
+        raise RuntimeError("it is closed")
+
+
+@register("yields frames")
+def yields_frames(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield Frame()
+
+
+@register("yields closed")
+def yields_closed(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    yield Closed()
+
+
+@register("swallows")
+def swallows(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    with suppress(Exception):
+        yield from batches
+
+
+@register("says it anew")
+def says_it_anew(batches: Batches, config: Config) -> Iterable[pa.RecordBatch]:
+    try:
+        yield from batches
+    except Exception as error:
+        raise ValueError("it went wrong") from error
 
 
 @pytest.fixture(scope="module")
@@ -221,9 +262,20 @@ def test_a_limit_above_ends_it_early(custom_engine: Engine) -> None:
         ("leaves", rf"operator 'leaves' raised GeneratorExit at {FILE}:\d+: "),
         ("is no generator", rf"raised StopIteration at {FILE}:\d+: "),
         ("mute", rf"operator 'mute' raised Mute at {FILE}:\d+: \(its text cannot be had: Runtime"),
+        ("is not answered", rf"'is not answered' raised Unavailable at {FILE}:\d+: 127.0.0.1:1 do"),
+        ("reads a shuffle", rf"raised ShuffleInputError at {FILE}:\d+: one of its own"),
+        ("computes", rf"operator 'computes' raised DataError at {FILE}:\d+: its own data"),
         ("returns none", rf"'returns none' \(at {FILE}:\d+\) returned None; right would be to yi"),
         ("yields none", rf"'yields none' \(at {FILE}:\d+\) yielded None; right would be to yield"),
         ("yields rows", rf"'yields rows' \(at {FILE}:\d+\) yielded a list; right would be record"),
+        (
+            "yields frames",
+            rf"\(at {FILE}:\d+\) yielded a Frame; right would be record",
+        ),
+        (
+            "yields closed",
+            rf"\(at {FILE}:\d+\) yielded a Closed; right would be record",
+        ),
         ("changes schema", "yielded a batch with columns other: string; right would be .* a: int"),
         ("times", rf"operator 'times' raised KeyError at {FILE}:\d+: 'by'"),
     ],
@@ -295,14 +347,23 @@ def test_what_fails_below_is_not_its_fault(custom_engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda node: node, count, lambda node: custom("times", node, by="1")]
+    "wrap",
+    [
+        lambda node: node,
+        count,
+        lambda node: custom("times", node, by="1"),
+        lambda node: custom("swallows", node),
+        lambda node: custom("says it anew", node),
+    ],
+    ids=["bare", "counted", "times", "swallows", "says it anew"],
 )
+@pytest.mark.parametrize("rows", [3, 1_000_000], ids=["at once", "late"])
 def test_an_input_that_breaks_keeps_its_own_error(
-    custom_engine: Engine, wrap: Callable[[Node], Node]
+    custom_engine: Engine, wrap: Callable[[Node], Node], rows: int
 ) -> None:
     def source() -> pa.RecordBatchReader:
         def batches() -> Batches:
-            yield numbers(3).to_batches()[0]
+            yield from numbers(rows).to_batches(max_chunksize=50_000)
             raise ShuffleInputError("map output 1/2/3/4 is lost")
 
         return pa.RecordBatchReader.from_batches(numbers(0).schema, batches())
@@ -326,6 +387,11 @@ def test_a_declared_schema_holds_for_no_batches_too() -> None:
     with pytest.raises(OperatorError, match="right would be record batches with columns score"):
         run_over(engine, custom("wrong", leaf(), by="1"), numbers(3))
     engine.close()
+
+
+def test_a_declared_schema_is_one_of_arrow() -> None:
+    with pytest.raises(StartupError, match=r"'x': its schema is a dict; right would be a pyarrow"):
+        operator("x", schema={"a": pa.int64()}, registry=OperatorRegistry())
 
 
 def test_an_operator_that_is_not_loaded(custom_engine: Engine) -> None:
