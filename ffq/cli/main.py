@@ -63,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     try:
         code = app(args=arguments, prog_name="ffq", standalone_mode=False, obj=reporting)
-        sys.stdout.flush()
+        if (unwritten := flushed(sys.stdout)) is not None:
+            return reporting.report(unwritten)
     except BaseException as error:  # noqa: BLE001 - the end of the line: everything becomes a code
         return reporting.report(error)
     finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -24,9 +25,19 @@ class LogLevel(enum.StrEnum):
     ERROR = "error"
 
 
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Where nobody can be told any more that a record was not written, it is not told."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging calls it
+        with suppress(Exception):  # it complains on stderr, which an operator may have closed
+            super().handleError(record)
+
+
 def log_to_stderr(level: LogLevel) -> None:
     """Logs of ffq at this level, of other libraries from warnings on; one line each."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s", handlers=[_StderrHandler()]
+    )
     logging.getLogger("ffq").setLevel(level.value.upper())
 
 

@@ -18,9 +18,10 @@ from google.rpc import error_details_pb2, status_pb2
 
 from ffq import errors
 from ffq.errors import FfqError
+from ffq.logs import RemarkLogger
 from ffq.runtime import errors as runtime_errors
 
-logger = logging.getLogger("ffq.rpc")
+logger = RemarkLogger(logging.getLogger("ffq.rpc"))
 
 DOMAIN = "ffq.dev"
 DETAILS_KEY = "grpc-status-details-bin"

@@ -12,6 +12,7 @@ import trio
 
 from ffq.errors import InvariantViolated, Unavailable
 from ffq.ids import WorkerId
+from ffq.logs import RemarkLogger
 from ffq.messages import Rpc
 from ffq.proto.rows import row_of
 from ffq.retry import RetryPolicy, until_answered, within
@@ -19,7 +20,7 @@ from ffq.service import Coordinator
 
 R = TypeVar("R")
 
-logger = logging.getLogger("ffq.worker")
+logger = RemarkLogger(logging.getLogger("ffq.worker"))
 
 
 @attrs.frozen

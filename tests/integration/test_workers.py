@@ -5,14 +5,17 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
 import trio
 
 from ffq.cli.errors import SUPERSEDED
+from ffq.errors import QueryFailed
 from ffq.messages import QueryState, TaskState
 from ffq.plan import Relation
 from tests.integration.cluster import (
     FILES,
     LIVENESS_MS,
+    ROWS,
     ROWS_OF_T,
     SPECIAL_OPERATORS,
     Cluster,
@@ -36,6 +39,24 @@ async def test_two_workers_share_a_query(tmp_path: Path) -> None:
             maps = [attempt for attempt in attempts if attempt.key.stage_id == 1]
             assert len(maps) == FILES
             assert {attempt.worker_id for attempt in maps} == {"w1", "w2"}
+
+
+@pytest.mark.parametrize(
+    "what", ["close stderr", "close stdout", "no streams", "handler", "filter"]
+)
+async def test_a_worker_outlives_an_operator_that_spoils_its_streams_and_logs(
+    tmp_path: Path, what: str
+) -> None:
+    async with cluster(tmp_path) as it:
+        with it.worker("w1", operators=SPECIAL_OPERATORS) as worker:
+            query = await it.client.submit(ROWS_OF_T.custom("test.spoils", {"what": what}))
+            with pytest.raises(QueryFailed, match=r"'test.spoils' raised ValueError at .*: spoilt"):
+                await query.result()
+            again = await it.client.run(ROWS_OF_T.custom("test.special"))
+            assert again.num_rows == ROWS
+            worker.signal(signal.SIGTERM)
+            assert worker.wait() == 0
+            assert not any("Traceback" in line for line in worker.rest())
 
 
 async def test_a_worker_killed_mid_query_costs_an_attempt_and_no_row(tmp_path: Path) -> None:

@@ -34,10 +34,10 @@ def is_utf8(stream: TextIO) -> bool:
 def note(text: str) -> None:
     """One line of progress or a remark, on stderr, never wrapped.
 
-    Where nobody reads stderr any more (a closed pipe, a terminal that has gone) it is not said: a
-    remark is no reason to stop.
+    Where nobody reads stderr any more (a closed pipe, a terminal that has gone), or an operator has
+    closed it or put something else in its place, it is not said: a remark is no reason to stop.
     """
-    with suppress(OSError):
+    with suppress(Exception):
         sys.stderr.write(text + "\n")
     flushed(sys.stderr)
 
@@ -45,13 +45,16 @@ def note(text: str) -> None:
 def flushed(stream: TextIO) -> OSError | None:
     """Write out what is in a stream's buffer. Returns why that failed.
 
-    What follows then goes nowhere: Python would try again when it ends, and complain.
+    What follows then goes nowhere: Python would try again when it ends, and complain. Of a stream
+    that an operator has closed or taken away nothing is left to write.
     """
     try:
         stream.flush()
     except OSError as error:
         _lead_nowhere(stream)
         return error
+    except (ValueError, AttributeError):
+        return None
     return None
 
 
