@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
+from ffq.logs import RemarkLogger
 from ffq.runtime._envelope import DONE, HANDLING, Envelope, busy_envelope
 from ffq.runtime._failures import only_cancelled, split_failure
 from ffq.runtime._life import Event, after
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from ffq.runtime._options import Options
     from ffq.runtime._system_base import SystemBase
 
-logger = logging.getLogger("ffq.runtime")
+logger = RemarkLogger(logging.getLogger("ffq.runtime"))
 
 
 class Supervisor(Protocol):

@@ -22,6 +22,7 @@ from trio.lowlevel import (
 )
 
 from ffq.errors import FfqError
+from ffq.logs import RemarkLogger
 from ffq.runtime._debug_checks import check_reply
 from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope, Late
 from ffq.runtime._failures import Stashed, only_cancelled, split_failure
@@ -31,7 +32,7 @@ from ffq.runtime.hooks import Hooks
 if TYPE_CHECKING:
     from ffq.runtime._mailbox import MailboxCell
 
-logger = logging.getLogger("ffq.runtime")
+logger = RemarkLogger(logging.getLogger("ffq.runtime"))
 
 # Messages handled without a checkpoint before other tasks get their turn.
 BATCH = 32

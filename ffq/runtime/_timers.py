@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import current_task, wait_task_rescheduled
 
+from ffq.logs import RemarkLogger
 from ffq.runtime._checks import is_number
 from ffq.runtime._envelope import QUEUED, TimerEnvelope, TolerantTimerEnvelope
 from ffq.runtime._words import words
@@ -17,7 +18,7 @@ from ffq.runtime.errors import InvalidOption
 if TYPE_CHECKING:
     from ffq.runtime._mailbox import MailboxCell
 
-logger = logging.getLogger("ffq.runtime")
+logger = RemarkLogger(logging.getLogger("ffq.runtime"))
 
 
 class Timer:

@@ -201,6 +201,24 @@ async def test_A7_an_error_that_answers_one_who_has_left_is_logged_and_counted(
     assert record.exc_info[1] is error
 
 
+async def test_A7_a_log_that_cannot_be_written_ends_no_actor(clock: MockClock) -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise OSError("the disk of the log is full")
+
+    log = logging.getLogger("ffq.runtime")
+    log.addFilter(refuse)
+    try:
+        async with ActorSystem() as system:
+            table = await system.spawn(Table, KeyError("no such row"))
+            with trio.move_on_after(1):
+                await table.ask(Find("a"))
+            await trio.sleep(10)
+            assert await table.ask(Total()) == 7
+            assert system.ledger.unheard == 1
+    finally:
+        log.removeFilter(refuse)
+
+
 # --- room ------------------------------------------------------------------------------------
 
 
