@@ -86,7 +86,12 @@ def join_sql(
 
 def _equal(left: ColumnInfo, a: str, right: ColumnInfo, b: str) -> str:
     sides = types.comparable((a, left.type), (b, right.type)) or (a, b)
-    return " = ".join(sides)
+    return " = ".join(map(_key, sides, (left.type, right.type)))
+
+
+def _key(sql: str, kind: str) -> str:
+    """As no column: of two nested ones that are equal DuckDB gives out one for the other."""
+    return f"CASE WHEN {sql} IS NOT NULL THEN {sql} END" if types.is_nested(kind) else sql
 
 
 def _reads_hash(join: HashJoin) -> bool:

@@ -39,6 +39,11 @@ class Relation:
     columns: Columns
 
 
+def identifier(name: str) -> str:
+    """A quoted identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def text(value: str) -> str:
     """A string literal. Raises PlanningError for a NUL character, which ends DuckDB's SQL."""
     if "\0" in value:

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 
+from ffq.engine.sql import identifier, text
 from ffq.errors import UnsupportedPlan
 from ffq.plan.model import DataType
 
@@ -85,6 +86,7 @@ _TRAVELLING: Final = {
     "geometry": "BLOB",
 }
 """By DuckDB's ids, types that Arrow does not have in the same words, and what is had instead."""
+_A_FLOAT: Final = re.compile(r"\b(FLOAT|DOUBLE)\b")
 _ARRAY: Final = re.compile(r"\[(\d+)\]$")
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 
@@ -120,8 +122,35 @@ def is_float(kind: str) -> bool:
 
 
 def one_zero(sql: str, kind: str) -> str:
-    """The value, -0.0 as 0.0: of values that are equal, any may be met first."""
-    return f"(CASE WHEN {sql} = 0 THEN CAST(0 AS {kind}) ELSE {sql} END)" if is_float(kind) else sql
+    """The value, -0.0 as 0.0, also inside: of values that are equal, any may be met first."""
+    return _one_zero(sql, duckdb.sqltype(kind)) if _A_FLOAT.search(kind) else sql
+
+
+def _one_zero(sql: str, kind: DuckDBPyType, depth: int = 0) -> str:
+    if is_float(str(kind)):
+        return f"(CASE WHEN {sql} = 0 THEN CAST(0 AS {kind}) ELSE {sql} END)"
+    children = _children(kind)
+    each = f"e{depth}"
+
+    def inside(part: str, name: str) -> str:
+        return _one_zero(part, children[name], depth + 1)
+
+    match kind.id:
+        case "struct":
+            fields = ", ".join(
+                f"{identifier(name)} := {inside(f'struct_extract({sql}, {text(name)})', name)}"
+                for name in children
+            )
+            return f"(CASE WHEN {sql} IS NOT NULL THEN struct_pack({fields}) END)"
+        case "list" | "array":
+            changed = f"list_transform({sql}, lambda {each}: {inside(each, 'child')})"
+            return f"CAST({changed} AS {kind})"
+        case "map":
+            key, value = inside(f"{each}.key", "key"), inside(f"{each}.value", "value")
+            entry = f"lambda {each}: struct_pack(key := {key}, value := {value})"
+            return f"map_from_entries(list_transform(map_entries({sql}), {entry}))"
+        case _:
+            return sql
 
 
 def decimal_parts(kind: str) -> tuple[int, int] | None:
@@ -130,9 +159,13 @@ def decimal_parts(kind: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+def is_nested(kind: str) -> bool:
+    return kind.endswith("]") or kind.startswith(("STRUCT(", "MAP("))
+
+
 def varies_in_size(kind: str) -> bool:
     """Whether values may be of any length."""
-    return kind in {"VARCHAR", "BLOB"} or kind.endswith("]") or kind.startswith(("STRUCT(", "MAP("))
+    return kind in {"VARCHAR", "BLOB"} or is_nested(kind)
 
 
 def array_length(kind: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Callable
 from decimal import Context, Decimal
 from fractions import Fraction
 
@@ -149,6 +150,31 @@ def test_zeros_are_one_group_and_one_extreme_whichever_comes_first(
             window = WindowExpr(WindowFunction(function.value, argument=X), (), (), None, "w")
             seen = run_over(engine, Window((window,), leaf()), column(zeros, kind))["w"]
             assert set(map(str, seen.to_pylist())) == {"0.0"}
+
+
+NESTED = [
+    (pa.struct([("y", pa.float64()), ("it's", pa.int8())]), lambda zero: {"y": zero, "it's": 1}),
+    (pa.list_(pa.float32()), lambda zero: [zero, None]),
+    (pa.list_(pa.float64(), 2), lambda zero: [zero, 1.0]),
+    (pa.map_(pa.string(), pa.float64()), lambda zero: [("a", zero)]),
+    (pa.list_(pa.struct([("z", pa.list_(pa.float64()))])), lambda zero: [{"z": [zero]}, None]),
+]
+
+
+@pytest.mark.parametrize(("kind", "value"), NESTED, ids=[str(kind) for kind, _ in NESTED])
+def test_zeros_inside_of_values_are_one_as_well(
+    engine: Engine, kind: pa.DataType, value: Callable[[float], object]
+) -> None:
+    for zeros in ([-0.0, 0.0], [0.0, -0.0], [-0.0]):
+        table = column([None, *map(value, zeros)], kind)
+        found = aggregate(engine, F.COUNT, table, groups=(X,))
+        assert found.schema.field("x").type == table.schema.field("x").type
+        assert sorted(map(str, found["x"].to_pylist())) == sorted(["None", str(value(0.0))])
+        for function in (F.MIN, F.MAX):
+            assert str(aggregate(engine, function, table)["r"].to_pylist()) == str([value(0.0)])
+            window = WindowExpr(WindowFunction(function.value, argument=X), (), (), None, "w")
+            seen = run_over(engine, Window((window,), leaf()), table)["w"]
+            assert set(map(str, seen.to_pylist())) == {str(value(0.0))}
 
 
 def test_final_states_are_taken_by_position(engine: Engine) -> None:

@@ -167,6 +167,36 @@ def test_keys_of_like_types_meet_over_a_shuffle(
     assert runner.run(both).num_rows == 1
 
 
+@pytest.mark.parametrize("kind", list(JoinType))
+@pytest.mark.parametrize(
+    ("of", "keys"),
+    [
+        (pa.struct([("y", pa.float64())]), ({"y": 0.0}, {"y": -0.0})),
+        (pa.list_(pa.float32()), ([-0.0], [0.0])),
+        (pa.list_(pa.float64(), 1), ([0.0], [-0.0])),
+    ],
+    ids=["struct", "list", "array"],
+)
+def test_both_sides_keep_their_nested_keys(
+    engine: Engine, tmp_path: Path, kind: JoinType, of: pa.DataType, keys: tuple[object, object]
+) -> None:
+    tables = {}
+    for name, key in zip(("left", "right"), keys, strict=True):
+        path = tmp_path / f"{name}.parquet"
+        pq.write_table(pa.table({"k": pa.array([key, None], of)}), path)
+        tables[name] = [path]
+    runner = LocalRunner(engine, tmp_path / "shuffle", tables, scan_tasks=1)
+    found = runner.run(join(scan("left"), scan("right"), kind))
+    rows = zip(*(column.to_pylist() for column in found.columns), strict=True)
+    both, nulls = (str(keys[0]), str(keys[1])), ("None", "None")
+    expected = {
+        JoinType.INNER: {both},
+        JoinType.SEMI: {both[:1]},
+        JoinType.ANTI: {nulls[:1]},
+    }
+    assert {tuple(map(str, row)) for row in rows} == expected.get(kind, {both, nulls})
+
+
 def test_a_shuffled_join_of_keys_that_hash_differently_is_refused(
     engine: Engine, tmp_path: Path
 ) -> None:
