@@ -160,7 +160,7 @@ def _text(error: BaseException) -> str:
     """What it says of itself, if it can."""
     try:
         return str(error)
-    except Exception as broken:  # noqa: BLE001  # its author's code
+    except BaseException as broken:  # noqa: BLE001  # its author's code, on a thread
         return f"(its text cannot be had: {type(broken).__name__})"
 
 

@@ -15,13 +15,14 @@ import trio
 
 from ffq.catalog import Catalog
 from ffq.engine import ENGINE_FAMILY, CancelToken, Engine, FragmentSpec
-from ffq.errors import PlanningError, StorageError
+from ffq.errors import ExecutionError, PlanningError, StorageError
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import OutputPartition, ScanSplit
 from ffq.plan.model import Partitioning
 from ffq.shuffle import MapOutputWriter, ShuffleStore
 from ffq.shuffle.layout import attempt_folder, part_file
 from ffq.threads import run_blocking
+from ffq.worker.failures import describe
 from ffq.worker.folders import WorkerFolders
 from ffq.worker.link import logger
 from ffq.worker.ports import MapOutput, TaskOutput, Work
@@ -114,6 +115,11 @@ class EngineExecutor:
         def on_thread() -> TaskOutput:
             try:
                 return job.run()
+            except Exception:
+                raise
+            except BaseException as error:
+                # On this thread it is no signal: some code beneath the engine raised it.
+                raise ExecutionError(describe(error)) from error
             finally:
                 with suppress(trio.RunFinishedError):
                     token.run_sync_soon(ended.set)

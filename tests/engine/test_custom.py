@@ -85,11 +85,17 @@ class Mute(Exception):
         raise RuntimeError("no text")
 
 
+class Exiting(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
 _UNUSUAL = {
     "panics": Panic("index out of bounds"),
     "interrupts": KeyboardInterrupt(),
     "leaves": GeneratorExit(),
     "mute": Mute(),
+    "exits in its text": Exiting(),
     "is not answered": Unavailable("127.0.0.1:1 does not answer"),
     "reads a shuffle": ShuffleInputError("one of its own"),
     "computes": DataError("its own data"),
@@ -262,6 +268,10 @@ def test_a_limit_above_ends_it_early(custom_engine: Engine) -> None:
         ("leaves", rf"operator 'leaves' raised GeneratorExit at {FILE}:\d+: "),
         ("is no generator", rf"raised StopIteration at {FILE}:\d+: "),
         ("mute", rf"operator 'mute' raised Mute at {FILE}:\d+: \(its text cannot be had: Runtime"),
+        (
+            "exits in its text",
+            rf"raised Exiting at {FILE}:\d+: \(its text cannot be had: SystemExi",
+        ),
         ("is not answered", rf"'is not answered' raised Unavailable at {FILE}:\d+: 127.0.0.1:1 do"),
         ("reads a shuffle", rf"raised ShuffleInputError at {FILE}:\d+: one of its own"),
         ("computes", rf"operator 'computes' raised DataError at {FILE}:\d+: its own data"),

@@ -16,7 +16,14 @@ import trio
 
 from ffq.catalog import Catalog, Table
 from ffq.engine import Engine, OperatorRegistry, operator
-from ffq.errors import OperatorError, PlanningError, ShuffleInputError, StorageError, UnknownId
+from ffq.errors import (
+    ExecutionError,
+    OperatorError,
+    PlanningError,
+    ShuffleInputError,
+    StorageError,
+    UnknownId,
+)
 from ffq.ids import AttemptKey
 from ffq.messages import (
     Assignment,
@@ -250,6 +257,27 @@ async def test_an_operator_that_raises_is_told_apart(tmp_path: Path) -> None:
 
         with pytest.raises(OperatorError, match="division by zero"):
             await it.run(Custom("broken", (), SCAN), 0)
+
+
+class Disguised:
+    """What it is cannot even be asked."""
+
+    @property
+    def __class__(self) -> type:  # type: ignore[misc]
+        raise SystemExit(3)
+
+
+async def test_code_beneath_the_engine_that_exits_ends_no_process(tmp_path: Path) -> None:
+    async with rig(tmp_path) as it:
+
+        @operator("disguised", registry=it.registry)
+        def disguised(
+            batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+        ) -> Iterator[pa.RecordBatch]:
+            yield Disguised()
+
+        with pytest.raises(ExecutionError, match="SystemExit: 3"):
+            await it.run(Custom("disguised", (), SCAN), 0)
 
 
 async def test_a_canceled_fragment_is_interrupted(tmp_path: Path) -> None:
