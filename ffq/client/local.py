@@ -32,6 +32,7 @@ from ffq.rpc.client import open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.options import DEFAULT_OPTIONS
 from ffq.rpc.server import ServerAddress
+from ffq.runtime._failures import has_cancelled, only_cancelled
 from ffq.settings import GatewaySettings
 from ffq.worker import WorkerConfig, run_worker
 from ffq.worker.config import MAX_SLOTS, default_heartbeat_ms
@@ -172,6 +173,8 @@ class LocalCluster:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[_Opened]:
+        own: BaseException | None = None
+        left: BaseException | None = None
         try:
             with tempfile.TemporaryDirectory(prefix="ffq-cluster-") as folder:
                 catalog = Path(folder) / "tables.json"
@@ -184,10 +187,27 @@ class LocalCluster:
                         self._with_workers(endpoint),
                         open_channel(endpoint, DEFAULT_OPTIONS) as channel,
                     ):
-                        yield _Opened(endpoint, _LocalClient(RemoteCoordinator(channel)))
+                        try:
+                            yield _Opened(endpoint, _LocalClient(RemoteCoordinator(channel)))
+                        except BaseException as error:
+                            if has_cancelled(error):
+                                raise
+                            # Trio rebuilds groups that pass a nursery: this one need not.
+                            own = error
+                            gateway.cancel_scope.cancel()
                     gateway.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            raise innermost(group) from None
+        except BaseException as error:  # noqa: BLE001  # raised below
+            left = innermost(error)
+        if own is not None:
+            if left is None or only_cancelled(left):
+                left = own
+            else:
+                left = BaseExceptionGroup("a LocalCluster failed too", [own, left])
+        try:
+            if left is not None:
+                raise left  # out here: its cause and context stay what they are
+        finally:
+            del own, left
 
     @asynccontextmanager
     async def _with_workers(self, endpoint: str) -> AsyncIterator[None]:

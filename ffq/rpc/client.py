@@ -182,9 +182,15 @@ async def _nursery_without_groups() -> AsyncIterator[trio.Nursery]:
         async with trio.open_nursery() as nursery:
             yield nursery
     except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
-        raise
+        if len(group.exceptions) != 1:
+            raise
+        only = group.exceptions[0]
+    else:
+        return
+    try:
+        raise only  # out here: its cause and context stay what they are
+    finally:
+        del only
 
 
 def _serialize(message: Message) -> bytes:

@@ -29,6 +29,13 @@ def split_failure(error: BaseException) -> tuple[Exception | None, BaseException
     return None, error
 
 
+def has_cancelled(error: BaseException) -> bool:
+    """True for a Cancelled, and for a group with one in it."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(trio.Cancelled) is not None
+    return isinstance(error, trio.Cancelled)
+
+
 def only_cancelled(error: BaseException) -> bool:
     """True for a Cancelled, and for a group of nothing else."""
     if isinstance(error, BaseExceptionGroup):

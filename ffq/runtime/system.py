@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 import trio
 
 from ffq.runtime._checks import check_instance, check_seconds
+from ffq.runtime._failures import has_cancelled
 from ffq.runtime._family import Family
 from ffq.runtime._portal import Portal
 from ffq.runtime._system_base import SystemBase
@@ -103,7 +104,7 @@ class ActorSystem(SystemBase, Spawner):
         self.stopping = True
         # Trio rebuilds groups that pass a nursery. What holds no cancellation need not pass, and so
         # leaves the block as the very object the body raised.
-        own = error if error is not None and not _has_cancelled(error) else None
+        own = error if error is not None and not has_cancelled(error) else None
         outcome = error if own is None else None
         if error is None:
             try:
@@ -236,12 +237,6 @@ class ActorSystem(SystemBase, Spawner):
         if cell is None or (kind is not None and not issubclass(cell.kind, kind)):
             return None
         return cell.ref
-
-
-def _has_cancelled(error: BaseException) -> bool:
-    if isinstance(error, BaseExceptionGroup):
-        return error.subgroup(trio.Cancelled) is not None
-    return isinstance(error, trio.Cancelled)
 
 
 def _leaves(error: BaseException | None, whole: BaseException | None) -> list[BaseException]:

@@ -81,6 +81,49 @@ async def test_an_error_of_the_program_comes_out_as_itself(
     assert scope.cancelled_caught
 
 
+@pytest.mark.parametrize(
+    "mine",
+    [
+        ExceptionGroup("mine", [ValueError("x")]),
+        ExceptionGroup("mine", [ExceptionGroup("of mine", [ValueError("x")])]),
+        ExceptionGroup("mine", [ValueError("x"), KeyError("y")]),
+        ValueError("x"),
+        SystemExit(3),
+    ],
+    ids=["of one", "of one of one", "of two", "none", "exit"],
+)
+async def test_an_error_of_the_program_leaves_as_it_is(mine: BaseException) -> None:
+
+    async def use() -> None:
+        async with ffq.LocalCluster(workers=1):
+            raise mine
+
+    mine.__context__ = KeyError("what was handled")
+    mine.__cause__ = ZeroDivisionError("why")
+    mine.__suppress_context__ = False
+    expected = (mine.__cause__, mine.__context__, False)
+    left: BaseException | None = None
+    try:
+        await use()
+    except BaseException as error:  # noqa: BLE001  # looked at below
+        left = error
+    assert left is mine
+    assert (mine.__cause__, mine.__context__, mine.__suppress_context__) == expected
+
+
+async def test_an_error_of_the_program_outlives_a_cancellation_that_comes_with_it() -> None:
+    with trio.CancelScope() as scope, pytest.raises(ValueError, match="mine"):
+        async with ffq.LocalCluster(workers=1):
+            scope.cancel()
+            raise ValueError("mine")
+    with pytest.raises(ExceptionGroup) as caught, trio.CancelScope() as scope:
+        async with ffq.LocalCluster(workers=1), trio.open_nursery() as nursery:
+            nursery.start_soon(trio.sleep_forever)
+            scope.cancel()
+            raise ValueError("mine")
+    assert caught.group_contains(ValueError, match="mine")
+
+
 async def test_a_cluster_that_is_open_is_not_opened_again_and_goes_on(tables: Tables) -> None:
     cluster = ffq.LocalCluster(workers=1, tables=tables)
     for _ in range(2):  # one after the other it may be

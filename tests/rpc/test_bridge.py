@@ -219,6 +219,16 @@ async def test_leaving_a_stream_early_ends_its_handler() -> None:
         await ended.wait()
 
 
+async def test_an_error_of_who_reads_a_stream_keeps_its_cause() -> None:
+    cause = ZeroDivisionError()
+    async with open_echo() as channel:
+        with pytest.raises(ValueError, match="mine") as caught:
+            async with channel.stream(STREAM, Request(query_id="100"), Chunk) as chunks:
+                await anext(chunks)
+                raise ValueError("mine") from cause
+    assert caught.value.__cause__ is cause
+
+
 async def test_a_stream_that_sends_nothing_is_unavailable() -> None:
     async def silent(_: Request, _send: Send[Chunk]) -> None:
         await trio.sleep_forever()
