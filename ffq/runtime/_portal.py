@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -14,14 +16,17 @@ import trio
 from ffq.runtime._checks import check_function, check_seconds
 from ffq.runtime._envelope import BRIDGE, HANDLING
 from ffq.runtime._failures import split_failure
+from ffq.runtime._words import words
 from ffq.runtime.blocking import wait_blocking
-from ffq.runtime.errors import ProtocolError, SystemClosed
+from ffq.runtime.errors import InvalidOption, ProtocolError, SystemClosed
 
 if TYPE_CHECKING:
     from ffq.runtime._envelope import Envelope
     from ffq.runtime._system_base import SystemBase
     from ffq.runtime.message import Sendable
     from ffq.runtime.ref import ActorRef
+
+logger = logging.getLogger("ffq.runtime")
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -104,11 +109,29 @@ class Portal:
         self.run_soon(partial(self._start, function, scope, future, timeout, origin))
 
     def run_soon(self, function: Callable[[], object]) -> None:
-        """Call a plain function in the Trio thread, without waiting. Raises SystemClosed."""
+        """Call a plain function in the Trio thread, without waiting; an error of it is logged.
+
+        Raises InvalidOption, SystemClosed.
+        """
+        what = f"a portal of the system {self._system.name}"
+        check_function(what, function)
+        if inspect.iscoroutinefunction(function):
+            raise InvalidOption(f"{what}: {words(function)} is async: give it to submit or call")
         try:
-            self._token.run_sync_soon(function)
+            self._token.run_sync_soon(self._call, function)
         except trio.RunFinishedError:
             raise self._closed() from None
+
+    def _call(self, function: Callable[[], object]) -> None:
+        # What is raised here would end the whole Trio run, as an internal error of it.
+        try:
+            function()
+        except BaseException as error:  # raised again in the nursery, or logged
+            if isinstance(error, Exception) or self._system.closed:
+                name, called = self._system.name, words(function)
+                logger.warning("a portal of the system %s: %s failed", name, called, exc_info=error)
+            else:  # Ctrl-C and its like end the system, as out of a handler
+                self._nursery.start_soon(_raise, error)
 
     def _given_up(self, scope: trio.CancelScope, future: Future[Any]) -> None:
         if future.cancelled():
@@ -158,6 +181,10 @@ class Portal:
             _settle(future, error=TimeoutError(f"no reply within {seconds} seconds"))
         else:
             future.cancel()
+
+
+async def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _settle(

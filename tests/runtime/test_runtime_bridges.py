@@ -299,6 +299,79 @@ async def test_A13_a_call_with_a_nursery_cut_off_by_the_close_frees_its_thread(
     assert raised == [expected]
 
 
+@pytest.mark.parametrize("wrong", [None, 5, "run"])
+async def test_A13_what_is_no_function_is_refused_by_run_soon(wrong: Any) -> None:
+    async with ActorSystem("s") as system:
+        ref = await system.spawn(Counter)
+        portal = system.portal()
+
+        def in_a_thread() -> int:
+            with pytest.raises(InvalidOption, match=f"of the system s: {wrong!r} is no function"):
+                portal.run_soon(wrong)
+            return portal.ask(ref, Add(1))
+
+        assert await trio.to_thread.run_sync(in_a_thread) == 1
+
+
+async def test_A13_what_is_async_is_refused_by_run_soon() -> None:
+    async def nothing() -> None:
+        pytest.fail("it ran")
+
+    async with ActorSystem() as system:
+        with pytest.raises(InvalidOption, match="is a coroutine already"):
+            system.portal().run_soon(nothing())  # type: ignore[arg-type]
+        with pytest.raises(InvalidOption, match="is async: give it to submit or call"):
+            system.portal().run_soon(nothing)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("mine"), ExceptionGroup("mine", [KeyError()])])
+async def test_A13_an_error_of_run_soon_is_logged_and_hurts_nobody(
+    error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise error
+
+    async with ActorSystem("s") as system:
+        ref = await system.spawn(Counter)
+        portal = system.portal()
+
+        def in_a_thread() -> int:
+            portal.run_soon(fail)
+            return portal.ask(ref, Add(1))
+
+        assert await trio.to_thread.run_sync(in_a_thread) == 1
+    (record,) = caplog.records
+    assert "a portal of the system s" in record.getMessage()
+    assert "fail" in record.getMessage()
+    assert record.exc_info
+    assert record.exc_info[1] is error
+
+
+async def test_A13_ctrl_c_in_run_soon_ends_the_system_as_elsewhere() -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        async with ActorSystem() as system:
+            system.portal().run_soon(interrupt)
+            await trio.sleep_forever()
+    assert system.closed
+
+
+async def test_A13_nothing_that_run_soon_calls_for_a_closed_system_hurts_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    async with ActorSystem("s") as system:
+        portal = system.portal()
+    portal.run_soon(interrupt)
+    while not caplog.records:
+        await trio.lowlevel.checkpoint()
+    assert "a portal of the system s" in caplog.text
+
+
 async def test_A13_a_cancelled_future_cancels_the_call() -> None:
     gate = Gate()
     async with ActorSystem() as system:
