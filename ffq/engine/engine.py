@@ -129,6 +129,8 @@ class Engine:
 # GLOBAL: a fragment runs on a connection of its own, which takes no settings from this one.
 _STATEMENTS: Final = (
     "SET GLOBAL error_on_division_by_zero = true",
+    # A constant score is an order that all rows share.
+    "SET GLOBAL order_by_non_integer_literal = true",
     # Python variables and files must not answer for table names.
     "SET GLOBAL python_enable_replacements = false",
     # Nothing here relies on the order of rows, and keeping it would cost memory.

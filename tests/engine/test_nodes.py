@@ -79,6 +79,18 @@ def test_top_k_chooses_the_same_of_equal_scores_however_rows_arrive(engine: Engi
         assert run_over(engine, node, table.take(order))["b"].to_pylist() == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("score", ["a", "1", True, None, 1, 2, 1.5], ids=repr)
+def test_a_constant_is_a_score_and_an_order_that_all_rows_share(
+    engine: Engine, score: str | bool | float | None
+) -> None:
+    expr = p.lit(score).expr
+    table = pa.table({"a": [3, 1, 2], "b": [1, 1, 1]})
+    assert run_over(engine, TopKByScore(expr, 2, leaf()), table)["a"].to_pylist() == [1, 2]
+    key = SortKey(expr, asc=True, nulls_first=True)
+    rank = WindowExpr(WindowFunction("Rank"), (expr,), (key,), None, "rank")
+    assert run_over(engine, Window((rank,), leaf()), table)["rank"].to_pylist() == [1, 1, 1]
+
+
 def test_union_all_is_by_position_and_keeps_duplicates(engine: Engine) -> None:
     table = run_over(engine, UnionAll(leaf(), leaf()), ints(1, 2), pa.table({"w": [2, None]}))
     assert table.schema.names == ["v"]
