@@ -22,6 +22,7 @@
     ├── QueryFailed                 a query the client waited for ended FAILED      QUERY_FAILED
     ├── QueryCanceled               a query the client waited for was canceled      QUERY_CANCELED
     ├── Unavailable                 the peer cannot be reached (now)                UNAVAILABLE
+    │   └── ConnectionClosed        the caller's own end was closed                 UNAVAILABLE
     ├── StartupError                a process or cluster could not start            STARTUP
     ├── WorkerSuperseded            another process has this worker's id            SUPERSEDED
     └── InvariantViolated           a bug of ours: a core machine is inconsistent   INTERNAL
@@ -197,6 +198,10 @@ class Unavailable(FfqError):
     """The peer cannot be reached now; a retry may succeed."""
 
     reason = "UNAVAILABLE"
+
+
+class ConnectionClosed(Unavailable):
+    """The caller's own end of the connection was closed: no retry will succeed."""
 
 
 class StartupError(FfqError):

@@ -13,7 +13,7 @@ from typing import TypeVar
 import attrs
 import trio
 
-from ffq.errors import ExecutionError, QuotaExceeded, Unavailable
+from ffq.errors import ConnectionClosed, ExecutionError, QuotaExceeded, Unavailable
 
 T = TypeVar("T")
 
@@ -70,6 +70,7 @@ async def until_answered(
 
     Raises:
         Unavailable: patience ran out; the error is that of the last try.
+        ConnectionClosed: it was closed on this side, at once.
         QuotaExceeded: the peer refused `quota_tries` times.
         ExecutionError: the peer failed to handle it `fault_tries` times.
         FfqError: the peer's answer was this error.
@@ -79,6 +80,8 @@ async def until_answered(
     while True:
         try:
             return await within(call(), policy, what)
+        except ConnectionClosed:
+            raise
         except Unavailable as error:
             failures += 1
             delay = policy.delay_s(failures)

@@ -11,7 +11,7 @@ import trio
 from google.protobuf.message import Message
 
 from ffq.endpoint import parse_endpoint
-from ffq.errors import FfqError, Unavailable
+from ffq.errors import ConnectionClosed, FfqError, Unavailable
 from ffq.rpc.forks import check_process
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, channel_arguments
 from ffq.rpc.status import FailedCall, error_of
@@ -28,7 +28,7 @@ class RpcChannel:
     """Calls to one endpoint. Reconnects by itself; use it in one Trio run.
 
     Errors of calls are FfqErrors as the peer raised them (`ffq.rpc.status`); Unavailable when the
-    peer cannot be reached or does not answer in time.
+    peer cannot be reached or does not answer in time, ConnectionClosed after `close`.
     """
 
     def __init__(self, endpoint: str, options: RpcOptions = DEFAULT_OPTIONS) -> None:
@@ -41,9 +41,11 @@ class RpcChannel:
         self._options = options
         self._channel = grpc.insecure_channel(self.endpoint, options=channel_arguments(options))
         self._threads = trio.CapacityLimiter(options.max_streams)
+        self._closed = False
 
     def close(self) -> None:
         """End the calls under way and the connection."""
+        self._closed = True
         self._channel.close()
 
     async def unary(
@@ -53,7 +55,7 @@ class RpcChannel:
 
         `timeout_s` replaces the option call_timeout_s.
         """
-        check_process()
+        self._check_open()
         method = self._channel.unary_unary(
             path,
             request_serializer=_serialize,
@@ -72,7 +74,7 @@ class RpcChannel:
 
         A thread reads ahead by at most `stream_window` messages.
         """
-        check_process()
+        self._check_open()
         method = self._channel.unary_stream(
             path,
             request_serializer=_serialize,
@@ -104,6 +106,13 @@ class RpcChannel:
                 receive.close()
                 call.cancel()
 
+    def _check_open(self) -> None:
+        check_process()
+        if self._closed:
+            raise ConnectionClosed(
+                f"{self.endpoint}: this client is not open: use it in an async with block"
+            )
+
     @contextmanager
     def _typed_errors(self) -> Iterator[None]:
         try:
@@ -112,9 +121,6 @@ class RpcChannel:
             raise Unavailable(f"{self.endpoint}: the call was cancelled") from None
         except grpc.RpcError as error:
             raise error_of(cast(FailedCall, error), self.endpoint) from None
-        except ValueError as error:
-            # What a closed channel says to a further call.
-            raise Unavailable(f"{self.endpoint}: {error}") from None
 
 
 class Messages(Generic[R]):

@@ -6,7 +6,8 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,49 @@ async def test_a_cluster_that_could_not_open_may_be_opened_later(
             await cluster.__aenter__()
     async with cluster:
         assert (await cluster.run(PLAN)).num_rows == 3
+
+
+async def test_a_client_of_a_block_that_was_left_says_so_at_once(tables: Tables) -> None:
+    async with (
+        ffq.LocalCluster(workers=1, tables=tables) as outer,
+        ffq.connect(outer.endpoint) as connected,
+    ):
+        async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+            client, handle = cluster.client, await cluster.submit(PLAN)
+        async with ffq.connect(outer.endpoint) as short_lived:
+            pass
+        uses: list[Callable[[], Awaitable[object]]] = [
+            client.workers,
+            handle.status,
+            handle.result,
+            handle.fetch,
+            partial(client.run, PLAN),
+            short_lived.workers,
+        ]
+        with trio.fail_after(5):  # a coordinator that is away is asked again for half a minute
+            for use in uses:
+                with pytest.raises(ffq.Unavailable, match="not open: use it in an async with"):
+                    await use()
+            assert len(await connected.workers()) == 1
+
+
+async def test_a_call_under_way_when_its_block_is_left_says_so_at_once(tables: Tables) -> None:
+    async with (
+        ffq.LocalCluster(workers=1, tables=tables) as cluster,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def wait() -> None:
+            with pytest.raises(ffq.Unavailable, match="not open: use it in an async with"):
+                await client.run(p.scan("t", ["k"]).custom("local.nobody"))
+            ended.set()
+
+        ended = trio.Event()
+        async with ffq.connect(cluster.endpoint) as client:
+            nursery.start_soon(wait)
+            await trio.sleep(0.2)
+        with trio.fail_after(5):
+            await ended.wait()
 
 
 async def test_a_cluster_that_is_not_open_cannot_be_left() -> None:
