@@ -10,8 +10,11 @@ from ffq.runtime.errors import InvalidOption
 
 
 def is_number(value: object) -> bool:
-    """An int or a float that can be compared; no bool and no NaN."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and not isnan(value)
+    """An int or a float that time can be reckoned with: no bool, no NaN, none beyond a float."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and not isnan(value)
+    except OverflowError:
+        return False
 
 
 def check_seconds(what: str, seconds: object, *, positive: bool = False) -> None:
@@ -19,7 +22,9 @@ def check_seconds(what: str, seconds: object, *, positive: bool = False) -> None
     least = "more than 0" if positive else "0 or more"
     number = is_number(seconds)
     if not number or seconds < 0 or (positive and seconds == 0):  # type: ignore[operator]
-        raise InvalidOption(f"{what}={words(seconds)} must be a number of seconds, {least}")
+        raise InvalidOption(
+            f"{what}={words(seconds)} must be a number of seconds, {least}, that fits a float"
+        )
 
 
 def check_instance(what: str, value: object, kind: type) -> None:

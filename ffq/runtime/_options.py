@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ffq.runtime._checks import check_instance
+from ffq.runtime._words import words
 from ffq.runtime.errors import InvalidOption
 from ffq.runtime.supervision import Supervision
 
@@ -32,7 +33,7 @@ class Options:
         ):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InvalidOption(
-                    f"{who}: {name}={value!r} must be a whole number of messages, "
+                    f"{who}: {name}={words(value)} must be a whole number of messages, "
                     f"{least} or more; nothing here is unbounded"
                 )
 

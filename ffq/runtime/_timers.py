@@ -59,8 +59,8 @@ class Timer:
                         await wait_task_rescheduled(last.withdraw)
                 if period == inf:
                     return
-                missed = max(0.0, (trio.current_time() - due) // period)
-                due += period * (missed + 1)
+                late = max(0.0, trio.current_time() - due)
+                due += late - late % period + period  # how many it missed may be beyond a float
 
     def _made(self, cell: MailboxCell, message: Any) -> TimerEnvelope | None:
         try:
@@ -78,5 +78,6 @@ def check_delay(path: str, what: str, seconds: float, *, positive: bool) -> None
     if not is_number(seconds) or not 0 <= seconds < inf or (positive and seconds == 0):
         least = "more than 0" if positive else "0 or more"
         raise InvalidOption(
-            f"{path}: {what} {words(seconds)} seconds must be a finite number, {least}"
+            f"{path}: {what} {words(seconds)} seconds must be a finite number, {least}, that "
+            "fits a float"
         )

@@ -42,7 +42,8 @@ class Backoff:
         )
         if not sound:
             raise InvalidOption(
-                f"{self}: a backoff needs 0 <= initial <= maximum and factor >= 1, all finite"
+                f"{words(self)}: a backoff needs 0 <= initial <= maximum and factor >= 1, all "
+                "finite"
             )
 
     def delay(self, restart: int) -> float:

@@ -226,6 +226,9 @@ async def test_A8_a_handler_that_reaches_itself_through_a_portal_is_a_wait_cycle
 
 # --- options ---------------------------------------------------------------------------------
 
+HUGE = 10**5000
+"""Too large for a float, and of more digits than Python writes."""
+
 WRONG_POLICIES: dict[str, Callable[[], object]] = {
     "a text for a strategy": lambda: Supervision("one_for_one"),  # type: ignore[arg-type]
     "a number for a backoff": lambda: Supervision(backoff=0.1),  # type: ignore[arg-type]
@@ -239,6 +242,9 @@ WRONG_POLICIES: dict[str, Callable[[], object]] = {
     "an object for hooks": lambda: ActorSystem(hooks=object()),  # type: ignore[arg-type]
     "a number for a name": lambda: ActorSystem(5),  # type: ignore[arg-type]
     "a text for a stop timeout": lambda: ActorSystem(stop_timeout="5"),  # type: ignore[arg-type]
+    "a stop timeout beyond a float": lambda: ActorSystem(stop_timeout=HUGE),
+    "a duration beyond a float": lambda: Supervision(within=HUGE),
+    "a backoff beyond a float": lambda: Backoff(maximum=HUGE),
 }
 
 
@@ -277,6 +283,9 @@ WRONG_CALLS: dict[str, Callable[[ActorSystem, ActorRef[Any]], Awaitable[object]]
     "a text for a deadline": lambda _, ref: ref.tell(Add(1), deadline="soon"),  # type: ignore[arg-type]
     "a text for a timeout": lambda _, ref: ref.stop(timeout="5"),  # type: ignore[arg-type]
     "a negative timeout": lambda _, ref: ref.stop(timeout=-1),
+    "a timeout beyond a float": lambda _, ref: ref.stop(timeout=HUGE),
+    "a deadline beyond a float": lambda _, ref: ref.tell(Add(1), deadline=HUGE),
+    "a mailbox below all": lambda system, _: system.spawn(Counter, mailbox=-HUGE),
 }
 
 
@@ -296,6 +305,9 @@ WRONG_CONTEXT_CALLS: dict[str, Callable[[Context], object]] = {
     "a text for a delay": lambda ctx: ctx.after("1", Total()),
     "a text for a period": lambda ctx: ctx.every("1", Total()),
     "a text for a first tick": lambda ctx: ctx.every(1, Total(), first="1"),
+    "a delay beyond a float": lambda ctx: ctx.after(HUGE, Total()),
+    "a period beyond a float": lambda ctx: ctx.every(HUGE, Total()),
+    "a first tick beyond a float": lambda ctx: ctx.every(1, Total(), first=HUGE),
     "a bool for a delay": lambda ctx: ctx.after(True, Total()),
     "a coroutine for a function": lambda ctx: ctx.start_task(never()),
     "an object for a function": lambda ctx: ctx.start_task(5),
@@ -313,6 +325,17 @@ async def test_A10_a_wrong_use_of_a_context_is_refused_at_the_call(
         assert (await ref.ask(Use(use))).startswith("InvalidOption: /Open-1")
         await trio.sleep(5)
         assert await ref.ask(Total()) == 0
+
+
+@pytest.mark.parametrize("period", [5e-324, 1e-320, 1e-30, 0.001])
+async def test_A10_a_period_however_short_ticks_on(period: float) -> None:
+    async with ActorSystem() as system:
+        ref = await system.spawn(Open)
+        assert await ref.ask(Use(lambda ctx: ctx.every(period, Add(1)))) == "taken"
+        with trio.move_on_after(10):
+            while await ref.ask(Total()) < 5:  # noqa: ASYNC110  # the actor's own count
+                await trio.sleep(0.001)
+        assert await ref.ask(Total()) >= 5
 
 
 async def test_A2_a_class_that_was_sent_and_a_handler_of_no_class_are_named() -> None:
