@@ -19,8 +19,8 @@ from ffq.actors.parties import Parties
 from ffq.core.machine import Machine, Notice, Outcome, Removal, Walk
 from ffq.core.walks import OWNERS
 from ffq.errors import FfqError, InvariantViolated
-from ffq.logs import RemarkLogger
 from ffq.runtime import Actor, Request, handles
+from ffq.runtime.remarks import RemarkLogger
 
 logger = RemarkLogger(logging.getLogger("ffq.actors"))
 

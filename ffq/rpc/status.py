@@ -18,8 +18,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from ffq import errors
 from ffq.errors import FfqError
-from ffq.logs import RemarkLogger
 from ffq.runtime import errors as runtime_errors
+from ffq.runtime.remarks import RemarkLogger
 
 logger = RemarkLogger(logging.getLogger("ffq.rpc"))
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
-from ffq.logs import RemarkLogger
 from ffq.runtime._envelope import DONE, HANDLING, Envelope, busy_envelope
 from ffq.runtime._failures import only_cancelled, split_failure
 from ffq.runtime._life import Event, after
@@ -27,6 +26,7 @@ from ffq.runtime.errors import ProtocolError
 from ffq.runtime.hooks import Hooks
 from ffq.runtime.lifecycle import Ended
 from ffq.runtime.ref import ActorRef
+from ffq.runtime.remarks import RemarkLogger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,12 +22,12 @@ from trio.lowlevel import (
 )
 
 from ffq.errors import FfqError
-from ffq.logs import RemarkLogger
 from ffq.runtime._debug_checks import check_reply
 from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope, Late
 from ffq.runtime._failures import Stashed, only_cancelled, split_failure
 from ffq.runtime.errors import ActorEnded, StashFull
 from ffq.runtime.hooks import Hooks
+from ffq.runtime.remarks import RemarkLogger
 
 if TYPE_CHECKING:
     from ffq.runtime._mailbox import MailboxCell

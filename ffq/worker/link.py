@@ -12,10 +12,10 @@ import trio
 
 from ffq.errors import InvariantViolated, Unavailable
 from ffq.ids import WorkerId
-from ffq.logs import RemarkLogger
 from ffq.messages import Rpc
 from ffq.proto.rows import row_of
 from ffq.retry import RetryPolicy, until_answered, within
+from ffq.runtime.remarks import RemarkLogger
 from ffq.service import Coordinator
 
 R = TypeVar("R")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from ffq.logs import RemarkLogger
+from ffq.runtime.remarks import RemarkLogger
 
 
 class Raising(logging.Handler):
