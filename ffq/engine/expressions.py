@@ -90,6 +90,14 @@ class TypeOracle:
         except duckdb.Error as error:
             raise binding_error(node, error) from error
 
+    def can_be(self, sql: str, kind: str) -> bool:
+        """Whether a constant has a value of the type."""
+        try:
+            self.check_constant(sql, kind, "")
+        except PlanningError:
+            return False
+        return True
+
 
 @attrs.frozen
 class ExpressionWriter:
@@ -160,10 +168,10 @@ class ExpressionWriter:
         """Values, each as the type that they become where `write` makes one value of them.
 
         Raises:
-            PlanningError: decimals of which DuckDB would cut digits off.
+            PlanningError: they have no type in common.
         """
         values = [self.sql(expr) for expr in exprs]
-        if any(whole_literal(expr) is not None for expr in exprs):
+        if any(map(_is_constant, exprs)):
             of = {self._kind(expr) for expr in exprs}
             values = [self._beside(expr, of)[0] for expr in exprs]
         typed = next((expr for expr in exprs if not isinstance(expr, model.Literal)), None)
@@ -173,7 +181,11 @@ class ExpressionWriter:
         if len(values) == 1:
             return values
         *kinds, chosen = self.oracle.types([*values, write(values)], self.columns, self.node)
-        self._check_digits(what, kinds)
+        if why := types.apart(kinds):
+            raise PlanningError(
+                f"{self.node}: {what} over {', '.join(sorted(set(kinds)))}, which have {why}: cast "
+                f"some of them"
+            )
         wanted = types.made_one(kinds, chosen)
         return [
             sql if kind == wanted else f"CAST({sql} AS {wanted})"
@@ -181,34 +193,27 @@ class ExpressionWriter:
         ]
 
     def _beside(self, expr: Expr, kinds: Collection[str]) -> tuple[str, str]:
-        """A value among some of these types, and its own: a literal's is one that suits them."""
-        number = whole_literal(expr)
-        if number is None:
-            return self.sql(expr), self._kind(expr)
-        kind = _whole_kind(number, kinds)
-        return f"CAST({number} AS {kind})", kind
+        """A value among some of these types, and its own: a constant's is one that suits them."""
+        sql, kind, number = self.sql(expr), self._kind(expr), whole_literal(expr)
+        if number is not None:
+            kind = _whole_kind(number, kinds)
+            return f"CAST({number} AS {kind})", kind
+        finer = types.of_nanoseconds(kind, kinds) if _is_constant(expr) else None
+        if finer is None or not self.oracle.can_be(sql, finer):
+            return sql, kind
+        return f"CAST({sql} AS {finer})", finer
 
     def _nullif(self, value: Expr, other: Expr) -> str:
         """The value where it differs from the other one, by the rules of a comparison."""
-        self._check_digits("nullif", {self._kind(value), self._kind(other)})
         kept = self.sql(value)
         a, b = self._sides(value, other)
         if a == kept:
             return f"nullif({a}, {b})"
         if isinstance(value, model.Literal):
             return f"(CASE WHEN {a} = {b} THEN NULL ELSE {kept} END)"
-        # Written twice at each depth of a plan, values would make its SQL exponentially long.
         kind = self._kind(value)
         a, b = self.comparable(("v", kind), self._beside(other, {kind}))
-        return f"list_transform([{kept}], lambda v: CASE WHEN {a} = {b} THEN NULL ELSE v END)[1]"
-
-    def _check_digits(self, what: str, kinds: Collection[str]) -> None:
-        """Raises PlanningError: decimals of which DuckDB would cut digits off to make one type."""
-        if types.loses_digits(kinds):
-            raise PlanningError(
-                f"{self.node}: {what} over {', '.join(sorted(set(kinds)))}, which have no type in "
-                f"common of at most {types.MAX_DIGITS} digits: cast some of them"
-            )
+        return types.once(kept, f"CASE WHEN {a} = {b} THEN NULL ELSE v END")
 
     def type_of(self, sql: str) -> str:
         """DuckDB's type of an expression over these columns. Raises PlanningError."""
@@ -400,6 +405,11 @@ def _whole_number(sql: str) -> str:
 
 def _is_text(expr: Expr) -> TypeGuard[model.Literal]:
     return isinstance(expr, model.Literal) and expr.type is LiteralType.UTF8
+
+
+def _is_constant(expr: Expr) -> bool:
+    """A literal, or one that says its type, as a date does."""
+    return isinstance(expr.expr if isinstance(expr, model.Cast) else expr, model.Literal)
 
 
 def _is_kept(value: str, kind: str) -> bool:

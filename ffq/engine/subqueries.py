@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ffq.engine import types
 from ffq.engine.expressions import COMPARISONS, ExpressionWriter
 from ffq.engine.sql import Relation
 from ffq.errors import PlanningError
@@ -35,11 +34,6 @@ def subquery_condition(
     value, column = writer.comparable((value, kinds[0]), ("c0", kinds[1]))
     rows = f"(SELECT {column} FROM {subquery.name})"
     if isinstance(node, model.InSubqueryFilter):
-        if types.loses_digits(kinds):
-            raise PlanningError(
-                f"{node_name(node)}: a {kinds[0]} and a {kinds[1]} have no type in common of at "
-                f"most {types.MAX_DIGITS} digits: cast one of them"
-            )
         return f"({value} {'NOT ' * node.negated}IN {rows})"
     sign = COMPARISONS.get(node.op)
     if sign is None:

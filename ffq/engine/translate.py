@@ -222,11 +222,8 @@ class Translator:
         kinds = {left.type, right.type} - {'"NULL"'}
         if len(kinds) > 1 and "VARCHAR" in kinds:
             raise PlanningError(f"{node}: cast one of them")
-        if types.loses_digits(kinds):
-            raise PlanningError(
-                f"{node}: they have no type in common of at most {types.MAX_DIGITS} digits: cast "
-                f"one of them"
-            )
+        if why := types.apart(kinds):
+            raise PlanningError(f"{node}: they have {why}: cast one of them")
         choice = "CASE WHEN TRUE THEN c0 ELSE c1 END"
         return types.made_one(kinds, self._oracle.types([choice], (left, right), node)[0])
 

@@ -77,6 +77,8 @@ COMPARABLE_CLASSES: Final = (
     {"text or binary", "date or timestamp"},
 )
 """Classes of types whose values SQL compares although they hash differently."""
+_NANOSECONDS: Final = frozenset({"TIMESTAMP_NS", "TIMESTAMPTZ_NS"})
+_EPOCH: Final = "DATE '1970-01-01'"
 _NESTED: Final = frozenset({"struct", "list", "array", "map"})
 _TRAVELLING: Final = {
     "varchar": "VARCHAR",  # JSON is a name of it
@@ -341,11 +343,26 @@ def _parts(kind: DuckDBPyType) -> dict[str, str]:
     return {name.lower(): str(part) for name, part in _children(kind).items()}
 
 
-def loses_digits(kinds: Iterable[str]) -> bool:
-    """Whether DuckDB cuts decimals of these types off, when it makes one type of them."""
+def apart(kinds: Iterable[str]) -> str:
+    """Why DuckDB cannot make one type of these that keeps all values; empty where it can.
+
+    It would cut decimals off, and fail on times beyond the year 2262 where some are of nanoseconds.
+    """
     found = set(kinds)
     exact = {kind for kind in found if _as_decimal(kind) is not None}
-    return any(map(decimal_parts, exact)) and common_type(exact) is None
+    if any(map(decimal_parts, exact)) and common_type(exact) is None:
+        return f"no type in common of at most {MAX_DIGITS} digits"
+    times = {kind for kind in found if hash_class(kind) == "date or timestamp"}
+    if len({kind in _NANOSECONDS for kind in times}) > 1:
+        return "no type in common that holds the times of all"
+    return ""
+
+
+def of_nanoseconds(kind: str, kinds: Iterable[str]) -> str | None:
+    """The one of these types that is finer than a date's or time's; None where none is."""
+    if hash_class(kind) != "date or timestamp" or kind in _NANOSECONDS:
+        return None
+    return next((each for each in kinds if each in _NANOSECONDS), None)
 
 
 def comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] | None:
@@ -353,6 +370,7 @@ def comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] 
 
     Text and binary are equal where their bytes are: DuckDB would read the escapes in a text. A
     Float32 beside a whole or decimal number is compared as a Float64: the other would be rounded.
+    Exact numbers and times that have no type in common are compared in parts.
     """
     (a, a_kind), (b, b_kind) = one, other
     classes = {hash_class(a_kind), hash_class(b_kind)}
@@ -360,9 +378,50 @@ def comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] 
         return (f"encode({a})", b) if a_kind == "VARCHAR" else (a, f"encode({b})")
     if classes == {"exact number", "float"}:
         return unrounded(a, a_kind, b_kind), unrounded(b, b_kind, a_kind)
+    if classes == {"exact number"} and any(map(decimal_parts, (a_kind, b_kind))):
+        if common_type((a_kind, b_kind)) is None:
+            return _whole_and_fraction(a, a_kind), _whole_and_fraction(b, b_kind)
+    elif classes == {"date or timestamp"} and apart((a_kind, b_kind)):
+        return _nanoseconds(a, a_kind), _nanoseconds(b, b_kind)
     if len(classes) == 1 or '"NULL"' in classes or classes in COMPARABLE_CLASSES:
         return a, b
     return None if classes <= _CLASSES else (a, b)
+
+
+def _whole_and_fraction(sql: str, kind: str) -> str:
+    """A struct, whose order is that of the numbers: both parts have the sign."""
+    whole, fraction = "v", "0"
+    if decimal_parts(kind):
+        whole = "trunc(v)"
+        fraction = f"v - CAST(trunc(v) AS {kind})"
+    return once(
+        sql,
+        f"struct_pack(whole := CAST({whole} AS HUGEINT), "
+        f"fraction := CAST({fraction} AS DECIMAL({MAX_DIGITS},{MAX_DIGITS})))",
+    )
+
+
+def _nanoseconds(sql: str, kind: str) -> str:
+    """Since 1970, of a time or date; an infinite one is farther than any other."""
+    if kind == "DATE":
+        days = f"CASE WHEN NOT isinf(v) THEN v - {_EPOCH} END"
+        since = f"CAST({days} AS HUGEINT) * {24 * 3600 * 10**9}"
+    elif kind in _NANOSECONDS:
+        since = "CAST(epoch_ns(v) AS HUGEINT)"
+    else:
+        time = "v" if kind.endswith("ZONE") else "CAST(v AS TIMESTAMP)"
+        since = f"CAST(epoch_us({time}) AS HUGEINT) * 1000"
+    far = f"CASE WHEN v > {_EPOCH} THEN {2**126} ELSE {-(2**126)} END"
+    return once(sql, f"coalesce({since}, {far})")
+
+
+def once(sql: str, made: str) -> str:
+    """What is made of a value `v`, null of null.
+
+    Written twice at each depth of a plan, values would make its SQL exponentially long.
+    """
+    made = f"CASE WHEN v IS NOT NULL THEN {made} END"
+    return f"list_transform([{sql}], lambda v: {made})[1]"
 
 
 def unrounded(sql: str, kind: str, beside: str) -> str:
