@@ -262,8 +262,8 @@ async def test_an_operator_that_raises_is_told_apart(tmp_path: Path) -> None:
 class Disguised:
     """What it is cannot even be asked."""
 
-    @property
-    def __class__(self) -> type:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         raise SystemExit(3)
 
 
