@@ -18,6 +18,7 @@ class CancelToken:
 
     def __init__(self) -> None:
         self._canceled = threading.Event()
+        self._interrupted = False
         self._lock = threading.Lock()
         self._interrupts: dict[object, Callable[[], None]] = {}
         self._idle = threading.Event()
@@ -35,14 +36,16 @@ class CancelToken:
     def cancel(self) -> None:
         """Stop the fragment. Returns at once; what runs it raises QueryCanceled soon after."""
         with self._lock:
-            if self._canceled.is_set():
-                return
             self._canceled.set()
-            running = bool(self._interrupts)
-        if running:
-            threading.Thread(
-                target=self._interrupt_until_idle, name="ffq-cancel", daemon=True
-            ).start()
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Stop what runs now in DuckDB, of a fragment that is over or canceled. Returns at once."""
+        with self._lock:
+            if self._interrupted or not self._interrupts:
+                return
+            self._interrupted = True
+        threading.Thread(target=self._interrupt_until_idle, name="ffq-cancel", daemon=True).start()
 
     @contextmanager
     def interrupting(self, interrupt: Callable[[], None]) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
 from types import CodeType
@@ -25,16 +26,29 @@ _END: Final = object()
 """What no operator yields."""
 
 
-class _Input(Iterator[pa.RecordBatch]):
-    """What an operator reads. Only what fails here is no fault of the operator."""
+class OperatorInput(Iterator[pa.RecordBatch]):
+    """What an operator reads, on any thread. Only what fails here is no fault of the operator.
+
+    A thread of the operator's may outlive it: `end` when the operator has ended, and `close` before
+    what the batches come from is closed, which would take it away under that thread's hands.
+    """
 
     def __init__(
-        self, batches: Iterator[pa.RecordBatch], faults: Faults, cancel: CancelToken
+        self,
+        operator: Operator,
+        batches: Iterable[pa.RecordBatch],
+        schema: pa.Schema,
+        faults: Faults,
+        cancel: CancelToken,
     ) -> None:
-        self._batches = batches
+        self._operator = operator
+        self.schema = schema
+        self._batches = _at_least_one(batches, schema)
         self._faults = faults
         self._cancel = cancel
         self._failed = False
+        self._ended = False
+        self._pulling = threading.Lock()
 
     @property
     def failure(self) -> FfqError | None:
@@ -42,18 +56,40 @@ class _Input(Iterator[pa.RecordBatch]):
         return self._faults.first if self._failed else None
 
     def __next__(self) -> pa.RecordBatch:
-        try:
-            return next(self._batches)
-        except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
-            self._failed = True
-            raise self._faults.note(self._faults.translate(error, self._cancel)) from error
+        with self._pulling:
+            self._check()
+            try:
+                return next(self._batches)
+            except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
+                self._check()
+                self._failed = True
+                raise self._faults.note(self._faults.translate(error, self._cancel)) from error
+
+    def _check(self) -> None:
+        if self._ended:  # to whoever reads on it must not look like the end of the rows
+            raise OperatorError(
+                f"operator {self._operator.name!r}{_defined_at(self._operator)} has ended: its "
+                f"input can be read no more; right would be to stop its threads before it ends"
+            )
+
+    def end(self) -> None:
+        """Whoever pulls from now on gets an OperatorError. Waits for nobody."""
+        self._ended = True
+
+    def close(self) -> None:
+        """End it, and wait for the pull that is under way. The fragment must be over."""
+        self.end()
+        self._faults.close()
+        self._cancel.interrupt()
+        with self._pulling:
+            self._batches = iter(())  # such a thread may hold this for long
 
 
 @attrs.frozen
 class _Run:
     node: Custom
     operator: Operator
-    source: _Input
+    source: OperatorInput
     faults: Faults
     cancel: CancelToken
 
@@ -61,8 +97,7 @@ class _Run:
 def operator_reader(
     node: Custom,
     operator: Operator,
-    source: Iterable[pa.RecordBatch],
-    schema: pa.Schema,
+    source: OperatorInput,
     faults: Faults,
     cancel: CancelToken,
 ) -> pa.RecordBatchReader:
@@ -72,7 +107,6 @@ def operator_reader(
         node: the plan's node.
         operator: the function of that name.
         source: its input, read once.
-        schema: the input's.
         faults: told what it raises.
         cancel: stops it between batches.
 
@@ -80,14 +114,15 @@ def operator_reader(
         OperatorError: it raised (or does so while the reader is read), or yielded something else
             than batches of one schema. Names the operator, what it said, and file and line.
     """
-    given = _Input(_at_least_one(source, schema), faults, cancel)
-    run = _Run(node, operator, given, faults, cancel)
+    run = _Run(node, operator, source, faults, cancel)
     outputs = _outputs(run)
     first: Any = next(outputs, None)
     if operator.schema is not None:
         schema = operator.schema
     elif isinstance(first, pa.RecordBatch):
         schema = first.schema
+    else:
+        schema = source.schema
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
@@ -112,6 +147,13 @@ def _at_least_one(source: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterat
 
 
 def _outputs(run: _Run) -> Generator[Any, None, None]:
+    try:
+        yield from _yielded(run)
+    finally:
+        run.source.end()
+
+
+def _yielded(run: _Run) -> Iterator[Any]:
     operator = run.operator
     call = functools.partial(operator.function, run.source, dict(run.node.config))
     returned: object = _step(run, call)

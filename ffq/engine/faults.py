@@ -36,12 +36,17 @@ class Faults:
     """Notes the first error raised inside readers of one fragment."""
 
     first: FfqError | None = None
+    _closed: bool = False
 
     def note(self, error: FfqError) -> FfqError:
         """Keep it unless an earlier one is known; returns the one to raise."""
-        if self.first is None:
+        if self.first is None and not self._closed:
             self.first = error
-        return self.first
+        return self.first or error
+
+    def close(self) -> None:
+        """The fragment is over: what breaks while it is closed is not why it failed."""
+        self._closed = True
 
     def translate(self, error: BaseException, cancel: CancelToken) -> FfqError:
         """The error to raise in place of `error`: cancellation, the noted cause, or its class."""

@@ -13,7 +13,7 @@ import pyarrow as pa
 from ffq.engine import types
 from ffq.engine.batches import bounded, usual_schema
 from ffq.engine.cancel import CancelToken
-from ffq.engine.custom import operator_reader
+from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.expressions import TypeOracle
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.operators import OperatorRegistry
@@ -131,15 +131,10 @@ class FragmentRun:
             raise PlanningError(
                 f"Custom: operator {node.op_name!r} is not loaded here; loaded: {known}"
             )
-        source = self.stream(node.input)
-        reader = operator_reader(
-            node,
-            operator,
-            source.batches,
-            source.schema,
-            self._faults,
-            self._cancel,
-        )
+        stream = self.stream(node.input)
+        source = OperatorInput(operator, stream.batches, stream.schema, self._faults, self._cancel)
+        self._closing.callback(source.close)
+        reader = operator_reader(node, operator, source, self._faults, self._cancel)
         for field in reader.schema:
             if reason := types.unkept(field.type):
                 raise UnsupportedPlan(

@@ -9,6 +9,8 @@ An operator sees its task's share of the rows, batch by batch, and at least one 
 when there are no rows. All batches that it yields must have one schema: the declared one, or that
 of the first batch. One that yields no batch at all gives no rows of the declared schema, or else
 of its input's.
+
+It may read its input on threads of its own. When it has ended, these get an OperatorError.
 """
 
 from __future__ import annotations
