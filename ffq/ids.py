@@ -31,6 +31,10 @@ def is_valid_id(text: str) -> bool:
 
 def checked_id(text: str, what: str) -> str:
     """The text, if it may be an id. Raises InvalidRequest, which says what it was to name."""
+    if not isinstance(text, str):
+        raise InvalidRequest(
+            f"{what}: a {type(text).__name__} is no text; right would be {ID_RULE}"
+        )
     if not is_valid_id(text):
         raise InvalidRequest(f"{what} {text[:MAX_ID_LENGTH]!r} is not {ID_RULE}")
     return text

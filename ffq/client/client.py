@@ -151,6 +151,7 @@ class Client:
         Raises:
             QueryFailed, QueryCanceled: and what `submit`, `fetch` and `progress` raise.
         """
+        _check_progress(progress)
         data, query_id = plan_bytes(plan), _random_id()
         over: tuple[type[FfqError], ...] = (CallerError,)  # there is no such query
         try:
@@ -176,6 +177,7 @@ class Client:
             QueryFailed, QueryCanceled: it ended otherwise, with the coordinator's message.
             UnknownId: there is no such query (any more).
         """
+        _check_progress(progress)
         shown: QueryStatus | None = None
         while True:
             status = await self.status(query)
@@ -208,6 +210,8 @@ class Client:
 
     async def cancel(self, query: QueryLike, reason: str = "canceled by the client") -> QueryState:
         """Its state afterwards: CANCELED, or the terminal state it had already (R4, R5)."""
+        if not isinstance(reason, str):
+            raise InvalidRequest(f"reason: a {type(reason).__name__} is no text")
         return (await self._ask(CancelQuery(_id_of(query), reason))).state
 
     async def attempts(self, query: QueryLike) -> tuple[AttemptStatus, ...]:
@@ -239,6 +243,14 @@ class Client:
         retry = RetryPolicy(timeout_ms=limit_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
         what = self._name + row.method
         return await until_answered(call, retry, what, patience_ms=self._timeout_ms)
+
+
+def _check_progress(progress: Progress | None) -> None:
+    if progress is not None and not callable(progress):
+        raise InvalidRequest(
+            f"progress: a {type(progress).__name__} is no function; right would be one that takes "
+            "a QueryStatus"
+        )
 
 
 def _random_id() -> str:

@@ -101,14 +101,25 @@ class LocalCluster:
         operators: str = "",
         coordinator: CoordinatorSettings | None = None,
     ) -> None:
-        """Raises InvalidRequest: no numbers from 1 to 4096; tables that are not names and paths."""
+        """Raises InvalidRequest: what cannot be any of these; it is named."""
         for name, value in (("workers", workers), ("slots", slots)):
-            if not isinstance(value, int) or not 1 <= value <= MAX_SLOTS:
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not whole or not 1 <= value <= MAX_SLOTS:
                 raise InvalidRequest(
                     f"LocalCluster: {name}={_shown(value)}; right would be a whole number from "
                     f"1 to {MAX_SLOTS}"
                 )
-        _check_tables(tables or {})
+        if not isinstance(operators, str):
+            raise InvalidRequest(
+                f"LocalCluster: operators={_shown(operators)}; right would be a text, the names of "
+                "modules with commas between"
+            )
+        if coordinator is not None and not isinstance(coordinator, CoordinatorSettings):
+            raise InvalidRequest(
+                f"LocalCluster: coordinator={_shown(coordinator)}; right would be an "
+                "ffq.core.settings.CoordinatorSettings"
+            )
+        _check_tables({} if tables is None else tables)
         self._workers = workers
         self._tables = tables or {}
         self._slots = slots

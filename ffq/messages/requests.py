@@ -174,9 +174,9 @@ class ListQueries(Rpc[tuple[QueryStatus, ...]]):
     limit: int = 100
 
     def __attrs_post_init__(self) -> None:
-        if not 1 <= self.limit <= MAX_LISTED_QUERIES:
+        if not isinstance(self.limit, int) or not 1 <= self.limit <= MAX_LISTED_QUERIES:
             raise InvalidRequest(
-                f"limit {self.limit} of ListQueries: want 1 to {MAX_LISTED_QUERIES:,} queries"
+                f"limit {self.limit!r} of ListQueries: want 1 to {MAX_LISTED_QUERIES:,} queries"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import attrs
@@ -176,6 +177,30 @@ async def test_an_id_that_could_be_a_path_is_refused_here(autojump_clock: MockCl
     with pytest.raises(InvalidRequest, match=r"query_id '\.\./x' is not 1 to 128"):
         await client_of(coordinator).submit(PLAN, query_id="../x")
     assert not coordinator.submitted
+
+
+@pytest.mark.parametrize(
+    ("use", "error"),
+    [
+        (lambda client: client.status(5), "query_id: a int is no text; right would be 1 to 128"),
+        (lambda client: client.fetch(None), "query_id: a NoneType is no text"),
+        (lambda client: client.submit(PLAN, 10**5000), "query_id: a int is no text"),
+        (lambda client: client.drain(b"w"), "worker_id: a bytes is no text"),
+        (lambda client: client.queries("x"), "limit 'x' of ListQueries: want 1 to 10,000"),
+        (lambda client: client.queries(1.5), "limit 1.5 of ListQueries: want 1 to 10,000"),
+        (lambda client: client.cancel("q", 5), "reason: a int is no text"),
+        (lambda client: client.run(PLAN, 5), "progress: a int is no function; right would be"),
+        (lambda client: client.wait("q", "x"), "progress: a str is no function"),
+    ],
+)
+async def test_what_is_no_argument_is_refused_before_anything_is_asked(
+    use: Callable[[Any], Awaitable[object]], error: str, autojump_clock: MockClock
+) -> None:
+    coordinator = ScriptedCoordinator()
+    with pytest.raises(InvalidRequest, match=error):
+        await use(client_of(coordinator))
+    assert not coordinator.submitted
+    assert not coordinator.canceled
 
 
 def test_no_bytes_at_all_are_an_empty_result() -> None:
