@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -152,13 +153,26 @@ def _read_entries(file: Path) -> object:
         raise InvalidRequest(f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"is not UTF-8 text: {error.reason} at byte {error.start}") from None
-    kind, parse = ("TOML", tomllib.loads) if file.suffix == ".toml" else ("JSON", json.loads)
+    kind, parse = ("TOML", tomllib.loads) if file.suffix == ".toml" else ("JSON", _json)
     try:
         return parse(text)
     except ValueError as error:
         raise InvalidRequest(f"is not {kind}: {error}") from None
     except RecursionError:
         raise InvalidRequest(f"is not {kind} that can be read: it nests too deep") from None
+
+
+def _json(text: str) -> object:
+    return json.loads(text, object_pairs_hook=_each_key_once)
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Of two of one name Python would take the last one; TOML refuses them itself."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise InvalidRequest(f"key {key!r} stands twice in one object")
+    return found
 
 
 def _read_tables(value: object, file: Path) -> Iterable[Table]:
