@@ -85,7 +85,7 @@ OutputOption = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write the result here instead of stdout.",
+        help="Write the result here instead of stdout (-).",
         show_default=False,
     ),
 ]

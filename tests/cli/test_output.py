@@ -7,6 +7,7 @@ import datetime
 import io
 import json
 import os
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -229,6 +230,25 @@ def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
 def test_a_file_in_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="folder does not exist"):
         choose_format(None, tmp_path / "no" / "out.csv")
+
+
+def test_what_is_no_file_to_write_is_refused_before_the_query_runs(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match="is a folder; right would be a file in it, or -"):
+        choose_format(None, tmp_path)
+    for folder in (Path(""), Path("..")):  # as `-o ''` gives it
+        with pytest.raises(InvalidRequest, match=r"--output \.+ is a folder"):
+            choose_format(ResultFormat.CSV, folder)
+
+
+def test_a_dash_means_stdout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert choose_format(None, Path("-")) is ResultFormat.TABLE
+    write_result(SALES, choose_format(ResultFormat.CSV, Path("-")), Path("-"))
+    out.flush()
+    assert out.buffer.getvalue().decode() == written(SALES)
+    assert os.listdir(tmp_path) == []
 
 
 def test_files_hold_the_result(tmp_path: Path) -> None:

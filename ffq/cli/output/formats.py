@@ -36,10 +36,15 @@ def choose_format(asked: ResultFormat | None, output: Path | None) -> ResultForm
 
     Raises:
         InvalidRequest: a binary format onto a terminal, a file into a folder that is not there, a
-            name that ends as no format does, or nowhere to write to at all.
+            folder for a file, a name that ends as no format does, or nowhere to write to at all.
     """
+    output = file_of(output)
     if output is None:
         require_stdout()
+    elif output.is_dir():
+        raise InvalidRequest(
+            f"--output {output} is a folder; right would be a file in it, or - for stdout"
+        )
     elif not output.absolute().parent.is_dir():
         raise InvalidRequest(f"--output {output}: its folder does not exist")
     chosen = asked or _named(output)
@@ -49,6 +54,11 @@ def choose_format(asked: ResultFormat | None, output: Path | None) -> ResultForm
             f"use --output FILE or a pipe"
         )
     return chosen
+
+
+def file_of(output: Path | None) -> Path | None:
+    """The file that --output names; None, as a dash: stdout."""
+    return None if str(output) == "-" else output
 
 
 def require_stdout() -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ffq.cli.output.cells import is_number, text_rows
 from ffq.cli.output.consoles import is_utf8, note, stdout_console
 from ffq.cli.output.csv import write_csv
-from ffq.cli.output.formats import ResultFormat
+from ffq.cli.output.formats import ResultFormat, file_of
 from ffq.cli.output.grid import Grid, plain_lines, print_grid, visible
 from ffq.cli.output.jsonrows import write_json
 from ffq.cli.output.parquet import parquet_bytes
@@ -35,8 +35,9 @@ def write_result(table: pa.Table, chosen: ResultFormat, output: Path | None) -> 
     """
     if not table.num_columns:
         note(f"the result has {table.num_rows} rows and no columns")
-    if output is not None:
-        _write_file(table, chosen, output)
+    file = file_of(output)
+    if file is not None:
+        _write_file(table, chosen, file)
         return
     try:
         _write_to_stdout(table, chosen)
