@@ -17,6 +17,7 @@ from ffq.core.settings import CoordinatorSettings
 from ffq.errors import InvalidRequest, InvariantViolated, QuotaExceeded
 from ffq.ids import WorkerId
 from ffq.messages import (
+    MAX_NAME_LENGTH,
     BeatReply,
     Heartbeat,
     RecordEvidence,
@@ -26,7 +27,6 @@ from ffq.messages import (
     WorkerLost,
 )
 
-MAX_NAME_LENGTH = 256
 _RETRY_REGISTER_MS = 5_000
 
 

@@ -23,6 +23,7 @@ import attrs
 import pyarrow as pa
 
 from ffq.errors import StartupError
+from ffq.messages import MAX_NAME_LENGTH
 
 
 class OperatorFunction(Protocol):
@@ -95,10 +96,10 @@ def operator(
         registry: for tests.
 
     Raises:
-        StartupError: an empty name, or one that another function has; or what is no schema.
+        StartupError: a name that cannot be one, or that another function has; no schema, or no
+            function.
     """
-    if not name:
-        raise StartupError("an operator needs a name that is not empty")
+    _check_name(name)
     if not isinstance(schema, pa.Schema | None):
         raise StartupError(
             f"operator {name!r}: its schema is a {type(schema).__name__}; right would be a "
@@ -106,10 +107,37 @@ def operator(
         )
 
     def register(function: F) -> F:
+        if not callable(function):
+            raise StartupError(
+                f"operator {name!r} is a {type(function).__name__}; right would be a function of "
+                f"its input's batches and its config"
+            )
         registry.add(Operator(name, function, schema, function.__module__))
         return function
 
     return register
+
+
+def _check_name(name: object) -> None:
+    """Raises StartupError: no worker could advertise it."""
+    if not isinstance(name, str):
+        raise StartupError(
+            f"an operator's name is a {type(name).__name__}; right would be a text, as "
+            f'@ffq.operator("clean")'
+        )
+    if not name:
+        raise StartupError("an operator needs a name that is not empty")
+    if len(name) > MAX_NAME_LENGTH:
+        raise StartupError(
+            f"operator {name[:40]!r}...: its name has {len(name)} characters; at most "
+            f"{MAX_NAME_LENGTH} are allowed"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise StartupError(
+            f"operator {name!r}: a lone surrogate is not text; right would be a name that UTF-8 has"
+        ) from None
 
 
 def load_operators(modules: str, *, registry: OperatorRegistry = REGISTRY) -> frozenset[str]:

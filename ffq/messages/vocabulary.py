@@ -11,6 +11,8 @@ from ffq.ids import Attempt, StageId, TaskId
 
 SPLITS = "ffq.splits"
 """The capability of taking a share of a stage, rather than all of it."""
+MAX_NAME_LENGTH = 256
+"""Of a capability, an endpoint and an engine family, in characters."""
 
 
 class QueryState(enum.Enum):

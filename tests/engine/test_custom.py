@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -402,6 +403,35 @@ def test_a_declared_schema_holds_for_no_batches_too() -> None:
 def test_a_declared_schema_is_one_of_arrow() -> None:
     with pytest.raises(StartupError, match=r"'x': its schema is a dict; right would be a pyarrow"):
         operator("x", schema={"a": pa.int64()}, registry=OperatorRegistry())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (5, "an operator's name is a int; right would be a text"),
+        (times, "an operator's name is a function; right would be a text, as @ffq.operator"),
+        ("", "an operator needs a name that is not empty"),
+        ("a\ud800", r"operator 'a\\ud800': a lone surrogate is not text"),
+        (
+            "y" * 257,
+            r"operator 'y{40}'\.\.\.: its name has 257 characters; at most 256 are allowed",
+        ),
+    ],
+)
+def test_a_name_that_no_worker_could_advertise_is_refused_where_it_is_given(
+    name: Any, message: str
+) -> None:
+    registry = OperatorRegistry()
+    with pytest.raises(StartupError, match=message):
+        operator(name, registry=registry)(times)
+    assert registry.names() == frozenset()
+    operator("y" * 256, registry=registry)(times)
+
+
+def test_what_cannot_be_called_is_no_operator() -> None:
+    not_called: Any = [times]
+    with pytest.raises(StartupError, match="operator 'x' is a list; right would be a function of"):
+        operator("x", registry=OperatorRegistry())(not_called)
 
 
 def test_an_operator_that_is_not_loaded(custom_engine: Engine) -> None:
