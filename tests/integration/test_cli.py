@@ -312,6 +312,25 @@ def test_a_gateway_that_dies_while_a_query_is_waited_for_is_named_in_the_time_gi
         coordinator.signal(signal.SIGCONT)
 
 
+def test_a_gateway_that_is_restarted_while_a_query_is_waited_for_does_not_know_it_any_more(
+    tmp_path: Path,
+) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_bytes(scan("t", ["x"]).to_json())
+    with gateway() as (coordinator, endpoint):
+        options = ("--wait", f"--coordinator={endpoint}", "--timeout-ms=30000")
+        with running("submit", str(plan), *options) as waiting:
+            waiting.wait_for("QUEUED")
+            coordinator.signal(signal.SIGKILL)
+            coordinator.wait()
+            with gateway(f"--bind={endpoint}"):
+                assert waiting.wait() == 1
+                *_, advice, error = waiting.rest()
+                assert " is not known any more: was the coordinator restarted? " in advice
+                assert advice.endswith(f"submit plan file {plan} again")
+                assert error.startswith("error: there is no query ")
+
+
 # --- servers stop when they are told ----------------------------------------------------------
 
 

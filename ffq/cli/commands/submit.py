@@ -22,6 +22,7 @@ from ffq.errors import (
     InvalidRequest,
     PlanningError,
     Unavailable,
+    UnknownId,
     UnsupportedPlan,
 )
 
@@ -61,12 +62,14 @@ def submit(
         if not wait:
             typer.echo(handle)
             return
-        await _wait(target, str(handle), chosen, output)
+        await _wait(target, str(handle), plan, chosen, output)
 
     trio.run(run)
 
 
-async def _wait(target: Target, query_id: str, chosen: ResultFormat, output: Path | None) -> None:
+async def _wait(
+    target: Target, query_id: str, plan: Path, chosen: ResultFormat, output: Path | None
+) -> None:
     """The query is on its way."""
     import trio
 
@@ -83,6 +86,13 @@ async def _wait(target: Target, query_id: str, chosen: ResultFormat, output: Pat
         raise
     except Unavailable:
         note(f"query {query_id} may go on: ffq fetch {query_id} when the coordinator is back")
+        raise
+    except UnknownId as error:
+        if error.stable_reason == UnknownId.reason:  # not EXPIRED, which tells itself
+            note(
+                f"query {query_id} is not known any more: was the coordinator restarted? Then "
+                f"submit {_name(plan)} again"
+            )
         raise
     write_result(result, chosen, output)
 
