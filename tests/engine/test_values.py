@@ -60,6 +60,10 @@ class Tables:
         node = relation.node if isinstance(relation, Relation) else relation
         return sorted(self._runner.run(node)[name].to_pylist(), key=str)
 
+    def rows(self, relation: Relation) -> int:
+        """How many: Python has no nanoseconds to show."""
+        return int(self._runner.run(relation.node).num_rows)
+
 
 @pytest.fixture
 def tables(engine: Engine, tmp_path: Path) -> Tables:
@@ -262,7 +266,7 @@ def test_times_without_a_type_in_common_do_not_become_one(tables: Tables) -> Non
             ):
                 tables.column(query, "x")
     first = p.scan("t").project(p.udf("coalesce", p.col("y"), dt.date(1970, 1, 1)).alias("x"))
-    assert len(tables.column(first, "x")) == 1
+    assert tables.rows(first) == 1
 
 
 @pytest.mark.parametrize(
@@ -305,7 +309,7 @@ def test_a_text_literal_that_its_column_holds_means_that(
     tables: Tables, column: pa.Array, literal: str
 ) -> None:
     tables.write("t", {"x": column})
-    assert len(tables.column(matching(p.col("x") == literal), "x")) == 1
+    assert tables.rows(matching(p.col("x") == literal)) == 1
 
 
 def test_a_number_and_a_text_are_compared_when_one_is_cast(tables: Tables) -> None:
