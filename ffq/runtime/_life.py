@@ -130,6 +130,8 @@ class Life:
     """On its way down because of a sibling, which waits until it is down."""
     unjudged: bool = attrs.field(init=False)
     """It has a failure that the supervisor has not been told of."""
+    state: State = attrs.field(init=False)
+    """What users see."""
     reason: EndReason = attrs.field(init=False)
     """Why it has ended. One that was never born has not stopped: it was ended before."""
 
@@ -145,20 +147,19 @@ class Life:
         derive("started", phase in (Phase.SERVING, Phase.FINISHING, Phase.FALLING))
         derive("falls_for_sibling", falling and Cause.SIBLING in self.causes)
         derive("unjudged", (falling or phase is Phase.FINISHING) and self.born and failed)
+        derive("state", self._state())
         stopped = self.wish is Wish.STOP and self.born
         derive(
             "reason",
             EndReason.FAILED if failed else EndReason.STOPPED if stopped else EndReason.KILLED,
         )
 
-    @property
-    def state(self) -> State:
-        """What users see."""
+    def _state(self) -> State:
         if self.phase in (Phase.STARTING, Phase.ABORTING):
             return State.STARTING
         if self.down:
             return State.RESTARTING
-        if self.phase is Phase.ENDED:
+        if self.over:
             return State.ENDED
         return State.STOPPING if self.stopping else State.RUNNING
 

@@ -353,6 +353,10 @@ class MailboxCell(ABC):
         """Messages in the mailbox, without those that were withdrawn."""
         return len(self.mailbox) - (self.limit - self.capacity)
 
+    def load(self) -> int:
+        """Messages queued, and what it is busy with."""
+        return self.queued() + len(self.handlers())
+
     def enter_into(self, ledger: Ledger) -> None:
         """Add this actor's counts."""
         ledger.add(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ffq.runtime._actor_base import ActorBase
 from ffq.runtime._family import family_of
@@ -95,6 +95,32 @@ class Pool(ActorBase[Any]):
             await start_child(family, self._factory, self._args, str(number), self._options, False)
 
 
+class _Loads(Sequence[int]):
+    """Each member's load, counted when it is looked at: most routings look at none."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Sequence[MailboxCell]) -> None:
+        self._members = members
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[int]: ...
+
+    def __getitem__(self, index: int | slice) -> int | list[int]:
+        if isinstance(index, slice):
+            return [member.load() for member in self._members[index]]
+        return self._members[index].load()
+
+    def __repr__(self) -> str:
+        return repr(self[:])
+
+
 class PoolRef(ActorRef[M]):
     """A ref to a pool: each message goes to the member its routing picks, at the sending call.
 
@@ -120,8 +146,7 @@ class PoolRef(ActorRef[M]):
                 f"the pool {self.path} takes no messages now ({state}); "
                 f"{type(message).__qualname__} was not sent"
             )
-        loads = [member.queued() + len(member.handlers()) for member in members]
-        return members[self._routing.pick(loads, message)]
+        return members[self._routing.pick(_Loads(members), message)]
 
     @property
     def members(self) -> tuple[ActorRef[M], ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter as Tally
+from collections.abc import Sequence
 
 import attrs
 import pytest
@@ -12,7 +13,7 @@ import trio.testing
 
 from ffq.runtime import Actor, ActorRef, ActorSystem, Request, Supervision, handles
 from ffq.runtime.errors import ActorEnded, InvalidOption, ProtocolError, StashFull, SystemClosed
-from ffq.runtime.pool import ByKey, LeastLoaded
+from ffq.runtime.pool import ByKey, LeastLoaded, Routing
 from tests.runtime.stock import Add, Counter, Fail, Gate, Hold, Holder, Total, settle
 
 
@@ -169,6 +170,27 @@ async def test_A10_pool_picks_the_least_loaded() -> None:
             await settle()
         loads = [info.mailbox for info in system.tree()[0].children]
         assert loads == [1, 0, 0]
+        gate.open.set()
+
+
+async def test_A10_a_routing_of_ones_own_sees_each_members_load() -> None:
+    seen: list[object] = []
+
+    class Quietest(Routing):
+        def pick(self, loads: Sequence[int], message: object) -> int:
+            seen.append((list(loads), loads[1:], loads[-1], len(loads), repr(loads)))
+            return loads.index(min(loads))
+
+    gate = Gate()
+    async with ActorSystem() as system, trio.open_nursery() as nursery:
+        pool = await system.spawn_pool(Member, gate, size=2, routing=Quietest())
+        for _ in range(4):
+            nursery.start_soon(pool.ask, Hold("x"))
+            await settle()
+        assert seen == [
+            (loads, loads[1:], loads[1], 2, str(loads))
+            for loads in ([0, 0], [1, 0], [1, 1], [2, 1])
+        ]
         gate.open.set()
 
 
