@@ -226,7 +226,7 @@ def test_values_without_a_type_in_common_are_compared_exactly(tables: Tables, na
         crossed = (
             p.scan("a")
             .project("x", "i", p.lit(1).alias("k"))
-            .join(p.scan("b").project("y", "j", p.lit(1).alias("l")), [("k", "l")])
+            .join(p.scan("b").project("y", "j", p.lit(1).alias("l")), [("k", "l")], partitions=1)
         )
         pairs = set(itertools.product(left, right))
         for sign in ("__lt__", "__le__", "__eq__", "__ne__", "__gt__", "__ge__"):
