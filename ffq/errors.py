@@ -37,6 +37,22 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_MOST_WORDS = 500
+_MOST_BITS = 1_000
+
+
+def words(value: object, most: int = _MOST_WORDS) -> str:
+    """A value in the text of an error: its repr, in at most `most` characters; where it has none,
+    its class, and a whole number that is too large to be true by its size in bits.
+    """
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return f"a number of {value.bit_length()} bits"  # Python writes none of many digits
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # of whatever the class of others raises
+        text = f"<{type(value).__qualname__} without a repr>"
+    return text if len(text) <= most else f"{text[:most]}… ({len(text)} characters)"
+
 
 class FfqError(Exception):
     """Base of everything ffq raises on purpose.

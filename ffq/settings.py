@@ -13,9 +13,9 @@ from pathlib import Path
 import attrs
 
 from ffq.catalog import ScanSettings
-from ffq.core.settings import MAX_MS, CoordinatorSettings, shortened
+from ffq.core.settings import MAX_MS, CoordinatorSettings
 from ffq.endpoint import DEFAULT_COORDINATOR, parse_endpoint
-from ffq.errors import InvalidRequest
+from ffq.errors import InvalidRequest, words
 from ffq.ids import checked_id
 from ffq.rpc.options import DEFAULT_OPTIONS, MAX_MESSAGE_BYTES, MESSAGE_OVERHEAD, RpcOptions
 
@@ -88,10 +88,10 @@ def _integer(given: Given, minimum: int, maximum: int = MAX_MS) -> int:
         value = minimum - 1
     if value < minimum:
         raise InvalidRequest(
-            f"{given.label}: {shortened(given.text)!r} is not an integer >= {minimum}"
+            f"{given.label}: {words(given.text, 40)} is not an integer >= {minimum}"
         )
     if value > maximum:
-        raise InvalidRequest(f"{given.label}: {shortened(value)} is more than {maximum}")
+        raise InvalidRequest(f"{given.label}: {words(value, 40)} is more than {maximum}")
     return value
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import trio
 
 from ffq.client.conversions import PlanLike, plan_bytes, table_of
-from ffq.core.settings import MAX_MS, shortened
+from ffq.core.settings import MAX_MS
 from ffq.errors import (
     CallerError,
     FfqError,
@@ -20,6 +20,7 @@ from ffq.errors import (
     QueryCanceled,
     QueryFailed,
     UnknownId,
+    words,
 )
 from ffq.ids import QueryId, parse_query_id, parse_worker_id
 from ffq.messages import (
@@ -119,7 +120,7 @@ class Client:
     ) -> None:
         for name, value in (("timeout_ms", timeout_ms), ("poll_ms", poll_ms)):
             if not isinstance(value, int | float) or not 0 <= value <= MAX_MS:
-                raise InvalidRequest(f"{name}: {shortened(value)} is not from 0 to {MAX_MS} ms")
+                raise InvalidRequest(f"{name}: {words(value, 40)} is not from 0 to {MAX_MS} ms")
         self._coordinator = coordinator
         self._timeout_ms = timeout_ms
         self._poll_s = poll_ms / 1000

@@ -20,9 +20,9 @@ import trio
 from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, plan_bytes
-from ffq.core.settings import CoordinatorSettings, shortened
+from ffq.core.settings import CoordinatorSettings
 from ffq.engine.operators import REGISTRY
-from ffq.errors import InvalidRequest, PlanningError, Unavailable
+from ffq.errors import InvalidRequest, PlanningError, Unavailable, words
 from ffq.gateway import serve_gateway
 from ffq.ids import WorkerId
 from ffq.messages.vocabulary import SPLITS
@@ -106,17 +106,17 @@ class LocalCluster:
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not whole or not 1 <= value <= MAX_SLOTS:
                 raise InvalidRequest(
-                    f"LocalCluster: {name}={_shown(value)}; right would be a whole number from "
+                    f"LocalCluster: {name}={words(value)}; right would be a whole number from "
                     f"1 to {MAX_SLOTS}"
                 )
         if not isinstance(operators, str):
             raise InvalidRequest(
-                f"LocalCluster: operators={_shown(operators)}; right would be a text, the names of "
+                f"LocalCluster: operators={words(operators)}; right would be a text, the names of "
                 "modules with commas between"
             )
         if coordinator is not None and not isinstance(coordinator, CoordinatorSettings):
             raise InvalidRequest(
-                f"LocalCluster: coordinator={_shown(coordinator)}; right would be an "
+                f"LocalCluster: coordinator={words(coordinator)}; right would be an "
                 "ffq.core.settings.CoordinatorSettings"
             )
         _check_tables({} if tables is None else tables)
@@ -248,20 +248,16 @@ def _not_open() -> Unavailable:
     return Unavailable("this LocalCluster is not open: use it in an async with block")
 
 
-def _shown(value: object) -> str:
-    return shortened(value if isinstance(value, int) else repr(value))
-
-
 def _check_tables(tables: object) -> None:
     if not isinstance(tables, Mapping):
         raise InvalidRequest(
-            f"LocalCluster: tables={_shown(tables)}; right would be a dict of names and paths"
+            f"LocalCluster: tables={words(tables)}; right would be a dict of names and paths"
         )
     for name, where in tables.items():
         paths = where if isinstance(where, list) else [where]
         if not paths or not all(isinstance(path, str | PathLike) for path in paths):
             raise InvalidRequest(
-                f"LocalCluster: tables[{_shown(name)}] is {_shown(where)}; right would be a "
+                f"LocalCluster: tables[{words(name)}] is {words(where)}; right would be a "
                 f"path, with * if need be, or a list of paths"
             )
 

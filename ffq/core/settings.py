@@ -6,13 +6,9 @@ from typing import Any, Final
 
 import attrs
 
-from ffq.errors import InvalidRequest
+from ffq.errors import InvalidRequest, words
 
 MAX_BACKOFF_EXPONENT = 10
-_SHOWN: Final = 40
-_SHOWN_BITS: Final = 1_000
-
-
 MAX_COUNT: Final = 2**32 - 1
 """Counts that are uint32 on the wire, and all others."""
 MAX_MS: Final = 2**53 - 1
@@ -25,22 +21,14 @@ def _from_to(minimum: int, maximum: int) -> Any:
         if type(value) is not int or value < minimum:
             raise InvalidRequest(
                 f"setting {attribute.name} must be a whole number of at least {minimum}, "
-                f"not {value!r}"
+                f"not {words(value, 40)}"
             )
         if value > maximum:
             raise InvalidRequest(
-                f"setting {attribute.name} must be at most {maximum}, not {shortened(value)}"
+                f"setting {attribute.name} must be at most {maximum}, not {words(value, 40)}"
             )
 
     return check
-
-
-def shortened(value: object) -> str:
-    """A number that is too large to be true, in a few characters."""
-    if isinstance(value, int) and value.bit_length() > _SHOWN_BITS:
-        return f"a number of {value.bit_length()} bits"  # Python writes none of many digits
-    text = str(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 
 def _bound(default: int, minimum: int = 1, maximum: int = MAX_COUNT) -> int:

@@ -10,9 +10,9 @@ from ffq.core import placement
 from ffq.core.layout import fingerprint, lay_out
 from ffq.core.lifecycle import end_query
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
-from ffq.core.settings import shortened
 from ffq.core.state import Located, SchedulingState
 from ffq.core.transitions import AttemptEvent, QueryEvent
+from ffq.errors import words
 from ffq.ids import TaskId
 from ffq.messages import DropMapOutputs, DropResults, TaskState
 from ffq.plan.stages import Parallelism
@@ -253,8 +253,8 @@ def fail_lost(
     `alone`: nothing else ran there, so that the earlier losses count for certain as well.
     """
     at.task.doubtful = 0 if alone else at.task.doubtful + 1
-    operators = shortened(", ".join(sorted(at.stage.requirement.operators)))
-    ran = f"this task, with custom operator {operators}," if operators else "this task"
+    names = ", ".join(sorted(at.stage.requirement.operators))
+    ran = f"this task, with custom operator {words(names, 60)}," if names else "this task"
     circumstance = f", while it ran {ran}{' and no other' if alone else ''}"
     fail_charged(state, at, message, now_ms, blame=False, circumstance=circumstance)
 

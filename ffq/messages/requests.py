@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 import attrs
 
-from ffq.errors import InvalidRequest
+from ffq.errors import InvalidRequest, words
 from ffq.ids import AttemptKey, QueryId, StageId, WorkerId
 from ffq.messages.vocabulary import (
     ErrorKind,
@@ -176,7 +176,8 @@ class ListQueries(Rpc[tuple[QueryStatus, ...]]):
     def __attrs_post_init__(self) -> None:
         if not isinstance(self.limit, int) or not 1 <= self.limit <= MAX_LISTED_QUERIES:
             raise InvalidRequest(
-                f"limit {self.limit!r} of ListQueries: want 1 to {MAX_LISTED_QUERIES:,} queries"
+                f"limit {words(self.limit, 40)} of ListQueries: "
+                f"want 1 to {MAX_LISTED_QUERIES:,} queries"
             )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 
-from ffq.errors import InvalidRequest, PlanningError
+from ffq.errors import InvalidRequest, PlanningError, words
+from ffq.plan.codec.shapes import MAX_U64
 from ffq.plan.model import Column, ColumnName, ColumnPath, Expr
 from ffq.plan.names import PlainColumn, dotted_splits, find_column, unknown_column
 
@@ -15,10 +16,12 @@ from ffq.plan.names import PlainColumn, dotted_splits, find_column, unknown_colu
 def check_positive(what: str, value: int, *, minimum: int = 1) -> None:
     """
     Raises:
-        InvalidRequest: not an integer, or below the minimum.
+        InvalidRequest: not an integer, below the minimum, or of more than 64 bits.
     """
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        raise InvalidRequest(f"{what} is {value!r}, not an integer >= {minimum}")
+        raise InvalidRequest(f"{what} is {words(value, 40)}, not an integer >= {minimum}")
+    if value > MAX_U64:
+        raise InvalidRequest(f"{what} is {words(value, 40)}, more than {MAX_U64}")
 
 
 def check_names(what: str, names: Sequence[str]) -> None:

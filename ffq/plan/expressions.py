@@ -16,7 +16,7 @@ from typing import NoReturn, TypeAlias
 
 import attrs
 
-from ffq.errors import InvalidPlan, InvalidRequest
+from ffq.errors import InvalidPlan, InvalidRequest, words
 from ffq.plan import model
 from ffq.plan.codec.shapes import MAX_I64
 from ffq.plan.codec.types import data_type
@@ -248,8 +248,8 @@ def _literal(value: Value) -> Expr:
             literal = LiteralType.UTF8
         case _:
             raise InvalidRequest(
-                f"{value!r} is no literal of a plan; right would be an integer of 64 bits, a "
-                "finite float or Decimal, a str, a bool, a date or None"
+                f"{words(value, 40)} is no literal of a plan; right would be an integer of 64 "
+                "bits, a finite float or Decimal, a str, a bool, a date or None"
             )
     return model.Literal(literal, value)
 

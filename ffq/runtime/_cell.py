@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import trio
 from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
+from ffq.errors import words
 from ffq.runtime._envelope import DONE, HANDLING, Envelope, busy_envelope
 from ffq.runtime._failures import only_cancelled, split_failure
 from ffq.runtime._life import Event, after
 from ffq.runtime._mailbox import MailboxCell
 from ffq.runtime._serve import serve, serve_concurrently
 from ffq.runtime._watch import tell_watchers, unwatch_all
-from ffq.runtime._words import words
 from ffq.runtime.errors import ProtocolError
 from ffq.runtime.hooks import Hooks
 from ffq.runtime.lifecycle import Ended

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from math import isnan
 
-from ffq.runtime._words import words
+from ffq.errors import words
 from ffq.runtime.errors import InvalidOption
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from ffq.runtime._words import words
+from ffq.errors import words
 from ffq.runtime.errors import MutablePayload, WrongReplyType
 from ffq.runtime.message import Request
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import trio
 
+from ffq.errors import words
 from ffq.runtime._cell import Cell
 from ffq.runtime._envelope import Envelope, busy_envelope
 from ffq.runtime._life import Phase
 from ffq.runtime._waits import enter
-from ffq.runtime._words import words
 from ffq.runtime.errors import ActorFailed, SystemClosed, WaitCycle
 from ffq.runtime.supervision import RestartBudget, Strategy, Supervision
 

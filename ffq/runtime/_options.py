@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import attrs
 
+from ffq.errors import words
 from ffq.runtime._checks import check_instance
-from ffq.runtime._words import words
 from ffq.runtime.errors import InvalidOption
 from ffq.runtime.supervision import Supervision
 

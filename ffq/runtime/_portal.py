@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import trio
 
+from ffq.errors import words
 from ffq.runtime._checks import check_function, check_seconds
 from ffq.runtime._envelope import BRIDGE, HANDLING
 from ffq.runtime._failures import split_failure
-from ffq.runtime._words import words
 from ffq.runtime.blocking import wait_blocking
 from ffq.runtime.errors import InvalidOption, ProtocolError, SystemClosed
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from ffq.errors import words
 from ffq.runtime._cell import Cell
 from ffq.runtime._checks import check_function
 from ffq.runtime._waits import waiting
-from ffq.runtime._words import note, words
+from ffq.runtime._words import note
 from ffq.runtime.errors import InvalidOption, NameTaken, NotStarted, ProtocolError, SystemClosed
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import trio
 from trio.lowlevel import current_task, wait_task_rescheduled
 
+from ffq.errors import words
 from ffq.runtime._checks import is_number
 from ffq.runtime._envelope import QUEUED, TimerEnvelope, TolerantTimerEnvelope
-from ffq.runtime._words import words
 from ffq.runtime.errors import InvalidOption
 from ffq.runtime.remarks import RemarkLogger
 

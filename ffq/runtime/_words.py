@@ -8,19 +8,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-MOST_WORDS = 500
-"""Characters that one error takes in the text of another."""
 MOST_NOTES = 16
 """Notes on one exception object: one that is raised again and again does not grow for ever."""
-
-
-def words(value: object) -> str:
-    """The repr of a value, of an error as a rule; shortened, and its class where it has none."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001  # of whatever the class of others raises
-        text = f"<{type(value).__qualname__} without a repr>"
-    return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS - 1]}…"
 
 
 def note(error: BaseException, text: str) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVarTuple, Unpack, cast
 
 import trio
 
+from ffq.errors import words
 from ffq.runtime._checks import check_function, check_instance
 from ffq.runtime._envelope import HANDLING, handling
 from ffq.runtime._failures import Stashed
 from ffq.runtime._family import family_of
 from ffq.runtime._timers import Timer, check_delay
 from ffq.runtime._watch import unwatch, watch
-from ffq.runtime._words import words
 from ffq.runtime.errors import ActorEnded, ProtocolError
 from ffq.runtime.ref import ActorRef
 from ffq.runtime.spawner import Spawner

@@ -15,11 +15,11 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
+from ffq.errors import words
 from ffq.runtime._checks import check_seconds, is_number
 from ffq.runtime._debug_checks import check_payload
 from ffq.runtime._envelope import HANDLING, Envelope, Late, handling
 from ffq.runtime._waits import enter, leave, waiting
-from ffq.runtime._words import words
 from ffq.runtime.errors import InvalidOption, MessageExpired, UnsendableRef
 from ffq.runtime.message import Sendable
 

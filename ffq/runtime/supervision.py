@@ -7,8 +7,8 @@ from math import inf
 
 import attrs
 
+from ffq.errors import words
 from ffq.runtime._checks import check_instance, check_seconds, is_number
-from ffq.runtime._words import words
 from ffq.runtime.errors import InvalidOption
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import trio
 
+from ffq.errors import words
 from ffq.runtime._checks import check_instance, check_seconds
 from ffq.runtime._failures import has_cancelled
 from ffq.runtime._family import Family
 from ffq.runtime._portal import Portal
 from ffq.runtime._system_base import SystemBase
-from ffq.runtime._words import note, words
+from ffq.runtime._words import note
 from ffq.runtime.errors import (
     ActorNotFound,
     InvalidOption,

@@ -115,10 +115,16 @@ class _Worker:
 
     async def run(self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady]) -> None:
         """Serve and work. Raises as `run_worker`, never in a group of one."""
+        left: BaseException | None = None
         try:
             await self._serve_and_work(stop, task_status)
         except BaseExceptionGroup as group:
-            raise innermost(group) from None
+            left = innermost(group)
+        try:
+            if left is not None:
+                raise left  # out here: its cause and context stay what they are
+        finally:
+            del left
 
     async def _serve_and_work(
         self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady]

@@ -187,6 +187,7 @@ async def test_an_id_that_could_be_a_path_is_refused_here(autojump_clock: MockCl
         (lambda client: client.submit(PLAN, 10**5000), "query_id: a int is no text"),
         (lambda client: client.drain(b"w"), "worker_id: a bytes is no text"),
         (lambda client: client.queries("x"), "limit 'x' of ListQueries: want 1 to 10,000"),
+        (lambda client: client.queries(10**5000), "limit a number of 16610 bits of ListQueries"),
         (lambda client: client.queries(1.5), "limit 1.5 of ListQueries: want 1 to 10,000"),
         (lambda client: client.cancel("q", 5), "reason: a int is no text"),
         (lambda client: client.run(PLAN, 5), "progress: a int is no function; right would be"),

@@ -339,6 +339,10 @@ WRONG: list[tuple[Callable[[], Any], type[FfqError], str]] = [
         "join (rename with project first): duplicate output column 'a'",
     ),
     (lambda: table().join(other(), []), InvalidRequest, "join: 'on' is empty"),
+    (lambda: table().limit(2**64), InvalidRequest, "limit is 18446744073709551616, more than"),
+    (lambda: table().limit(10**5000), InvalidRequest, "limit is a number of 16610 bits, more"),
+    (lambda: p.col("x") > 10**5000, InvalidRequest, "a number of 16610 bits is no literal"),
+    (lambda: p.col("x") > -(10**5000), InvalidRequest, "a number of 16610 bits is no literal"),
     (lambda: table().limit(-1), InvalidRequest, "limit is -1, not an integer >= 0"),
     (lambda: table().top_k(p.col("x"), 1), PlanningError, "top_k: no column 'x'"),
     (lambda: table().top_k(p.col("a"), True), InvalidRequest, "top_k: k is True"),
@@ -355,7 +359,6 @@ WRONG: list[tuple[Callable[[], Any], type[FfqError], str]] = [
     (lambda: table().repartition(["x"]), PlanningError, "repartition: no column 'x'"),
     (lambda: table().coalesce(0), InvalidRequest, "coalesce: target_batch_rows is 0"),
     (lambda: table().custom("").to_json(), InvalidPlan, "plan.Custom.op_name: expected a name"),
-    (lambda: table().limit(2**64).to_json(), InvalidPlan, "plan.Limit.n: expected an integer"),
 ]
 
 
