@@ -38,8 +38,10 @@ _FUNCTIONS: Final[dict[str, tuple[int, int, str]]] = {
 
 
 # function: {position of an argument: (types that SQL users pass there, what DuckDB wants)}
+_WIDE: Final = frozenset({"UINTEGER", "BIGINT", "UBIGINT"})
 _CASTS: Final[dict[str, dict[int, tuple[frozenset[str], str]]]] = {
-    "round": {1: (frozenset({"BIGINT"}), "INTEGER")},
+    "round": {1: (_WIDE, "INTEGER")},
+    "substr": {1: (_WIDE, "BIGINT"), 2: (_WIDE, "BIGINT")},
     **{part: {0: (frozenset({"VARCHAR", '"NULL"'}), "DATE")} for part in ("year", "month", "day")},
 }
 
@@ -67,4 +69,10 @@ def function_sql(name: str, args: list[str], type_of: Callable[[str], str]) -> s
     for position, (kinds, wanted) in _CASTS.get(function, {}).items():
         if position < len(given) and type_of(given[position]) in kinds:
             given[position] = f"CAST({given[position]} AS {wanted})"
+    if function == "length" and type_of(args[0]) == "BLOB":
+        function = "octet_length"
+    if (
+        function == "round" and type_of(args[0]) == "UBIGINT"
+    ):  # DuckDB's is a HUGEINT: no Arrow type
+        return f"CAST(round({', '.join(given)}) AS UBIGINT)"
     return f"{function}({', '.join(given)})"

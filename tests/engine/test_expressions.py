@@ -263,6 +263,22 @@ def test_scalar_functions(engine: Engine, name: str, args: tuple[Expr, ...], val
     assert value_of(engine, ScalarUdf(name, args), NUMBERS.slice(0, 1)).to_pylist() == [value]
 
 
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.int64(), pa.uint32(), pa.uint64()])
+def test_functions_take_whole_numbers_of_any_size(engine: Engine, kind: pa.DataType) -> None:
+    given = pa.table({"n": pa.array([2], kind), "f": [1.256], "s": ["hello"]})
+    n, f, s = Column("n"), Column("f"), Column("s")
+    assert value_of(engine, ScalarUdf("round", (f, n)), given).to_pylist() == [1.26]
+    assert value_of(engine, ScalarUdf("substr", (s, n)), given).to_pylist() == ["ello"]
+    assert value_of(engine, ScalarUdf("substring", (s, n, n)), given).to_pylist() == ["el"]
+
+
+def test_functions_keep_the_largest_numbers_and_count_bytes(engine: Engine) -> None:
+    given = pa.table({"n": pa.array([2**64 - 1], pa.uint64()), "b": [b"\x00\xff"]})
+    rounded = value_of(engine, ScalarUdf("round", (Column("n"), integer(1))), given)
+    assert (rounded.type, rounded.to_pylist()) == (pa.uint64(), [2**64 - 1])
+    assert value_of(engine, ScalarUdf("length", (Column("b"),)), given).to_pylist() == [2]
+
+
 def test_an_unknown_function_is_unsupported_and_named(engine: Engine) -> None:
     with pytest.raises(UnsupportedPlan, match="ScalarUdf 'read_text': this engine has no such"):
         value_of(engine, ScalarUdf("read_text", (text("/etc/passwd"),)), NUMBERS)
