@@ -6,6 +6,8 @@ Costs as much as there is work held: for tests and for a restarted actor, not fo
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
 
 from ffq.core.placement import is_solitary
 from ffq.core.ready import Profile, Requirement
@@ -32,14 +34,30 @@ def _require(holds: bool, what: str) -> None:
 
 
 # --- one query -------------------------------------------------------------------------------
+# What is wrong with it comes as texts: there are many records, and as a rule nothing is.
 
 
 def _check_query(state: SchedulingState, query: QueryRecord) -> None:
     name = f"query {query.query_id}"
     for stage in query.stages:
-        _check_stage(state, query, stage)
+        for what in _wrong_in_stage(query, stage):
+            _require(False, f"stage {stage.stage_id} of {name}{what}")
+        for task in stage.tasks:
+            for what in chain(
+                _wrong_in_task(state, stage, task), _wrong_in_attempts(query, stage, task)
+            ):
+                key = f"{query.query_id}/{stage.stage_id}/{task.task_id}"
+                _require(False, f"task {key}{what}")
+    for what in chain(_wrong_in_query(state, query), _wrong_in_state(query)):
+        _require(False, f"{name}{what}")
+
+
+def _wrong_in_query(state: SchedulingState, query: QueryRecord) -> Iterator[str]:
     uncommitted = sum(not stage.is_committed for stage in query.stages)
-    _require(query.uncommitted == uncommitted, f"{name} counts {query.uncommitted} open stages")
+    if query.uncommitted != uncommitted:
+        yield f" counts {query.uncommitted} open stages of {uncommitted}"
+    if not uncommitted and not query.state.terminal:
+        yield " is complete but not SUCCEEDED (R3)"
     running = {
         attempt.key: attempt
         for stage in query.stages
@@ -47,125 +65,135 @@ def _check_query(state: SchedulingState, query: QueryRecord) -> None:
         for attempt in task.attempts
         if attempt.state is TaskState.RUNNING
     }
-    _require(query.running == running, f"{name}: its running attempts are not those of its tasks")
-    _require(
-        len(running) <= state.settings.max_concurrent_tasks_per_query,
-        f"{name} runs {len(running)} attempts, more than are allowed (R7)",
-    )
-    _require(query.state.terminal == (query.query_id in state.finished), f"{name} is misfiled")
-    _require(query.state.terminal == (query.finished_at_ms is not None), f"{name}: finish time")
-    if query.state is QueryState.QUEUED:
-        _require(query.started_at_ms is None, f"{name} is QUEUED but has started (R2)")
-        _require(not any(stage.tasks for stage in query.stages), f"{name} is laid out early")
-    if query.state is QueryState.RUNNING:
-        _check_started(query)
-    if query.state is QueryState.SUCCEEDED:
-        _require(uncommitted == 0, f"{name} SUCCEEDED with open stages (R3)")
-        sink = query.stages[0]
-        _require(
-            all(task.attempts[-1].result_complete for task in sink.tasks),
-            f"{name} SUCCEEDED without a result (R3)",
-        )
-    if query.state.terminal:
-        _require(not running and not query.in_backoff, f"{name} has ended but goes on (R5)")
-        left = (query.plan_bytes, query.output_workers, query.output_partitions)
-        _require(not any(left), f"{name} has left-overs")
-    else:
-        _require(uncommitted > 0, f"{name} is complete but not SUCCEEDED (R3)")
-        registered = sum(
-            attempt.output.named
-            for stage in query.stages
-            for task in stage.tasks
-            for attempt in task.attempts
-            if attempt.output is not None
-        )
-        _require(query.output_partitions == registered, f"{name} miscounts its partitions")
-    _check_results(query)
-
-
-def _check_started(query: QueryRecord) -> None:
-    """All that the first assignment does, was done: a query started by half is never served."""
-    name = f"query {query.query_id}"
-    _require(query.started_at_ms is not None, f"{name} is RUNNING without a start (R2)")
-    chosen = {(stage.requirement.family, stage.requirement.splits) for stage in query.stages}
-    _require(len(chosen) == 1 and (None, False) not in chosen, f"{name} has no one family (R31)")
-    for stage in query.stages:
-        laid_out = stage.layout is not None or stage.unmet > 0
-        _require(laid_out, f"stage {stage.stage_id} of {name} could run, but has no tasks (R8)")
-
-
-def _check_results(query: QueryRecord) -> None:
-    if query.state in {QueryState.FAILED, QueryState.CANCELED}:
-        _require(query.result_bytes == 0, f"query {query.query_id} keeps result bytes")
-        return
+    if query.running != running:
+        yield ": its running attempts are not those of its tasks"
+    if len(running) > state.settings.max_concurrent_tasks_per_query:
+        yield f" runs {len(running)} attempts, more than are allowed (R7)"
+    terminal = query.state.terminal
+    if terminal != (query.query_id in state.finished):
+        yield " is misfiled"
+    if terminal != (query.finished_at_ms is not None):
+        yield ": finish time"
+    kept = query.state not in {QueryState.FAILED, QueryState.CANCELED}
     held = sum(attempt.result_bytes for task in query.stages[0].tasks for attempt in task.attempts)
-    _require(query.result_bytes == held, f"query {query.query_id} miscounts its result bytes")
+    if query.result_bytes != (held if kept else 0):
+        yield " miscounts its result bytes"
+    registered = sum(
+        attempt.output.named
+        for stage in query.stages
+        for task in stage.tasks
+        for attempt in task.attempts
+        if attempt.output is not None
+    )
+    if not terminal and query.output_partitions != registered:
+        yield " miscounts its partitions"
 
 
-def _check_stage(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> None:
-    name = f"stage {stage.stage_id} of query {query.query_id}"
-    states = Counter(task.state for task in stage.tasks)
+def _wrong_in_state(query: QueryRecord) -> Iterator[str]:
+    """What a query may not be in the state that it is in."""
+    if query.state is QueryState.QUEUED:
+        if query.started_at_ms is not None:
+            yield " is QUEUED but has started (R2)"
+        if any(stage.tasks for stage in query.stages):
+            yield " is laid out early"
+    elif query.state is QueryState.RUNNING:
+        # All that the first assignment does, was done: one started by half is never served.
+        if query.started_at_ms is None:
+            yield " is RUNNING without a start (R2)"
+        chosen = {(stage.requirement.family, stage.requirement.splits) for stage in query.stages}
+        if len(chosen) != 1 or (None, False) in chosen:
+            yield " has no one family (R31)"
+    elif query.state is QueryState.SUCCEEDED:
+        if query.uncommitted:
+            yield " SUCCEEDED with open stages (R3)"
+        if not all(task.attempts[-1].result_complete for task in query.stages[0].tasks):
+            yield " SUCCEEDED without a result (R3)"
+    if query.state.terminal:
+        if query.running or query.in_backoff:
+            yield " has ended but goes on (R5)"
+        if query.plan_bytes or query.output_workers or query.output_partitions:
+            yield " has left-overs"
+
+
+def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
+    states = [task.state for task in stage.tasks]
     counted = (stage.queued, stage.running, stage.committed)
     actual = (
-        states[TaskState.QUEUED],
-        states[TaskState.RUNNING],
-        states[TaskState.SUCCEEDED],
+        states.count(TaskState.QUEUED),
+        states.count(TaskState.RUNNING),
+        states.count(TaskState.SUCCEEDED),
     )
-    _require(counted == actual, f"{name} counts {counted} tasks, has {actual}")
+    if counted != actual:
+        yield f" counts {counted} tasks, has {actual}"
     failed = sum(
         attempt.state is TaskState.FAILED for task in stage.tasks for attempt in task.attempts
     )
-    _require(stage.failed == failed, f"{name} counts {stage.failed} failed attempts of {failed}")
-    _require(stage.lost == sum(task.lost for task in stage.tasks), f"{name} miscounts lost outputs")
-    _require((stage.layout is None) == (not stage.tasks), f"{name}: a layout is its tasks")
+    if stage.failed != failed:
+        yield f" counts {stage.failed} failed attempts of {failed}"
+    if stage.lost != sum(task.lost for task in stage.tasks):
+        yield " miscounts lost outputs"
+    if (stage.layout is None) != (not stage.tasks):
+        yield ": a layout is its tasks"
     parents = [query.stages[each] for each in stage.parents]
     unmet = sum(not parent.is_readable for parent in parents)
-    _require(stage.unmet == unmet, f"{name} counts {stage.unmet} unmet parents of {unmet} (R8)")
+    if stage.unmet != unmet:
+        yield f" counts {stage.unmet} unmet parents of {unmet} (R8)"
+    if query.state is QueryState.RUNNING and stage.layout is None and not stage.unmet:
+        yield " could run, but has no tasks (R8)"
     if not query.state.terminal:
-        ready = [
-            task.task_id
-            for task in stage.tasks
-            if task.state is TaskState.QUEUED and not task.waiting
-        ]
-        waiting = sorted([*stage.ready, *stage.choosy])
-        _require(waiting == ready, f"{name}: its ready tasks are not the queued ones")
-        choosy = {each.task_id for each in stage.tasks if each.suspect or each.avoids}
-        _require(choosy.issuperset(stage.choosy), f"{name}: a task is choosy without cause")
-        _require(choosy.isdisjoint(stage.ready), f"{name}: a choosy task is anybody's (R17, R19)")
-        if not stage.is_committed:
-            lost = [parent.stage_id for parent in parents if parent.lost]
-            _require(not lost, f"{name} still needs lost outputs of stages {lost}")
-    for task in stage.tasks:
-        _check_task(state, query, stage, task)
+        yield from _wrong_in_offer(stage, [parent for parent in parents if parent.lost])
 
 
-def _check_task(
-    state: SchedulingState, query: QueryRecord, stage: StageRecord, task: TaskRecord
-) -> None:
-    name = f"task {query.query_id}/{stage.stage_id}/{task.task_id}"
-    numbers = [attempt.key.attempt for attempt in task.attempts]
-    _require(numbers == list(range(1, len(numbers) + 1)), f"{name} has a gap in attempts (R12)")
-    keys = {(each.key.query_id, each.key.stage_id, each.key.task_id) for each in task.attempts}
-    _require(keys <= {(query.query_id, stage.stage_id, task.task_id)}, f"{name}: foreign attempts")
-    most = state.settings.max_task_attempts
-    _require(task.doubtful <= min(task.failures, most - 1), f"{name} miscounts its losses (R19)")
-    _require(len(task.avoids) <= task.failures, f"{name} avoids too many workers (R30)")
+def _wrong_in_offer(stage: StageRecord, lost: list[StageRecord]) -> Iterator[str]:
+    """Of a query that goes on. lost: the parents with lost outputs."""
+    ready = [
+        task.task_id for task in stage.tasks if task.state is TaskState.QUEUED and not task.waiting
+    ]
+    if sorted([*stage.ready, *stage.choosy]) != ready:
+        yield ": its ready tasks are not the queued ones"
+    choosy = {each.task_id for each in stage.tasks if each.suspect or each.avoids}
+    if not choosy.issuperset(stage.choosy):
+        yield ": a task is choosy without cause"
+    if not choosy.isdisjoint(stage.ready):
+        yield ": a choosy task is anybody's (R17, R19)"
+    if lost and not stage.is_committed:
+        yield f" still needs lost outputs of stages {[each.stage_id for each in lost]}"
+
+
+def _wrong_in_attempts(query: QueryRecord, stage: StageRecord, task: TaskRecord) -> Iterator[str]:
+    for number, attempt in enumerate(task.attempts, 1):
+        key = attempt.key
+        if key.attempt != number:
+            yield " has a gap in attempts (R12)"
+        whose = (key.query_id, key.stage_id, key.task_id)
+        if whose != (query.query_id, stage.stage_id, task.task_id):
+            yield ": foreign attempts"
+        ended = attempt.state is TaskState.SUCCEEDED or attempt.state is TaskState.FAILED
+        if number < len(task.attempts) and not ended:
+            yield f": attempt {number} is replaced, yet {attempt.state.name} (R13)"
+
+
+def _wrong_in_task(state: SchedulingState, stage: StageRecord, task: TaskRecord) -> Iterator[str]:
+    if task.doubtful > min(task.failures, state.settings.max_task_attempts - 1):
+        yield " miscounts its losses (R19)"
+    if len(task.avoids) > task.failures:
+        yield " avoids too many workers (R30)"
+    is_queued, is_committed = task.state is TaskState.QUEUED, task.state is TaskState.SUCCEEDED
+    if task.lost and not is_committed:
+        yield " is lost, not committed"
+    if task.waiting and not is_queued:
+        yield " waits, but not queued"
     newest = task.attempts[-1] if task.attempts else None
-    for attempt in task.attempts[:-1]:
-        _require(
-            attempt.state in {TaskState.SUCCEEDED, TaskState.FAILED},
-            f"{name}: attempt {attempt.key.attempt} is replaced, yet {attempt.state.name} (R13)",
-        )
-    if task.state in {TaskState.RUNNING, TaskState.SUCCEEDED}:
-        _require(newest is not None and newest.state is task.state, f"{name} is not its attempt")
-    if task.state is TaskState.QUEUED and newest is not None:
-        _require(newest.state is not TaskState.RUNNING, f"{name} is queued and running (R9)")
-    _require(not task.lost or task.state is TaskState.SUCCEEDED, f"{name} is lost, not committed")
-    _require(not task.waiting or task.state is TaskState.QUEUED, f"{name} waits, but not queued")
-    if newest is not None and task.state is TaskState.SUCCEEDED and not stage.is_sink:
+    found = None if newest is None else newest.state
+    if (is_committed or task.state is TaskState.RUNNING) and found is not task.state:
+        yield " is not its attempt"
+    if is_queued and found is TaskState.RUNNING:
+        yield " is queued and running (R9)"
+    if newest is not None and is_committed and not stage.is_sink:
         complete = newest.output is None or newest.output.complete
         registered = newest.output is not None or newest.incarnation == 0
-        _require(complete and registered, f"{name} is committed without its output (R22)")
+        if not (complete and registered):
+            yield " is committed without its output (R22)"
 
 
 # --- indexes ---------------------------------------------------------------------------------

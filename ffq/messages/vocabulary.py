@@ -25,7 +25,7 @@ class QueryState(enum.Enum):
     @property
     def terminal(self) -> bool:
         """Whether nothing may change any more (R4)."""
-        return self.value >= QueryState.SUCCEEDED.value
+        return self is not QueryState.QUEUED and self is not QueryState.RUNNING
 
 
 class TaskState(enum.Enum):
