@@ -18,7 +18,7 @@ from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.scans import confirm_files
 from ffq.errors import FfqError, FileChanged, StartupError
 
-ENGINE_FAMILY: Final = "ffq-duckdb-2"
+ENGINE_FAMILY: Final = "ffq-duckdb-3"
 """Engines of one family can share a query: same hash, same partial states (R31)."""
 
 

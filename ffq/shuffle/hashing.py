@@ -22,6 +22,12 @@ All arithmetic is on unsigned 64-bit integers, wrapping. `mix` is the finalizer 
    - strings and binary, as bytes of length n: n <= 128: h = mix(n + 1), then for each 8-byte
      little-endian word w, the last padded with zeros: h = mix((h ^ w) + 0x9E3779B97F4A7C15).
      n > 128: the digest of the bytes.
+   - intervals: mix(months * 30 * 86,400,000,000 + days * 86,400,000,000 + microseconds), for a
+     month equals 30 days, and a day 24 hours.
+   - structs: the words of the fields, in order, as those of a row (step 2).
+   - lists of n elements: n <= 128: h = mix(n + 1), then for the word w of each element:
+     h = mix(h * 31 + w). n > 128: the digest of the words, each little-endian. Maps: as the list
+     of their entries, each the struct of a key and a value.
    The digest is BLAKE2b with 8 bytes of output, read little-endian.
 2. The words of a row's key columns, in order: h = 0; for each word w: h = mix(h * 31 + w).
 3. The partition of n is ((h >> 32) * n) >> 32.
@@ -30,12 +36,13 @@ All arithmetic is on unsigned 64-bit integers, wrapping. `mix` is the finalizer 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ffq.errors import UnsupportedPlan
 
@@ -45,6 +52,9 @@ _NULL: Final = np.uint64(0x9E3779B97F4A7C15)
 _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _NAN_BITS: Final = np.uint64(0x7FF8000000000000)
 _LONG_BYTES: Final = 128
+_LONG_LIST: Final = 128
+_DAY: Final = np.uint64(86_400_000_000)
+_INTERVAL: Final = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
 _INFINITY: Final = 2**63 - 1
 _INFINITE_DAYS: Final = 2**31 - 1
 _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
@@ -91,26 +101,27 @@ def hash_column(values: pa.Array) -> Words:
 
 
 def _words(values: pa.Array, kind: pa.DataType) -> Words:
-    if pa.types.is_boolean(kind):
-        return _mix(_numpy(values.cast(pa.int64()), np.int64).view(np.uint64))
-    if pa.types.is_integer(kind):
-        return _integers(values, kind)
-    if pa.types.is_decimal(kind):
-        return _decimals(values)
-    if pa.types.is_floating(kind):
-        return _floats(values)
-    if pa.types.is_temporal(kind) and not pa.types.is_duration(kind) and not _is_interval(kind):
-        return _mix(_microseconds(values, kind).view(np.uint64))
-    if _is_bytes(kind):
-        return _bytes(values.cast(pa.large_binary()))
+    for is_of, words in _WORDS:
+        if is_of(kind):
+            return words(values)
     raise UnsupportedPlan(
         f"rows cannot be partitioned by a key of type {kind}; right would be a number, string, "
-        f"binary, boolean, date, time or timestamp"
+        f"binary, boolean, date, time, timestamp or interval, or a struct, list or map of them"
     )
 
 
-def _is_interval(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_interval(kind))
+def _is_moment(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind))
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+        or pa.types.is_list_view(kind)
+        or pa.types.is_large_list_view(kind)
+    )
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
@@ -138,15 +149,19 @@ def _digest(data: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
-def _numpy(values: pa.Array, dtype: type[np.generic]) -> npt.NDArray[Any]:
+def _numpy(values: pa.Array, dtype: type[np.generic] | np.dtype[Any]) -> npt.NDArray[Any]:
     """The values behind an array of fixed-width numbers; anything where it is null."""
     _, data = values.buffers()
     raw = np.frombuffer(data, dtype) if data is not None else np.empty(0, dtype)
     return raw[values.offset : values.offset + len(values)]
 
 
-def _integers(values: pa.Array, kind: pa.DataType) -> Words:
-    if not pa.types.is_uint64(kind):
+def _booleans(values: pa.Array) -> Words:
+    return _integers(values.cast(pa.int64()))
+
+
+def _integers(values: pa.Array) -> Words:
+    if not pa.types.is_uint64(values.type):
         return _mix(_numpy(values.cast(pa.int64()), np.int64).view(np.uint64))
     raw = _numpy(values, np.uint64).view(np.uint64)
     words = _mix(raw)
@@ -207,6 +222,10 @@ def _floats(values: pa.Array) -> Words:
     return _mix(bits)
 
 
+def _moments(values: pa.Array) -> Words:
+    return _mix(_microseconds(values, values.type).view(np.uint64))
+
+
 def _microseconds(values: pa.Array, kind: pa.DataType) -> npt.NDArray[np.int64]:
     if pa.types.is_date32(kind):
         days = _numpy(values, np.int32).astype(np.int64)
@@ -227,7 +246,8 @@ def _with_infinities(
     return scaled
 
 
-def _bytes(values: pa.LargeBinaryArray) -> Words:
+def _bytes(given: pa.Array) -> Words:
+    values = given.cast(pa.large_binary())
     rows = len(values)
     _, offset_buffer, data_buffer = values.buffers()
     if rows == 0 or offset_buffer is None:
@@ -266,6 +286,53 @@ def _short_bytes(
         position += 8
         rows = rows[left > 8]
     return words
+
+
+def _intervals(values: pa.Array) -> Words:
+    raw = _numpy(values, _INTERVAL)
+    days = raw["months"].astype(np.int64) * 30 + raw["days"]
+    return _mix(days.view(np.uint64) * _DAY + (raw["nanoseconds"] // 1_000).view(np.uint64))
+
+
+def _structs(values: pa.StructArray) -> Words:
+    fields = values.flatten()
+    return hash_rows(fields) if fields else np.zeros(len(values), np.uint64)
+
+
+def _maps(values: pa.MapArray) -> Words:
+    entries = pa.StructArray.from_arrays([values.keys, values.items], names=["key", "value"])
+    return _lists(pa.ListArray.from_arrays(values.offsets, entries))
+
+
+def _lists(values: pa.Array) -> Words:
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
+    starts = np.cumsum(lengths) - lengths
+    inner = hash_column(values.flatten())  # nothing of what lies under a null
+    words = _mix(lengths.astype(np.uint64) + np.uint64(1))
+    rows = np.flatnonzero((lengths > 0) & (lengths <= _LONG_LIST))
+    position = 0
+    while len(rows):
+        words[rows] = _mix(words[rows] * np.uint64(31) + inner[starts[rows] + position])
+        position += 1
+        rows = rows[lengths[rows] > position]
+    for row in np.flatnonzero(lengths > _LONG_LIST):
+        long = inner[starts[row] : starts[row] + lengths[row]]
+        words[row] = _digest(long.astype("<u8").tobytes())
+    return words
+
+
+_WORDS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], Words]], ...]] = (
+    (pa.types.is_boolean, _booleans),
+    (pa.types.is_integer, _integers),
+    (pa.types.is_decimal, _decimals),
+    (pa.types.is_floating, _floats),
+    (pa.types.is_interval, _intervals),
+    (_is_moment, _moments),
+    (_is_bytes, _bytes),
+    (pa.types.is_struct, _structs),
+    (pa.types.is_map, _maps),
+    (_is_list, _lists),
+)
 
 
 def partition_batch(

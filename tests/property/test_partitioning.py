@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
+from collections.abc import Iterable
 from decimal import Decimal
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ def exact(unscaled: int, scale: int) -> int:
     return mix(mix(unscaled) + scale) if scale else mix(unscaled)
 
 
-def word(value: object) -> int:  # noqa: PLR0911
+def word(value: object) -> int:  # noqa: PLR0911, PLR0912
     match value:
         case None:
             return 0x9E3779B97F4A7C15
@@ -60,18 +61,40 @@ def word(value: object) -> int:  # noqa: PLR0911
                 chunk = int.from_bytes(data[at : at + 8], "little")
                 state = mix((state ^ chunk) + 0x9E3779B97F4A7C15)
             return state
+        case pa.MonthDayNano():
+            days = value.months * 30 + value.days
+            return mix(days * 86_400_000_000 + value.nanoseconds // 1_000)
+        case dict() | tuple():  # a struct, or an entry of a map
+            return row_word(value.values() if isinstance(value, dict) else value)
+        case list():
+            words = [word(each) for each in value]
+            if len(words) > 128:
+                return digest(struct.pack(f"<{len(words)}Q", *words))
+            state = mix(len(words) + 1)
+            for each in words:
+                state = mix(state * 31 + each)
+            return state
     raise AssertionError(value)
 
 
-def naive(rows: list[tuple[object, ...]]) -> list[int]:
-    hashes = []
-    for row in rows:
-        state = 0
-        for value in row:
-            state = mix(state * 31 + word(value))
-        hashes.append(state)
-    return hashes
+def row_word(values: Iterable[object]) -> int:
+    state = 0
+    for value in values:
+        state = mix(state * 31 + word(value))
+    return state
 
+
+def naive(rows: list[tuple[object, ...]]) -> list[int]:
+    return [row_word(row) for row in rows]
+
+
+INTEGERS = st.none() | st.integers(-(2**63), 2**63 - 1)
+STRUCTS = st.fixed_dictionaries({"f": st.none() | st.floats(), "s": st.none() | st.text()})
+STRUCT = pa.struct([("f", pa.float64()), ("s", pa.string())])
+INTERVALS = st.builds(
+    pa.MonthDayNano,
+    st.tuples(*[st.integers(-(2**31), 2**31 - 1)] * 2, st.integers(-(2**63), 2**63 - 1)),
+)
 
 KEY_COLUMNS = st.sampled_from(
     [
@@ -84,6 +107,16 @@ KEY_COLUMNS = st.sampled_from(
         (pa.string_view(), st.text(max_size=20)),
         (pa.decimal128(38, 6), st.decimals(-(10**31), 10**31, places=6)),
         (pa.decimal128(15, 2), st.decimals(-(10**12), 10**12, places=2)),
+        (pa.month_day_nano_interval(), INTERVALS),
+        (pa.list_(pa.int64()), st.lists(INTEGERS, max_size=4)),
+        (pa.large_list(pa.int16()), st.integers(127, 130).map(lambda length: [*range(length)])),
+        (pa.list_(pa.bool_(), 2), st.lists(st.none() | st.booleans(), min_size=2, max_size=2)),
+        (STRUCT, STRUCTS),
+        (pa.list_(STRUCT), st.lists(st.none() | STRUCTS, max_size=3)),
+        (
+            pa.map_(pa.string(), pa.list_(pa.int64())),
+            st.lists(st.tuples(st.text(), st.none() | st.lists(INTEGERS, max_size=2)), max_size=3),
+        ),
     ]
 )
 

@@ -15,6 +15,7 @@ import pytest
 from ffq.errors import UnsupportedPlan
 from ffq.shuffle.hashing import hash_column, hash_rows, partition_batch, partition_of_rows
 
+LIST = pa.list_(pa.int64())
 DAY = dt.date(2020, 2, 29)
 MIDNIGHT = dt.datetime(2020, 2, 29)
 
@@ -32,6 +33,11 @@ GOLDEN = [
     (pa.array(["grün und gelb"], pa.string()), 0x9F6E75CB65E6F09D),
     (pa.array(["x" * 129], pa.string()), 0xA3A5EED8B914DE18),
     (pa.array([2**63], pa.uint64()), 0xE8B8386959A3855D),
+    (pa.array([(1, 2, 3_000)], pa.month_day_nano_interval()), 0x46C5AE7B9FFED764),
+    (pa.array([[1, None]]), 0x8243B51C905FF12E),
+    (pa.array([[1] * 129]), 0x65AF927DE4474A3B),
+    (pa.array([{"a": 1, "b": "x"}]), 0x4F4EA33EE05E00AB),
+    (pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())), 0x8CA6C83E1F59A0F),
 ]
 
 
@@ -118,6 +124,24 @@ EQUAL_IN_SQL = {
         pa.array([b"BUILDING!"], pa.binary(9)),
         pa.array(["BUILDING!"]).dictionary_encode(),
     ],
+    "intervals": [
+        pa.array([each], pa.month_day_nano_interval())
+        for each in ((1, 0, 0), (0, 30, 0), (0, 0, 30 * 86_400 * 10**9), (2, -31, 86_400 * 10**9))
+    ],
+    "lists": [
+        pa.array([[7, None]], kind)
+        for kind in (
+            pa.list_(pa.int8()),
+            pa.large_list(pa.int64()),
+            pa.list_(pa.int32(), 2),
+            pa.list_view(pa.int64()),
+            pa.list_(pa.decimal128(9, 2)),
+        )
+    ],
+    "structs": [
+        pa.array([{"a": 7, "b": -0.0}], pa.struct([("a", pa.int8()), ("b", pa.float32())])),
+        pa.array([{"a": 7, "b": 0.0}]),
+    ],
     "zero": [pa.array([0.0]), pa.array([-0.0]), pa.array([0.0], pa.float32())],
     "not a number": [
         pa.array([math.nan]),
@@ -160,6 +184,12 @@ def test_unequal_neighbours_differ() -> None:
         pa.array(["", "a", "b", "a\0", "ab", "ba", "x" * 128, "x" * 129, "x" * 130]),
         pa.array([0.5, -0.5, math.inf, -math.inf, math.nan]),
         pa.array([None, 3], pa.int64()),
+        pa.array([None, [], [None], [None, None], [1], [1, 2], [2, 1]], pa.list_(pa.int64())),
+        pa.array(
+            [[], [[]], [[], []], [None], [[1], [2]], [[1, 2]]], pa.list_(pa.list_(pa.int64()))
+        ),
+        pa.array([None, {"a": None}, {"a": 1}], pa.struct([("a", pa.int64())])),
+        pa.array([(1, 0, 0), (0, 1, 0), (0, 0, 1_000)], pa.month_day_nano_interval()),
     ]
     for values in different:
         assert len(set(hash_column(values).tolist())) == len(values)
@@ -175,6 +205,11 @@ def test_slices_hash_as_the_whole() -> None:
         pa.array([at % 2 == 0 for at in range(rows)]),
         pa.array([DAY] * rows, pa.date32()),
         pa.array([float(at) for at in range(rows)], pa.float32()),
+        pa.array([None if at % 7 == 0 else [at] * (at % 4) for at in range(rows)]),
+        pa.array([[at, -at] for at in range(rows)], pa.list_(pa.int64(), 2)),
+        pa.array([None if at % 7 == 0 else {"a": at, "b": [at]} for at in range(rows)]),
+        pa.array([[(f"{at}", [at])] * (at % 3) for at in range(rows)], pa.map_(pa.string(), LIST)),
+        pa.array([(at, at, at) for at in range(rows)], pa.month_day_nano_interval()),
     ]
     for values in columns:
         whole = hash_column(values)
@@ -189,7 +224,11 @@ def test_order_of_key_columns_counts() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [pa.array([[1]]), pa.array([{"a": 1}]), pa.array([dt.timedelta(1)])],
+    [
+        pa.array([dt.timedelta(1)]),
+        pa.array([[dt.timedelta(1)]]),
+        pa.array([{"a": dt.timedelta(1)}]),
+    ],
     ids=lambda values: str(values.type),
 )
 def test_a_type_without_a_hash_is_unsupported(values: pa.Array) -> None:
