@@ -255,7 +255,18 @@ def hash_class(kind: str) -> str:
         return "date or timestamp"
     if kind in {"VARCHAR", "BLOB"} or is_enum(kind):
         return "text or binary"
-    return kind
+    return _nested_class(kind) if is_nested(kind) else kind
+
+
+@functools.lru_cache(maxsize=1024)
+def _nested_class(kind: str) -> str:
+    """Of what is inside, in order. Text and binary are none there: DuckDB reads escapes in text."""
+    whole = duckdb.sqltype(kind)
+    inner = ", ".join(
+        f"{name} {part if part in {'VARCHAR', 'BLOB'} else hash_class(part)}"
+        for name, part in _parts(whole).items()
+    )
+    return f"{'list' if whole.id == 'array' else whole.id} of {inner}"
 
 
 def unkept(kind: pa.DataType) -> str:
@@ -287,6 +298,12 @@ def common_type(kinds: Iterable[str]) -> str | None:
     for kind in sorted(found):
         if all(fits(other, kind) for other in found):
             return kind
+    if all(map(is_nested, found)):
+        return _common_nested([duckdb.sqltype(kind) for kind in sorted(found)])
+    return _common_number(found)
+
+
+def _common_number(found: set[str]) -> str | None:
     if found <= _INTEGERS:
         sizes = [_integer_bits(kind) for kind in found]
         needed = 1 + max(bits for pair in sizes for bits in pair)
@@ -299,6 +316,29 @@ def common_type(kinds: Iterable[str]) -> str | None:
         digits = max(width - scale for width, scale in decimals) + scale
         return f"DECIMAL({digits},{scale})" if digits <= MAX_DIGITS else None
     return "DOUBLE" if found <= _EXACT_IN_DOUBLE | _FLOATS else None
+
+
+def _common_nested(kinds: list[DuckDBPyType]) -> str | None:
+    """Lists of one length or of any, structs of the same fields, maps."""
+    inside = [_exact_parts(kind) for kind in kinds]
+    names = list(inside[0])
+    if len({kind.id for kind in kinds} - {"array"}) > 1 or any(
+        parts.keys() != set(names) for parts in inside
+    ):
+        return None
+    common = {name: common_type(parts[name] for parts in inside) for name in names}
+    if None in common.values():
+        return None
+    made = {name: str(part) for name, part in common.items()}
+    match kinds[0].id:
+        case "struct":
+            return str(duckdb.struct_type({name: duckdb.sqltype(made[name]) for name in names}))
+        case "map":
+            return f"MAP({made['key']}, {made['value']})"
+        case _:
+            lengths = {array_length(str(kind)) for kind in kinds}
+            length = lengths.pop() if len(lengths) == 1 else None
+            return f"{made['child']}[{length or ''}]"
 
 
 def made_one(kinds: Iterable[str], chosen: str) -> str:
@@ -336,6 +376,10 @@ def _nested_made_one(inside: list[dict[str, str]], chosen: DuckDBPyType) -> str:
             return f"MAP({', '.join(made)})"
         case _:  # what follows the type of its items is its length
             return made[0] + str(chosen).removeprefix(parts["child"])
+
+
+def _exact_parts(kind: DuckDBPyType) -> dict[str, str]:
+    return {name: str(part) for name, part in _children(kind).items()}
 
 
 def _parts(kind: DuckDBPyType) -> dict[str, str]:
@@ -438,8 +482,12 @@ def _as_decimal(kind: str) -> tuple[int, int] | None:
 
 def fits(kind: str, into: str) -> bool:
     """Whether a cast from `kind` to `into` keeps every value; text may turn out to be no date."""
-    if kind in {into, '"NULL"'}:
-        return True
+    if is_nested(kind) and is_nested(into):
+        return _nested_fits(kind, into)
+    return kind in {into, '"NULL"'} or _plain_fits(kind, into)
+
+
+def _plain_fits(kind: str, into: str) -> bool:
     if kind in _INTEGERS and into in _INTEGERS:
         low, high = _integer_bits(kind)
         into_low, into_high = _integer_bits(into)
@@ -453,6 +501,20 @@ def fits(kind: str, into: str) -> bool:
     if into == "VARCHAR":
         return kind == "DATE" or is_enum(kind)
     return (kind, into) in _LOSSLESS
+
+
+@functools.lru_cache(maxsize=1024)
+def _nested_fits(kind: str, into: str) -> bool:
+    whole, into_whole = duckdb.sqltype(kind), duckdb.sqltype(into)
+    if into_whole.id != whole.id and (whole.id, into_whole.id) != ("array", "list"):
+        return False
+    if array_length(into) not in {None, array_length(kind)}:
+        return False
+    parts, into_parts = _exact_parts(whole), _exact_parts(into_whole)
+    return parts.keys() == into_parts.keys() and all(
+        fits(part, into_parts[name]) and (part, into_parts[name]) != ("VARCHAR", "DATE")
+        for name, part in parts.items()
+    )
 
 
 def _integer_bits(kind: str) -> tuple[int, int]:

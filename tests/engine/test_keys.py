@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from ffq import plan as p
 from ffq.engine import Engine
+from ffq.errors import PlanningError
 from tests.engine.test_values import Tables
+
+
+@pytest.fixture
+def tables(engine: Engine, tmp_path: Path) -> Tables:
+    return Tables(engine, tmp_path)
+
 
 KEYS = {
     "intervals": [
@@ -39,9 +49,8 @@ KEYS = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_any_key_groups_and_joins_as_in_duckdb(engine: Engine, tmp_path: Path, kind: str) -> None:
+def test_any_key_groups_and_joins_as_in_duckdb(tables: Tables, kind: str) -> None:
     rows = ", ".join(f"({key}, {at})" for at, key in enumerate(KEYS[kind] * 2))
-    tables = Tables(engine, tmp_path)
     parts = (f"x, i FROM (VALUES {rows}) AS t(x, i) WHERE i % 3 = {part}" for part in range(3))
     files = f"read_parquet({[str(path) for path in tables.write_by_duckdb('t', *parts)]})"
     scan = p.scan("t", ["x", "i"])
@@ -58,3 +67,64 @@ def test_any_key_groups_and_joins_as_in_duckdb(engine: Engine, tmp_path: Path, k
         found = tables._runner.run(joined.node)
         pairs = zip(found["i"].to_pylist(), found["j"].to_pylist(), strict=True)
         assert Counter(pairs) == Counter(same)
+
+
+WIDENED: dict[str, tuple[list[pa.Array], pa.DataType, list[Any]]] = {
+    "lists": (
+        [pa.array([[1, None]], pa.list_(pa.int32())), pa.array([[2**40]], pa.list_(pa.int64()))],
+        pa.list_(pa.field("l", pa.int64())),
+        [[1, None], [2**40]],
+    ),
+    "signs": (
+        [pa.array([[1], []], pa.list_(pa.int8())), pa.array([[2**32 - 1]], pa.list_(pa.uint32()))],
+        pa.list_(pa.field("l", pa.int64())),
+        [[1], [], [2**32 - 1]],
+    ),
+    "nulls alone": (
+        [pa.array([[None]], pa.list_(pa.null())), pa.array([[7]], pa.list_(pa.int16()))],
+        pa.list_(pa.field("l", pa.int16())),
+        [[None], [7]],
+    ),
+    "structs": (
+        [
+            pa.array([{"a": 1, "b": 0.5}], pa.struct([("a", pa.int32()), ("b", pa.float32())])),
+            pa.array([{"b": 0.1, "a": 2}], pa.struct([("b", pa.float64()), ("a", pa.int64())])),
+        ],
+        pa.struct([("b", pa.float64()), ("a", pa.int64())]),
+        [{"b": 0.5, "a": 1}, {"b": 0.1, "a": 2}],
+    ),
+    "dates and texts": (
+        [
+            pa.array([[dt.date(2020, 1, 1)]]),
+            pa.array([["2020-01-01 10:00"]]),
+        ],
+        pa.list_(pa.field("l", pa.string())),
+        [["2020-01-01"], ["2020-01-01 10:00"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WIDENED)
+def test_files_may_differ_in_what_is_inside(tables: Tables, kind: str) -> None:
+    files, wanted, values = WIDENED[kind]
+    for order in (files, files[::-1]):
+        tables.write("t", *({"x": file} for file in order))
+        found = tables._runner.run(p.scan("t").node)
+        assert found.schema.field("x").type == wanted
+        assert sorted(map(str, found["x"].to_pylist())) == sorted(map(str, values))
+        groups = p.scan("t").aggregate(["x"], [p.count().alias("n")], partitions=3)
+        assert len(tables.column(groups, "n")) == len(values)
+
+
+def test_files_whose_structs_have_other_fields_are_refused(tables: Tables) -> None:
+    tables.write("t", {"x": pa.array([{"a": 1}])}, {"x": pa.array([{"b": 1}])})
+    with pytest.raises(PlanningError, match="column 'x': the files have .*they do not agree"):
+        tables._runner.run(p.scan("t").node)
+
+
+@pytest.mark.parametrize("strategy", ["shuffle", "broadcast_right"])
+def test_keys_of_other_widths_inside_are_joined(tables: Tables, strategy: Any) -> None:
+    tables.write("t", {"x": pa.array([[1], [2], None, [None]], pa.list_(pa.int8()))})
+    tables.write("u", {"y": pa.array([[1], [3], None, [None]], pa.list_(pa.int64()))})
+    joined = p.scan("t").join(p.scan("u"), [("x", "y")], strategy=strategy, partitions=3)
+    assert tables._runner.run(joined.node)["x"].to_pylist() in ([[1], [None]], [[None], [1]])
