@@ -59,7 +59,23 @@ def wider_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:  # n
         units = (one.unit, other.unit)
         finer = max(units, key=_UNITS.index) if set(units) <= set(_UNITS) else None
         return pa.timestamp(finer, one.tz) if finer is not None else None
-    # What a distinct count holds until it is counted; and what operators give out.
+    return _wider_nested(one, other)
+
+
+def _wider_nested(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Of what a distinct count holds until it is counted; and of what operators give out."""
+    if pa.types.is_struct(one) and pa.types.is_struct(other):
+        fields, others = list(one), list(other)
+        if [field.name for field in fields] != [field.name for field in others]:
+            return None
+        types = [wider_type(a.type, b.type) for a, b in zip(fields, others, strict=True)]
+        if any(kind is None for kind in types):
+            return None
+        return pa.struct([a.with_type(kind) for a, kind in zip(fields, types, strict=True)])
+    if pa.types.is_map(one) and pa.types.is_map(other):
+        key = wider_type(one.key_type, other.key_type)
+        item = wider_type(one.item_type, other.item_type)
+        return None if key is None or item is None else pa.map_(key, item)
     for is_list, list_of in (
         (pa.types.is_large_list, pa.large_list),
         (pa.types.is_list, pa.list_),

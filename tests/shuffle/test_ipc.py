@@ -120,6 +120,14 @@ def typed(kind: pa.DataType, *values: object) -> Callable[[], pa.RecordBatchRead
     return opens
 
 
+def struct_of(kind: pa.DataType) -> pa.DataType:
+    return pa.struct([("a", kind)])
+
+
+def map_of(kind: pa.DataType) -> pa.DataType:
+    return pa.map_(pa.string(), kind)
+
+
 @pytest.mark.parametrize(
     ("one", "other", "both"),
     [
@@ -137,6 +145,13 @@ def typed(kind: pa.DataType, *values: object) -> Callable[[], pa.RecordBatchRead
         (pa.timestamp("us"), pa.timestamp("us", "UTC"), None),
         (pa.null(), pa.string(), pa.string()),
         (pa.string(), pa.date32(), None),
+        (struct_of(pa.int32()), struct_of(pa.int64()), struct_of(pa.int64())),
+        (struct_of(pa.int64()), struct_of(pa.string()), None),
+        (struct_of(pa.int64()), pa.struct([("b", pa.int64())]), None),
+        (map_of(pa.int32()), map_of(pa.int64()), map_of(pa.int64())),
+        (map_of(pa.int32()), map_of(pa.string()), None),
+        (pa.list_(pa.int64()), pa.list_(pa.string()), None),
+        (pa.list_(pa.int64()), struct_of(pa.int64()), None),
     ],
     ids=str,
 )
@@ -156,10 +171,15 @@ def test_types_of_one_class_are_widened_for_both(
 
 
 def test_values_are_kept_when_their_type_is_widened() -> None:
-    lists = pa.list_(pa.int32()), pa.list_(pa.int64())
-    streams = [typed(lists[0], [1, None]), typed(lists[1], [2**40], None)]
-    merged = merge_streams(streams, [streams[1]().schema]).read_all()
-    assert merged["v"].to_pylist() == [[1, None], [2**40], None]
+    for kind, one, other in (
+        (pa.list_, [1, None], [2**40]),
+        (struct_of, {"a": 1}, {"a": 2**40}),
+        (map_of, [("a", 1)], [("b", 2**40)]),
+        (lambda inner: pa.list_(struct_of(inner)), [{"a": 1}], [{"a": 2**40}, {"a": None}]),
+    ):
+        streams = [typed(kind(pa.int32()), one, None), typed(kind(pa.int64()), other)]
+        merged = merge_streams(streams, [streams[1]().schema]).read_all()
+        assert merged["v"].to_pylist() == [one, None, other]
 
 
 def test_only_streams_with_rows_say_what_the_columns_are() -> None:
