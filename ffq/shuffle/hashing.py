@@ -53,6 +53,13 @@ _GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
 _NAN_BITS: Final = np.uint64(0x7FF8000000000000)
 _LONG_BYTES: Final = 128
 _LONG_LIST: Final = 128
+_LISTS: Final = (
+    pa.ListType,
+    pa.LargeListType,
+    pa.FixedSizeListType,
+    pa.ListViewType,
+    pa.LargeListViewType,
+)
 _DAY: Final = np.uint64(86_400_000_000)
 _INTERVAL: Final = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanoseconds", "<i8")])
 _INFINITY: Final = 2**63 - 1
@@ -115,13 +122,7 @@ def _is_moment(kind: pa.DataType) -> bool:
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_list(kind)
-        or pa.types.is_large_list(kind)
-        or pa.types.is_fixed_size_list(kind)
-        or pa.types.is_list_view(kind)
-        or pa.types.is_large_list_view(kind)
-    )
+    return isinstance(kind, _LISTS)
 
 
 def _is_bytes(kind: pa.DataType) -> bool:
