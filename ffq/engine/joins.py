@@ -60,7 +60,8 @@ def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int
         classes = {types.hash_class(kind) for kind in kinds} - {'"NULL"'}
         names = text_of(left_key), text_of(right_key)
         pair = f"HashJoin: keys {names[0]!r} ({kinds[0]}) and {names[1]!r} ({kinds[1]})"
-        if len(classes) > 1 and classes not in types.COMPARABLE_CLASSES:
+        unlike = len(classes) > 1 and classes not in types.COMPARABLE_CLASSES
+        if unlike or types.comparable(("l", kinds[0]), ("r", kinds[1])) is None:
             raise PlanningError(f"{pair} cannot be compared: cast one of them")
         if len(classes) > 1 and _reads_hash(join):
             raise UnsupportedPlan(f"{pair} hash differently: cast one before the exchange")

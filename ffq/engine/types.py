@@ -393,6 +393,9 @@ def apart(kinds: Iterable[str]) -> str:
     It would cut decimals off, and fail on times beyond the year 2262 where some are of nanoseconds.
     """
     found = set(kinds)
+    if nested := [_parts(duckdb.sqltype(kind)) for kind in found if is_nested(kind)]:
+        inside = ([parts[name] for parts in nested if name in parts] for name in nested[0])
+        return next(filter(None, map(_apart_inside, inside)), "")
     exact = {kind for kind in found if _as_decimal(kind) is not None}
     if any(map(decimal_parts, exact)) and common_type(exact) is None:
         return f"no type in common of at most {MAX_DIGITS} digits"
@@ -400,6 +403,13 @@ def apart(kinds: Iterable[str]) -> str:
     if len({kind in _NANOSECONDS for kind in times}) > 1:
         return "no type in common that holds the times of all"
     return ""
+
+
+def _apart_inside(kinds: list[str]) -> str:
+    """As `apart`. Of a text DuckDB would also read the escapes, beside a binary, or a date."""
+    if "VARCHAR" in kinds and set(kinds) - {"VARCHAR", '"NULL"'}:
+        return "texts and others inside"
+    return apart(kinds)
 
 
 def of_nanoseconds(kind: str, kinds: Iterable[str]) -> str | None:
@@ -414,8 +424,17 @@ def comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] 
 
     Text and binary are equal where their bytes are: DuckDB would read the escapes in a text. A
     Float32 beside a whole or decimal number is compared as a Float64: the other would be rounded.
-    Exact numbers and times that have no type in common are compared in parts.
+    Exact numbers and times that have no type in common are compared in parts; lists, maps and
+    structs are not compared then.
     """
+    (a, a_kind), (b, b_kind) = one, other
+    if a_kind == b_kind or not (is_nested(a_kind) and is_nested(b_kind)):
+        return _plain_comparable(one, other)
+    common = None if apart((a_kind, b_kind)) else common_type((a_kind, b_kind))
+    return None if common is None else (f"CAST({a} AS {common})", f"CAST({b} AS {common})")
+
+
+def _plain_comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] | None:
     (a, a_kind), (b, b_kind) = one, other
     classes = {hash_class(a_kind), hash_class(b_kind)}
     if {a_kind, b_kind} == {"VARCHAR", "BLOB"}:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from ffq import plan as p
 from ffq.engine import Engine
 from ffq.errors import PlanningError
+from ffq.plan import model
 from tests.engine.test_values import Tables
 
 
@@ -69,6 +71,7 @@ def test_any_key_groups_and_joins_as_in_duckdb(tables: Tables, kind: str) -> Non
         assert Counter(pairs) == Counter(same)
 
 
+DAY = dt.date(2020, 1, 1)
 WIDENED: dict[str, tuple[list[pa.Array], pa.DataType, list[Any]]] = {
     "lists": (
         [pa.array([[1, None]], pa.list_(pa.int32())), pa.array([[2**40]], pa.list_(pa.int64()))],
@@ -128,3 +131,55 @@ def test_keys_of_other_widths_inside_are_joined(tables: Tables, strategy: Any) -
     tables.write("u", {"y": pa.array([[1], [3], None, [None]], pa.list_(pa.int64()))})
     joined = p.scan("t").join(p.scan("u"), [("x", "y")], strategy=strategy, partitions=3)
     assert tables._runner.run(joined.node)["x"].to_pylist() in ([[1], [None]], [[None], [1]])
+
+
+def listed(kind: pa.DataType, *values: Any) -> pa.Array:
+    return pa.array([[value] for value in values], pa.list_(kind))
+
+
+UNLIKE = {
+    "decimals": (
+        listed(pa.decimal128(38, 0), Decimal(1), Decimal(2)),
+        listed(pa.decimal128(38, 37), Decimal("1.5"), Decimal("2.5")),
+    ),
+    "times": (listed(pa.timestamp("us"), 0, 10**18), listed(pa.timestamp("ns"), 0, 5)),
+    "texts and binaries": (listed(pa.string(), "\\x41"), listed(pa.binary(), b"A")),
+    "texts and dates": (listed(pa.string(), "2020-01-01 10:00"), listed(pa.date32(), DAY)),
+}
+
+
+@pytest.mark.parametrize("kind", UNLIKE)
+def test_what_has_no_type_in_common_inside_is_refused(tables: Tables, kind: str) -> None:
+    """DuckDB would round decimals, read escapes and dates in texts, and fail on some times."""
+    one, other = UNLIKE[kind]
+    for a, b in ((one, other), (other, one)):
+        tables.write("t", {"i": pa.array(range(len(a))), "x": a})
+        tables.write("u", {"j": pa.array(range(len(b))), "y": b})
+        t, u, x, y = p.scan("t"), p.scan("u"), p.col("x"), p.col("y")
+        both = t.join(u, [("i", "j")], partitions=1)
+        refused = [
+            t.join(u, [("x", "y")], strategy="shuffle", partitions=3).node,
+            t.join(u, [("x", "y")], strategy="broadcast_right").node,
+            model.InSubqueryFilter(t.node, x.expr, u.project("y").node, False),
+            both.filter(x == y).node,
+            both.filter(x < y).node,
+            both.project(p.udf("nullif", x, y).alias("z")).node,
+            both.project(p.udf("coalesce", x, y).alias("z")).node,
+            both.project(p.when(p.col("i") == 0, x).otherwise(y).alias("z")).node,
+            t.project("x").union_all(u.project("y")).node,
+        ]
+        for plan in refused:
+            with pytest.raises(PlanningError, match="cast one of them|cast some of them|explicit"):
+                tables._runner.run(plan)
+
+
+def test_numbers_inside_are_compared_exactly(tables: Tables) -> None:
+    tables.write("t", {"i": pa.array([0, 1]), "x": listed(pa.float32(), 2.0**24, 3)})
+    tables.write("u", {"j": pa.array([0, 1]), "y": listed(pa.int32(), 2**24 + 1, 3)})
+    both = p.scan("t").join(p.scan("u"), [("i", "j")], partitions=1)
+    assert tables.column(both.filter(p.col("x") == p.col("y")), "i") == [1]
+    assert tables.column(both.filter(p.col("x") < p.col("y")), "i") == [0]
+    among = p.scan("u").project("y").node
+    assert tables.column(
+        model.InSubqueryFilter(p.scan("t").node, p.col("x").expr, among, False), "i"
+    ) == [1]
