@@ -247,6 +247,8 @@ def is_huge(kind: str) -> bool:
 
 def hash_class(kind: str) -> str:
     """Types of one class hash alike where their values are equal (see ffq.shuffle.hashing)."""
+    if is_nested(kind):
+        return _nested_class(kind)
     if is_integer(kind) or decimal_parts(kind) or kind == "BOOLEAN":
         return "exact number"
     if is_float(kind):
@@ -255,7 +257,7 @@ def hash_class(kind: str) -> str:
         return "date or timestamp"
     if kind in {"VARCHAR", "BLOB"} or is_enum(kind):
         return "text or binary"
-    return _nested_class(kind) if is_nested(kind) else kind
+    return kind
 
 
 @functools.lru_cache(maxsize=1024)
@@ -428,7 +430,10 @@ def comparable(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] 
     structs are not compared then.
     """
     (a, a_kind), (b, b_kind) = one, other
-    if a_kind == b_kind or not (is_nested(a_kind) and is_nested(b_kind)):
+    nested = {is_nested(kind) for kind in (a_kind, b_kind) if kind != '"NULL"'}
+    if len(nested) > 1:
+        return None
+    if True not in nested or len({a_kind, b_kind} - {'"NULL"'}) == 1:
         return _plain_comparable(one, other)
     common = None if apart((a_kind, b_kind)) else common_type((a_kind, b_kind))
     return None if common is None else (f"CAST({a} AS {common})", f"CAST({b} AS {common})")

@@ -144,6 +144,13 @@ UNLIKE = {
     ),
     "times": (listed(pa.timestamp("us"), 0, 10**18), listed(pa.timestamp("ns"), 0, 5)),
     "texts and binaries": (listed(pa.string(), "\\x41"), listed(pa.binary(), b"A")),
+    "times and a list of them": (
+        pa.array([0], pa.timestamp("us")),
+        listed(pa.timestamp("us"), 0),
+    ),
+    "dates and a list of times": (pa.array([DAY]), listed(pa.timestamp("us"), 0)),
+    "texts and a list of times": (pa.array(["[1970-01-01]"]), listed(pa.timestamp("us"), 0)),
+    "numbers and a list of decimals": (pa.array([1]), listed(pa.decimal128(9, 2), Decimal(1))),
     "texts and dates": (listed(pa.string(), "2020-01-01 10:00"), listed(pa.date32(), DAY)),
 }
 
@@ -183,3 +190,11 @@ def test_numbers_inside_are_compared_exactly(tables: Tables) -> None:
     assert tables.column(
         model.InSubqueryFilter(p.scan("t").node, p.col("x").expr, among, False), "i"
     ) == [1]
+
+
+@pytest.mark.parametrize("strategy", ["shuffle", "broadcast_right"])
+def test_lists_of_times_of_other_units_are_joined(tables: Tables, strategy: Any) -> None:
+    tables.write("t", {"x": listed(pa.timestamp("us"), 0, 1)})
+    tables.write("u", {"y": listed(pa.timestamp("ms"), 0, 5)})
+    joined = p.scan("t").join(p.scan("u"), [("x", "y")], strategy=strategy, partitions=3)
+    assert tables._runner.run(joined.node).num_rows == 1
