@@ -152,6 +152,7 @@ def _assign(
     stage.running += 1
     query.running[attempt.key] = attempt
     worker.running[attempt.key] = attempt
+    worker.taken_at_ms = now_ms
     refresh_offer(state, query, stage, now_ms)
     state.ready.served(query.query_id)
     if len(query.running) >= state.settings.max_concurrent_tasks_per_query:

@@ -21,9 +21,12 @@ _MOST_NAMED = 5
 
 @attrs.frozen
 class _Able:
-    """Those that could run it: one that is `free`, or why all are `busy`; both empty: nobody."""
+    """Those that could run it: one that is `free`, or why all are `busy`; neither: nobody.
 
-    free: str = ""
+    `free`: of those that are, the one that was given something last.
+    """
+
+    free: WorkerRecord | None = None
     busy: str = ""
 
 
@@ -73,17 +76,21 @@ class Waiting:
         why = failed.message.partition("\n")[0][:_MAX_REASON]
         return f"{name} is tried again {delay_ms} ms after it failed{why and f': {why}'}"
 
-    def _left_alone(self, query: QueryRecord, stage: StageRecord, free: str) -> str:
+    def _left_alone(self, query: QueryRecord, stage: StageRecord, free: WorkerRecord | None) -> str:
         """Of a worker that is alive by its heartbeats, and that no task reaches.
 
-        Choosy tasks may have cause to pass a free worker by; what they wait for is told elsewhere.
+        One that takes tasks of other queries is free for the moment between two of them, and it is
+        their turn. Choosy tasks may have cause to pass a free worker by; what they wait for is told
+        elsewhere.
         """
-        patience_ms = self._state.settings.worker_liveness_timeout_ms
-        since_ms = self._state.ready.offered_since_ms(query.query_id, stage.requirement)
-        is_choosy = bool(stage.choosy) and not stage.ready
-        if not free or is_choosy or self._now_ms - since_ms <= patience_ms:
+        if free is None or (stage.choosy and not stage.ready):
             return ""
-        return f"{free} could run it and is free, but has taken none of it for {patience_ms} ms"
+        patience_ms = self._state.settings.worker_liveness_timeout_ms
+        offered_ms = self._state.ready.offered_since_ms(query.query_id, stage.requirement)
+        if self._now_ms - max(offered_ms, free.taken_at_ms) <= patience_ms:
+            return ""
+        name = free.worker_id
+        return f"{name} could run it and is free, but has taken no task for {patience_ms} ms"
 
     def _able_to(self, requirement: Requirement) -> _Able:
         known = self._able.get(requirement)
@@ -94,6 +101,7 @@ class Waiting:
     def _find_able(self, requirement: Requirement) -> _Able:
         why: list[str] = []
         able = 0
+        free: WorkerRecord | None = None
         if self._by_profile is None:
             self._by_profile = _by_profile(self._state)
         for profile, workers in self._by_profile.items():
@@ -102,12 +110,14 @@ class Waiting:
             for worker in workers:
                 reason = self._unavailable(worker)
                 if not reason:
-                    return _Able(free=worker.worker_id)
+                    if free is None or worker.taken_at_ms > free.taken_at_ms:
+                        free = worker
+                    continue
                 able += 1
                 if able <= _MOST_NAMED:
                     why.append(f"{worker.worker_id} {reason}")
-        if not able:
-            return _Able()
+        if free is not None or not able:
+            return _Able(free)
         more = f" and {able - _MOST_NAMED} more" if able > _MOST_NAMED else ""
         return _Able(busy=f"no worker that could run it is free: {', '.join(why)}{more}")
 

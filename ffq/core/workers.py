@@ -34,6 +34,8 @@ class WorkerRecord:
     `slots`: attempts it runs at once, 0 where it does not say. `stuck_tasks`: those among them that
     were told to stop and do not.
 
+    `taken_at_ms`: when it was last given a task; when it appeared, if it never was.
+
     `profile`: what it is counted under in the ready index; None while it gets nothing at all,
     because it is draining or what it is able to run is not known yet.
     """
@@ -45,6 +47,7 @@ class WorkerRecord:
     family: str
     introduced: bool
     standing: Standing
+    taken_at_ms: int
     slots: int = 0
     stuck_tasks: int = 0
     running: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
@@ -90,6 +93,7 @@ class WorkerTable:
                 family=msg.family,
                 introduced=msg.introduced,
                 standing=self.absent.pop(msg.worker_id, Standing()),
+                taken_at_ms=now_ms,
             )
         worker.capabilities = msg.capabilities
         worker.endpoint = msg.endpoint

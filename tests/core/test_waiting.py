@@ -104,15 +104,41 @@ def test_R10_work_that_a_free_worker_leaves_alone_says_so() -> None:
     wait(d.settings.worker_liveness_timeout_ms)
     assert d.status("q").message == ""
     wait(2)
-    said = "waiting: w could run it and is free, but has taken none of it for 15000 ms"
+    said = "waiting: w could run it and is free, but has taken no task for 15000 ms"
     assert d.status("q").message == said
     wait(100)
     assert d.status("q").message == said
     assert d.status("o").message == said
     d.pull_one("w")
     assert d.status("q").message == ""
+    assert d.status("o").message == "", "w asks again: it is the other's turn next"
+    d.beat("v", slots=1)
+    wait(d.settings.worker_liveness_timeout_ms)
+    d.beat("v", slots=1)
+    assert d.status("o").message == ""
+    wait(2)
     d.beat("v", slots=1)
     assert d.status("o").message == said, "w has room for it still"
+
+
+def test_R10_a_worker_between_two_tasks_of_others_leaves_nothing_alone() -> None:
+    """Of many small queries, most wait longer than a worker may be silent."""
+    d = Driver()
+    d.beat("w", slots=1)
+    names = [f"q{number}" for number in range(40)]
+    for name in names:
+        d.submit(name, scan())
+    for served in range(1, len(names)):
+        d.finish(d.pull_one("w"))
+        said = {d.status(each).message for each in names[served:]}
+        assert said == {""}
+        d.now_ms += 1_000
+        d.beat("w", slots=1)
+    # One that stops asking is told of.
+    for seconds in range(2, 20):
+        d.now_ms += 1_000
+        d.beat("w", slots=1)
+        assert (d.status(names[-1]).message != "") == (seconds > 15), seconds
 
 
 def test_R10_a_free_worker_of_another_family_than_the_chosen_one_does_not_count() -> None:
