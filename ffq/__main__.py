@@ -1,10 +1,19 @@
-"""`python -m ffq` is the command `ffq`."""
+"""The command `ffq`, also as `python -m ffq`."""
 
 from __future__ import annotations
 
 import sys
 
-from ffq.cli.main import main
+from ffq.cli.interrupts import starting
+
+
+def main() -> int:
+    """Run the command line of this process, and return its exit code."""
+    with starting():
+        from ffq.cli.main import main as run_command_line  # noqa: PLC0415  # under `starting`
+
+        return run_command_line()
+
 
 if __name__ == "__main__":
     sys.exit(main())

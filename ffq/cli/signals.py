@@ -6,13 +6,22 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import attrs
 import trio
 
+from ffq.cli.interrupts import started
 from ffq.cli.output.consoles import flushed, note
 
 _READ_BYTES = 4096
+T = TypeVar("T")
+
+
+def run_command(main: Callable[[], Awaitable[T]]) -> T:
+    """`trio.run` for commands, where their start is over: from here Ctrl-C is theirs to hear."""
+    started()
+    return trio.run(main)
 
 
 async def until_signalled(

@@ -63,11 +63,12 @@ async def run_worker(
     *,
     stop: trio.Event | None = None,
     clock: Callable[[], int] = unix_ms,
-    task_status: trio.TaskStatus[WorkerReady] = trio.TASK_STATUS_IGNORED,
+    task_status: trio.TaskStatus[WorkerReady | None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run one worker until `stop` is set (in order) or it is cancelled (as if it had crashed).
 
-    `started` once the coordinator has answered its first heartbeat.
+    `started` once the coordinator has answered its first heartbeat, or with None when it was
+    stopped before.
 
     Raises:
         InvalidRequest: a bad catalog file or address.
@@ -113,7 +114,7 @@ class _Worker:
     _channel: RpcChannel
     _clock: Callable[[], int]
 
-    async def run(self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady]) -> None:
+    async def run(self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady | None]) -> None:
         """Serve and work. Raises as `run_worker`, never in a group of one."""
         left: BaseException | None = None
         try:
@@ -127,7 +128,7 @@ class _Worker:
             del left
 
     async def _serve_and_work(
-        self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady]
+        self, stop: trio.Event, task_status: trio.TaskStatus[WorkerReady | None]
     ) -> None:
         async with trio.open_nursery() as services:
             address = await self._start_shuffle_service(services)
@@ -145,9 +146,8 @@ class _Worker:
                 services.start_soon(_stop_when, stop, loop)
                 async with trio.open_nursery() as work:
                     await work.start(loop.run)
-                    task_status.started(
-                        WorkerReady(identity.worker_id, identity.endpoint, self._operators())
-                    )
+                    ready = WorkerReady(identity.worker_id, identity.endpoint, self._operators())
+                    task_status.started(None if stop.is_set() else ready)
             services.cancel_scope.cancel()
 
     async def _start_shuffle_service(self, services: trio.Nursery) -> ServerAddress:

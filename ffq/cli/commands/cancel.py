@@ -20,7 +20,7 @@ def cancel(
     timeout_ms: TimeoutOption = None,
 ) -> None:
     """Cancel a query that is queued or running; of one that has ended, say how."""
-    import trio
+    from ffq.cli.signals import run_command
 
     target = target_of(context)
 
@@ -29,4 +29,4 @@ def cancel(
             state = await client.cancel(query_id, reason)
         typer.echo(f"{query_id} {state.name}")
 
-    trio.run(run)
+    run_command(run)

@@ -84,6 +84,7 @@ def conformance(
         raise StartupError(
             f"ffq conformance needs {error.name}: pip install 'ffq-runtime[test]'"
         ) from error
+    from ffq.cli.interrupts import started
     from ffq.cli.output.consoles import note
     from ffq.testing.adapters.grpc import GrpcAdapter
     from ffq.testing.declared import DeclaredSettings
@@ -103,6 +104,7 @@ def conformance(
     if not rules <= set(RULES):
         raise InvalidRequest(f"--rule: rules are named R1 to R31, not {sorted(rules - set(RULES))}")
     options = RunOptions(rules=rules, seed=seed, examples=examples, max_wait_ms=max_wait_ms)
+    started()
     with GrpcAdapter(target_of(context).endpoint) as adapter:
         report = run_conformance(adapter, declared, options, progress=note)
     for line in report_lines(report):

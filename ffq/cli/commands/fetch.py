@@ -24,9 +24,9 @@ def fetch(
     timeout_ms: TimeoutOption = None,
 ) -> None:
     """Write the result of a query that has succeeded."""
-    import trio
 
     from ffq.cli.output.writer import write_result
+    from ffq.cli.signals import run_command
 
     chosen = choose_format(format_, output)
     target = target_of(context)
@@ -36,4 +36,4 @@ def fetch(
             result = await client.fetch(query_id)
         write_result(result, chosen, output)
 
-    trio.run(run)
+    run_command(run)

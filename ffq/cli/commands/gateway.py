@@ -100,7 +100,7 @@ def gateway(
 
     from ffq.cli.options import log_to_stderr
     from ffq.cli.output.consoles import note
-    from ffq.cli.signals import until_signalled
+    from ffq.cli.signals import run_command, until_signalled
     from ffq.gateway import serve_gateway
     from ffq.settings import gateway_settings
 
@@ -112,4 +112,4 @@ def gateway(
             address = await nursery.start(serve_gateway, settings)
             note(f"gateway ready on {address.endpoint}")
 
-    trio.run(partial(until_signalled, serve, stop_with_stdin=stop_with_stdin))
+    run_command(partial(until_signalled, serve, stop_with_stdin=stop_with_stdin))

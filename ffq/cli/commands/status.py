@@ -36,11 +36,11 @@ def status(
 
     A coordinator of another make is asked for what it knows: one query and its stages.
     """
-    import trio
 
     from ffq.cli.output.consoles import stdout_console
     from ffq.cli.output.grid import print_grid
     from ffq.cli.output.queries import queries_grid, status_json, workers_grid
+    from ffq.cli.signals import run_command
     from ffq.errors import UnsupportedPlan
 
     require_stdout()
@@ -74,7 +74,7 @@ def status(
         typer.echo()
         print_grid(console, queries_grid(queries))
 
-    trio.run(run)
+    run_command(run)
 
 
 def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...] | None, lacking: str) -> None:

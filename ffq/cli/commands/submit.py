@@ -43,7 +43,7 @@ def submit(
     timeout_ms: TimeoutOption = None,
 ) -> None:
     """Submit a query; print its id, or with --wait its result."""
-    import trio
+    from ffq.cli.signals import run_command
 
     if not wait and (format_ is not None or output is not None):
         raise InvalidRequest("--format and --output write the result: they need --wait")
@@ -64,7 +64,7 @@ def submit(
             return
         await _wait(target, str(handle), plan, chosen, output)
 
-    trio.run(run)
+    run_command(run)
 
 
 async def _wait(

@@ -130,7 +130,8 @@ def worker(
 
     from ffq.cli.options import log_to_stderr
     from ffq.cli.output.consoles import excuse_stdout, note
-    from ffq.cli.signals import until_signalled
+    from ffq.cli.signals import run_command, until_signalled
+    from ffq.engine import load_operators
     from ffq.worker import run_worker
     from ffq.worker.config import worker_config
 
@@ -139,14 +140,17 @@ def worker(
     config = worker_config(settings_of(context))
     # A script's own folder is on the path, not the one it is called in; operators live there.
     sys.path.insert(0, os.getcwd())
+    # Here, where a signal ends it at once: a module may take long to load its model.
+    load_operators(config.operators)
     stop = trio.Event()
 
     async def serve() -> None:
         async with trio.open_nursery() as nursery:
             ready = await nursery.start(partial(run_worker, config, stop=stop))
-            note(_ready_line(config, ready))
+            if ready is not None:
+                note(_ready_line(config, ready))
 
-    trio.run(
+    run_command(
         partial(until_signalled, serve, request_stop=stop.set, stop_with_stdin=stop_with_stdin)
     )
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from functools import partial
 from pathlib import Path
-
-import trio
 
 from ffq.cli.demo.data import TABLES, cache_folder, ensure_dataset
 from ffq.cli.output.consoles import note
+from ffq.cli.signals import run_command
 from ffq.errors import StorageError
 from ffq.plan import tpch
 
@@ -24,7 +24,7 @@ def write_example(folder: Path, scale: float) -> None:
         StartupError: tpchgen-cli is not installed.
         StorageError: the folder cannot be written.
     """
-    dataset = trio.run(ensure_dataset, scale, cache_folder(os.environ))
+    dataset = run_command(partial(ensure_dataset, scale, cache_folder(os.environ)))
     target = folder.absolute()
     try:
         target.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ from ffq.cli.demo.kill import Killing, retried
 from ffq.cli.demo.query import During, QueryRunner
 from ffq.cli.demo.screen import Screen
 from ffq.cli.errors import FAILED, OK
+from ffq.cli.interrupts import started
 from ffq.cli.signals import until_signalled
 from ffq.client import connect
 from ffq.ids import WorkerId
@@ -50,6 +51,7 @@ def run_demo(settings: DemoSettings) -> int:
         FfqError: it could not run to its end.
     """
     screen = Screen(settings.verbose)
+    started()
     with _folder(settings.keep, screen) as folder:
         story = Story(settings, screen, folder)
         received = trio.run(until_signalled, story.tell)
