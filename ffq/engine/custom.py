@@ -209,17 +209,23 @@ def _text(error: BaseException) -> str:
 def _raised_at(operator: Operator, error: BaseException) -> str:
     """Of the operator's own file the innermost line, as " at path.py:12" (R17).
 
-    Where its file has no frame (it is no Python function, or another's code alone was running),
-    the innermost line of any code that the operator ran.
+    Where its file has no frame (Python makes a new error of a StopIteration that leaves a
+    generator), it is one of what the error was made of. Where there is none either (it is no Python
+    function, or another's code alone was running), the innermost line of any code that it ran.
     """
-    _ours, *lines = (
-        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
-    )
+    _ours, *lines = _lines(error)
     code = _code(operator)
-    own = [line for line in lines if code is not None and line[0] == code.co_filename]
-    for file, number in (own or lines)[-1:]:
-        return f" at {file}:{number}"
-    return ""
+    made_of = [] if error.__cause__ is None else _lines(error.__cause__)
+    for known in (lines, made_of):
+        own = [line for line in known if code is not None and line[0] == code.co_filename]
+        if own:
+            return " at {}:{}".format(*own[-1])
+    return " at {}:{}".format(*lines[-1]) if lines else ""
+
+
+def _lines(error: BaseException) -> list[tuple[str, int]]:
+    walked = traceback.walk_tb(error.__traceback__)
+    return [(frame.f_code.co_filename, line) for frame, line in walked]
 
 
 def _defined_at(operator: Operator) -> str:
