@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import partial
@@ -82,6 +82,30 @@ class TypeOracle:
             return tuple(kind for _, kind, *_ in self._connection.execute(sql).fetchall())
         except duckdb.Error as error:
             raise binding_error(node, error) from error
+
+    def made_one(self, kinds: Sequence[str], sql: str, columns: Columns, what: str) -> str:
+        """The type that values of these types become, where `sql` makes one value of them.
+
+        Raises:
+            PlanningError: they have no type in common; says of `what` that they have none.
+        """
+        why = types.apart(kinds)
+        chosen = ""
+        if not why:
+            try:
+                (chosen,) = self.types([sql], columns, what)
+            except PlanningError:
+                if self._mixes(kinds):
+                    raise
+                why = "no type in common"
+        if why:
+            raise PlanningError(f"{what} have {why}: {types.remedy(kinds)}")
+        return types.made_one(kinds, chosen)
+
+    def _mixes(self, kinds: Iterable[str]) -> bool:
+        """Whether DuckDB has one type for values of all."""
+        choices = " ".join(f"WHEN TRUE THEN CAST(NULL AS {kind})" for kind in kinds)
+        return self.can_be(f"CASE {choices} END", "VARCHAR")
 
     def check_constant(self, sql: str, kind: str, node: str) -> None:
         """Raises PlanningError: a constant that has no value of the type; names the node."""
@@ -180,13 +204,9 @@ class ExpressionWriter:
             values = [text or sql for text, sql in zip(texts, values, strict=True)]
         if len(values) == 1:
             return values
-        *kinds, chosen = self.oracle.types([*values, write(values)], self.columns, self.node)
-        if why := types.apart(kinds):
-            raise PlanningError(
-                f"{self.node}: {what} over {', '.join(sorted(set(kinds)))}, which have {why}: cast "
-                f"some of them"
-            )
-        wanted = types.made_one(kinds, chosen)
+        kinds = self.oracle.types(values, self.columns, self.node)
+        what = f"{self.node}: {what} over {', '.join(sorted(set(kinds)))}"
+        wanted = self.oracle.made_one(kinds, write(values), self.columns, what)
         return [
             sql if kind == wanted else f"CAST({sql} AS {wanted})"
             for sql, kind in zip(values, kinds, strict=True)
@@ -266,7 +286,8 @@ class ExpressionWriter:
         sides = types.comparable(one, other)
         if sides is None:
             raise PlanningError(
-                f"{self.node}: a {one[1]} and a {other[1]} cannot be compared: cast one of them"
+                f"{self.node}: a {one[1]} and a {other[1]} cannot be compared: "
+                f"{types.remedy((one[1], other[1]))}"
             )
         return sides
 

@@ -91,6 +91,8 @@ _OF_A_FILE: Final = (
 )
 # A stream of ours broke without noting why: a bug, not the data.
 _OF_A_STREAM: Final = ("reading the stream registered as", "Python exception")
+# Scans refuse such a map by the name of its column.
+_TWIN_KEYS: Final = "Arrow map contains duplicate key"
 # DuckDB writes no files but those it spills to.
 _OF_OWN_DISK: Final = (
     "No space left on device",
@@ -117,6 +119,8 @@ def execution_error(error: BaseException) -> FfqError:
     if isinstance(error, OSError) and error.errno is not None:
         # Tables are read by DuckDB: Python itself opens this process's own files only.
         return DiskError(text)
+    if _TWIN_KEYS in text:
+        return DataError("an operator made a map with a key twice, which this engine does not keep")
     if isinstance(error, duckdb.Error | OSError):
         return _class_of(text)(text)
     return ExecutionError(f"{type(error).__name__}: {text}")

@@ -17,7 +17,7 @@ from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.expressions import TypeOracle
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.operators import OperatorRegistry
-from ffq.engine.readers import guarded
+from ffq.engine.readers import guarded, taken_schema
 from ffq.engine.scans import Source, scan_source
 from ffq.engine.sql import ColumnInfo, select_list
 from ffq.engine.translate import Translator
@@ -116,7 +116,7 @@ class FragmentRun:
         if factory is None:
             raise PlanningError(f"ShuffleRead {leaf} of the stage was given no input")
         reader = factory()
-        source = self._register(reader, f"shuffle_{leaf}", cursor)
+        source = self._register(reader, f"shuffle_{leaf}", cursor, "a shuffle input has")
         found = [PlainColumn.marked(field.name, field.metadata) for field in reader.schema]
         columns = (
             attrs.evolve(column, qualifier=mark.qualifier, merged=mark.merged)
@@ -141,20 +141,25 @@ class FragmentRun:
                     f"operator {node.op_name!r} gives out column {field.name!r} of type "
                     f"{field.type}, whose values this engine would change: {reason}"
                 )
-        return self._register(reader, f"custom_{id(reader)}", cursor)
+        name, who = f"custom_{id(reader)}", f"operator {node.op_name!r} gives out"
+        return self._register(reader, name, cursor, who)
 
     def _register(
-        self, reader: pa.RecordBatchReader, name: str, cursor: duckdb.DuckDBPyConnection
+        self, reader: pa.RecordBatchReader, name: str, cursor: duckdb.DuckDBPyConnection, who: str
     ) -> Source:
+        """`who` gives the stream, in words that a column may follow."""
         names = reader.schema.names
         self._closing.callback(reader.close)
         try:
             cursor.register(name, guarded(reader, self._faults, self._cancel))
             rows = cursor.execute(f"DESCRIBE SELECT * FROM {name}").fetchall()
-        except duckdb.NotImplementedException as error:
+        except duckdb.Error as error:
+            unknown = (field for field in reader.schema if not _is_taken(field.type, cursor))
+            field = next(unknown, None)
+            if field is None:
+                raise
             raise UnsupportedPlan(
-                f"a stream has a column type that this engine does not take, among "
-                f"{', '.join(f'{field.name}: {field.type}' for field in reader.schema)}"
+                f"{who} column {field.name!r} of type {field.type}, which this engine does not take"
             ) from error
         kinds = [kind for _, kind, *_ in rows][: len(names)]
         travelling = [types.travelling(f"c{at}", kind) for at, kind in enumerate(kinds)]
@@ -163,6 +168,16 @@ class FragmentRun:
             ColumnInfo(name, kind) for name, (_, kind) in zip(names, travelling, strict=True)
         )
         return Source(f"SELECT {outputs} FROM {name}", tuple(columns))
+
+
+def _is_taken(kind: pa.DataType, cursor: duckdb.DuckDBPyConnection) -> bool:
+    """Whether DuckDB reads Arrow columns of this type."""
+    schema = taken_schema(pa.schema([("", kind)]))
+    try:
+        cursor.from_arrow(pa.RecordBatchReader.from_batches(schema, []))
+    except duckdb.Error:
+        return False
+    return True
 
 
 @attrs.frozen

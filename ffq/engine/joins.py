@@ -57,13 +57,13 @@ def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int
         a = find_column(left_key, left.columns, "HashJoin, left side")
         b = find_column(right_key, right.columns, "HashJoin, right side")
         kinds = left.columns[a].type, right.columns[b].type
-        classes = {types.hash_class(kind) for kind in kinds} - {'"NULL"'}
+        alike = types.hash_alike(*kinds)
         names = text_of(left_key), text_of(right_key)
         pair = f"HashJoin: keys {names[0]!r} ({kinds[0]}) and {names[1]!r} ({kinds[1]})"
-        unlike = len(classes) > 1 and classes not in types.COMPARABLE_CLASSES
+        unlike = not alike and set(map(types.hash_class, kinds)) not in types.COMPARABLE_CLASSES
         if unlike or types.comparable(("l", kinds[0]), ("r", kinds[1])) is None:
-            raise PlanningError(f"{pair} cannot be compared: cast one of them")
-        if len(classes) > 1 and _reads_hash(join):
+            raise PlanningError(f"{pair} cannot be compared: {types.remedy(kinds)}")
+        if not alike and _reads_hash(join):
             raise UnsupportedPlan(f"{pair} hash differently: cast one before the exchange")
         keys.append((a, b))
     return keys

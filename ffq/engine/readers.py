@@ -21,9 +21,7 @@ def guarded(
 
     Columns are renamed by position, so that equal names do not collide.
     """
-    names = [f"c{at}" for at in range(len(reader.schema.names))]
-    fields = [reader.schema.field(at).with_name(name) for at, name in enumerate(names)]
-    schema = pa.schema(fields) if fields else PLACEHOLDER
+    schema = taken_schema(reader.schema)
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
@@ -39,7 +37,37 @@ def guarded(
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
+def taken_schema(schema: pa.Schema) -> pa.Schema:
+    """In types that DuckDB has, as it has them in files, and with names c0, c1, ..."""
+    fields = [
+        pa.field(f"c{at}", _taken(field.type), field.nullable, field.metadata)
+        for at, field in enumerate(schema)
+    ]
+    return pa.schema(fields) if fields else PLACEHOLDER
+
+
+def _taken(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911
+    """Half floats as Float32, and lists of length 0, which are no arrays, as lists."""
+    if pa.types.is_float16(kind):
+        return pa.float32()
+    if pa.types.is_struct(kind):
+        return pa.struct([each.with_type(_taken(each.type)) for each in kind])
+    if pa.types.is_map(kind):
+        return pa.map_(_taken(kind.key_type), _taken(kind.item_type))
+    if pa.types.is_fixed_size_list(kind) and kind.list_size:
+        return pa.list_(kind.value_field.with_type(_taken(kind.value_type)), kind.list_size)
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_taken(kind.value_type)))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_taken(kind.value_type)))
+    return kind
+
+
 def _with_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if schema is PLACEHOLDER:
         return pa.RecordBatch.from_arrays([pa.nulls(batch.num_rows, pa.int8())], schema=schema)
-    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+    columns = (
+        column if column.type == kind else column.cast(kind)
+        for column, kind in zip(batch.columns, schema.types, strict=True)
+    )
+    return pa.RecordBatch.from_arrays(list(columns), schema=schema)

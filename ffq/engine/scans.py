@@ -27,6 +27,7 @@ from ffq.engine.sql import (
 from ffq.engine.types import (
     common_type,
     fits,
+    has_twin_keys,
     holds_variants,
     is_enum,
     sql_type,
@@ -290,12 +291,24 @@ def _outputs(columns: Mapping[Key, ColumnInfo], file: _FileColumns) -> list[str]
         if found is None or not found.fits(wanted.type):
             outputs.append(f"CAST(NULL AS {wanted.type})")
         elif found.type == wanted.type:
-            outputs.append(found.sql)
+            outputs.append(_without_twins(found, wanted))
         elif (found.type, wanted.type) == ("VARCHAR", "DATE"):  # a cast would drop a time
             outputs.append(f"CAST(strptime({found.sql}, '%Y-%m-%d') AS DATE)")
         else:
-            outputs.append(f"CAST({found.sql} AS {wanted.type})")
+            outputs.append(f"CAST({_without_twins(found, wanted)} AS {wanted.type})")
     return outputs
+
+
+def _without_twins(found: _FileColumn, column: ColumnInfo) -> str:
+    """A map with a key twice is refused here: it could not be read again after an exchange."""
+    twins = has_twin_keys(found.sql, found.type)
+    if not twins:
+        return found.sql
+    why = (
+        f"table {column.qualifier!r}, column {column.name!r}: a map has a key twice, which this "
+        f"engine does not keep"
+    )
+    return f"CASE WHEN {twins} THEN error({text(why)}) ELSE {found.sql} END"
 
 
 def _selects(

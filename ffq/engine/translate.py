@@ -221,11 +221,9 @@ class Translator:
         node = f"UnionAll of {left.name!r} ({left.type}) and {right.name!r} ({right.type})"
         kinds = {left.type, right.type} - {'"NULL"'}
         if len(kinds) > 1 and "VARCHAR" in kinds:
-            raise PlanningError(f"{node}: cast one of them")
-        if why := types.apart(kinds):
-            raise PlanningError(f"{node}: they have {why}: cast one of them")
+            raise PlanningError(f"{node}: {types.remedy(kinds)}")
         choice = "CASE WHEN TRUE THEN c0 ELSE c1 END"
-        return types.made_one(kinds, self._oracle.types([choice], (left, right), node)[0])
+        return self._oracle.made_one(sorted(kinds), choice, (left, right), node)
 
     def _window(self, node: model.Window, below: Relation) -> Relation:
         writer = self._writer(node, below)

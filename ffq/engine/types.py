@@ -155,6 +155,38 @@ def _one_zero(sql: str, kind: DuckDBPyType, depth: int = 0) -> str:
             return sql
 
 
+@functools.lru_cache(maxsize=1024)
+def has_twin_keys(sql: str, kind: str) -> str:
+    """SQL of whether a value is, or holds, a map with a key twice; empty where it cannot be."""
+    return _has_twin_keys(sql, duckdb.sqltype(kind)) if "MAP(" in kind else ""
+
+
+def _has_twin_keys(sql: str, kind: DuckDBPyType, depth: int = 0) -> str:
+    children = _children(kind)
+    found = []
+
+    def inside(part: str, name: str) -> None:
+        if condition := _has_twin_keys(part, children[name], depth + 1):
+            found.append(condition)
+
+    def inside_any(parts: str, name: str) -> None:
+        each = f"e{depth}"
+        if condition := _has_twin_keys(each, children[name], depth + 1):
+            found.append(f"len(list_filter({parts}, lambda {each}: {condition})) > 0")
+
+    match kind.id:
+        case "struct":
+            for name in children:
+                inside(f"struct_extract({sql}, {text(name)})", name)
+        case "list" | "array":
+            inside_any(sql, "child")
+        case "map":
+            found.append(f"len(list_distinct(map_keys({sql}))) < cardinality({sql})")
+            inside_any(f"map_keys({sql})", "key")
+            inside_any(f"map_values({sql})", "value")
+    return f"({' OR '.join(found)})" if found else ""
+
+
 def decimal_parts(kind: str) -> tuple[int, int] | None:
     """Width and scale of a DECIMAL; None for other types."""
     match = _DECIMAL.fullmatch(kind)
@@ -246,9 +278,12 @@ def is_huge(kind: str) -> bool:
 
 
 def hash_class(kind: str) -> str:
-    """Types of one class hash alike where their values are equal (see ffq.shuffle.hashing)."""
+    """Types of one class hash alike where their values are equal (see ffq.shuffle.hashing).
+
+    Of nested types each is a class of its own; what is inside tells (see `hash_alike`).
+    """
     if is_nested(kind):
-        return _nested_class(kind)
+        return kind
     if is_integer(kind) or decimal_parts(kind) or kind == "BOOLEAN":
         return "exact number"
     if is_float(kind):
@@ -261,14 +296,24 @@ def hash_class(kind: str) -> str:
 
 
 @functools.lru_cache(maxsize=1024)
-def _nested_class(kind: str) -> str:
-    """Of what is inside, in order. Text and binary are none there: DuckDB reads escapes in text."""
-    whole = duckdb.sqltype(kind)
-    inner = ", ".join(
-        f"{name} {part if part in {'VARCHAR', 'BLOB'} else hash_class(part)}"
-        for name, part in _parts(whole).items()
+def hash_alike(one: str, other: str) -> bool:
+    """Whether values of these types hash alike where they are equal, also inside."""
+    if '"NULL"' in {one, other}:
+        return True
+    if not (is_nested(one) and is_nested(other)):
+        return hash_class(one) == hash_class(other)
+    whole, other_whole = duckdb.sqltype(one), duckdb.sqltype(other)
+    parts, other_parts = _parts(whole), _parts(other_whole)
+    return (
+        len({whole.id, other_whole.id} - {"array"}) <= 1
+        and list(parts) == list(other_parts)
+        and all(_inside_alike(part, other_parts[name]) for name, part in parts.items())
     )
-    return f"{'list' if whole.id == 'array' else whole.id} of {inner}"
+
+
+def _inside_alike(one: str, other: str) -> bool:
+    """Text and binary are not alike there: DuckDB reads the escapes in a text."""
+    return {one, other} != {"VARCHAR", "BLOB"} and hash_alike(one, other)
 
 
 def unkept(kind: pa.DataType) -> str:
@@ -347,14 +392,17 @@ def made_one(kinds: Iterable[str], chosen: str) -> str:
     """The type that values of these types become, where DuckDB would make `chosen` of them.
 
     It makes a HUGEINT of UBIGINT and BIGINT, a type that Arrow has not, and a FLOAT of a Float32
-    and an exact number, which that would round; also inside structs and lists.
+    and an exact number, which that would round; also inside structs and lists. Of lists of one
+    length and of others it makes lists of one length, which do not hold them all.
     """
     found = set(kinds) - {'"NULL"'}
     if found <= {chosen}:
         return chosen
     whole = duckdb.sqltype(chosen)
     if whole.id in _NESTED:
-        return _nested_made_one([_parts(duckdb.sqltype(kind)) for kind in found], whole)
+        return common_type(found) or _nested_made_one(
+            [_parts(duckdb.sqltype(kind)) for kind in found], whole
+        )
     if is_huge(chosen):
         return common_type(found) or chosen
     return "DOUBLE" if chosen == "FLOAT" else chosen
@@ -412,6 +460,13 @@ def _apart_inside(kinds: list[str]) -> str:
     if "VARCHAR" in kinds and set(kinds) - {"VARCHAR", '"NULL"'}:
         return "texts and others inside"
     return apart(kinds)
+
+
+def remedy(kinds: Iterable[str]) -> str:
+    """What to do about types that do not go together."""
+    if any(map(is_nested, kinds)):
+        return "right would be one type to begin with, as there are no casts to nested types"
+    return "cast one of them"
 
 
 def of_nanoseconds(kind: str, kinds: Iterable[str]) -> str | None:
