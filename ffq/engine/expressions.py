@@ -17,7 +17,7 @@ from typing import Final, TypeGuard
 import attrs
 import duckdb
 
-from ffq.engine import types
+from ffq.engine import alike, types
 from ffq.engine.faults import binding_error
 from ffq.engine.functions import function_sql
 from ffq.engine.sql import ColumnInfo, Columns, select_list, text
@@ -89,7 +89,7 @@ class TypeOracle:
         Raises:
             PlanningError: they have no type in common; says of `what` that they have none.
         """
-        why = types.apart(kinds)
+        why = alike.apart(kinds)
         chosen = ""
         if not why:
             try:
@@ -99,8 +99,8 @@ class TypeOracle:
                     raise
                 why = "no type in common"
         if why:
-            raise PlanningError(f"{what} have {why}: {types.remedy(kinds)}")
-        return types.made_one(kinds, chosen)
+            raise PlanningError(f"{what} have {why}: {alike.remedy(kinds)}")
+        return alike.made_one(kinds, chosen)
 
     def _mixes(self, kinds: Iterable[str]) -> bool:
         """Whether DuckDB has one type for values of all."""
@@ -218,7 +218,7 @@ class ExpressionWriter:
         if number is not None:
             kind = _whole_kind(number, kinds)
             return f"CAST({number} AS {kind})", kind
-        finer = types.of_nanoseconds(kind, kinds) if _is_constant(expr) else None
+        finer = alike.of_nanoseconds(kind, kinds) if _is_constant(expr) else None
         if finer is None or not self.oracle.can_be(sql, finer):
             return sql, kind
         return f"CAST({sql} AS {finer})", finer
@@ -233,7 +233,7 @@ class ExpressionWriter:
             return f"(CASE WHEN {a} = {b} THEN NULL ELSE {kept} END)"
         kind = self._kind(value)
         a, b = self.comparable(("v", kind), self._beside(other, {kind}))
-        return types.once(kept, f"CASE WHEN {a} = {b} THEN NULL ELSE v END")
+        return alike.once(kept, f"CASE WHEN {a} = {b} THEN NULL ELSE v END")
 
     def type_of(self, sql: str) -> str:
         """DuckDB's type of an expression over these columns. Raises PlanningError."""
@@ -283,11 +283,11 @@ class ExpressionWriter:
         Raises:
             PlanningError: a number and a text, for one, of which one would be changed.
         """
-        sides = types.comparable(one, other)
+        sides = alike.comparable(one, other)
         if sides is None:
             raise PlanningError(
                 f"{self.node}: a {one[1]} and a {other[1]} cannot be compared: "
-                f"{types.remedy((one[1], other[1]))}"
+                f"{alike.remedy((one[1], other[1]))}"
             )
         return sides
 
@@ -308,7 +308,7 @@ class ExpressionWriter:
             return self._date_literal(literal)
         if kind == "BLOB":
             return f"encode({self._literal(literal)})"
-        if types.hash_class(kind) in _PARSED:
+        if alike.hash_class(kind) in _PARSED:
             value = str(literal.value)
             if not _is_kept(value, kind):
                 raise PlanningError(
@@ -337,7 +337,7 @@ class ExpressionWriter:
             return f"CAST({number} AS {_whole_kind(number, {kind})})"
         if beside is not None and float_holds("Float32", beside):
             return self.sql(expr)
-        return types.unrounded(self.sql(expr), self._kind(expr), kind)
+        return alike.unrounded(self.sql(expr), self._kind(expr), kind)
 
     def _path(self, name: str) -> str:
         def fields(at: int) -> Mapping[str, object]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from ffq.engine import types
+from ffq.engine import alike, types
 from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import HashJoin, HashPartitioning, JoinType, ShuffleRead
@@ -57,13 +57,13 @@ def join_keys(join: HashJoin, left: Relation, right: Relation) -> list[tuple[int
         a = find_column(left_key, left.columns, "HashJoin, left side")
         b = find_column(right_key, right.columns, "HashJoin, right side")
         kinds = left.columns[a].type, right.columns[b].type
-        alike = types.hash_alike(*kinds)
+        same_hash = alike.hash_alike(*kinds)
         names = text_of(left_key), text_of(right_key)
         pair = f"HashJoin: keys {names[0]!r} ({kinds[0]}) and {names[1]!r} ({kinds[1]})"
-        unlike = not alike and set(map(types.hash_class, kinds)) not in types.COMPARABLE_CLASSES
-        if unlike or types.comparable(("l", kinds[0]), ("r", kinds[1])) is None:
-            raise PlanningError(f"{pair} cannot be compared: {types.remedy(kinds)}")
-        if not alike and _reads_hash(join):
+        unlike = not same_hash and set(map(alike.hash_class, kinds)) not in alike.COMPARABLE_CLASSES
+        if unlike or alike.comparable(("l", kinds[0]), ("r", kinds[1])) is None:
+            raise PlanningError(f"{pair} cannot be compared: {alike.remedy(kinds)}")
+        if not same_hash and _reads_hash(join):
             raise UnsupportedPlan(f"{pair} hash differently: cast one before the exchange")
         keys.append((a, b))
     return keys
@@ -86,7 +86,7 @@ def join_sql(
 
 
 def _equal(left: ColumnInfo, a: str, right: ColumnInfo, b: str) -> str:
-    sides = types.comparable((a, left.type), (b, right.type)) or (a, b)
+    sides = alike.comparable((a, left.type), (b, right.type)) or (a, b)
     return " = ".join(map(_key, sides, (left.type, right.type)))
 
 

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffq.engine.alike import common_type, fits
 from ffq.engine.faults import one_line
 from ffq.engine.sql import (
     ColumnInfo,
@@ -25,8 +26,6 @@ from ffq.engine.sql import (
     text,
 )
 from ffq.engine.types import (
-    common_type,
-    fits,
     has_twin_keys,
     holds_variants,
     is_enum,

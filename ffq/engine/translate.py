@@ -11,7 +11,7 @@ from typing import Protocol
 
 import attrs
 
-from ffq.engine import types
+from ffq.engine import alike, types
 from ffq.engine.aggregates import final_sql, partial_sql
 from ffq.engine.expressions import ExpressionWriter, TypeOracle
 from ffq.engine.joins import join_columns, join_keys, join_sql
@@ -221,7 +221,7 @@ class Translator:
         node = f"UnionAll of {left.name!r} ({left.type}) and {right.name!r} ({right.type})"
         kinds = {left.type, right.type} - {'"NULL"'}
         if len(kinds) > 1 and "VARCHAR" in kinds:
-            raise PlanningError(f"{node}: {types.remedy(kinds)}")
+            raise PlanningError(f"{node}: {alike.remedy(kinds)}")
         choice = "CASE WHEN TRUE THEN c0 ELSE c1 END"
         return self._oracle.made_one(sorted(kinds), choice, (left, right), node)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from ffq.engine.aggregates import check_number
+from ffq.engine.alike import COMPARABLE_CLASSES, fits, hash_class
 from ffq.engine.expressions import ExpressionWriter
 from ffq.engine.sql import referenced_columns, row_bound
-from ffq.engine.types import COMPARABLE_CLASSES, fits, hash_class, one_zero
+from ffq.engine.types import one_zero
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import (
     BinaryOperator,

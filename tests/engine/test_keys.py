@@ -13,7 +13,7 @@ import pyarrow as pa
 import pytest
 
 from ffq import plan as p
-from ffq.engine import Engine, types
+from ffq.engine import Engine, alike
 from ffq.errors import DataError, PlanningError
 from ffq.plan import model
 from tests.engine.test_values import Tables
@@ -228,9 +228,9 @@ def test_lists_of_one_length_and_of_others_are_made_lists_of_any() -> None:
             one_value = f"CASE WHEN TRUE THEN NULL::INTEGER[3] ELSE NULL::{other} END"
             ((_, chosen, *_),) = duck.sql(f"DESCRIBE SELECT {one_value}").fetchall()
         assert chosen == "INTEGER[3]"
-        assert types.made_one(["INTEGER[3]", other], chosen) == "INTEGER[]"
+        assert alike.made_one(["INTEGER[3]", other], chosen) == "INTEGER[]"
     inside = ["STRUCT(a INTEGER[3])", "STRUCT(a INTEGER[2])"]
-    assert types.made_one(inside, inside[0]) == "STRUCT(a INTEGER[])"
+    assert alike.made_one(inside, inside[0]) == "STRUCT(a INTEGER[])"
 
 
 STRATEGIES: list[Any] = ["shuffle", "broadcast_right", "broadcast_left"]
