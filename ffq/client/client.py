@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -251,6 +252,11 @@ def _check_progress(progress: Progress | None) -> None:
         raise InvalidRequest(
             f"progress: a {type(progress).__name__} is no function; right would be one that takes "
             "a QueryStatus"
+        )
+    if inspect.iscoroutinefunction(progress):
+        raise InvalidRequest(
+            f"progress: {words(progress)} is async; right would be a plain function that takes a "
+            "QueryStatus"
         )
 
 

@@ -17,7 +17,7 @@ from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
 from ffq.errors import words
 from ffq.runtime._envelope import DONE, HANDLING, Envelope, busy_envelope
-from ffq.runtime._failures import only_cancelled, split_failure
+from ffq.runtime._failures import is_stray, only_cancelled, split_failure, stray
 from ffq.runtime._life import Event, after
 from ffq.runtime._mailbox import MailboxCell
 from ffq.runtime._serve import serve, serve_concurrently
@@ -226,7 +226,7 @@ class Cell(MailboxCell):
         if self.life.over:
             return False
         unwatch_all(self)
-        self.forget_timers()
+        self.forget_incarnation()
         self.busy = busy_envelope(self)
         self.parent.wait_for_turn(self)
         self._is_up()
@@ -315,6 +315,9 @@ class Cell(MailboxCell):
         """`fail` with the Exceptions in `error`; raise what else is in it, such as a Cancelled."""
         if isinstance(error, Exception):
             self.fail(error, doing)
+            return
+        if is_stray(error):
+            self.fail(stray(f"{self.path}, {doing},", error), doing)
             return
         failure, rest = split_failure(error)
         if failure is not None:

@@ -83,8 +83,8 @@ class Envelope:
 
     may_fail = False
     """A failure of a message that is no ask is logged, and does not fail the actor."""
-    of_timer = False
-    """A timer's: it goes with the incarnation that set the timer."""
+    of_incarnation = False
+    """A timer's or a watch's: it goes with the incarnation that set that."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class TimerEnvelope(Envelope):
 
     __slots__ = ()
 
-    of_timer = True
+    of_incarnation = True
 
 
 class TolerantTimerEnvelope(TimerEnvelope):
@@ -156,6 +156,18 @@ class TolerantTimerEnvelope(TimerEnvelope):
     __slots__ = ()
 
     may_fail = True
+
+
+class NoticeEnvelope(Envelope):
+    """The notice that an actor, `about`, has ended."""
+
+    __slots__ = ("about",)
+
+    of_incarnation = True
+
+    def __init__(self, cell: Node, message: Any, route: Route | None, about: Node) -> None:
+        super().__init__(cell, message, route, inf, None, False)
+        self.about = about
 
 
 class Late(MessageExpired):

@@ -6,9 +6,12 @@ go on to the scope it belongs to, and the errors to supervision: so the group is
 
 from __future__ import annotations
 
+from math import inf
 from typing import cast
 
 import trio
+
+from ffq.runtime.errors import ProtocolError
 
 
 class Stashed(BaseException):
@@ -34,6 +37,30 @@ def has_cancelled(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(trio.Cancelled) is not None
     return isinstance(error, trio.Cancelled)
+
+
+def is_stray(error: BaseException) -> bool:
+    """True for cancellations that no scope around the caller asks for.
+
+    Such a one was kept from an earlier call, whose scope it belonged to, and raised again, as code
+    does that keeps what a call ended with for those who come after.
+    """
+    if trio.current_effective_deadline() == -inf:
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        cancelled, rest = error.split(trio.Cancelled)
+        return cancelled is not None and (rest is None or isinstance(rest, Exception))
+    return isinstance(error, trio.Cancelled)
+
+
+def stray(where: str, error: BaseException) -> ProtocolError:
+    """What is raised in place of a stray cancellation, which would end whatever it came to."""
+    found = ProtocolError(
+        f"{where} raised a trio.Cancelled of another scope, kept from an earlier call: keep and "
+        f"raise again what is an Exception only"
+    )
+    found.__cause__ = error
+    return found
 
 
 def only_cancelled(error: BaseException) -> bool:

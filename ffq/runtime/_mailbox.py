@@ -3,18 +3,21 @@
 Three queues, served in this order: notices (the control lane: ends of watched actors), the mailbox
 of at most `capacity` messages, and the senders parked because it was full. Bounds: one notice per
 watched actor, one waiting message per parked task, `stash_size` messages in the stash. A message
-that is withdrawn frees its room at once; in the mailbox it lies on, DONE, until it is skipped.
+that is withdrawn frees its room at once; in the mailbox it lies on, DONE, until it is skipped. An
+ask is withdrawn when its scope ends; a tell that is late, when another message needs its room.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict, deque
+from math import inf
 from typing import TYPE_CHECKING, Any
 
+import trio
 from trio.lowlevel import Abort, Task, reschedule
 
-from ffq.runtime._envelope import DONE, QUEUED, Envelope, Late
+from ffq.runtime._envelope import DONE, QUEUED, Envelope, Late, NoticeEnvelope
 from ffq.runtime._handlers import find_route
 from ffq.runtime._life import NEW, Life
 from ffq.runtime._words import note
@@ -29,9 +32,11 @@ from ffq.runtime.errors import (
 from ffq.runtime.hooks import Hooks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextvars import Context
 
     from ffq.runtime._actor_base import ActorBase
+    from ffq.runtime._envelope import Node
     from ffq.runtime._handlers import Route, Routes
     from ffq.runtime._options import Options
     from ffq.runtime._system_base import SystemBase
@@ -58,6 +63,7 @@ class MailboxCell(ABC):
         "expired",
         "handled",
         "idle",
+        "late_from",
         "life",
         "limit",
         "mailbox",
@@ -99,8 +105,10 @@ class MailboxCell(ABC):
         self.mailbox: deque[Envelope] = deque()
         # The capacity, and what was withdrawn and still lies in the mailbox.
         self.limit = options.mailbox
+        # The first deadline of a tell that may lie in the mailbox, which nobody's scope watches.
+        self.late_from = inf
         self.overflow: OrderedDict[Envelope, None] | None = None
-        self.notices: OrderedDict[MailboxCell, Envelope] | None = None
+        self.notices: OrderedDict[Node, NoticeEnvelope] | None = None
         self.stashed: dict[Envelope, None] | None = None
         self.current: Envelope | None = None
         self.running: dict[Envelope, None] | None = None
@@ -153,7 +161,7 @@ class MailboxCell(ABC):
         if not self.accepting:
             self._refuse(envelope)
             return True
-        if len(self.mailbox) < self.limit:
+        if len(self.mailbox) < self.limit or self.has_room():
             self.mailbox.append(envelope)
             if self.idle:
                 self.wake()
@@ -165,7 +173,7 @@ class MailboxCell(ABC):
 
     def post_nowait(self, envelope: Envelope) -> None:
         """Take a message if there is room. Raises MailboxFull."""
-        if self.accepting and len(self.mailbox) >= self.limit:
+        if self.accepting and not self.has_room():
             self.reject()
             raise MailboxFull(
                 f"{self.path}: the mailbox is full ({self.capacity} messages), so "
@@ -173,17 +181,17 @@ class MailboxCell(ABC):
             )
         self.post(envelope)
 
-    def notify(self, about: MailboxCell, envelope: Envelope) -> None:
+    def notify(self, envelope: NoticeEnvelope) -> None:
         """Put the notice of an end on the control lane, before all user messages; once."""
         if self.notices is None:
             self.notices = OrderedDict()
-        if about in self.notices:
+        if envelope.about in self.notices:
             return
         self.sent += 1
         if not self.accepting:
             self.bury(envelope, "the watcher has ended")
             return
-        self.notices[about] = envelope
+        self.notices[envelope.about] = envelope
         if self.idle:
             self.wake()
 
@@ -193,10 +201,18 @@ class MailboxCell(ABC):
         return self.notices.popitem(last=False)[1]
 
     def forget_notice(self, about: MailboxCell) -> None:
-        """A watch was undone: what it has brought already, and nobody has seen, goes with it."""
+        """A watch was undone: what it has brought already, and nobody has handled, goes with it."""
         envelope = self.notices.pop(about, None) if self.notices else None
         if envelope is not None:
             self._expired(envelope)
+        if about.ended is not None:  # else there was none that could have been stashed
+            for other in self._set_aside():
+                if isinstance(other, NoticeEnvelope) and other.about is about:
+                    other.take_back()
+
+    def _set_aside(self) -> list[Envelope]:
+        """Messages that wait for their turn, or for it to come again."""
+        return [*self.mailbox, *(self.overflow or ()), *(self.stashed or ())]
 
     def wake(self) -> None:
         """Let the parked mailbox loop look again."""
@@ -231,6 +247,24 @@ class MailboxCell(ABC):
                 self._sweep()
             self.admit()
 
+    def has_room(self) -> bool:
+        """Whether a message finds room; a full mailbox takes back that of tells that are late."""
+        if len(self.mailbox) >= self.limit and self.late_from <= trio.current_time():
+            self.late_from = self._withdraw_late(list(self.mailbox))
+        return len(self.mailbox) < self.limit
+
+    def _withdraw_late(self, envelopes: Iterable[Envelope]) -> float:
+        """Withdraw tells whose deadline has passed. Returns the first that is to come."""
+        now, first = trio.current_time(), inf
+        for envelope in envelopes:
+            if envelope.asks or envelope.status != QUEUED:
+                continue  # an asker's own scope says when it gives up
+            if envelope.deadline <= now:
+                self.withdraw(envelope)
+            else:
+                first = min(first, envelope.deadline)
+        return first
+
     def _sweep(self) -> None:
         """Throw out what was withdrawn, so that the mailbox holds no more than twice its room."""
         wanted = [envelope for envelope in self.mailbox if envelope.status == QUEUED]
@@ -242,17 +276,13 @@ class MailboxCell(ABC):
         """What was taken out of the mailbox had been withdrawn."""
         self.limit -= 1
 
-    def forget_timers(self) -> None:
-        """The messages of an incarnation's timers end with it (A10)."""
-        for queue in (self.mailbox, self.overflow, self.stashed):
-            for envelope in list(queue or ()):
-                if envelope.of_timer:
-                    envelope.take_back()
-
-    def forget_notices(self) -> None:
-        """What an incarnation's watches have brought ends with it (A9)."""
-        for about in list(self.notices or ()):
-            self.forget_notice(about)
+    def forget_incarnation(self) -> None:
+        """What an incarnation's timers and watches have brought ends with it (A9, A10)."""
+        while self.notices:
+            self._expired(self.take_notice())
+        for envelope in self._set_aside():
+            if envelope.of_incarnation:
+                envelope.take_back()
 
     def expire(self, envelope: Envelope) -> None:
         """Skip a message whose deadline has passed before a handler could begin (A5)."""
@@ -268,6 +298,8 @@ class MailboxCell(ABC):
 
     def check_stash(self, message: Any) -> None:
         """Raise StashFull unless there is room for one more message."""
+        if self.stashed and len(self.stashed) >= self.options.stash:
+            self._withdraw_late(list(self.stashed))
         if len(self.stashed or ()) >= self.options.stash:
             raise StashFull(
                 f"{self.path}: the stash holds {self.options.stash} messages already; "
@@ -289,13 +321,14 @@ class MailboxCell(ABC):
     def unstash(self) -> None:
         """Put stashed messages back at the head of the mailbox, oldest first."""
         if self.stashed:
+            self.late_from = -inf  # any of them may be late
             self.mailbox.extendleft(reversed(self.stashed))
             self.stashed.clear()
             self.wake()
 
     def pending(self) -> list[Envelope]:
         """Every message in flight: queued, waiting for room, stashed or being handled."""
-        pending = [*self.notices.values()] if self.notices else []
+        pending: list[Envelope] = [*self.notices.values()] if self.notices else []
         pending += [each for each in self.mailbox if each.status == QUEUED]
         for queue in (self.overflow, self.stashed, self.running):
             if queue:
@@ -308,8 +341,7 @@ class MailboxCell(ABC):
         """Make dead letters of all mail that no handler has begun."""
         if not (self.notices or self.mailbox or self.overflow or self.stashed):
             return
-        queued = [*(self.notices or {}).values(), *self.mailbox]
-        queued += [*(self.overflow or ()), *(self.stashed or ())]
+        queued = [*(self.notices or {}).values(), *self._set_aside()]
         for queue in (self.notices, self.mailbox, self.overflow, self.stashed):
             if queue:
                 queue.clear()

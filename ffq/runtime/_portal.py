@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -16,9 +17,10 @@ import trio
 from ffq.errors import words
 from ffq.runtime._checks import check_function, check_seconds
 from ffq.runtime._envelope import BRIDGE, HANDLING
-from ffq.runtime._failures import split_failure
+from ffq.runtime._failures import is_stray, split_failure, stray
 from ffq.runtime.blocking import wait_blocking
 from ffq.runtime.errors import InvalidOption, ProtocolError, SystemClosed
+from ffq.runtime.remarks import RemarkLogger
 
 if TYPE_CHECKING:
     from ffq.runtime._envelope import Envelope
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from ffq.runtime.message import Sendable
     from ffq.runtime.ref import ActorRef
 
-logger = logging.getLogger("ffq.runtime")
+logger = RemarkLogger(logging.getLogger("ffq.runtime"))
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -45,6 +47,7 @@ class Portal:
         self._system = system
         self._nursery = nursery
         self._token = trio.lowlevel.current_trio_token()
+        self._process = os.getpid()
 
     def ask(self, ref: ActorRef[M], message: Sendable[M, R], *, timeout: float | None = None) -> R:
         """`await ref.ask(message)`, blocking this thread; `timeout` in seconds.
@@ -114,6 +117,10 @@ class Portal:
         Raises InvalidOption, SystemClosed.
         """
         what = f"a portal of the system {self._system.name}"
+        if os.getpid() != self._process:  # its thread is not in the child: a call would hang
+            raise SystemClosed(
+                f"{what} leads into the process that this one was forked from; start a system here"
+            )
         check_function(what, function)
         if inspect.iscoroutinefunction(function):
             raise InvalidOption(f"{what}: {words(function)} is async: give it to submit or call")
@@ -173,6 +180,10 @@ class Portal:
             _settle(future, error=error)
             return
         except BaseException as error:  # noqa: BLE001  # raised again
+            if is_stray(error):
+                where = f"a portal of the system {self._system.name}: {words(function)}"
+                _settle(future, error=stray(where, error))
+                return
             # Cancelled, alone or with what a cleanup raised, or Ctrl-C: the system is ending.
             failure, rest = split_failure(error)
             _settle(future, error=failure or self._closed())

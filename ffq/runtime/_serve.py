@@ -24,7 +24,7 @@ from trio.lowlevel import (
 from ffq.errors import FfqError
 from ffq.runtime._debug_checks import check_reply
 from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope, Late
-from ffq.runtime._failures import Stashed, only_cancelled, split_failure
+from ffq.runtime._failures import Stashed, is_stray, only_cancelled, split_failure, stray
 from ffq.runtime.errors import ActorEnded, StashFull
 from ffq.runtime.hooks import Hooks
 from ffq.runtime.remarks import RemarkLogger
@@ -259,6 +259,8 @@ def _handler_failed(cell: MailboxCell, envelope: Envelope, error: Exception) -> 
 def _handler_left(cell: MailboxCell, envelope: Envelope, error: BaseException) -> None:
     """A handler stashed its message, was cancelled, or was left by worse than an Exception.
 
+    A cancellation that is none of its scopes' is a failure as any.
+
     Raises `error` again, or the part of it that is the business of others.
     """
     if isinstance(error, Stashed):
@@ -271,6 +273,10 @@ def _handler_left(cell: MailboxCell, envelope: Envelope, error: BaseException) -
             if others is not None:
                 raise others
             return
+    if is_stray(error):
+        where = f"{cell.path}: the handler of {type(envelope.message).__qualname__}"
+        _handler_failed(cell, envelope, stray(where, error))
+        return
     failure, rest = split_failure(error)
     if failure is not None:
         _handler_failed(cell, envelope, failure)

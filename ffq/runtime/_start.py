@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from ffq.errors import words
 from ffq.runtime._cell import Cell
-from ffq.runtime._checks import check_function
+from ffq.runtime._checks import check_function, check_instance
 from ffq.runtime._waits import waiting
 from ffq.runtime._words import note
 from ffq.runtime.errors import InvalidOption, NameTaken, NotStarted, ProtocolError, SystemClosed
@@ -46,6 +47,7 @@ async def start_child(
     if get_if_exists and name is None:
         raise InvalidOption(f"{who}: get_if_exists=True needs a name to look for")
     if name is not None:
+        check_instance(f"{family.path}/: name", name, str)
         if get_if_exists and name in family.children:
             return await _existing(family.children[name], factory)
         _check_name(family, name)
@@ -120,9 +122,12 @@ def _waiting_for_start(cell: Cell) -> waiting:
 
 
 async def _existing(cell: Cell, factory: Callable[..., ActorBase[Any]]) -> Cell:
-    if isinstance(factory, type) and not issubclass(cell.kind, factory):
+    kind: object = factory
+    while isinstance(kind, partial):
+        kind = kind.func
+    if isinstance(kind, type) and not issubclass(cell.kind, kind):
         raise NameTaken(
-            f"{cell.path} is alive and a {cell.kind.__qualname__}, not a {factory.__qualname__}"
+            f"{cell.path} is alive and a {cell.kind.__qualname__}, not a {kind.__qualname__}"
         )
     if not cell.life.born:
         if cell.ready_event is None:
@@ -151,7 +156,7 @@ def _check_open(family: Family, who: str) -> None:
 
 
 def _check_name(family: Family, name: str) -> None:
-    if not isinstance(name, str) or not name or "/" in name or not name.isprintable():
+    if not name or "/" in name or not name.isprintable():
         raise InvalidOption(
             f"{family.path}/: name={name!r} must be non-empty, printable text without '/'"
         )

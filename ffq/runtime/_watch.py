@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ffq.runtime._envelope import Envelope
+from ffq.runtime._envelope import NoticeEnvelope
 from ffq.runtime.lifecycle import Ended, EndReason
 from ffq.runtime.message import Request
 from ffq.runtime.ref import ActorRef
@@ -54,7 +53,6 @@ def unwatch_all(watcher: MailboxCell) -> None:
         if watched.watchers is not None:
             watched.watchers.pop(watcher, None)
     watcher.watching = None
-    watcher.forget_notices()
 
 
 def tell_watchers(cell: MailboxCell, ended: Ended) -> None:
@@ -69,4 +67,4 @@ def _tell(watcher: MailboxCell, other: MailboxCell, ended: Ended) -> None:
         watcher.watching.pop(other, None)
     message = Terminated(ActorRef(other), ended)
     route = watcher.route_for(message)
-    watcher.notify(other, Envelope(watcher, message, route, inf, None, False))
+    watcher.notify(NoticeEnvelope(watcher, message, route, other))

@@ -35,19 +35,31 @@ Ts = TypeVarTuple("Ts")
 class ActorContext(Spawner):
     """An actor's own view: its children, tasks, timers, stash and watches.
 
-    Everything started here belongs to the actor's present incarnation and ends with it.
+    Everything started here belongs to the incarnation that has this context, and ends with it. Used
+    later, by a thread that is left for one, what would change something raises ActorEnded.
     """
 
-    __slots__ = ("_own",)
+    __slots__ = ("_incarnation", "_own")
 
     def __init__(self, cell: Cell) -> None:
         self._own = cell
+        self._incarnation = cell.restarts
 
     @property
     def _cell(self) -> Cell:
-        """For what changes something. Raises WrongThread."""
+        """For what changes something. Raises WrongThread, and ActorEnded: it is a later one's."""
         self._own.system.check_thread(self._own.path)
+        if not self._is_present:
+            raise ActorEnded(
+                f"{self.path}: this incarnation, number {self._incarnation}, is over; its context "
+                f"can do nothing any more"
+            )
         return self._own
+
+    @property
+    def _is_present(self) -> bool:
+        """False once this incarnation is over and another has begun, or the actor has ended."""
+        return self._own.restarts == self._incarnation and self._own.ended is None
 
     @property
     def _family(self) -> Family:
@@ -76,12 +88,14 @@ class ActorContext(Spawner):
     @property
     def children(self) -> tuple[ActorRef[Any], ...]:
         """Living children, in order of their start."""
-        return tuple(child.ref for child in self._cell.children())
+        self._own.system.check_thread(self.path)
+        return tuple(child.ref for child in self._own.children() if self._is_present)
 
     @property
     def restarts(self) -> int:
         """How often this actor was restarted; 0 in its first incarnation."""
-        return self._cell.restarts
+        self._own.system.check_thread(self.path)
+        return self._own.restarts
 
     def start_task(
         self,
@@ -174,10 +188,11 @@ class ActorContext(Spawner):
 
         Raises StashFull. The message is in the stash when the handler has left its `finally`.
         """
+        cell = self._cell
         envelope = handling()
-        if envelope is None or envelope.cell is not self._cell or envelope.route is None:
+        if envelope is None or envelope.cell is not cell or envelope.route is None:
             raise ProtocolError(f"{self.path}: stash() works inside a handler of this actor only")
-        self._cell.check_stash(envelope.message)
+        cell.check_stash(envelope.message)
         raise Stashed
 
     def unstash_all(self) -> None:
@@ -193,9 +208,11 @@ class ActorContext(Spawner):
         watch(self._cell, ref.cell)
 
     def unwatch(self, ref: ActorRef[Any]) -> None:
-        """Undo `watch`: no notice comes any more, also none that waits already."""
+        """Undo `watch`: no notice comes any more, also none that waits, or is stashed, already."""
         check_instance(f"{self.path}: unwatch", ref, ActorRef)
-        unwatch(self._cell, ref.cell)
+        self._own.system.check_thread(self.path)
+        if self._is_present:  # else the watches are gone with their incarnation
+            unwatch(self._own, ref.cell)
 
     def fail(self, error: Exception) -> None:
         """Fail this actor with `error`, whoever asks; supervision decides what comes next (A7).
@@ -222,8 +239,14 @@ class ActorContext(Spawner):
 
     def stop(self) -> None:
         """Stop this actor: it finishes its mailbox, then ends. Does not wait."""
-        self._cell.stop()
+        if not self._has_ended():
+            self._cell.stop()
 
     def kill(self) -> None:
         """End this actor now. Does not wait."""
-        self._cell.kill()
+        if not self._has_ended():
+            self._cell.kill()
+
+    def _has_ended(self) -> bool:
+        self._own.system.check_thread(self.path)
+        return self._own.ended is not None

@@ -7,10 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from ffq.errors import words
 from ffq.runtime._actor_base import ActorBase
 from ffq.runtime._family import family_of
 from ffq.runtime._start import start_child
-from ffq.runtime.errors import ActorEnded, SystemClosed
+from ffq.runtime.errors import ActorEnded, InvalidOption, SystemClosed
 from ffq.runtime.lifecycle import State
 from ffq.runtime.ref import ActorRef
 from ffq.runtime.supervision import Supervision
@@ -134,6 +135,7 @@ class PoolRef(ActorRef[M]):
         self._routing = routing
 
     def _cell_for(self, message: Any) -> MailboxCell:
+        self._cell.system.check_thread(self.path)  # before the routing is asked, and moves on
         members = self._cell.children()
         # Not to those who are left of a pool that stops, or are there already of one that restarts:
         # a key would go to another member than before.
@@ -146,7 +148,13 @@ class PoolRef(ActorRef[M]):
                 f"the pool {self.path} takes no messages now ({state}); "
                 f"{type(message).__qualname__} was not sent"
             )
-        return members[self._routing.pick(_Loads(members), message)]
+        picked = self._routing.pick(_Loads(members), message)
+        if not isinstance(picked, int) or not 0 <= picked < len(members):
+            raise InvalidOption(
+                f"{self.path}: its routing, a {type(self._routing).__qualname__}, picked "
+                f"{words(picked)} of {len(members)} members; right would be the index of one"
+            )
+        return members[picked]
 
     @property
     def members(self) -> tuple[ActorRef[M], ...]:

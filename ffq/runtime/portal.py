@@ -90,6 +90,12 @@ class SyncActorSystem:
         with suppress(SystemClosed):  # it has crashed: the outcome says how
             portal.run_soon(self._leave.set if error is None else self._scope.cancel)
         join_blocking(self._thread)
+        failure = self._outcome.exception()
+        if failure is not None and error is not None:
+            both = [failure, error]
+            raise BaseExceptionGroup(
+                f"the system {self._system.name} failed, as did its block", both
+            )
         self._outcome.result()
 
     def _abandon(self) -> None:

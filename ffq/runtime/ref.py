@@ -141,10 +141,10 @@ class ActorRef(Generic[M_contra]):
         if cell.observed:
             _inspect(cell, message)
         if deadline != inf:
-            _check_deadline(cell, message, deadline)
+            _expect_deadline(cell, message, deadline)
         await checkpoint_if_cancelled()
         envelope = Envelope(cell, message, route, deadline, None, False)
-        if len(cell.mailbox) < cell.limit or not cell.accepting:
+        if len(cell.mailbox) < cell.limit or not cell.accepting or cell.has_room():
             cell.post(envelope)
             await cancel_shielded_checkpoint()
             return
@@ -167,7 +167,7 @@ class ActorRef(Generic[M_contra]):
         if cell.observed:
             _inspect(cell, message)
         if deadline != inf:
-            _check_deadline(cell, message, deadline)
+            _expect_deadline(cell, message, deadline)
         cell.post_nowait(Envelope(cell, message, route, deadline, None, False))
 
     def stop_nowait(self) -> None:
@@ -266,11 +266,12 @@ def _inspect(cell: MailboxCell, message: Any) -> None:
         check_payload(cell.path, message)
 
 
-def _check_deadline(cell: MailboxCell, message: Any, deadline: float) -> None:
-    """Raise InvalidOption for what no moment is later than."""
+def _expect_deadline(cell: MailboxCell, message: Any, deadline: float) -> None:
+    """Raise InvalidOption for what no moment is later than; else have it looked out for."""
     if not is_number(deadline):
         cell.reject()
         raise InvalidOption(
             f"{cell.path}: deadline={words(deadline)} of {type(message).__qualname__} must be a "
             "time in seconds of trio.current_time()"
         )
+    cell.late_from = min(cell.late_from, deadline)

@@ -168,9 +168,13 @@ class ActorSystem(SystemBase, Spawner):
             self._top.nursery.cancel_scope.cancel()
 
     def portal(self) -> Portal:
-        """A way in for other threads, asyncio and synchronous code (A13). Raises WrongThread."""
+        """A way in for other threads, asyncio and synchronous code (A13).
+
+        Raises WrongThread, SystemClosed.
+        """
+        nursery = self._family.nursery
         self.check_thread("portal()")
-        return Portal(self, self._family.nursery)
+        return Portal(self, nursery)
 
     def tree(self) -> tuple[ActorInfo, ...]:
         """The top actors with all below them, as they are now (A12)."""
@@ -216,7 +220,7 @@ class ActorSystem(SystemBase, Spawner):
     def get_actor(self, path: str, kind: type[ActorBase[Any]] | None = None) -> ActorRef[Any]:
         """The living actor at a path, "/bank/account-7", or a top actor by its name (A9).
 
-        Raises ActorNotFound, also when the actor is not of class `kind`.
+        Raises ActorNotFound, also when the actor is not of class `kind`; InvalidOption.
         """
         ref = self.find_actor(path, kind)
         if ref is None:
@@ -227,7 +231,10 @@ class ActorSystem(SystemBase, Spawner):
     def find_actor(
         self, path: str, kind: type[ActorBase[Any]] | None = None
     ) -> ActorRef[Any] | None:
-        """Like `get_actor`, but None when there is no such actor."""
+        """Like `get_actor`, but None when there is no such actor. Raises InvalidOption."""
+        check_instance(f"the system {self.name}: an actor's path", path, str)
+        if kind is not None:
+            check_instance(f"the system {self.name}: the class of an actor", kind, type)
         children = {} if self._top is None else self._top.children
         cell: Cell | None = None
         for part in path.removeprefix("/").split("/"):

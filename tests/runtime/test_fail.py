@@ -220,7 +220,7 @@ async def test_A7_fail_of_an_incarnation_that_is_over_is_refused() -> None:
         with pytest.raises(ProtocolError, match="takes an Exception"):
             contexts[0].fail(KeyboardInterrupt())  # type: ignore[arg-type]
         await ref.stop()
-        with pytest.raises(ActorEnded, match=r"/Glass-1 .*cannot fail now"):
+        with pytest.raises(ActorEnded, match=r"/Glass-1: this incarnation, number 0, is over"):
             contexts[0].fail(Broken())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import queue
 import signal
 import threading
@@ -396,3 +398,54 @@ def test_A13_asyncio_code_uses_a_system_on_a_thread_and_after_it_closed() -> Non
     assert total == 2
     with pytest.raises(SystemClosed, match="sync is closed"):
         asyncio.run(portal.ask_asyncio(counter, Add(1)))
+
+
+async def test_A13_an_error_of_run_soon_survives_a_filter_that_raises() -> None:
+    def broken(record: logging.LogRecord) -> bool:
+        raise RuntimeError("a filter of somebody's")
+
+    def fail() -> None:
+        raise ValueError("lost in a broken filter")
+
+    logger = logging.getLogger("ffq.runtime")
+    logger.addFilter(broken)
+    try:
+        async with ActorSystem() as system:
+            counter = await system.spawn(Counter)
+            system.portal().run_soon(fail)
+            await trio.testing.wait_all_tasks_blocked()
+            assert await counter.ask(Add(1)) == 1
+    finally:
+        logger.removeFilter(broken)
+
+
+def test_A13_a_forked_child_is_told_that_the_portal_leads_nowhere() -> None:
+    with SyncActorSystem("sync") as actors:
+        counter = actors.spawn(Counter)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:  # it may do nothing but say what it found, and go
+            try:
+                found = "an answer" if actors.ask(counter, Add(1)) else ""
+            except BaseException as error:  # noqa: BLE001
+                found = f"{type(error).__name__}: {error}"
+            os.write(writing, found.encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as said:
+            found = said.read()
+        assert os.waitpid(child, 0)[1] == 0
+        assert found.startswith("SystemClosed: a portal of the system sync leads into the process")
+        assert actors.ask(counter, Add(1)) == 1
+
+
+def test_A13_the_error_of_the_block_is_kept_beside_a_failure() -> None:
+    with pytest.raises(ExceptionGroup) as caught, SyncActorSystem("sync") as actors:
+        counter = actors.spawn(Counter, name="c")
+        actors.tell(counter, Fail())
+        while not actors._outcome.done():
+            actors._thread.join(0.01)
+        raise KeyError("mine")
+    failed, mine = caught.value.exceptions
+    assert isinstance(failed, ActorFailed)
+    assert isinstance(mine, KeyError)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 import trio.testing
@@ -166,6 +168,8 @@ async def test_A9_get_if_exists_gives_no_actor_of_another_class() -> None:
         await system.spawn(Holder, Gate(), name="x")
         with pytest.raises(NameTaken, match="/x is alive and a Holder, not a Counter"):
             await system.spawn(Counter, name="x", get_if_exists=True)
+        with pytest.raises(NameTaken, match="not a Counter"):
+            await system.spawn(partial(partial(Counter), 5), name="x", get_if_exists=True)
         with pytest.raises(InvalidOption, match="/Counter: get_if_exists=True needs a name"):
             await system.spawn(Counter, get_if_exists=True)
 

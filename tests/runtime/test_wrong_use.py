@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,11 +32,12 @@ from ffq.runtime.errors import (
     ActorError,
     InvalidOption,
     ProtocolError,
+    SystemClosed,
     UnfrozenMessage,
     UnsendableRef,
     WrongThread,
 )
-from ffq.runtime.pool import RoundRobin
+from ffq.runtime.pool import RoundRobin, Routing
 from ffq.runtime.portal import Portal
 from tests.runtime.stock import Add, Counter, Gate, Hold, Holder, Total, settle
 
@@ -432,3 +433,76 @@ async def test_A11_the_ledger_is_live() -> None:
         assert (ledger.sent, ledger.handled, ledger.in_flight) == (3, 1, 2)  # as it was
         ledger = system.ledger
         assert (ledger.sent, ledger.handled, ledger.in_flight) == (3, 3, 0)
+
+
+# Pools
+
+
+async def test_A13_a_pool_used_in_another_thread_picks_nobody() -> None:
+    async with ActorSystem() as system:
+        pool = await system.spawn_pool(Counter, size=3, routing=RoundRobin(), name="pool")
+
+        def use() -> None:
+            with pytest.raises(WrongThread, match="/pool was used in another thread"):
+                pool.tell_nowait(Add(1))
+
+        await trio.to_thread.run_sync(use)
+        assert await pool.ask(Add(5)) == 5
+        assert [await member.ask(Total()) for member in pool.members] == [5, 0, 0]
+        await pool.stop()
+        before = str(system.ledger)
+        await trio.to_thread.run_sync(use)
+        assert str(system.ledger) == before
+
+
+@pytest.mark.parametrize("picked", [-1, 3, 1.0, None, "x"])
+async def test_A10_a_routing_that_picks_nobody_is_named(picked: Any) -> None:
+    class Odd(Routing):
+        def pick(self, loads: Sequence[int], message: Any) -> int:
+            number: int = picked
+            return number
+
+    async with ActorSystem() as system:
+        pool = await system.spawn_pool(Counter, size=3, routing=Odd(), name="pool")
+        with pytest.raises(InvalidOption, match=r"/pool: its routing, a .*Odd, picked .* of 3 mem"):
+            await pool.ask(Add(1))
+        assert len(pool.members) == 3
+
+
+# Names and paths
+
+
+@pytest.mark.parametrize("path", [None, 5, b"x"])
+async def test_A9_a_path_that_is_no_text_is_refused(path: Any) -> None:
+    async with ActorSystem() as system:
+        for find in (system.find_actor, system.get_actor):
+            with pytest.raises(InvalidOption, match="an actor's path=.* must be a str"):
+                find(path)
+        for exists in (True, False):
+            if path is not None:
+                with pytest.raises(InvalidOption, match="name=.* must be a str"):
+                    await system.spawn(Counter, name=path, get_if_exists=exists)
+        with pytest.raises(InvalidOption, match="the class of an actor=5 must be a type"):
+            system.find_actor("x", 5)  # type: ignore[arg-type]
+
+
+async def test_A13_a_portal_of_a_system_that_is_not_open_says_so() -> None:
+    with pytest.raises(SystemClosed, match="not open: use `async with`"):
+        ActorSystem().portal()
+
+
+@attrs.frozen
+class Stash(Request[None]):
+    pass
+
+
+async def test_A13_stash_in_another_thread_names_the_portal() -> None:
+    class Puts(Actor[Stash]):
+        @handles(Stash)
+        async def put(self, message: Stash) -> None:
+            await trio.to_thread.run_sync(self.ctx.stash)
+
+    async with ActorSystem() as system:
+        puts = await system.spawn(Puts)
+        with pytest.raises(WrongThread, match="portal"):
+            await puts.ask(Stash())
