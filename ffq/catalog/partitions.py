@@ -39,11 +39,19 @@ def table_file(path: str, root: str) -> TableFile:
     return TableFile(
         path,
         tuple(
-            (unquote(name), None if value == _NULL else unquote(value))
+            (_unquoted(name), None if value == _NULL else _unquoted(value))
             for name, sign, value in found
             if sign and name
         ),
     )
+
+
+def _unquoted(part: str) -> str:
+    """As it is where that would be no text: two such must not become one value."""
+    try:
+        return unquote(part, errors="strict")
+    except UnicodeDecodeError:
+        return part
 
 
 def partition_values(

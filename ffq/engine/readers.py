@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from ffq.engine.cancel import CancelToken
 from ffq.engine.faults import Faults, one_line
+from ffq.engine.types import MAX_DIGITS
 from ffq.errors import FfqError, ShuffleInputError
 
 PLACEHOLDER = pa.schema([pa.field("_", pa.int8())])
@@ -47,9 +48,11 @@ def taken_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def _taken(kind: pa.DataType) -> pa.DataType:  # noqa: PLR0911
-    """Half floats as Float32, and lists of length 0, which are no arrays, as lists."""
+    """Half floats as Float32, lists of length 0, which are no arrays, as lists, short decimals."""
     if pa.types.is_float16(kind):
         return pa.float32()
+    if pa.types.is_decimal256(kind) and kind.precision <= MAX_DIGITS:
+        return pa.decimal128(kind.precision, kind.scale)
     if pa.types.is_struct(kind):
         return pa.struct([each.with_type(_taken(each.type)) for each in kind])
     if pa.types.is_map(kind):

@@ -8,7 +8,7 @@ from ffq.engine.aggregates import check_number
 from ffq.engine.alike import COMPARABLE_CLASSES, fits, hash_class
 from ffq.engine.expressions import ExpressionWriter
 from ffq.engine.sql import referenced_columns, row_bound
-from ffq.engine.types import one_zero
+from ffq.engine.types import is_integer, one_zero
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import (
     BinaryOperator,
@@ -56,7 +56,7 @@ def window_sql(window: WindowExpr, writer: ExpressionWriter) -> str:
         parts.append("PARTITION BY " + ", ".join(map(writer.sql, window.partition_by)))
     if window.order_by:
         keys = (
-            f"{writer.sql(key.expr)} {'ASC' if key.asc else 'DESC'} "
+            f"{_key(writer, key.expr, window.frame)} {'ASC' if key.asc else 'DESC'} "
             f"NULLS {'FIRST' if key.nulls_first else 'LAST'}"
             for key in window.order_by
         )
@@ -65,6 +65,13 @@ def window_sql(window: WindowExpr, writer: ExpressionWriter) -> str:
         parts.append(_frame(window.frame))
     sql = f"{_call(window.function, writer)} OVER ({' '.join(parts)})"
     return one_zero(sql, writer.type_of(sql)) if window.function.name in {"Min", "Max"} else sql
+
+
+def _key(writer: ExpressionWriter, expr: Expr, frame: WindowFrame | None) -> str:
+    """What rows are ordered by. A range reaches beyond the values that the type has."""
+    sql = writer.sql(expr)
+    wide = frame is not None and frame.units == "Range" and is_integer(writer.type_of(sql))
+    return f"CAST({sql} AS HUGEINT)" if wide else sql
 
 
 def _call(function: WindowFunction, writer: ExpressionWriter) -> str:
@@ -117,12 +124,15 @@ def _is_constant_of(kind: str, expr: Expr, sql: str, writer: ExpressionWriter) -
 
 def _frame(frame: WindowFrame) -> str:
     return (
-        f"{frame.units.upper()} BETWEEN {_bound(frame.start)} AND {_bound(frame.end)}"
+        f"{frame.units.upper()} BETWEEN {_bound(frame, frame.start)} AND {_bound(frame, frame.end)}"
         f"{_EXCLUSIONS[frame.exclusion]}"
     )
 
 
-def _bound(bound: FrameBound) -> str:
+def _bound(frame: WindowFrame, bound: FrameBound) -> str:
     if bound.kind in _BOUNDS:
         return _BOUNDS[bound.kind]
-    return f"{row_bound(bound.offset or 0)} {bound.kind.upper()}"
+    offset = bound.offset or 0
+    # Of rows there are fewer than the largest number; a range is a distance between values.
+    far = offset if frame.units == "Range" else row_bound(offset)
+    return f"{far} {bound.kind.upper()}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import pyarrow as pa
 import pyarrow.ipc
 
-from ffq.errors import ExecutionError, ShuffleInputError
+from ffq.errors import DataError, ShuffleInputError
 from ffq.shuffle.mark import NO_STREAM
 from ffq.shuffle.widening import column_order, wider_schema, wider_type
 
@@ -77,7 +77,7 @@ def merge_streams(
         schemas: of the other streams, where types may differ: one of each task is enough.
 
     Raises:
-        ExecutionError: when read: a stream has other columns, or other types, than the first.
+        DataError: when read: a stream has other columns, or other types, than the first.
     """
     first = streams[0]()
     schema = wider_schema(first.schema.remove_metadata(), schemas)
@@ -96,9 +96,10 @@ def _conform(
     order = column_order(reader.schema.names, schema.names)
     types = [] if order is None else [reader.schema.types[at] for at in order]
     if order is None or not all(map(_fits, types, schema.types)):
-        raise ExecutionError(
+        raise DataError(
             f"stream {number} has columns {_columns(reader.schema)}, the first one "
-            f"{_columns(schema)}: streams of one stage must have the same columns"
+            f"{_columns(schema)}: streams of one stage must have the same columns; of a custom "
+            f"operator whose output varies with its rows, right would be to declare its schema"
         )
     for batch in reader:
         if order:

@@ -236,6 +236,7 @@ def partitioned(tmp_path: Path, *folders: str, column: str = "n") -> None:
         (["2023-01-31", "__HIVE_DEFAULT_PARTITION__"], "Date32", ["2023-01-31", None]),
         (["2023-02-31", "2023-01-01"], "Utf8", ["2023-02-31", "2023-01-01"]),
         (["a%2Fb", ""], "Utf8", ["a/b", ""]),
+        (["%FF", "%FE", "%C3%A9"], "Utf8", ["%FF", "%FE", "é"]),
         (["__HIVE_DEFAULT_PARTITION__"], "Utf8", [None]),
         (["99999999999999999999"], "Utf8", ["99999999999999999999"]),
     ],

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from decimal import Decimal
 
+import attrs
 import pyarrow as pa
 import pytest
 
@@ -268,6 +269,33 @@ def test_a_window_sums_what_an_aggregate_sums(
     table = pa.table({"g": ["a"], "v": pa.array([None], kind)})
     with pytest.raises(PlanningError, match=f"Window: {function} takes a number, not a"):
         run_over(engine, Window((window(function, Column("v")),), leaf()), table)
+
+
+@pytest.mark.parametrize(
+    ("kind", "ends"),
+    [
+        (pa.uint8(), [0, 1, 255]),
+        (pa.uint64(), [0, 1, 2**64 - 1]),
+        (pa.int8(), [-128, -127, 127]),
+        (pa.int64(), [-(2**63), 1 - 2**63, 2**63 - 1]),
+    ],
+    ids=str,
+)
+def test_a_window_ranges_over_the_ends_of_its_type(
+    engine: Engine, kind: pa.DataType, ends: list[int]
+) -> None:
+    table = pa.table({"g": ["a"] * 4, "v": pa.array([*ends, None], kind)})
+    bounds = FrameBound("Preceding", 1), FrameBound("Following", 2**64 - 1)
+    near = WindowFrame("Range", bounds[0], FrameBound("Following", 1), "NoOthers")
+    counted = window("Count", Column("v"), frame=near)
+    far = attrs.evolve(
+        window("Max", Column("v"), frame=WindowFrame("Range", *bounds, "NoOthers")),
+        order_by=(SortKey(Column("v"), asc=True, nulls_first=False),),
+    )
+    result = run_over(engine, Window((counted, far), leaf()), table).sort_by("v")
+    assert result["Count"].to_pylist() == [2, 2, 1, 0]
+    assert result["Max"].to_pylist() == [ends[2]] * 3 + [None]
+    assert result.schema.field("v").type == kind
 
 
 def test_windows_take_counts_up_to_the_largest_of_a_plan(engine: Engine) -> None:

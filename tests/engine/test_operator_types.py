@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -53,6 +54,8 @@ HALF, NONE = pa.float16(), pa.list_(pa.int8(), 0)
         (pa.struct([("a", HALF)]), [{"a": 1.5}, None], pa.struct([("a", pa.float32())])),
         (pa.map_(HALF, HALF), [[(1.5, 2.5)], []], pa.map_(pa.float32(), pa.float32())),
         (NONE, [[], None], pa.list_(pa.int8())),
+        (pa.decimal256(38, 1), [Decimal("1.5"), None], pa.decimal128(38, 1)),
+        (pa.list_(pa.decimal256(5, 1)), [[Decimal("1.5")]], pa.list_(pa.decimal128(5, 1))),
         (pa.list_(NONE), [[[]], [], None], pa.list_(pa.list_(pa.int8()))),
     ],
     ids=str,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffq.errors import ExecutionError, ShuffleInputError, StorageError
+from ffq.errors import DataError, ShuffleInputError, StorageError
 from ffq.shuffle import decode_stream, empty_stream, encode_stream, merge_streams
 from ffq.shuffle.ipc import with_rows
 
@@ -111,7 +111,7 @@ def test_columns_in_another_order_are_brought_into_the_first_ones() -> None:
 )
 def test_streams_of_other_columns_do_not_merge(other: dict[str, list[object]]) -> None:
     merged = merge_streams([lambda: reader_of(a=[1], b=[1]), lambda: reader_of(**other)])
-    with pytest.raises(ExecutionError, match=r"stream 1 has columns a: .* the first one a: int64"):
+    with pytest.raises(DataError, match=r"stream 1 has columns a: .* the first one a: int64"):
         merged.read_all()
 
 
@@ -163,7 +163,7 @@ def test_types_of_one_class_are_widened_for_both(
         streams = [typed(first, None), typed(second, None), typed(first, None)]
         merged = merge_streams(streams, [stream().schema for stream in streams[1:]])
         if both is None:
-            with pytest.raises(ExecutionError, match="stream 1 has columns"):
+            with pytest.raises(DataError, match="stream 1 has columns"):
                 merged.read_all()
         else:
             table = merged.read_all()
