@@ -366,6 +366,9 @@ class World:
     def _settle_runnability(self, query: QueryBelief, task: TaskBelief, now: Span) -> None:
         able = any(self.may_run(worker, task) for worker in self.workers.values())
         if able or not task.shape.operators or not query.parents_committed(task):
+            patience, since = self.declared.unrunnable_timeout_ms, task.unserved_since
+            if patience and since is not None and now.hi - since.lo >= patience:
+                query.lose_track()  # who came may have come too late: R10 may have ended the query
             task.unserved_since = None
         elif task.unserved_since is None:
             task.unserved_since = Span(self._settled_until, now.hi)
