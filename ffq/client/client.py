@@ -214,6 +214,10 @@ class Client:
         """Its state afterwards: CANCELED, or the terminal state it had already (R4, R5)."""
         if not isinstance(reason, str):
             raise InvalidRequest(f"reason: a {type(reason).__name__} is no text")
+        try:
+            reason.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"reason: {reason!r} is no text that UTF-8 has") from None
         return (await self._ask(CancelQuery(_id_of(query), reason))).state
 
     async def attempts(self, query: QueryLike) -> tuple[AttemptStatus, ...]:

@@ -55,6 +55,17 @@ class WorkerFolders:
         return self.base / "engine"
 
 
+def _check_text(folder: Path) -> None:
+    """Raises StartupError: the engine takes no path of other bytes than UTF-8."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise StartupError(
+            f"the folder {str(folder)!r} has a name that is no UTF-8, in which the engine cannot "
+            f"keep files; right would be another one (--shuffle-root, FFQ_SHUFFLE_ROOT, TMPDIR)"
+        ) from None
+
+
 @contextmanager
 def worker_folders(root: Path | None, worker_id: WorkerId) -> Iterator[WorkerFolders]:
     """This worker's folders, empty at first and removed at the end.
@@ -69,6 +80,7 @@ def worker_folders(root: Path | None, worker_id: WorkerId) -> Iterator[WorkerFol
     Raises:
         StartupError: they cannot be made; or another live process uses them.
     """
+    _check_text(Path(tempfile.gettempdir()) if root is None else root.absolute())
     try:
         if root is None:
             remove_abandoned(Path(tempfile.gettempdir()))

@@ -179,6 +179,10 @@ async def test_an_id_that_could_be_a_path_is_refused_here(autojump_clock: MockCl
     assert not coordinator.submitted
 
 
+async def waits(status: object) -> None:
+    """A progress callback that nobody would await."""
+
+
 @pytest.mark.parametrize(
     ("use", "error"),
     [
@@ -190,6 +194,11 @@ async def test_an_id_that_could_be_a_path_is_refused_here(autojump_clock: MockCl
         (lambda client: client.queries(10**5000), "limit a number of 16610 bits of ListQueries"),
         (lambda client: client.queries(1.5), "limit 1.5 of ListQueries: want 1 to 10,000"),
         (lambda client: client.cancel("q", 5), "reason: a int is no text"),
+        (
+            lambda client: client.cancel("q", "\udcff"),
+            r"reason: '.udcff' is no text that UTF",
+        ),
+        (lambda client: client.run(PLAN, waits), "progress: .*waits.* is async; right would be"),
         (lambda client: client.run(PLAN, 5), "progress: a int is no function; right would be"),
         (lambda client: client.wait("q", "x"), "progress: a str is no function"),
     ],

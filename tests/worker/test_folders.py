@@ -160,3 +160,12 @@ def test_a_lock_that_was_waited_for_while_its_folder_went_counts_for_nothing(
     (base / "lock").touch()
     assert not _locked(lock, base)
     os.close(lock)
+
+
+def test_a_folder_whose_name_is_no_text_is_refused_by_name(tmp_path: Path) -> None:
+    """The engine would fail on it with the words of its C++ library."""
+    root = tmp_path / "a\udcff"
+    refused = pytest.raises(StartupError, match=r"udcff' has a name that is no UTF-8.*--shuffle-r")
+    with refused, worker_folders(root, W1):
+        raise AssertionError("never opened")
+    assert not root.exists()
