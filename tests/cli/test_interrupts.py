@@ -46,8 +46,10 @@ def test_ctrl_c_in_the_midst_of_imports_ends_the_process_without_a_word(enum: st
 
 
 def test_ctrl_c_ends_a_worker_whose_operators_take_long_to_load(tmp_path: Path) -> None:
+    # Many short sleeps: a signal just before a long one would be heard after it.
     (tmp_path / "slow_model.py").write_text(
-        'import sys, time\nprint("loading", file=sys.stderr, flush=True)\ntime.sleep(3600)\n'
+        'import sys, time\nprint("loading", file=sys.stderr, flush=True)\n'
+        "for _ in range(100_000):\n    time.sleep(0.01)\n"
     )
     with running("worker", "--operators=slow_model", cwd=tmp_path) as process:
         process.wait_for("loading")
