@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -34,6 +35,11 @@ settings.register_profile(
 settings.load_profile(NAME)
 
 MOST_PROCESSES = 4  # each collects all tests first
+
+# A shell starts what is to run in its background with Ctrl-C ignored, and so are all processes that
+# are started from there. Tests of Ctrl-C need it heard, as from a terminal.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
