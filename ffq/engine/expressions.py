@@ -18,6 +18,7 @@ import attrs
 import duckdb
 
 from ffq.engine import alike, types
+from ffq.engine.bound import BoundWriter
 from ffq.engine.faults import binding_error
 from ffq.engine.functions import function_sql
 from ffq.engine.sql import ColumnInfo, Columns, select_list, text
@@ -180,6 +181,8 @@ class ExpressionWriter:
                     case _:
                         given = [self.sql(arg) for arg in args]
                 return self._call(name, given)
+            case model.Bound(tree=tree):
+                return BoundWriter(len(self.columns), self.node).sql(tree)
             case model.VectorDistance(function=function, vector=vector, query=query):
                 return self._distance(function, self.sql(vector), self.sql(query))
 

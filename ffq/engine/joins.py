@@ -15,7 +15,7 @@ from ffq.plan.names import find_column, text_of
 from ffq.plan.outputs import LEFT_ONLY
 from ffq.plan.walk import walk_stage
 
-_SQL: Final = {
+JOINS: Final = {
     JoinType.INNER: "INNER JOIN",
     JoinType.LEFT: "LEFT JOIN",
     JoinType.RIGHT: "RIGHT JOIN",
@@ -80,7 +80,7 @@ def join_sql(
     if join.join_type not in LEFT_ONLY:
         outputs += [f"r.c{at}" for at in range(len(right.columns))]
     return (
-        f"SELECT {select_list(outputs)} FROM {left.name} AS l {_SQL[join.join_type]} "
+        f"SELECT {select_list(outputs)} FROM {left.name} AS l {JOINS[join.join_type]} "
         f"{right.name} AS r ON {conditions}"
     )
 

@@ -13,8 +13,9 @@ import attrs
 
 from ffq.engine import alike, types
 from ffq.engine.aggregates import final_sql, partial_sql
+from ffq.engine.bound import BoundWriter, type_sql
 from ffq.engine.expressions import ExpressionWriter, TypeOracle
-from ffq.engine.joins import join_columns, join_keys, join_sql
+from ffq.engine.joins import JOINS, join_columns, join_keys, join_sql
 from ffq.engine.scans import Source
 from ffq.engine.sql import ColumnInfo, Columns, Relation, row_bound, select_list
 from ffq.engine.subqueries import subquery_condition
@@ -23,7 +24,7 @@ from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.model import Expr, Node
 from ffq.plan.names import find_column
-from ffq.plan.outputs import group_name
+from ffq.plan.outputs import LEFT_ONLY, group_name
 from ffq.plan.walk import node_name
 
 
@@ -81,6 +82,12 @@ class Translator:
                 return self._final(node, self.visit(node.input))
             case model.HashJoin():
                 return self._join(node, self.visit(node.left), self.visit(node.right))
+            case model.Sort():
+                return self._sort(node, self.visit(node.input))
+            case model.Aggregate():
+                return self._whole_aggregate(node, self.visit(node.input))
+            case model.Join():
+                return self._own_join(node, self.visit(node.left), self.visit(node.right))
             case model.Limit():
                 below, limit = self.visit(node.input), row_bound(node.n)
                 return self._add(f"SELECT * FROM {below.name} LIMIT {limit}", below.columns)
@@ -191,6 +198,42 @@ class Translator:
         keys = join_keys(node, left, right)
         columns = join_columns(node, left.columns, right.columns)
         return self._add(join_sql(node, keys, left, right), columns)
+
+    def _sort(self, node: model.Sort, below: Relation) -> Relation:
+        keys = BoundWriter(len(below.columns), node_name(node)).keys(node.keys)
+        order = f" ORDER BY {keys}" if keys else ""
+        limit = "" if node.limit is None else f" LIMIT {row_bound(node.limit)}"
+        offset = f" OFFSET {row_bound(node.offset)}" if node.offset else ""
+        return self._add(f"SELECT * FROM {below.name}{order}{limit}{offset}", below.columns)
+
+    def _whole_aggregate(self, node: model.Aggregate, below: Relation) -> Relation:
+        writer = BoundWriter(len(below.columns), node_name(node))
+        groups = [writer.sql(each) for each in node.groups]
+        values = [writer.aggregate(each) for each in node.aggregates]
+        kinds = self._oracle.types(groups, below.columns, node_name(node))
+        kinds += tuple(type_sql(each.type) for each in node.aggregates)
+        columns = tuple(ColumnInfo(f"c{at}", kind) for at, kind in enumerate(kinds))
+        by = f" GROUP BY {', '.join(str(at + 1) for at in range(len(groups)))}" if groups else ""
+        return self._add(f"SELECT {select_list(groups + values)} FROM {below.name}{by}", columns)
+
+    def _own_join(self, node: model.Join, left: Relation, right: Relation) -> Relation:
+        width = len(left.columns)
+        both = left.columns + right.columns
+        condition = "TRUE"
+        if node.condition is not None:
+            condition = BoundWriter(len(both), node_name(node)).sql(node.condition)
+        sides = [
+            f"(SELECT {', '.join(f'c{at} AS c{at + start}' for at in range(len(side.columns))) or '1 AS _'} "
+            f"FROM {side.name})"
+            for side, start in ((left, 0), (right, width))
+        ]
+        kept = left.columns if node.join_type in LEFT_ONLY else both
+        columns = tuple(attrs.evolve(one, name=f"c{at}", qualifier=None) for at, one in enumerate(kept))
+        outputs = select_list(f"c{at}" for at in range(len(kept)))
+        word = JOINS[node.join_type]
+        return self._add(
+            f"SELECT {outputs} FROM {sides[0]} AS l {word} {sides[1]} AS r ON {condition}", columns
+        )
 
     def _top_k(self, node: model.TopKByScore, below: Relation) -> Relation:
         score = self._writer(node, below).sql(node.score_expr)

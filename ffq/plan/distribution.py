@@ -30,6 +30,7 @@ from collections.abc import Iterable
 import attrs
 
 from ffq.plan import model
+from ffq.plan.bound import Place
 from ffq.plan.model import Column, ColumnName, JoinStrategy, JoinType, Node
 from ffq.plan.outputs import (
     LEFT_ONLY,
@@ -124,6 +125,12 @@ class _Analysis:
                 return _of_custom(self.visit(node.input))
             case model.HashJoin():
                 return self._of_join(node, self.visit(node.left), self.visit(node.right))
+            case model.Sort(partial=True):
+                return self.visit(node.input)
+            case model.Aggregate():
+                return _of_aggregate(node, self.visit(node.input))
+            case model.Join():
+                return _of_own_join(node, self.visit(node.left), self.visit(node.right))
             case model.UnionAll():
                 return _of_union(self.visit(node.left), self.visit(node.right))
             case _:
@@ -296,3 +303,37 @@ def _of_union(left: Distribution, right: Distribution) -> Distribution:
             repeatable=left.repeatable and right.repeatable,
         )
     return _whole(left, right)
+
+
+def _of_aggregate(node: model.Aggregate, below: Distribution) -> Distribution:
+    """Right where all rows of a group are in one task: those are exchanged by what groups them."""
+    if not node.groups:
+        return _PIN
+    if below.kind is DistributionKind.HASH and below.keys is not None:
+        places = {each.index for each in node.groups if isinstance(each, Place)}
+        if all(any(name == f"c{at}" for at in places for name in key) for key in below.keys):
+            return attrs.evolve(below, keys=None, repeatable=False)
+    return _PIN
+
+
+def _of_own_join(node: model.Join, left: Distribution, right: Distribution) -> Distribution:
+    if left.kind is right.kind is DistributionKind.HASH and node.keys:
+        wanted = tuple(zip(*node.keys, strict=True))
+        lies = left.keys, right.keys
+        if left.partitions == right.partitions and all(
+            keys is not None
+            and len(keys) == len(names)
+            and all(name in key for name, key in zip(names, keys, strict=True))
+            for keys, names in zip(lies, wanted, strict=True)
+        ):
+            return Distribution(
+                DistributionKind.HASH,
+                reads=left.reads | right.reads,
+                partitions=left.partitions,
+                keys=None,
+                repeatable=False,
+            )
+    if left.is_split and node.join_type in _WHOLE_RIGHT:
+        if right.kind is DistributionKind.REPLICATED:
+            return attrs.evolve(left, keys=None)
+    return _PIN

@@ -11,6 +11,8 @@ from typing import Final, TypeAlias
 
 import attrs
 
+from ffq.plan.bound import BoundAggregate, BoundExpr, BoundKey
+
 
 class BinaryOperator(enum.Enum):
     """`op` of BinaryOp and of ScalarSubqueryFilter."""
@@ -196,6 +198,13 @@ class VectorDistance:
     query: Expr
 
 
+@attrs.frozen
+class Bound:
+    """What SQL says beyond this vocabulary, over the input's columns by position."""
+
+    tree: BoundExpr
+
+
 Expr: TypeAlias = (
     Column
     | ColumnPath
@@ -211,9 +220,10 @@ Expr: TypeAlias = (
     | CaseWhen
     | ScalarUdf
     | VectorDistance
+    | Bound
 )
 
-OWN_EXPRESSIONS: Final = (ColumnPath,)
+OWN_EXPRESSIONS: Final = (ColumnPath, Bound)
 """Expressions that other implementations of FFQ do not know (docs/plan.md)."""
 
 
@@ -449,8 +459,48 @@ class Custom:
     input: Node
 
 
+@attrs.frozen
+class Sort:
+    """All rows in an order; of these `limit` (None: all) after the first `offset`.
+
+    partial: each task sorts its own, so that fewer rows go on.
+    """
+
+    keys: tuple[BoundKey, ...]
+    limit: int | None
+    offset: int
+    partial: bool
+    input: Node
+
+
+@attrs.frozen
+class Aggregate:
+    """One row for each group, of all its rows: groups first, then aggregates."""
+
+    groups: tuple[BoundExpr, ...]
+    aggregates: tuple[BoundAggregate, ...]
+    input: Node
+
+
+@attrs.frozen
+class Join:
+    """Left columns, then right ones; of SEMI and ANTI the left ones only.
+
+    condition: over the columns of both. keys: what rows of both sides lie by, in the same tasks.
+    """
+
+    left: Node
+    right: Node
+    join_type: JoinType
+    condition: BoundExpr | None
+    keys: tuple[tuple[str, str], ...]
+
+
 Node: TypeAlias = (
-    ParquetScan
+    Sort
+    | Aggregate
+    | Join
+    | ParquetScan
     | ParquetWrite
     | Filter
     | InSubqueryFilter
@@ -473,3 +523,6 @@ Node: TypeAlias = (
     | VectorKnn
     | Custom
 )
+
+OWN_NODES: Final = (Sort, Aggregate, Join)
+"""Nodes that other implementations of FFQ do not know."""

@@ -8,7 +8,7 @@ import attrs
 
 from ffq.plan import model
 from ffq.plan.distribution import DistributionKind, distribution_of
-from ffq.plan.model import OWN_EXPRESSIONS, Node, ShuffleRead
+from ffq.plan.model import OWN_EXPRESSIONS, OWN_NODES, Node, ShuffleRead
 from ffq.plan.stages import StageGraph, StagePlan
 from ffq.plan.walk import children, walk_stage
 
@@ -54,7 +54,7 @@ def has_own_words(graph: StageGraph) -> bool:
     pending: list[Any] = [graph.stages[0].fragment]
     while pending:
         value = pending.pop()
-        if isinstance(value, OWN_EXPRESSIONS):
+        if isinstance(value, (*OWN_EXPRESSIONS, *OWN_NODES)):
             return True
         if isinstance(value, tuple):
             pending.extend(value)

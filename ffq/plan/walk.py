@@ -32,6 +32,9 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.VectorTopK: (),
     model.VectorKnn: (),
     model.Custom: ("input",),
+    model.Sort: ("input",),
+    model.Aggregate: ("input",),
+    model.Join: ("left", "right"),
 }
 KEEPS_COLUMNS: Final = (
     model.Filter,

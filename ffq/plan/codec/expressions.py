@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ffq.plan import model
+from ffq.plan.codec.bound import BOUND
 from ffq.plan.codec.cursor import Budget, Cursor, Json
 from ffq.plan.codec.shapes import (
     BOOLEAN,
@@ -117,6 +118,7 @@ def _of_one(kind: type[model.Not] | type[model.IsNull] | type[model.IsNotNull]) 
 
 
 _COLUMN_PATH: Final = f"{OWN_PREFIX}ColumnPath"
+_BOUND_TREE: Final = f"{OWN_PREFIX}Bound"
 _PATH: Codec[model.ColumnPath] = convert(STRING, model.ColumnPath, lambda column: column.name)
 
 
@@ -138,6 +140,7 @@ _EXPRESSIONS: dict[str, Codec[Any]] = {
     _COLUMN_PATH: _PATH,
     "ColumnRef": record(model.ColumnRef, Key("name", STRING), Key("index", COUNT)),
     "Literal": Codec(_read_literal, _write_literal),
+    _BOUND_TREE: convert(BOUND, model.Bound, lambda value: value.tree),
     "BinaryOp": record(
         model.BinaryOp, Key("left", EXPR), Key("op", BINARY_OPERATOR), Key("right", EXPR)
     ),

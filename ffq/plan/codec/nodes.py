@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ffq.plan import model
+from ffq.plan.codec.bound import BOUND, BOUND_AGGREGATE, BOUND_KEY
 from ffq.plan.codec.cursor import Budget, Cursor, Json, shown
 from ffq.plan.codec.expressions import (
     AGGREGATE,
@@ -12,6 +13,7 @@ from ffq.plan.codec.expressions import (
     COLUMN_NAME,
     COUNT,
     EXPR,
+    OWN_PREFIX,
     WINDOW,
 )
 from ffq.plan.codec.shapes import (
@@ -54,6 +56,8 @@ def _read_node(cursor: Cursor) -> Node:
 def _write_node(node: Node, budget: Budget) -> Json:
     with budget.nested():
         name = "Exchange" if type(node).__name__ in _EXCHANGES else type(node).__name__
+        if isinstance(node, model.OWN_NODES):
+            name = f"{OWN_PREFIX}{name}"
         return write_variant(name, _NODES[name], node, budget)
 
 
@@ -166,6 +170,28 @@ _NODES: dict[str, Codec[Any]] = {
         Key("prefilter", optional(STRING), default=None),
         Key("metric", STRING),
         Key("provider", STRING),
+    ),
+    f"{OWN_PREFIX}Sort": record(
+        model.Sort,
+        Key("keys", listing(BOUND_KEY)),
+        Key("limit", optional(COUNT), default=None),
+        Key("offset", COUNT, default=0),
+        Key("partial", BOOLEAN, default=False),
+        _INPUT,
+    ),
+    f"{OWN_PREFIX}Aggregate": record(
+        model.Aggregate,
+        Key("groups", listing(BOUND)),
+        Key("aggregates", listing(BOUND_AGGREGATE)),
+        _INPUT,
+    ),
+    f"{OWN_PREFIX}Join": record(
+        model.Join,
+        Key("left", NODE),
+        Key("right", NODE),
+        Key("join_type", enumeration(JoinType, "join type")),
+        Key("condition", optional(BOUND), default=None),
+        Key("keys", listing(pair(STRING, STRING, "left key, right key")), default=[]),
     ),
     "Custom": record(
         model.Custom, Key("op_name", NAME), Key("config", _CONFIG, default={}), _INPUT

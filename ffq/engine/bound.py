@@ -1,0 +1,252 @@
+"""Bound expressions as SQL of the engine, over columns c0, c1, ...
+
+Every constant is written with its type, and every function by the name that the planner bound, so
+that the engine binds here what was bound there. What is no function of a list of ours is refused: a
+plan may come from anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Context, Decimal
+from math import isfinite
+from typing import Final
+
+from ffq.engine.scalars import RUN
+from ffq.engine.sql import identifier, text
+from ffq.errors import PlanningError, UnsupportedPlan
+from ffq.plan.bound import (
+    PLAIN_TYPES,
+    BoundAggregate,
+    BoundExpr,
+    BoundKey,
+    Call,
+    Choice,
+    Conjunction,
+    Constant,
+    Conversion,
+    Form,
+    Place,
+    Scalar,
+    Special,
+    SqlType,
+)
+
+_INFIX: Final = frozenset(
+    {"+", "-", "*", "/", "//", "%", "||", "&", "|", "<<", ">>", "^", "**", "^@", "&&", "@>", "<@"}
+    | {"=", "<>", "<", ">", "<=", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"}
+    | {"~~", "!~~", "~~*", "!~~*", "~~~"}
+)
+_INFINITE_DAYS: Final = 2**31 - 1
+_INFINITE: Final = 2**63 - 1
+_EXACT: Final = Context(prec=60)
+_UNITS: Final = {
+    "TIMESTAMP_S": 10**6,
+    "TIMESTAMP_MS": 10**3,
+    "TIMESTAMP": 1,
+    "TIMESTAMP WITH TIME ZONE": 1,
+}
+
+
+# --- types -----------------------------------------------------------------------------------
+
+
+def type_sql(kind: SqlType) -> str:
+    """A type as the engine reads it. Raises PlanningError: it is none."""
+    arguments = kind.arguments
+    match kind.name, arguments:
+        case "NULL", ():
+            return '"NULL"'
+        case name, () if name in PLAIN_TYPES:
+            return name
+        case "DECIMAL", (int(width), int(scale)) if 0 <= scale <= width <= 38 and width:
+            return f"DECIMAL({width},{scale})"
+        case "LIST", (SqlType() as item,):
+            return f"{type_sql(item)}[]"
+        case "ARRAY", (SqlType() as item, int(size)) if size > 0:
+            return f"{type_sql(item)}[{size}]"
+        case ("STRUCT" | "UNION") as name, fields if fields and all(map(_is_field, fields)):
+            listed = ", ".join(f"{identifier(str(f[0]))} {type_sql(f[1])}" for f in fields)  # type: ignore[index, arg-type]
+            return f"{name}({listed})"
+        case "MAP", (SqlType() as key, SqlType() as value):
+            return f"MAP({type_sql(key)}, {type_sql(value)})"
+        case "ENUM", values if values and all(isinstance(value, str) for value in values):
+            return f"ENUM({', '.join(text(str(value)) for value in values)})"
+    raise PlanningError(f"this engine has no type {kind.name} of {len(arguments)} arguments")
+
+
+def _is_field(argument: object) -> bool:
+    return isinstance(argument, tuple) and isinstance(argument[1], SqlType)
+
+
+# --- constants -------------------------------------------------------------------------------
+
+
+def constant_sql(constant: Constant) -> str:
+    """A constant of its very type. Raises PlanningError: the value is none of it."""
+    kind = type_sql(constant.type)
+    if constant.value is None:
+        return f"CAST(NULL AS {kind})"
+    return f"CAST({_value_sql(constant.value, constant.type)} AS {kind})"
+
+
+def _value_sql(value: Scalar, kind: SqlType) -> str:  # noqa: PLR0911, PLR0912
+    """Something that a cast makes the value of."""
+    match kind.name, value:
+        case "BOOLEAN", bool():
+            return "TRUE" if value else "FALSE"
+        case ("FLOAT" | "DOUBLE"), float():
+            return repr(value) if isfinite(value) and not _is_negative_zero(value) else text(repr(value))
+        case "DECIMAL", int():
+            scale = kind.arguments[1]
+            assert isinstance(scale, int)
+            return text(f"{Decimal(value).scaleb(-scale, _EXACT):f}")
+        case ("VARCHAR" | "JSON" | "ENUM" | "BIT" | "BLOB"), str():
+            return text(value)
+        case "UUID", int():
+            digits = (value ^ (1 << 127)) & ((1 << 128) - 1)
+            return text(f"{digits:032x}")
+        case "DATE", int():
+            if abs(value) == _INFINITE_DAYS:
+                return text("infinity" if value > 0 else "-infinity")
+            return f"(DATE '1970-01-01' + CAST({value} AS INTEGER))"
+        case name, int() if name in _UNITS:
+            if abs(value) == _INFINITE:
+                return text("infinity" if value > 0 else "-infinity")
+            made = f"make_timestamp(CAST({value * _UNITS[name]} AS BIGINT))"
+            zoned = name == "TIMESTAMP WITH TIME ZONE"
+            return f"(CAST({made} AS VARCHAR) || '+00')" if zoned else made
+        case "TIMESTAMP_NS", int():
+            if abs(value) == _INFINITE:
+                return text("infinity" if value > 0 else "-infinity")
+            return f"make_timestamp_ns(CAST({value} AS BIGINT))"
+        case "TIME", int():
+            seconds, micros = divmod(value, 10**6)
+            return text(f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}")
+        case "INTERVAL", (int(months), int(days), int(micros)):
+            return f"(to_months({months}) + to_days({days}) + to_microseconds({micros}))"
+        case ("LIST" | "ARRAY"), tuple():
+            item = kind.arguments[0]
+            assert isinstance(item, SqlType)
+            return f"[{', '.join(constant_sql(Constant(item, each)) for each in value)}]"
+        case "STRUCT", tuple() if len(value) == len(kind.arguments):
+            fields = [argument for argument in kind.arguments if isinstance(argument, tuple)]
+            packed = ", ".join(
+                f"{identifier(name)} := {constant_sql(Constant(of, each))}"
+                for (name, of), each in zip(fields, value, strict=True)
+            )
+            return f"struct_pack({packed})"
+        case "MAP", tuple():
+            return _map_sql(value, kind)
+        case name, int() if name.endswith("INT") or name == "INTEGER":
+            return str(value) if name.endswith(("TINYINT", "SMALLINT", "INTEGER")) else text(str(value))
+    raise PlanningError(f"a constant of type {kind.name} is a {type(value).__name__}")
+
+
+def _map_sql(entries: tuple[Scalar, ...], kind: SqlType) -> str:
+    sides: tuple[list[str], list[str]] = ([], [])
+    for entry in entries:
+        if not isinstance(entry, tuple) or len(entry) != len(sides):
+            raise PlanningError("a constant of type MAP has an entry that is no pair")
+        for side, of, each in zip(sides, kind.arguments, entry, strict=True):
+            assert isinstance(of, SqlType)
+            side.append(constant_sql(Constant(of, each)))
+    keys, values = (", ".join(side) for side in sides)
+    return f"map([{keys}], [{values}])"
+
+
+def _is_negative_zero(value: float) -> bool:
+    return value == 0 and repr(value).startswith("-")
+
+
+# --- expressions -----------------------------------------------------------------------------
+
+
+class BoundWriter:
+    """Writes expressions over an input of `width` columns; `node` is named in errors."""
+
+    def __init__(self, width: int, node: str) -> None:
+        self._width = width
+        self._node = node
+
+    def sql(self, expr: BoundExpr) -> str:
+        """Raises PlanningError, UnsupportedPlan."""
+        match expr:
+            case Place(index=index):
+                if not 0 <= index < self._width:
+                    raise PlanningError(
+                        f"{self._node}: column {index} of an input of {self._width} columns"
+                    )
+                return f"c{index}"
+            case Constant():
+                return constant_sql(expr)
+            case Conversion(expr=inner, to=to, tries=tries):
+                return f"{'TRY_CAST' if tries else 'CAST'}({self.sql(inner)} AS {type_sql(to)})"
+            case Conjunction(terms=terms, any=any_):
+                return f"({(' OR ' if any_ else ' AND ').join(map(self.sql, terms))})"
+            case Choice(branches=branches, otherwise=otherwise):
+                whens = " ".join(f"WHEN {self.sql(w)} THEN {self.sql(t)}" for w, t in branches)
+                return f"CASE {whens} ELSE {self.sql(otherwise)} END"
+            case Special(form=form, args=args):
+                return self._special(form, [self.sql(arg) for arg in args])
+            case Call(args=args):
+                called = self._call(expr, [self.sql(arg) for arg in args])
+                # How many digits a result has, the planner has decided with more knowledge.
+                decimal = expr.type.name == "DECIMAL"
+                return f"CAST({called} AS {type_sql(expr.type)})" if decimal else called
+
+    def _special(self, form: Form, args: Sequence[str]) -> str:
+        match form, args:
+            case Form.IN | Form.NOT_IN, [value, *among] if among:
+                word = "IN" if form is Form.IN else "NOT IN"
+                return f"({value} {word} ({', '.join(among)}))"
+            case Form.NOT, [value]:
+                return f"(NOT {value})"
+            case Form.IS_NULL, [value]:
+                return f"({value} IS NULL)"
+            case Form.IS_NOT_NULL, [value]:
+                return f"({value} IS NOT NULL)"
+            case Form.COALESCE, [_, *_]:
+                return f"coalesce({', '.join(args)})"
+            case Form.NULLIF, [value, other]:
+                return f"nullif({value}, {other})"
+            case Form.TRY, [value]:
+                return f"TRY({value})"
+            case Form.ITEM, [value, at]:
+                return f"({value})[{at}]"
+            case Form.FIELD, [value, name]:
+                return f"struct_extract({value}, {name})"
+            case Form.BETWEEN, [value, low, high]:
+                return f"({value} BETWEEN {low} AND {high})"
+        raise PlanningError(f"{self._node}: {form.value} of {len(args)} arguments")
+
+    def keys(self, keys: Sequence[BoundKey]) -> str:
+        return ", ".join(
+            f"{self.sql(key.expr)} {'ASC' if key.asc else 'DESC'} "
+            f"NULLS {'FIRST' if key.nulls_first else 'LAST'}"
+            for key in keys
+        )
+
+    def aggregate(self, one: BoundAggregate) -> str:
+        """A complete aggregate."""
+        args = ", ".join(map(self.sql, one.args)) or "*"
+        distinct = "DISTINCT " if one.distinct else ""
+        order = f" ORDER BY {self.keys(one.order)}" if one.order else ""
+        made = f"{identifier(one.name)}({distinct}{args}{order})"
+        if one.filter is not None:
+            made += f" FILTER (WHERE {self.sql(one.filter)})"
+        return f"CAST({made} AS {type_sql(one.type)})"
+
+    def _call(self, call: Call, args: Sequence[str]) -> str:
+        name = call.name
+        if name in {"struct_pack", "row"}:
+            fields = [each for each in call.type.arguments if isinstance(each, tuple)]
+            named = (f"{identifier(of[0])} := {arg}" for of, arg in zip(fields, args, strict=True))
+            return f"struct_pack({', '.join(named)})"
+        if name in _INFIX and len(args) == 2:  # noqa: PLR2004
+            return f"({args[0]} {name} {args[1]})"
+        if name in {"+", "-", "~"} and len(args) == 1:
+            return f"({name}{args[0]})"
+        if name not in RUN:
+            raise UnsupportedPlan(f"{self._node}: this engine does not run the function {name!r}")
+        return f"{identifier(name)}({', '.join(args)})"

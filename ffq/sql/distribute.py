@@ -1,0 +1,405 @@
+"""From the engine's plan to a plan of ours: stages, exchanges, and who reads what whole.
+
+Every node below the last one calls its columns c0, c1, ...: what SQL calls them is planned away.
+Rows are exchanged by the columns that a group or a join goes by, a small side is read whole by
+every task, and what needs all rows in one place gets them over a Single exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+
+from ffq.errors import UnsupportedPlan
+from ffq.plan.bound import BoundExpr, Call, Conjunction, Constant, Form, Place, Special, SqlType
+from ffq.plan.model import (
+    Aggregate,
+    Bound,
+    Broadcast,
+    Filter,
+    HashPartitioning,
+    Join,
+    JoinType,
+    Node,
+    ParquetScan,
+    Project,
+    ShuffleRead,
+    ShuffleWrite,
+    SinglePartitioning,
+    Sort,
+)
+from ffq.sql.planning import Planned
+from ffq.sql.serialized import (
+    BOOLEAN,
+    COMPARISONS,
+    ExpressionReader,
+    Json,
+    read_constant,
+    refuse,
+)
+
+_NO_COLUMN: Final = 2**60
+"""From here on an index is none of a column: a placeholder of what only counts rows."""
+_JOINS: Final = {
+    "INNER": JoinType.INNER,
+    "LEFT": JoinType.LEFT,
+    "RIGHT": JoinType.RIGHT,
+    "OUTER": JoinType.FULL,
+    "FULL": JoinType.FULL,
+    "SEMI": JoinType.SEMI,
+    "ANTI": JoinType.ANTI,
+}
+_FLIPPED: Final = {"RIGHT_SEMI": "SEMI", "RIGHT_ANTI": "ANTI"}
+
+
+@attrs.frozen
+class Rows:
+    """A node of `width` columns. split: several tasks may have a share of its rows."""
+
+    node: Node
+    width: int
+    split: bool
+
+
+def distribute(planned: Planned, *, partitions: int) -> Node:
+    """A plan of ours, whose columns are those of the query.
+
+    Args:
+        partitions: how many an exchange has.
+
+    Raises:
+        UnsupportedPlan: names what is not distributed.
+    """
+    rows = _Distributor(partitions).visit(planned.plan)
+    names = planned.names
+    if len(names) != rows.width:
+        raise UnsupportedPlan(f"SQL: {len(names)} columns are described, {rows.width} planned")
+    return Project(tuple((Bound(Place(at)), name) for at, name in enumerate(names)), rows.node)
+
+
+class _Distributor:
+    def __init__(self, partitions: int) -> None:
+        self._partitions = partitions
+
+    def visit(self, found: Json) -> Rows:
+        kind = found["type"]
+        visit = self._VISITORS.get(kind)
+        if visit is None:
+            refuse(kind.removeprefix("LOGICAL_").replace("_", " "), found)
+        return visit(self, found)
+
+    def _input(self, found: Json) -> Rows:
+        (child,) = found["children"]
+        return self.visit(child)
+
+    # --- rows of one place -------------------------------------------------------------------
+
+    def _get(self, found: Json) -> Rows:
+        if found["qname"]["path"][-1] != "seq_scan":
+            refuse(f"the table function {found['qname']['path'][-1]}", found)
+        names = found.get("names", [])
+        indexes = [each.get("index", 0) for each in found.get("column_indexes", [{}])]
+        if any(each.get("child_indexes") for each in found.get("column_indexes", [])):
+            refuse("a scan of a part of a column", found)
+        read = [names[at] if at < _NO_COLUMN else None for at in indexes]
+        table = found["function_data"]["table"]
+        projection = tuple(dict.fromkeys(name for name in read if name is not None))
+        places = {name: Place(at) for at, name in enumerate(projection)}
+        rows: Node = ParquetScan(table, None, projection, ())
+        columns = [_NOTHING if name is None else places[name] for name in read]
+        rows = _project(rows, columns)
+        filters = found.get("table_filters") or {}
+        conditions = [
+            condition
+            for each in filters.get("filters", [])
+            if (condition := _table_filter(each["value"], Place(each.get("key", 0)))) is not None
+        ]
+        reader = ExpressionReader(len(columns))
+        conditions += [
+            _moved(reader(each["expr"]), each["column_indexes"])
+            for each in filters.get("multi_column_filters", [])
+        ]
+        rows = _filter(rows, conditions)
+        kept = found.get("projection_ids") or range(len(columns))
+        return Rows(_project(rows, [Place(at) for at in kept]), len(kept), split=True)
+
+    def _filter(self, found: Json) -> Rows:
+        below = self._input(found)
+        conditions = ExpressionReader(below.width).all(found.get("expressions", []))
+        kept = _filter(below.node, conditions)
+        return _mapped(attrs.evolve(below, node=kept), found.get("projection_map"))
+
+    def _projection(self, found: Json) -> Rows:
+        below = self._input(found)
+        exprs = ExpressionReader(below.width).all(found["expressions"])
+        return Rows(_project(below.node, exprs), len(exprs), below.split)
+
+    # --- groups ------------------------------------------------------------------------------
+
+    def _aggregate(self, found: Json) -> Rows:
+        below = self._input(found)
+        reader = ExpressionReader(below.width)
+        if len(found.get("grouping_sets", [])) > 1 or found.get("grouping_functions"):
+            refuse("GROUPING SETS", found)
+        groups = reader.all(found.get("groups", []))
+        aggregates = tuple(reader.aggregate(each) for each in found.get("expressions", []))
+        if not groups:
+            whole = self._gather(below)
+            made: Node = Aggregate((), aggregates, whole.node)
+        else:
+            lying, keys = self._by_keys(below, groups)
+            made = Aggregate(keys, aggregates, lying)
+        return Rows(made, len(groups) + len(aggregates), split=bool(groups))
+
+    def _distinct(self, found: Json) -> Rows:
+        if found.get("distinct_type") == "DISTINCT_ON":
+            refuse("DISTINCT ON", found)
+        below = self._input(found)
+        places = tuple(map(Place, range(below.width)))
+        lying, keys = self._by_keys(below, places)
+        return Rows(Aggregate(keys, (), lying), below.width, split=True)
+
+    def _by_keys(self, below: Rows, keys: Sequence[BoundExpr]) -> tuple[Node, tuple[Place, ...]]:
+        """Rows exchanged by these keys, which are columns beside theirs."""
+        places = [*map(Place, range(below.width)), *keys]
+        added = range(below.width, len(places))
+        node = _project(below.node, places)
+        by = HashPartitioning(tuple(f"c{at}" for at in added), self._partitions)
+        return ShuffleRead(ShuffleWrite(node, by), by), tuple(map(Place, added))
+
+    def _gather(self, below: Rows) -> Rows:
+        """All rows in one task."""
+        if not below.split:
+            return below
+        single = SinglePartitioning()
+        return Rows(ShuffleRead(ShuffleWrite(below.node, single), single), below.width, split=False)
+
+    # --- joins -------------------------------------------------------------------------------
+
+    def _join(self, found: Json) -> Rows:
+        name = found.get("join_type", "INNER")
+        left, right = (self.visit(child) for child in found["children"])
+        sides = [ExpressionReader(left.width), ExpressionReader(right.width)]
+        equal, others = self._conditions(found, sides, left.width)
+        if name in _FLIPPED:
+            left, right = right, left
+            equal = [(b, a) for a, b in equal]
+            others = [_swapped(each, right.width, left.width) for each in others]
+        kind = _JOINS.get(_FLIPPED.get(name, name))
+        if kind is None:
+            refuse(f"a join of kind {name}", found)
+        maps = [found.get("left_projection_map"), found.get("right_projection_map")]
+        if name in _FLIPPED:
+            maps.reverse()
+        return self._joined(kind, left, right, equal, others, maps)
+
+    def _conditions(
+        self, found: Json, sides: Sequence[ExpressionReader], width: int
+    ) -> tuple[list[tuple[BoundExpr, BoundExpr]], list[BoundExpr]]:
+        """Pairs that must be equal, over either side; other conditions over both sides' columns."""
+        equal: list[tuple[BoundExpr, BoundExpr]] = []
+        others: list[BoundExpr] = []
+        both = ExpressionReader(sides[0].width + sides[1].width)
+        for each in found.get("conditions", []):
+            comparison = each.get("comparison", "INVALID")
+            if comparison == "INVALID":
+                others.append(both(each["left"]))
+                continue
+            a, b = sides[0](each["left"]), sides[1](each["right"])
+            if comparison == "COMPARE_EQUAL":
+                equal.append((a, b))
+            else:
+                others.append(Call(COMPARISONS[comparison], (a, shifted(b, width)), BOOLEAN))
+        for key in ("predicate", "condition"):
+            if key in found:
+                others.append(both(found[key]))
+        return equal, others
+
+    def _joined(
+        self,
+        kind: JoinType,
+        left: Rows,
+        right: Rows,
+        equal: Sequence[tuple[BoundExpr, BoundExpr]],
+        others: Sequence[BoundExpr],
+        maps: Sequence[Sequence[int] | None],
+    ) -> Rows:
+        one_sided = kind in {JoinType.SEMI, JoinType.ANTI}
+        if equal:
+            left_node, left_keys = self._by_keys(left, [a for a, _ in equal])
+            right_node, right_keys = self._by_keys(right, [b for _, b in equal])
+            width = left.width + len(equal)
+            conditions = [
+                Call("=", (a, Place(b.index + width)), BOOLEAN)
+                for a, b in zip(left_keys, right_keys, strict=True)
+            ]
+            conditions += [_widened(each, left.width, len(equal)) for each in others]
+            keys = tuple(
+                (f"c{a.index}", f"c{b.index}") for a, b in zip(left_keys, right_keys, strict=True)
+            )
+            split = True
+        else:
+            width, keys, conditions = left.width, (), list(others)
+            if left.split and kind in {
+                JoinType.INNER,
+                JoinType.LEFT,
+                JoinType.SEMI,
+                JoinType.ANTI,
+            }:
+                left_node, split = left.node, True
+                right_node: Node = Broadcast(self._gather(right).node)
+            else:
+                left_node, right_node = self._gather(left).node, self._gather(right).node
+                split = False
+        node = Join(left_node, right_node, kind, _all(conditions), keys)
+        kept = [Place(at) for at in (maps[0] or range(left.width))]
+        if not one_sided:
+            kept += [Place(width + at) for at in (maps[1] or range(right.width))]
+        return Rows(_project(node, kept), len(kept), split)
+
+    # --- orders ------------------------------------------------------------------------------
+
+    def _order(self, found: Json) -> Rows:
+        below = self._gather(self._input(found))
+        keys = ExpressionReader(below.width).keys(found["orders"])
+        ordered = Sort(keys, None, 0, partial=False, input=below.node)
+        return _mapped(attrs.evolve(below, node=ordered), found.get("projection_map"))
+
+    def _top_n(self, found: Json) -> Rows:
+        below = self._input(found)
+        keys = ExpressionReader(below.width).keys(found["orders"])
+        return self._first(below, keys, found.get("limit", 0), found.get("offset", 0))
+
+    def _limit(self, found: Json) -> Rows:
+        counts = []
+        for name in ("limit_val", "offset_val"):
+            value = found.get(name, {})
+            if value.get("type", "UNSET") not in {"UNSET", "CONSTANT_VALUE"}:
+                refuse("a LIMIT that is no number", found)
+            counts.append(
+                value.get("constant_integer", 0) if value.get("type", "UNSET") != "UNSET" else None
+            )
+        return self._first(self._input(found), (), counts[0], counts[1] or 0)
+
+    def _first(self, below: Rows, keys: Any, limit: int | None, offset: int) -> Rows:
+        if below.split and limit is not None:
+            some = Sort(keys, limit + offset, 0, partial=True, input=below.node)
+            below = attrs.evolve(below, node=some)
+        whole = self._gather(below)
+        return attrs.evolve(whole, node=Sort(keys, limit, offset, partial=False, input=whole.node))
+
+    _VISITORS: Final[Mapping[str, Callable[[_Distributor, Json], Rows]]] = {
+        "LOGICAL_GET": _get,
+        "LOGICAL_FILTER": _filter,
+        "LOGICAL_PROJECTION": _projection,
+        "LOGICAL_AGGREGATE_AND_GROUP_BY": _aggregate,
+        "LOGICAL_DISTINCT": _distinct,
+        "LOGICAL_COMPARISON_JOIN": _join,
+        "LOGICAL_ANY_JOIN": _join,
+        "LOGICAL_CROSS_PRODUCT": _join,
+        "LOGICAL_ORDER_BY": _order,
+        "LOGICAL_TOP_N": _top_n,
+        "LOGICAL_LIMIT": _limit,
+    }
+
+
+# --- nodes -----------------------------------------------------------------------------------
+
+_NOTHING: Final = Constant(SqlType("INTEGER"), None)
+
+
+def _project(below: Node, exprs: Sequence[BoundExpr]) -> Node:
+    listed = exprs or [_NOTHING]  # rows without a column are rows
+    return Project(tuple((Bound(expr), f"c{at}") for at, expr in enumerate(listed)), below)
+
+
+def _filter(below: Node, conditions: Sequence[BoundExpr]) -> Node:
+    condition = _all(conditions)
+    return below if condition is None else Filter(Bound(condition), below)
+
+
+def _mapped(rows: Rows, places: Sequence[int] | None) -> Rows:
+    if not places:
+        return rows
+    return attrs.evolve(
+        rows, node=_project(rows.node, [Place(at) for at in places]), width=len(places)
+    )
+
+
+def _all(conditions: Sequence[BoundExpr]) -> BoundExpr | None:
+    if len(conditions) <= 1:
+        return next(iter(conditions), None)
+    return Conjunction(tuple(conditions), any=False)
+
+
+# --- expressions over other columns ----------------------------------------------------------
+
+
+def replaced(value: Any, place: Callable[[int], int]) -> Any:
+    """An expression whose columns stand elsewhere."""
+    if isinstance(value, Place):
+        return Place(place(value.index))
+    if isinstance(value, Constant | SqlType):
+        return value
+    if isinstance(value, tuple):
+        return tuple(replaced(each, place) for each in value)
+    if attrs.has(type(value)):
+        changes = {
+            field.name: replaced(getattr(value, field.name), place)
+            for field in attrs.fields(type(value))
+        }
+        return attrs.evolve(value, **changes)
+    return value
+
+
+def shifted(expr: BoundExpr, by: int) -> BoundExpr:
+    moved: BoundExpr = replaced(expr, lambda at: at + by)
+    return moved
+
+
+def _moved(expr: BoundExpr, to: Sequence[int]) -> BoundExpr:
+    moved: BoundExpr = replaced(expr, lambda at: to[at])
+    return moved
+
+
+def _widened(expr: BoundExpr, width: int, by: int) -> BoundExpr:
+    """Over two inputs of which the first, of `width` columns, has got `by` more."""
+    moved: BoundExpr = replaced(expr, lambda at: at if at < width else at + by)
+    return moved
+
+
+def _swapped(expr: BoundExpr, first: int, second: int) -> BoundExpr:
+    """Over two inputs that change places; of `first` columns was the one that comes last now."""
+    moved: BoundExpr = replaced(expr, lambda at: at + second if at < first else at - first)
+    return moved
+
+
+def _table_filter(found: Json, column: BoundExpr) -> BoundExpr | None:  # noqa: PLR0911
+    """What a scan was told to leave out; None: a hint that decides nothing."""
+    kind = found["filter_type"].removeprefix("LEGACY_")
+    match kind:
+        case "CONSTANT_COMPARISON":
+            sign = COMPARISONS[found["comparison_type"]]
+            return Call(sign, (column, read_constant(found["constant"])), BOOLEAN)
+        case "CONJUNCTION_AND" | "CONJUNCTION_OR":
+            parts = [_table_filter(each, column) for each in found["child_filters"]]
+            sure = [part for part in parts if part is not None]
+            if kind == "CONJUNCTION_AND":
+                return _all(sure)
+            return Conjunction(tuple(sure), any=True) if len(sure) == len(parts) else None
+        case "IS_NULL":
+            return Special(Form.IS_NULL, (column,))
+        case "IS_NOT_NULL":
+            return Special(Form.IS_NOT_NULL, (column,))
+        case "IN_FILTER":
+            return Special(Form.IN, (column, *(read_constant(each) for each in found["values"])))
+        case "OPTIONAL_FILTER" | "DYNAMIC_FILTER":
+            return None
+        case "EXPRESSION_FILTER":
+            (at,) = {column}
+            expr = ExpressionReader(1)(found["expr"])
+            index = at.index if isinstance(at, Place) else 0
+            return _moved(expr, [index])
+    refuse(f"a filter of kind {kind}", found)

@@ -1,0 +1,136 @@
+"""An instance of the engine that plans, and reads nothing: its tables are empty or hold samples.
+
+The format in which it gives its plans changes between its releases: those that are tested are
+listed, and any other is refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+import duckdb
+import pyarrow as pa
+
+from ffq.engine.sql import identifier
+from ffq.errors import InvalidPlan, StartupError
+
+TESTED_RELEASES: Final = frozenset({"2.0.1"})
+_KEPT: Final = frozenset(
+    {
+        "common_aggregate",
+        "cte_filter_pusher",
+        "cte_inlining",
+        "deliminator",
+        "duplicate_groups",
+        "empty_result_pullup",
+        "expression_rewriter",
+        "filter_pullup",
+        "filter_pushdown",
+        "join_order",
+        "limit_pushdown",
+        "outer_join_simplification",
+        "top_n",
+        "unnest_rewriter",
+        "unused_columns",
+    }
+)
+"""Passes of the optimizer that go by the query. The others bake what the tables hold into the plan:
+over planning tables, that is not what the query's tables hold."""
+_SERIALIZE: Final = (
+    "SELECT json_serialize_plan(?::VARCHAR, skip_null := true, skip_empty := true, "
+    "skip_default := true, optimize := true)"
+)
+# The engine writes NaN and infinities bare, which JSON has not.
+_BARE_FLOAT: Final = re.compile(r'(?<="value":)(-?)(NAN|INF(?:INITY)?)\b', re.IGNORECASE)
+_FLOATS: Final = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity"}
+
+
+@attrs.frozen
+class Planned:
+    """A query as the engine planned it: its plan as read from JSON, and its columns."""
+
+    plan: Mapping[str, Any]
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+
+
+class PlanningInstance:
+    """Plans queries over tables of these schemas.
+
+    Raises:
+        StartupError: an engine of a release that is not tested, or that lacks a pass we keep.
+    """
+
+    def __init__(
+        self, tables: Mapping[str, pa.Schema], *, memory: str = "256MB", time_zone: str = "UTC"
+    ) -> None:
+        if duckdb.__version__ not in TESTED_RELEASES:
+            raise StartupError(
+                f"SQL is planned with duckdb {' or '.join(sorted(TESTED_RELEASES))}; this is "
+                f"{duckdb.__version__}, whose plans may be written otherwise"
+            )
+        self._connection = duckdb.connect(config={"memory_limit": memory, "threads": 1})
+        self._set_up(time_zone)
+        for name, schema in tables.items():
+            self._add(name, schema)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _set_up(self, time_zone: str) -> None:
+        rows = self._connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
+        passes = {name for (name,) in rows}
+        if missing := _KEPT - passes:
+            raise StartupError(f"this engine's optimizer has no {', '.join(sorted(missing))}")
+        left_out = ",".join(sorted(passes - _KEPT))
+        for setting, value in (
+            ("disabled_optimizers", left_out),
+            ("TimeZone", time_zone),
+            ("autoinstall_known_extensions", False),
+            ("autoload_known_extensions", False),
+            ("enable_external_access", False),
+            ("lock_configuration", True),
+        ):
+            self._connection.execute(f"SET {setting} = ?", [value])
+
+    def _add(self, name: str, schema: pa.Schema) -> None:
+        empty = schema.empty_table()
+        self._connection.register("empty", empty)
+        self._connection.execute(f"CREATE TABLE {identifier(name)} AS FROM empty")
+        self._connection.unregister("empty")
+
+    def plan(self, sql: str, parameters: Sequence[object] = ()) -> Planned:
+        """Raises InvalidPlan: what is wrong with the query, and where in its text."""
+        ((written,),) = self._connection.execute(_SERIALIZE, [sql]).fetchall()
+        found = json.loads(_BARE_FLOAT.sub(_json_float, written))
+        if found.get("error"):
+            raise InvalidPlan(_complaint(sql, found))
+        plans = found["plans"]
+        if len(plans) != 1:
+            raise InvalidPlan(f"one query at a time: this text has {len(plans)} statements")
+        described = self._connection.execute(f"DESCRIBE {sql}").fetchall()
+        return Planned(
+            plan=plans[0],
+            names=tuple(name for name, *_ in described),
+            types=tuple(kind for _, kind, *_ in described),
+        )
+
+
+def _json_float(match: re.Match[str]) -> str:
+    return match[1] + _FLOATS[match[2].lower()]
+
+
+def _complaint(sql: str, found: Mapping[str, Any]) -> str:
+    """The engine's own words, with line and column of the place they are about."""
+    said = str(found.get("error_message", "the query cannot be planned")).strip()
+    position = found.get("position")
+    if position is None:
+        return said
+    before = sql.encode()[: int(position)].decode(errors="replace")
+    line = before.count("\n") + 1
+    column = len(before) - (before.rfind("\n") + 1) + 1
+    return f"line {line}, column {column}: {said}"

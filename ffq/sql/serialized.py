@@ -1,0 +1,291 @@
+"""The engine's plan, from the JSON that it writes, as typed expressions.
+
+Strict: a kind of expression, type or constant that is not known here is refused by name. The format
+leaves out what is zero, false or empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from ffq.errors import UnsupportedPlan
+from ffq.plan.bound import (
+    PLAIN_TYPES,
+    BoundAggregate,
+    BoundExpr,
+    BoundKey,
+    Call,
+    Choice,
+    Conjunction,
+    Constant,
+    Conversion,
+    Form,
+    Place,
+    Scalar,
+    Special,
+    SqlType,
+)
+
+COMPARISONS: Final = {
+    "COMPARE_EQUAL": "=",
+    "COMPARE_NOTEQUAL": "<>",
+    "COMPARE_LESSTHAN": "<",
+    "COMPARE_GREATERTHAN": ">",
+    "COMPARE_LESSTHANOREQUALTO": "<=",
+    "COMPARE_GREATERTHANOREQUALTO": ">=",
+    "COMPARE_DISTINCT_FROM": "IS DISTINCT FROM",
+    "COMPARE_NOT_DISTINCT_FROM": "IS NOT DISTINCT FROM",
+}
+_SPECIAL: Final = {
+    "COMPARE_IN": Form.IN,
+    "COMPARE_NOT_IN": Form.NOT_IN,
+    "OPERATOR_NOT": Form.NOT,
+    "OPERATOR_IS_NULL": Form.IS_NULL,
+    "OPERATOR_IS_NOT_NULL": Form.IS_NOT_NULL,
+    "OPERATOR_COALESCE": Form.COALESCE,
+    "OPERATOR_NULLIF": Form.NULLIF,
+    "OPERATOR_TRY": Form.TRY,
+    "ARRAY_EXTRACT": Form.ITEM,
+    "STRUCT_EXTRACT": Form.FIELD,
+}
+_ALIASES: Final = {
+    "SQLNULL": "NULL",
+    "INTEGER_LITERAL": "INTEGER",
+    "STRING_LITERAL": "VARCHAR",
+    "TIMESTAMP_SEC": "TIMESTAMP_S",
+}
+_WHOLE: Final = frozenset(
+    sign + kind for sign in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
+)
+_COUNTED: Final = frozenset(
+    {
+        *_WHOLE,
+        "DATE",
+        "TIME",
+        "TIME_NS",
+        "TIMESTAMP",
+        "TIMESTAMP_S",
+        "TIMESTAMP_MS",
+        "TIMESTAMP_NS",
+        "TIMESTAMP WITH TIME ZONE",
+    }
+)
+BOOLEAN: Final = SqlType("BOOLEAN")
+_LARGE: Final = frozenset({"HUGEINT", "UHUGEINT", "UUID", "DECIMAL"})
+
+Json = Mapping[str, Any]
+
+
+def refuse(what: str, node: Json) -> NoReturn:
+    """Raises UnsupportedPlan: says where in the text, as far as the engine does."""
+    at = node.get("query_location")
+    where = "" if at is None else f" (at character {at + 1} of the query)"
+    raise UnsupportedPlan(f"SQL: this is not distributed: {what}{where}")
+
+
+# --- types -----------------------------------------------------------------------------------
+
+
+def read_type(found: Json) -> SqlType:
+    """Raises UnsupportedPlan: a type that plans have not."""
+    name = _ALIASES.get(found["id"], found["id"])
+    info = found.get("type_info") or {}
+    match name:
+        case "DECIMAL":
+            return SqlType(name, (info["width"], info.get("scale", 0)))
+        case "LIST":
+            return SqlType(name, (read_type(info["child_type"]),))
+        case "ARRAY":
+            return SqlType(name, (read_type(info["child_type"]), info["size"]))
+        case "STRUCT" | "UNION":
+            fields = info["child_types"][name == "UNION" :]  # a union has its tag first
+            return SqlType(name, tuple((each["first"], read_type(each["second"])) for each in fields))
+        case "MAP":
+            entry = info["child_type"]["type_info"]["child_types"]
+            return SqlType(name, tuple(read_type(each["second"]) for each in entry))
+        case "ENUM":
+            return SqlType(name, tuple(info["values"]))
+        case "VARCHAR" if info.get("collation"):
+            raise UnsupportedPlan(f"SQL: the collation {info['collation']} is not distributed")
+        case "VARCHAR" if info.get("alias") == "JSON":
+            return SqlType("JSON")
+    if name not in PLAIN_TYPES:
+        raise UnsupportedPlan(f"SQL: values of type {name} are not distributed")
+    return SqlType(name)
+
+
+# --- constants -------------------------------------------------------------------------------
+
+
+def read_constant(found: Json, kind: SqlType | None = None) -> Constant:
+    """kind: the type, where the constant stands inside of another and does not say it."""
+    of = read_type(found["type"]) if "type" in found else kind
+    assert of is not None, "a constant without a type"
+    return Constant(of, None if found.get("is_null") else _value(found.get("value"), of))
+
+
+def _value(found: Any, kind: SqlType) -> Scalar:
+    match kind.name:
+        case "BOOLEAN":
+            return bool(found)
+        case name if name in _COUNTED:
+            return int(found or 0)
+        case name if name in _LARGE:
+            return _large(found)
+        case "FLOAT" | "DOUBLE":
+            return float(found or 0.0)
+        case "VARCHAR" | "JSON" | "BLOB" | "BIT":
+            return _text(found, kind)
+        case "INTERVAL":
+            parts = found or {}
+            return tuple(int(parts.get(part, 0)) for part in ("months", "days", "micros"))
+        case "ENUM":
+            return str(kind.arguments[int(found or 0)])
+        case "LIST" | "ARRAY" | "STRUCT" | "MAP":
+            return _nested((found or {}).get("children", []), kind)
+    raise UnsupportedPlan(f"SQL: constants of type {kind.name} are not distributed")
+
+
+def _large(found: Any) -> int:
+    if isinstance(found, Mapping):
+        return (int(found.get("upper", 0)) << 64) + int(found.get("lower", 0))
+    return int(found or 0)
+
+
+def _text(found: Any, kind: SqlType) -> str:
+    if isinstance(found, Mapping):
+        raise UnsupportedPlan(f"SQL: a constant of type {kind.name} that is no text")
+    return str(found or "")
+
+
+def _nested(children: Sequence[Json], kind: SqlType) -> tuple[Scalar, ...]:
+    if kind.name == "MAP":
+        pair = SqlType("STRUCT", (("key", kind.arguments[0]), ("value", kind.arguments[1])))  # type: ignore[arg-type]
+        return tuple(read_constant(each, pair).value for each in children)
+    if kind.name == "STRUCT":
+        types = [argument[1] for argument in kind.arguments if isinstance(argument, tuple)]
+        return tuple(
+            read_constant(each, of).value for each, of in zip(children, types, strict=True)
+        )
+    item = kind.arguments[0]
+    assert isinstance(item, SqlType)
+    return tuple(read_constant(each, item).value for each in children)
+
+
+# --- expressions -----------------------------------------------------------------------------
+
+
+class ExpressionReader:
+    """Reads expressions over an input of `width` columns, by position."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def __call__(self, found: Json) -> BoundExpr:
+        """Raises UnsupportedPlan: names what is not distributed."""
+        read = self._READERS.get(found["expression_class"])
+        if read is None:
+            refuse(f"an expression of kind {found['expression_class']}", found)
+        return read(self, found)
+
+    def all(self, found: Sequence[Json]) -> tuple[BoundExpr, ...]:
+        return tuple(self(each) for each in found)
+
+    def keys(self, found: Sequence[Json]) -> tuple[BoundKey, ...]:
+        return tuple(
+            BoundKey(
+                self(each["expression"]),
+                asc=each["type"] != "DESCENDING",
+                nulls_first="FIRST" in each.get("null_order", "NULLS LAST"),
+            )
+            for each in found
+        )
+
+    def aggregate(self, found: Json) -> BoundAggregate:
+        """Raises UnsupportedPlan."""
+        name = found["qname"]["path"][-1]
+        data = found.get("function_data")
+        if data and name not in {"sum", "avg", "min", "max", "count"}:
+            refuse(f"the aggregate {name} with settings of its own", found)
+        order = found.get("order_bys") or {}
+        condition = found.get("filter")
+        return BoundAggregate(
+            {"count_star": "count", "sum_no_overflow": "sum"}.get(name, name),
+            self.all(found.get("children", [])),
+            read_type(found["return_type"]),
+            distinct=found.get("aggregate_type") == "DISTINCT",
+            filter=None if condition is None else self(condition),
+            order=self.keys(order.get("orders", [])),
+        )
+
+    def _ref(self, found: Json) -> BoundExpr:
+        index = found.get("index", 0)
+        if index >= self.width:
+            refuse(f"column {index} of an input of {self.width}", found)
+        return Place(index)
+
+    def _constant(self, found: Json) -> BoundExpr:
+        return read_constant(found["value"])
+
+    def _cast(self, found: Json) -> BoundExpr:
+        tries = bool(found.get("try_cast"))
+        return Conversion(self(found["child"]), read_type(found["return_type"]), tries)
+
+    def _conjunction(self, found: Json) -> BoundExpr:
+        return Conjunction(self.all(found["children"]), found["type"] == "CONJUNCTION_OR")
+
+    def _comparison(self, found: Json) -> BoundExpr:
+        return Call(
+            COMPARISONS[found["type"]], (self(found["left"]), self(found["right"])), BOOLEAN
+        )
+
+    def _case(self, found: Json) -> BoundExpr:
+        branches = (
+            (self(each["when_expr"]), self(each["then_expr"])) for each in found["case_checks"]
+        )
+        return Choice(tuple(branches), self(found["else_expr"]))
+
+    def _operator(self, found: Json) -> BoundExpr:
+        form = _SPECIAL.get(found["type"])
+        if form is None:
+            refuse(f"the operator {found['type']}", found)
+        return Special(form, self.all(found["children"]))
+
+    def _function(self, found: Json) -> BoundExpr:
+        kind, name = found["type"], found["qname"]["path"][-1]
+        children = found.get("children", [])
+        if kind == "OPERATOR_CAST" or name == "__cast":
+            tries = bool((found.get("function_data") or {}).get("try_cast"))
+            return Conversion(self(children[0]), read_type(found["return_type"]), tries)
+        if kind in _SPECIAL:
+            return Special(_SPECIAL[kind], self.all(children))
+        if kind in COMPARISONS:
+            return Call(COMPARISONS[kind], self.all(children), BOOLEAN)
+        if name == "__between":
+            return self._between(found)
+        if name.startswith("__"):
+            refuse(f"the function {name}", found)
+        return Call(name, self.all(children), read_type(found["return_type"]))
+
+    def _between(self, found: Json) -> BoundExpr:
+        data = found.get("function_data") or {}
+        value, low, high = self.all(found["children"])
+        # Left out where both ends belong to it, as most do.
+        inclusive = [data.get(end, not data) for end in ("lower_inclusive", "upper_inclusive")]
+        if all(inclusive):
+            return Special(Form.BETWEEN, (value, low, high))
+        above = Call(">=" if inclusive[0] else ">", (value, low), BOOLEAN)
+        below = Call("<=" if inclusive[1] else "<", (value, high), BOOLEAN)
+        return Conjunction((above, below), any=False)
+
+    _READERS: Final[Mapping[str, Callable[[ExpressionReader, Json], BoundExpr]]] = {
+        "BOUND_REF": _ref,
+        "BOUND_CONSTANT": _constant,
+        "BOUND_CAST": _cast,
+        "BOUND_CONJUNCTION": _conjunction,
+        "BOUND_COMPARISON": _comparison,
+        "BOUND_CASE": _case,
+        "BOUND_OPERATOR": _operator,
+        "BOUND_FUNCTION": _function,
+    }
