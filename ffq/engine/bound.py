@@ -19,13 +19,16 @@ from ffq.plan.bound import (
     PLAIN_TYPES,
     BoundAggregate,
     BoundExpr,
+    BoundFrame,
     BoundKey,
+    BoundWindow,
     Call,
     Choice,
     Conjunction,
     Constant,
     Conversion,
     Form,
+    FrameEdge,
     Place,
     Scalar,
     Special,
@@ -37,6 +40,17 @@ _INFIX: Final = frozenset(
     | {"=", "<>", "<", ">", "<=", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"}
     | {"~~", "!~~", "~~*", "!~~*", "~~~"}
 )
+_EDGES: Final = {
+    FrameEdge.UNBOUNDED_PRECEDING: "UNBOUNDED PRECEDING",
+    FrameEdge.CURRENT_ROW: "CURRENT ROW",
+    FrameEdge.UNBOUNDED_FOLLOWING: "UNBOUNDED FOLLOWING",
+}
+_EXCLUSIONS: Final = {
+    "": "",
+    "CURRENT_ROW": " EXCLUDE CURRENT ROW",
+    "GROUP": " EXCLUDE GROUP",
+    "TIES": " EXCLUDE TIES",
+}
 _INFINITE_DAYS: Final = 2**31 - 1
 _INFINITE: Final = 2**63 - 1
 _EXACT: Final = Context(prec=60)
@@ -236,6 +250,41 @@ class BoundWriter:
         if one.filter is not None:
             made += f" FILTER (WHERE {self.sql(one.filter)})"
         return f"CAST({made} AS {type_sql(one.type)})"
+
+    def window(self, one: BoundWindow) -> str:
+        called = one.function
+        args = ", ".join(map(self.sql, called.args))
+        if not args and called.name == "count":
+            args = "*"
+        made = f"{identifier(called.name)}({'DISTINCT ' if called.distinct else ''}{args}"
+        made += f" ORDER BY {self.keys(called.order)}" if called.order else ""
+        made += " IGNORE NULLS)" if one.ignore_nulls else ")"
+        if called.filter is not None:
+            made += f" FILTER (WHERE {self.sql(called.filter)})"
+        over = []
+        if one.partitions:
+            over.append("PARTITION BY " + ", ".join(map(self.sql, one.partitions)))
+        if one.order:
+            over.append(f"ORDER BY {self.keys(one.order)}")
+        if one.frame is not None:
+            over.append(self._frame(one.frame))
+        return f"CAST({made} OVER ({' '.join(over)}) AS {type_sql(called.type)})"
+
+    def _frame(self, frame: BoundFrame) -> str:
+        if frame.units not in {"ROWS", "RANGE", "GROUPS"} or frame.exclusion not in _EXCLUSIONS:
+            raise PlanningError(f"{self._node}: a frame of {frame.units} {frame.exclusion}")
+        edges = [
+            self._edge(frame.start, frame.start_distance),
+            self._edge(frame.end, frame.end_distance),
+        ]
+        return f"{frame.units} BETWEEN {edges[0]} AND {edges[1]}{_EXCLUSIONS[frame.exclusion]}"
+
+    def _edge(self, edge: FrameEdge, distance: BoundExpr | None) -> str:
+        if edge in {FrameEdge.PRECEDING, FrameEdge.FOLLOWING}:
+            if distance is None:
+                raise PlanningError(f"{self._node}: {edge.value} of no distance")
+            return f"{self.sql(distance)} {edge.value.upper()}"
+        return _EDGES[edge]
 
     def _call(self, call: Call, args: Sequence[str]) -> str:
         name = call.name

@@ -10,6 +10,7 @@ import attrs
 from ffq.engine import alike, types
 from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
 from ffq.errors import PlanningError, UnsupportedPlan
+from ffq.plan.bound import Match
 from ffq.plan.model import HashJoin, HashPartitioning, JoinType, ShuffleRead
 from ffq.plan.names import find_column, text_of
 from ffq.plan.outputs import LEFT_ONLY
@@ -23,6 +24,10 @@ JOINS: Final = {
     JoinType.SEMI: "SEMI JOIN",
     JoinType.ANTI: "ANTI JOIN",
 }
+
+
+MATCHES: Final = {Match[kind.name]: word for kind, word in JOINS.items()}
+LEFT_MATCHES: Final = frozenset({Match.SEMI, Match.ANTI, Match.MARK})
 
 
 def join_columns(join: HashJoin, left: Columns, right: Columns) -> Columns:

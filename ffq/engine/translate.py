@@ -15,7 +15,7 @@ from ffq.engine import alike, types
 from ffq.engine.aggregates import final_sql, partial_sql
 from ffq.engine.bound import BoundWriter, type_sql
 from ffq.engine.expressions import ExpressionWriter, TypeOracle
-from ffq.engine.joins import JOINS, join_columns, join_keys, join_sql
+from ffq.engine.joins import LEFT_MATCHES, MATCHES, join_columns, join_keys, join_sql
 from ffq.engine.scans import Source
 from ffq.engine.sql import ColumnInfo, Columns, Relation, row_bound, select_list
 from ffq.engine.subqueries import subquery_condition
@@ -24,7 +24,8 @@ from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.model import Expr, Node
 from ffq.plan.names import find_column
-from ffq.plan.outputs import LEFT_ONLY, group_name
+from ffq.plan.bound import Match
+from ffq.plan.outputs import group_name
 from ffq.plan.walk import node_name
 
 
@@ -86,6 +87,10 @@ class Translator:
                 return self._sort(node, self.visit(node.input))
             case model.Aggregate():
                 return self._whole_aggregate(node, self.visit(node.input))
+            case model.Values():
+                return self._values(node)
+            case model.OverWindows():
+                return self._over_windows(node, self.visit(node.input))
             case model.Join():
                 return self._own_join(node, self.visit(node.left), self.visit(node.right))
             case model.Limit():
@@ -222,18 +227,57 @@ class Translator:
         condition = "TRUE"
         if node.condition is not None:
             condition = BoundWriter(len(both), node_name(node)).sql(node.condition)
-        sides = [
+        one, other = (
             f"(SELECT {', '.join(f'c{at} AS c{at + start}' for at in range(len(side.columns))) or '1 AS _'} "
             f"FROM {side.name})"
             for side, start in ((left, 0), (right, width))
-        ]
-        kept = left.columns if node.join_type in LEFT_ONLY else both
-        columns = tuple(attrs.evolve(one, name=f"c{at}", qualifier=None) for at, one in enumerate(kept))
-        outputs = select_list(f"c{at}" for at in range(len(kept)))
-        word = JOINS[node.join_type]
-        return self._add(
-            f"SELECT {outputs} FROM {sides[0]} AS l {word} {sides[1]} AS r ON {condition}", columns
         )
+        kept = left.columns if node.match in LEFT_MATCHES else both
+        outputs = [f"c{at}" for at in range(len(kept))]
+        rows = f"{one} AS l"
+        if node.match is Match.MARK:
+            exists = f"EXISTS (SELECT 1 FROM {other} AS r WHERE"
+            outputs.append(
+                f"CASE WHEN {exists} {condition}) THEN TRUE "
+                f"WHEN {exists} ({condition}) IS NULL) THEN NULL ELSE FALSE END"
+            )
+            kept = (*kept, ColumnInfo("mark", "BOOLEAN"))
+        elif node.match is Match.SINGLE:
+            found = ", ".join(f"c{at}" for at in range(width, len(both)))
+            rows = f"{one} AS l LEFT JOIN LATERAL (SELECT row({found}) AS s FROM {other} AS r WHERE {condition}) ON TRUE"
+            raise UnsupportedPlan("this engine does not run single joins")
+        else:
+            rows += f" {MATCHES[node.match]} {other} AS r ON {condition}"
+        columns = tuple(
+            attrs.evolve(one, name=f"c{at}", qualifier=None) for at, one in enumerate(kept)
+        )
+        return self._add(f"SELECT {select_list(outputs)} FROM {rows}", columns)
+
+    def _values(self, node: model.Values) -> Relation:
+        writer = BoundWriter(0, node_name(node))
+        kinds = [type_sql(kind) for kind in node.types]
+        selects = [
+            "SELECT "
+            + select_list(
+                f"CAST({writer.sql(value)} AS {kind})"
+                for value, kind in zip(row, kinds, strict=True)
+            )
+            for row in node.rows
+        ]
+        nothing = select_list(f"CAST(NULL AS {kind})" for kind in kinds)
+        sql = " UNION ALL ".join(selects) or f"SELECT {nothing} WHERE FALSE"
+        return self._add(sql, tuple(ColumnInfo(f"c{at}", kind) for at, kind in enumerate(kinds)))
+
+    def _over_windows(self, node: model.OverWindows, below: Relation) -> Relation:
+        writer = BoundWriter(len(below.columns), node_name(node))
+        added = [writer.window(each) for each in node.windows]
+        width = len(below.columns)
+        columns = below.columns + tuple(
+            ColumnInfo(f"c{at}", type_sql(each.function.type))
+            for at, each in enumerate(node.windows, width)
+        )
+        outputs = select_list(_positions(below.columns) + added)
+        return self._add(f"SELECT {outputs} FROM {below.name}", columns)
 
     def _top_k(self, node: model.TopKByScore, below: Relation) -> Relation:
         score = self._writer(node, below).sql(node.score_expr)

@@ -167,3 +167,53 @@ class BoundAggregate:
     distinct: bool = False
     filter: BoundExpr | None = None
     order: tuple[BoundKey, ...] = ()
+
+
+class Match(enum.Enum):
+    """How rows of two sides are matched.
+
+    MARK gives out each left row once, and whether one of the right side matches it: null where that
+    is not known. SINGLE is LEFT, and an error where more than one row matches.
+    """
+
+    INNER = "Inner"
+    LEFT = "Left"
+    RIGHT = "Right"
+    FULL = "Full"
+    SEMI = "Semi"
+    ANTI = "Anti"
+    MARK = "Mark"
+    SINGLE = "Single"
+
+
+class FrameEdge(enum.Enum):
+    """Where a window's frame begins or ends."""
+
+    UNBOUNDED_PRECEDING = "UnboundedPreceding"
+    PRECEDING = "Preceding"
+    CURRENT_ROW = "CurrentRow"
+    FOLLOWING = "Following"
+    UNBOUNDED_FOLLOWING = "UnboundedFollowing"
+
+
+@attrs.frozen
+class BoundFrame:
+    """units: ROWS, RANGE or GROUPS. The distances stand beside PRECEDING and FOLLOWING."""
+
+    units: str
+    start: FrameEdge
+    end: FrameEdge
+    start_distance: BoundExpr | None = None
+    end_distance: BoundExpr | None = None
+    exclusion: str = ""
+
+
+@attrs.frozen
+class BoundWindow:
+    """A window function, or an aggregate over a window."""
+
+    function: BoundAggregate
+    partitions: tuple[BoundExpr, ...]
+    order: tuple[BoundKey, ...]
+    frame: BoundFrame | None
+    ignore_nulls: bool = False

@@ -30,7 +30,7 @@ from collections.abc import Iterable
 import attrs
 
 from ffq.plan import model
-from ffq.plan.bound import Place
+from ffq.plan.bound import Match, Place
 from ffq.plan.model import Column, ColumnName, JoinStrategy, JoinType, Node
 from ffq.plan.outputs import (
     LEFT_ONLY,
@@ -129,6 +129,10 @@ class _Analysis:
                 return self.visit(node.input)
             case model.Aggregate():
                 return _of_aggregate(node, self.visit(node.input))
+            case model.Values():
+                return _REPLICATED
+            case model.OverWindows():
+                return _of_windows(node, self.visit(node.input))
             case model.Join():
                 return _of_own_join(node, self.visit(node.left), self.visit(node.right))
             case model.UnionAll():
@@ -333,7 +337,23 @@ def _of_own_join(node: model.Join, left: Distribution, right: Distribution) -> D
                 keys=None,
                 repeatable=False,
             )
-    if left.is_split and node.join_type in _WHOLE_RIGHT:
+    if left.is_split and node.match in _OWN_WHOLE_RIGHT:
         if right.kind is DistributionKind.REPLICATED:
             return attrs.evolve(left, keys=None)
+    return _whole(left, right)
+
+
+def _of_windows(node: model.OverWindows, below: Distribution) -> Distribution:
+    """Right where all rows of each partition are in one task."""
+    if below.kind is DistributionKind.HASH and below.keys is not None:
+        for window in node.windows:
+            places = {f"c{each.index}" for each in window.partitions if isinstance(each, Place)}
+            if not all(key & places for key in below.keys):
+                return _PIN
+        return attrs.evolve(below, repeatable=False)
     return _PIN
+
+
+_OWN_WHOLE_RIGHT = frozenset(
+    {Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI, Match.MARK, Match.SINGLE}
+)

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from ffq.plan.bound import BoundAggregate, BoundExpr, BoundKey
+from ffq.plan.bound import BoundAggregate, BoundExpr, BoundKey, BoundWindow, Match, SqlType
 
 
 class BinaryOperator(enum.Enum):
@@ -484,22 +484,40 @@ class Aggregate:
 
 @attrs.frozen
 class Join:
-    """Left columns, then right ones; of SEMI and ANTI the left ones only.
+    """Left columns, then right ones; of SEMI, ANTI and MARK the left ones only, of MARK with its own.
 
     condition: over the columns of both. keys: what rows of both sides lie by, in the same tasks.
     """
 
     left: Node
     right: Node
-    join_type: JoinType
+    match: Match
     condition: BoundExpr | None
     keys: tuple[tuple[str, str], ...]
+
+
+@attrs.frozen
+class Values:
+    """Rows that the query itself says; one without columns where it says none."""
+
+    types: tuple[SqlType, ...]
+    rows: tuple[tuple[BoundExpr, ...], ...]
+
+
+@attrs.frozen
+class OverWindows:
+    """The input's columns, then one for each window."""
+
+    windows: tuple[BoundWindow, ...]
+    input: Node
 
 
 Node: TypeAlias = (
     Sort
     | Aggregate
     | Join
+    | Values
+    | OverWindows
     | ParquetScan
     | ParquetWrite
     | Filter
@@ -524,5 +542,5 @@ Node: TypeAlias = (
     | Custom
 )
 
-OWN_NODES: Final = (Sort, Aggregate, Join)
+OWN_NODES: Final = (Sort, Aggregate, Join, Values, OverWindows)
 """Nodes that other implementations of FFQ do not know."""

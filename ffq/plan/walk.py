@@ -35,6 +35,8 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.Sort: ("input",),
     model.Aggregate: ("input",),
     model.Join: ("left", "right"),
+    model.Values: (),
+    model.OverWindows: ("input",),
 }
 KEEPS_COLUMNS: Final = (
     model.Filter,

@@ -13,22 +13,35 @@ from typing import Any, Final
 import attrs
 
 from ffq.errors import UnsupportedPlan
-from ffq.plan.bound import BoundExpr, Call, Conjunction, Constant, Form, Place, Special, SqlType
+from ffq.plan.bound import (
+    BoundExpr,
+    Call,
+    Conjunction,
+    Constant,
+    Form,
+    Match,
+    Place,
+    Special,
+    SqlType,
+)
 from ffq.plan.model import (
     Aggregate,
     Bound,
     Broadcast,
+    CteRef,
     Filter,
     HashPartitioning,
     Join,
-    JoinType,
     Node,
+    OverWindows,
     ParquetScan,
     Project,
     ShuffleRead,
     ShuffleWrite,
     SinglePartitioning,
     Sort,
+    UnionAll,
+    Values,
 )
 from ffq.sql.planning import Planned
 from ffq.sql.serialized import (
@@ -37,19 +50,21 @@ from ffq.sql.serialized import (
     ExpressionReader,
     Json,
     read_constant,
+    read_type,
     refuse,
 )
 
 _NO_COLUMN: Final = 2**60
 """From here on an index is none of a column: a placeholder of what only counts rows."""
 _JOINS: Final = {
-    "INNER": JoinType.INNER,
-    "LEFT": JoinType.LEFT,
-    "RIGHT": JoinType.RIGHT,
-    "OUTER": JoinType.FULL,
-    "FULL": JoinType.FULL,
-    "SEMI": JoinType.SEMI,
-    "ANTI": JoinType.ANTI,
+    "INNER": Match.INNER,
+    "LEFT": Match.LEFT,
+    "RIGHT": Match.RIGHT,
+    "OUTER": Match.FULL,
+    "FULL": Match.FULL,
+    "SEMI": Match.SEMI,
+    "ANTI": Match.ANTI,
+    "MARK": Match.MARK,
 }
 _FLIPPED: Final = {"RIGHT_SEMI": "SEMI", "RIGHT_ANTI": "ANTI"}
 
@@ -82,6 +97,7 @@ def distribute(planned: Planned, *, partitions: int) -> Node:
 class _Distributor:
     def __init__(self, partitions: int) -> None:
         self._partitions = partitions
+        self._ctes: dict[int, Rows] = {}
 
     def visit(self, found: Json) -> Rows:
         kind = found["type"]
@@ -219,14 +235,17 @@ class _Distributor:
 
     def _joined(
         self,
-        kind: JoinType,
+        kind: Match,
         left: Rows,
         right: Rows,
         equal: Sequence[tuple[BoundExpr, BoundExpr]],
         others: Sequence[BoundExpr],
         maps: Sequence[Sequence[int] | None],
     ) -> Rows:
-        one_sided = kind in {JoinType.SEMI, JoinType.ANTI}
+        one_sided = kind in {Match.SEMI, Match.ANTI, Match.MARK}
+        if kind is Match.MARK:  # what is not known of one row, all rows of the right side decide
+            pairs = [Call("=", (a, shifted(b, left.width)), BOOLEAN) for a, b in equal]
+            equal, others = [], [*pairs, *others]
         if equal:
             left_node, left_keys = self._by_keys(left, [a for a, _ in equal])
             right_node, right_keys = self._by_keys(right, [b for _, b in equal])
@@ -243,10 +262,11 @@ class _Distributor:
         else:
             width, keys, conditions = left.width, (), list(others)
             if left.split and kind in {
-                JoinType.INNER,
-                JoinType.LEFT,
-                JoinType.SEMI,
-                JoinType.ANTI,
+                Match.INNER,
+                Match.LEFT,
+                Match.SEMI,
+                Match.ANTI,
+                Match.MARK,
             }:
                 left_node, split = left.node, True
                 right_node: Node = Broadcast(self._gather(right).node)
@@ -255,9 +275,86 @@ class _Distributor:
                 split = False
         node = Join(left_node, right_node, kind, _all(conditions), keys)
         kept = [Place(at) for at in (maps[0] or range(left.width))]
+        if kind is Match.MARK:
+            kept.append(Place(left.width))
         if not one_sided:
             kept += [Place(width + at) for at in (maps[1] or range(right.width))]
         return Rows(_project(node, kept), len(kept), split)
+
+    # --- sets, and what the query itself says ------------------------------------------------
+
+    def _union(self, found: Json) -> Rows:
+        if not found.get("setop_all", True):
+            refuse("a UNION that is not ALL", found)
+        sides = [self.visit(child) for child in found["children"]]
+        width = found["column_count"]
+        node = sides[0].node
+        for each in sides[1:]:
+            node = UnionAll(node, each.node)
+        return Rows(node, width, split=True)
+
+    def _dummy(self, found: Json) -> Rows:
+        return Rows(Values((), ((),)), 1, split=False)
+
+    def _empty(self, found: Json) -> Rows:
+        types = tuple(map(read_type, found["return_types"]))
+        return Rows(Values(types, ()), len(types), split=False)
+
+    def _expressions(self, found: Json) -> Rows:
+        types = tuple(map(read_type, found["expr_types"]))
+        reader = ExpressionReader(0)
+        rows = tuple(reader.all(row) for row in found["expressions"])
+        return Rows(Values(types, rows), len(types), split=False)
+
+    def _chunk(self, found: Json) -> Rows:
+        types = tuple(map(read_type, found["chunk_types"]))
+        columns = found["collection"].get("values", [])
+        rows = zip(
+            *(
+                [read_constant(value, kind) for value in column]
+                for column, kind in zip(columns, types, strict=True)
+            ),
+            strict=True,
+        )
+        return Rows(Values(types, tuple(rows)), len(types), split=False)
+
+    def _cte(self, found: Json) -> Rows:
+        definition, body = found["children"]
+        self._ctes[found.get("table_index", 0)] = self.visit(definition)
+        return self.visit(body)
+
+    def _cte_ref(self, found: Json) -> Rows:
+        index = found.get("cte_index", 0)
+        rows = self._ctes.get(index)
+        if rows is None or found.get("is_recurring"):
+            refuse("a recursive query", found)
+        return attrs.evolve(rows, node=CteRef(f"cte{index}", rows.node))
+
+    def _window(self, found: Json) -> Rows:
+        below = self._input(found)
+        reader = ExpressionReader(below.width)
+        windows = tuple(reader.window(each) for each in found["expressions"])
+        width = below.width + len(windows)
+        shared = [
+            each
+            for each in windows[0].partitions
+            if all(each in window.partitions for window in windows)
+        ]
+        if not shared:
+            whole = self._gather(below)
+            return Rows(OverWindows(windows, whole.node), width, split=False)
+        lying, keys = self._by_keys(below, shared)
+        known = dict(zip(shared, keys, strict=True))
+        over = tuple(
+            attrs.evolve(
+                each, partitions=tuple(known.get(one, one) for one in each.partitions)
+            )
+            for each in windows
+        )
+        node = OverWindows(over, lying)
+        added = range(below.width + len(keys), below.width + len(keys) + len(windows))
+        places = [*map(Place, range(below.width)), *map(Place, added)]
+        return Rows(_project(node, places), width, split=True)
 
     # --- orders ------------------------------------------------------------------------------
 
@@ -299,6 +396,14 @@ class _Distributor:
         "LOGICAL_COMPARISON_JOIN": _join,
         "LOGICAL_ANY_JOIN": _join,
         "LOGICAL_CROSS_PRODUCT": _join,
+        "LOGICAL_UNION": _union,
+        "LOGICAL_DUMMY_SCAN": _dummy,
+        "LOGICAL_EMPTY_RESULT": _empty,
+        "LOGICAL_EXPRESSION_GET": _expressions,
+        "LOGICAL_CHUNK_GET": _chunk,
+        "LOGICAL_MATERIALIZED_CTE": _cte,
+        "LOGICAL_CTE_REF": _cte_ref,
+        "LOGICAL_WINDOW": _window,
         "LOGICAL_ORDER_BY": _order,
         "LOGICAL_TOP_N": _top_n,
         "LOGICAL_LIMIT": _limit,

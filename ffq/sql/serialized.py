@@ -14,13 +14,16 @@ from ffq.plan.bound import (
     PLAIN_TYPES,
     BoundAggregate,
     BoundExpr,
+    BoundFrame,
     BoundKey,
+    BoundWindow,
     Call,
     Choice,
     Conjunction,
     Constant,
     Conversion,
     Form,
+    FrameEdge,
     Place,
     Scalar,
     Special,
@@ -173,6 +176,18 @@ def _nested(children: Sequence[Json], kind: SqlType) -> tuple[Scalar, ...]:
     return tuple(read_constant(each, item).value for each in children)
 
 
+def _distance(found: Json, unit: str) -> Json:
+    """Of a RANGE the plan has the value at its end: what orders the rows, and the distance."""
+    if unit != "RANGE":
+        return found
+    while found["type"] == "OPERATOR_CAST":
+        found = found["children"][0]
+    if found.get("qname", {}).get("path", [""])[-1] not in {"+", "-"}:
+        refuse("a frame of RANGE by what is no sum", found)
+    distance: Json = found["children"][1]
+    return distance
+
+
 # --- expressions -----------------------------------------------------------------------------
 
 
@@ -205,18 +220,73 @@ class ExpressionReader:
     def aggregate(self, found: Json) -> BoundAggregate:
         """Raises UnsupportedPlan."""
         name = found["qname"]["path"][-1]
-        data = found.get("function_data")
-        if data and name not in {"sum", "avg", "min", "max", "count"}:
-            refuse(f"the aggregate {name} with settings of its own", found)
+        data = found.get("function_data") or {}
+        args = self.all(found.get("children", []))
+        if name == "string_agg" and len(args) == 1:
+            args += (Constant(SqlType("VARCHAR"), data.get("separator", ",")),)
+        elif name.startswith(("quantile", "approx_quantile", "reservoir")):
+            refuse(f"the aggregate {name}", found)
         order = found.get("order_bys") or {}
         condition = found.get("filter")
         return BoundAggregate(
             {"count_star": "count", "sum_no_overflow": "sum"}.get(name, name),
-            self.all(found.get("children", [])),
+            args,
             read_type(found["return_type"]),
             distinct=found.get("aggregate_type") == "DISTINCT",
             filter=None if condition is None else self(condition),
             order=self.keys(order.get("orders", [])),
+        )
+
+    def window(self, found: Json) -> BoundWindow:
+        """Raises UnsupportedPlan."""
+        kind = found["type"].removeprefix("WINDOW_")
+        args = self.all(found.get("children", []))
+        name = found["qname"]["path"][-1] if kind == "AGGREGATE" else kind.lower()
+        for each in ("offset_expr", "default_expr"):
+            if found.get(each):
+                args += (self(found[each]),)
+        condition = found.get("filters")
+        function = BoundAggregate(
+            {"count_star": "count", "sum_no_overflow": "sum"}.get(name, name),
+            args,
+            read_type(found["return_type"]),
+            distinct=bool(found.get("distinct")),
+            filter=None if condition is None else self(condition),
+            order=self.keys(found.get("arg_orders", [])),
+        )
+        return BoundWindow(
+            function,
+            self.all(found.get("partitions", [])),
+            self.keys(found.get("orders", [])),
+            self._frame(found),
+            bool(found.get("ignore_nulls")),
+        )
+
+    def _frame(self, found: Json) -> BoundFrame | None:
+        units: set[str] = set()
+        edges = []
+        for side in ("start", "end"):
+            edge = found.get(side, "UNBOUNDED_PRECEDING")
+            distance = None
+            if edge.startswith("EXPR_"):
+                edge, _, unit = edge.removeprefix("EXPR_").rpartition("_")
+                units.add(unit)
+                distance = self(_distance(found[f"{side}_expr"], unit))
+            elif edge.startswith("CURRENT_ROW_"):
+                edge, _, unit = edge.rpartition("_")
+                units.add(unit)
+            edges.append((FrameEdge[edge], distance))
+        if len(units) > 1:
+            refuse("a frame in two units", found)
+        exclusion = found.get("exclude_clause", "NO_OTHER")
+        (start, start_distance), (end, end_distance) = edges
+        return BoundFrame(
+            units.pop() if units else "ROWS",
+            start,
+            end,
+            start_distance,
+            end_distance,
+            "" if exclusion == "NO_OTHER" else exclusion,
         )
 
     def _ref(self, found: Json) -> BoundExpr:

@@ -8,13 +8,17 @@ from typing import Any, Final
 from ffq.plan.bound import (
     BoundAggregate,
     BoundExpr,
+    BoundFrame,
     BoundKey,
+    BoundWindow,
     Call,
     Choice,
     Conjunction,
     Constant,
     Conversion,
     Form,
+    FrameEdge,
+    Match,
     Place,
     Scalar,
     Special,
@@ -174,4 +178,24 @@ BOUND_AGGREGATE: Codec[BoundAggregate] = record(
     Key("distinct", BOOLEAN, default=False),
     Key("filter", optional(BOUND), default=None),
     Key("order", listing(BOUND_KEY), default=[]),
+)
+
+MATCH: Codec[Match] = enumeration(Match, "match")
+_EDGE: Codec[FrameEdge] = enumeration(FrameEdge, "frame edge")
+_FRAME: Codec[BoundFrame] = record(
+    BoundFrame,
+    Key("units", STRING),
+    Key("start", _EDGE),
+    Key("end", _EDGE),
+    Key("start_distance", optional(BOUND), default=None),
+    Key("end_distance", optional(BOUND), default=None),
+    Key("exclusion", STRING, default=""),
+)
+BOUND_WINDOW: Codec[BoundWindow] = record(
+    BoundWindow,
+    Key("function", BOUND_AGGREGATE),
+    Key("partitions", listing(BOUND)),
+    Key("order", listing(BOUND_KEY)),
+    Key("frame", optional(_FRAME), default=None),
+    Key("ignore_nulls", BOOLEAN, default=False),
 )

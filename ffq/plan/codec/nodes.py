@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ffq.plan import model
-from ffq.plan.codec.bound import BOUND, BOUND_AGGREGATE, BOUND_KEY
+from ffq.plan.codec.bound import (
+    BOUND,
+    BOUND_AGGREGATE,
+    BOUND_KEY,
+    BOUND_WINDOW,
+    MATCH,
+    SQL_TYPE,
+)
 from ffq.plan.codec.cursor import Budget, Cursor, Json, shown
 from ffq.plan.codec.expressions import (
     AGGREGATE,
@@ -189,9 +196,15 @@ _NODES: dict[str, Codec[Any]] = {
         model.Join,
         Key("left", NODE),
         Key("right", NODE),
-        Key("join_type", enumeration(JoinType, "join type")),
+        Key("match", MATCH),
         Key("condition", optional(BOUND), default=None),
         Key("keys", listing(pair(STRING, STRING, "left key, right key")), default=[]),
+    ),
+    f"{OWN_PREFIX}Values": record(
+        model.Values, Key("types", listing(SQL_TYPE)), Key("rows", listing(listing(BOUND)))
+    ),
+    f"{OWN_PREFIX}OverWindows": record(
+        model.OverWindows, Key("windows", listing(BOUND_WINDOW)), _INPUT
     ),
     "Custom": record(
         model.Custom, Key("op_name", NAME), Key("config", _CONFIG, default={}), _INPUT
