@@ -29,6 +29,7 @@ from ffq.plan.bound import (
     Conversion,
     Form,
     FrameEdge,
+    Lambda,
     Place,
     Scalar,
     Special,
@@ -38,7 +39,7 @@ from ffq.plan.bound import (
 _INFIX: Final = frozenset(
     {"+", "-", "*", "/", "//", "%", "||", "&", "|", "<<", ">>", "^", "**", "^@", "&&", "@>", "<@"}
     | {"=", "<>", "<", ">", "<=", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"}
-    | {"~~", "!~~", "~~*", "!~~*", "~~~"}
+    | {"->>", "->", "~~", "!~~", "~~*", "!~~*", "~~~"}
 )
 _EDGES: Final = {
     FrameEdge.UNBOUNDED_PRECEDING: "UNBOUNDED PRECEDING",
@@ -82,6 +83,8 @@ def type_sql(kind: SqlType) -> str:
         case ("STRUCT" | "UNION") as name, fields if fields and all(map(_is_field, fields)):
             listed = ", ".join(f"{identifier(str(f[0]))} {type_sql(f[1])}" for f in fields)  # type: ignore[index, arg-type]
             return f"{name}({listed})"
+        case "TUPLE", parts if parts and all(isinstance(part, SqlType) for part in parts):
+            return f"STRUCT({', '.join(type_sql(part) for part in parts)})"  # type: ignore[arg-type]
         case "MAP", (SqlType() as key, SqlType() as value):
             return f"MAP({type_sql(key)}, {type_sql(value)})"
         case "ENUM", values if values and all(isinstance(value, str) for value in values):
@@ -177,21 +180,24 @@ def _is_negative_zero(value: float) -> bool:
 
 
 class BoundWriter:
-    """Writes expressions over an input of `width` columns; `node` is named in errors."""
+    """Writes expressions over an input of `width` columns; `node` is named in errors.
 
-    def __init__(self, width: int, node: str) -> None:
-        self._width = width
+    places: what stands for each, where that is no column of the input: in a lambda's body.
+    """
+
+    def __init__(self, width: int, node: str, places: Sequence[str] | None = None) -> None:
+        self._places = [f"c{at}" for at in range(width)] if places is None else places
         self._node = node
 
     def sql(self, expr: BoundExpr) -> str:
         """Raises PlanningError, UnsupportedPlan."""
         match expr:
             case Place(index=index):
-                if not 0 <= index < self._width:
+                if not 0 <= index < len(self._places):
                     raise PlanningError(
-                        f"{self._node}: column {index} of an input of {self._width} columns"
+                        f"{self._node}: column {index} of an input of {len(self._places)} columns"
                     )
-                return f"c{index}"
+                return self._places[index]
             case Constant():
                 return constant_sql(expr)
             case Conversion(expr=inner, to=to, tries=tries):
@@ -201,6 +207,8 @@ class BoundWriter:
             case Choice(branches=branches, otherwise=otherwise):
                 whens = " ".join(f"WHEN {self.sql(w)} THEN {self.sql(t)}" for w, t in branches)
                 return f"CASE {whens} ELSE {self.sql(otherwise)} END"
+            case Lambda():
+                return self._lambda(expr)
             case Special(form=form, args=args):
                 return self._special(form, [self.sql(arg) for arg in args])
             case Call(args=args):
@@ -208,6 +216,19 @@ class BoundWriter:
                 # How many digits a result has, the planner has decided with more knowledge.
                 decimal = expr.type.name == "DECIMAL"
                 return f"CAST({called} AS {type_sql(expr.type)})" if decimal else called
+
+    def _lambda(self, expr: Lambda) -> str:
+        # The planner counts parameters from the last one; those of inner lambdas hide no outer one.
+        names = [f"p{self._depth()}_{at}" for at in range(expr.parameters)]
+        captured = [self.sql(each) for each in expr.captures]
+        body = BoundWriter(0, self._node, [*reversed(names), *captured])
+        body._nesting = self._depth() + 1
+        return f"lambda {', '.join(names)}: {body.sql(expr.body)}"
+
+    _nesting = 0
+
+    def _depth(self) -> int:
+        return self._nesting
 
     def _special(self, form: Form, args: Sequence[str]) -> str:
         match form, args:
@@ -288,6 +309,11 @@ class BoundWriter:
 
     def _call(self, call: Call, args: Sequence[str]) -> str:
         name = call.name
+        if name == "union_value":
+            (field,) = (each for each in call.type.arguments if isinstance(each, tuple))
+            return f"union_value({identifier(field[0])} := {args[0]})"
+        if name == "row" and call.type.name == "TUPLE":
+            return f"row({', '.join(args)})"
         if name in {"struct_pack", "row"}:
             fields = [each for each in call.type.arguments if isinstance(each, tuple)]
             named = (f"{identifier(of[0])} := {arg}" for of, arg in zip(fields, args, strict=True))

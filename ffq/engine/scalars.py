@@ -11,7 +11,7 @@ from typing import Final
 
 RUN: Final = frozenset(
     """
-    abs acos acosh add age apply array_aggr array_aggregate array_apply array_cat array_concat
+    create_sort_key     abs acos acosh add age apply array_aggr array_aggregate array_apply array_cat array_concat
     array_contains array_cosine_distance array_cosine_similarity array_cross_product
     array_distance array_distinct array_dot_product array_extract array_filter array_grade_up
     array_has array_has_all array_has_any array_indexof array_inner_product array_intersect

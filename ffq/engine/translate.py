@@ -89,6 +89,10 @@ class Translator:
                 return self._whole_aggregate(node, self.visit(node.input))
             case model.Values():
                 return self._values(node)
+            case model.SetOperation():
+                return self._set(node, self.visit(node.left), self.visit(node.right))
+            case model.Unnest():
+                return self._unnest(node, self.visit(node.input))
             case model.OverWindows():
                 return self._over_windows(node, self.visit(node.input))
             case model.Join():
@@ -217,8 +221,13 @@ class Translator:
         values = [writer.aggregate(each) for each in node.aggregates]
         kinds = self._oracle.types(groups, below.columns, node_name(node))
         kinds += tuple(type_sql(each.type) for each in node.aggregates)
+        kinds += ("BIGINT",) * len(node.groupings)
+        values += [f"GROUPING({', '.join(groups[at] for at in each)})" for each in node.groupings]
         columns = tuple(ColumnInfo(f"c{at}", kind) for at, kind in enumerate(kinds))
         by = f" GROUP BY {', '.join(str(at + 1) for at in range(len(groups)))}" if groups else ""
+        if node.sets:
+            sets = ", ".join(f"({', '.join(groups[at] for at in each)})" for each in node.sets)
+            by = f" GROUP BY GROUPING SETS ({sets})"
         return self._add(f"SELECT {select_list(groups + values)} FROM {below.name}{by}", columns)
 
     def _own_join(self, node: model.Join, left: Relation, right: Relation) -> Relation:
@@ -267,6 +276,22 @@ class Translator:
         nothing = select_list(f"CAST(NULL AS {kind})" for kind in kinds)
         sql = " UNION ALL ".join(selects) or f"SELECT {nothing} WHERE FALSE"
         return self._add(sql, tuple(ColumnInfo(f"c{at}", kind) for at, kind in enumerate(kinds)))
+
+    def _set(self, node: model.SetOperation, left: Relation, right: Relation) -> Relation:
+        places = ", ".join(_positions(left.columns))
+        word = "EXCEPT ALL" if node.kind is model.SetKind.EXCEPT else "INTERSECT ALL"
+        sql = f"SELECT {places} FROM {left.name} {word} SELECT {places} FROM {right.name}"
+        return self._add(sql, left.columns)
+
+    def _unnest(self, node: model.Unnest, below: Relation) -> Relation:
+        writer = BoundWriter(len(below.columns), node_name(node))
+        lists = [f"unnest({writer.sql(each)})" for each in node.lists]
+        width = len(below.columns)
+        columns = below.columns + tuple(
+            ColumnInfo(f"c{at}", type_sql(kind)) for at, kind in enumerate(node.types, width)
+        )
+        outputs = select_list(_positions(below.columns) + lists)
+        return self._add(f"SELECT {outputs} FROM {below.name}", columns)
 
     def _over_windows(self, node: model.OverWindows, below: Relation) -> Relation:
         writer = BoundWriter(len(below.columns), node_name(node))

@@ -139,7 +139,18 @@ class Special:
     args: tuple[BoundExpr, ...]
 
 
-BoundExpr: TypeAlias = Place | Constant | Call | Conversion | Conjunction | Choice | Special
+@attrs.frozen
+class Lambda:
+    """A function of list functions. Its body stands over its parameters, then over `captures`."""
+
+    parameters: int
+    body: BoundExpr
+    captures: tuple[BoundExpr, ...]
+
+
+BoundExpr: TypeAlias = (
+    Place | Constant | Call | Conversion | Conjunction | Choice | Special | Lambda
+)
 
 
 @attrs.frozen

@@ -131,6 +131,10 @@ class _Analysis:
                 return _of_aggregate(node, self.visit(node.input))
             case model.Values():
                 return _REPLICATED
+            case model.Unnest():
+                return self.visit(node.input)
+            case model.SetOperation():
+                return _of_set(self.visit(node.left), self.visit(node.right))
             case model.OverWindows():
                 return _of_windows(node, self.visit(node.input))
             case model.Join():
@@ -340,6 +344,20 @@ def _of_own_join(node: model.Join, left: Distribution, right: Distribution) -> D
     if left.is_split and node.match in _OWN_WHOLE_RIGHT:
         if right.kind is DistributionKind.REPLICATED:
             return attrs.evolve(left, keys=None)
+    return _whole(left, right)
+
+
+def _of_set(left: Distribution, right: Distribution) -> Distribution:
+    """Right where equal rows of both sides lie in one task: those are exchanged by all columns."""
+    both = left.kind is right.kind is DistributionKind.HASH
+    if both and left.partitions == right.partitions and left.keys and right.keys:
+        return Distribution(
+            DistributionKind.HASH,
+            reads=left.reads | right.reads,
+            partitions=left.partitions,
+            keys=None,
+            repeatable=False,
+        )
     return _whole(left, right)
 
 

@@ -475,11 +475,17 @@ class Sort:
 
 @attrs.frozen
 class Aggregate:
-    """One row for each group, of all its rows: groups first, then aggregates."""
+    """One row for each group, of all its rows: groups first, then aggregates.
+
+    sets: GROUPING SETS, as positions of groups; none: one of all. groupings: what GROUPING says of
+    which groups, last among the columns.
+    """
 
     groups: tuple[BoundExpr, ...]
     aggregates: tuple[BoundAggregate, ...]
     input: Node
+    sets: tuple[tuple[int, ...], ...] = ()
+    groupings: tuple[tuple[int, ...], ...] = ()
 
 
 @attrs.frozen
@@ -504,6 +510,29 @@ class Values:
     rows: tuple[tuple[BoundExpr, ...], ...]
 
 
+class SetKind(enum.Enum):
+    EXCEPT = "Except"
+    INTERSECT = "Intersect"
+
+
+@attrs.frozen
+class SetOperation:
+    """EXCEPT ALL or INTERSECT ALL of rows that lie by all their columns."""
+
+    kind: SetKind
+    left: Node
+    right: Node
+
+
+@attrs.frozen
+class Unnest:
+    """The input's columns, then one for each list: a row for each place in the longest of them."""
+
+    lists: tuple[BoundExpr, ...]
+    types: tuple[SqlType, ...]
+    input: Node
+
+
 @attrs.frozen
 class OverWindows:
     """The input's columns, then one for each window."""
@@ -518,6 +547,8 @@ Node: TypeAlias = (
     | Join
     | Values
     | OverWindows
+    | SetOperation
+    | Unnest
     | ParquetScan
     | ParquetWrite
     | Filter
@@ -542,5 +573,5 @@ Node: TypeAlias = (
     | Custom
 )
 
-OWN_NODES: Final = (Sort, Aggregate, Join, Values, OverWindows)
+OWN_NODES: Final = (Sort, Aggregate, Join, Values, OverWindows, SetOperation, Unnest)
 """Nodes that other implementations of FFQ do not know."""

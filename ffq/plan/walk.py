@@ -37,6 +37,8 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.Join: ("left", "right"),
     model.Values: (),
     model.OverWindows: ("input",),
+    model.SetOperation: ("left", "right"),
+    model.Unnest: ("input",),
 }
 KEEPS_COLUMNS: Final = (
     model.Filter,

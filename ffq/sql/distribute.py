@@ -36,11 +36,14 @@ from ffq.plan.model import (
     OverWindows,
     ParquetScan,
     Project,
+    SetKind,
+    SetOperation,
     ShuffleRead,
     ShuffleWrite,
     SinglePartitioning,
     Sort,
     UnionAll,
+    Unnest,
     Values,
 )
 from ffq.sql.planning import Planned
@@ -117,14 +120,17 @@ class _Distributor:
             refuse(f"the table function {found['qname']['path'][-1]}", found)
         names = found.get("names", [])
         indexes = [each.get("index", 0) for each in found.get("column_indexes", [{}])]
-        if any(each.get("child_indexes") for each in found.get("column_indexes", [])):
-            refuse("a scan of a part of a column", found)
         read = [names[at] if at < _NO_COLUMN else None for at in indexes]
         table = found["function_data"]["table"]
         projection = tuple(dict.fromkeys(name for name in read if name is not None))
         places = {name: Place(at) for at, name in enumerate(projection)}
         rows: Node = ParquetScan(table, None, projection, ())
-        columns = [_NOTHING if name is None else places[name] for name in read]
+        columns = [
+            _NOTHING if name is None else _part_of(places[name], found["returned_types"][at], each)
+            for name, at, each in zip(
+                read, indexes, found.get("column_indexes", [{}]), strict=True
+            )
+        ]
         rows = _project(rows, columns)
         filters = found.get("table_filters") or {}
         conditions = [
@@ -157,13 +163,16 @@ class _Distributor:
     def _aggregate(self, found: Json) -> Rows:
         below = self._input(found)
         reader = ExpressionReader(below.width)
-        if len(found.get("grouping_sets", [])) > 1 or found.get("grouping_functions"):
-            refuse("GROUPING SETS", found)
+        sets = tuple(map(tuple, found.get("grouping_sets", [])))
+        groupings = tuple(map(tuple, found.get("grouping_functions", [])))
         groups = reader.all(found.get("groups", []))
         aggregates = tuple(reader.aggregate(each) for each in found.get("expressions", []))
-        if not groups:
+        if not groups or len(sets) > 1 or groupings:
             whole = self._gather(below)
-            made: Node = Aggregate((), aggregates, whole.node)
+            made: Node = Aggregate(
+                groups, aggregates, whole.node, sets if len(sets) > 1 or groupings else (), groupings
+            )
+            return Rows(made, len(groups) + len(aggregates) + len(groupings), split=False)
         else:
             lying, keys = self._by_keys(below, groups)
             made = Aggregate(keys, aggregates, lying)
@@ -293,6 +302,26 @@ class _Distributor:
             node = UnionAll(node, each.node)
         return Rows(node, width, split=True)
 
+    def _set(self, found: Json) -> Rows:
+        """Each row as often as SQL says where it is ALL; a DISTINCT stands above where it is not."""
+        sides = []
+        for child in found["children"]:
+            rows = self.visit(child)
+            lying, keys = self._by_keys(rows, list(map(Place, range(rows.width))))
+            sides.append(_project(lying, keys))
+        kind = SetKind[found["type"].removeprefix("LOGICAL_")]
+        width = found["column_count"]
+        if not found.get("setop_all", True):
+            sides = [Aggregate(tuple(map(Place, range(width))), (), side) for side in sides]
+        return Rows(SetOperation(kind, *sides), width, split=True)
+
+    def _unnest(self, found: Json) -> Rows:
+        below = self._input(found)
+        reader = ExpressionReader(below.width)
+        lists = tuple(reader(each["child"]) for each in found["expressions"])
+        types = tuple(read_type(each["return_type"]) for each in found["expressions"])
+        return Rows(Unnest(lists, types, below.node), below.width + len(lists), below.split)
+
     def _dummy(self, found: Json) -> Rows:
         return Rows(Values((), ((),)), 1, split=False)
 
@@ -397,6 +426,9 @@ class _Distributor:
         "LOGICAL_ANY_JOIN": _join,
         "LOGICAL_CROSS_PRODUCT": _join,
         "LOGICAL_UNION": _union,
+        "LOGICAL_EXCEPT": _set,
+        "LOGICAL_INTERSECT": _set,
+        "LOGICAL_UNNEST": _unnest,
         "LOGICAL_DUMMY_SCAN": _dummy,
         "LOGICAL_EMPTY_RESULT": _empty,
         "LOGICAL_EXPRESSION_GET": _expressions,
@@ -413,6 +445,16 @@ class _Distributor:
 # --- nodes -----------------------------------------------------------------------------------
 
 _NOTHING: Final = Constant(SqlType("INTEGER"), None)
+
+
+def _part_of(column: BoundExpr, kind: Json, index: Json) -> BoundExpr:
+    """A column, or the part of a struct that a scan reads of it."""
+    while index.get("index_type") == "PUSHDOWN_EXTRACT" and index.get("child_indexes"):
+        (index,) = index["child_indexes"]
+        field = kind["type_info"]["child_types"][index.get("index", 0)]
+        column = Special(Form.FIELD, (column, Constant(SqlType("VARCHAR"), field["first"])))
+        kind = field["second"]
+    return column
 
 
 def _project(below: Node, exprs: Sequence[BoundExpr]) -> Node:

@@ -24,6 +24,7 @@ from ffq.plan.bound import (
     Conversion,
     Form,
     FrameEdge,
+    Lambda,
     Place,
     Scalar,
     Special,
@@ -101,6 +102,9 @@ def read_type(found: Json) -> SqlType:
             return SqlType(name, (read_type(info["child_type"]),))
         case "ARRAY":
             return SqlType(name, (read_type(info["child_type"]), info["size"]))
+        case "TUPLE":
+            fields = info["child_types"]
+            return SqlType(name, tuple(read_type(each["second"]) for each in fields))
         case "STRUCT" | "UNION":
             fields = info["child_types"][name == "UNION" :]  # a union has its tag first
             return SqlType(name, tuple((each["first"], read_type(each["second"])) for each in fields))
@@ -224,8 +228,17 @@ class ExpressionReader:
         args = self.all(found.get("children", []))
         if name == "string_agg" and len(args) == 1:
             args += (Constant(SqlType("VARCHAR"), data.get("separator", ",")),)
-        elif name.startswith(("quantile", "approx_quantile", "reservoir")):
-            refuse(f"the aggregate {name}", found)
+        elif "quantiles" in data and name != "median":
+            if data.get("desc"):
+                refuse(f"the aggregate {name} from the largest on", found)
+            if len(args) == 1:
+                of = [read_constant(each) for each in data["quantiles"]]
+                listed = found["return_type"]["id"] == "LIST"
+                args += (
+                    (Constant(SqlType("LIST", (of[0].type,)), tuple(each.value for each in of)),)
+                    if listed
+                    else (of[0],)
+                )
         order = found.get("order_bys") or {}
         condition = found.get("filter")
         return BoundAggregate(
@@ -336,7 +349,21 @@ class ExpressionReader:
             return self._between(found)
         if name.startswith("__"):
             refuse(f"the function {name}", found)
+        if any(each["type"] == "LAMBDA" for each in children):
+            return self._with_lambda(found, name, children)
         return Call(name, self.all(children), read_type(found["return_type"]))
+
+    def _with_lambda(self, found: Json, name: str, children: Sequence[Json]) -> BoundExpr:
+        """A lambda's captures stand behind it; before them what it starts with, if anything."""
+        (at,) = (at for at, each in enumerate(children) if each["type"] == "LAMBDA")
+        initial = bool((found.get("function_data") or {}).get("has_initial"))
+        first = self.all(children[:at])
+        rest = self.all(children[at + 1 :])
+        given, captures = rest[:initial], rest[initial:]
+        parameters = children[at]["parameter_count"]
+        body = ExpressionReader(parameters + len(captures))(children[at]["lambda_expr"])
+        function = Lambda(parameters, body, captures)
+        return Call(name, (*first, function, *given), read_type(found["return_type"]))
 
     def _between(self, found: Json) -> BoundExpr:
         data = found.get("function_data") or {}

@@ -18,6 +18,7 @@ from ffq.plan.bound import (
     Conversion,
     Form,
     FrameEdge,
+    Lambda,
     Match,
     Place,
     Scalar,
@@ -163,6 +164,12 @@ _EXPRESSIONS: dict[str, Codec[Any]] = {
         Choice,
         Key("branches", listing(pair(BOUND, BOUND, "when, then"))),
         Key("otherwise", BOUND),
+    ),
+    "Lambda": record(
+        Lambda,
+        Key("parameters", integer(1, 8)),
+        Key("body", BOUND),
+        Key("captures", listing(BOUND), default=[]),
     ),
     "Special": record(Special, Key("form", enumeration(Form, "form")), Key("args", listing(BOUND))),
 }

@@ -191,6 +191,17 @@ _NODES: dict[str, Codec[Any]] = {
         Key("groups", listing(BOUND)),
         Key("aggregates", listing(BOUND_AGGREGATE)),
         _INPUT,
+        Key("sets", listing(listing(COUNT)), default=[]),
+        Key("groupings", listing(listing(COUNT)), default=[]),
+    ),
+    f"{OWN_PREFIX}SetOperation": record(
+        model.SetOperation,
+        Key("kind", enumeration(model.SetKind, "set operation")),
+        Key("left", NODE),
+        Key("right", NODE),
+    ),
+    f"{OWN_PREFIX}Unnest": record(
+        model.Unnest, Key("lists", listing(BOUND)), Key("types", listing(SQL_TYPE)), _INPUT
     ),
     f"{OWN_PREFIX}Join": record(
         model.Join,
