@@ -263,14 +263,28 @@ class BoundWriter:
         )
 
     def aggregate(self, one: BoundAggregate) -> str:
-        """A complete aggregate."""
+        """The aggregate over rows."""
+        return f"CAST({self._called(one)} AS {type_sql(one.type)})"
+
+    def state(self, one: BoundAggregate) -> str:
+        """What an aggregate holds of some of the rows."""
+        return f"{self._called(one)} EXPORT_STATE"
+
+    def merged(self, one: BoundAggregate, state: str) -> str:
+        """The aggregate over all rows, of the states of some."""
+        kinds = ", ".join(text(type_sql(kind)) for kind in one.arg_types)
+        name = "count_star" if one.name == "count" and not one.args else one.name
+        whole = f"combine_aggr(to_aggregate_state({state}, {text(name)}, [{kinds}]))"
+        return f"CAST(finalize({whole}) AS {type_sql(one.type)})"
+
+    def _called(self, one: BoundAggregate) -> str:
         args = ", ".join(map(self.sql, one.args)) or "*"
         distinct = "DISTINCT " if one.distinct else ""
         order = f" ORDER BY {self.keys(one.order)}" if one.order else ""
         made = f"{identifier(one.name)}({distinct}{args}{order})"
         if one.filter is not None:
             made += f" FILTER (WHERE {self.sql(one.filter)})"
-        return f"CAST({made} AS {type_sql(one.type)})"
+        return made
 
     def window(self, one: BoundWindow) -> str:
         called = one.function

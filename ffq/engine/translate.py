@@ -24,7 +24,7 @@ from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.model import Expr, Node
 from ffq.plan.names import find_column
-from ffq.plan.bound import Match
+from ffq.plan.bound import Match, Phase
 from ffq.plan.outputs import group_name
 from ffq.plan.walk import node_name
 
@@ -218,9 +218,20 @@ class Translator:
     def _whole_aggregate(self, node: model.Aggregate, below: Relation) -> Relation:
         writer = BoundWriter(len(below.columns), node_name(node))
         groups = [writer.sql(each) for each in node.groups]
-        values = [writer.aggregate(each) for each in node.aggregates]
         kinds = self._oracle.types(groups, below.columns, node_name(node))
-        kinds += tuple(type_sql(each.type) for each in node.aggregates)
+        match node.phase:
+            case Phase.WHOLE:
+                values = [writer.aggregate(each) for each in node.aggregates]
+            case Phase.STATES:
+                values = [writer.state(each) for each in node.aggregates]
+            case Phase.MERGED:
+                values = [
+                    writer.merged(each, f"c{at}")
+                    for at, each in enumerate(node.aggregates, len(groups))
+                ]
+        # Of a state nobody asks the type: it is written as it comes, and may be of any size.
+        states = node.phase is Phase.STATES
+        kinds += tuple("BLOB" if states else type_sql(each.type) for each in node.aggregates)
         kinds += ("BIGINT",) * len(node.groupings)
         values += [f"GROUPING({', '.join(groups[at] for at in each)})" for each in node.groupings]
         columns = tuple(ColumnInfo(f"c{at}", kind) for at, kind in enumerate(kinds))

@@ -170,6 +170,7 @@ class BoundAggregate:
         filter: which rows count for it; None: all.
         order: the order in which it takes them.
         type: of its result.
+        arg_types: of its arguments, as they were bound: a state is of the function for these.
     """
 
     name: str
@@ -178,6 +179,15 @@ class BoundAggregate:
     distinct: bool = False
     filter: BoundExpr | None = None
     order: tuple[BoundKey, ...] = ()
+    arg_types: tuple[SqlType, ...] = ()
+
+
+class Phase(enum.Enum):
+    """What an aggregation makes: results of rows, states of rows, or results of states."""
+
+    WHOLE = "Whole"
+    STATES = "States"
+    MERGED = "Merged"
 
 
 class Match(enum.Enum):

@@ -30,7 +30,7 @@ from collections.abc import Iterable
 import attrs
 
 from ffq.plan import model
-from ffq.plan.bound import Match, Place
+from ffq.plan.bound import Match, Phase, Place
 from ffq.plan.model import Column, ColumnName, JoinStrategy, JoinType, Node
 from ffq.plan.outputs import (
     LEFT_ONLY,
@@ -314,7 +314,12 @@ def _of_union(left: Distribution, right: Distribution) -> Distribution:
 
 
 def _of_aggregate(node: model.Aggregate, below: Distribution) -> Distribution:
-    """Right where all rows of a group are in one task: those are exchanged by what groups them."""
+    """Right where all rows of a group are in one task: those are exchanged by what groups them.
+
+    States are of the rows of a task; what makes one of them comes later.
+    """
+    if node.phase is Phase.STATES:
+        return attrs.evolve(below, keys=None) if below.is_split else _whole(below)
     if not node.groups:
         return _PIN
     if below.kind is DistributionKind.HASH and below.keys is not None:

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from ffq.plan.bound import BoundAggregate, BoundExpr, BoundKey, BoundWindow, Match, SqlType
+from ffq.plan.bound import BoundAggregate, BoundExpr, BoundKey, BoundWindow, Match, Phase, SqlType
 
 
 class BinaryOperator(enum.Enum):
@@ -478,7 +478,7 @@ class Aggregate:
     """One row for each group, of all its rows: groups first, then aggregates.
 
     sets: GROUPING SETS, as positions of groups; none: one of all. groupings: what GROUPING says of
-    which groups, last among the columns.
+    which groups, last among the columns. MERGED: the input has the groups, then the states.
     """
 
     groups: tuple[BoundExpr, ...]
@@ -486,6 +486,7 @@ class Aggregate:
     input: Node
     sets: tuple[tuple[int, ...], ...] = ()
     groupings: tuple[tuple[int, ...], ...] = ()
+    phase: Phase = Phase.WHOLE
 
 
 @attrs.frozen

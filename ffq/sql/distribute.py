@@ -14,12 +14,14 @@ import attrs
 
 from ffq.errors import UnsupportedPlan
 from ffq.plan.bound import (
+    BoundAggregate,
     BoundExpr,
     Call,
     Conjunction,
     Constant,
     Form,
     Match,
+    Phase,
     Place,
     Special,
     SqlType,
@@ -35,6 +37,7 @@ from ffq.plan.model import (
     Node,
     OverWindows,
     ParquetScan,
+    Partitioning,
     Project,
     SetKind,
     SetOperation,
@@ -167,16 +170,34 @@ class _Distributor:
         groupings = tuple(map(tuple, found.get("grouping_functions", [])))
         groups = reader.all(found.get("groups", []))
         aggregates = tuple(reader.aggregate(each) for each in found.get("expressions", []))
+        if len(sets) <= 1 and not groupings and not groups and below.split:
+            if aggregates and all(map(_has_states, aggregates)):
+                made: Node = self._in_two_phases(below, (), aggregates)
+                return Rows(made, len(aggregates), split=False)
         if not groups or len(sets) > 1 or groupings:
             whole = self._gather(below)
-            made: Node = Aggregate(
+            made = Aggregate(
                 groups, aggregates, whole.node, sets if len(sets) > 1 or groupings else (), groupings
             )
             return Rows(made, len(groups) + len(aggregates) + len(groupings), split=False)
+        elif below.split and aggregates and all(map(_has_states, aggregates)):
+            made = self._in_two_phases(below, groups, aggregates)
         else:
             lying, keys = self._by_keys(below, groups)
             made = Aggregate(keys, aggregates, lying)
         return Rows(made, len(groups) + len(aggregates), split=bool(groups))
+
+    def _in_two_phases(
+        self, below: Rows, groups: Sequence[BoundExpr], aggregates: Sequence[BoundAggregate]
+    ) -> Node:
+        """Each task aggregates its own rows: what is exchanged is one row for each of its groups."""
+        keys = tuple(map(Place, range(len(groups))))
+        states = Aggregate(tuple(groups), tuple(aggregates), below.node, phase=Phase.STATES)
+        by: Partitioning = SinglePartitioning()
+        if groups:
+            by = HashPartitioning(tuple(f"c{key.index}" for key in keys), self._partitions)
+        read = ShuffleRead(ShuffleWrite(states, by), by)
+        return Aggregate(keys, tuple(aggregates), read, phase=Phase.MERGED)
 
     def _distinct(self, found: Json) -> Rows:
         if found.get("distinct_type") == "DISTINCT_ON":
@@ -440,6 +461,28 @@ class _Distributor:
         "LOGICAL_TOP_N": _top_n,
         "LOGICAL_LIMIT": _limit,
     }
+
+
+_WITH_STATES: Final = frozenset(
+    """
+    any_value avg bit_and bit_or bit_xor bool_and bool_or count corr covar_pop covar_samp first
+    kurtosis last max min product skewness stddev stddev_pop stddev_samp sum var_pop var_samp
+    variance
+    """.split()
+)
+_STATES_OF: Final = frozenset(
+    """
+    BOOLEAN TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER UBIGINT FLOAT DOUBLE
+    DECIMAL VARCHAR DATE TIMESTAMP
+    """.split()
+)
+"""Types whose values, and so states of them, come through Arrow as they were."""
+
+
+def _has_states(one: BoundAggregate) -> bool:
+    """Whether it may be made of what tasks have found of their own rows."""
+    plain = all(kind.name in _STATES_OF for kind in one.arg_types)
+    return one.name in _WITH_STATES and plain and not one.distinct and not one.order
 
 
 # --- nodes -----------------------------------------------------------------------------------

@@ -192,6 +192,12 @@ def _distance(found: Json, unit: str) -> Json:
     return distance
 
 
+def _type_of(found: Json) -> Json:
+    """An expression's type, as the plan writes it."""
+    kind: Json = found["value"]["type"] if "value" in found else found["return_type"]
+    return kind
+
+
 # --- expressions -----------------------------------------------------------------------------
 
 
@@ -248,6 +254,7 @@ class ExpressionReader:
             distinct=found.get("aggregate_type") == "DISTINCT",
             filter=None if condition is None else self(condition),
             order=self.keys(order.get("orders", [])),
+            arg_types=tuple(read_type(_type_of(each)) for each in found.get("children", [])),
         )
 
     def window(self, found: Json) -> BoundWindow:

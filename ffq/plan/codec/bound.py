@@ -20,6 +20,7 @@ from ffq.plan.bound import (
     FrameEdge,
     Lambda,
     Match,
+    Phase,
     Place,
     Scalar,
     Special,
@@ -185,7 +186,9 @@ BOUND_AGGREGATE: Codec[BoundAggregate] = record(
     Key("distinct", BOOLEAN, default=False),
     Key("filter", optional(BOUND), default=None),
     Key("order", listing(BOUND_KEY), default=[]),
+    Key("arg_types", listing(SQL_TYPE), default=[]),
 )
+PHASE: Codec[Phase] = enumeration(Phase, "phase")
 
 MATCH: Codec[Match] = enumeration(Match, "match")
 _EDGE: Codec[FrameEdge] = enumeration(FrameEdge, "frame edge")

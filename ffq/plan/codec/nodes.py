@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ffq.plan import model
+from ffq.plan.bound import Phase
 from ffq.plan.codec.bound import (
     BOUND,
     BOUND_AGGREGATE,
     BOUND_KEY,
     BOUND_WINDOW,
     MATCH,
+    PHASE,
     SQL_TYPE,
 )
 from ffq.plan.codec.cursor import Budget, Cursor, Json, shown
@@ -193,6 +195,7 @@ _NODES: dict[str, Codec[Any]] = {
         _INPUT,
         Key("sets", listing(listing(COUNT)), default=[]),
         Key("groupings", listing(listing(COUNT)), default=[]),
+        Key("phase", PHASE, default=Phase.WHOLE.value),
     ),
     f"{OWN_PREFIX}SetOperation": record(
         model.SetOperation,
