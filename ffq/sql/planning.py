@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import attrs
 import duckdb
-import pyarrow as pa
 
 from ffq.engine.sql import identifier
 from ffq.errors import InvalidPlan, StartupError
@@ -59,14 +58,14 @@ class Planned:
 
 
 class PlanningInstance:
-    """Plans queries over tables of these schemas.
+    """Plans queries over tables of these columns: pairs of name and the engine's type.
 
     Raises:
         StartupError: an engine of a release that is not tested, or that lacks a pass we keep.
     """
 
     def __init__(
-        self, tables: Mapping[str, pa.Schema], *, memory: str = "256MB", time_zone: str = "UTC"
+        self, tables: Mapping[str, Sequence[tuple[str, str]]], *, memory: str = "256MB", time_zone: str = "UTC"
     ) -> None:
         if duckdb.__version__ not in TESTED_RELEASES:
             raise StartupError(
@@ -75,8 +74,8 @@ class PlanningInstance:
             )
         self._connection = duckdb.connect(config={"memory_limit": memory, "threads": 1})
         self._set_up(time_zone)
-        for name, schema in tables.items():
-            self._add(name, schema)
+        for name, columns in tables.items():
+            self._add(name, columns)
 
     def close(self) -> None:
         self._connection.close()
@@ -97,18 +96,16 @@ class PlanningInstance:
         ):
             self._connection.execute(f"SET {setting} = ?", [value])
 
-    def _add(self, name: str, schema: pa.Schema) -> None:
-        empty = schema.empty_table()
-        self._connection.register("empty", empty)
-        self._connection.execute(f"CREATE TABLE {identifier(name)} AS FROM empty")
-        self._connection.unregister("empty")
+    def _add(self, name: str, columns: Sequence[tuple[str, str]]) -> None:
+        listed = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns)
+        self._connection.execute(f"CREATE TABLE {identifier(name)} ({listed})")
 
     def plan(self, sql: str, parameters: Sequence[object] = ()) -> Planned:
         """Raises InvalidPlan: what is wrong with the query, and where in its text."""
         ((written,),) = self._connection.execute(_SERIALIZE, [sql]).fetchall()
         found = json.loads(_BARE_FLOAT.sub(_json_float, written))
         if found.get("error"):
-            raise InvalidPlan(_complaint(sql, found))
+            raise InvalidPlan(complaint(sql, found))
         plans = found["plans"]
         if len(plans) != 1:
             raise InvalidPlan(f"one query at a time: this text has {len(plans)} statements")
@@ -124,7 +121,7 @@ def _json_float(match: re.Match[str]) -> str:
     return match[1] + _FLOATS[match[2].lower()]
 
 
-def _complaint(sql: str, found: Mapping[str, Any]) -> str:
+def complaint(sql: str, found: Mapping[str, Any]) -> str:
     """The engine's own words, with line and column of the place they are about."""
     said = str(found.get("error_message", "the query cannot be planned")).strip()
     position = found.get("position")
