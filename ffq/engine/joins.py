@@ -26,7 +26,11 @@ JOINS: Final = {
 }
 
 
-MATCHES: Final = {Match[kind.name]: word for kind, word in JOINS.items()}
+MATCHES: Final = {
+    **{Match[kind.name]: word for kind, word in JOINS.items()},
+    Match.ASOF: "ASOF JOIN",
+    Match.ASOF_LEFT: "ASOF LEFT JOIN",
+}
 LEFT_MATCHES: Final = frozenset({Match.SEMI, Match.ANTI, Match.MARK})
 
 

@@ -13,11 +13,11 @@ import attrs
 
 from ffq.engine import alike, types
 from ffq.engine.aggregates import final_sql, partial_sql
-from ffq.engine.bound import BoundWriter, type_sql
+from ffq.engine.bound import BoundWriter, constant_sql, type_sql
 from ffq.engine.expressions import ExpressionWriter, TypeOracle
 from ffq.engine.joins import LEFT_MATCHES, MATCHES, join_columns, join_keys, join_sql
 from ffq.engine.scans import Source
-from ffq.engine.sql import ColumnInfo, Columns, Relation, row_bound, select_list
+from ffq.engine.sql import ColumnInfo, Columns, Relation, row_bound, select_list, text
 from ffq.engine.subqueries import subquery_condition
 from ffq.engine.windows import window_sql
 from ffq.errors import PlanningError, UnsupportedPlan
@@ -87,6 +87,8 @@ class Translator:
                 return self._sort(node, self.visit(node.input))
             case model.Aggregate():
                 return self._whole_aggregate(node, self.visit(node.input))
+            case model.Series():
+                return self._series(node)
             case model.Values():
                 return self._values(node)
             case model.SetOperation():
@@ -263,9 +265,11 @@ class Translator:
             )
             kept = (*kept, ColumnInfo("mark", "BOOLEAN"))
         elif node.match is Match.SINGLE:
-            found = ", ".join(f"c{at}" for at in range(width, len(both)))
-            rows = f"{one} AS l LEFT JOIN LATERAL (SELECT row({found}) AS s FROM {other} AS r WHERE {condition}) ON TRUE"
-            raise UnsupportedPlan("this engine does not run single joins")
+            numbered = f"(SELECT *, row_number() OVER () AS n FROM {one})"
+            joined = f"{numbered} AS l LEFT JOIN {other} AS r ON {condition}"
+            found = f"(SELECT *, count(*) OVER (PARTITION BY n) AS matches FROM {joined})"
+            why = text("a subquery gives more than one row where one value stands")
+            rows = f"{found} WHERE CASE WHEN matches > 1 THEN error({why}) ELSE TRUE END"
         else:
             rows += f" {MATCHES[node.match]} {other} AS r ON {condition}"
         columns = tuple(
@@ -303,6 +307,14 @@ class Translator:
         )
         outputs = select_list(_positions(below.columns) + lists)
         return self._add(f"SELECT {outputs} FROM {below.name}", columns)
+
+    def _series(self, node: model.Series) -> Relation:
+        if node.function not in {"range", "generate_series"}:
+            raise UnsupportedPlan(f"this engine does not run the table function {node.function!r}")
+        args = ", ".join(map(constant_sql, node.args))
+        kind = type_sql(node.type)
+        sql = f"SELECT CAST(x AS {kind}) AS c0 FROM {node.function}({args}) AS s(x)"
+        return self._add(sql, (ColumnInfo("c0", kind),))
 
     def _over_windows(self, node: model.OverWindows, below: Relation) -> Relation:
         writer = BoundWriter(len(below.columns), node_name(node))

@@ -194,7 +194,8 @@ class Match(enum.Enum):
     """How rows of two sides are matched.
 
     MARK gives out each left row once, and whether one of the right side matches it: null where that
-    is not known. SINGLE is LEFT, and an error where more than one row matches.
+    is not known. SINGLE is LEFT, and an error where more than one row matches. ASOF takes of the
+    rows that match the nearest one by the one condition that is no equality.
     """
 
     INNER = "Inner"
@@ -205,6 +206,8 @@ class Match(enum.Enum):
     ANTI = "Anti"
     MARK = "Mark"
     SINGLE = "Single"
+    ASOF = "Asof"
+    ASOF_LEFT = "AsofLeft"
 
 
 class FrameEdge(enum.Enum):

@@ -129,7 +129,7 @@ class _Analysis:
                 return self.visit(node.input)
             case model.Aggregate():
                 return _of_aggregate(node, self.visit(node.input))
-            case model.Values():
+            case model.Values() | model.Series():
                 return _REPLICATED
             case model.Unnest():
                 return self.visit(node.input)

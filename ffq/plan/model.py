@@ -11,7 +11,16 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from ffq.plan.bound import BoundAggregate, BoundExpr, BoundKey, BoundWindow, Match, Phase, SqlType
+from ffq.plan.bound import (
+    BoundAggregate,
+    BoundExpr,
+    BoundKey,
+    BoundWindow,
+    Constant,
+    Match,
+    Phase,
+    SqlType,
+)
 
 
 class BinaryOperator(enum.Enum):
@@ -535,6 +544,15 @@ class Unnest:
 
 
 @attrs.frozen
+class Series:
+    """One column: what `function`, range or generate_series, makes of constants."""
+
+    function: str
+    args: tuple[Constant, ...]
+    type: SqlType
+
+
+@attrs.frozen
 class OverWindows:
     """The input's columns, then one for each window."""
 
@@ -549,6 +567,7 @@ Node: TypeAlias = (
     | Values
     | OverWindows
     | SetOperation
+    | Series
     | Unnest
     | ParquetScan
     | ParquetWrite
@@ -574,5 +593,5 @@ Node: TypeAlias = (
     | Custom
 )
 
-OWN_NODES: Final = (Sort, Aggregate, Join, Values, OverWindows, SetOperation, Unnest)
+OWN_NODES: Final = (Sort, Aggregate, Join, Values, OverWindows, SetOperation, Series, Unnest)
 """Nodes that other implementations of FFQ do not know."""

@@ -39,6 +39,7 @@ from ffq.plan.model import (
     ParquetScan,
     Partitioning,
     Project,
+    Series,
     SetKind,
     SetOperation,
     ShuffleRead,
@@ -71,7 +72,11 @@ _JOINS: Final = {
     "SEMI": Match.SEMI,
     "ANTI": Match.ANTI,
     "MARK": Match.MARK,
+    "SINGLE": Match.SINGLE,
 }
+_ASOF: Final = {"INNER": Match.ASOF, "LEFT": Match.ASOF_LEFT}
+_SAME: Final = frozenset({"COMPARE_EQUAL", "COMPARE_NOT_DISTINCT_FROM"})
+"""Comparisons by which rows that match hash alike; so do nulls."""
 _FLIPPED: Final = {"RIGHT_SEMI": "SEMI", "RIGHT_ANTI": "ANTI"}
 
 
@@ -118,9 +123,20 @@ class _Distributor:
 
     # --- rows of one place -------------------------------------------------------------------
 
+    def _series(self, found: Json, function: str) -> Rows:
+        if found.get("children") or found.get("table_filters", {}).get("filters"):
+            refuse(f"the table function {function} over rows", found)
+        args = tuple(read_constant(each) for each in found.get("parameters", []))
+        series = Series(function, args, read_type(found["returned_types"][0]))
+        places = [Place(0) for _ in found.get("column_indexes", [{}])]
+        return Rows(_project(series, places), len(places), split=False)
+
     def _get(self, found: Json) -> Rows:
-        if found["qname"]["path"][-1] != "seq_scan":
-            refuse(f"the table function {found['qname']['path'][-1]}", found)
+        function = found["qname"]["path"][-1]
+        if function in {"range", "generate_series"}:
+            return self._series(found, function)
+        if function != "seq_scan":
+            refuse(f"the table function {function}", found)
         names = found.get("names", [])
         indexes = [each.get("index", 0) for each in found.get("column_indexes", [{}])]
         read = [names[at] if at < _NO_COLUMN else None for at in indexes]
@@ -231,9 +247,11 @@ class _Distributor:
         equal, others = self._conditions(found, sides, left.width)
         if name in _FLIPPED:
             left, right = right, left
-            equal = [(b, a) for a, b in equal]
+            equal = [(b, a, sign) for a, b, sign in equal]
             others = [_swapped(each, right.width, left.width) for each in others]
         kind = _JOINS.get(_FLIPPED.get(name, name))
+        if found["type"] == "LOGICAL_ASOF_JOIN":
+            kind = _ASOF.get(name)
         if kind is None:
             refuse(f"a join of kind {name}", found)
         maps = [found.get("left_projection_map"), found.get("right_projection_map")]
@@ -243,9 +261,9 @@ class _Distributor:
 
     def _conditions(
         self, found: Json, sides: Sequence[ExpressionReader], width: int
-    ) -> tuple[list[tuple[BoundExpr, BoundExpr]], list[BoundExpr]]:
+    ) -> tuple[list[tuple[BoundExpr, BoundExpr, str]], list[BoundExpr]]:
         """Pairs that must be equal, over either side; other conditions over both sides' columns."""
-        equal: list[tuple[BoundExpr, BoundExpr]] = []
+        equal: list[tuple[BoundExpr, BoundExpr, str]] = []
         others: list[BoundExpr] = []
         both = ExpressionReader(sides[0].width + sides[1].width)
         for each in found.get("conditions", []):
@@ -254,8 +272,8 @@ class _Distributor:
                 others.append(both(each["left"]))
                 continue
             a, b = sides[0](each["left"]), sides[1](each["right"])
-            if comparison == "COMPARE_EQUAL":
-                equal.append((a, b))
+            if comparison in _SAME:
+                equal.append((a, b, COMPARISONS[comparison]))
             else:
                 others.append(Call(COMPARISONS[comparison], (a, shifted(b, width)), BOOLEAN))
         for key in ("predicate", "condition"):
@@ -268,21 +286,21 @@ class _Distributor:
         kind: Match,
         left: Rows,
         right: Rows,
-        equal: Sequence[tuple[BoundExpr, BoundExpr]],
+        equal: Sequence[tuple[BoundExpr, BoundExpr, str]],
         others: Sequence[BoundExpr],
         maps: Sequence[Sequence[int] | None],
     ) -> Rows:
         one_sided = kind in {Match.SEMI, Match.ANTI, Match.MARK}
         if kind is Match.MARK:  # what is not known of one row, all rows of the right side decide
-            pairs = [Call("=", (a, shifted(b, left.width)), BOOLEAN) for a, b in equal]
+            pairs = [Call(sign, (a, shifted(b, left.width)), BOOLEAN) for a, b, sign in equal]
             equal, others = [], [*pairs, *others]
         if equal:
-            left_node, left_keys = self._by_keys(left, [a for a, _ in equal])
-            right_node, right_keys = self._by_keys(right, [b for _, b in equal])
+            left_node, left_keys = self._by_keys(left, [a for a, *_ in equal])
+            right_node, right_keys = self._by_keys(right, [b for _, b, _ in equal])
             width = left.width + len(equal)
             conditions = [
-                Call("=", (a, Place(b.index + width)), BOOLEAN)
-                for a, b in zip(left_keys, right_keys, strict=True)
+                Call(sign, (a, Place(b.index + width)), BOOLEAN)
+                for a, b, (*_, sign) in zip(left_keys, right_keys, equal, strict=True)
             ]
             conditions += [_widened(each, left.width, len(equal)) for each in others]
             keys = tuple(
@@ -297,6 +315,7 @@ class _Distributor:
                 Match.SEMI,
                 Match.ANTI,
                 Match.MARK,
+                Match.SINGLE,
             }:
                 left_node, split = left.node, True
                 right_node: Node = Broadcast(self._gather(right).node)
@@ -445,6 +464,7 @@ class _Distributor:
         "LOGICAL_DISTINCT": _distinct,
         "LOGICAL_COMPARISON_JOIN": _join,
         "LOGICAL_ANY_JOIN": _join,
+        "LOGICAL_ASOF_JOIN": _join,
         "LOGICAL_CROSS_PRODUCT": _join,
         "LOGICAL_UNION": _union,
         "LOGICAL_EXCEPT": _set,

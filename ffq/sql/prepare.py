@@ -52,11 +52,15 @@ def prepare(
 
 
 def _columns(name: str, place: str) -> Sequence[tuple[str, str]]:
+    return _columns_of(name, [f"{place}/**/*.parquet" if os.path.isdir(place) else place])
+
+
+def _columns_of(name: str, files: Sequence[str]) -> Sequence[tuple[str, str]]:
     """Names and types of a table's columns, as scans give them out."""
-    whole = f"{place}/**/*.parquet" if os.path.isdir(place) else place
+    listed = ", ".join(map(text, files))
     try:
         with duckdb.connect() as reader:
-            rows = reader.execute(f"DESCRIBE SELECT * FROM read_parquet({text(whole)})").fetchall()
+            rows = reader.execute(f"DESCRIBE SELECT * FROM read_parquet([{listed}])").fetchall()
     except duckdb.Error as error:
         raise StorageError(f"table {name!r}: {one_line(error)}") from error
     if not rows:

@@ -151,9 +151,10 @@ def _write(expr: BoundExpr, budget: Budget) -> Json:
 
 BOUND: Codec[BoundExpr] = Codec(_read, _write)
 
+CONSTANT: Codec[Constant] = record(Constant, Key("type", SQL_TYPE), Key("value", _VALUE))
 _EXPRESSIONS: dict[str, Codec[Any]] = {
     "Place": convert(_INDEX, Place, lambda place: place.index),
-    "Constant": record(Constant, Key("type", SQL_TYPE), Key("value", _VALUE)),
+    "Constant": CONSTANT,
     "Call": record(
         Call, Key("name", NAME), Key("args", listing(BOUND)), Key("type", SQL_TYPE)
     ),

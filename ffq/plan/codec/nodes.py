@@ -11,6 +11,7 @@ from ffq.plan.codec.bound import (
     BOUND_AGGREGATE,
     BOUND_KEY,
     BOUND_WINDOW,
+    CONSTANT,
     MATCH,
     PHASE,
     SQL_TYPE,
@@ -216,6 +217,12 @@ _NODES: dict[str, Codec[Any]] = {
     ),
     f"{OWN_PREFIX}Values": record(
         model.Values, Key("types", listing(SQL_TYPE)), Key("rows", listing(listing(BOUND)))
+    ),
+    f"{OWN_PREFIX}Series": record(
+        model.Series,
+        Key("function", NAME),
+        Key("args", listing(CONSTANT)),
+        Key("type", SQL_TYPE),
     ),
     f"{OWN_PREFIX}OverWindows": record(
         model.OverWindows, Key("windows", listing(BOUND_WINDOW)), _INPUT
