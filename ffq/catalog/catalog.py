@@ -29,7 +29,7 @@ from ffq.plan.codec.cursor import Cursor
 from ffq.plan.codec.shapes import NAME, STRING, listing, optional
 from ffq.plan.codec.types import SCHEMA
 from ffq.plan.limits import DEFAULT_LIMITS
-from ffq.plan.model import Schema
+from ffq.plan.terms import Schema
 
 MAX_CATALOG_BYTES = 16 * 1024 * 1024
 _MAX_NAMED = 20

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ffq.catalog.footers import read_footer
-from ffq.plan.model import DataType, Field, Schema
+from ffq.plan.terms import DataType, Field, Schema
 
 _FLOATS: Final = {"halffloat": "Float16", "float": "Float32", "double": "Float64"}
 _OTHER: Final = "Null"

@@ -22,7 +22,7 @@ from ffq.engine.decimals import is_wide, wide_double, wide_scale, wide_sum, wide
 from ffq.engine.expressions import ExpressionWriter
 from ffq.engine.sql import referenced_columns, text
 from ffq.errors import PlanningError
-from ffq.plan.model import AggregateExpr, AggregateFunction
+from ffq.plan.terms import AggregateExpr, AggregateFunction
 
 _INT64: Final = f"{-(2**63)} AND {2**63 - 1}"
 

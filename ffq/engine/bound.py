@@ -66,7 +66,7 @@ _UNITS: Final = {
 # --- types -----------------------------------------------------------------------------------
 
 
-def type_sql(kind: SqlType) -> str:
+def type_sql(kind: SqlType) -> str:  # noqa: PLR0911
     """A type as the engine reads it. Raises PlanningError: it is none."""
     arguments = kind.arguments
     match kind.name, arguments:
@@ -112,13 +112,17 @@ def _value_sql(value: Scalar, kind: SqlType) -> str:  # noqa: PLR0911, PLR0912
     match kind.name, value:
         case "BOOLEAN", bool():
             return "TRUE" if value else "FALSE"
-        case ("FLOAT" | "DOUBLE"), float():
-            return repr(value) if isfinite(value) and not _is_negative_zero(value) else text(repr(value))
+        case (("FLOAT" | "DOUBLE"), float()):
+            return (
+                repr(value)
+                if isfinite(value) and not _is_negative_zero(value)
+                else text(repr(value))
+            )
         case "DECIMAL", int():
             scale = kind.arguments[1]
             assert isinstance(scale, int)
             return text(f"{Decimal(value).scaleb(-scale, _EXACT):f}")
-        case ("VARCHAR" | "JSON" | "ENUM" | "BIT" | "BLOB"), str():
+        case (("VARCHAR" | "JSON" | "ENUM" | "BIT" | "BLOB"), str()):
             return text(value)
         case "UUID", int():
             digits = (value ^ (1 << 127)) & ((1 << 128) - 1)
@@ -139,10 +143,12 @@ def _value_sql(value: Scalar, kind: SqlType) -> str:  # noqa: PLR0911, PLR0912
             return f"make_timestamp_ns(CAST({value} AS BIGINT))"
         case "TIME", int():
             seconds, micros = divmod(value, 10**6)
-            return text(f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}")
+            return text(
+                f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}"
+            )
         case "INTERVAL", (int(months), int(days), int(micros)):
             return f"(to_months({months}) + to_days({days}) + to_microseconds({micros}))"
-        case ("LIST" | "ARRAY"), tuple():
+        case (("LIST" | "ARRAY"), tuple()):
             item = kind.arguments[0]
             assert isinstance(item, SqlType)
             return f"[{', '.join(constant_sql(Constant(item, each)) for each in value)}]"
@@ -156,7 +162,11 @@ def _value_sql(value: Scalar, kind: SqlType) -> str:  # noqa: PLR0911, PLR0912
         case "MAP", tuple():
             return _map_sql(value, kind)
         case name, int() if name.endswith("INT") or name == "INTEGER":
-            return str(value) if name.endswith(("TINYINT", "SMALLINT", "INTEGER")) else text(str(value))
+            return (
+                str(value)
+                if name.endswith(("TINYINT", "SMALLINT", "INTEGER"))
+                else text(str(value))
+            )
     raise PlanningError(f"a constant of type {kind.name} is a {type(value).__name__}")
 
 
@@ -189,7 +199,7 @@ class BoundWriter:
         self._places = [f"c{at}" for at in range(width)] if places is None else places
         self._node = node
 
-    def sql(self, expr: BoundExpr) -> str:
+    def sql(self, expr: BoundExpr) -> str:  # noqa: PLR0911
         """Raises PlanningError, UnsupportedPlan."""
         match expr:
             case Place(index=index):
@@ -230,7 +240,7 @@ class BoundWriter:
     def _depth(self) -> int:
         return self._nesting
 
-    def _special(self, form: Form, args: Sequence[str]) -> str:
+    def _special(self, form: Form, args: Sequence[str]) -> str:  # noqa: PLR0911
         match form, args:
             case Form.IN | Form.NOT_IN, [value, *among] if among:
                 word = "IN" if form is Form.IN else "NOT IN"
@@ -332,7 +342,7 @@ class BoundWriter:
             fields = [each for each in call.type.arguments if isinstance(each, tuple)]
             named = (f"{identifier(of[0])} := {arg}" for of, arg in zip(fields, args, strict=True))
             return f"struct_pack({', '.join(named)})"
-        if name in _INFIX and len(args) == 2:  # noqa: PLR2004
+        if name in _INFIX and len(args) == 2:
             return f"({args[0]} {name} {args[1]})"
         if name in {"+", "-", "~"} and len(args) == 1:
             return f"({name}{args[0]})"

@@ -23,10 +23,10 @@ from ffq.engine.faults import binding_error
 from ffq.engine.functions import function_sql
 from ffq.engine.sql import ColumnInfo, Columns, select_list, text
 from ffq.errors import PlanningError
-from ffq.plan import model
+from ffq.plan import terms
 from ffq.plan.casts import float_holds, whole_literal
-from ffq.plan.model import BinaryOperator, Expr, LiteralType
 from ffq.plan.names import find_column, find_path
+from ffq.plan.terms import BinaryOperator, Expr, LiteralType
 
 COMPARISONS: Final = {
     BinaryOperator.EQ: "=",
@@ -144,35 +144,35 @@ class ExpressionWriter:
 
     def _write(self, expr: Expr) -> str:  # noqa: PLR0911, PLR0912
         match expr:
-            case model.Column(name=name):
+            case terms.Column(name=name):
                 return f"c{find_column(name, self.columns, self.node)}"
-            case model.ColumnPath(name=name):
+            case terms.ColumnPath(name=name):
                 return self._path(name)
-            case model.ColumnRef():
+            case terms.ColumnRef():
                 return f"c{self._position(expr)}"
-            case model.Literal():
+            case terms.Literal():
                 return self._literal(expr)
-            case model.BinaryOp(left=left, op=op, right=right):
+            case terms.BinaryOp(left=left, op=op, right=right):
                 return self.binary(left, op, right)
-            case model.Cast(expr=inner, to_type=to_type):
+            case terms.Cast(expr=inner, to_type=to_type):
                 return self._cast(inner, types.sql_type(to_type))
-            case model.And(left=left, right=right):
+            case terms.And(left=left, right=right):
                 return f"({self.sql(left)} AND {self.sql(right)})"
-            case model.Or(left=left, right=right):
+            case terms.Or(left=left, right=right):
                 return f"({self.sql(left)} OR {self.sql(right)})"
-            case model.Not(expr=inner):
+            case terms.Not(expr=inner):
                 return f"(NOT {self.sql(inner)})"
-            case model.IsNull(expr=inner):
+            case terms.IsNull(expr=inner):
                 return f"({self.sql(inner)} IS NULL)"
-            case model.IsNotNull(expr=inner):
+            case terms.IsNotNull(expr=inner):
                 return f"({self.sql(inner)} IS NOT NULL)"
-            case model.CaseWhen(branches=branches, else_expr=otherwise):
+            case terms.CaseWhen(branches=branches, else_expr=otherwise):
                 if not branches:
                     return "NULL" if otherwise is None else self.sql(otherwise)
                 outcomes = [b for _, b in branches] + ([] if otherwise is None else [otherwise])
                 write = partial(_case, [self.sql(when) for when, _ in branches])
                 return write(self.made_one("CaseWhen", outcomes, write))
-            case model.ScalarUdf(name=name, args=args):
+            case terms.ScalarUdf(name=name, args=args):
                 match name.lower(), args:
                     case "coalesce", _:
                         given = self.made_one(name, args, partial(self._call, name))
@@ -181,9 +181,9 @@ class ExpressionWriter:
                     case _:
                         given = [self.sql(arg) for arg in args]
                 return self._call(name, given)
-            case model.Bound(tree=tree):
+            case terms.Bound(tree=tree):
                 return BoundWriter(len(self.columns), self.node).sql(tree)
-            case model.VectorDistance(function=function, vector=vector, query=query):
+            case terms.VectorDistance(function=function, vector=vector, query=query):
                 return self._distance(function, self.sql(vector), self.sql(query))
 
     def _call(self, name: str, args: list[str]) -> str:
@@ -201,7 +201,7 @@ class ExpressionWriter:
         if any(map(_is_constant, exprs)):
             of = {self._kind(expr) for expr in exprs}
             values = [self._beside(expr, of)[0] for expr in exprs]
-        typed = next((expr for expr in exprs if not isinstance(expr, model.Literal)), None)
+        typed = next((expr for expr in exprs if not isinstance(expr, terms.Literal)), None)
         if typed is not None:
             texts = [self._text_literal(expr, typed) for expr in exprs]
             values = [text or sql for text, sql in zip(texts, values, strict=True)]
@@ -232,7 +232,7 @@ class ExpressionWriter:
         a, b = self._sides(value, other)
         if a == kept:
             return f"nullif({a}, {b})"
-        if isinstance(value, model.Literal):
+        if isinstance(value, terms.Literal):
             return f"(CASE WHEN {a} = {b} THEN NULL ELSE {kept} END)"
         kind = self._kind(value)
         a, b = self.comparable(("v", kind), self._beside(other, {kind}))
@@ -296,7 +296,7 @@ class ExpressionWriter:
 
     def _kind(self, expr: Expr) -> str:
         """Its type; of a literal without asking."""
-        known = _LITERAL_KINDS.get(expr.type) if isinstance(expr, model.Literal) else None
+        known = _LITERAL_KINDS.get(expr.type) if isinstance(expr, terms.Literal) else None
         return known or self.type_of(self.sql(expr))
 
     def _text_literal(self, literal: Expr, other: Expr) -> str | None:
@@ -304,7 +304,7 @@ class ExpressionWriter:
 
         One that means nothing is an error of the plan: found here, and not when it runs.
         """
-        if not _is_text(literal) or isinstance(other, model.Literal):
+        if not _is_text(literal) or isinstance(other, terms.Literal):
             return None
         kind = self.type_of(self.sql(other))
         if types.is_date(kind):
@@ -320,7 +320,7 @@ class ExpressionWriter:
             self.oracle.check_constant(self._literal(literal), kind, self.node)
         return None
 
-    def _date_literal(self, literal: model.Literal) -> str:
+    def _date_literal(self, literal: terms.Literal) -> str:
         try:
             return f"CAST('{date.fromisoformat(str(literal.value)).isoformat()}' AS DATE)"
         except ValueError:
@@ -352,7 +352,7 @@ class ExpressionWriter:
             sql = f"struct_extract({sql}, {text(field)})"
         return sql
 
-    def _position(self, expr: model.ColumnRef) -> int:
+    def _position(self, expr: terms.ColumnRef) -> int:
         if not 0 <= expr.index < len(self.columns):
             raise PlanningError(
                 f"{self.node}: column {expr.name!r} has index {expr.index}, "
@@ -360,7 +360,7 @@ class ExpressionWriter:
             )
         return expr.index
 
-    def _literal(self, literal: model.Literal) -> str:
+    def _literal(self, literal: terms.Literal) -> str:
         match literal.type, literal.value:
             case LiteralType.NULL, _:
                 return "NULL"
@@ -427,13 +427,13 @@ def _whole_number(sql: str) -> str:
     )
 
 
-def _is_text(expr: Expr) -> TypeGuard[model.Literal]:
-    return isinstance(expr, model.Literal) and expr.type is LiteralType.UTF8
+def _is_text(expr: Expr) -> TypeGuard[terms.Literal]:
+    return isinstance(expr, terms.Literal) and expr.type is LiteralType.UTF8
 
 
 def _is_constant(expr: Expr) -> bool:
     """A literal, or one that says its type, as a date does."""
-    return isinstance(expr.expr if isinstance(expr, model.Cast) else expr, model.Literal)
+    return isinstance(expr.expr if isinstance(expr, terms.Cast) else expr, terms.Literal)
 
 
 def _is_kept(value: str, kind: str) -> bool:

@@ -11,9 +11,10 @@ from ffq.engine import alike, types
 from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.bound import Match
-from ffq.plan.model import HashJoin, HashPartitioning, JoinType, ShuffleRead
+from ffq.plan.model import HashJoin, HashPartitioning, ShuffleRead
 from ffq.plan.names import find_column, text_of
 from ffq.plan.outputs import LEFT_ONLY
+from ffq.plan.terms import JoinType
 from ffq.plan.walk import walk_stage
 
 JOINS: Final = {

@@ -36,8 +36,9 @@ from ffq.engine.types import (
 )
 from ffq.errors import FileChanged, PlanningError, StorageError, UnsupportedPlan
 from ffq.messages import PartitionValue, ScanSplit, file_version
-from ffq.plan.model import Column, ColumnPath, DataType, ParquetScan
+from ffq.plan.model import ParquetScan
 from ffq.plan.names import MAX_SHOWN, find_column, find_path
+from ffq.plan.terms import Column, ColumnPath, DataType
 
 _ROW_NUMBER: Final = "file_row_number"
 """What DuckDB calls the number of a row in its file, where no column of the file has that name."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from ffq.errors import PlanningError
-from ffq.plan.model import Column, ColumnPath, ColumnRef, Expr
+from ffq.plan.terms import Column, ColumnPath, ColumnRef, Expr
 
 _MAX_ROWS = 2**62
 _EMPTY_ROW = "1 AS _"

@@ -22,10 +22,11 @@ from ffq.engine.subqueries import subquery_condition
 from ffq.engine.windows import window_sql
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan import model
-from ffq.plan.model import Expr, Node
-from ffq.plan.names import find_column
 from ffq.plan.bound import Match, Phase
+from ffq.plan.model import Node
+from ffq.plan.names import find_column
 from ffq.plan.outputs import group_name
+from ffq.plan.terms import Expr
 from ffq.plan.walk import node_name
 
 
@@ -249,11 +250,7 @@ class Translator:
         condition = "TRUE"
         if node.condition is not None:
             condition = BoundWriter(len(both), node_name(node)).sql(node.condition)
-        one, other = (
-            f"(SELECT {', '.join(f'c{at} AS c{at + start}' for at in range(len(side.columns))) or '1 AS _'} "
-            f"FROM {side.name})"
-            for side, start in ((left, 0), (right, width))
-        )
+        one, other = _numbered(left, 0), _numbered(right, width)
         kept = left.columns if node.match in LEFT_MATCHES else both
         outputs = [f"c{at}" for at in range(len(kept))]
         rows = f"{one} AS l"
@@ -378,3 +375,9 @@ class Translator:
 
 def _positions(columns: Columns) -> list[str]:
     return [f"c{at}" for at in range(len(columns))]
+
+
+def _numbered(side: Relation, start: int) -> str:
+    """The side's rows, its columns named by their places from `start` on."""
+    columns = (f"c{at} AS c{at + start}" for at in range(len(side.columns)))
+    return f"(SELECT {', '.join(columns) or '1 AS _'} FROM {side.name})"

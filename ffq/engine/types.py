@@ -13,7 +13,7 @@ from duckdb.sqltypes import DuckDBPyType
 
 from ffq.engine.sql import identifier, text
 from ffq.errors import UnsupportedPlan
-from ffq.plan.model import DataType
+from ffq.plan.terms import DataType
 
 _SIMPLE: Final = {
     "Null": '"NULL"',

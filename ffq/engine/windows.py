@@ -10,7 +10,7 @@ from ffq.engine.expressions import ExpressionWriter
 from ffq.engine.sql import referenced_columns, row_bound
 from ffq.engine.types import is_integer, one_zero
 from ffq.errors import PlanningError, UnsupportedPlan
-from ffq.plan.model import (
+from ffq.plan.terms import (
     BinaryOperator,
     Expr,
     FrameBound,

@@ -65,7 +65,7 @@ PLAIN_TYPES: Final = frozenset(
 )
 """Types without arguments."""
 
-Scalar: TypeAlias = "bool | int | float | str | None | tuple[Scalar, ...]"
+Scalar: TypeAlias = "bool | int | float | str | tuple[Scalar, ...] | None"
 """A constant's value. What the engine counts is an int, in its own unit: a DECIMAL in units of its
 last place, a DATE in days, a TIMESTAMP in its unit; an INTERVAL is (months, days, micros)."""
 

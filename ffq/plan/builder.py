@@ -23,25 +23,16 @@ from typing import Final, Literal, TypeAlias, TypeVar
 import attrs
 
 from ffq.errors import InvalidRequest, PlanningError
-from ffq.plan import model
+from ffq.plan import model, terms
 from ffq.plan.casts import write_literal_casts
 from ffq.plan.checks import check_column, check_expr, check_names, check_positive
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.codec.nodes import DEFAULT_PARTITIONS
 from ffq.plan.expressions import Aggregation, Expression, col
-from ffq.plan.model import (
-    BuildSide,
-    ColumnName,
-    HashPartitioning,
-    JoinStrategy,
-    JoinType,
-    Node,
-    Partitioning,
-    Schema,
-    SinglePartitioning,
-)
+from ffq.plan.model import HashPartitioning, Node, Partitioning, SinglePartitioning
 from ffq.plan.outputs import LEFT_ONLY
 from ffq.plan.stages import Parallelism, cut
+from ffq.plan.terms import BuildSide, ColumnName, JoinStrategy, JoinType, Schema
 
 JoinHow: TypeAlias = Literal["inner", "left", "right", "full", "semi", "anti"]
 JoinBy: TypeAlias = Literal["shuffle", "broadcast_left", "broadcast_right"]
@@ -277,14 +268,14 @@ def _exchange(node: Node, partitioning: Partitioning) -> Node:
     return model.ShuffleRead(model.ShuffleWrite(node, partitioning), partitioning)
 
 
-def _named(each: str | Expression) -> tuple[model.Expr, str]:
+def _named(each: str | Expression) -> tuple[terms.Expr, str]:
     expression = col(each) if isinstance(each, str) else each
     if expression.output_name is None:
         raise InvalidRequest(f"project: {expression.expr} needs a name: add .alias(...)")
     return expression.expr, expression.output_name
 
 
-def _named_aggregate(each: Aggregation) -> tuple[model.AggregateExpr, str]:
+def _named_aggregate(each: Aggregation) -> tuple[terms.AggregateExpr, str]:
     if each.output_name is None:
         raise InvalidRequest(f"aggregate: {each.aggregate} needs a name: add .alias(...)")
     return each.aggregate, each.output_name
@@ -306,7 +297,7 @@ def _join_keys(on: JoinKeys) -> tuple[tuple[ColumnName, ColumnName], ...]:
 
 def _column_name(name: str) -> ColumnName:
     """What `col` means by it."""
-    return model.ColumnPath(name) if "." in name else name
+    return terms.ColumnPath(name) if "." in name else name
 
 
 def _joined_columns(

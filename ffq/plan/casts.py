@@ -15,11 +15,13 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import attrs
 
 from ffq.errors import InvalidPlan
-from ffq.plan import model
+from ffq.plan import model, terms
 from ffq.plan.codec import dump_plan
 from ffq.plan.codec.cursor import check_size
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
-from ffq.plan.model import (
+from ffq.plan.model import Node
+from ffq.plan.names import text_of
+from ffq.plan.terms import (
     AggregateExpr,
     AggregateFunction,
     ColumnName,
@@ -27,10 +29,8 @@ from ffq.plan.model import (
     Expr,
     JoinType,
     LiteralType,
-    Node,
     Schema,
 )
-from ffq.plan.names import text_of
 from ffq.plan.walk import KEEPS_COLUMNS, child_fields, children
 
 FLOATS: Final = ("Float16", "Float32", "Float64")
@@ -39,10 +39,10 @@ _PACKED: Final = {"Float16": "<e", "Float32": "<f", "Float64": "<d"}
 _DOUBLE: Final = DataType("Float64")
 _ARITHMETIC: Final = frozenset(
     {
-        model.BinaryOperator.PLUS,
-        model.BinaryOperator.MINUS,
-        model.BinaryOperator.MULTIPLY,
-        model.BinaryOperator.DIVIDE,
+        terms.BinaryOperator.PLUS,
+        terms.BinaryOperator.MINUS,
+        terms.BinaryOperator.MULTIPLY,
+        terms.BinaryOperator.DIVIDE,
     }
 )
 
@@ -69,7 +69,7 @@ def float_holds(kind: str, number: int) -> bool:
 
 def whole_literal(expr: Expr) -> int | None:
     """The number that an integer literal is; None of any other expression."""
-    if isinstance(expr, model.Literal) and expr.type is LiteralType.INT64:
+    if isinstance(expr, terms.Literal) and expr.type is LiteralType.INT64:
         return expr.value if isinstance(expr.value, int) else None
     return None
 
@@ -211,7 +211,7 @@ def _partial_below(node: model.FinalHashAggregate) -> model.PartialHashAggregate
 
 
 def _group_name(expr: Expr) -> str:
-    return expr.name if isinstance(expr, model.Column | model.ColumnRef) else ""
+    return expr.name if isinstance(expr, terms.Column | terms.ColumnRef) else ""
 
 
 def _state_type(aggregate: AggregateExpr, kind: DataType | None) -> DataType | None:
@@ -255,30 +255,30 @@ def _cast(  # noqa: PLR0911
 ) -> tuple[Expr, DataType | None]:
     """The expression with its casts, and its type where that is a float."""
     match expr:
-        case model.Column(name=name):
+        case terms.Column(name=name):
             return expr, _type_of(name, columns)
-        case model.ColumnRef(index=index):
+        case terms.ColumnRef(index=index):
             return expr, columns[index][1] if columns and 0 <= index < len(columns) else None
-        case model.Literal(type=kind):
+        case terms.Literal(type=kind):
             return expr, _DOUBLE if kind is LiteralType.FLOAT64 else None
-        case model.Cast(expr=inner, to_type=to_type):
+        case terms.Cast(expr=inner, to_type=to_type):
             new = _with(expr, "expr", _cast(inner, columns)[0])
             return new, to_type if to_type.name in FLOATS else None
-        case model.BinaryOp():
+        case terms.BinaryOp():
             return _binary(expr, columns)
-        case model.CaseWhen():
+        case terms.CaseWhen():
             return _case(expr, columns)
         case _:
             return _parts_cast(expr, columns), None
 
 
-def _binary(expr: model.BinaryOp, columns: Columns) -> tuple[Expr, DataType | None]:
+def _binary(expr: terms.BinaryOp, columns: Columns) -> tuple[Expr, DataType | None]:
     (left, right), kind = _beside([_cast(expr.left, columns), _cast(expr.right, columns)])
     new = _with(_with(expr, "left", left), "right", right)
     return new, kind if expr.op in _ARITHMETIC else None
 
 
-def _case(expr: model.CaseWhen, columns: Columns) -> tuple[Expr, DataType | None]:
+def _case(expr: terms.CaseWhen, columns: Columns) -> tuple[Expr, DataType | None]:
     """Its outcomes stand beside each other."""
     outcomes = [then for _, then in expr.branches]
     if expr.else_expr is not None:
@@ -308,12 +308,12 @@ def _beside(operands: Sequence[tuple[Expr, DataType | None]]) -> tuple[list[Expr
     kind = DataType(wanted)
     cast_too = wanted != widest
     values: list[Expr] = [
-        model.Cast(expr, kind)
+        terms.Cast(expr, kind)
         if whole_literal(expr) is not None or (cast_too and of is not None)
         else expr
         for expr, of in operands
     ]
-    certain = all(of is not None or isinstance(expr, model.Literal) for expr, of in operands)
+    certain = all(of is not None or isinstance(expr, terms.Literal) for expr, of in operands)
     return values, kind if certain or kind == _DOUBLE else None
 
 

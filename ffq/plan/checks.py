@@ -9,8 +9,8 @@ import attrs
 
 from ffq.errors import InvalidRequest, PlanningError, words
 from ffq.plan.codec.shapes import MAX_U64
-from ffq.plan.model import Column, ColumnName, ColumnPath, Expr
 from ffq.plan.names import PlainColumn, dotted_splits, find_column, unknown_column
+from ffq.plan.terms import Column, ColumnName, ColumnPath, Expr
 
 
 def check_positive(what: str, value: int, *, minimum: int = 1) -> None:

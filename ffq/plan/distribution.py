@@ -31,7 +31,7 @@ import attrs
 
 from ffq.plan import model
 from ffq.plan.bound import Match, Phase, Place
-from ffq.plan.model import Column, ColumnName, JoinStrategy, JoinType, Node
+from ffq.plan.model import Node
 from ffq.plan.outputs import (
     LEFT_ONLY,
     Output,
@@ -41,6 +41,7 @@ from ffq.plan.outputs import (
     keeps_meaning,
     place_of,
 )
+from ffq.plan.terms import Column, ColumnName, JoinStrategy, JoinType
 
 # One set of names per hash key: a Project may give the same column out under several names.
 Keys = tuple[frozenset[ColumnName], ...]
@@ -346,9 +347,9 @@ def _of_own_join(node: model.Join, left: Distribution, right: Distribution) -> D
                 keys=None,
                 repeatable=False,
             )
-    if left.is_split and node.match in _OWN_WHOLE_RIGHT:
-        if right.kind is DistributionKind.REPLICATED:
-            return attrs.evolve(left, keys=None)
+    replicated = right.kind is DistributionKind.REPLICATED
+    if left.is_split and node.match in _OWN_WHOLE_RIGHT and replicated:
+        return attrs.evolve(left, keys=None)
     return _whole(left, right)
 
 

@@ -17,10 +17,10 @@ from typing import NoReturn, TypeAlias
 import attrs
 
 from ffq.errors import InvalidPlan, InvalidRequest, words
-from ffq.plan import model
+from ffq.plan import terms
 from ffq.plan.codec.shapes import MAX_I64
 from ffq.plan.codec.types import data_type
-from ffq.plan.model import (
+from ffq.plan.terms import (
     AggregateExpr,
     AggregateFunction,
     BinaryOperator,
@@ -95,13 +95,13 @@ class Expression:
         return _binary(self, BinaryOperator.GT_EQ, other)
 
     def __and__(self, other: Operand) -> Expression:
-        return Expression(model.And(self.expr, as_expr(other)))
+        return Expression(terms.And(self.expr, as_expr(other)))
 
     def __or__(self, other: Operand) -> Expression:
-        return Expression(model.Or(self.expr, as_expr(other)))
+        return Expression(terms.Or(self.expr, as_expr(other)))
 
     def __invert__(self) -> Expression:
-        return Expression(model.Not(self.expr))
+        return Expression(terms.Not(self.expr))
 
     # A chained comparison, `and`, `or` and `not` ask for a truth value. Answering would drop
     # half of the condition without a word.
@@ -114,10 +114,10 @@ class Expression:
     __hash__ = None  # type: ignore[assignment]
 
     def is_null(self) -> Expression:
-        return Expression(model.IsNull(self.expr))
+        return Expression(terms.IsNull(self.expr))
 
     def is_not_null(self) -> Expression:
-        return Expression(model.IsNotNull(self.expr))
+        return Expression(terms.IsNotNull(self.expr))
 
     def cast(self, to_type: str | DataType) -> Expression:
         """Cast to a type: `"Decimal128(15, 2)"`, `"Date32"`, `"Timestamp(Microsecond)"`.
@@ -125,7 +125,7 @@ class Expression:
         Raises:
             InvalidRequest: no such type.
         """
-        return Expression(model.Cast(self.expr, _type_of(to_type)), self.output_name)
+        return Expression(terms.Cast(self.expr, _type_of(to_type)), self.output_name)
 
     def count(self) -> Aggregation:
         """Rows in which it is not null."""
@@ -177,7 +177,7 @@ def col(name: str) -> Expression:
     A name that may mean several columns is refused where the query runs, and so is one that means
     none; so is an exact name that both sides of a join have, unless they were joined on it.
     """
-    kind = model.ColumnPath if "." in name else model.Column
+    kind = terms.ColumnPath if "." in name else terms.Column
     return Expression(kind(name), name)
 
 
@@ -210,15 +210,15 @@ class Case:
         return Case((*self._branches, (condition.expr, as_expr(then))))
 
     def otherwise(self, value: Operand) -> Expression:
-        return Expression(model.CaseWhen(self._branches, as_expr(value)))
+        return Expression(terms.CaseWhen(self._branches, as_expr(value)))
 
     def end(self) -> Expression:
-        return Expression(model.CaseWhen(self._branches, None))
+        return Expression(terms.CaseWhen(self._branches, None))
 
 
 def udf(name: str, *args: Operand) -> Expression:
     """A call of a scalar function that the workers' engine knows."""
-    return Expression(model.ScalarUdf(name, tuple(as_expr(arg) for arg in args)))
+    return Expression(terms.ScalarUdf(name, tuple(as_expr(arg) for arg in args)))
 
 
 def as_expr(operand: Operand) -> Expr:
@@ -227,14 +227,14 @@ def as_expr(operand: Operand) -> Expr:
 
 
 def _binary(left: Operand, op: BinaryOperator, right: Operand) -> Expression:
-    return Expression(model.BinaryOp(as_expr(left), op, as_expr(right)))
+    return Expression(terms.BinaryOp(as_expr(left), op, as_expr(right)))
 
 
 def _literal(value: Value) -> Expr:
     if isinstance(value, decimal.Decimal) and value.is_finite():
-        return model.Cast(_literal(f"{value:f}"), _decimal_type(value))
+        return terms.Cast(_literal(f"{value:f}"), _decimal_type(value))
     if isinstance(value, datetime.date) and not isinstance(value, datetime.datetime):
-        return model.Cast(_literal(value.isoformat()), DataType("Date32"))
+        return terms.Cast(_literal(value.isoformat()), DataType("Date32"))
     match value:
         case None:
             literal = LiteralType.NULL
@@ -251,7 +251,7 @@ def _literal(value: Value) -> Expr:
                 f"{words(value, 40)} is no literal of a plan; right would be an integer of 64 "
                 "bits, a finite float or Decimal, a str, a bool, a date or None"
             )
-    return model.Literal(literal, value)
+    return terms.Literal(literal, value)
 
 
 def _decimal_type(value: decimal.Decimal) -> DataType:

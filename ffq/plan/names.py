@@ -16,7 +16,7 @@ from typing import Final, Protocol, TypeAlias
 import attrs
 
 from ffq.errors import PlanningError
-from ffq.plan.model import ColumnName, ColumnPath
+from ffq.plan.terms import ColumnName, ColumnPath
 
 MAX_SHOWN: Final = 20
 """Columns that an error lists."""

@@ -11,9 +11,10 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from ffq.plan import model
-from ffq.plan.model import ColumnName, Expr, JoinType, Node
+from ffq.plan import model, terms
+from ffq.plan.model import Node
 from ffq.plan.names import text_of
+from ffq.plan.terms import ColumnName, Expr, JoinType
 from ffq.plan.walk import KEEPS_COLUMNS
 
 
@@ -70,7 +71,7 @@ class OutputsOf:
 
 def group_name(expr: Expr, at: int) -> str:
     """What an aggregate calls a group: columns keep the name that the plan calls them by."""
-    if isinstance(expr, model.Column | model.ColumnPath | model.ColumnRef):
+    if isinstance(expr, terms.Column | terms.ColumnPath | terms.ColumnRef):
         return expr.name
     return f"group_{at}"
 

@@ -8,8 +8,9 @@ import attrs
 
 from ffq.plan import model
 from ffq.plan.distribution import DistributionKind, distribution_of
-from ffq.plan.model import OWN_EXPRESSIONS, OWN_NODES, Node, ShuffleRead
+from ffq.plan.model import OWN_NODES, Node, ShuffleRead
 from ffq.plan.stages import StageGraph, StagePlan
+from ffq.plan.terms import OWN_EXPRESSIONS
 from ffq.plan.walk import children, walk_stage
 
 

@@ -17,21 +17,14 @@ from ffq.plan.bound import (
     BoundAggregate,
     BoundExpr,
     Call,
-    Conjunction,
-    Constant,
-    Form,
     Match,
     Phase,
     Place,
-    Special,
-    SqlType,
 )
 from ffq.plan.model import (
     Aggregate,
-    Bound,
     Broadcast,
     CteRef,
-    Filter,
     HashPartitioning,
     Join,
     Node,
@@ -49,6 +42,21 @@ from ffq.plan.model import (
     UnionAll,
     Unnest,
     Values,
+)
+from ffq.plan.terms import Bound
+from ffq.sql.pieces import (
+    NOTHING,
+    Rows,
+    all_of,
+    filtered,
+    mapped,
+    moved_to,
+    part_of,
+    project,
+    shifted,
+    swapped,
+    table_filter,
+    widened,
 )
 from ffq.sql.planning import Planned
 from ffq.sql.serialized import (
@@ -78,15 +86,6 @@ _ASOF: Final = {"INNER": Match.ASOF, "LEFT": Match.ASOF_LEFT}
 _SAME: Final = frozenset({"COMPARE_EQUAL", "COMPARE_NOT_DISTINCT_FROM"})
 """Comparisons by which rows that match hash alike; so do nulls."""
 _FLIPPED: Final = {"RIGHT_SEMI": "SEMI", "RIGHT_ANTI": "ANTI"}
-
-
-@attrs.frozen
-class Rows:
-    """A node of `width` columns. split: several tasks may have a share of its rows."""
-
-    node: Node
-    width: int
-    split: bool
 
 
 def distribute(planned: Planned, *, partitions: int) -> Node:
@@ -129,7 +128,7 @@ class _Distributor:
         args = tuple(read_constant(each) for each in found.get("parameters", []))
         series = Series(function, args, read_type(found["returned_types"][0]))
         places = [Place(0) for _ in found.get("column_indexes", [{}])]
-        return Rows(_project(series, places), len(places), split=False)
+        return Rows(project(series, places), len(places), split=False)
 
     def _get(self, found: Json) -> Rows:
         function = found["qname"]["path"][-1]
@@ -145,37 +144,35 @@ class _Distributor:
         places = {name: Place(at) for at, name in enumerate(projection)}
         rows: Node = ParquetScan(table, None, projection, ())
         columns = [
-            _NOTHING if name is None else _part_of(places[name], found["returned_types"][at], each)
-            for name, at, each in zip(
-                read, indexes, found.get("column_indexes", [{}]), strict=True
-            )
+            NOTHING if name is None else part_of(places[name], found["returned_types"][at], each)
+            for name, at, each in zip(read, indexes, found.get("column_indexes", [{}]), strict=True)
         ]
-        rows = _project(rows, columns)
+        rows = project(rows, columns)
         filters = found.get("table_filters") or {}
         conditions = [
             condition
             for each in filters.get("filters", [])
-            if (condition := _table_filter(each["value"], Place(each.get("key", 0)))) is not None
+            if (condition := table_filter(each["value"], Place(each.get("key", 0)))) is not None
         ]
         reader = ExpressionReader(len(columns))
         conditions += [
-            _moved(reader(each["expr"]), each["column_indexes"])
+            moved_to(reader(each["expr"]), each["column_indexes"])
             for each in filters.get("multi_column_filters", [])
         ]
-        rows = _filter(rows, conditions)
+        rows = filtered(rows, conditions)
         kept = found.get("projection_ids") or range(len(columns))
-        return Rows(_project(rows, [Place(at) for at in kept]), len(kept), split=True)
+        return Rows(project(rows, [Place(at) for at in kept]), len(kept), split=True)
 
     def _filter(self, found: Json) -> Rows:
         below = self._input(found)
         conditions = ExpressionReader(below.width).all(found.get("expressions", []))
-        kept = _filter(below.node, conditions)
-        return _mapped(attrs.evolve(below, node=kept), found.get("projection_map"))
+        kept = filtered(below.node, conditions)
+        return mapped(attrs.evolve(below, node=kept), found.get("projection_map"))
 
     def _projection(self, found: Json) -> Rows:
         below = self._input(found)
         exprs = ExpressionReader(below.width).all(found["expressions"])
-        return Rows(_project(below.node, exprs), len(exprs), below.split)
+        return Rows(project(below.node, exprs), len(exprs), below.split)
 
     # --- groups ------------------------------------------------------------------------------
 
@@ -186,17 +183,21 @@ class _Distributor:
         groupings = tuple(map(tuple, found.get("grouping_functions", [])))
         groups = reader.all(found.get("groups", []))
         aggregates = tuple(reader.aggregate(each) for each in found.get("expressions", []))
-        if len(sets) <= 1 and not groupings and not groups and below.split:
-            if aggregates and all(map(_has_states, aggregates)):
-                made: Node = self._in_two_phases(below, (), aggregates)
-                return Rows(made, len(aggregates), split=False)
+        in_phases = below.split and bool(aggregates) and all(map(_has_states, aggregates))
+        if len(sets) <= 1 and not groupings and not groups and in_phases:
+            made: Node = self._in_two_phases(below, (), aggregates)
+            return Rows(made, len(aggregates), split=False)
         if not groups or len(sets) > 1 or groupings:
             whole = self._gather(below)
             made = Aggregate(
-                groups, aggregates, whole.node, sets if len(sets) > 1 or groupings else (), groupings
+                groups,
+                aggregates,
+                whole.node,
+                sets if len(sets) > 1 or groupings else (),
+                groupings,
             )
             return Rows(made, len(groups) + len(aggregates) + len(groupings), split=False)
-        elif below.split and aggregates and all(map(_has_states, aggregates)):
+        if below.split and aggregates and all(map(_has_states, aggregates)):
             made = self._in_two_phases(below, groups, aggregates)
         else:
             lying, keys = self._by_keys(below, groups)
@@ -206,7 +207,7 @@ class _Distributor:
     def _in_two_phases(
         self, below: Rows, groups: Sequence[BoundExpr], aggregates: Sequence[BoundAggregate]
     ) -> Node:
-        """Each task aggregates its own rows: what is exchanged is one row for each of its groups."""
+        """Each task aggregates its own rows: one row for each of its groups is exchanged."""
         keys = tuple(map(Place, range(len(groups))))
         states = Aggregate(tuple(groups), tuple(aggregates), below.node, phase=Phase.STATES)
         by: Partitioning = SinglePartitioning()
@@ -227,7 +228,7 @@ class _Distributor:
         """Rows exchanged by these keys, which are columns beside theirs."""
         places = [*map(Place, range(below.width)), *keys]
         added = range(below.width, len(places))
-        node = _project(below.node, places)
+        node = project(below.node, places)
         by = HashPartitioning(tuple(f"c{at}" for at in added), self._partitions)
         return ShuffleRead(ShuffleWrite(node, by), by), tuple(map(Place, added))
 
@@ -248,8 +249,8 @@ class _Distributor:
         if name in _FLIPPED:
             left, right = right, left
             equal = [(b, a, sign) for a, b, sign in equal]
-            others = [_swapped(each, right.width, left.width) for each in others]
-        kind = _JOINS.get(_FLIPPED.get(name, name))
+            others = [swapped(each, right.width, left.width) for each in others]
+        kind = _JOINS.get(str(_FLIPPED.get(name, name)))
         if found["type"] == "LOGICAL_ASOF_JOIN":
             kind = _ASOF.get(name)
         if kind is None:
@@ -294,15 +295,17 @@ class _Distributor:
         if kind is Match.MARK:  # what is not known of one row, all rows of the right side decide
             pairs = [Call(sign, (a, shifted(b, left.width)), BOOLEAN) for a, b, sign in equal]
             equal, others = [], [*pairs, *others]
+        left_node: Node
+        right_node: Node
         if equal:
             left_node, left_keys = self._by_keys(left, [a for a, *_ in equal])
             right_node, right_keys = self._by_keys(right, [b for _, b, _ in equal])
             width = left.width + len(equal)
-            conditions = [
+            conditions: list[BoundExpr] = [
                 Call(sign, (a, Place(b.index + width)), BOOLEAN)
                 for a, b, (*_, sign) in zip(left_keys, right_keys, equal, strict=True)
             ]
-            conditions += [_widened(each, left.width, len(equal)) for each in others]
+            conditions += [widened(each, left.width, len(equal)) for each in others]
             keys = tuple(
                 (f"c{a.index}", f"c{b.index}") for a, b in zip(left_keys, right_keys, strict=True)
             )
@@ -318,17 +321,17 @@ class _Distributor:
                 Match.SINGLE,
             }:
                 left_node, split = left.node, True
-                right_node: Node = Broadcast(self._gather(right).node)
+                right_node = Broadcast(self._gather(right).node)
             else:
                 left_node, right_node = self._gather(left).node, self._gather(right).node
                 split = False
-        node = Join(left_node, right_node, kind, _all(conditions), keys)
+        node = Join(left_node, right_node, kind, all_of(conditions), keys)
         kept = [Place(at) for at in (maps[0] or range(left.width))]
         if kind is Match.MARK:
             kept.append(Place(left.width))
         if not one_sided:
             kept += [Place(width + at) for at in (maps[1] or range(right.width))]
-        return Rows(_project(node, kept), len(kept), split)
+        return Rows(project(node, kept), len(kept), split)
 
     # --- sets, and what the query itself says ------------------------------------------------
 
@@ -343,12 +346,12 @@ class _Distributor:
         return Rows(node, width, split=True)
 
     def _set(self, found: Json) -> Rows:
-        """Each row as often as SQL says where it is ALL; a DISTINCT stands above where it is not."""
+        """ALL: each row as often as SQL says. If not, a DISTINCT stands above."""
         sides = []
         for child in found["children"]:
             rows = self.visit(child)
             lying, keys = self._by_keys(rows, list(map(Place, range(rows.width))))
-            sides.append(_project(lying, keys))
+            sides.append(project(lying, keys))
         kind = SetKind[found["type"].removeprefix("LOGICAL_")]
         width = found["column_count"]
         if not found.get("setop_all", True):
@@ -415,15 +418,13 @@ class _Distributor:
         lying, keys = self._by_keys(below, shared)
         known = dict(zip(shared, keys, strict=True))
         over = tuple(
-            attrs.evolve(
-                each, partitions=tuple(known.get(one, one) for one in each.partitions)
-            )
+            attrs.evolve(each, partitions=tuple(known.get(one, one) for one in each.partitions))
             for each in windows
         )
         node = OverWindows(over, lying)
         added = range(below.width + len(keys), below.width + len(keys) + len(windows))
         places = [*map(Place, range(below.width)), *map(Place, added)]
-        return Rows(_project(node, places), width, split=True)
+        return Rows(project(node, places), width, split=True)
 
     # --- orders ------------------------------------------------------------------------------
 
@@ -431,7 +432,7 @@ class _Distributor:
         below = self._gather(self._input(found))
         keys = ExpressionReader(below.width).keys(found["orders"])
         ordered = Sort(keys, None, 0, partial=False, input=below.node)
-        return _mapped(attrs.evolve(below, node=ordered), found.get("projection_map"))
+        return mapped(attrs.evolve(below, node=ordered), found.get("projection_map"))
 
     def _top_n(self, found: Json) -> Rows:
         below = self._input(found)
@@ -483,19 +484,16 @@ class _Distributor:
     }
 
 
-_WITH_STATES: Final = frozenset(
-    """
-    any_value avg bit_and bit_or bit_xor bool_and bool_or count corr covar_pop covar_samp first
-    kurtosis last max min product skewness stddev stddev_pop stddev_samp sum var_pop var_samp
-    variance
-    """.split()
-)
-_STATES_OF: Final = frozenset(
-    """
-    BOOLEAN TINYINT SMALLINT INTEGER BIGINT UTINYINT USMALLINT UINTEGER UBIGINT FLOAT DOUBLE
-    DECIMAL VARCHAR DATE TIMESTAMP
-    """.split()
-)
+_STATEFUL: Final = """
+any_value avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp first kurtosis
+last max min product skewness stddev stddev_pop stddev_samp sum var_pop var_samp variance
+"""
+_WITH_STATES: Final = frozenset(_STATEFUL.split())
+_PLAIN: Final = """
+BIGINT BOOLEAN DATE DECIMAL DOUBLE FLOAT INTEGER SMALLINT TIMESTAMP TINYINT UBIGINT UINTEGER
+USMALLINT UTINYINT VARCHAR
+"""
+_STATES_OF: Final = frozenset(_PLAIN.split())
 """Types whose values, and so states of them, come through Arrow as they were."""
 
 
@@ -503,113 +501,3 @@ def _has_states(one: BoundAggregate) -> bool:
     """Whether it may be made of what tasks have found of their own rows."""
     plain = all(kind.name in _STATES_OF for kind in one.arg_types)
     return one.name in _WITH_STATES and plain and not one.distinct and not one.order
-
-
-# --- nodes -----------------------------------------------------------------------------------
-
-_NOTHING: Final = Constant(SqlType("INTEGER"), None)
-
-
-def _part_of(column: BoundExpr, kind: Json, index: Json) -> BoundExpr:
-    """A column, or the part of a struct that a scan reads of it."""
-    while index.get("index_type") == "PUSHDOWN_EXTRACT" and index.get("child_indexes"):
-        (index,) = index["child_indexes"]
-        field = kind["type_info"]["child_types"][index.get("index", 0)]
-        column = Special(Form.FIELD, (column, Constant(SqlType("VARCHAR"), field["first"])))
-        kind = field["second"]
-    return column
-
-
-def _project(below: Node, exprs: Sequence[BoundExpr]) -> Node:
-    listed = exprs or [_NOTHING]  # rows without a column are rows
-    return Project(tuple((Bound(expr), f"c{at}") for at, expr in enumerate(listed)), below)
-
-
-def _filter(below: Node, conditions: Sequence[BoundExpr]) -> Node:
-    condition = _all(conditions)
-    return below if condition is None else Filter(Bound(condition), below)
-
-
-def _mapped(rows: Rows, places: Sequence[int] | None) -> Rows:
-    if not places:
-        return rows
-    return attrs.evolve(
-        rows, node=_project(rows.node, [Place(at) for at in places]), width=len(places)
-    )
-
-
-def _all(conditions: Sequence[BoundExpr]) -> BoundExpr | None:
-    if len(conditions) <= 1:
-        return next(iter(conditions), None)
-    return Conjunction(tuple(conditions), any=False)
-
-
-# --- expressions over other columns ----------------------------------------------------------
-
-
-def replaced(value: Any, place: Callable[[int], int]) -> Any:
-    """An expression whose columns stand elsewhere."""
-    if isinstance(value, Place):
-        return Place(place(value.index))
-    if isinstance(value, Constant | SqlType):
-        return value
-    if isinstance(value, tuple):
-        return tuple(replaced(each, place) for each in value)
-    if attrs.has(type(value)):
-        changes = {
-            field.name: replaced(getattr(value, field.name), place)
-            for field in attrs.fields(type(value))
-        }
-        return attrs.evolve(value, **changes)
-    return value
-
-
-def shifted(expr: BoundExpr, by: int) -> BoundExpr:
-    moved: BoundExpr = replaced(expr, lambda at: at + by)
-    return moved
-
-
-def _moved(expr: BoundExpr, to: Sequence[int]) -> BoundExpr:
-    moved: BoundExpr = replaced(expr, lambda at: to[at])
-    return moved
-
-
-def _widened(expr: BoundExpr, width: int, by: int) -> BoundExpr:
-    """Over two inputs of which the first, of `width` columns, has got `by` more."""
-    moved: BoundExpr = replaced(expr, lambda at: at if at < width else at + by)
-    return moved
-
-
-def _swapped(expr: BoundExpr, first: int, second: int) -> BoundExpr:
-    """Over two inputs that change places; of `first` columns was the one that comes last now."""
-    moved: BoundExpr = replaced(expr, lambda at: at + second if at < first else at - first)
-    return moved
-
-
-def _table_filter(found: Json, column: BoundExpr) -> BoundExpr | None:  # noqa: PLR0911
-    """What a scan was told to leave out; None: a hint that decides nothing."""
-    kind = found["filter_type"].removeprefix("LEGACY_")
-    match kind:
-        case "CONSTANT_COMPARISON":
-            sign = COMPARISONS[found["comparison_type"]]
-            return Call(sign, (column, read_constant(found["constant"])), BOOLEAN)
-        case "CONJUNCTION_AND" | "CONJUNCTION_OR":
-            parts = [_table_filter(each, column) for each in found["child_filters"]]
-            sure = [part for part in parts if part is not None]
-            if kind == "CONJUNCTION_AND":
-                return _all(sure)
-            return Conjunction(tuple(sure), any=True) if len(sure) == len(parts) else None
-        case "IS_NULL":
-            return Special(Form.IS_NULL, (column,))
-        case "IS_NOT_NULL":
-            return Special(Form.IS_NOT_NULL, (column,))
-        case "IN_FILTER":
-            return Special(Form.IN, (column, *(read_constant(each) for each in found["values"])))
-        case "OPTIONAL_FILTER" | "DYNAMIC_FILTER":
-            return None
-        case "EXPRESSION_FILTER":
-            (at,) = {column}
-            expr = ExpressionReader(1)(found["expr"])
-            index = at.index if isinstance(at, Place) else 0
-            return _moved(expr, [index])
-    refuse(f"a filter of kind {kind}", found)

@@ -1,8 +1,8 @@
 """Files that a query names in FROM: `SELECT ... FROM 'data/*.parquet'`.
 
-The planning instance reads no files, so each gets the name of a table, and the text that name. Where
-in the text a file stands, the engine's own parser says: a text that looks like one elsewhere is not
-touched.
+The planning instance reads no files, so each gets the name of a table, and the text that name.
+Where in the text a file stands, the engine's own parser says: a text that looks like one elsewhere
+is not touched.
 """
 
 from __future__ import annotations

@@ -65,7 +65,11 @@ class PlanningInstance:
     """
 
     def __init__(
-        self, tables: Mapping[str, Sequence[tuple[str, str]]], *, memory: str = "256MB", time_zone: str = "UTC"
+        self,
+        tables: Mapping[str, Sequence[tuple[str, str]]],
+        *,
+        memory: str = "256MB",
+        time_zone: str = "UTC",
     ) -> None:
         if duckdb.__version__ not in TESTED_RELEASES:
             raise StartupError(

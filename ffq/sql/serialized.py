@@ -91,7 +91,7 @@ def refuse(what: str, node: Json) -> NoReturn:
 # --- types -----------------------------------------------------------------------------------
 
 
-def read_type(found: Json) -> SqlType:
+def read_type(found: Json) -> SqlType:  # noqa: PLR0911
     """Raises UnsupportedPlan: a type that plans have not."""
     name = _ALIASES.get(found["id"], found["id"])
     info = found.get("type_info") or {}
@@ -107,7 +107,9 @@ def read_type(found: Json) -> SqlType:
             return SqlType(name, tuple(read_type(each["second"]) for each in fields))
         case "STRUCT" | "UNION":
             fields = info["child_types"][name == "UNION" :]  # a union has its tag first
-            return SqlType(name, tuple((each["first"], read_type(each["second"])) for each in fields))
+            return SqlType(
+                name, tuple((each["first"], read_type(each["second"])) for each in fields)
+            )
         case "MAP":
             entry = info["child_type"]["type_info"]["child_types"]
             return SqlType(name, tuple(read_type(each["second"]) for each in entry))
@@ -132,7 +134,7 @@ def read_constant(found: Json, kind: SqlType | None = None) -> Constant:
     return Constant(of, None if found.get("is_null") else _value(found.get("value"), of))
 
 
-def _value(found: Any, kind: SqlType) -> Scalar:
+def _value(found: Any, kind: SqlType) -> Scalar:  # noqa: PLR0911
     match kind.name:
         case "BOOLEAN":
             return bool(found)

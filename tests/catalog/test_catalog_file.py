@@ -9,7 +9,7 @@ import pytest
 
 from ffq.catalog import Catalog, Table
 from ffq.errors import InvalidRequest, PlanningError
-from ffq.plan.model import DataType, Field, Schema
+from ffq.plan.terms import DataType, Field, Schema
 
 
 def load(folder: Path, content: object, name: str = "tables.json") -> Catalog:

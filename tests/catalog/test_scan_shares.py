@@ -16,15 +16,9 @@ from ffq.catalog import Catalog, ScanSettings, Table, plan_scans, shares
 from ffq.catalog.partitions import TableFile
 from ffq.errors import StorageError
 from ffq.messages import ScanSplit
-from ffq.plan.model import (
-    Broadcast,
-    BuildSide,
-    HashJoin,
-    JoinStrategy,
-    JoinType,
-    ParquetScan,
-)
+from ffq.plan.model import Broadcast, HashJoin, ParquetScan
 from ffq.plan.stages import cut
+from ffq.plan.terms import BuildSide, JoinStrategy, JoinType
 
 Shares = tuple[tuple[ScanSplit, ...], ...]
 

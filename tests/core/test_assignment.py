@@ -21,7 +21,7 @@ from ffq.messages import (
     StageScan,
     TaskState,
 )
-from ffq.plan import cut, dump_plan, model
+from ffq.plan import cut, dump_plan, model, terms
 from tests.core.driver import OURS, Driver, accept, key, shares
 from tests.strategies.graphs import (
     aggregate,
@@ -383,7 +383,7 @@ def test_R31_shares_of_a_started_query_are_for_workers_that_take_them() -> None:
     "plan",
     [
         model.Limit(5, exchange(scan(), 4)),
-        model.TopKByScore(model.Column("k"), 5, exchange(scan(), 4)),
+        model.TopKByScore(terms.Column("k"), 5, exchange(scan(), 4)),
         model.FinalHashAggregate((), (), exchange(scan(), 4)),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from ffq import plan as p
 from ffq.core import CoordinatorSettings
 from ffq.engine import functions
-from ffq.plan import dump_plan, model, parse_plan
+from ffq.plan import dump_plan, model, parse_plan, terms
 from ffq.plan.codec import expressions, nodes
 from ffq.plan.limits import DEFAULT_LIMITS
 from ffq.plan.stages import cut
@@ -72,14 +72,14 @@ def test_children_are_walked_in_the_order_of_the_keys() -> None:
 @pytest.mark.parametrize(
     ("word", "kind"),
     [
-        ("join_type", model.JoinType),
-        ("strategy_hint", model.JoinStrategy),
-        ("build_side", model.BuildSide),
-        ("op", model.BinaryOperator),
-        ("aggregate", model.AggregateFunction),
+        ("join_type", terms.JoinType),
+        ("strategy_hint", terms.JoinStrategy),
+        ("build_side", terms.BuildSide),
+        ("op", terms.BinaryOperator),
+        ("aggregate", terms.AggregateFunction),
     ],
 )
-def test_it_names_every_word(word: str, kind: type[model.JoinType]) -> None:
+def test_it_names_every_word(word: str, kind: type[terms.JoinType]) -> None:
     (cell,) = (row[1] for row in rows("## Nodes") if len(row) == 2 and row[0] == word)
     assert words(cell) == [member.value for member in kind]
 

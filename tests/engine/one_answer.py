@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
 from ffq import plan as p
-from ffq.plan import model
+from ffq.plan import model, terms
 from ffq.plan.builder import Relation
-from ffq.plan.model import BinaryOperator, Expr, Node
+from ffq.plan.model import Node
+from ffq.plan.terms import BinaryOperator, Expr
 
 Row = tuple[object, ...]
 
@@ -235,30 +236,30 @@ def _predicates(draw: st.DrawFn, table: Table, depth: int = 2) -> tuple[Expr, st
     shape = draw(st.sampled_from(_SHAPES)) if depth else "compare"
     if shape in {"and", "or"}:
         (a, a_sql), (b, b_sql) = (draw(_predicates(table, depth - 1)) for _ in range(2))
-        node = model.And(a, b) if shape == "and" else model.Or(a, b)
+        node = terms.And(a, b) if shape == "and" else terms.Or(a, b)
         return node, f"({a_sql} {shape.upper()} {b_sql})"
     if shape == "not":
         inner, sql = draw(_predicates(table, depth - 1))
-        return model.Not(inner), f"(NOT {sql})"
+        return terms.Not(inner), f"(NOT {sql})"
     column = draw(st.sampled_from(table.columns))
     if shape == "null" or not column.kind.has_literals:
-        return model.IsNull(model.Column(column.name)), f"({column.sql} IS NULL)"
+        return terms.IsNull(terms.Column(column.name)), f"({column.sql} IS NULL)"
     if shape == "beyond":  # past all but NaN: what Parquet's statistics know nothing of
         op = draw(st.sampled_from((BinaryOperator.GT, BinaryOperator.GT_EQ)))
         value = column.kind.values[-2 if column.kind.name == "float" else -1]
     else:
         op, value = draw(st.sampled_from(list(_SIGNS))), draw(st.sampled_from(column.kind.values))
     literal, literal_sql = _literal(value)
-    compared = model.BinaryOp(model.Column(column.name), op, literal)
+    compared = terms.BinaryOp(terms.Column(column.name), op, literal)
     return compared, f"({column.sql} {_SIGNS[op]} {literal_sql})"
 
 
 def _literal(value: Any) -> tuple[Expr, str]:
     if isinstance(value, float):
-        return model.Literal(model.LiteralType.FLOAT64, value), f"CAST('{value!r}' AS DOUBLE)"
+        return terms.Literal(terms.LiteralType.FLOAT64, value), f"CAST('{value!r}' AS DOUBLE)"
     if isinstance(value, dt.datetime):
-        micros = model.DataType("Timestamp", ("Microsecond", None))
-        cast = model.Cast(model.Literal(model.LiteralType.UTF8, str(value)), micros)
+        micros = terms.DataType("Timestamp", ("Microsecond", None))
+        cast = terms.Cast(terms.Literal(terms.LiteralType.UTF8, str(value)), micros)
         return cast, f"TIMESTAMP '{value}'"
     quoted = str(value).replace("'", "''")
     kind = {Decimal: "DECIMAL", str: "VARCHAR", dt.date: "DATE"}.get(type(value))
@@ -295,7 +296,7 @@ def _aggregates(draw: st.DrawFn, table: Table) -> Query:
     wanted = draw(st.lists(st.sampled_from(_functions(table)), min_size=1, max_size=3, unique=True))
     aggregates = [
         p.expressions.Aggregation(
-            model.AggregateExpr(function, model.Column(column.name)), f"out {number}"
+            terms.AggregateExpr(function, terms.Column(column.name)), f"out {number}"
         )
         for number, (function, column) in enumerate(wanted)
     ]
@@ -310,14 +311,14 @@ def _aggregates(draw: st.DrawFn, table: Table) -> Query:
     return Query("aggregate", shapes, f"SELECT {', '.join(listed)} FROM t WHERE {where}{by}")
 
 
-def _functions(table: Table) -> list[tuple[model.AggregateFunction, Column]]:
+def _functions(table: Table) -> list[tuple[terms.AggregateFunction, Column]]:
     of_any = (
-        model.AggregateFunction.COUNT,
-        model.AggregateFunction.MIN,
-        model.AggregateFunction.MAX,
-        model.AggregateFunction.COUNT_DISTINCT,
+        terms.AggregateFunction.COUNT,
+        terms.AggregateFunction.MIN,
+        terms.AggregateFunction.MAX,
+        terms.AggregateFunction.COUNT_DISTINCT,
     )
-    of_numbers = (model.AggregateFunction.SUM, model.AggregateFunction.AVG)
+    of_numbers = (terms.AggregateFunction.SUM, terms.AggregateFunction.AVG)
     return [
         (function, column)
         for column in table.columns
@@ -328,8 +329,8 @@ def _functions(table: Table) -> list[tuple[model.AggregateFunction, Column]]:
     ]
 
 
-def _aggregate_sql(function: model.AggregateFunction, column: Column) -> str:
-    if function is model.AggregateFunction.COUNT_DISTINCT:
+def _aggregate_sql(function: terms.AggregateFunction, column: Column) -> str:
+    if function is terms.AggregateFunction.COUNT_DISTINCT:
         return f"count(DISTINCT {column.sql})"
     return f"{function.name.lower()}({column.sql})"
 
@@ -364,10 +365,10 @@ def _join(left: Table, right: Table, a: Column, b: Column, how: Any) -> Query:
 
 
 def _membership(left: Table, right: Table, a: Column, b: Column, *, negated: bool) -> Query:
-    subquery = _scan("u", right).project(p.Expression(model.Column(b.name), b.name)).node
+    subquery = _scan("u", right).project(p.Expression(terms.Column(b.name), b.name)).node
     exchanged = _scan("t", left).repartition([a.name], partitions=3).node
     shapes: dict[str, Node] = {
-        name: model.InSubqueryFilter(rows, model.Column(a.name), below, negated)
+        name: model.InSubqueryFilter(rows, terms.Column(a.name), below, negated)
         for name, rows, below in (
             ("at the scan", _scan("t", left).node, subquery),
             ("after an exchange", exchanged, Relation(subquery).gather().node),

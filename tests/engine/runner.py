@@ -14,17 +14,9 @@ import pyarrow.parquet as pq
 from ffq.engine import CancelToken, Engine, FragmentSpec
 from ffq.ids import Attempt, AttemptKey, QueryId, TaskId
 from ffq.messages import OutputPartition, ScanSplit
-from ffq.plan.model import (
-    Expr,
-    Literal,
-    LiteralType,
-    Node,
-    ParquetScan,
-    Project,
-    ShuffleRead,
-    SinglePartitioning,
-)
+from ffq.plan.model import Node, ParquetScan, Project, ShuffleRead, SinglePartitioning
 from ffq.plan.stages import Parallelism, StageGraph, StagePlan, cut
+from ffq.plan.terms import Expr, Literal, LiteralType
 from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream, merge_streams
 
 _QUERY = itertools.count(1)

@@ -15,16 +15,13 @@ from hypothesis import strategies as st
 
 from ffq.engine import Engine
 from ffq.errors import DataError, ExecutionError, PlanningError
-from ffq.plan.model import (
+from ffq.plan.model import FinalHashAggregate, PartialHashAggregate, UnionAll, Window
+from ffq.plan.terms import (
     AggregateExpr,
     AggregateFunction,
     Column,
     ColumnRef,
     Expr,
-    FinalHashAggregate,
-    PartialHashAggregate,
-    UnionAll,
-    Window,
     WindowExpr,
     WindowFunction,
 )

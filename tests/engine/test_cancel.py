@@ -13,20 +13,16 @@ import pytest
 
 from ffq.engine import CancelToken, Engine, FragmentSpec, OperatorRegistry, operator
 from ffq.errors import OperatorError, QueryCanceled
-from ffq.plan.model import (
+from ffq.plan.model import Custom, Filter, HashJoin, Node, PartialHashAggregate
+from ffq.plan.terms import (
     AggregateExpr,
     AggregateFunction,
     Column,
-    Custom,
-    Filter,
-    HashJoin,
     IsNotNull,
     JoinStrategy,
     JoinType,
-    Node,
-    PartialHashAggregate,
 )
-from ffq.plan.model import BuildSide as Side
+from ffq.plan.terms import BuildSide as Side
 from tests.engine.runner import TableSink, leaf, run_fragment, run_over
 
 SAME_KEY = pa.table({"k": pa.array([1] * 200_000, pa.int64())})

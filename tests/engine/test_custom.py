@@ -25,22 +25,16 @@ from ffq.errors import (
     StartupError,
     Unavailable,
 )
-from ffq.plan.model import (
+from ffq.plan.model import Custom, Filter, HashJoin, Limit, Node, PartialHashAggregate, Project
+from ffq.plan.terms import (
     AggregateExpr,
     AggregateFunction,
     BinaryOp,
     BinaryOperator,
     BuildSide,
     Column,
-    Custom,
-    Filter,
-    HashJoin,
     JoinStrategy,
     JoinType,
-    Limit,
-    Node,
-    PartialHashAggregate,
-    Project,
 )
 from tests.engine.runner import integer, leaf, run_fragment, run_over, text
 

@@ -12,14 +12,8 @@ import pytest
 
 from ffq.engine import CancelToken, Engine, FragmentSpec, OperatorRegistry, operator
 from ffq.errors import FfqError, OperatorError, QueryCanceled, StorageError
-from ffq.plan.model import (
-    BinaryOp,
-    BinaryOperator,
-    Column,
-    Custom,
-    Filter,
-    Node,
-)
+from ffq.plan.model import Custom, Filter, Node
+from ffq.plan.terms import BinaryOp, BinaryOperator, Column
 from tests.engine.runner import TableSink, integer, leaf
 
 SCHEMA = pa.schema([("k", pa.int64())])

@@ -11,8 +11,9 @@ import pytest
 
 from ffq.engine import Engine
 from ffq.errors import DataError, ExecutionError, PlanningError, UnsupportedPlan
-from ffq.plan import model
-from ffq.plan.model import (
+from ffq.plan import model, terms
+from ffq.plan.model import Filter, Project
+from ffq.plan.terms import (
     BinaryOp,
     BinaryOperator,
     CaseWhen,
@@ -21,10 +22,8 @@ from ffq.plan.model import (
     ColumnRef,
     DataType,
     Expr,
-    Filter,
     Literal,
     LiteralType,
-    Project,
     ScalarUdf,
     VectorDistance,
 )
@@ -73,9 +72,9 @@ A, B, D, F = Column("a"), Column("b"), Column("d"), Column("f")
         ),
         (binary(A, "Eq", integer(7)), pa.bool_(), [True, False, None]),
         (binary(A, "NotEq", NULL), pa.bool_(), [None, None, None]),
-        (model.And(model.IsNull(A), NULL), pa.bool_(), [False, False, None]),
-        (model.Or(model.IsNotNull(A), NULL), pa.bool_(), [True, True, None]),
-        (model.Not(binary(A, "Lt", B)), pa.bool_(), [True, False, None]),
+        (terms.And(terms.IsNull(A), NULL), pa.bool_(), [False, False, None]),
+        (terms.Or(terms.IsNotNull(A), NULL), pa.bool_(), [True, True, None]),
+        (terms.Not(binary(A, "Lt", B)), pa.bool_(), [True, False, None]),
         (ColumnRef("a", 1), pa.int32(), [2, 2, 2]),
         (integer(3), pa.int64(), [3, 3, 3]),
         (Literal(LiteralType.BOOLEAN, False), pa.bool_(), [False] * 3),
@@ -83,8 +82,8 @@ A, B, D, F = Column("a"), Column("b"), Column("d"), Column("f")
         (Literal(LiteralType.FLOAT64, math.inf), pa.float64(), [math.inf] * 3),
         (text("O'Brien; --"), pa.string(), ["O'Brien; --"] * 3),
         (NULL, pa.null(), [None] * 3),
-        (CaseWhen(((model.IsNull(A), text("none")),), None), pa.string(), [None, None, "none"]),
-        (CaseWhen(((model.IsNull(A), NULL),), B), pa.int32(), [2, 2, None]),
+        (CaseWhen(((terms.IsNull(A), text("none")),), None), pa.string(), [None, None, "none"]),
+        (CaseWhen(((terms.IsNull(A), NULL),), B), pa.int32(), [2, 2, None]),
     ],
 )
 def test_value_and_type(
@@ -303,5 +302,5 @@ def test_deep_expressions_and_plans(engine: Engine) -> None:
     assert value_of(engine, expr, NUMBERS).to_pylist() == [107, 93, None]
     node: model.Node = leaf()
     for _ in range(200):
-        node = Filter(model.IsNotNull(A), node)
+        node = Filter(terms.IsNotNull(A), node)
     assert run_over(engine, node, NUMBERS).num_rows == 2

@@ -17,18 +17,15 @@ from ffq.engine import Engine
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import (
     Broadcast,
-    BuildSide,
-    ColumnRef,
     HashJoin,
     HashPartitioning,
-    JoinStrategy,
-    JoinType,
     Node,
     ParquetScan,
     Project,
     ShuffleRead,
     ShuffleWrite,
 )
+from ffq.plan.terms import BuildSide, ColumnRef, JoinStrategy, JoinType
 from tests.engine.runner import LocalRunner, leaf, run_over
 
 Row = tuple[object, ...]

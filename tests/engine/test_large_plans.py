@@ -15,7 +15,8 @@ from ffq.engine.sql import Columns
 from ffq.errors import InvalidPlan
 from ffq.plan import model
 from ffq.plan.codec import dump_plan, parse_plan
-from ffq.plan.model import And, BinaryOp, BinaryOperator, CaseWhen, Column, Expr, Node, Not, Or
+from ffq.plan.model import Node
+from ffq.plan.terms import And, BinaryOp, BinaryOperator, CaseWhen, Column, Expr, Not, Or
 from ffq.plan.walk import stage_reads
 from tests.engine.runner import integer, leaf, run_fragment, run_over, whole_files
 

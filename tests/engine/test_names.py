@@ -12,7 +12,7 @@ import pytest
 from ffq import plan as p
 from ffq.engine import Engine
 from ffq.errors import PlanningError
-from ffq.plan import model
+from ffq.plan import model, terms
 from ffq.plan.builder import Relation
 from tests.engine.runner import LocalRunner
 
@@ -144,12 +144,12 @@ def test_groups_are_whole_where_a_join_gives_the_name_of_their_key_away(
     exchanged = Relation(model.ShuffleRead(model.ShuffleWrite(left, by_suffix), by_suffix))
     right = p.scan("r", ["w", "k"])
     join = exchanged.join(right, [("v", "w")], how, strategy="broadcast_right").node
-    groups, counts = (model.Column("k"),), ((p.count().aggregate, "n"),)
+    groups, counts = (terms.Column("k"),), ((p.count().aggregate, "n"),)
     final = model.FinalHashAggregate(
         groups, counts, model.PartialHashAggregate(groups, counts, join)
     )
     assert runner.run(final).to_pylist() == [{"k": 77, "n": 8}]
-    number = model.WindowExpr(model.WindowFunction("RowNumber"), groups, (), None, "at")
+    number = terms.WindowExpr(terms.WindowFunction("RowNumber"), groups, (), None, "at")
     numbered = runner.run(model.Window((number,), join))
     assert sorted(numbered["at"].to_pylist()) == list(range(1, 9))
 

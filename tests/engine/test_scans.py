@@ -17,6 +17,14 @@ from ffq.engine import CancelToken, Engine, FragmentSpec
 from ffq.errors import FfqError, FileChanged, PlanningError, StorageError, UnsupportedPlan
 from ffq.messages import PartitionValue, ScanSplit, file_version
 from ffq.plan.model import (
+    HashPartitioning,
+    ParquetScan,
+    PartialHashAggregate,
+    ShuffleRead,
+    ShuffleWrite,
+    SinglePartitioning,
+)
+from ffq.plan.terms import (
     AggregateExpr,
     AggregateFunction,
     BinaryOp,
@@ -26,15 +34,9 @@ from ffq.plan.model import (
     DataType,
     Expr,
     Field,
-    HashPartitioning,
     Literal,
     LiteralType,
-    ParquetScan,
-    PartialHashAggregate,
     Schema,
-    ShuffleRead,
-    ShuffleWrite,
-    SinglePartitioning,
 )
 from tests.engine.runner import LocalRunner, TableSink, integer, run_fragment, text, whole_files
 

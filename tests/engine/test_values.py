@@ -24,7 +24,7 @@ from ffq.errors import DataError, FfqError, PlanningError, StorageError, Unsuppo
 from ffq.plan import model
 from ffq.plan.builder import Relation
 from ffq.plan.casts import with_literal_casts
-from ffq.plan.model import BinaryOperator, DataType, Field, Schema
+from ffq.plan.terms import BinaryOperator, DataType, Field, Schema
 from tests.engine.runner import LocalRunner
 
 WIDE, FINE = pa.decimal128(38, 2), pa.decimal128(10, 5)

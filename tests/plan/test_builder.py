@@ -12,12 +12,13 @@ import pytest
 from ffq import plan as p
 from ffq.errors import FfqError, InvalidPlan, InvalidRequest, PlanningError
 from ffq.plan import model as m
+from ffq.plan import terms
 
-A, B = m.Column("a"), m.Column("b")
+A, B = terms.Column("a"), terms.Column("b")
 
 
-def int64(value: int) -> m.Literal:
-    return m.Literal(m.LiteralType.INT64, value)
+def int64(value: int) -> terms.Literal:
+    return terms.Literal(terms.LiteralType.INT64, value)
 
 
 def table() -> p.Relation:
@@ -28,33 +29,35 @@ def kinds(relation: p.Relation) -> list[tuple[p.Parallelism, m.Partitioning | No
     return [(stage.parallelism, stage.output) for stage in p.cut(relation.node).stages]
 
 
-OPERATORS: list[tuple[Callable[[Any, Any], p.Expression], m.BinaryOperator]] = [
-    (lambda left, right: left + right, m.BinaryOperator.PLUS),
-    (lambda left, right: left - right, m.BinaryOperator.MINUS),
-    (lambda left, right: left * right, m.BinaryOperator.MULTIPLY),
+OPERATORS: list[tuple[Callable[[Any, Any], p.Expression], terms.BinaryOperator]] = [
+    (lambda left, right: left + right, terms.BinaryOperator.PLUS),
+    (lambda left, right: left - right, terms.BinaryOperator.MINUS),
+    (lambda left, right: left * right, terms.BinaryOperator.MULTIPLY),
 ]
 
 
 @pytest.mark.parametrize(("apply", "op"), OPERATORS)
 def test_arithmetic_keeps_the_order_of_its_sides(
-    apply: Callable[[Any, Any], p.Expression], op: m.BinaryOperator
+    apply: Callable[[Any, Any], p.Expression], op: terms.BinaryOperator
 ) -> None:
-    assert apply(p.col("a"), p.col("b")).expr == m.BinaryOp(A, op, B)
-    assert apply(p.col("a"), 1).expr == m.BinaryOp(A, op, int64(1))
-    assert apply(1, p.col("a")).expr == m.BinaryOp(int64(1), op, A)
+    assert apply(p.col("a"), p.col("b")).expr == terms.BinaryOp(A, op, B)
+    assert apply(p.col("a"), 1).expr == terms.BinaryOp(A, op, int64(1))
+    assert apply(1, p.col("a")).expr == terms.BinaryOp(int64(1), op, A)
 
 
 def test_a_slash_is_the_quotient_and_divide_what_the_plan_calls_so() -> None:
-    a, b, divide = p.col("a"), p.col("b"), m.BinaryOperator.DIVIDE
-    assert a.divide(b).expr == m.BinaryOp(A, divide, B)
-    assert a.divide(2).expr == m.BinaryOp(A, divide, int64(2))
-    assert (a / b).expr == m.BinaryOp(m.Cast(A, m.DataType("Float64")), divide, B)
-    assert (1 / a).expr == m.BinaryOp(m.Cast(int64(1), m.DataType("Float64")), divide, A)
+    a, b, divide = p.col("a"), p.col("b"), terms.BinaryOperator.DIVIDE
+    assert a.divide(b).expr == terms.BinaryOp(A, divide, B)
+    assert a.divide(2).expr == terms.BinaryOp(A, divide, int64(2))
+    assert (a / b).expr == terms.BinaryOp(terms.Cast(A, terms.DataType("Float64")), divide, B)
+    assert (1 / a).expr == terms.BinaryOp(
+        terms.Cast(int64(1), terms.DataType("Float64")), divide, A
+    )
 
 
 def test_a_dotted_name_is_a_path_and_a_plain_one_a_column() -> None:
-    assert p.col("a").expr == m.Column("a")
-    assert p.col("t.a").expr == m.ColumnPath("t.a")
+    assert p.col("a").expr == terms.Column("a")
+    assert p.col("t.a").expr == terms.ColumnPath("t.a")
     known = p.scan("t", ["a", "s"])
     for name in ("t.a", "s.field", "x.t.a"):
         known.project(name)
@@ -66,14 +69,14 @@ def test_a_dotted_name_is_a_path_and_a_plain_one_a_column() -> None:
 
 def test_comparisons_and_logic() -> None:
     a, b = p.col("a"), p.col("b")
-    op = m.BinaryOperator
+    op = terms.BinaryOperator
     compared = [a == b, a != b, a < b, a <= b, a > b, a >= b]
     expected = [op.EQ, op.NOT_EQ, op.LT, op.LT_EQ, op.GT, op.GT_EQ]
-    assert [each.expr for each in compared] == [m.BinaryOp(A, each, B) for each in expected]
-    assert (a > 1).expr == m.BinaryOp(A, op.GT, int64(1))
-    assert (a & b | ~a).expr == m.Or(m.And(A, B), m.Not(A))
-    assert a.is_null().expr == m.IsNull(A)
-    assert a.is_not_null().expr == m.IsNotNull(A)
+    assert [each.expr for each in compared] == [terms.BinaryOp(A, each, B) for each in expected]
+    assert (a > 1).expr == terms.BinaryOp(A, op.GT, int64(1))
+    assert (a & b | ~a).expr == terms.Or(terms.And(A, B), terms.Not(A))
+    assert a.is_null().expr == terms.IsNull(A)
+    assert a.is_not_null().expr == terms.IsNotNull(A)
 
 
 def test_an_expression_has_no_truth_value() -> None:
@@ -91,8 +94,8 @@ def test_an_expression_has_no_truth_value() -> None:
 
 
 def test_literals() -> None:
-    kinds = m.LiteralType
-    plain: list[tuple[Any, m.LiteralType]] = [
+    kinds = terms.LiteralType
+    plain: list[tuple[Any, terms.LiteralType]] = [
         (None, kinds.NULL),
         (True, kinds.BOOLEAN),
         (1, kinds.INT64),
@@ -100,9 +103,9 @@ def test_literals() -> None:
         ("x", kinds.UTF8),
     ]
     for value, kind in plain:
-        assert p.lit(value).expr == m.Literal(kind, value)
-    text = m.Literal(kinds.UTF8, "1998-09-02")
-    assert p.lit(datetime.date(1998, 9, 2)).expr == m.Cast(text, m.DataType("Date32"))
+        assert p.lit(value).expr == terms.Literal(kind, value)
+    text = terms.Literal(kinds.UTF8, "1998-09-02")
+    assert p.lit(datetime.date(1998, 9, 2)).expr == terms.Cast(text, terms.DataType("Date32"))
 
 
 @pytest.mark.parametrize(
@@ -110,9 +113,9 @@ def test_literals() -> None:
     [("0.05", "0.05", 2, 2), ("-12.50", "-12.50", 4, 2), ("1E+3", "1000", 4, 0), ("0", "0", 1, 0)],
 )
 def test_decimal_literals_are_exact(value: str, text: str, precision: int, scale: int) -> None:
-    literal = m.Literal(m.LiteralType.UTF8, text)
-    decimal = m.DataType("Decimal128", (precision, scale))
-    assert p.lit(Decimal(value)).expr == m.Cast(literal, decimal)
+    literal = terms.Literal(terms.LiteralType.UTF8, text)
+    decimal = terms.DataType("Decimal128", (precision, scale))
+    assert p.lit(Decimal(value)).expr == terms.Cast(literal, decimal)
 
 
 @pytest.mark.parametrize(
@@ -128,17 +131,19 @@ def test_values_that_are_no_literal_are_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("spelling", "expected"),
     [
-        ("Int64", m.DataType("Int64")),
-        ("Decimal128(15,2)", m.DataType("Decimal128", (15, 2))),
-        (" Decimal128 ( 15 , -2 ) ", m.DataType("Decimal128", (15, -2))),
-        ("Timestamp(Microsecond)", m.DataType("Timestamp", ("Microsecond", None))),
-        ("Timestamp(Microsecond, UTC)", m.DataType("Timestamp", ("Microsecond", "UTC"))),
-        ("FixedSizeBinary(16)", m.DataType("FixedSizeBinary", (16,))),
-        (m.DataType("Utf8"), m.DataType("Utf8")),
+        ("Int64", terms.DataType("Int64")),
+        ("Decimal128(15,2)", terms.DataType("Decimal128", (15, 2))),
+        (" Decimal128 ( 15 , -2 ) ", terms.DataType("Decimal128", (15, -2))),
+        ("Timestamp(Microsecond)", terms.DataType("Timestamp", ("Microsecond", None))),
+        ("Timestamp(Microsecond, UTC)", terms.DataType("Timestamp", ("Microsecond", "UTC"))),
+        ("FixedSizeBinary(16)", terms.DataType("FixedSizeBinary", (16,))),
+        (terms.DataType("Utf8"), terms.DataType("Utf8")),
     ],
 )
-def test_casts_spell_types_shortly(spelling: str | m.DataType, expected: m.DataType) -> None:
-    assert p.col("a").cast(spelling).expr == m.Cast(A, expected)
+def test_casts_spell_types_shortly(
+    spelling: str | terms.DataType, expected: terms.DataType
+) -> None:
+    assert p.col("a").cast(spelling).expr == terms.Cast(A, expected)
 
 
 @pytest.mark.parametrize(
@@ -151,18 +156,23 @@ def test_a_type_that_is_none_is_refused(spelling: str) -> None:
 
 def test_case() -> None:
     case = p.when(p.col("a") > 1, "x").when(p.col("b").is_null(), 2)
-    branches = ((m.BinaryOp(A, m.BinaryOperator.GT, int64(1)), m.Literal(m.LiteralType.UTF8, "x")),)
-    branches += ((m.IsNull(B), int64(2)),)  # type: ignore[assignment]
-    assert case.end().expr == m.CaseWhen(branches, None)
-    assert case.otherwise(p.col("b")).expr == m.CaseWhen(branches, B)
-    assert p.udf("abs", p.col("a"), 1).expr == m.ScalarUdf("abs", (A, int64(1)))
+    branches = (
+        (
+            terms.BinaryOp(A, terms.BinaryOperator.GT, int64(1)),
+            terms.Literal(terms.LiteralType.UTF8, "x"),
+        ),
+    )
+    branches += ((terms.IsNull(B), int64(2)),)  # type: ignore[assignment]
+    assert case.end().expr == terms.CaseWhen(branches, None)
+    assert case.otherwise(p.col("b")).expr == terms.CaseWhen(branches, B)
+    assert p.udf("abs", p.col("a"), 1).expr == terms.ScalarUdf("abs", (A, int64(1)))
 
 
 def test_aggregate_is_partial_exchange_final() -> None:
     relation = table().aggregate(["a"], [p.col("b").sum(), p.count().alias("n")], partitions=5)
     aggregates = (
-        (m.AggregateExpr(m.AggregateFunction.SUM, B), "sum_b"),
-        (m.AggregateExpr(m.AggregateFunction.COUNT, int64(1)), "n"),
+        (terms.AggregateExpr(terms.AggregateFunction.SUM, B), "sum_b"),
+        (terms.AggregateExpr(terms.AggregateFunction.COUNT, int64(1)), "n"),
     )
     by_a = m.HashPartitioning(("a",), 5)
     partial = m.PartialHashAggregate((A,), aggregates, table().node)
@@ -191,7 +201,7 @@ def test_a_shuffled_join_exchanges_both_sides_by_their_keys() -> None:
     relation = table().join(other, [("a", "c")], "full", partitions=3)
     join = relation.node
     assert isinstance(join, m.HashJoin)
-    assert join.join_type is m.JoinType.FULL
+    assert join.join_type is terms.JoinType.FULL
     assert join.on == (("a", "c"),)
     assert relation.columns == ("a", "b", "c", "d")
     assert kinds(relation) == [

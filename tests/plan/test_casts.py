@@ -6,9 +6,10 @@ import pytest
 
 from ffq import plan as p
 from ffq.errors import InvalidPlan
-from ffq.plan import model
+from ffq.plan import model, terms
 from ffq.plan.casts import no_tables, with_literal_casts
-from ffq.plan.model import DataType, Expr, Field, Node, Schema
+from ffq.plan.model import Node
+from ffq.plan.terms import DataType, Expr, Field, Schema
 from tests.strategies.graphs import exchange
 
 T = Schema(
@@ -159,9 +160,9 @@ def test_windows_scores_subqueries_and_scan_filters_are_looked_into() -> None:
     def plan(at: int) -> Node:
         scan = model.ParquetScan("t", None, ("k", "x"), (condition[at],))
         inner = model.Filter(condition[at], exchange(scan))
-        function = model.WindowFunction("Max", argument=condition[at])
+        function = terms.WindowFunction("Max", argument=condition[at])
         window = model.Window(
-            (model.WindowExpr(function, (), (), None, "w"),),
+            (terms.WindowExpr(function, (), (), None, "w"),),
             model.ExistsSubqueryFilter(scan, inner, negated=False),
         )
         return model.TopKByScore((x * (2, to_float(2))[at]).expr, 3, window)

@@ -9,7 +9,7 @@ import pytest
 
 from ffq import plan as p
 from ffq.errors import InvalidPlan
-from ffq.plan import PlanLimits, dump_plan, parse_plan
+from ffq.plan import PlanLimits, dump_plan, parse_plan, terms
 from ffq.plan import model as m
 
 SCAN: dict[str, Any] = {
@@ -216,9 +216,9 @@ def test_a_plan_becomes_the_model() -> None:
         left=m.ShuffleRead(scan, m.HashPartitioning(("a",), 4)),
         right=m.Custom("op", (("b", "2"), ("z", "1")), scan),
         on=(("a", "b"),),
-        join_type=m.JoinType.ANTI,
-        strategy_hint=m.JoinStrategy.SORT_MERGE,
-        build_side=m.BuildSide.LEFT,
+        join_type=terms.JoinType.ANTI,
+        strategy_hint=terms.JoinStrategy.SORT_MERGE,
+        build_side=terms.BuildSide.LEFT,
     )
 
 
@@ -399,7 +399,7 @@ def test_brackets_inside_strings_are_no_depth() -> None:
     document = {"Filter": over(predicate={"Literal": {"Utf8": text}})}
     plan = read(document)
     assert isinstance(plan, m.Filter)
-    assert plan.predicate == m.Literal(m.LiteralType.UTF8, text)
+    assert plan.predicate == terms.Literal(terms.LiteralType.UTF8, text)
 
 
 def test_the_deepest_plan_allowed_reads_and_is_written() -> None:
@@ -457,9 +457,9 @@ def test_a_shared_subtree_that_blows_up_when_written_is_refused() -> None:
 def test_values_that_json_cannot_carry_are_refused_when_written() -> None:
     scan = m.ParquetScan("t", None, None, ())
     for literal in (
-        m.Literal(m.LiteralType.FLOAT64, float("nan")),
-        m.Literal(m.LiteralType.UTF8, "\ud800"),
-        m.Cast(m.Column("a"), m.DataType("BigInt")),
+        terms.Literal(terms.LiteralType.FLOAT64, float("nan")),
+        terms.Literal(terms.LiteralType.UTF8, "\ud800"),
+        terms.Cast(terms.Column("a"), terms.DataType("BigInt")),
     ):
         with pytest.raises(InvalidPlan):
             dump_plan(m.Filter(literal, scan))

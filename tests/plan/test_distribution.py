@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ffq.plan import Parallelism, cut
+from ffq.plan import Parallelism, cut, terms
 from ffq.plan import model as m
 
 T = m.ParquetScan("t", None, None, ())
@@ -16,7 +16,7 @@ T_KA = m.ParquetScan("t", None, ("k", "a"), ())
 U_JB = m.ParquetScan("u", None, ("j", "b"), ())
 U_KB = m.ParquetScan("u", None, ("k", "b"), ())
 SINGLE = m.SinglePartitioning()
-ALL_JOINS = tuple(m.JoinType)
+ALL_JOINS = tuple(terms.JoinType)
 Inner, Left, Right, Full, Semi, Anti = ALL_JOINS
 SCAN, HASH, ONE = Parallelism.SCAN, Parallelism.HASH, Parallelism.SINGLE
 
@@ -33,33 +33,33 @@ def gathered(node: m.Node = T) -> m.ShuffleRead:
 def join(
     left: m.Node,
     right: m.Node,
-    how: m.JoinType = Inner,
+    how: terms.JoinType = Inner,
     on: Sequence[tuple[str, str]] = (("k", "k"),),
-    hint: m.JoinStrategy = m.JoinStrategy.AUTO,
+    hint: terms.JoinStrategy = terms.JoinStrategy.AUTO,
 ) -> m.HashJoin:
-    return m.HashJoin(left, right, tuple(on), how, hint, m.BuildSide.RIGHT)
+    return m.HashJoin(left, right, tuple(on), how, hint, terms.BuildSide.RIGHT)
 
 
-def final(node: m.Node, *groups: str | m.Expr) -> m.FinalHashAggregate:
-    exprs = tuple(m.Column(g) if isinstance(g, str) else g for g in groups)
+def final(node: m.Node, *groups: str | terms.Expr) -> m.FinalHashAggregate:
+    exprs = tuple(terms.Column(g) if isinstance(g, str) else g for g in groups)
     return m.FinalHashAggregate(exprs, (), m.PartialHashAggregate(exprs, (), node))
 
 
-def exchanged(groups: Sequence[str | m.Expr], *keys: str, called: Sequence[str] = ()) -> m.Node:
+def exchanged(groups: Sequence[str | terms.Expr], *keys: str, called: Sequence[str] = ()) -> m.Node:
     """An aggregate with an exchange between its phases; `called`: what the final one calls them."""
-    exprs = tuple(m.Column(g) if isinstance(g, str) else g for g in groups)
+    exprs = tuple(terms.Column(g) if isinstance(g, str) else g for g in groups)
     partial = m.PartialHashAggregate(exprs, (), T)
-    names = tuple(map(m.Column, called)) or exprs
+    names = tuple(map(terms.Column, called)) or exprs
     return m.FinalHashAggregate(names, (), exchange(partial, *keys))
 
 
 def project(node: m.Node, **columns: str) -> m.Project:
-    return m.Project(tuple((m.Column(old), new) for new, old in columns.items()), node)
+    return m.Project(tuple((terms.Column(old), new) for new, old in columns.items()), node)
 
 
 def window(node: m.Node, *partition_by: str) -> m.Window:
-    exprs = tuple(m.Column(name) for name in partition_by)
-    row_number = m.WindowExpr(m.WindowFunction("RowNumber"), exprs, (), None, "n")
+    exprs = tuple(terms.Column(name) for name in partition_by)
+    row_number = terms.WindowExpr(terms.WindowFunction("RowNumber"), exprs, (), None, "n")
     return m.Window((row_number,), node)
 
 
@@ -78,7 +78,7 @@ WIDE = exchange(T, "k")
         (WIDE, HASH),
         (exchange(T), ONE),
         (gathered(), ONE),
-        (m.Filter(m.Column("a"), T), SCAN),
+        (m.Filter(terms.Column("a"), T), SCAN),
         (m.CoalesceBatches(10, WIDE), HASH),
         (m.CteRef("c", m.Custom("op", (), T)), SCAN),
         (m.Custom("op", (), WIDE), HASH),
@@ -86,9 +86,9 @@ WIDE = exchange(T, "k")
         (m.Broadcast(T), ONE),
         # R31, and what must happen once.
         (m.Limit(1, T), ONE),
-        (m.TopKByScore(m.Column("a"), 1, WIDE), ONE),
+        (m.TopKByScore(terms.Column("a"), 1, WIDE), ONE),
         (final(WIDE), ONE),
-        (m.Filter(m.Column("a"), m.Limit(1, WIDE)), ONE),
+        (m.Filter(terms.Column("a"), m.Limit(1, WIDE)), ONE),
         (m.ParquetWrite("out", T), ONE),
         (m.ExistsSubqueryFilter(T, U, False), ONE),
         (m.VectorTopK("t", (), 1, None), ONE),
@@ -98,19 +98,19 @@ WIDE = exchange(T, "k")
         (final(WIDE, "a"), ONE),
         (final(exchange(T, "k", "j"), "k"), ONE),
         (final(T, "k"), ONE),
-        (final(WIDE, m.ColumnRef("k", 7)), ONE),
-        (exchanged(["a", m.ColumnRef("k", 7)], "k"), HASH),
+        (final(WIDE, terms.ColumnRef("k", 7)), ONE),
+        (exchanged(["a", terms.ColumnRef("k", 7)], "k"), HASH),
         (final(final(WIDE, "k", "a"), "k"), HASH),
-        (m.FinalHashAggregate((m.Column("k"),), (), WIDE), ONE),
+        (m.FinalHashAggregate((terms.Column("k"),), (), WIDE), ONE),
         # Its groups are taken by position, whatever it calls them.
-        (m.FinalHashAggregate((m.Column("k"),), (), exchange(T_KA, "a")), ONE),
-        (m.FinalHashAggregate((m.Column("x"),), (), exchange(T_KA, "k")), HASH),
+        (m.FinalHashAggregate((terms.Column("k"),), (), exchange(T_KA, "a")), ONE),
+        (m.FinalHashAggregate((terms.Column("x"),), (), exchange(T_KA, "k")), HASH),
         (final(exchanged(["k"], "k", called=["x"]), "x"), HASH),
         (final(exchanged(["k", "a"], "k", called=["a", "k"]), "k"), ONE),
         # Keys through a projection.
         (final(project(WIDE, key="k"), "key"), HASH),
         (final(project(WIDE, k="a"), "k"), ONE),
-        (final(m.Project(((m.ColumnRef("k", 0), "k"),), WIDE), "k"), ONE),
+        (final(m.Project(((terms.ColumnRef("k", 0), "k"),), WIDE), "k"), ONE),
         (final(m.Custom("op", (), WIDE), "k"), ONE),
         # Windows.
         (window(WIDE, "a", "k"), HASH),
@@ -134,7 +134,7 @@ def test_parallelism_of_a_stage(plan: m.Node, expected: Parallelism) -> None:
 
 
 @pytest.mark.parametrize("how", ALL_JOINS)
-def test_a_join_of_sides_hashed_by_the_join_keys_is_shared_out(how: m.JoinType) -> None:
+def test_a_join_of_sides_hashed_by_the_join_keys_is_shared_out(how: terms.JoinType) -> None:
     assert sink(join(WIDE, exchange(U, "k"), how)) is HASH
 
 
@@ -173,7 +173,7 @@ def test_a_join_of_sides_that_lie_otherwise_is_one_task(
 
 
 @pytest.mark.parametrize("how", ALL_JOINS)
-def test_which_side_may_be_broadcast(how: m.JoinType) -> None:
+def test_which_side_may_be_broadcast(how: terms.JoinType) -> None:
     right_whole, left_whole = {Inner, Left, Semi, Anti}, {Inner, Right}
     for split, parallelism in ((T, SCAN), (WIDE, HASH)):
         whole_right = sink(join(split, m.Broadcast(U), how))
@@ -183,7 +183,7 @@ def test_which_side_may_be_broadcast(how: m.JoinType) -> None:
 
 
 def test_a_strategy_hint_broadcasts_without_the_node() -> None:
-    by_right, by_left = m.JoinStrategy.BROADCAST_RIGHT, m.JoinStrategy.BROADCAST_LEFT
+    by_right, by_left = terms.JoinStrategy.BROADCAST_RIGHT, terms.JoinStrategy.BROADCAST_LEFT
     stage = cut(join(T, U, hint=by_right)).stages[0]
     assert [scan.split for scan in stage.scans] == [True, False]
     stage = cut(join(T, gathered(U), hint=by_right)).stages[0]
@@ -192,7 +192,7 @@ def test_a_strategy_hint_broadcasts_without_the_node() -> None:
     stage = cut(join(T, U, hint=by_left)).stages[0]
     assert [scan.split for scan in stage.scans] == [False, True]
     assert sink(join(T, U, Left, hint=by_left)) is ONE
-    assert sink(join(T, U, hint=m.JoinStrategy.SHUFFLE)) is ONE
+    assert sink(join(T, U, hint=terms.JoinStrategy.SHUFFLE)) is ONE
 
 
 def test_a_whole_side_reads_everything_below_it_whole() -> None:
@@ -207,7 +207,7 @@ def test_a_whole_side_reads_everything_below_it_whole() -> None:
     "side",
     [
         m.Limit(1, U),
-        m.TopKByScore(m.Column("a"), 1, U),
+        m.TopKByScore(terms.Column("a"), 1, U),
         m.Custom("op", (), U),
         final(U),
         window(U, "k"),
@@ -224,7 +224,7 @@ def test_a_whole_side_that_could_differ_between_tasks_makes_one_task(side: m.Nod
     [(Inner, HASH), (Left, HASH), (Semi, HASH), (Anti, HASH), (Right, ONE), (Full, ONE)],
 )
 def test_a_join_keeps_the_left_keys_unless_it_fills_them_with_nulls(
-    how: m.JoinType, expected: Parallelism
+    how: terms.JoinType, expected: Parallelism
 ) -> None:
     joined = join(exchange(T_KA, "k"), exchange(U_JB, "j"), how, on=[("k", "j")])
     assert sink(final(joined, "k")) is expected
@@ -237,7 +237,9 @@ def test_a_broadcast_join_keeps_the_keys_of_a_left_side_shared_out() -> None:
     assert sink(final(join(m.Broadcast(U_JB), left), "k")) is ONE
 
 
-HERE_K = m.Schema((m.Field("k", m.DataType("Int64")), m.Field("a", m.DataType("Int64"))))
+HERE_K = terms.Schema(
+    (terms.Field("k", terms.DataType("Int64")), terms.Field("a", terms.DataType("Int64")))
+)
 
 
 @pytest.mark.parametrize(

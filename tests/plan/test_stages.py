@@ -7,7 +7,16 @@ from hypothesis import given
 
 from ffq.errors import PlanningError
 from ffq.ids import StageId
-from ffq.plan import Parallelism, PlanLimits, ScanSource, ShuffleSource, cut, dump_plan, parse_plan
+from ffq.plan import (
+    Parallelism,
+    PlanLimits,
+    ScanSource,
+    ShuffleSource,
+    cut,
+    dump_plan,
+    parse_plan,
+    terms,
+)
 from ffq.plan import model as m
 from ffq.plan.stages import partition_count
 from ffq.plan.walk import children, walk_stage
@@ -29,11 +38,13 @@ def exchange(node: m.Node, partitioning: m.Partitioning) -> m.ShuffleRead:
 
 
 def join(left: m.Node, right: m.Node, *on: tuple[str, str]) -> m.HashJoin:
-    return m.HashJoin(left, right, on, m.JoinType.INNER, m.JoinStrategy.SHUFFLE, m.BuildSide.RIGHT)
+    return m.HashJoin(
+        left, right, on, terms.JoinType.INNER, terms.JoinStrategy.SHUFFLE, terms.BuildSide.RIGHT
+    )
 
 
 def test_a_plan_without_exchange_is_one_stage_the_sink() -> None:
-    (sink,) = cut(m.Filter(m.Column("a"), scan("t"))).stages
+    (sink,) = cut(m.Filter(terms.Column("a"), scan("t"))).stages
     assert sink.stage_id == 0
     assert sink.output is None
     assert sink.output_partitions == 0
@@ -43,7 +54,7 @@ def test_a_plan_without_exchange_is_one_stage_the_sink() -> None:
 
 
 def test_ids_follow_the_walk_depth_first_left_to_right() -> None:
-    left = exchange(m.Filter(m.Column("a"), exchange(scan("a"), hashed("k"))), hashed("k"))
+    left = exchange(m.Filter(terms.Column("a"), exchange(scan("a"), hashed("k"))), hashed("k"))
     right = exchange(scan("b"), hashed("k"))
     graph = cut(m.Limit(1, exchange(join(left, right, ("k", "k")), SINGLE)))
     # 0 limit, 1 join, 2 left filter, 3 scan of a below it, 4 scan of b.
@@ -53,12 +64,12 @@ def test_ids_follow_the_walk_depth_first_left_to_right() -> None:
 
 
 def test_the_rust_clients_two_phase_aggregate() -> None:
-    groups = (m.Column("g"),)
-    aggregates = ((m.AggregateExpr(m.AggregateFunction.SUM, m.Column("x")), "s"),)
+    groups = (terms.Column("g"),)
+    aggregates = ((terms.AggregateExpr(terms.AggregateFunction.SUM, terms.Column("x")), "s"),)
     partial = m.PartialHashAggregate(groups, aggregates, scan("t"))
     by_group = hashed("g", partitions=64)
     final = m.FinalHashAggregate(groups, aggregates, exchange(partial, by_group))
-    sink, maps = cut(m.Project(((m.Column("g"), "g"),), final)).stages
+    sink, maps = cut(m.Project(((terms.Column("g"), "g"),), final)).stages
     assert sink.parallelism is Parallelism.HASH
     assert sink.reduce_partitions == 64
     assert sink.parents == (ShuffleSource(0, StageId(1), 64, whole=False),)

@@ -14,7 +14,8 @@ from ffq.plan import PlanLimits, dump_plan, parse_plan
 from ffq.plan.codec.cursor import Budget, Cursor
 from ffq.plan.codec.types import DATA_TYPE
 from ffq.plan.limits import DEFAULT_LIMITS
-from ffq.plan.model import DataType, Node
+from ffq.plan.model import Node
+from ffq.plan.terms import DataType
 from tests.strategies.plans import data_types, plans
 
 JSON_VALUES = st.recursive(

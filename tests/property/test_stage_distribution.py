@@ -15,7 +15,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ffq.plan import Parallelism, Relation, StageGraph, StagePlan, col, cut, scan
+from ffq.plan import Parallelism, Relation, StageGraph, StagePlan, col, cut, scan, terms
 from ffq.plan import model as m
 from ffq.plan.names import text_of
 
@@ -60,7 +60,9 @@ class Task:
                 return self.read_rows(leaf)
             case m.ShuffleWrite() | m.Broadcast() | m.CoalesceBatches():
                 return self.run(node.input)
-            case m.Filter(predicate=m.BinaryOp(left=m.Column(name), right=m.Literal(value=least))):
+            case m.Filter(
+                predicate=terms.BinaryOp(left=terms.Column(name), right=terms.Literal(value=least))
+            ):
                 below = self.run(node.input)
                 at = below.place(name)
                 assert isinstance(least, int)
@@ -70,7 +72,7 @@ class Task:
                 return Rows(below.columns, kept)
             case m.Project(exprs=exprs):
                 below = self.run(node.input)
-                places = [below.place(e.name) for e, _ in exprs if isinstance(e, m.Column)]
+                places = [below.place(e.name) for e, _ in exprs if isinstance(e, terms.Column)]
                 rows = [tuple(row[at] for at in places) for row in below.rows]
                 return Rows(tuple(name for _, name in exprs), rows)
             case m.PartialHashAggregate(group_exprs=groups):
@@ -88,8 +90,8 @@ class Task:
                 raise AssertionError(f"the interpreter does not know {node}")
 
 
-def names_of(exprs: Iterable[m.Expr]) -> tuple[str, ...]:
-    return tuple(expr.name for expr in exprs if isinstance(expr, m.Column))
+def names_of(exprs: Iterable[terms.Expr]) -> tuple[str, ...]:
+    return tuple(expr.name for expr in exprs if isinstance(expr, terms.Column))
 
 
 def count_by(below: Rows, groups: tuple[str, ...], weigh: Callable[[Row], int]) -> Rows:
@@ -115,16 +117,16 @@ def joined(node: m.HashJoin, left: Rows, right: Rows) -> Rows:
     def matches(mine: Row, other: Row) -> bool:
         return all(mine[i] is not None and mine[i] == other[j] for i, j in places)
 
-    if node.join_type in {m.JoinType.SEMI, m.JoinType.ANTI}:
-        wanted = node.join_type is m.JoinType.SEMI
+    if node.join_type in {terms.JoinType.SEMI, terms.JoinType.ANTI}:
+        wanted = node.join_type is terms.JoinType.SEMI
         kept = [row for row in left.rows if any(matches(row, o) for o in right.rows) is wanted]
         return Rows(left.columns, kept)
     pairs = [(mine, other) for mine in left.rows for other in right.rows if matches(mine, other)]
     rows = [mine + other for mine, other in pairs]
-    if node.join_type in {m.JoinType.LEFT, m.JoinType.FULL}:
+    if node.join_type in {terms.JoinType.LEFT, terms.JoinType.FULL}:
         nulls = (None,) * len(right.columns)
         rows += [row + nulls for row in left.rows if not any(matches(row, o) for o in right.rows)]
-    if node.join_type in {m.JoinType.RIGHT, m.JoinType.FULL}:
+    if node.join_type in {terms.JoinType.RIGHT, terms.JoinType.FULL}:
         nulls = (None,) * len(left.columns)
         rows += [nulls + row for row in right.rows if not any(matches(o, row) for o in left.rows)]
     return Rows(left.columns + right.columns, rows)
@@ -219,9 +221,9 @@ def draw_relation(  # noqa: PLR0911
         case "aggregate":
             return renamed(draw_aggregate(draw, below, exchange=draw(st.booleans())), names)
         case "window":
-            by = tuple(m.Column(name) for name in draw(st.lists(column, max_size=2)))
-            function = m.WindowFunction("Count", m.Literal(m.LiteralType.INT64, 1))
-            window = m.WindowExpr(function, by, (), None, "w")
+            by = tuple(terms.Column(name) for name in draw(st.lists(column, max_size=2)))
+            function = terms.WindowFunction("Count", terms.Literal(terms.LiteralType.INT64, 1))
+            window = terms.WindowExpr(function, by, (), None, "w")
             return renamed(Relation(m.Window((window,), below.node), (*columns, "w")), names)
         case "exchange":
             return draw_exchange(draw, below)
@@ -270,9 +272,14 @@ def draw_exchange(draw: st.DrawFn, below: Relation) -> Relation:
 
 def draw_aggregate(draw: st.DrawFn, below: Relation, *, exchange: bool) -> Relation:
     column = often_the_first(some_columns(below))
-    groups = tuple(m.Column(name) for name in draw(st.lists(column, max_size=2, unique=True)))
+    groups = tuple(terms.Column(name) for name in draw(st.lists(column, max_size=2, unique=True)))
     counted = (
-        (m.AggregateExpr(m.AggregateFunction.COUNT, m.Literal(m.LiteralType.INT64, 1)), "n"),
+        (
+            terms.AggregateExpr(
+                terms.AggregateFunction.COUNT, terms.Literal(terms.LiteralType.INT64, 1)
+            ),
+            "n",
+        ),
     )
     names = tuple(group.name for group in groups)
     partial = Relation(m.PartialHashAggregate(groups, counted, below.node), (*names, "n"))
@@ -285,14 +292,14 @@ def draw_aggregate(draw: st.DrawFn, below: Relation, *, exchange: bool) -> Relat
 def draw_join(draw: st.DrawFn, left: Relation, right: Relation) -> Relation:
     pairs = st.tuples(often_the_first(some_columns(left)), often_the_first(some_columns(right)))
     on = tuple(draw(st.lists(pairs, min_size=1, max_size=2)))
-    how = draw(st.sampled_from(m.JoinType))
+    how = draw(st.sampled_from(terms.JoinType))
     # As sides lie, or exchanged by the join keys, by some of them, or by others.
     keys = draw(st.sampled_from([(), on, on, on[:1], on[::-1]]))
     if keys:
         left = repartitioned(draw, left, [key for key, _ in keys])
         right = repartitioned(draw, right, [key for _, key in keys])
-    hint = draw(st.sampled_from(m.JoinStrategy))
-    node = m.HashJoin(left.node, right.node, on, how, hint, m.BuildSide.RIGHT)
+    hint = draw(st.sampled_from(terms.JoinStrategy))
+    node = m.HashJoin(left.node, right.node, on, how, hint, terms.BuildSide.RIGHT)
     columns = joined_columns(how, some_columns(left), some_columns(right))
     return Relation(node, columns)
 
@@ -303,8 +310,10 @@ def repartitioned(draw: st.DrawFn, side: Relation, keys: Sequence[str]) -> Relat
     )
 
 
-def joined_columns(how: m.JoinType, left: Sequence[str], right: Sequence[str]) -> tuple[str, ...]:
-    return tuple(left) if how in {m.JoinType.SEMI, m.JoinType.ANTI} else (*left, *right)
+def joined_columns(
+    how: terms.JoinType, left: Sequence[str], right: Sequence[str]
+) -> tuple[str, ...]:
+    return tuple(left) if how in {terms.JoinType.SEMI, terms.JoinType.ANTI} else (*left, *right)
 
 
 @given(relations())

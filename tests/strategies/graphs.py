@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from ffq.ids import QueryId
 from ffq.messages import AcceptQuery, ScanSplit, StageScan
-from ffq.plan import dump_plan, model
+from ffq.plan import dump_plan, model, terms
 from ffq.plan.codec import plan_digest
-from ffq.plan.model import BuildSide, Column, JoinStrategy, JoinType, Node
+from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, cut
+from ffq.plan.terms import BuildSide, Column, JoinStrategy, JoinType
 
 KEY = "k"
 _GROUPS = (Column(KEY),)
-_COUNT = ((model.AggregateExpr(model.AggregateFunction.COUNT, Column(KEY)), "n"),)
+_COUNT = ((terms.AggregateExpr(terms.AggregateFunction.COUNT, Column(KEY)), "n"),)
 
 
 def scan(table: str = "t") -> Node:

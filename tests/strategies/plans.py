@@ -12,8 +12,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from ffq.plan import model
-from ffq.plan.model import Expr, Node
+from ffq.plan import model, terms
+from ffq.plan.model import Node
+from ffq.plan.terms import Expr
 
 _I64 = st.integers(-(2**63), 2**63 - 1)
 _COUNT = st.integers(0, 2**64 - 1)
@@ -40,26 +41,26 @@ _PLAIN_TYPES = st.sampled_from(
         *("UInt64", "Float16", "Float32", "Float64", "Date32", "Date64", "Binary", "LargeBinary"),
         *("BinaryView", "Utf8", "LargeUtf8", "Utf8View"),
     ]
-).map(model.DataType)
+).map(terms.DataType)
 
 
 @st.composite
-def _decimals(draw: st.DrawFn) -> model.DataType:
+def _decimals(draw: st.DrawFn) -> terms.DataType:
     name, most = draw(
         st.sampled_from(
             [("Decimal32", 9), ("Decimal64", 18), ("Decimal128", 38), ("Decimal256", 76)]
         )
     )
     precision = draw(st.integers(1, most))
-    return model.DataType(name, (precision, draw(st.integers(-most, precision))))
+    return terms.DataType(name, (precision, draw(st.integers(-most, precision))))
 
 
-def _typed(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[model.DataType]:
-    return st.tuples(*arguments).map(lambda values: model.DataType(name, values))
+def _typed(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[terms.DataType]:
+    return st.tuples(*arguments).map(lambda values: terms.DataType(name, values))
 
 
-def _nested_types(inner: st.SearchStrategy[model.DataType]) -> st.SearchStrategy[model.DataType]:
-    field = st.builds(model.Field, _TEXT, inner, st.booleans())
+def _nested_types(inner: st.SearchStrategy[terms.DataType]) -> st.SearchStrategy[terms.DataType]:
+    field = st.builds(terms.Field, _TEXT, inner, st.booleans())
     return st.one_of(
         *(_typed(name, field) for name in ("List", "ListView", "LargeList", "LargeListView")),
         _typed("FixedSizeList", field, _SIZE),
@@ -75,7 +76,7 @@ def _nested_types(inner: st.SearchStrategy[model.DataType]) -> st.SearchStrategy
     )
 
 
-def data_types() -> st.SearchStrategy[model.DataType]:
+def data_types() -> st.SearchStrategy[terms.DataType]:
     """Every Arrow type that a plan can name, nested a little."""
     flat = st.one_of(
         _PLAIN_TYPES,
@@ -89,36 +90,36 @@ def data_types() -> st.SearchStrategy[model.DataType]:
 
 
 _SCHEMAS = st.builds(
-    model.Schema, _tuples(st.builds(model.Field, _TEXT, data_types(), st.booleans()))
+    terms.Schema, _tuples(st.builds(terms.Field, _TEXT, data_types(), st.booleans()))
 )
 
 # --- expressions -----------------------------------------------------------------------------
 
 _LITERALS = st.one_of(
-    st.tuples(st.just(model.LiteralType.INT64), _I64),
-    st.tuples(st.just(model.LiteralType.FLOAT64), _FLOAT),
-    st.tuples(st.just(model.LiteralType.UTF8), _TEXT),
-    st.tuples(st.just(model.LiteralType.BOOLEAN), st.booleans()),
-    st.just((model.LiteralType.NULL, None)),
-    st.tuples(st.just(model.LiteralType.VECTOR_F32), _VECTOR),
-).map(lambda pair: model.Literal(*pair))
+    st.tuples(st.just(terms.LiteralType.INT64), _I64),
+    st.tuples(st.just(terms.LiteralType.FLOAT64), _FLOAT),
+    st.tuples(st.just(terms.LiteralType.UTF8), _TEXT),
+    st.tuples(st.just(terms.LiteralType.BOOLEAN), st.booleans()),
+    st.just((terms.LiteralType.NULL, None)),
+    st.tuples(st.just(terms.LiteralType.VECTOR_F32), _VECTOR),
+).map(lambda pair: terms.Literal(*pair))
 
-_BINARY_OPERATORS = st.sampled_from(model.BinaryOperator)
+_BINARY_OPERATORS = st.sampled_from(terms.BinaryOperator)
 
 
 def _nested_expressions(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Expr]:
     return st.one_of(
-        st.builds(model.BinaryOp, inner, _BINARY_OPERATORS, inner),
-        st.builds(model.Cast, inner, data_types()),
-        st.builds(model.And, inner, inner),
-        st.builds(model.Or, inner, inner),
-        st.builds(model.Not, inner),
-        st.builds(model.IsNull, inner),
-        st.builds(model.IsNotNull, inner),
-        st.builds(model.CaseWhen, _tuples(st.tuples(inner, inner)), st.none() | inner),
-        st.builds(model.ScalarUdf, st.sampled_from(["abs", "lower"]), _tuples(inner)),
+        st.builds(terms.BinaryOp, inner, _BINARY_OPERATORS, inner),
+        st.builds(terms.Cast, inner, data_types()),
+        st.builds(terms.And, inner, inner),
+        st.builds(terms.Or, inner, inner),
+        st.builds(terms.Not, inner),
+        st.builds(terms.IsNull, inner),
+        st.builds(terms.IsNotNull, inner),
+        st.builds(terms.CaseWhen, _tuples(st.tuples(inner, inner)), st.none() | inner),
+        st.builds(terms.ScalarUdf, st.sampled_from(["abs", "lower"]), _tuples(inner)),
         st.builds(
-            model.VectorDistance,
+            terms.VectorDistance,
             st.sampled_from(["CosineSimilarity", "L2Distance", "DotProduct"]),
             inner,
             inner,
@@ -129,8 +130,8 @@ def _nested_expressions(inner: st.SearchStrategy[Expr]) -> st.SearchStrategy[Exp
 def expressions() -> st.SearchStrategy[Expr]:
     """Every expression, whether it makes sense or not."""
     leaves: st.SearchStrategy[Expr] = st.one_of(
-        st.builds(model.Column, _COLUMN_NAME),
-        st.builds(model.ColumnRef, _COLUMN_NAME, _COUNT),
+        st.builds(terms.Column, _COLUMN_NAME),
+        st.builds(terms.ColumnRef, _COLUMN_NAME, _COUNT),
         _LITERALS,
     )
     return st.recursive(leaves, _nested_expressions, max_leaves=5)
@@ -138,14 +139,14 @@ def expressions() -> st.SearchStrategy[Expr]:
 
 _AGGREGATES = _tuples(
     st.tuples(
-        st.builds(model.AggregateExpr, st.sampled_from(model.AggregateFunction), expressions()),
+        st.builds(terms.AggregateExpr, st.sampled_from(terms.AggregateFunction), expressions()),
         _TEXT,
     )
 )
 
 
-def _window_functions() -> st.SearchStrategy[model.WindowFunction]:
-    make = model.WindowFunction
+def _window_functions() -> st.SearchStrategy[terms.WindowFunction]:
+    make = terms.WindowFunction
     expr = expressions()
     plain = st.sampled_from(["RowNumber", "Rank", "DenseRank", "PercentRank", "CumeDist"])
     of_one = st.sampled_from(["Count", "Sum", "Avg", "Min", "Max", "FirstValue", "LastValue"])
@@ -166,23 +167,23 @@ def _window_functions() -> st.SearchStrategy[model.WindowFunction]:
 
 _FRAME_BOUNDS = st.one_of(
     st.builds(
-        model.FrameBound,
+        terms.FrameBound,
         st.sampled_from(["UnboundedPreceding", "CurrentRow", "UnboundedFollowing"]),
     ),
-    st.builds(model.FrameBound, st.sampled_from(["Preceding", "Following"]), _COUNT),
+    st.builds(terms.FrameBound, st.sampled_from(["Preceding", "Following"]), _COUNT),
 )
 _FRAMES = st.builds(
-    model.WindowFrame,
+    terms.WindowFrame,
     st.sampled_from(["Rows", "Range", "Groups"]),
     _FRAME_BOUNDS,
     _FRAME_BOUNDS,
     st.sampled_from(["NoOthers", "CurrentRow", "Group", "Ties"]),
 )
 _WINDOWS = st.builds(
-    model.WindowExpr,
+    terms.WindowExpr,
     _window_functions(),
     _tuples(expressions()),
-    _tuples(st.builds(model.SortKey, expressions(), st.booleans(), st.booleans())),
+    _tuples(st.builds(terms.SortKey, expressions(), st.booleans(), st.booleans())),
     st.none() | _FRAMES,
     _TEXT,
 )
@@ -192,7 +193,7 @@ _WINDOWS = st.builds(
 _CONFIG = st.dictionaries(_TEXT, _TEXT, max_size=2).map(
     lambda config: tuple(sorted(config.items()))
 )
-_WHOLE_COLUMN = _COLUMN_NAME | st.builds(model.ColumnPath, _COLUMN_NAME)
+_WHOLE_COLUMN = _COLUMN_NAME | st.builds(terms.ColumnPath, _COLUMN_NAME)
 _KEYS = _tuples(_WHOLE_COLUMN, most=2)
 _PARTITIONINGS: st.SearchStrategy[model.Partitioning] = st.one_of(
     st.builds(model.HashPartitioning, _KEYS, st.integers(1, 9)),
@@ -214,9 +215,9 @@ def _joins(inner: st.SearchStrategy[Node]) -> st.SearchStrategy[Node]:
         inner,
         inner,
         _tuples(st.tuples(_WHOLE_COLUMN, _WHOLE_COLUMN)),
-        st.sampled_from(model.JoinType),
-        st.sampled_from(model.JoinStrategy),
-        st.sampled_from(model.BuildSide),
+        st.sampled_from(terms.JoinType),
+        st.sampled_from(terms.JoinStrategy),
+        st.sampled_from(terms.BuildSide),
     )
 
 

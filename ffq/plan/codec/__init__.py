@@ -16,7 +16,8 @@ from ffq.plan.codec.cursor import Budget, Cursor, Json, check_size, load_json
 from ffq.plan.codec.nodes import NODE
 from ffq.plan.codec.types import SCHEMA, data_type
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
-from ffq.plan.model import Node, Schema
+from ffq.plan.model import Node
+from ffq.plan.terms import Schema
 
 __all__ = ["data_type", "dump_plan", "parse_plan", "parse_schema", "plan_digest"]
 

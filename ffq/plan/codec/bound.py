@@ -86,7 +86,7 @@ def _write_argument(argument: Any, budget: Budget) -> Json:
         return _write_type(argument, budget)
     if isinstance(argument, tuple):
         return [argument[0], _write_type(argument[1], budget)]
-    return argument  # type: ignore[no-any-return]
+    return argument
 
 
 SQL_TYPE: Codec[SqlType] = Codec(_read_type, _write_type)
@@ -105,18 +105,21 @@ def _read_value(cursor: Cursor) -> Scalar:
         case list():
             return tuple(map(_read_value, cursor.items()))
         case dict():
-            name, payload = cursor.variant("constant")
-            text = payload.string()
-            if name == "Int" and len(text) <= _MOST_DIGITS and text.lstrip("-").isdecimal():
-                return int(text)
-            if name == "Float":
-                try:
-                    return _NOT_FINITE[text] if text in _NOT_FINITE else float.fromhex(text)
-                except ValueError:
-                    cursor.fail(f"{shown(text)} is no float as hexadecimal digits")
-            cursor.fail(f"unknown constant {shown(name)} of {shown(text)}; known: Int, Float")
+            return _read_number(*cursor.variant("constant"))
         case other:
-            cursor.fail(f"want a constant, got {shown(other)}")
+            return cursor.fail(f"want a constant, got {shown(other)}")
+
+
+def _read_number(name: str, payload: Cursor) -> Scalar:
+    text = payload.string()
+    if name == "Int" and len(text) <= _MOST_DIGITS and text.lstrip("-").isdecimal():
+        return int(text)
+    if name != "Float":
+        payload.fail(f"unknown constant {shown(name)} of {shown(text)}; known: Int, Float")
+    try:
+        return _NOT_FINITE[text] if text in _NOT_FINITE else float.fromhex(text)
+    except ValueError:
+        payload.fail(f"{shown(text)} is no float as hexadecimal digits")
 
 
 def _write_value(value: Scalar, budget: Budget) -> Json:
@@ -155,9 +158,7 @@ CONSTANT: Codec[Constant] = record(Constant, Key("type", SQL_TYPE), Key("value",
 _EXPRESSIONS: dict[str, Codec[Any]] = {
     "Place": convert(_INDEX, Place, lambda place: place.index),
     "Constant": CONSTANT,
-    "Call": record(
-        Call, Key("name", NAME), Key("args", listing(BOUND)), Key("type", SQL_TYPE)
-    ),
+    "Call": record(Call, Key("name", NAME), Key("args", listing(BOUND)), Key("type", SQL_TYPE)),
     "Conversion": record(
         Conversion, Key("expr", BOUND), Key("to", SQL_TYPE), Key("tries", BOOLEAN, default=False)
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ffq.plan import model
+from ffq.plan import terms
 from ffq.plan.codec.bound import BOUND
 from ffq.plan.codec.cursor import Budget, Cursor, Json
 from ffq.plan.codec.shapes import (
@@ -31,7 +31,7 @@ from ffq.plan.codec.shapes import (
     write_variant,
 )
 from ffq.plan.codec.types import DATA_TYPE
-from ffq.plan.model import (
+from ffq.plan.terms import (
     OWN_EXPRESSIONS,
     AggregateExpr,
     AggregateFunction,
@@ -97,7 +97,7 @@ def _write_literal(literal: Literal, budget: Budget) -> Json:
     return write_variant(name, _LITERALS[name], literal.value, budget)
 
 
-def _both(kind: type[model.And] | type[model.Or]) -> Codec[Any]:
+def _both(kind: type[terms.And] | type[terms.Or]) -> Codec[Any]:
     return convert(
         pair(EXPR, EXPR, "expression, expression"),
         lambda sides: kind(*sides),
@@ -113,13 +113,13 @@ def _distance(function: str) -> Codec[VectorDistance]:
     )
 
 
-def _of_one(kind: type[model.Not] | type[model.IsNull] | type[model.IsNotNull]) -> Codec[Any]:
+def _of_one(kind: type[terms.Not] | type[terms.IsNull] | type[terms.IsNotNull]) -> Codec[Any]:
     return convert(EXPR, kind, lambda value: value.expr)
 
 
 _COLUMN_PATH: Final = f"{OWN_PREFIX}ColumnPath"
 _BOUND_TREE: Final = f"{OWN_PREFIX}Bound"
-_PATH: Codec[model.ColumnPath] = convert(STRING, model.ColumnPath, lambda column: column.name)
+_PATH: Codec[terms.ColumnPath] = convert(STRING, terms.ColumnPath, lambda column: column.name)
 
 
 def _read_column_name(cursor: Cursor) -> ColumnName:
@@ -136,26 +136,26 @@ def _write_column_name(name: ColumnName, budget: Budget) -> Json:
 COLUMN_NAME: Codec[ColumnName] = Codec(_read_column_name, _write_column_name)
 
 _EXPRESSIONS: dict[str, Codec[Any]] = {
-    "Column": convert(STRING, model.Column, lambda column: column.name),
+    "Column": convert(STRING, terms.Column, lambda column: column.name),
     _COLUMN_PATH: _PATH,
-    "ColumnRef": record(model.ColumnRef, Key("name", STRING), Key("index", COUNT)),
+    "ColumnRef": record(terms.ColumnRef, Key("name", STRING), Key("index", COUNT)),
     "Literal": Codec(_read_literal, _write_literal),
-    _BOUND_TREE: convert(BOUND, model.Bound, lambda value: value.tree),
+    _BOUND_TREE: convert(BOUND, terms.Bound, lambda value: value.tree),
     "BinaryOp": record(
-        model.BinaryOp, Key("left", EXPR), Key("op", BINARY_OPERATOR), Key("right", EXPR)
+        terms.BinaryOp, Key("left", EXPR), Key("op", BINARY_OPERATOR), Key("right", EXPR)
     ),
-    "Cast": record(model.Cast, Key("expr", EXPR), Key("to_type", DATA_TYPE)),
-    "And": _both(model.And),
-    "Or": _both(model.Or),
-    "Not": _of_one(model.Not),
-    "IsNull": _of_one(model.IsNull),
-    "IsNotNull": _of_one(model.IsNotNull),
+    "Cast": record(terms.Cast, Key("expr", EXPR), Key("to_type", DATA_TYPE)),
+    "And": _both(terms.And),
+    "Or": _both(terms.Or),
+    "Not": _of_one(terms.Not),
+    "IsNull": _of_one(terms.IsNull),
+    "IsNotNull": _of_one(terms.IsNotNull),
     "CaseWhen": record(
-        model.CaseWhen,
+        terms.CaseWhen,
         Key("branches", listing(pair(EXPR, EXPR, "when, then"))),
         Key("else_expr", optional(EXPR), default=None),
     ),
-    "ScalarUdf": record(model.ScalarUdf, Key("name", NAME), Key("args", listing(EXPR))),
+    "ScalarUdf": record(terms.ScalarUdf, Key("name", NAME), Key("args", listing(EXPR))),
     **{
         function: _distance(function)
         for function in ("CosineSimilarity", "L2Distance", "DotProduct")

@@ -44,15 +44,8 @@ from ffq.plan.codec.shapes import (
     write_variant,
 )
 from ffq.plan.codec.types import SCHEMA
-from ffq.plan.model import (
-    BuildSide,
-    HashPartitioning,
-    JoinStrategy,
-    JoinType,
-    Node,
-    Partitioning,
-    SinglePartitioning,
-)
+from ffq.plan.model import HashPartitioning, Node, Partitioning, SinglePartitioning
+from ffq.plan.terms import BuildSide, JoinStrategy, JoinType
 
 DEFAULT_PARTITIONS: Final = 64
 

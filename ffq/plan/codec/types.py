@@ -30,7 +30,7 @@ from ffq.plan.codec.shapes import (
     write_variant,
 )
 from ffq.plan.limits import DEFAULT_LIMITS
-from ffq.plan.model import DataType, Field, Schema
+from ffq.plan.terms import DataType, Field, Schema
 
 _PLAIN = (
     *("Null", "Boolean", "Int8", "Int16", "Int32", "Int64", "UInt8", "UInt16", "UInt32", "UInt64"),
