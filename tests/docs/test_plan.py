@@ -10,7 +10,7 @@ from ffq import plan as p
 from ffq.core import CoordinatorSettings
 from ffq.engine import functions
 from ffq.plan import dump_plan, model, parse_plan, terms
-from ffq.plan.codec import expressions, nodes
+from ffq.plan.codec import bound, expressions, nodes
 from ffq.plan.limits import DEFAULT_LIMITS
 from ffq.plan.stages import cut
 from ffq.plan.walk import child_fields, walk_stage
@@ -51,12 +51,22 @@ def parse_plan_text(text: str) -> None:
     parse_plan(text.encode())
 
 
+def node_type(name: str) -> type:
+    found: type = vars(model)[name.removeprefix("ffq.")]
+    return found
+
+
+def test_it_names_every_bound_expression() -> None:
+    told = [row[0] for row in rows("## What SQL needs beyond") if row[0] != "bound expression"]
+    assert told == list(bound._EXPRESSIONS)
+
+
 def test_it_names_every_node_and_its_keys() -> None:
     told = {row[0]: row[1] for row in rows("## Nodes") if len(row) == 3 and row[0] != "node"}
     assert told.keys() == nodes._NODES.keys()
     for name, keys in told.items():
         if name != "Exchange":
-            fields = set(model.__dict__[name].__annotations__)
+            fields = set(node_type(name).__annotations__)
             assert set(words(keys)) == fields, name
     assert set(words(told["Exchange"])) - {"or"} == nodes._EXCHANGES.keys()
 
@@ -64,7 +74,7 @@ def test_it_names_every_node_and_its_keys() -> None:
 def test_children_are_walked_in_the_order_of_the_keys() -> None:
     for name, keys, _ in (row for row in rows("## Nodes") if len(row) == 3 and row[0] != "node"):
         if name != "Exchange":
-            fields = child_fields.__globals__["_CHILD_FIELDS"][vars(model)[name]]
+            fields = child_fields.__globals__["_CHILD_FIELDS"][node_type(name)]
             told = [key for key in words(keys) if key in fields]
             assert told == list(fields), name
 
