@@ -110,6 +110,7 @@ def _attempts(query: QueryRecord, stage_id: StageId, task: TaskRecord) -> Iterat
             finished_at_ms=attempt.finished_at_ms,
             message=attempt.message,
             committed=attempt is committed,
+            usage=attempt.usage,
         )
     if task.state is TaskState.QUEUED:
         yield AttemptStatus(

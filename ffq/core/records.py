@@ -14,7 +14,7 @@ import attrs
 from ffq.core.ready import Requirement
 from ffq.core.transitions import AttemptEvent, QueryEvent, next_attempt_state, next_query_state
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
-from ffq.messages import Layout, OutputPartition, QueryState, StageScan, TaskState
+from ffq.messages import AttemptUsage, Layout, OutputPartition, QueryState, StageScan, TaskState
 from ffq.plan.stages import StagePlan
 
 
@@ -75,6 +75,7 @@ class AttemptRecord:
     finished_at_ms: int | None = None
     message: str = ""
     output: Output | None = None
+    usage: AttemptUsage | None = None
     result_bytes: int = 0
     result_complete: bool = False
     outdated: bool = False

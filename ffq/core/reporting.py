@@ -49,6 +49,7 @@ def report_task_status(state: SchedulingState, msg: ReportTaskStatus, now_ms: in
         case TaskState.RUNNING:
             renew_lease(state, at.attempt, now_ms)
         case TaskState.SUCCEEDED:
+            at.attempt.usage = msg.usage
             _succeeded(state, at, now_ms)
         case _:
             _failed(state, at, msg, now_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from time import perf_counter_ns
 from typing import Final, Protocol
 
 import attrs
@@ -17,6 +18,7 @@ from ffq.engine.fragment_run import FragmentRun, FragmentSpec
 from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.scans import confirm_files
 from ffq.errors import FfqError, FileChanged, StartupError
+from ffq.messages import AttemptUsage
 
 ENGINE_FAMILY: Final = "ffq-duckdb-3"
 """Engines of one family can share a query: same hash, same partial states (R31)."""
@@ -33,11 +35,15 @@ class EngineSettings:
 
 @attrs.frozen
 class RunStats:
-    """What a fragment put out. bytes: of Arrow memory."""
+    """What a fragment put out, and what that took. bytes: of Arrow memory.
+
+    usage: of the run alone; what fetched its inputs is not its own.
+    """
 
     rows: int
     bytes: int
     batches: int
+    usage: AttemptUsage
 
 
 class BatchSink(Protocol):
@@ -98,7 +104,8 @@ class Engine:
             ExecutionError: anything else.
         """
         faults = Faults()
-        rows = size = batches = 0
+        rows = size = batches = writing = 0
+        began = perf_counter_ns()
         try:
             with ExitStack() as closing:
                 run = FragmentRun(self._connection, spec, self._registry, cancel, faults, closing)
@@ -106,12 +113,15 @@ class Engine:
                 sink = open_sink(stream.schema)
                 for batch in stream.batches:
                     cancel.check()
+                    before = perf_counter_ns()
                     sink.write(batch)
+                    writing += perf_counter_ns() - before
                     rows += batch.num_rows
                     size += batch.nbytes
                     batches += 1
                 if changed := _changed(spec):
                     raise changed
+                profile = run.profile()
         except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
             cause = faults.translate(error, cancel)
             if not cancel.canceled:
@@ -123,7 +133,19 @@ class Engine:
             # Its traceback holds frames that hold this: a cycle would keep the connections until
             # Python's next full collection.
             faults.first = None
-        return RunStats(rows, size, batches)
+        took = (perf_counter_ns() - began - writing) // 1000
+        usage = AttemptUsage(
+            input_rows=profile.rows,
+            input_bytes=profile.read_bytes,
+            output_rows=rows,
+            output_bytes=size,
+            scan_us=profile.scan_us,
+            compute_us=max(0, took - profile.scan_us),
+            write_us=writing // 1000,
+            spilled_bytes=profile.spilled_bytes,
+            peak_memory_bytes=profile.peak_bytes,
+        )
+        return RunStats(rows, size, batches, usage)
 
 
 # GLOBAL: a fragment runs on a connection of its own, which takes no settings from this one.

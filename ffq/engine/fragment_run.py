@@ -17,6 +17,7 @@ from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.expressions import TypeOracle
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.operators import OperatorRegistry
+from ffq.engine.profile import EngineProfile, profile_of, start_profile
 from ffq.engine.readers import guarded, taken_schema
 from ffq.engine.scans import Source, scan_source
 from ffq.engine.sql import ColumnInfo, select_list
@@ -78,6 +79,11 @@ class FragmentRun:
         self._closing = closing
         self._scans = 0
         self._reads = 0
+        self._profiled: list[duckdb.DuckDBPyConnection] = []
+
+    def profile(self) -> EngineProfile:
+        """Of all its queries; once all streams were read to their ends."""
+        return sum(map(profile_of, self._profiled), start=EngineProfile())
 
     def stream(self, fragment: Node) -> Stream:
         """Start the fragment, or the part of it below a custom operator.
@@ -89,6 +95,8 @@ class FragmentRun:
         self._closing.enter_context(self._cancel.interrupting(cursor.interrupt))
         translator = Translator(TypeOracle(cursor), _Leaves(self, cursor))
         sql, columns = translator.query(fragment)
+        start_profile(cursor)
+        self._profiled.append(cursor)
         try:
             relation = cursor.sql(sql)
         except duckdb.BinderException as error:

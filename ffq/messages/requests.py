@@ -16,6 +16,7 @@ import attrs
 from ffq.errors import InvalidRequest, words
 from ffq.ids import AttemptKey, QueryId, StageId, WorkerId
 from ffq.messages.vocabulary import (
+    AttemptUsage,
     ErrorKind,
     Layout,
     LostInput,
@@ -127,6 +128,7 @@ class ReportTaskStatus(Rpc[ReportReply]):
     incarnation: int = 0
     kind: ErrorKind | None = None
     lost_inputs: tuple[LostInput, ...] = ()
+    usage: AttemptUsage | None = None
 
 
 @attrs.frozen
@@ -183,7 +185,10 @@ class ListQueries(Rpc[tuple[QueryStatus, ...]]):
 
 @attrs.frozen
 class AttemptStatus:
-    """One attempt as the coordinator recorded it; times in unix ms."""
+    """One attempt as the coordinator recorded it; times in unix ms.
+
+    `usage`: of one that succeeded, where its worker says it.
+    """
 
     key: AttemptKey
     state: TaskState
@@ -192,6 +197,7 @@ class AttemptStatus:
     finished_at_ms: int | None
     message: str
     committed: bool
+    usage: AttemptUsage | None = None
 
 
 @attrs.frozen

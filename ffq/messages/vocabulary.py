@@ -104,6 +104,37 @@ class ScanSplit:
         return attrs.evolve(self, row_group_end=self.row_group_start, bytes=0)
 
 
+@attrs.frozen
+class AttemptUsage:
+    """What an attempt read, gave out and took, as its worker measured it.
+
+    Attributes:
+        input_rows: of files and of other stages' outputs, after what the scan itself left out.
+        input_bytes: read of files, as they are stored, and of fetched outputs.
+        output_bytes: of a map output in Arrow's memory, of a result as its stream has them.
+        fetch_us: microseconds of waiting for outputs of other stages.
+        scan_us: of reading files and fetched outputs, on all of the engine's threads together.
+        compute_us: of the fragment besides reading and writing.
+        write_us: of writing the output.
+        spilled_bytes: that the engine put on disk for want of memory.
+        peak_memory_bytes: the most that the engine held for it.
+    """
+
+    input_rows: int = 0
+    input_bytes: int = 0
+    output_rows: int = 0
+    output_bytes: int = 0
+    fetch_us: int = 0
+    scan_us: int = 0
+    compute_us: int = 0
+    write_us: int = 0
+    spilled_bytes: int = 0
+    peak_memory_bytes: int = 0
+
+
+NO_USAGE = AttemptUsage()
+
+
 class FileStatus(Protocol):
     """What `os.stat` says of a file."""
 

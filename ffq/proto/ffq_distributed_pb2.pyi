@@ -696,6 +696,7 @@ class ReportTaskStatusRequest(_message.Message):
     INCARNATION_FIELD_NUMBER: _builtins.int
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     LOST_INPUTS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     stage_id: _builtins.int
     task_id: _builtins.int
@@ -711,6 +712,10 @@ class ReportTaskStatusRequest(_message.Message):
     error_kind: Global___ErrorKind.ValueType
     @_builtins.property
     def lost_inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LostInput]: ...
+    @_builtins.property
+    def usage(self) -> Global___AttemptUsage:
+        """Of an attempt that succeeded."""
+
     def __init__(
         self,
         *,
@@ -728,14 +733,63 @@ class ReportTaskStatusRequest(_message.Message):
         incarnation: _builtins.int = ...,
         error_kind: Global___ErrorKind.ValueType = ...,
         lost_inputs: _abc.Iterable[Global___LostInput] | None = ...,
+        usage: Global___AttemptUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "error_kind", b"error_kind", "incarnation", b"incarnation", "layout_fingerprint", b"layout_fingerprint", "layout_version", b"layout_version", "lost_inputs", b"lost_inputs", "message", b"message", "query_id", b"query_id", "reduce_fetch_inflight_bytes", b"reduce_fetch_inflight_bytes", "reduce_fetch_queue_depth", b"reduce_fetch_queue_depth", "stage_id", b"stage_id", "state", b"state", "task_id", b"task_id", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "error_kind", b"error_kind", "incarnation", b"incarnation", "layout_fingerprint", b"layout_fingerprint", "layout_version", b"layout_version", "lost_inputs", b"lost_inputs", "message", b"message", "query_id", b"query_id", "reduce_fetch_inflight_bytes", b"reduce_fetch_inflight_bytes", "reduce_fetch_queue_depth", b"reduce_fetch_queue_depth", "stage_id", b"stage_id", "state", b"state", "task_id", b"task_id", "usage", b"usage", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReportTaskStatusRequest: _TypeAlias = ReportTaskStatusRequest  # noqa: Y015
+
+@_typing.final
+class AttemptUsage(_message.Message):
+    """What an attempt read, gave out and took. Times are microseconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_ROWS_FIELD_NUMBER: _builtins.int
+    INPUT_BYTES_FIELD_NUMBER: _builtins.int
+    OUTPUT_ROWS_FIELD_NUMBER: _builtins.int
+    OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
+    FETCH_US_FIELD_NUMBER: _builtins.int
+    SCAN_US_FIELD_NUMBER: _builtins.int
+    COMPUTE_US_FIELD_NUMBER: _builtins.int
+    WRITE_US_FIELD_NUMBER: _builtins.int
+    SPILLED_BYTES_FIELD_NUMBER: _builtins.int
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    input_rows: _builtins.int
+    input_bytes: _builtins.int
+    output_rows: _builtins.int
+    output_bytes: _builtins.int
+    fetch_us: _builtins.int
+    scan_us: _builtins.int
+    compute_us: _builtins.int
+    write_us: _builtins.int
+    spilled_bytes: _builtins.int
+    peak_memory_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        input_rows: _builtins.int = ...,
+        input_bytes: _builtins.int = ...,
+        output_rows: _builtins.int = ...,
+        output_bytes: _builtins.int = ...,
+        fetch_us: _builtins.int = ...,
+        scan_us: _builtins.int = ...,
+        compute_us: _builtins.int = ...,
+        write_us: _builtins.int = ...,
+        spilled_bytes: _builtins.int = ...,
+        peak_memory_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compute_us", b"compute_us", "fetch_us", b"fetch_us", "input_bytes", b"input_bytes", "input_rows", b"input_rows", "output_bytes", b"output_bytes", "output_rows", b"output_rows", "peak_memory_bytes", b"peak_memory_bytes", "scan_us", b"scan_us", "spilled_bytes", b"spilled_bytes", "write_us", b"write_us"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttemptUsage: _TypeAlias = AttemptUsage  # noqa: Y015
 
 @_typing.final
 class ReportTaskStatusResponse(_message.Message):

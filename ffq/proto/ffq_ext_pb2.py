@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from ffq.proto import ffq_distributed_pb2 as ffq_dot_proto_dot_ffq__distributed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x66q/proto/ffq_ext.proto\x12\nffq.ext.v1\x1a\x1f\x66\x66q/proto/ffq_distributed.proto\"#\n\x12ListQueriesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"G\n\x13ListQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\"\'\n\x13ListAttemptsRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\"C\n\x14ListAttemptsResponse\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.ffq.ext.v1.AttemptStatus\"\xd5\x01\n\rAttemptStatus\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1e.ffq.distributed.v1.AttemptRef\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.ffq.distributed.v1.TaskState\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61ssigned_at_ms\x18\x04 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x11\n\tcommitted\x18\x07 \x01(\x08\"\x14\n\x12ListWorkersRequest\"@\n\x13ListWorkersResponse\x12)\n\x07workers\x18\x01 \x03(\x0b\x32\x18.ffq.ext.v1.WorkerStatus\"\xe8\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x18\n\x10running_attempts\x18\x03 \x01(\r\x12\x1c\n\x14\x63onsecutive_failures\x18\x04 \x01(\r\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\x08\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x18\n\x10shuffle_endpoint\x18\x07 \x01(\t\x12\x15\n\rengine_family\x18\x08 \x01(\t\x12\r\n\x05slots\x18\t \x01(\r\x12\x13\n\x0bstuck_tasks\x18\n \x01(\r\"\'\n\x12\x44rainWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse2\xcf\x02\n\nInspection\x12N\n\x0bListQueries\x12\x1e.ffq.ext.v1.ListQueriesRequest\x1a\x1f.ffq.ext.v1.ListQueriesResponse\x12Q\n\x0cListAttempts\x12\x1f.ffq.ext.v1.ListAttemptsRequest\x1a .ffq.ext.v1.ListAttemptsResponse\x12N\n\x0bListWorkers\x12\x1e.ffq.ext.v1.ListWorkersRequest\x1a\x1f.ffq.ext.v1.ListWorkersResponse\x12N\n\x0b\x44rainWorker\x12\x1e.ffq.ext.v1.DrainWorkerRequest\x1a\x1f.ffq.ext.v1.DrainWorkerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x66q/proto/ffq_ext.proto\x12\nffq.ext.v1\x1a\x1f\x66\x66q/proto/ffq_distributed.proto\"#\n\x12ListQueriesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"G\n\x13ListQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\"\'\n\x13ListAttemptsRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\"C\n\x14ListAttemptsResponse\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.ffq.ext.v1.AttemptStatus\"\x86\x02\n\rAttemptStatus\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1e.ffq.distributed.v1.AttemptRef\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.ffq.distributed.v1.TaskState\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61ssigned_at_ms\x18\x04 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x11\n\tcommitted\x18\x07 \x01(\x08\x12/\n\x05usage\x18\x08 \x01(\x0b\x32 .ffq.distributed.v1.AttemptUsage\"\x14\n\x12ListWorkersRequest\"@\n\x13ListWorkersResponse\x12)\n\x07workers\x18\x01 \x03(\x0b\x32\x18.ffq.ext.v1.WorkerStatus\"\xe8\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x18\n\x10running_attempts\x18\x03 \x01(\r\x12\x1c\n\x14\x63onsecutive_failures\x18\x04 \x01(\r\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\x08\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x18\n\x10shuffle_endpoint\x18\x07 \x01(\t\x12\x15\n\rengine_family\x18\x08 \x01(\t\x12\r\n\x05slots\x18\t \x01(\r\x12\x13\n\x0bstuck_tasks\x18\n \x01(\r\"\'\n\x12\x44rainWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse2\xcf\x02\n\nInspection\x12N\n\x0bListQueries\x12\x1e.ffq.ext.v1.ListQueriesRequest\x1a\x1f.ffq.ext.v1.ListQueriesResponse\x12Q\n\x0cListAttempts\x12\x1f.ffq.ext.v1.ListAttemptsRequest\x1a .ffq.ext.v1.ListAttemptsResponse\x12N\n\x0bListWorkers\x12\x1e.ffq.ext.v1.ListWorkersRequest\x1a\x1f.ffq.ext.v1.ListWorkersResponse\x12N\n\x0b\x44rainWorker\x12\x1e.ffq.ext.v1.DrainWorkerRequest\x1a\x1f.ffq.ext.v1.DrainWorkerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,17 +41,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTATTEMPTSRESPONSE']._serialized_start=223
   _globals['_LISTATTEMPTSRESPONSE']._serialized_end=290
   _globals['_ATTEMPTSTATUS']._serialized_start=293
-  _globals['_ATTEMPTSTATUS']._serialized_end=506
-  _globals['_LISTWORKERSREQUEST']._serialized_start=508
-  _globals['_LISTWORKERSREQUEST']._serialized_end=528
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=530
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=594
-  _globals['_WORKERSTATUS']._serialized_start=597
-  _globals['_WORKERSTATUS']._serialized_end=829
-  _globals['_DRAINWORKERREQUEST']._serialized_start=831
-  _globals['_DRAINWORKERREQUEST']._serialized_end=870
-  _globals['_DRAINWORKERRESPONSE']._serialized_start=872
-  _globals['_DRAINWORKERRESPONSE']._serialized_end=893
-  _globals['_INSPECTION']._serialized_start=896
-  _globals['_INSPECTION']._serialized_end=1231
+  _globals['_ATTEMPTSTATUS']._serialized_end=555
+  _globals['_LISTWORKERSREQUEST']._serialized_start=557
+  _globals['_LISTWORKERSREQUEST']._serialized_end=577
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=579
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=643
+  _globals['_WORKERSTATUS']._serialized_start=646
+  _globals['_WORKERSTATUS']._serialized_end=878
+  _globals['_DRAINWORKERREQUEST']._serialized_start=880
+  _globals['_DRAINWORKERREQUEST']._serialized_end=919
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=921
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=942
+  _globals['_INSPECTION']._serialized_start=945
+  _globals['_INSPECTION']._serialized_end=1280
 # @@protoc_insertion_point(module_scope)

@@ -113,6 +113,7 @@ class AttemptStatus(_message.Message):
     FINISHED_AT_MS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     COMMITTED_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     state: _ffq_distributed_pb2.TaskState.ValueType
     worker_id: _builtins.str
     """Empty: not assigned yet."""
@@ -122,6 +123,8 @@ class AttemptStatus(_message.Message):
     committed: _builtins.bool
     @_builtins.property
     def attempt(self) -> _ffq_distributed_pb2.AttemptRef: ...
+    @_builtins.property
+    def usage(self) -> _ffq_distributed_pb2.AttemptUsage: ...
     def __init__(
         self,
         *,
@@ -132,10 +135,11 @@ class AttemptStatus(_message.Message):
         finished_at_ms: _builtins.int = ...,
         message: _builtins.str = ...,
         committed: _builtins.bool = ...,
+        usage: _ffq_distributed_pb2.AttemptUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_at_ms", b"assigned_at_ms", "attempt", b"attempt", "committed", b"committed", "finished_at_ms", b"finished_at_ms", "message", b"message", "state", b"state", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_at_ms", b"assigned_at_ms", "attempt", b"attempt", "committed", b"committed", "finished_at_ms", b"finished_at_ms", "message", b"message", "state", b"state", "usage", b"usage", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -18,7 +18,9 @@ import trio
 from ffq.errors import ExecutionError, FfqError, UnknownId
 from ffq.ids import StageId
 from ffq.messages import (
+    NO_USAGE,
     Assignment,
+    AttemptUsage,
     ErrorKind,
     RegisterMapOutput,
     RegisterQueryResults,
@@ -85,6 +87,7 @@ class AttemptRun:
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _claimed: bool = False
     """A SUCCEEDED was sent: the output may be committed, whether or not an answer came."""
+    _fetched: AttemptUsage = NO_USAGE
 
     async def run(self) -> None:
         """Carry it through; returns when it is reported, dropped, or stopped by `scope`."""
@@ -109,7 +112,7 @@ class AttemptRun:
         try:
             await self._deliver(output)
             self._claimed = True
-            await self._report(TaskState.SUCCEEDED)
+            await self._report(TaskState.SUCCEEDED, usage=self._usage_of(output))
         except UnknownId as error:
             logger.warning("attempt %s is dropped: %s", self.assignment.key, error.message)
         except Exception as error:  # noqa: BLE001 - refused, or the output cannot be read back
@@ -125,14 +128,29 @@ class AttemptRun:
     async def _produce(self) -> TaskOutput:
         context, assignment = self.context, self.assignment
         stage = await context.plans.stage_of(assignment)
+        began = trio.current_time()
+        parts = wanted_parts(assignment, stage, await self._shared_outputs(stage))
         inputs = await fetch_inputs(
-            wanted_parts(assignment, stage, await self._shared_outputs(stage)),
+            parts,
             context.transport,
             context.settings.fetch,
             lambda part: context.executor.spool(assignment.key, part),
             self._local,
         )
+        self._fetched = AttemptUsage(
+            input_bytes=sum(part.bytes for leaf in parts.values() for part in leaf),
+            fetch_us=round((trio.current_time() - began) * 1e6),
+        )
         return await context.executor.run(Work(assignment, stage, inputs))
+
+    def _usage_of(self, output: TaskOutput) -> AttemptUsage | None:
+        """None: this coordinator sets no extension fields, and is sent none."""
+        if self.assignment.fixed_wire:
+            return None
+        ran, fetched = output.usage, self._fetched
+        return attrs.evolve(
+            ran, input_bytes=ran.input_bytes + fetched.input_bytes, fetch_us=fetched.fetch_us
+        )
 
     async def _shared_outputs(self, stage: StagePlan) -> dict[StageId, SharedOutput]:
         found: dict[StageId, SharedOutput] = {}
@@ -222,7 +240,9 @@ class AttemptRun:
         except FfqError as error:
             logger.warning("attempt %s: its report was refused: %s", self.assignment.key, error)
 
-    async def _report(self, state: TaskState, failure: Failure | None = None) -> None:
+    async def _report(
+        self, state: TaskState, failure: Failure | None = None, usage: AttemptUsage | None = None
+    ) -> None:
         context = self.context
         message = ReportTaskStatus(
             key=self.assignment.key,
@@ -233,5 +253,6 @@ class AttemptRun:
             incarnation=context.identity.incarnation,
             kind=None if failure is None else failure.kind,
             lost_inputs=() if failure is None else failure.lost,
+            usage=usage,
         )
         await context.link.ask(message, quota_tries=_REPORT_QUOTA_TRIES)

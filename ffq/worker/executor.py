@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
+from time import perf_counter_ns
 
 import attrs
 import pyarrow as pa
@@ -17,7 +18,7 @@ from ffq.catalog import Catalog
 from ffq.engine import ENGINE_FAMILY, CancelToken, Engine, FragmentSpec
 from ffq.errors import ExecutionError, PlanningError, StorageError
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import OutputPartition, ScanSplit
+from ffq.messages import ScanSplit
 from ffq.plan.model import Partitioning
 from ffq.shuffle import MapOutputWriter, ShuffleStore
 from ffq.shuffle.layout import attempt_folder, part_file
@@ -214,9 +215,9 @@ class _Job:
         output = self._work.stage.output
         if output is None:
             return self._run_sink()
-        return MapOutput(self._run_map(output))
+        return self._run_map(output)
 
-    def _run_map(self, output: Partitioning) -> tuple[OutputPartition, ...]:
+    def _run_map(self, output: Partitioning) -> MapOutput:
         writers: list[MapOutputWriter] = []
         key, outputs = self._work.assignment.key, self._scratch.outputs
         if outputs is None:
@@ -231,9 +232,13 @@ class _Job:
             return writers[-1]
 
         try:
-            self._engine.run(self._spec(), open_sink, self._cancel)
+            stats = self._engine.run(self._spec(), open_sink, self._cancel)
             self._cancel.check()
-            return writers[0].finish()
+            before = perf_counter_ns()
+            partitions = writers[0].finish()
+            finishing = (perf_counter_ns() - before) // 1000
+            usage = attrs.evolve(stats.usage, write_us=stats.usage.write_us + finishing)
+            return MapOutput(partitions, usage)
         except BaseException:
             for writer in writers:
                 writer.abort()
@@ -245,9 +250,9 @@ class _Job:
             self._scratch.result = ResultSpool(self._scratch.folder, schema)
             return self._scratch.result
 
-        self._engine.run(self._spec(), open_sink, self._cancel)
+        stats = self._engine.run(self._spec(), open_sink, self._cancel)
         assert self._scratch.result is not None
-        self._scratch.result.finish()
+        self._scratch.result.finish(stats.usage)
         return self._scratch.result
 
     def _spec(self) -> FragmentSpec:

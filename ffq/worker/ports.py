@@ -13,7 +13,7 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import Assignment, OutputPartition, ShuffleChunk
+from ffq.messages import NO_USAGE, Assignment, AttemptUsage, OutputPartition, ShuffleChunk
 from ffq.plan.stages import StagePlan
 from ffq.worker.wanted import InputPart, SharedOutput
 
@@ -73,9 +73,13 @@ class Work:
 
 @attrs.frozen
 class MapOutput:
-    """A non-sink attempt's output: complete, on this worker's disk, ready to be served."""
+    """A non-sink attempt's output: complete, on this worker's disk, ready to be served.
+
+    usage: of running the fragment.
+    """
 
     partitions: tuple[OutputPartition, ...]
+    usage: AttemptUsage = NO_USAGE
 
 
 class ResultOutput(Protocol):
@@ -84,6 +88,11 @@ class ResultOutput(Protocol):
     @property
     def size(self) -> int:
         """Bytes."""
+        ...
+
+    @property
+    def usage(self) -> AttemptUsage:
+        """Of running the fragment."""
         ...
 
     async def read(self, offset: int, max_bytes: int) -> bytes:

@@ -6,10 +6,12 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+import attrs
 import pyarrow as pa
 import pyarrow.ipc
 
 from ffq.errors import DiskError
+from ffq.messages import NO_USAGE, AttemptUsage
 from ffq.threads import run_blocking
 
 IN_MEMORY_BYTES = 4 << 20
@@ -28,6 +30,7 @@ class ResultSpool:
         self._sink = pa.PythonFile(self._file, mode="w")
         self._stream = pa.ipc.new_stream(self._sink, schema)
         self._size = 0
+        self.usage = NO_USAGE
 
     @property
     def size(self) -> int:
@@ -40,11 +43,12 @@ class ResultSpool:
         except OSError as error:
             raise DiskError(f"cannot write the result: {error.strerror or error}") from error
 
-    def finish(self) -> None:
-        """End the stream; nothing is written after it."""
+    def finish(self, usage: AttemptUsage) -> None:
+        """End the stream, which took this; nothing is written after it."""
         try:
             self._stream.close()
             self._size = self._file.seek(0, 2)
+            self.usage = attrs.evolve(usage, output_bytes=self._size)
         except OSError as error:
             raise DiskError(f"cannot write the result: {error.strerror or error}") from error
 

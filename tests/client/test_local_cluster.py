@@ -236,6 +236,24 @@ async def test_what_is_wrong_with_a_query_is_said(tables: Tables, tmp_path: Path
         assert (await handle.result()).num_rows == 3
 
 
+async def test_attempts_tell_what_they_read_gave_out_and_took(tables: Tables) -> None:
+    async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
+        query = await cluster.submit(PLAN)
+        result = await query.result()
+        attempts = await query.attempts()
+    maps = [each.usage for each in attempts if each.key.stage_id == 1]
+    (sink, *others) = [each.usage for each in attempts if each.key.stage_id == 0]
+    assert sink is not None
+    measured = [each for each in maps if each is not None]
+    assert len(measured) == len(maps)
+    assert sum(each.input_rows for each in measured) == ROWS
+    assert sum(each.input_bytes for each in measured) > ROWS
+    sinks = [sink, *(each for each in others if each is not None)]
+    assert sum(each.output_rows for each in sinks) == result.num_rows == 3
+    assert sum(each.input_rows for each in sinks) == sum(each.output_rows for each in measured)
+    assert all(each.compute_us + each.scan_us and each.write_us for each in [*sinks, *measured])
+
+
 async def test_an_operator_that_nobody_has_is_refused_at_once(tables: Tables) -> None:
     async with ffq.LocalCluster(workers=1, tables=tables) as cluster:
         for submit in (cluster.run, cluster.submit, cluster.client.run):

@@ -91,6 +91,7 @@ def test_what_the_contract_lacks_is_used_by_extension_fields_only() -> None:
     assert extra == {
         "enum ErrorKind",
         "message AttemptRef",
+        "message AttemptUsage",
         "message LostInput",
         "message PartitionSize",
         "message PartitionValue",

@@ -11,6 +11,7 @@ import trio
 
 from ffq.errors import ShuffleInputError
 from ffq.ids import AttemptKey, QueryId
+from ffq.messages import NO_USAGE, AttemptUsage
 from ffq.plan.properties import is_repeatable
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
 from ffq.worker.wanted import InputPart, SharedOutput
@@ -62,6 +63,10 @@ class SimResult:
     @property
     def size(self) -> int:
         return len(self.data)
+
+    @property
+    def usage(self) -> AttemptUsage:
+        return NO_USAGE
 
     async def read(self, offset: int, max_bytes: int) -> bytes:
         return self.data[offset : offset + max_bytes]

@@ -12,7 +12,9 @@ import trio
 from ffq.errors import FfqError, QuotaExceeded, Unavailable, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
+    NO_USAGE,
     Assignment,
+    AttemptUsage,
     GetTask,
     Heartbeat,
     HeartbeatReply,
@@ -156,6 +158,10 @@ class MemoryResult:
     @property
     def size(self) -> int:
         return len(self.data)
+
+    @property
+    def usage(self) -> AttemptUsage:
+        return NO_USAGE
 
     async def read(self, offset: int, max_bytes: int) -> bytes:
         await trio.lowlevel.checkpoint()

@@ -24,6 +24,7 @@ from ffq.errors import (
 )
 from ffq.ids import Attempt, StageId, TaskId
 from ffq.messages import (
+    NO_USAGE,
     ErrorKind,
     GetTask,
     PartitionSize,
@@ -67,7 +68,7 @@ async def test_a_map_attempt_is_run_registered_and_reported_in_that_order(
         key(1), ONE_PARTITION.partitions, LAYOUT, IDENTITY.worker_id, 1_000, IDENTITY.endpoint
     )
     assert report == ReportTaskStatus(
-        key(1), TaskState.SUCCEEDED, "", LAYOUT, IDENTITY.worker_id, 1_000
+        key(1), TaskState.SUCCEEDED, "", LAYOUT, IDENTITY.worker_id, 1_000, usage=NO_USAGE
     )
     await until(lambda: world.executor.released == {key(1): True})
     nursery.cancel_scope.cancel()

@@ -17,8 +17,10 @@ from ffq.proto.codec.queries import decode_status, decode_time, encode_status, e
 from ffq.proto.codec.values import (
     decode_key,
     decode_task_state,
+    decode_usage,
     encode_ref,
     encode_task_state,
+    encode_usage,
     parse_optional_worker_id,
 )
 
@@ -96,6 +98,7 @@ def encode_attempt(status: AttemptStatus) -> ext.AttemptStatus:
         finished_at_ms=encode_time(status.finished_at_ms),
         message=status.message,
         committed=status.committed,
+        usage=None if status.usage is None else encode_usage(status.usage),
     )
 
 
@@ -108,6 +111,7 @@ def decode_attempt(message: ext.AttemptStatus) -> AttemptStatus:
         finished_at_ms=decode_time(message.finished_at_ms),
         message=message.message,
         committed=message.committed,
+        usage=decode_usage(message.usage) if message.HasField("usage") else None,
     )
 
 

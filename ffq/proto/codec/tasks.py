@@ -23,7 +23,9 @@ from ffq.proto.codec.values import (
     decode_key,
     decode_layout,
     decode_task_state,
+    decode_usage,
     encode_task_state,
+    encode_usage,
     parse_optional_worker_id,
     short,
 )
@@ -163,6 +165,7 @@ def decode_report(message: wire.ReportTaskStatusRequest) -> ReportTaskStatus:
             LostInput(StageId(lost.stage_id), TaskId(lost.map_task), Attempt(lost.attempt))
             for lost in bounded(message.lost_inputs, "lost_inputs")
         ),
+        usage=decode_usage(message.usage) if message.HasField("usage") else None,
     )
 
 
@@ -184,6 +187,7 @@ def encode_report(report: ReportTaskStatus) -> wire.ReportTaskStatusRequest:
             wire.LostInput(stage_id=lost.stage_id, map_task=lost.map_task, attempt=lost.attempt)
             for lost in report.lost_inputs
         ],
+        usage=None if report.usage is None else encode_usage(report.usage),
     )
 
 

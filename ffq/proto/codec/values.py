@@ -6,7 +6,9 @@ Ids become file names and map keys: here they are checked, once, and trusted ins
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
+
+import attrs
 
 from ffq.errors import InvalidRequest
 from ffq.ids import (
@@ -18,7 +20,7 @@ from ffq.ids import (
     parse_query_id,
     parse_worker_id,
 )
-from ffq.messages import Layout, QueryState, TaskState
+from ffq.messages import AttemptUsage, Layout, QueryState, TaskState
 from ffq.proto import ffq_distributed_pb2 as wire
 
 T = TypeVar("T")
@@ -116,3 +118,15 @@ def short(text: str) -> str:
     """
     text = text.encode(errors="replace").decode()
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def decode_usage(message: wire.AttemptUsage) -> AttemptUsage:
+    return AttemptUsage(**{field.name: getattr(message, field.name) for field in _USAGE})
+
+
+def encode_usage(usage: AttemptUsage) -> wire.AttemptUsage:
+    return wire.AttemptUsage(**{field.name: getattr(usage, field.name) for field in _USAGE})
+
+
+_USAGE: Final = attrs.fields(AttemptUsage)
+"""Both sides call its fields the same."""
