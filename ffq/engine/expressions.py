@@ -90,6 +90,8 @@ class TypeOracle:
         Raises:
             PlanningError: they have no type in common; says of `what` that they have none.
         """
+        if set(kinds) == {kinds[0]} != {'"NULL"'}:
+            return kinds[0]
         why = alike.apart(kinds)
         chosen = ""
         if not why:

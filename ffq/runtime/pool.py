@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ffq.errors import words
@@ -135,7 +136,8 @@ class PoolRef(ActorRef[M]):
         self._routing = routing
 
     def _cell_for(self, message: Any) -> MailboxCell:
-        self._cell.system.check_thread(self.path)  # before the routing is asked, and moves on
+        if get_ident() != self._cell.system.thread:  # before the routing is asked, and moves on
+            self._cell.system.check_thread(self.path)
         members = self._cell.children()
         # Not to those who are left of a pool that stops, or are there already of one that restarts:
         # a key would go to another member than before.
