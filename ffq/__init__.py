@@ -43,7 +43,7 @@ from ffq.lazily import importing
 if TYPE_CHECKING:
     from ffq.client import Client, LocalCluster, QueryHandle, SyncClient, connect
     from ffq.engine import operator
-    from ffq.messages import QueryState, QueryStatus
+    from ffq.messages import QueryState, QueryStatus, Timeouts
 
 __getattr__ = importing(
     __name__,
@@ -56,6 +56,7 @@ __getattr__ = importing(
         "operator": "ffq.engine",
         "QueryState": "ffq.messages",
         "QueryStatus": "ffq.messages",
+        "Timeouts": "ffq.messages",
     },
 )
 
@@ -68,6 +69,7 @@ __all__ = [
     "LocalCluster",
     "QueryState",
     "QueryStatus",
+    "Timeouts",
     # custom operators
     "operator",
     # errors

@@ -69,6 +69,24 @@ TimeoutOption = Annotated[
         metavar="N",
     ),
 ]
+QueryTimeoutOption = Annotated[
+    int,
+    typer.Option(
+        help="The query fails when it takes longer, ms; 0: as long as it takes.",
+        min=0,
+        metavar="N",
+        show_default=False,
+    ),
+]
+TaskTimeoutOption = Annotated[
+    int,
+    typer.Option(
+        help="A task that takes longer fails and is tried again, ms; 0: as long as it takes.",
+        min=0,
+        metavar="N",
+        show_default=False,
+    ),
+]
 QueryIdArgument = Annotated[str, typer.Argument(metavar="QUERY_ID", show_default=False)]
 FormatOption = Annotated[
     ResultFormat | None,

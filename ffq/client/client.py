@@ -25,6 +25,7 @@ from ffq.errors import (
 )
 from ffq.ids import QueryId, parse_query_id, parse_worker_id
 from ffq.messages import (
+    NO_TIMEOUTS,
     AttemptStatus,
     CancelQuery,
     DrainWorker,
@@ -38,6 +39,7 @@ from ffq.messages import (
     Rpc,
     StreamRpc,
     SubmitQuery,
+    Timeouts,
     WorkerStatus,
 )
 from ffq.proto.rows import row_of
@@ -131,8 +133,12 @@ class Client:
         """A handle for a query that was submitted before. Raises InvalidRequest."""
         return QueryHandle(self, parse_query_id(query_id))
 
-    async def submit(self, plan: PlanLike, query_id: str | None = None) -> QueryHandle:
+    async def submit(
+        self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
+    ) -> QueryHandle:
         """Submit a plan. Without an id the query gets a random decimal number below 2^64.
+
+        The coordinator keeps the timeouts, also of a client that is gone.
 
         Raises:
             InvalidPlan, PlanningError: the plan is refused; the message says where.
@@ -141,10 +147,16 @@ class Client:
         """
         name = parse_query_id(_random_id() if query_id is None else query_id)
         data = plan_bytes(plan)
-        reply = await self._ask(SubmitQuery(name, data))
+        reply = await self._ask(SubmitQuery(name, data, timeouts))
         return QueryHandle(self, reply.query_id)
 
-    async def run(self, plan: PlanLike, progress: Progress | None = None) -> pa.Table:
+    async def run(
+        self,
+        plan: PlanLike,
+        progress: Progress | None = None,
+        *,
+        timeouts: Timeouts = NO_TIMEOUTS,
+    ) -> pa.Table:
         """Submit, wait and fetch; a query that is not waited for any more is canceled.
 
         So is one whose submission was given up before its answer came, and one whose `progress`
@@ -157,7 +169,7 @@ class Client:
         data, query_id = plan_bytes(plan), _random_id()
         over: tuple[type[FfqError], ...] = (CallerError,)  # there is no such query
         try:
-            handle = await self.submit(data, query_id)
+            handle = await self.submit(data, query_id, timeouts=timeouts)
             over = (QueryFailed, QueryCanceled, UnknownId)  # it has ended
             return await handle.result(progress)
         except BaseException as error:

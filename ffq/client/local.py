@@ -25,7 +25,7 @@ from ffq.engine.operators import REGISTRY
 from ffq.errors import InvalidRequest, PlanningError, Unavailable, words
 from ffq.gateway import serve_gateway
 from ffq.ids import WorkerId
-from ffq.messages.vocabulary import SPLITS
+from ffq.messages.vocabulary import NO_TIMEOUTS, SPLITS, Timeouts
 from ffq.plan.codec import parse_plan
 from ffq.plan.stages import cut
 from ffq.rpc.client import open_channel
@@ -48,7 +48,9 @@ _LOOPBACK = "127.0.0.1:0"
 class _LocalClient(Client):
     """Refuses what can never run: nobody is likely to bring this cluster another worker."""
 
-    async def submit(self, plan: PlanLike, query_id: str | None = None) -> QueryHandle:
+    async def submit(
+        self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
+    ) -> QueryHandle:
         data = plan_bytes(plan)
         wanted = {name for stage in cut(parse_plan(data)).stages for name in stage.operators}
         if wanted - REGISTRY.names():
@@ -56,7 +58,7 @@ class _LocalClient(Client):
             able = REGISTRY.names().union(*(worker.capabilities for worker in workers)) - {SPLITS}
             if missing := sorted(wanted - able):
                 raise PlanningError(_nobody_has(missing[0], sorted(able)))
-        return await super().submit(data, query_id)
+        return await super().submit(data, query_id, timeouts=timeouts)
 
 
 def _nobody_has(name: str, able: list[str]) -> str:
@@ -168,13 +170,21 @@ class LocalCluster:
         """`host:port` of the coordinator, for clients and workers elsewhere on this machine."""
         return self._now.endpoint
 
-    async def submit(self, plan: PlanLike, query_id: str | None = None) -> QueryHandle:
+    async def submit(
+        self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
+    ) -> QueryHandle:
         """As `Client.submit`. Raises PlanningError: no worker has one of the plan's operators."""
-        return await self.client.submit(plan, query_id)
+        return await self.client.submit(plan, query_id, timeouts=timeouts)
 
-    async def run(self, plan: PlanLike, progress: Progress | None = None) -> pa.Table:
+    async def run(
+        self,
+        plan: PlanLike,
+        progress: Progress | None = None,
+        *,
+        timeouts: Timeouts = NO_TIMEOUTS,
+    ) -> pa.Table:
         """As `Client.run`. Raises PlanningError, as `submit`."""
-        return await self.client.run(plan, progress)
+        return await self.client.run(plan, progress, timeouts=timeouts)
 
     @property
     def _now(self) -> _Opened:

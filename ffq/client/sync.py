@@ -6,6 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TypeVar, TypeVarTuple, Unpack
 
@@ -16,7 +17,7 @@ from ffq.client.client import Client, Progress
 from ffq.client.connecting import connect
 from ffq.client.conversions import PlanLike
 from ffq.errors import InvalidRequest, Unavailable
-from ffq.messages import AttemptStatus, QueryState, QueryStatus, WorkerStatus
+from ffq.messages import NO_TIMEOUTS, AttemptStatus, QueryState, QueryStatus, Timeouts, WorkerStatus
 from ffq.rpc.forks import check_process
 from ffq.runtime._failures import only_cancelled, split_failure
 from ffq.runtime.blocking import join_blocking, wait_blocking
@@ -100,13 +101,21 @@ class SyncClient:
             join_blocking(thread)
         self._token = self._thread = None
 
-    def submit(self, plan: PlanLike, query_id: str | None = None) -> str:
+    def submit(
+        self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
+    ) -> str:
         """The query's id. It goes on when the program is interrupted, as it was given away."""
-        return str(self._call(self._open.submit, plan, query_id))
+        return str(self._call(partial(self._open.submit, timeouts=timeouts), plan, query_id))
 
-    def run(self, plan: PlanLike, progress: Progress | None = None) -> pa.Table:
+    def run(
+        self,
+        plan: PlanLike,
+        progress: Progress | None = None,
+        *,
+        timeouts: Timeouts = NO_TIMEOUTS,
+    ) -> pa.Table:
         """As `Client.run`: where Ctrl-C or the end of the block ends the call, its query too."""
-        return self._call(self._open.run, plan, progress)
+        return self._call(partial(self._open.run, timeouts=timeouts), plan, progress)
 
     def status(self, query_id: str) -> QueryStatus:
         return self._call(self._open.status, query_id)

@@ -72,6 +72,8 @@ def _wrong_in_query(state: SchedulingState, query: QueryRecord) -> Iterator[str]
     terminal = query.state.terminal
     if terminal != (query.query_id in state.finished):
         yield " is misfiled"
+    if (query.query_id in state.timed) != (bool(query.timeouts) and not terminal):
+        yield " is timed wrongly"
     if terminal != (query.finished_at_ms is not None):
         yield ": finish time"
     kept = query.state not in {QueryState.FAILED, QueryState.CANCELED}

@@ -74,7 +74,10 @@ def accept_query(state: SchedulingState, msg: AcceptQuery, now_ms: int) -> Submi
         stages=_stages(msg.graph),
         submitted_at_ms=now_ms,
         uncommitted=len(msg.graph.stages),
+        timeouts=msg.timeouts,
     )
+    if query.timeouts:
+        state.timed[query.query_id] = None
     state.expired.pop(msg.query_id, None)
     state.queries[msg.query_id] = query
     state.plan_bytes += len(msg.plan_bytes)
@@ -184,6 +187,7 @@ def end_query(
     query.message = message
     state.ready.drop(query.query_id)
     state.backoff.forget(query)
+    state.timed.pop(query.query_id, None)
     for attempt in query.running.values():
         attempt.apply(AttemptEvent.FAIL)
         attempt.finished_at_ms = now_ms

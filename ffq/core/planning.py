@@ -19,7 +19,8 @@ def read_plan(msg: ReadPlan, limits: PlanLimits = DEFAULT_LIMITS) -> AcceptQuery
         PlanningError: it cannot be cut, or into too many stages.
     """
     graph = cut(parse_plan(msg.plan_bytes, limits=limits), limits=limits)
-    return AcceptQuery(msg.query_id, msg.plan_bytes, plan_digest(msg.plan_bytes), graph)
+    digest = plan_digest(msg.plan_bytes)
+    return AcceptQuery(msg.query_id, msg.plan_bytes, digest, graph, timeouts=msg.timeouts)
 
 
 def digest_plan(msg: DigestPlan) -> bytes:

@@ -14,7 +14,16 @@ import attrs
 from ffq.core.ready import Requirement
 from ffq.core.transitions import AttemptEvent, QueryEvent, next_attempt_state, next_query_state
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
-from ffq.messages import AttemptUsage, Layout, OutputPartition, QueryState, StageScan, TaskState
+from ffq.messages import (
+    NO_TIMEOUTS,
+    AttemptUsage,
+    Layout,
+    OutputPartition,
+    QueryState,
+    StageScan,
+    TaskState,
+    Timeouts,
+)
 from ffq.plan.stages import StagePlan
 
 
@@ -200,6 +209,7 @@ class QueryRecord:
     stages: list[StageRecord]
     submitted_at_ms: int
     uncommitted: int
+    timeouts: Timeouts = NO_TIMEOUTS
     state: QueryState = QueryState.QUEUED
     started_at_ms: int | None = None
     finished_at_ms: int | None = None

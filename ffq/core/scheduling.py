@@ -28,6 +28,7 @@ from ffq.core.machine import Machine, Party, Table
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import promote_ready
+from ffq.core.timeouts import end_overdue
 from ffq.core.transitions import QueryEvent
 from ffq.core.waiting import Waiting
 from ffq.messages import (
@@ -57,7 +58,10 @@ reads, changes, tells = SCHEDULING.reads, SCHEDULING.changes, SCHEDULING.tells
 
 
 def tick(state: SchedulingState, _msg: Tick, now_ms: int) -> None:
-    """Time has passed: backoffs end, queries that nobody can run fail, old ones are evicted."""
+    """Time has passed: backoffs end, queries that nobody can run or that take too long fail, old
+    ones are evicted.
+    """
+    end_overdue(state, now_ms)
     promote_ready(state, now_ms)
     timeout_ms = state.settings.unrunnable_timeout_ms
     if timeout_ms:

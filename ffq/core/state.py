@@ -42,6 +42,7 @@ class SchedulingState:
         output_partitions: partition records of all registered outputs.
         solitary: ready tasks that a worker may only be given when it runs nothing else (R19), in
             the order they became ready.
+        timed: queries that are not terminal and have a timeout.
         version: grows exactly when anything of this changes.
         notices: what the step under way has to tell others.
     """
@@ -62,6 +63,7 @@ class SchedulingState:
     finished_result_bytes: int = 0
     output_partitions: int = 0
     solitary: dict[tuple[QueryId, StageId, TaskId], None] = attrs.field(factory=dict)
+    timed: dict[QueryId, None] = attrs.field(factory=dict)
     version: int = 0
     notices: list[Notice] = attrs.field(factory=list)
 

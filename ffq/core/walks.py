@@ -81,7 +81,7 @@ async def submit_query(ask: Ask, msg: SubmitQuery) -> SubmitReply:
     known = await ask(FindQuery(msg.query_id, len(msg.plan_bytes)))
     if known is not None:
         return answer_for(msg.query_id, known, await ask(DigestPlan(msg.query_id, msg.plan_bytes)))
-    return await ask(await ask(ReadPlan(msg.query_id, msg.plan_bytes)))
+    return await ask(await ask(ReadPlan(msg.query_id, msg.plan_bytes, msg.timeouts)))
 
 
 async def fetch_query_results(ask: Ask, msg: FetchQueryResults) -> ResultParts:

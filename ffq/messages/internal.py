@@ -20,7 +20,7 @@ from ffq.messages.requests import (
     ResultParts,
     SubmitReply,
 )
-from ffq.messages.vocabulary import OutputPartition, QueryState, StageScan
+from ffq.messages.vocabulary import NO_TIMEOUTS, OutputPartition, QueryState, StageScan, Timeouts
 from ffq.plan.stages import StageGraph
 from ffq.runtime.message import Request
 
@@ -59,6 +59,7 @@ class AcceptQuery(Request[SubmitReply]):
     digest: bytes = attrs.field(repr=False)
     graph: StageGraph = attrs.field(repr=False)
     scans: tuple[StageScan, ...] = attrs.field(repr=False, default=())
+    timeouts: Timeouts = NO_TIMEOUTS
 
 
 @attrs.frozen
@@ -70,6 +71,7 @@ class ReadPlan(Request[AcceptQuery]):
 
     query_id: QueryId
     plan_bytes: bytes = attrs.field(repr=False)
+    timeouts: Timeouts = NO_TIMEOUTS
 
 
 @attrs.frozen

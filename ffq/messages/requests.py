@@ -16,6 +16,7 @@ import attrs
 from ffq.errors import InvalidRequest, words
 from ffq.ids import AttemptKey, QueryId, StageId, WorkerId
 from ffq.messages.vocabulary import (
+    NO_TIMEOUTS,
     AttemptUsage,
     ErrorKind,
     Layout,
@@ -26,6 +27,7 @@ from ffq.messages.vocabulary import (
     ShuffleChunk,
     ShuffleInput,
     TaskState,
+    Timeouts,
 )
 from ffq.runtime.message import Request
 
@@ -59,13 +61,15 @@ class SubmitReply:
 
 @attrs.frozen
 class SubmitQuery(Rpc[SubmitReply]):
-    """A plan as its client sent it (R1). The same bytes again answer the present state.
+    """A plan as its client sent it (R1). The same bytes again answer the present state,
+    whatever their timeouts.
 
     Raises InvalidPlan, PlanningError, UnsupportedPlan, PlanConflict, QuotaExceeded.
     """
 
     query_id: QueryId
     plan_bytes: bytes = attrs.field(repr=False)
+    timeouts: Timeouts = NO_TIMEOUTS
 
 
 @attrs.frozen

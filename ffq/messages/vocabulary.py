@@ -7,6 +7,7 @@ from typing import Protocol
 
 import attrs
 
+from ffq.errors import InvalidRequest, words
 from ffq.ids import Attempt, StageId, TaskId
 
 SPLITS = "ffq.splits"
@@ -102,6 +103,39 @@ class ScanSplit:
     def without_rows(self) -> ScanSplit:
         """An empty range of the same file."""
         return attrs.evolve(self, row_group_end=self.row_group_start, bytes=0)
+
+
+LONGEST_MS = 2**53 - 1
+"""Of a timeout: exact as a float."""
+
+
+@attrs.frozen
+class Timeouts:
+    """How long a query and each attempt of its tasks may take; 0: as long as they will.
+
+    Attributes:
+        query_ms: from its submission; past it the query fails.
+        task_ms: from an attempt's assignment; past it the attempt fails and its task is charged.
+    """
+
+    query_ms: int = 0
+    task_ms: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        """Raises InvalidRequest: no whole number of ms, or a negative one."""
+        for field in attrs.fields(Timeouts):
+            value = getattr(self, field.name)
+            if type(value) is not int or not 0 <= value <= LONGEST_MS:
+                raise InvalidRequest(
+                    f"timeout {field.name} {words(value, 40)}: want a whole number of ms from 0 "
+                    f"(as long as it takes) to {LONGEST_MS}"
+                )
+
+    def __bool__(self) -> bool:
+        return bool(self.query_ms or self.task_ms)
+
+
+NO_TIMEOUTS = Timeouts()
 
 
 @attrs.frozen

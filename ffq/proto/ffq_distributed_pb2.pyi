@@ -127,17 +127,24 @@ class SubmitQueryRequest(_message.Message):
 
     QUERY_ID_FIELD_NUMBER: _builtins.int
     PHYSICAL_PLAN_JSON_FIELD_NUMBER: _builtins.int
+    QUERY_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    TASK_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     physical_plan_json: _builtins.bytes
+    query_timeout_ms: _builtins.int
+    """0: as long as it takes."""
+    task_timeout_ms: _builtins.int
     def __init__(
         self,
         *,
         query_id: _builtins.str = ...,
         physical_plan_json: _builtins.bytes = ...,
+        query_timeout_ms: _builtins.int = ...,
+        task_timeout_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["physical_plan_json", b"physical_plan_json", "query_id", b"query_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["physical_plan_json", b"physical_plan_json", "query_id", b"query_id", "query_timeout_ms", b"query_timeout_ms", "task_timeout_ms", b"task_timeout_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

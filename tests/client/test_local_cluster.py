@@ -19,7 +19,8 @@ import trio
 import ffq
 from ffq import plan as p
 from ffq.client.local import Tables
-from ffq.errors import InvalidRequest
+from ffq.core import CoordinatorSettings
+from ffq.errors import InvalidRequest, QueryFailed
 from tests.processes import END_TIMEOUT_S
 
 ROWS = 1_000
@@ -279,6 +280,31 @@ async def test_an_operator_registered_when_the_cluster_is_open_is_run(tables: Ta
                 yield batch.slice(0, 0)
 
         assert (await cluster.run(p.scan("t", ["k"]).custom("local.late"))).num_rows == 0
+
+
+@pytest.mark.parametrize("timeouts", [ffq.Timeouts(query_ms=300), ffq.Timeouts(task_ms=100)])
+async def test_a_query_whose_operator_never_ends_fails_in_the_time_given(
+    tables: Tables, timeouts: ffq.Timeouts
+) -> None:
+    back = threading.Event()
+
+    @ffq.operator("local.endless")
+    def endless(
+        batches: Iterator[pa.RecordBatch], config: Mapping[str, str]
+    ) -> Iterator[pa.RecordBatch]:
+        batch = next(batches)
+        while not back.is_set():
+            yield batch.slice(0, 1)
+
+    settings = CoordinatorSettings(retry_backoff_base_ms=0)
+    plan = p.scan("t", ["k"]).custom("local.endless")
+    async with ffq.LocalCluster(workers=1, tables=tables, coordinator=settings) as cluster:
+        try:
+            with trio.fail_after(END_TIMEOUT_S), pytest.raises(QueryFailed, match="took longer"):
+                await cluster.run(plan.limit(10**9), timeouts=timeouts)
+            assert (await cluster.run(p.scan("t", ["k"]))).num_rows == ROWS
+        finally:
+            back.set()
 
 
 async def test_a_slot_that_a_canceled_operator_holds_is_told_of(tables: Tables) -> None:

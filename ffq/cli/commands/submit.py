@@ -12,6 +12,8 @@ from ffq.cli.options import (
     CoordinatorOption,
     FormatOption,
     OutputOption,
+    QueryTimeoutOption,
+    TaskTimeoutOption,
     TimeoutOption,
 )
 from ffq.cli.output.consoles import note
@@ -39,22 +41,26 @@ def submit(
     ] = False,
     format_: FormatOption = None,
     output: OutputOption = None,
+    query_timeout_ms: QueryTimeoutOption = 0,
+    task_timeout_ms: TaskTimeoutOption = 0,
     coordinator: CoordinatorOption = None,
     timeout_ms: TimeoutOption = None,
 ) -> None:
     """Submit a query; print its id, or with --wait its result."""
     from ffq.cli.signals import run_command
+    from ffq.messages import Timeouts
 
     if not wait and (format_ is not None or output is not None):
         raise InvalidRequest("--format and --output write the result: they need --wait")
     chosen = choose_format(format_, output)
     target = target_of(context)
     plan_bytes = read_plan(plan)
+    timeouts = Timeouts(query_timeout_ms, task_timeout_ms)
 
     async def run() -> None:
         async with target.connect() as client:
             try:
-                handle = await client.submit(plan_bytes, query_id)
+                handle = await client.submit(plan_bytes, query_id, timeouts=timeouts)
             except (InvalidPlan, PlanningError, UnsupportedPlan) as error:
                 raise type(error)(
                     f"{_name(plan)}: {error.message}", reason=error.stable_reason

@@ -11,6 +11,7 @@ from ffq.messages import (
     StageStatus,
     SubmitQuery,
     SubmitReply,
+    Timeouts,
 )
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.values import (
@@ -23,11 +24,17 @@ _MAX_UINT64 = 2**64 - 1
 
 
 def encode_submit(request: SubmitQuery) -> wire.SubmitQueryRequest:
-    return wire.SubmitQueryRequest(query_id=request.query_id, physical_plan_json=request.plan_bytes)
+    return wire.SubmitQueryRequest(
+        query_id=request.query_id,
+        physical_plan_json=request.plan_bytes,
+        query_timeout_ms=request.timeouts.query_ms,
+        task_timeout_ms=request.timeouts.task_ms,
+    )
 
 
 def decode_submit(message: wire.SubmitQueryRequest) -> SubmitQuery:
-    return SubmitQuery(parse_query_id(message.query_id), message.physical_plan_json)
+    timeouts = Timeouts(message.query_timeout_ms, message.task_timeout_ms)
+    return SubmitQuery(parse_query_id(message.query_id), message.physical_plan_json, timeouts)
 
 
 def encode_submit_reply(reply: SubmitReply) -> wire.SubmitQueryResponse:

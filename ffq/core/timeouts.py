@@ -1,0 +1,39 @@
+"""Queries and attempts that take longer than their clients allow."""
+
+from __future__ import annotations
+
+from ffq.core.lifecycle import end_query
+from ffq.core.records import QueryRecord
+from ffq.core.state import SchedulingState
+from ffq.core.tasks import fail_charged
+from ffq.core.transitions import QueryEvent
+from ffq.core.waiting import Waiting
+
+
+def end_overdue(state: SchedulingState, now_ms: int) -> None:
+    """End what is past its time: queries, and attempts, whose tasks are charged for them (R14).
+
+    The worker is not blamed: an operator that never ends would exclude one after the other. It
+    learns with its next heartbeat that nobody waits for the attempt.
+    """
+    for query_id in list(state.timed):
+        query = state.queries[query_id]
+        allowed = query.timeouts.query_ms
+        if allowed and now_ms - query.submitted_at_ms > allowed:
+            waits = Waiting(state, now_ms).message(query)
+            why = f"it took longer than its timeout of {allowed} ms"
+            end_query(state, query, QueryEvent.FAIL, f"{why}; {waits}" if waits else why, now_ms)
+        else:
+            _fail_slow_attempts(state, query, now_ms)
+
+
+def _fail_slow_attempts(state: SchedulingState, query: QueryRecord, now_ms: int) -> None:
+    allowed = query.timeouts.task_ms
+    if not allowed:
+        return
+    for attempt in list(query.running.values()):
+        if query.state.terminal:
+            return
+        if now_ms - attempt.assigned_at_ms > allowed:
+            why = f"it took longer than the timeout of a task, {allowed} ms"
+            fail_charged(state, state.locate(attempt.key), why, now_ms, blame=False)

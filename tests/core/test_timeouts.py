@@ -1,0 +1,99 @@
+"""Queries and attempts that take longer than their clients allow."""
+
+from __future__ import annotations
+
+import pytest
+
+from ffq.errors import InvalidRequest
+from ffq.ids import QueryId
+from ffq.messages import QueryState, SubmitQuery, TaskState, Timeouts
+from ffq.plan import dump_plan
+from tests.core.driver import Driver
+from tests.strategies.graphs import gather, scan
+
+
+def submitted(timeouts: Timeouts, *, workers: int = 1) -> Driver:
+    d = Driver()
+    d.ask(SubmitQuery(QueryId("q"), dump_plan(gather(scan())), timeouts))
+    for number in range(workers):
+        d.beat(f"w{number}")
+    return d
+
+
+def tick(d: Driver, ms: int) -> None:
+    """That much later, workers having beaten in time."""
+    while ms > 0:
+        step = min(ms, 5_000)
+        d.advance(step)
+        for worker in ("w0", "w1"):
+            d.beat(worker)
+        ms -= step
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_query_past_its_time_fails_whether_it_runs_or_not(running: bool) -> None:
+    d = submitted(Timeouts(query_ms=1_000))
+    if running:
+        d.pull_one("w0")
+    d.advance(1_000)
+    assert not d.status("q").state.terminal
+    d.advance(1)
+    status = d.status("q")
+    assert status.state is QueryState.FAILED
+    assert status.message.startswith("it took longer than its timeout of 1000 ms")
+    assert d.core.scheduling.state.timed == {}
+    assert all(each.state is not TaskState.RUNNING for each in d.attempts("q"))
+
+
+def test_one_that_waits_for_a_worker_says_so() -> None:
+    d = Driver()
+    d.ask(SubmitQuery(QueryId("q"), dump_plan(scan()), Timeouts(query_ms=10)))
+    d.advance(11)
+    assert "; waiting: no live worker" in d.status("q").message
+
+
+def test_R14_an_attempt_past_its_time_is_tried_again_elsewhere_and_then_fails_its_query() -> None:
+    d = submitted(Timeouts(task_ms=2_000), workers=2)
+    for number in range(1, 4):
+        tick(d, 4_000)  # past the backoff
+        (task,) = d.pull("w0", 1) or d.pull("w1", 1)
+        assert task.key.attempt == number
+        d.advance(2_000)
+        assert not d.status("q").state.terminal
+        assert [each.state for each in d.attempts("q")].count(TaskState.RUNNING) == 1
+        d.advance(1)
+    status = d.status("q")
+    assert status.state is QueryState.FAILED
+    assert "it took longer than the timeout of a task, 2000 ms" in status.message
+    assert "failed 3 times" in status.message
+
+
+def test_R16_the_worker_of_a_slow_attempt_is_not_blamed() -> None:
+    d = submitted(Timeouts(task_ms=100))
+    d.pull_one("w0")
+    d.advance(101)
+    (worker,) = d.workers()
+    assert (worker.running_attempts, worker.consecutive_failures) == (0, 0)
+
+
+def test_a_query_within_its_times_succeeds_and_is_timed_no_more() -> None:
+    d = submitted(Timeouts(query_ms=10_000, task_ms=5_000))
+    d.finish(d.pull_one("w0"))
+    d.finish(d.pull_one("w0"))
+    tick(d, 20_000)
+    assert d.status("q").state is QueryState.SUCCEEDED
+    assert d.core.scheduling.state.timed == {}
+
+
+def test_R1_the_same_bytes_again_change_no_timeout() -> None:
+    d = submitted(Timeouts(query_ms=1_000))
+    again = SubmitQuery(QueryId("q"), dump_plan(gather(scan())), Timeouts(query_ms=10**9))
+    assert d.ask(again).state is QueryState.QUEUED
+    d.advance(1_001)
+    assert d.status("q").state is QueryState.FAILED
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "1", 2**53])
+def test_what_is_no_time_is_refused_by_name(value: object) -> None:
+    with pytest.raises(InvalidRequest, match="timeout task_ms .*: want a whole number of ms"):
+        Timeouts(task_ms=value)  # type: ignore[arg-type]
