@@ -4,8 +4,10 @@
     ├── CallerError                 the request was at fault; the same call again fails again
     │   ├── InvalidRequest          malformed id, number, message or setting        INVALID_CONFIG
     │   ├── InvalidPlan             plan bytes that are no plan of ours             INVALID_PLAN
+    │   │   └── InvalidQuery        SQL that is no query, or not over these tables  INVALID_QUERY
     │   ├── PlanningError           a plan that cannot be cut, bound or laid out    PLANNING
-    │   │   └── FileChanged         a file is another one than was planned on       FILE_CHANGED
+    │   │   ├── FileChanged         a file is another one than was planned on       FILE_CHANGED
+    │   │   └── PlanningLimit       planning it took more time or memory than may   PLANNING_LIMIT
     │   ├── UnsupportedPlan         a node or type this engine does not run         UNSUPPORTED
     │   ├── UnknownId               no such query, task, attempt or worker          UNKNOWN_QUERY
     │   ├── PlanConflict            same query id, other plan                       PLAN_CONFLICT
@@ -86,6 +88,29 @@ class InvalidPlan(CallerError):
     reason = "INVALID_PLAN"
 
 
+class InvalidQuery(InvalidPlan):
+    """SQL that cannot be read, or bound to tables and columns.
+
+    `line` and `column`: where in the text, both from 1, in characters; None: of all of it.
+    """
+
+    reason = "INVALID_QUERY"
+    line: int | None = None
+    column: int | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        line: int | None = None,
+        column: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason)
+        self.line = line
+        self.column = column
+
+
 class PlanningError(CallerError):
     """A well-formed plan that cannot be cut, bound to tables and columns, or laid out (R28)."""
 
@@ -96,6 +121,12 @@ class FileChanged(PlanningError):
     """A table's file was written anew between planning and the end of its scan (R28)."""
 
     reason = "FILE_CHANGED"
+
+
+class PlanningLimit(PlanningError):
+    """Planning a query took more time or memory than it may."""
+
+    reason = "PLANNING_LIMIT"
 
 
 class UnsupportedPlan(CallerError):

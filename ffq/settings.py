@@ -18,7 +18,10 @@ from ffq.endpoint import DEFAULT_COORDINATOR, parse_endpoint
 from ffq.errors import InvalidRequest, words
 from ffq.ids import checked_id
 from ffq.rpc.options import DEFAULT_OPTIONS, MAX_MESSAGE_BYTES, MESSAGE_OVERHEAD, RpcOptions
+from ffq.sql.limits import PlanningLimits
 
+_MIB = 1024 * 1024
+_SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 DEFAULT_SHUFFLE_PORT = 50061
 LIVENESS_TIMEOUT = ("worker_liveness_timeout_ms", "FFQ_WORKER_LIVENESS_TIMEOUT_MS")
 
@@ -64,6 +67,16 @@ class SettingSource:
         text = self.text(name, variable)
         return Path(text) if text else None
 
+    def switch(self, name: str, variable: str, *, default: bool) -> bool:
+        found = self.find(name, variable)
+        if found is None:
+            return default
+        if (value := _SWITCH.get(found.text.lower())) is None:
+            raise InvalidRequest(
+                f"{found.label}: {words(found.text, 40)} is neither true nor false"
+            )
+        return value
+
     def identifier(self, name: str, variable: str, default: str) -> str:
         found = self.find(name, variable)
         return default if found is None else checked_id(found.text, f"{found.label}:")
@@ -104,6 +117,8 @@ class GatewaySettings:
         catalog_path: None: tables are left to the workers' catalogs.
         shuffle_root: the folder that peers on the fixed wire share; None: there is none.
         scans: how finely scans are divided.
+        planning: what planning a query's SQL may take.
+        client_tables: whether queries may bring tables, or name files.
     """
 
     bind: str
@@ -112,6 +127,8 @@ class GatewaySettings:
     rpc: RpcOptions = DEFAULT_OPTIONS
     shuffle_root: Path | None = None
     scans: ScanSettings = attrs.field(factory=ScanSettings)
+    planning: PlanningLimits = attrs.field(factory=PlanningLimits)
+    client_tables: bool = True
 
 
 def gateway_settings(source: SettingSource) -> GatewaySettings:
@@ -143,6 +160,22 @@ def gateway_settings(source: SettingSource) -> GatewaySettings:
                 minimum=1,
             )
         ),
+        planning=PlanningLimits(
+            time_ms=source.integer(
+                "planning_timeout_ms",
+                "FFQ_PLANNING_TIMEOUT_MS",
+                PlanningLimits().time_ms,
+                minimum=1,
+            ),
+            memory_bytes=_MIB
+            * source.integer(
+                "planning_memory_mb",
+                "FFQ_PLANNING_MEMORY_MB",
+                PlanningLimits().memory_bytes // _MIB,
+                minimum=1,
+            ),
+        ),
+        client_tables=source.switch("client_tables", "FFQ_CLIENT_TABLES", default=True),
     )
 
 

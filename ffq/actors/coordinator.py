@@ -14,7 +14,7 @@ from attrs import validators
 from ffq.actors.machine import Clock, MachineActor, Timer, ValidateState
 from ffq.actors.parties import Parties
 from ffq.core.liveness import liveness_machine
-from ffq.core.machine import Machine
+from ffq.core.machine import Machine, Party
 from ffq.core.registry import registry_machine
 from ffq.core.results import results_machine
 from ffq.core.scheduling import scheduling_machine
@@ -61,10 +61,12 @@ class ActorCoordinator:
         """The reply, or the frozen value that stands behind a stream."""
         walk = WALKS.get(type(message))
         reply: R
-        if walk is None:
-            reply = await self.parties.actors[OWNERS[type(message)]].ask(message)
-        else:
+        if walk is not None:
             reply = await walk(self.parties.ask, message)
+        elif (owner := OWNERS[type(message)]) is Party.PLANNER:
+            reply = await self.parties.planner.ask(message)
+        else:
+            reply = await self.parties.actors[owner].ask(message)
         return reply
 
     @asynccontextmanager

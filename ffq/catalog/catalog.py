@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NoReturn
@@ -25,7 +25,7 @@ from ffq.catalog.partitions import TableFile
 from ffq.catalog.shares import make_shares
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError
 from ffq.messages import ScanSplit
-from ffq.plan.codec.cursor import Cursor
+from ffq.plan.codec.cursor import Budget, Cursor
 from ffq.plan.codec.shapes import NAME, STRING, listing, optional
 from ffq.plan.codec.types import SCHEMA
 from ffq.plan.limits import DEFAULT_LIMITS
@@ -80,9 +80,29 @@ class Catalog:
         """
         file = Path(path)
         try:
-            return cls.of(_read_tables(_read_entries(file), file))
-        except (InvalidPlan, InvalidRequest) as error:
+            return cls.of(read_tables(_read_entries(file), file.absolute().parent))
+        except InvalidRequest as error:
             raise InvalidRequest(f"catalog {file}: {error.message}") from None
+
+    def over(self, definitions: Sequence[str]) -> Catalog:
+        """This catalog with more tables, which come before its own of the same names.
+
+        Args:
+            definitions: a JSON object each, as an entry of the catalog file; paths are absolute.
+
+        Raises:
+            InvalidRequest: naming the entry and field that are wrong.
+        """
+        try:
+            entries = [_json(text) for text in definitions]
+        except (ValueError, RecursionError) as error:
+            raise InvalidRequest(f"a table's definition is not JSON: {error}") from None
+        added = read_tables(entries, Path("/"))
+        return Catalog({**self._tables, **Catalog.of(added)._tables})
+
+    def definitions(self) -> tuple[str, ...]:
+        """What `over` makes these tables of again."""
+        return tuple(json.dumps(_entry_of(table)) for table in self._tables.values())
 
     def __contains__(self, name: object) -> bool:
         return name in self._tables
@@ -175,12 +195,30 @@ def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _read_tables(value: object, file: Path) -> Iterable[Table]:
+def read_tables(value: object, folder: Path) -> tuple[Table, ...]:
+    """Tables from what the JSON or TOML of a catalog says; relative paths are from `folder`.
+
+    Raises:
+        InvalidRequest: naming the entry and field that are wrong.
+    """
     if isinstance(value, dict) and "tables" not in value:
         raise InvalidRequest("missing 'tables'; right would be {\"tables\": [...]} or a bare list")
     entries = value["tables"] if isinstance(value, dict) else value
-    for entry in Cursor.root(entries, "tables", DEFAULT_LIMITS).items("a list of tables"):
-        yield _read_table(entry, file.absolute().parent)
+    try:
+        root = Cursor.root(entries, "tables", DEFAULT_LIMITS)
+        return tuple(_read_table(entry, folder) for entry in root.items("a list of tables"))
+    except InvalidPlan as error:
+        raise InvalidRequest(error.message) from None
+
+
+def _entry_of(table: Table) -> dict[str, object]:
+    schema = table.schema
+    return {
+        "name": table.name,
+        "paths": list(table.locations),
+        "schema": None if schema is None else SCHEMA.write(schema, Budget(DEFAULT_LIMITS)),
+        "options": dict(table.options),
+    }
 
 
 def _read_table(entry: Cursor, folder: Path) -> Table:

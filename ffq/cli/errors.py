@@ -12,7 +12,14 @@ import typer
 
 from ffq.cli.output.consoles import flushed, note
 from ffq.cli.output.grid import visible
-from ffq.errors import FfqError, InvalidRequest, StartupError, Unavailable, WorkerSuperseded
+from ffq.errors import (
+    FfqError,
+    InvalidQuery,
+    InvalidRequest,
+    StartupError,
+    Unavailable,
+    WorkerSuperseded,
+)
 
 OK = 0
 FAILED = 1
@@ -42,7 +49,10 @@ class Reporting:
     with_traceback: bool = False
 
     def report(self, error: BaseException) -> int:
-        """Say what happened on stderr, in one line, and return the exit code."""
+        """Say what happened on stderr, in one line, and return the exit code.
+
+        Where it is about a place in a query, that is shown below.
+        """
         cause = root_cause(error)
         flushed(sys.stdout)
         if isinstance(cause, BrokenPipeError):
@@ -52,6 +62,9 @@ class Reporting:
         if isinstance(cause, KeyboardInterrupt):
             return INTERRUPTED
         note(f"error: {visible(' '.join(_describe(cause).split()))}")
+        if isinstance(cause, InvalidQuery):
+            for line in "\n".join(getattr(cause, "__notes__", ())).splitlines():
+                note(visible(line))
         return exit_code(cause)
 
 

@@ -13,7 +13,7 @@ from ffq.cli.commands.conformance import conformance
 from ffq.cli.commands.demo import demo
 from ffq.cli.commands.fetch import fetch
 from ffq.cli.commands.gateway import gateway
-from ffq.cli.commands.sql import sql
+from ffq.cli.commands.sql import EXAMPLES, sql
 from ffq.cli.commands.status import status
 from ffq.cli.commands.submit import submit
 from ffq.cli.commands.worker import worker
@@ -28,8 +28,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (gateway, worker, sql, submit, status, fetch, cancel, demo, conformance):
+for _command in (gateway, worker, submit, status, fetch, cancel, demo, conformance):
     app.command(epilog=EXIT_CODES)(_command)
+app.command(epilog=f"{EXAMPLES}\n\n{EXIT_CODES}")(sql)
 
 
 def _print_version(wanted: bool) -> None:

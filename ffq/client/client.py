@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
@@ -12,11 +13,12 @@ import attrs
 import pyarrow as pa
 import trio
 
-from ffq.client.conversions import PlanLike, plan_bytes, table_of
+from ffq.client.conversions import PlanLike, TableLike, definitions, plan_bytes, table_of
 from ffq.core.settings import MAX_MS
 from ffq.errors import (
     CallerError,
     FfqError,
+    InvalidQuery,
     InvalidRequest,
     QueryCanceled,
     QueryFailed,
@@ -34,9 +36,11 @@ from ffq.messages import (
     ListAttempts,
     ListQueries,
     ListWorkers,
+    PlanSql,
     QueryState,
     QueryStatus,
     Rpc,
+    SqlPlan,
     StreamRpc,
     SubmitQuery,
     Timeouts,
@@ -45,6 +49,8 @@ from ffq.messages import (
 from ffq.proto.rows import row_of
 from ffq.retry import RetryPolicy, until_answered
 from ffq.service import Coordinator
+from ffq.sql.parameters import Parameters, dump_parameters
+from ffq.sql.text import excerpt
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -99,7 +105,7 @@ class Client:
 
     Every call waits up to `timeout_ms` for a coordinator that cannot be reached, trying again with
     backoff, and then raises Unavailable. One that was reached and does not answer counts as away
-    after the same time (but for `submit`, which may have a large plan to read, and `fetch`). Calls
+    after the same time (but for `submit` and `plan_sql`, which may take long, and `fetch`). Calls
     that change something may be repeated safely: a query keeps the id it was given before the
     first try (R1).
 
@@ -180,6 +186,69 @@ class Client:
                 await self._coordinator.ask(message)
             raise
 
+    async def plan_sql(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        tables: Mapping[str, TableLike] | None = None,
+        partitions: int = 0,
+    ) -> SqlPlan:
+        """Have the coordinator plan a query in DuckDB's SQL. Nothing is run.
+
+        Args:
+            parameters: values for `?` and `$1` as a list, or for `$name` by name.
+            tables: tables besides the coordinator's, at paths that it and its workers can read. So
+                are files that FROM names; a relative path is meant from this process's folder.
+            partitions: how many an exchange has; 0: as the coordinator thinks right.
+
+        Raises:
+            InvalidQuery: what is wrong with the text, and where; a note shows the place.
+            InvalidRequest: parameters or tables that are none.
+            UnsupportedPlan: names what is not distributed.
+            PlanningLimit: planning it took more time or memory than the coordinator allows.
+            StorageError: a table without files, or one that cannot be read.
+        """
+        if not isinstance(sql, str):
+            raise InvalidRequest(f"a {type(sql).__name__} is no SQL; right would be a text")
+        try:
+            sql.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest("the query is no text that UTF-8 has") from None
+        message = PlanSql(
+            sql, dump_parameters(parameters), definitions(tables or {}), os.getcwd(), partitions
+        )
+        try:
+            return await self._ask(message)
+        except InvalidQuery as error:
+            if shown := excerpt(sql, error):
+                error.add_note(shown)
+            raise
+
+    async def sql(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        tables: Mapping[str, TableLike] | None = None,
+        query_id: str | None = None,
+    ) -> QueryHandle:
+        """Plan and submit a query in DuckDB's SQL; as `plan_sql` and `submit`."""
+        planned = await self.plan_sql(sql, parameters, tables=tables)
+        return await self.submit(planned.plan_bytes, query_id)
+
+    async def run_sql(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        tables: Mapping[str, TableLike] | None = None,
+        progress: Progress | None = None,
+    ) -> pa.Table:
+        """Plan and run a query in DuckDB's SQL; as `plan_sql` and `run`."""
+        planned = await self.plan_sql(sql, parameters, tables=tables)
+        return await self.run(planned.plan_bytes, progress)
+
     async def status(self, query: QueryLike) -> QueryStatus:
         """Raises UnknownId."""
         return await self._ask(GetQueryStatus(_id_of(query)))
@@ -256,7 +325,7 @@ class Client:
     ) -> T:
         row = row_of(message)
         limit_ms = row.time_limit_ms
-        if not isinstance(message, SubmitQuery | StreamRpc):
+        if not isinstance(message, SubmitQuery | PlanSql | StreamRpc):
             limit_ms = min(limit_ms, max(self._timeout_ms, _MIN_ANSWER_MS))
         retry = RetryPolicy(timeout_ms=limit_ms, quota_tries=_QUOTA_TRIES, fault_tries=1)
         what = self._name + row.method

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ffq.messages import AcceptQuery, DigestPlan, ReadPlan
+from ffq.errors import UnsupportedPlan
+from ffq.messages import AcceptQuery, DigestPlan, PlanSql, ReadPlan, SqlPlan
 from ffq.plan.codec import parse_plan, plan_digest
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.stages import cut
@@ -28,5 +29,16 @@ def digest_plan(msg: DigestPlan) -> bytes:
     return plan_digest(msg.plan_bytes)
 
 
-PLANNER: Final[Mapping[type, Callable[[Any], Any]]] = {ReadPlan: read_plan, DigestPlan: digest_plan}
-"""What a planner answers, and how: it may do so on a thread, and bind what it has read to files."""
+def refuse_sql(_: PlanSql) -> SqlPlan:
+    """Raises UnsupportedPlan: to plan a text takes an engine, which is none of the core's."""
+    raise UnsupportedPlan("this coordinator plans no SQL: it takes plans")
+
+
+PLANNER: Final[Mapping[type, Callable[[Any], Any]]] = {
+    ReadPlan: read_plan,
+    DigestPlan: digest_plan,
+    PlanSql: refuse_sql,
+}
+"""What a planner answers, and how: it may do so on a thread, bind what it has read to files, and
+plan SQL.
+"""

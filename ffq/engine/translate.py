@@ -70,7 +70,12 @@ class Translator:
                 return self._source(self._leaves.read(node))
             case model.Custom():
                 return self._source(self._leaves.custom(node))
-            case model.CoalesceBatches() | model.ShuffleWrite() | model.Broadcast():
+            case (
+                model.CoalesceBatches()
+                | model.ShuffleWrite()
+                | model.Broadcast()
+                | model.WithTables()
+            ):
                 return self.visit(node.input)
             case model.CteRef():
                 return self.visit(node.plan)

@@ -12,6 +12,7 @@ from ffq.catalog import Catalog
 from ffq.gateway.planning import QueryPlanner
 from ffq.gateway.results import ResultChunks
 from ffq.gateway.shuffle import ShuffleChunks
+from ffq.gateway.sql import SqlPlanner
 from ffq.messages import FetchQueryResults, FetchShufflePartition
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.rpc.pool import ChannelPool
@@ -41,8 +42,13 @@ async def serve_gateway(
     """
     path = settings.catalog_path
     catalog = None if path is None else await run_blocking(Catalog.load, path)
-    planner = QueryPlanner(catalog, settings.scans, _plan_limits(settings))
-    with ChannelPool(settings.rpc) as peers:
+    own = settings.client_tables
+    with (
+        ChannelPool(settings.rpc) as peers,
+        SqlPlanner(catalog, client_tables=own, limits=settings.planning) as sql,
+    ):
+        limits = _plan_limits(settings)
+        planner = QueryPlanner(catalog, settings.scans, limits, sql, client_tables=own)
         chunks = stream_chunks(settings, peers)
         async with open_coordinator(planner, settings.coordinator, chunks=chunks) as coordinator:
             routes = coordinator_routes(coordinator)

@@ -10,11 +10,13 @@ import trio
 
 from ffq.catalog import Catalog, ScanSettings, plan_scans
 from ffq.core.planning import PLANNER, read_plan
-from ffq.errors import QuotaExceeded
-from ffq.messages import AcceptQuery, ReadPlan
+from ffq.errors import InvalidRequest, PlanningError, QuotaExceeded
+from ffq.gateway.sql import SqlPlanner
+from ffq.messages import AcceptQuery, PlanSql, ReadPlan
 from ffq.plan.casts import write_literal_casts
 from ffq.plan.codec import parse_plan
 from ffq.plan.limits import PlanLimits
+from ffq.plan.model import WithTables
 from ffq.plan.stages import cut
 from ffq.runtime.message import Request
 
@@ -27,6 +29,8 @@ class QueryPlanner:
 
     Args:
         catalog: the coordinator's tables; None leaves all tables to the workers.
+        sql: plans texts; None: they are refused.
+        client_tables: whether plans may bring tables of their own.
         threads: plans read at a time; further submissions wait.
         max_waiting: how many may wait, each with its plan in memory; more are refused (R30).
     """
@@ -36,10 +40,15 @@ class QueryPlanner:
         catalog: Catalog | None,
         scans: ScanSettings,
         limits: PlanLimits,
+        sql: SqlPlanner | None = None,
+        *,
+        client_tables: bool = True,
         threads: int = 2,
         max_waiting: int = 64,
     ) -> None:
         self._catalog = catalog
+        self._sql = sql
+        self._client_tables = client_tables
         self._scans = scans
         self._limits = limits
         self._work: dict[type, Callable[[Any], Any]] = {**PLANNER, ReadPlan: self._read}
@@ -52,6 +61,9 @@ class QueryPlanner:
         Raises InvalidPlan, PlanningError, UnsupportedPlan, StorageError, QuotaExceeded.
         """
         asked: Any = message
+        if self._sql is not None and isinstance(asked, PlanSql):
+            planned: R = await self._sql.plan(asked)  # type: ignore[assignment]
+            return planned
         if self._threads.statistics().tasks_waiting >= self._max_waiting:
             raise QuotaExceeded(
                 f"{self._max_waiting} plans wait to be read: submit {asked.query_id} again later"
@@ -64,10 +76,30 @@ class QueryPlanner:
 
     def _read(self, message: ReadPlan) -> AcceptQuery:
         query = read_plan(message, self._limits)
-        if self._catalog is None:
+        catalog = self._tables_of(query)
+        if catalog is None:
             return query
-        scans = plan_scans(query.graph, self._catalog, self._scans)
-        return attrs.evolve(self._with_casts(query, self._catalog), scans=scans)
+        scans = plan_scans(query.graph, catalog, self._scans)
+        return attrs.evolve(self._with_casts(query, catalog), scans=scans)
+
+    def _tables_of(self, query: AcceptQuery) -> Catalog | None:
+        """The coordinator's tables, and before them those that the plan brings.
+
+        Raises PlanningError: it brings what is none, or may bring none at all.
+        """
+        root = query.graph.stages[0].fragment
+        if not isinstance(root, WithTables) or not root.tables:
+            return self._catalog
+        try:
+            brought = Catalog.of(()).over(root.tables)
+        except InvalidRequest as error:
+            raise PlanningError(f"plan.ffq.WithTables: {error.message}") from None
+        if not self._client_tables:
+            raise PlanningError(
+                f"this coordinator takes no tables from clients, and so not "
+                f"{', '.join(brought.names())}"
+            )
+        return brought if self._catalog is None else self._catalog.over(root.tables)
 
     def _with_casts(self, query: AcceptQuery, catalog: Catalog) -> AcceptQuery:
         """What planners leave to analyzers: strict engines compute on operands of one type only.

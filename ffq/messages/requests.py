@@ -32,6 +32,9 @@ from ffq.messages.vocabulary import (
 from ffq.runtime.message import Request
 
 MAX_LISTED_QUERIES = 10_000
+MAX_SQL_BYTES = 16 * 1024 * 1024
+"""Of a query's text. Size comes before sense."""
+MAX_SQL_PARTITIONS = 10_000
 
 R_co = TypeVar("R_co", covariant=True)
 C_co = TypeVar("C_co", covariant=True)
@@ -70,6 +73,60 @@ class SubmitQuery(Rpc[SubmitReply]):
     query_id: QueryId
     plan_bytes: bytes = attrs.field(repr=False)
     timeouts: Timeouts = NO_TIMEOUTS
+
+
+@attrs.frozen
+class SqlColumn:
+    """A column of a result: its name, and its type in the engine's words."""
+
+    name: str
+    type: str
+
+
+@attrs.frozen
+class SqlPlan:
+    """A query as it may be submitted.
+
+    Attributes:
+        tables: names of the tables that it reads.
+    """
+
+    plan_bytes: bytes = attrs.field(repr=False)
+    columns: tuple[SqlColumn, ...]
+    tables: tuple[str, ...]
+
+
+@attrs.frozen
+class PlanSql(Rpc[SqlPlan]):
+    """A query's text, to be planned over the coordinator's tables and those that it brings.
+
+    Attributes:
+        parameters_json: values of its parameters, by name, each as `{kind: value}`.
+        tables: definitions of tables, as entries of a catalog file, each a JSON object.
+        folder: from where relative paths in the text are meant.
+        partitions: how many an exchange has; 0: as many as the planner thinks right.
+
+    Raises InvalidQuery, InvalidRequest, UnsupportedPlan, PlanningLimit, PlanningError,
+    StorageError, QuotaExceeded.
+    """
+
+    sql: str = attrs.field(repr=False)
+    parameters_json: bytes = attrs.field(default=b"", repr=False)
+    tables: tuple[str, ...] = attrs.field(default=(), repr=False)
+    folder: str = ""
+    partitions: int = 0
+
+    def __attrs_post_init__(self) -> None:
+        size = len(self.sql.encode(errors="replace"))
+        if size > MAX_SQL_BYTES:
+            raise InvalidRequest(
+                f"the query has {size} bytes of text; the bound is {MAX_SQL_BYTES} bytes"
+            )
+        if not 0 <= self.partitions <= MAX_SQL_PARTITIONS:
+            raise InvalidRequest(
+                f"partitions {words(self.partitions, 40)} of PlanSql: want 0 to "
+                f"{MAX_SQL_PARTITIONS:,}"
+            )
 
 
 @attrs.frozen

@@ -108,7 +108,9 @@ class _Analysis:
             case model.ShuffleRead():
                 leaf, self._reads = self._reads, self._reads + 1
                 return _of_read(node, leaf)
-            case model.Filter() | model.CoalesceBatches() | model.ShuffleWrite():
+            case (
+                model.Filter() | model.CoalesceBatches() | model.ShuffleWrite() | model.WithTables()
+            ):
                 return self.visit(node.input)
             case model.CteRef():
                 return self.visit(node.plan)

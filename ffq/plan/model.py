@@ -306,6 +306,17 @@ class OverWindows:
     input: Node
 
 
+@attrs.frozen
+class WithTables:
+    """The root alone: `input`, whose scans find these tables before any of a catalog.
+
+    tables: definitions as a catalog file has them, each a JSON object in its canonical text.
+    """
+
+    tables: tuple[str, ...]
+    input: Node
+
+
 Node: TypeAlias = (
     Sort
     | Aggregate
@@ -315,6 +326,7 @@ Node: TypeAlias = (
     | SetOperation
     | Series
     | Unnest
+    | WithTables
     | ParquetScan
     | ParquetWrite
     | Filter
@@ -339,5 +351,15 @@ Node: TypeAlias = (
     | Custom
 )
 
-OWN_NODES: Final = (Sort, Aggregate, Join, Values, OverWindows, SetOperation, Series, Unnest)
+OWN_NODES: Final = (
+    Sort,
+    Aggregate,
+    Join,
+    Values,
+    OverWindows,
+    SetOperation,
+    Series,
+    Unnest,
+    WithTables,
+)
 """Nodes that other implementations of FFQ do not know."""

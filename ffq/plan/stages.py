@@ -165,6 +165,8 @@ class _Cutter:
         is_output = stage_id > 0 and node is self._roots[stage_id]
         if isinstance(node, ShuffleWrite) and not is_output:
             raise PlanningError(f"{here} has no ShuffleRead directly above it: exchanges pair up")
+        if isinstance(node, model.WithTables) and depth:
+            raise PlanningError(f"{here} is not the root of the plan: right would be only there")
         for name in child_fields(node):
             self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)
 

@@ -40,6 +40,7 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.OverWindows: ("input",),
     model.SetOperation: ("left", "right"),
     model.Unnest: ("input",),
+    model.WithTables: ("input",),
 }
 KEEPS_COLUMNS: Final = (
     model.Filter,
@@ -52,6 +53,7 @@ KEEPS_COLUMNS: Final = (
     model.Broadcast,
     model.Limit,
     model.TopKByScore,
+    model.WithTables,
 )
 """Nodes that give out the columns of their `input`, and no others."""
 

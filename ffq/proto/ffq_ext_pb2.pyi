@@ -20,6 +20,97 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class PlanSqlRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SQL_FIELD_NUMBER: _builtins.int
+    PARAMETERS_JSON_FIELD_NUMBER: _builtins.int
+    TABLE_JSON_FIELD_NUMBER: _builtins.int
+    FOLDER_FIELD_NUMBER: _builtins.int
+    PARTITIONS_FIELD_NUMBER: _builtins.int
+    sql: _builtins.str
+    parameters_json: _builtins.bytes
+    """Values of its parameters, by name: an object of {kind: value}; empty: there are none."""
+    folder: _builtins.str
+    """From where relative paths in the text are meant."""
+    partitions: _builtins.int
+    """Partitions of an exchange; 0 = as the planner thinks right."""
+    @_builtins.property
+    def table_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tables of the client's own, each as an entry of a catalog file."""
+
+    def __init__(
+        self,
+        *,
+        sql: _builtins.str = ...,
+        parameters_json: _builtins.bytes = ...,
+        table_json: _abc.Iterable[_builtins.str] | None = ...,
+        folder: _builtins.str = ...,
+        partitions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "parameters_json", b"parameters_json", "partitions", b"partitions", "sql", b"sql", "table_json", b"table_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanSqlRequest: _TypeAlias = PlanSqlRequest  # noqa: Y015
+
+@_typing.final
+class PlanSqlResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHYSICAL_PLAN_JSON_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    TABLES_FIELD_NUMBER: _builtins.int
+    physical_plan_json: _builtins.bytes
+    """What SubmitQuery takes."""
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___SqlColumn]: ...
+    @_builtins.property
+    def tables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the tables that it reads."""
+
+    def __init__(
+        self,
+        *,
+        physical_plan_json: _builtins.bytes = ...,
+        columns: _abc.Iterable[Global___SqlColumn] | None = ...,
+        tables: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "physical_plan_json", b"physical_plan_json", "tables", b"tables"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanSqlResponse: _TypeAlias = PlanSqlResponse  # noqa: Y015
+
+@_typing.final
+class SqlColumn(_message.Message):
+    """type: in the words of the engine, as BIGINT or DECIMAL(10,2)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    type: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SqlColumn: _TypeAlias = SqlColumn  # noqa: Y015
+
+@_typing.final
 class ListQueriesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -227,3 +227,78 @@ class Inspection:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class SqlStub:
+    """From SQL to a plan, so that a client needs no engine.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.PlanSql = channel.unary_unary(
+                '/ffq.ext.v1.Sql/PlanSql',
+                request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.SerializeToString,
+                response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.FromString,
+                _registered_method=True)
+
+
+class SqlServicer:
+    """From SQL to a plan, so that a client needs no engine.
+    """
+
+    def PlanSql(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_SqlServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'PlanSql': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanSql,
+                    request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.FromString,
+                    response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'ffq.ext.v1.Sql', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('ffq.ext.v1.Sql', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Sql:
+    """From SQL to a plan, so that a client needs no engine.
+    """
+
+    @staticmethod
+    def PlanSql(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffq.ext.v1.Sql/PlanSql',
+            ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.SerializeToString,
+            ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

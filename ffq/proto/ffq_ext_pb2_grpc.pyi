@@ -80,3 +80,31 @@ class InspectionServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ffq_ext_pb2.DrainWorkerResponse, _abc.Awaitable[_ffq_ext_pb2.DrainWorkerResponse]]: ...
 
 def add_InspectionServicer_to_server(servicer: InspectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class SqlStub:
+    """From SQL to a plan, so that a client needs no engine."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> SqlAsyncStub: ...
+    PlanSql: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.PlanSqlRequest, _ffq_ext_pb2.PlanSqlResponse]
+
+@_typing.type_check_only
+class SqlAsyncStub(SqlStub):
+    """From SQL to a plan, so that a client needs no engine."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    PlanSql: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.PlanSqlRequest, _ffq_ext_pb2.PlanSqlResponse]  # type: ignore[assignment]
+
+class SqlServicer(metaclass=_abc_1.ABCMeta):
+    """From SQL to a plan, so that a client needs no engine."""
+
+    @_abc_1.abstractmethod
+    def PlanSql(
+        self,
+        request: _ffq_ext_pb2.PlanSqlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ffq_ext_pb2.PlanSqlResponse, _abc.Awaitable[_ffq_ext_pb2.PlanSqlResponse]]: ...
+
+def add_SqlServicer_to_server(servicer: SqlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

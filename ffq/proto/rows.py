@@ -17,6 +17,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from ffq.errors import InvariantViolated
 from ffq.messages import (
+    MAX_SQL_BYTES,
     CancelQuery,
     DrainWorker,
     FetchQueryResults,
@@ -27,6 +28,7 @@ from ffq.messages import (
     ListAttempts,
     ListQueries,
     ListWorkers,
+    PlanSql,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
@@ -36,7 +38,7 @@ from ffq.messages import (
 )
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto import ffq_ext_pb2 as ext
-from ffq.proto.codec import inspection, liveness, outputs, queries, shuffle, tasks
+from ffq.proto.codec import inspection, liveness, outputs, queries, shuffle, sql, tasks
 from ffq.runtime.message import Sendable
 
 M = TypeVar("M")
@@ -51,6 +53,7 @@ CONTROL_PLANE: Final = wire.DESCRIPTOR.services_by_name["ControlPlane"]
 SHUFFLE_SERVICE: Final = wire.DESCRIPTOR.services_by_name["ShuffleService"]
 HEARTBEAT_SERVICE: Final = wire.DESCRIPTOR.services_by_name["HeartbeatService"]
 INSPECTION: Final = ext.DESCRIPTOR.services_by_name["Inspection"]
+SQL: Final = ext.DESCRIPTOR.services_by_name["Sql"]
 
 SMALL_REQUEST_BYTES: Final = 1024 * 1024
 """More than any request needs that carries ids and a few words."""
@@ -115,7 +118,7 @@ class Wire(Generic[M, R, Q, P]):
     @property
     def extension(self) -> bool:
         """Whether the RPC is ours alone: other implementations do not have it."""
-        return self.service == INSPECTION.full_name
+        return self.service in {INSPECTION.full_name, SQL.full_name}
 
     @property
     def streams(self) -> bool:
@@ -249,6 +252,15 @@ unary(
     (liveness.encode_heartbeat_reply, liveness.decode_heartbeat_reply),
     Role.WORKER,
     max_request_bytes=None,
+)
+unary(
+    SQL,
+    PlanSql,
+    (sql.encode_plan_sql, sql.decode_plan_sql),
+    (sql.encode_sql_plan, sql.decode_sql_plan),
+    Role.CLIENT,
+    time_limit_ms=120_000,  # others may be planned before it
+    max_request_bytes=MAX_SQL_BYTES + 16 * SMALL_REQUEST_BYTES,
 )
 unary(
     INSPECTION,

@@ -8,7 +8,9 @@ ever UNKNOWN, and no traceback is on the wire.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 import attrs
@@ -38,9 +40,11 @@ Code = grpc.StatusCode
 CODES: dict[type[FfqError], grpc.StatusCode] = {
     errors.InvalidRequest: Code.INVALID_ARGUMENT,
     errors.InvalidPlan: Code.INVALID_ARGUMENT,
+    errors.InvalidQuery: Code.INVALID_ARGUMENT,
     errors.CallerError: Code.INVALID_ARGUMENT,
     errors.NotReady: Code.FAILED_PRECONDITION,
     errors.PlanningError: Code.FAILED_PRECONDITION,
+    errors.PlanningLimit: Code.FAILED_PRECONDITION,
     errors.QueryFailed: Code.FAILED_PRECONDITION,
     errors.QueryCanceled: Code.FAILED_PRECONDITION,
     errors.UnsupportedPlan: Code.UNIMPLEMENTED,
@@ -65,6 +69,7 @@ RUNTIME_CODES: dict[type[FfqError], grpc.StatusCode] = {
     runtime_errors.SystemClosed: Code.UNAVAILABLE,
 }
 _OUTWARD = CODES | RUNTIME_CODES
+_PLACE = re.compile(r"[1-9][0-9]{0,8}")
 PERMISSION_DENIED = "PERMISSION_DENIED"
 BUSY_RETRY_MS = 100
 
@@ -102,7 +107,14 @@ def status_of(error: Exception) -> RpcStatus:
         retry_ms = error.retry_after_ms
     elif code is Code.RESOURCE_EXHAUSTED:
         retry_ms = BUSY_RETRY_MS
-    return _status(code, error.message, error.stable_reason, retry_ms)
+    return _status(code, error.message, error.stable_reason, retry_ms, _place(error))
+
+
+def _place(error: FfqError) -> dict[str, str]:
+    """What ErrorInfo says of where in a query's text an error is."""
+    if not isinstance(error, errors.InvalidQuery) or error.line is None or error.column is None:
+        return {}
+    return {"line": str(error.line), "column": str(error.column)}
 
 
 class FailedCall(Protocol):
@@ -118,14 +130,14 @@ class FailedCall(Protocol):
 def error_of(error: FailedCall, peer: str) -> FfqError:
     """The typed error that a failed call to `peer` stands for."""
     code, text = error.code(), error.details() or ""
-    reason, retry_ms = _read_details(error)
+    reason, retry_ms, place = _read_details(error)
     message = f"{peer}: {text or code.name}" if code is Code.UNAVAILABLE else text or code.name
     kinds = [kind for kind, kind_code in CODES.items() if kind_code is code]
     for kind in kinds:
         if kind.reason == reason:
-            return _made(kind, message, reason, retry_ms)
+            return _made(kind, message, reason, retry_ms, place)
     fallback = FOREIGN.get(code, errors.ExecutionError)
-    return _made(kinds[0] if kinds else fallback, message, reason, retry_ms)
+    return _made(kinds[0] if kinds else fallback, message, reason, retry_ms, place)
 
 
 def _code_of(error: Exception) -> grpc.StatusCode | None:
@@ -134,10 +146,17 @@ def _code_of(error: Exception) -> grpc.StatusCode | None:
     return next((_OUTWARD[kind] for kind in type(error).__mro__ if kind in _OUTWARD), None)
 
 
-def _status(code: grpc.StatusCode, text: str, reason: str, retry_ms: int | None) -> RpcStatus:
+def _status(
+    code: grpc.StatusCode,
+    text: str,
+    reason: str,
+    retry_ms: int | None,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> RpcStatus:
     line = _one_line(text)
     detail = status_pb2.Status(code=code.value[0], message=line)
-    detail.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata=more)
+    detail.details.add().Pack(info)
     if retry_ms is not None:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromMilliseconds(retry_ms)
@@ -165,26 +184,36 @@ def _header_bytes(character: str) -> int:
     return 3 * size + 4 * size // 3 + 1
 
 
-def _read_details(call: FailedCall) -> tuple[str | None, int | None]:
-    """Reason and retry delay (ms) that came with a status; None for each that did not."""
-    reason, retry_ms = None, None
+def _read_details(call: FailedCall) -> tuple[str | None, int | None, Mapping[str, str]]:
+    """Reason, retry delay (ms) and what else came with a status; None for each that did not."""
+    reason, retry_ms, more = None, None, {}
     raw = dict(call.trailing_metadata() or ()).get(DETAILS_KEY)
     if isinstance(raw, bytes):
         detail = status_pb2.Status()
         try:
             detail.ParseFromString(raw)
         except DecodeError:
-            return None, None
+            return None, None, {}
         for item in detail.details:
             info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
             if item.Unpack(info) and info.domain == DOMAIN:
-                reason = info.reason
+                reason, more = info.reason, dict(info.metadata)
             elif item.Unpack(retry):
                 retry_ms = retry.retry_delay.ToMilliseconds()
-    return reason, retry_ms
+    return reason, retry_ms, more
 
 
-def _made(kind: type[FfqError], message: str, reason: str | None, retry_ms: int | None) -> FfqError:
+def _made(
+    kind: type[FfqError],
+    message: str,
+    reason: str | None,
+    retry_ms: int | None,
+    more: Mapping[str, str],
+) -> FfqError:
+    if issubclass(kind, errors.InvalidQuery):
+        line, column = more.get("line", ""), more.get("column", "")
+        if _PLACE.fullmatch(line) and _PLACE.fullmatch(column):
+            return kind(message, line=int(line), column=int(column), reason=reason)
     if issubclass(kind, errors.QuotaExceeded) and retry_ms is not None:
         return kind(message, retry_after_ms=retry_ms, reason=reason)
     return kind(message, reason=reason)

@@ -1,76 +1,194 @@
-"""Files that a query names in FROM: `SELECT ... FROM 'data/*.parquet'`.
+"""Files and parameters of a query, put where the planner of the engine can take them. Pure.
 
-The planning instance reads no files, so each gets the name of a table, and the text that name.
-Where in the text a file stands, the engine's own parser says: a text that looks like one elsewhere
-is not touched.
+The planning instance reads no files, so each that FROM names gets the name of a table, and the
+text that name; a parameter gets a literal of its value and type.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
-import duckdb
 
 from ffq.engine.sql import identifier
-from ffq.errors import InvalidPlan
-from ffq.sql.planning import complaint
+from ffq.errors import InvalidQuery
+from ffq.sql.literals import literal
+from ffq.sql.parameters import Value
+from ffq.sql.parsing import FileCall, Parsed, TableRef
+from ffq.sql.text import Edit, Edited, query_error
 
-_PARSE: Final = "SELECT json_serialize_sql(?::VARCHAR)"
+_MAGIC: Final = frozenset("*?[")
+_MOST_NAMED: Final = 20
 
 
 @attrs.frozen
 class Named:
-    """The text with names of tables in place of files, and the file that each stands for."""
+    """A query over tables that all have names.
 
-    sql: str
-    files: Mapping[str, str]
-
-
-def name_files(sql: str, known: Mapping[str, object]) -> Named:
-    """Raises InvalidPlan: the text is no query; says where.
-
-    Args:
-        known: tables by name; a name of one of them is no file.
+    Attributes:
+        sql: what is planned.
+        described: the same, with its parameters where they were.
+        tables: names of the tables that it reads, as the planner is to call them.
+        files: definitions of those among them that are files named in FROM, as a catalog has them.
     """
-    with duckdb.connect() as parser:
-        ((written,),) = parser.execute(_PARSE, [sql]).fetchall()
-    found = json.loads(written)
-    if found.get("error"):
-        raise InvalidPlan(complaint(sql, found))
-    text = sql.encode()
-    files: dict[str, str] = {}
-    names: dict[str, str] = {}
-    lower = {name.lower() for name in known}
-    spans = []
-    for table in _tables(found["statements"]):
-        path = table["table_name"]
-        if path.lower() in lower or not _is_path(path, table):
-            continue
-        name = names.get(path)
-        if name is None:
-            name = names[path] = f"file {len(names) + 1}"
-            files[name] = path
-        start = table["query_location"]
-        spans.append((start, start + table["query_location_length"], name, table["alias"]))
-    for start, end, name, _ in sorted(spans, reverse=True):
-        text = text[:start] + identifier(name).encode() + text[end:]
-    return Named(text.decode(), files)
+
+    sql: Edited
+    described: Edited
+    tables: tuple[str, ...]
+    files: tuple[str, ...]
 
 
-def _is_path(name: str, table: Mapping[str, Any]) -> bool:
-    return not table["schema_name"] and ("/" in name or "." in name or "*" in name)
+def name_files(
+    parsed: Parsed,
+    known: Iterable[str],
+    parameters: Mapping[str, Value],
+    *,
+    folder: str,
+    allowed: bool = True,
+) -> Named:
+    """
+    Args:
+        known: names of tables; one of them is no file.
+        folder: from where relative paths are meant.
+        allowed: whether a query may name files at all.
+
+    Raises:
+        InvalidQuery: a table that is not known; a parameter without a value, or a value without a
+            parameter; says where.
+    """
+    naming = _Naming(parsed, tuple(known), folder, allowed)
+    for table in parsed.tables:
+        naming.table(table)
+    for call in parsed.files:
+        naming.call(call)
+    constants = _constants(parsed, parameters)
+    return Named(
+        Edited.of(parsed.text, [*naming.edits, *constants]),
+        Edited.of(parsed.text, naming.edits),
+        tuple(naming.used),
+        tuple(json.dumps(entry) for entry in naming.files.values()),
+    )
 
 
-def _tables(value: Any) -> Iterator[Mapping[str, Any]]:
-    pending = [value]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, list):
-            pending.extend(each)
-        elif isinstance(each, dict):
-            if each.get("type") == "BASE_TABLE":
-                yield each
-            pending.extend(each.values())
+class _Naming:
+    def __init__(self, parsed: Parsed, known: tuple[str, ...], folder: str, allowed: bool) -> None:
+        self._parsed = parsed
+        self._known = known
+        self._folded: dict[str, list[str]] = {}
+        for name in known:
+            self._folded.setdefault(name.lower(), []).append(name)
+        self._folder = folder
+        self._allowed = allowed
+        self._names: dict[str, str] = {}
+        self.used: dict[str, None] = {}
+        self.files: dict[str, dict[str, Any]] = {}
+        self.edits: list[Edit] = []
+
+    def table(self, table: TableRef) -> None:
+        found = self._find(table)
+        if found is not None:
+            self.used[found] = None
+        elif table.token is not None and _is_path(table):
+            name = self._file((table.name,), {}, table.token.start)
+            alias = "" if table.aliased else f" AS {identifier(_alias(table.name))}"
+            by = f"{identifier(name)}{alias}".encode()
+            self.edits.append(Edit(table.token.start, table.token.end, by))
+        elif table.name.lower() not in self._parsed.ctes:
+            raise self._unknown(table)
+
+    def call(self, call: FileCall) -> None:
+        entry: dict[str, Any] = {"format": call.format}
+        if call.options:
+            entry["options"] = dict(call.options)
+        name = self._file(call.paths, entry, call.start)
+        alias = "" if call.aliased else f" AS {identifier(call.function)}"
+        self.edits.append(Edit(call.start, call.end, f"{identifier(name)}{alias}".encode()))
+
+    def _find(self, table: TableRef) -> str | None:
+        """The one table of that name; in the text its case says nothing."""
+        found = self._folded.get(table.name.lower(), [])
+        if table.name in found:
+            return table.name
+        if len(found) > 1:
+            raise self._fail(f"the table {table.name!r} may be {' or '.join(found)}", table)
+        return found[0] if found else None
+
+    def _file(self, paths: tuple[str, ...], more: dict[str, Any], at: int) -> str:
+        if not self._allowed:
+            raise query_error(
+                f"this coordinator reads no files that a query names, and so not {paths[0]!r}; its "
+                f"tables: {self._listed()}",
+                self._parsed.text,
+                at,
+            )
+        located = [self._located(path, at) for path in paths]
+        key = json.dumps([located, more], sort_keys=True)
+        if key not in self._names:
+            name = self._free(paths[0])
+            self._names[key] = name
+            self.files[name] = {"name": name, "paths": located, **more}
+            self.used[name] = None
+        return self._names[key]
+
+    def _located(self, path: str, at: int) -> str:
+        if not path or "\0" in path:
+            raise query_error("the path of a file is empty", self._parsed.text, at)
+        return path if "://" in path else os.path.join(self._folder, path)
+
+    def _free(self, wanted: str) -> str:
+        taken = {*self._folded, *self._parsed.ctes, *(name.lower() for name in self.used)}
+        name, number = wanted, 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{wanted} ({number})"
+        return name
+
+    def _unknown(self, table: TableRef) -> InvalidQuery:
+        near = difflib.get_close_matches(
+            table.name.lower(), [*self._folded, *self._parsed.ctes], n=1
+        )
+        hint = f": did you mean {self._folded.get(near[0], near)[0]!r}?" if near else ""
+        listed = "" if near else f"; there are: {self._listed()}"
+        return self._fail(f"no such table: {table.name!r}{hint}{listed}", table)
+
+    def _listed(self) -> str:
+        more = ", ..." if len(self._known) > _MOST_NAMED else ""
+        return ", ".join(self._known[:_MOST_NAMED]) + more if self._known else "none"
+
+    def _fail(self, message: str, table: TableRef) -> InvalidQuery:
+        at = None if table.token is None else table.token.start
+        return query_error(message, self._parsed.text, at)
+
+
+def _is_path(table: TableRef) -> bool:
+    quoted = table.token is not None and table.token.kind in {"text", "name"}
+    return quoted and bool(_MAGIC.union("/.") & set(table.name))
+
+
+def _alias(path: str) -> str:
+    """What the engine calls a file that has no other name in the query."""
+    return path if _MAGIC & set(path) else os.path.basename(path).partition(".")[0] or path
+
+
+def _constants(parsed: Parsed, parameters: Mapping[str, Value]) -> list[Edit]:
+    text = parsed.text
+    by_name = {name.lower(): value for name, value in parameters.items()}
+    edits = []
+    for each in parsed.parameters:
+        name = each.name.lower()
+        if name not in by_name:
+            given = ", ".join(f"${name}" for name in parameters) or "none"
+            raise query_error(
+                f"the parameter ${each.name} has no value; given: {given}", text, each.start
+            )
+        value = literal(by_name[name], f"parameter ${each.name}")
+        edits.append(Edit(each.start, each.end, value.encode()))
+    wanted = {each.name.lower() for each in parsed.parameters}
+    if unused := [name for name in parameters if name.lower() not in wanted]:
+        there = ", ".join(f"${name}" for name in sorted(wanted)) or "none"
+        raise InvalidQuery(f"the query has no parameter ${unused[0]}; it has: {there}")
+    return edits

@@ -6,7 +6,6 @@ listed, and any other is refused by name.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,8 +13,12 @@ from typing import Any, Final
 import attrs
 import duckdb
 
+from ffq.engine.faults import one_line
 from ffq.engine.sql import identifier
-from ffq.errors import InvalidPlan, StartupError
+from ffq.errors import InvalidQuery, StartupError
+from ffq.sql.files import Named
+from ffq.sql.parameters import Value
+from ffq.sql.parsing import complaint, read_json
 
 TESTED_RELEASES: Final = frozenset({"2.0.1"})
 _KEPT: Final = frozenset(
@@ -96,6 +99,7 @@ class PlanningInstance:
             ("autoinstall_known_extensions", False),
             ("autoload_known_extensions", False),
             ("enable_external_access", False),
+            ("python_enable_replacements", False),  # a name is no variable of this program
             ("lock_configuration", True),
         ):
             self._connection.execute(f"SET {setting} = ?", [value])
@@ -104,34 +108,31 @@ class PlanningInstance:
         listed = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns)
         self._connection.execute(f"CREATE TABLE {identifier(name)} ({listed})")
 
-    def plan(self, sql: str, parameters: Sequence[object] = ()) -> Planned:
-        """Raises InvalidPlan: what is wrong with the query, and where in its text."""
-        ((written,),) = self._connection.execute(_SERIALIZE, [sql]).fetchall()
-        found = json.loads(_BARE_FLOAT.sub(_json_float, written))
-        if found.get("error"):
-            raise InvalidPlan(complaint(sql, found))
-        plans = found["plans"]
-        if len(plans) != 1:
-            raise InvalidPlan(f"one query at a time: this text has {len(plans)} statements")
-        described = self._connection.execute(f"DESCRIBE {sql}").fetchall()
+    def plan(self, named: Named, parameters: Mapping[str, Value]) -> Planned:
+        """Raises InvalidQuery: what is wrong with the query, and where in its text."""
+        sql = named.sql.text.decode()
+        try:
+            ((written,),) = self._connection.execute(_SERIALIZE, [sql]).fetchall()
+            found = read_json(_BARE_FLOAT.sub(_json_float, written))
+            if found.get("error"):
+                raise complaint(found, named.sql)
+            (plan,) = found["plans"]
+            described = self._connection.execute(f"DESCRIBE {sql}").fetchall()
+            names = self._names(named, parameters) or [name for name, *_ in described]
+        except duckdb.Error as error:  # of a size, say, that it refuses before it plans
+            raise InvalidQuery(f"the query cannot be planned: {one_line(error)}") from error
         return Planned(
-            plan=plans[0],
-            names=tuple(name for name, *_ in described),
-            types=tuple(kind for _, kind, *_ in described),
+            plan=plan, names=tuple(names), types=tuple(kind for _, kind, *_ in described)
         )
+
+    def _names(self, named: Named, parameters: Mapping[str, Value]) -> list[str]:
+        """What a query with parameters calls its columns: `$1`, and not what $1 is."""
+        if not parameters:
+            return []
+        sql = f"DESCRIBE {named.described.text.decode()}"
+        found = self._connection.execute(sql, dict(parameters)).fetchall()
+        return [name for name, *_ in found]
 
 
 def _json_float(match: re.Match[str]) -> str:
     return match[1] + _FLOATS[match[2].lower()]
-
-
-def complaint(sql: str, found: Mapping[str, Any]) -> str:
-    """The engine's own words, with line and column of the place they are about."""
-    said = str(found.get("error_message", "the query cannot be planned")).strip()
-    position = found.get("position")
-    if position is None:
-        return said
-    before = sql.encode()[: int(position)].decode(errors="replace")
-    line = before.count("\n") + 1
-    column = len(before) - (before.rfind("\n") + 1) + 1
-    return f"line {line}, column {column}: {said}"

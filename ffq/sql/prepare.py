@@ -2,67 +2,159 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import attrs
-import duckdb
 
-from ffq.engine.faults import one_line
-from ffq.engine.sql import text
-from ffq.engine.types import travelling
-from ffq.errors import InvalidPlan, StorageError
-from ffq.plan.model import Node
+from ffq.catalog import Catalog
+from ffq.errors import InvalidQuery, UnsupportedPlan
+from ffq.plan.model import Node, WithTables
+from ffq.sql.columns import ColumnsOf
 from ffq.sql.distribute import distribute
-from ffq.sql.files import name_files
-from ffq.sql.planning import PlanningInstance
+from ffq.sql.files import Named, name_files
+from ffq.sql.kinds import StatementKind, refused, statement_kind
+from ffq.sql.parameters import Parameters, Value, dump_parameters, load_parameters
+from ffq.sql.parsing import QueryParser
+from ffq.sql.planning import Planned, PlanningInstance
+from ffq.sql.serialized import NotDistributed
+from ffq.sql.text import query_error
 
 DEFAULT_PARTITIONS: Final = 8
 
 
 @attrs.frozen
 class Prepared:
-    """A plan, and the tables that it reads, by name: those that were given, and files in FROM."""
+    """A plan, its columns, and the tables that it reads.
+
+    The plan carries the definitions of those that no catalog has: it runs at any coordinator that
+    takes them.
+    """
 
     plan: Node
-    tables: Mapping[str, str]
+    columns: tuple[tuple[str, str], ...]
+    tables: tuple[str, ...]
+
+
+@attrs.frozen
+class Query:
+    """What is to be planned.
+
+    Attributes:
+        parameters: by name; those given by place are named 1, 2, ...
+        tables: definitions, as entries of a catalog file, each in JSON.
+        folder: from where relative paths in the text are meant.
+        partitions: how many an exchange has.
+        client_tables: whether it may bring tables, or name files, at all.
+    """
+
+    sql: str
+    parameters: Mapping[str, Value] = attrs.field(factory=dict)
+    tables: tuple[str, ...] = ()
+    folder: str = "/"
+    partitions: int = DEFAULT_PARTITIONS
+    client_tables: bool = True
+
+
+class Preparer:
+    """Plans queries over a catalog's tables, and those that they bring."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._parser = QueryParser()
+        self._columns_of = ColumnsOf()
+
+    def close(self) -> None:
+        self._parser.close()
+        self._columns_of.close()
+
+    def prepare(self, query: Query) -> Prepared:
+        """
+        Raises:
+            InvalidQuery: what is wrong with the query, and where in its text.
+            InvalidRequest: a table's definition, or a parameter's value, that is none.
+            UnsupportedPlan: names what is not distributed.
+            StorageError: a table without files, or one that cannot be read.
+        """
+        kind = statement_kind(query.sql)
+        if kind is not None and kind is not StatementKind.QUERY:
+            raise refused(query.sql)
+        parsed = self._parser.parse(query.sql)
+        catalog = self._catalog.over(query.tables)
+        brought = dict(zip(Catalog.of(()).over(query.tables).names(), query.tables, strict=True))
+        if brought and not query.client_tables:
+            raise InvalidQuery(
+                f"this coordinator takes no tables from clients, and so not {', '.join(brought)}"
+            )
+        named = name_files(
+            parsed,
+            catalog.names(),
+            query.parameters,
+            folder=query.folder,
+            allowed=query.client_tables,
+        )
+        catalog = catalog.over(named.files)
+        instance = PlanningInstance(
+            {name: self._columns_of(catalog, name) for name in named.tables}
+        )
+        try:
+            planned = instance.plan(named, query.parameters)
+        finally:
+            instance.close()
+        plan = _distributed(planned, named, query)
+        own = [brought[name] for name in named.tables if name in brought]
+        if definitions := (*own, *named.files):
+            plan = WithTables(tuple(map(_canonical, definitions)), plan)
+        columns = tuple(zip(planned.names, planned.types, strict=True))
+        return Prepared(plan, columns, named.tables)
+
+
+def _distributed(planned: Planned, named: Named, query: Query) -> Node:
+    try:
+        return distribute(planned, partitions=query.partitions)
+    except NotDistributed as error:
+        at = None if error.at is None else named.sql.original(error.at)
+        placed = query_error(error.message, query.sql.encode(), at)
+        raise UnsupportedPlan(placed.message) from None
 
 
 def prepare(
-    sql: str, tables: Mapping[str, str], *, partitions: int = DEFAULT_PARTITIONS
+    sql: str,
+    tables: Mapping[str, str | Sequence[str]] | None = None,
+    parameters: Parameters | None = None,
+    *,
+    partitions: int = DEFAULT_PARTITIONS,
 ) -> Prepared:
-    """
+    """A query over files, planned in this process: as `Preparer.prepare`.
+
     Args:
-        tables: paths, folders and globs of Parquet files by the name of their table.
-
-    Raises:
-        InvalidPlan: what is wrong with the query, and where in its text.
-        UnsupportedPlan: names what is not distributed.
-        StorageError: a table without files, or one that cannot be read.
+        tables: a path, folder or glob, or several, by the name of their table.
     """
-    named = name_files(sql, tables)
-    places = {**tables, **named.files}
-    instance = PlanningInstance({name: _columns(name, place) for name, place in places.items()})
+    given = tables or {}
+    entries = [
+        {"name": name, "paths": [os.path.abspath(one) for one in _listed(where)]}
+        for name, where in given.items()
+    ]
+    preparer = Preparer(Catalog.of(()))
     try:
-        planned = instance.plan(named.sql)
+        return preparer.prepare(
+            Query(
+                sql,
+                load_parameters(dump_parameters(parameters)),
+                tuple(map(json.dumps, entries)),
+                os.getcwd(),
+                partitions,
+            )
+        )
     finally:
-        instance.close()
-    return Prepared(distribute(planned, partitions=partitions), places)
+        preparer.close()
 
 
-def _columns(name: str, place: str) -> Sequence[tuple[str, str]]:
-    return _columns_of(name, [f"{place}/**/*.parquet" if os.path.isdir(place) else place])
+def _listed(where: str | Sequence[str]) -> Sequence[str]:
+    return [where] if isinstance(where, str) else where
 
 
-def _columns_of(name: str, files: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """Names and types of a table's columns, as scans give them out."""
-    listed = ", ".join(map(text, files))
-    try:
-        with duckdb.connect() as reader:
-            rows = reader.execute(f"DESCRIBE SELECT * FROM read_parquet([{listed}])").fetchall()
-    except duckdb.Error as error:
-        raise StorageError(f"table {name!r}: {one_line(error)}") from error
-    if not rows:
-        raise InvalidPlan(f"table {name!r} has no columns")
-    return [(column, travelling("", kind)[1]) for column, kind, *_ in rows]
+def _canonical(definition: str) -> str:
+    return json.dumps(json.loads(definition), sort_keys=True, separators=(",", ":"))

@@ -81,11 +81,17 @@ _LARGE: Final = frozenset({"HUGEINT", "UHUGEINT", "UUID", "DECIMAL"})
 Json = Mapping[str, Any]
 
 
+class NotDistributed(UnsupportedPlan):
+    """`at`: the byte of the text that it is about; None: the engine does not say."""
+
+    def __init__(self, message: str, at: int | None) -> None:
+        super().__init__(message)
+        self.at = at
+
+
 def refuse(what: str, node: Json) -> NoReturn:
-    """Raises UnsupportedPlan: says where in the text, as far as the engine does."""
-    at = node.get("query_location")
-    where = "" if at is None else f" (at character {at + 1} of the query)"
-    raise UnsupportedPlan(f"SQL: this is not distributed: {what}{where}")
+    """Raises NotDistributed: says where in the text, as far as the engine does."""
+    raise NotDistributed(f"SQL: this is not distributed: {what}", node.get("query_location"))
 
 
 # --- types -----------------------------------------------------------------------------------

@@ -74,6 +74,7 @@ class Wire:
             wire_grpc.ShuffleServiceStub,
             wire_grpc.HeartbeatServiceStub,
             ext_grpc.InspectionStub,
+            ext_grpc.SqlStub,
         ):
             found = getattr(stub(self.channel), method, None)
             if found is not None:

@@ -19,6 +19,7 @@ from ffq.proto.rows import (
     INSPECTION,
     ROWS,
     SHUFFLE_SERVICE,
+    SQL,
     Role,
     Wire,
     row_of,
@@ -32,6 +33,7 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
     SHUFFLE_SERVICE,
     HEARTBEAT_SERVICE,
     INSPECTION,
+    SQL,
 )
 
 

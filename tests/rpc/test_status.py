@@ -37,6 +37,9 @@ class Failed:
 EXPECTED: list[tuple[FfqError, grpc.StatusCode, str]] = [
     (errors.InvalidRequest("m"), Code.INVALID_ARGUMENT, "INVALID_CONFIG"),
     (errors.InvalidPlan("m"), Code.INVALID_ARGUMENT, "INVALID_PLAN"),
+    (errors.InvalidQuery("m"), Code.INVALID_ARGUMENT, "INVALID_QUERY"),
+    (errors.InvalidQuery("m", line=2, column=5), Code.INVALID_ARGUMENT, "INVALID_QUERY"),
+    (errors.PlanningLimit("m"), Code.FAILED_PRECONDITION, "PLANNING_LIMIT"),
     (errors.PlanningError("m"), Code.FAILED_PRECONDITION, "PLANNING"),
     (errors.UnsupportedPlan("m"), Code.UNIMPLEMENTED, "UNSUPPORTED"),
     (errors.UnknownId("m"), Code.NOT_FOUND, "UNKNOWN_QUERY"),
@@ -74,6 +77,13 @@ def test_R28_R29_an_error_travels_as_its_code_and_comes_back_as_itself(
     assert status.code is code
     back = error_of(Failed(status), "peer")
     assert (type(back), back.stable_reason) == (type(error), reason)
+
+
+def test_an_error_in_a_query_keeps_its_place_on_the_way() -> None:
+    error = errors.InvalidQuery("line 2, column 5: no", line=2, column=5)
+    back = error_of(Failed(status_of(error)), "peer")
+    assert isinstance(back, errors.InvalidQuery)
+    assert (back.message, back.line, back.column) == (error.message, 2, 5)
 
 
 def test_R29_every_error_of_ours_has_a_code_that_is_not_unknown() -> None:

@@ -74,6 +74,15 @@ def gateway(
     scan_target_bytes: Annotated[
         str | None, _tuning("Data that one scan task reads, about.", "scan_target_bytes", 16777216)
     ] = None,
+    client_tables: Annotated[
+        bool | None,
+        typer.Option(
+            "--client-tables/--no-client-tables",
+            help="Whether queries may bring tables of their own, and name files that this machine "
+            "reads. [FFQ_CLIENT_TABLES; default: yes]",
+            show_default=False,
+        ),
+    ] = None,
     shuffle_root: Annotated[
         str | None,
         setting(

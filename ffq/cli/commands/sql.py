@@ -2,43 +2,144 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ffq.cli.options import FormatOption, OutputOption
+from ffq.cli.options import FormatOption, OutputOption, TimeoutOption, setting
 from ffq.cli.output.formats import choose_format
+from ffq.cli.target import target_of
 from ffq.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from ffq.client import Client
+
+EXAMPLES = """\b
+Examples:
+  ffq sql "SELECT count(*) FROM 'data/*.parquet'"
+  ffq sql "SELECT * FROM t WHERE k = \\$k" --table t=data/ --param k=3
+  ffq sql --file report.sql --coordinator host:50051 -o report.csv
+  echo "FROM 't.parquet' LIMIT 5" | ffq sql - --format json"""
 
 
 def sql(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="A query in DuckDB's SQL.")],
+    context: typer.Context,
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[QUERY]",
+            help="A query in DuckDB's SQL; - reads it from stdin.",
+            show_default=False,
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="Read the query from here.", metavar="FILE", show_default=False),
+    ] = None,
     table: Annotated[
         list[str] | None,
-        typer.Option(help="A table that the query may read.", metavar="NAME=PATH"),
+        typer.Option(
+            help="A table that the query may read: a file, folder or glob. May be given again.",
+            metavar="NAME=PATH",
+            show_default=False,
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Workers of the embedded cluster.", min=1)] = 2,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The value of $NAME: a number, true, false or null as in JSON; anything else, and "
+            "what stands in double quotes, is a text. May be given again.",
+            metavar="NAME=VALUE",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(help="Workers, where no coordinator is named.", min=1)
+    ] = 2,
     format_: FormatOption = None,
     output: OutputOption = None,
+    coordinator: Annotated[
+        str | None,
+        setting(
+            "The coordinator, as HOST:PORT or http://HOST:PORT.",
+            "FFQ_COORDINATOR_ENDPOINT",
+            "none, and the query runs here",
+            metavar="HOST:PORT",
+        ),
+    ] = None,
+    timeout_ms: TimeoutOption = None,
 ) -> None:
-    """Run a query over files, distributed over workers of an embedded cluster."""
-    from ffq.cli.output.writer import write_result
+    """Run a query in SQL, and write its result.
+
+    The coordinator named by --coordinator or FFQ_COORDINATOR_ENDPOINT plans and runs it, over its
+    tables and those named here. Without one the query runs in this process, over files.
+    """
     from ffq.cli.signals import run_command
-    from ffq.client import LocalCluster
-    from ffq.sql.prepare import prepare
 
     chosen = choose_format(format_, output)
-    prepared = prepare(query, dict(map(_table, table or [])))
+    text = _text(query, file)
+    tables: dict[str, Any] = dict(_pair(each, "--table", "NAME=PATH") for each in table or [])
+    given = [_pair(each, "--param", "NAME=VALUE") for each in param or []]
+    parameters = {name.removeprefix("$"): _value(value) for name, value in given}
 
     async def run() -> None:
-        async with LocalCluster(workers, tables=prepared.tables) as cluster:
-            write_result(await cluster.run(prepared.plan), chosen, output)
+        from ffq.cli.output.writer import write_result
+        from ffq.cli.progress import shown
+
+        async with _client(context, workers) as client:
+            planned = await client.plan_sql(text, parameters, tables=tables)
+            with shown("query") as progress:
+                result = await client.run(planned.plan_bytes, progress)
+        write_result(result, chosen, output)
 
     run_command(run)
 
 
-def _table(text: str) -> tuple[str, str]:
-    name, sign, path = text.partition("=")
-    if not (name and sign and path):
-        raise InvalidRequest(f"--table {text!r}: right would be NAME=PATH")
-    return name, path
+@asynccontextmanager
+async def _client(context: typer.Context, workers: int) -> AsyncIterator[Client]:
+    named = context.params["coordinator"] or os.environ.get("FFQ_COORDINATOR_ENDPOINT")
+    if named:
+        async with target_of(context).connect() as client:
+            yield client
+        return
+    from ffq.client import LocalCluster
+
+    async with LocalCluster(workers) as cluster:
+        yield cluster.client
+
+
+def _text(query: str | None, file: Path | None) -> str:
+    """Raises InvalidRequest: there is none, or two, or it cannot be read."""
+    if (query is None) == (file is None):
+        raise InvalidRequest("right would be one query: as an argument, as - for stdin, or --file")
+    if query is not None and query != "-":
+        return query
+    name = "the query from stdin" if file is None else f"query file {file}"
+    try:
+        data = sys.stdin.buffer.read() if file is None else file.read_bytes()
+        return data.decode()
+    except OSError as error:
+        raise InvalidRequest(f"{name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"{name} is not UTF-8 text: byte {error.start}") from None
+
+
+def _pair(text: str, flag: str, right: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise InvalidRequest(f"{flag} {text!r}: right would be {right}")
+    return name, value
+
+
+def _value(text: str) -> Any:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, str | int | float | bool | None) else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 from ffq.plan import model
@@ -98,6 +99,16 @@ def _read_config(cursor: Cursor) -> tuple[tuple[str, str], ...]:
 _CONFIG: Codec[tuple[tuple[str, str], ...]] = Codec(
     _read_config, lambda config, _budget: dict(config)
 )
+
+
+def _read_definition(cursor: Cursor) -> str:
+    cursor.budget.spend()
+    found = cursor.object("a table's definition")
+    return json.dumps(found, sort_keys=True, separators=(",", ":"))
+
+
+_DEFINITION: Codec[str] = Codec(_read_definition, lambda text, _budget: json.loads(text))
+"""What a catalog reads: the plan only carries it."""
 
 _INPUT: Final = Key("input", NODE)
 _SUBQUERY: Final = Key("subquery", NODE)
@@ -216,6 +227,9 @@ _NODES: dict[str, Codec[Any]] = {
         Key("function", NAME),
         Key("args", listing(CONSTANT)),
         Key("type", SQL_TYPE),
+    ),
+    f"{OWN_PREFIX}WithTables": record(
+        model.WithTables, Key("tables", listing(_DEFINITION)), _INPUT
     ),
     f"{OWN_PREFIX}OverWindows": record(
         model.OverWindows, Key("windows", listing(BOUND_WINDOW)), _INPUT

@@ -1,0 +1,68 @@
+"""SQL to plans, in processes of their own: a hostile text holds up nobody and breaks nothing."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import trio
+
+from ffq.catalog import Catalog
+from ffq.errors import QuotaExceeded
+from ffq.messages import PlanSql, SqlPlan
+from ffq.sql.limits import PlanningLimits
+from ffq.sql.service import Job, PlanningService
+
+
+class SqlPlanner:
+    """A context manager: at its end no process is left.
+
+    Args:
+        catalog: tables that every query may read.
+        client_tables: whether queries may bring tables, or name files.
+        processes: queries planned at a time; further ones wait.
+        max_waiting: how many may wait, each with its text in memory; more are refused (R30).
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog | None,
+        *,
+        client_tables: bool = True,
+        limits: PlanningLimits | None = None,
+        processes: int = 2,
+        max_waiting: int = 64,
+    ) -> None:
+        self._service = PlanningService(
+            () if catalog is None else catalog.definitions(),
+            client_tables=client_tables,
+            limits=limits,
+        )
+        self._threads = trio.CapacityLimiter(processes)
+        self._max_waiting = max_waiting
+
+    def __enter__(self) -> SqlPlanner:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._service.close()
+
+    async def plan(self, message: PlanSql) -> SqlPlan:
+        """Cancelled, it ends the process that plans.
+
+        Raises QuotaExceeded, and as `PlanningService.plan`.
+        """
+        if self._threads.statistics().tasks_waiting >= self._max_waiting:
+            raise QuotaExceeded(f"{self._max_waiting} queries wait to be planned: try again later")
+        job = Job()
+        try:
+            return await trio.to_thread.run_sync(
+                self._service.plan, message, job, limiter=self._threads, abandon_on_cancel=True
+            )
+        except trio.Cancelled:
+            job.give_up()
+            raise

@@ -1,0 +1,42 @@
+"""SQL: from a text to a plan."""
+
+from __future__ import annotations
+
+from ffq.messages import PlanSql, SqlColumn, SqlPlan
+from ffq.proto import ffq_ext_pb2 as ext
+
+
+def encode_plan_sql(request: PlanSql) -> ext.PlanSqlRequest:
+    return ext.PlanSqlRequest(
+        sql=request.sql,
+        parameters_json=request.parameters_json,
+        table_json=request.tables,
+        folder=request.folder,
+        partitions=request.partitions,
+    )
+
+
+def decode_plan_sql(message: ext.PlanSqlRequest) -> PlanSql:
+    return PlanSql(
+        sql=message.sql,
+        parameters_json=message.parameters_json,
+        tables=tuple(message.table_json),
+        folder=message.folder,
+        partitions=message.partitions,
+    )
+
+
+def encode_sql_plan(reply: SqlPlan) -> ext.PlanSqlResponse:
+    return ext.PlanSqlResponse(
+        physical_plan_json=reply.plan_bytes,
+        columns=[ext.SqlColumn(name=one.name, type=one.type) for one in reply.columns],
+        tables=reply.tables,
+    )
+
+
+def decode_sql_plan(message: ext.PlanSqlResponse) -> SqlPlan:
+    return SqlPlan(
+        plan_bytes=message.physical_plan_json,
+        columns=tuple(SqlColumn(one.name, one.type) for one in message.columns),
+        tables=tuple(message.tables),
+    )

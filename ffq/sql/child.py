@@ -1,0 +1,105 @@
+"""A process that plans queries, one after the other: a hostile one takes no more down than it.
+
+Its parent may be killed while it computes, and then no code of it runs: the kernel ends it. The
+parent alone has the write end of a pipe; when that closes, the kernel sends SIGKILL.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import signal
+import sys
+from typing import BinaryIO
+
+from ffq.catalog import Catalog
+from ffq.errors import FfqError, InvalidQuery, InvariantViolated
+from ffq.messages import SqlColumn, SqlPlan
+from ffq.plan.codec import dump_plan
+from ffq.sql.frames import (
+    HEAD_BYTES,
+    READY,
+    Hello,
+    dump_error,
+    dump_reply,
+    framed,
+)
+from ffq.sql.parameters import load_parameters
+from ffq.sql.prepare import DEFAULT_PARTITIONS, Preparer, Query
+
+
+def main(lifeline: int) -> None:
+    """Serve stdin and stdout until stdin ends.
+
+    Args:
+        lifeline: read end of a pipe whose write end the parent alone has.
+    """
+    _die_with(lifeline)
+    incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    first = _read(incoming)
+    if first is None:
+        return
+    hello = Hello.load(first)
+    preparer = Preparer(Catalog.of(()).over(hello.tables))
+    _write(outgoing, READY)
+    while (request := _read(incoming)) is not None:
+        _write(outgoing, *_answer(preparer, hello, request))
+
+
+def _die_with(lifeline: int) -> None:
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC | os.O_NONBLOCK)
+    poll = select.poll()
+    poll.register(lifeline, select.POLLIN)
+    if poll.poll(0):  # it had gone before anybody listened
+        sys.exit(1)
+
+
+def _answer(preparer: Preparer, hello: Hello, request: bytes) -> tuple[bytes, ...]:
+    try:
+        prepared = preparer.prepare(_query(request, hello))
+        plan = dump_plan(prepared.plan)
+    except FfqError as error:
+        return (dump_error(error),)
+    except RecursionError:
+        return (dump_error(InvalidQuery("the query nests too deep to be planned")),)
+    except MemoryError:
+        return (dump_error(InvalidQuery("the query takes more memory than planning may use")),)
+    except Exception as error:  # noqa: BLE001  # a bug of ours: the next query is planned all the same
+        said = f"planning failed: {type(error).__name__}: {error}"
+        return (dump_error(InvariantViolated(said)),)
+    columns = tuple(SqlColumn(name, kind) for name, kind in prepared.columns)
+    return dump_reply(SqlPlan(b"", columns, prepared.tables)), plan
+
+
+def _query(data: bytes, hello: Hello) -> Query:
+    """Raises InvalidRequest: parameters that are none."""
+    found = json.loads(data)
+    return Query(
+        sql=found["sql"],
+        parameters=load_parameters(found["parameters"].encode()),
+        tables=tuple(found["tables"]),
+        folder=found["folder"] or "/",
+        partitions=found["partitions"] or DEFAULT_PARTITIONS,
+        client_tables=hello.client_tables,
+    )
+
+
+def _read(stream: BinaryIO) -> bytes | None:
+    head = stream.read(HEAD_BYTES)
+    size = int.from_bytes(head, "big")
+    if len(head) < HEAD_BYTES:
+        return None
+    data = stream.read(size)
+    return data if len(data) == size else None
+
+
+def _write(stream: BinaryIO, *frames: bytes) -> None:
+    for frame in frames:
+        stream.write(framed(frame))
+    stream.flush()

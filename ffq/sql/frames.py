@@ -1,0 +1,96 @@
+"""What a planning process and its parent say to each other: frames over pipes, JSON in them.
+
+A frame is its length in 4 bytes, the most significant one first, and as many bytes. The child says
+READY; then each request is answered with a header, and where that is no error, with the plan.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import attrs
+
+from ffq import errors
+from ffq.errors import FfqError, InvalidQuery, InvariantViolated
+from ffq.messages import PlanSql, SqlColumn, SqlPlan
+
+HEAD_BYTES: Final = 4
+MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
+READY: Final = b"ready"
+
+
+@attrs.frozen
+class Hello:
+    """What a child is told when it starts.
+
+    Attributes:
+        tables: definitions of the catalog's tables, in JSON.
+        client_tables: whether queries may bring tables, or name files.
+    """
+
+    tables: tuple[str, ...]
+    client_tables: bool
+
+    def dump(self) -> bytes:
+        return json.dumps(attrs.asdict(self)).encode()
+
+    @classmethod
+    def load(cls, data: bytes) -> Hello:
+        found = json.loads(data)
+        return cls(tuple(found["tables"]), found["client_tables"])
+
+
+def framed(data: bytes) -> bytes:
+    return len(data).to_bytes(HEAD_BYTES, "big") + data
+
+
+def dump_request(message: PlanSql) -> bytes:
+    return json.dumps(
+        {
+            "sql": message.sql,
+            "parameters": message.parameters_json.decode(errors="replace"),
+            "tables": list(message.tables),
+            "folder": message.folder,
+            "partitions": message.partitions,
+        }
+    ).encode()
+
+
+def dump_reply(reply: SqlPlan) -> bytes:
+    """The header of an answer; `plan_bytes` goes after it, in a frame of its own."""
+    return json.dumps(
+        {
+            "columns": [[column.name, column.type] for column in reply.columns],
+            "tables": list(reply.tables),
+        }
+    ).encode()
+
+
+def dump_error(error: FfqError) -> bytes:
+    place = (error.line, error.column) if isinstance(error, InvalidQuery) else (None, None)
+    found = {
+        "kind": type(error).__name__,
+        "message": error.message,
+        "reason": error.stable_reason,
+        "place": place,
+    }
+    return json.dumps({"error": found}).encode()
+
+
+def load_header(header: bytes) -> Mapping[str, Any]:
+    """Raises the error that it tells of."""
+    found: Mapping[str, Any] = json.loads(header)
+    if (told := found.get("error")) is None:
+        return found
+    kind = getattr(errors, told["kind"], InvariantViolated)
+    if kind is InvalidQuery:
+        line, column = told["place"]
+        raise InvalidQuery(told["message"], line=line, column=column, reason=told["reason"])
+    raise kind(told["message"], reason=told["reason"])
+
+
+def load_reply(header: Mapping[str, Any], plan: bytes) -> SqlPlan:
+    columns = tuple(SqlColumn(name, kind) for name, kind in header["columns"])
+    return SqlPlan(plan, columns, tuple(header["tables"]))

@@ -1,0 +1,315 @@
+"""What a query's text names: tables, files, parameters; and what it may not call.
+
+The engine's own parser reads it: a text that looks like one of these elsewhere is none. Its
+functions are looked at here and not in the plan, where the planner has computed some already.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+import attrs
+import duckdb
+
+from ffq.errors import InvalidQuery
+from ffq.sql.text import Edited, Token, query_error, tokens
+
+Json = Mapping[str, Any]
+
+_PARSE: Final = (
+    "SELECT json_serialize_sql(?::VARCHAR, skip_null := true, skip_empty := true, "
+    "skip_default := true)"
+)
+_READERS: Final = {
+    "read_parquet": "parquet",
+    "parquet_scan": "parquet",
+    "read_csv": "csv",
+    "read_csv_auto": "csv",
+    "read_json": "json",
+    "read_json_auto": "json",
+    "read_ndjson": "json",
+    "read_ndjson_auto": "json",
+}
+"""Functions that read tables, by the format of what they read."""
+_MOST_SAID: Final = 400
+"""Characters: of a function the engine lists every form there is."""
+_SETTING: Final = re.compile(r' Use "?SET .*')
+_ROWS: Final = frozenset({"range", "generate_series", "unnest"})
+"""Functions in FROM that read nothing."""
+_SESSION_NAMES: Final = """
+    current_catalog current_connection_id current_database current_query current_query_id
+    current_role current_schema current_schemas current_setting current_transaction_id
+    current_user currval getenv getvariable in_search_path nextval pg_sleep session_user setseed
+    setval sleep_ms stats txid_current user vector_type write_log
+"""
+_SESSION: Final = frozenset(_SESSION_NAMES.split())
+"""Functions about the session that computes, which is another in every worker."""
+_OF_VALUES: Final = frozenset({"pg_size_pretty", "pg_typeof"})
+_SESSION_PREFIXES: Final = ("duckdb_", "has_", "inet_", "pg_", "pragma_")
+
+
+@attrs.frozen
+class TableRef:
+    """A table in FROM.
+
+    Attributes:
+        name: as the text has it, a name or the path of a file.
+        token: where that stands; None: the parser does not say.
+        aliased: whether the text calls it otherwise.
+    """
+
+    name: str
+    token: Token | None
+    aliased: bool
+
+
+@attrs.frozen
+class FileCall:
+    """A function in FROM that reads files: `read_csv('a.csv', delim := ';')`.
+
+    Attributes:
+        function: its name; `start` and `end` are the bytes of the whole call.
+        format: of the files.
+        paths: as the text has them; `options` likewise.
+    """
+
+    function: str
+    start: int
+    end: int
+    format: str
+    paths: tuple[str, ...]
+    options: tuple[tuple[str, Any], ...]
+    aliased: bool
+
+
+@attrs.frozen
+class ParameterRef:
+    """`?`, `$1` or `$name`; those without a name are numbered."""
+
+    name: str
+    start: int
+    end: int
+
+
+@attrs.frozen
+class Parsed:
+    """What stands in the text of one query."""
+
+    text: bytes
+    tables: tuple[TableRef, ...]
+    files: tuple[FileCall, ...]
+    parameters: tuple[ParameterRef, ...]
+    ctes: frozenset[str]
+
+
+class QueryParser:
+    """Reads queries, and runs nothing."""
+
+    def __init__(self) -> None:
+        self._connection = duckdb.connect(
+            config={"memory_limit": "512MB", "threads": 1, "enable_external_access": False}
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def parse(self, sql: str) -> Parsed:
+        """Raises InvalidQuery: it is no query, or calls what a query may not; says where."""
+        try:
+            ((written,),) = self._connection.execute(_PARSE, [sql]).fetchall()
+        except duckdb.Error as error:
+            raise InvalidQuery(f"the query cannot be read: {str(error).strip()}") from error
+        found = read_json(written)
+        text = sql.encode()
+        if found.get("error"):
+            raise complaint(found, Edited(text, text))
+        return _Reader(text).read(found["statements"])
+
+
+def read_json(written: str) -> Any:
+    """Raises InvalidQuery: it nests deeper than it can be read."""
+    try:
+        return json.loads(written)
+    except RecursionError:
+        raise InvalidQuery("the query nests too deep") from None
+
+
+def complaint(found: Json, text: Edited) -> InvalidQuery:
+    """The engine's own words, and the place that they are about, in the text before its edits."""
+    said = " ".join(str(found.get("error_message", "the query cannot be planned")).split())
+    said = _SETTING.sub("", said)  # nobody can set anything here
+    if len(said) > _MOST_SAID:
+        said = f"{said[:_MOST_SAID]}…"
+    position = found.get("position")
+    at = None if position is None else text.original(int(position))
+    return query_error(said, text.first, at)
+
+
+class _Reader:
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._tables: list[TableRef] = []
+        self._files: list[FileCall] = []
+        self._parameters: dict[int, ParameterRef] = {}
+        self._ctes: set[str] = set()
+
+    def read(self, statements: Any) -> Parsed:
+        for node in _nodes(statements):
+            self._visit(node)
+        return Parsed(
+            self._text,
+            tuple(self._tables),
+            tuple(self._files),
+            tuple(self._parameters.values()),
+            frozenset(self._ctes),
+        )
+
+    def _visit(self, node: Json) -> None:
+        self._ctes.update(
+            each["key"].lower() for each in (node.get("cte_map") or {}).get("map", ())
+        )
+        match node.get("type"):
+            case "BASE_TABLE":
+                self._table(node)
+            case "TABLE_FUNCTION":
+                self._table_function(node)
+            case "SHOW_REF":
+                raise InvalidQuery(
+                    "DESCRIBE, SHOW and SUMMARIZE are no queries over tables; right would be a "
+                    "SELECT"
+                )
+            case "VALUE_PARAMETER":
+                start = node["query_location"]
+                end = start + node["query_location_length"]
+                self._parameters[start] = ParameterRef(node["identifier"], start, end)
+            case "FUNCTION":
+                self._function(node)
+            case _:
+                pass
+
+    def _fail(self, message: str, node: Json) -> InvalidQuery:
+        return query_error(message, self._text, node.get("query_location"))
+
+    def _span(self, node: Json) -> tuple[int, int]:
+        start = node.get("query_location", 0)
+        return start, start + node.get("query_location_length", len(self._text) - start)
+
+    def _function(self, node: Json) -> None:
+        name = node["function_name"].lower()
+        if name in _SESSION or (name.startswith(_SESSION_PREFIXES) and name not in _OF_VALUES):
+            raise self._fail(
+                f"the function {name} tells of a session or its settings, and is not run", node
+            )
+
+    def _table(self, node: Json) -> None:
+        schema, name = node.get("schema_name", ""), node["table_name"]
+        if node.get("catalog_name") or schema.lower() not in {"", "main"}:
+            full = ".".join(node["qualified_name"]["path"])
+            raise self._fail(f"no such table: {full}; tables stand in no schema here", node)
+        found = (token for token in tokens(self._text, *self._span(node)) if _says(token, name))
+        token = next(found, None) if "query_location" in node else None
+        self._tables.append(TableRef(name, token, bool(node.get("alias"))))
+
+    def _table_function(self, node: Json) -> None:
+        function = node["function"]
+        name = function["function_name"].lower()
+        if name in _ROWS:
+            return
+        kind = _READERS.get(name)
+        if kind is None or len(function["qualified_name"]["path"]) > 1:
+            raise self._fail(
+                f"the table function {name} is not run; those that are: "
+                f"{', '.join(sorted([*_ROWS, *_READERS]))}",
+                node,
+            )
+        paths: tuple[str, ...] | None = None
+        options = []
+        for argument in function.get("arguments", ()):
+            option, given = _named(argument)
+            value = self._constant(given, name, node)
+            if option:
+                options.append((option, value))
+            elif paths is None:
+                paths = tuple(value if isinstance(value, list) else [value])
+        if not paths or not all(isinstance(path, str) for path in paths):
+            raise self._fail(f"{name}: right would be a path in quotes, or a list of such", node)
+        start, end = self._call(name, node)
+        aliased = bool(node.get("alias"))
+        self._files.append(FileCall(name, start, end, kind, paths, tuple(options), aliased))
+
+    def _constant(self, node: Json, function: str, call: Json) -> Any:
+        match node.get("type"):
+            case "VALUE_CONSTANT" if node["literal"]["kind"] in _LITERALS:
+                literal = node["literal"]
+                return _LITERALS[literal["kind"]](literal.get("text", ""))
+            case "FUNCTION" if node["function_name"] in {"list_value", "struct_pack"}:
+                items = [
+                    (each.get("name", ""), self._constant(each["expression"], function, call))
+                    for each in node.get("arguments", ())
+                ]
+                keyed = node["function_name"] == "struct_pack"
+                return dict(items) if keyed else [value for _, value in items]
+            case "ARRAY_CONSTRUCTOR":
+                return [self._constant(each, function, call) for each in node.get("children", ())]
+            case _:
+                raise self._fail(f"{function}: its arguments are constants, and this is none", call)
+
+    def _call(self, name: str, node: Json) -> tuple[int, int]:
+        """Where the function's name begins, and its closing bracket ends."""
+        start: int | None = None
+        depth = 0
+        for token in tokens(self._text, *self._span(node)):
+            if start is None:
+                if token.kind in {"word", "name"} and token.value.lower() == name:
+                    start = token.start
+            elif token.raw == b"(":
+                depth += 1
+            elif token.raw == b")":
+                depth -= 1
+                if not depth:
+                    return start, token.end
+        raise self._fail(f"the end of {name}(...) is not found in the text", node)
+
+
+def _says(token: Token, name: str) -> bool:
+    if token.kind == "word":
+        return token.value.lower() == name.lower()
+    return token.kind in {"text", "name"} and token.value == name
+
+
+def _named(argument: Json) -> tuple[str, Json]:
+    """`name := value` and `name = value`; without a name it is ''."""
+    expression = argument["expression"]
+    if not argument.get("name") and expression.get("type") == "COMPARE_EQUAL":
+        left = expression["left"]
+        if left.get("type") == "COLUMN_REF" and len(left["column_names"]) == 1:
+            return left["column_names"][0].lower(), expression["right"]
+    return argument.get("name", "").lower(), expression
+
+
+def _number(text: str) -> int | float:
+    return float(text) if any(sign in text for sign in ".eE") else int(text)
+
+
+_LITERALS: Final[dict[str, Callable[[str], Any]]] = {
+    "STRING": str,
+    "BOOLEAN": lambda text: text == "true",
+    "INTEGER": _number,
+    "NUMERIC": _number,
+    "NULL_LITERAL": lambda _text: None,
+}
+
+
+def _nodes(value: Any) -> Iterator[Json]:
+    """Every object in it, in the order of the text as far as the parser keeps that."""
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, list):
+            pending.extend(reversed(each))
+        elif isinstance(each, dict):
+            yield each
+            pending.extend(reversed(each.values()))

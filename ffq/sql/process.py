@@ -1,0 +1,241 @@
+"""A planning process as its parent has it: started, asked within limits, and ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ffq.errors import (
+    ExecutionError,
+    FfqError,
+    PlanningError,
+    PlanningLimit,
+    StartupError,
+    Unavailable,
+)
+from ffq.messages import PlanSql, SqlPlan
+from ffq.sql.frames import (
+    HEAD_BYTES,
+    MAX_FRAME_BYTES,
+    Hello,
+    dump_request,
+    framed,
+    load_header,
+    load_reply,
+)
+from ffq.sql.limits import PlanningLimits
+
+_START: Final = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from ffq.sql.child import main; main(int(sys.argv[2]))"
+)
+_START_S: Final = 60.0
+_POLL_MS: Final = 20
+_CHUNK: Final = 1 << 16
+# Nothing else of the environment is for a process that runs strangers' text.
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")
+
+
+class PlanningProcess:
+    """One child. `ask` is called by one thread at a time, `kill` by any."""
+
+    def __init__(self, hello: Hello) -> None:
+        """Raises StartupError: it cannot be started."""
+        listening, self._lifeline = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _START, _sys_path(), str(listening)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(listening,),
+                start_new_session=True,  # a Ctrl-C on the terminal is for its parent
+                env={**_environment(), "OPENBLAS_NUM_THREADS": "1"},
+            )
+        except OSError as error:
+            os.close(self._lifeline)
+            raise StartupError(f"a planning process cannot be started: {error}") from error
+        finally:
+            os.close(listening)
+        self._closing = threading.Lock()
+        self._open = True
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to, self._from = self._process.stdin.fileno(), self._process.stdout.fileno()
+        os.set_blocking(self._to, False)
+        self._outgoing = memoryview(framed(hello.dump()))
+        self._incoming = bytearray()
+        self._ready = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was not ended, as far as is known."""
+        return self._open and self._process.poll() is None
+
+    def ask(self, message: PlanSql, limits: PlanningLimits) -> SqlPlan:
+        """Blocks until it has answered, or is ended because it took too much.
+
+        Raises:
+            PlanningLimit: it took more time or memory than `limits` allow. The process is ended.
+            PlanningError: it died of the query. The process is ended.
+            Unavailable: it was ended by `kill`.
+        """
+        if not self._ready:
+            self._begin()
+        watch = _Watch(self.pid, limits)
+        self._outgoing = memoryview(framed(dump_request(message)))
+        try:
+            header = load_header(self._frame(watch.check))
+            return load_reply(header, self._frame(watch.check))
+        except PlanningLimit:
+            self.kill()
+            raise
+        except EOFError:
+            raise self._death() from None
+
+    def _begin(self) -> None:
+        late = time.monotonic() + _START_S
+
+        def check() -> None:
+            if time.monotonic() > late:
+                self.kill()
+                raise StartupError(f"a planning process was not ready within {_START_S:.0f} s")
+
+        try:
+            self._frame(check)
+        except EOFError:
+            if not self._open:
+                raise self._death() from None
+            self.kill()
+            raise StartupError(
+                f"a planning process ended while it started, with {self._ending()}; "
+                f"is ffq-runtime installed whole for {sys.executable}?"
+            ) from None
+        self._ready = True
+
+    def _frame(self, check: Callable[[], None]) -> bytes:
+        """The next frame from the child; what is still to be sent goes out meanwhile.
+
+        Raises EOFError: it has ended; and what `check` raises, which is called all the time.
+        """
+        wanted: int | None = None
+        while True:
+            if wanted is None and len(self._incoming) >= HEAD_BYTES:
+                wanted = int.from_bytes(self._incoming[:HEAD_BYTES], "big") + HEAD_BYTES
+                if wanted > MAX_FRAME_BYTES:
+                    raise ExecutionError("a planning process said what is no answer")
+            if wanted is not None and len(self._incoming) >= wanted:
+                frame = bytes(self._incoming[HEAD_BYTES:wanted])
+                del self._incoming[:wanted]
+                return frame
+            check()
+            self._move()
+
+    def _move(self) -> None:
+        with self._closing:
+            if not self._open:
+                raise EOFError
+            poll = select.poll()
+            poll.register(self._from, select.POLLIN)
+            if self._outgoing:
+                poll.register(self._to, select.POLLOUT)
+        for descriptor, _ in poll.poll(_POLL_MS):
+            with self._closing:
+                if not self._open:
+                    raise EOFError
+                if descriptor == self._from:
+                    if not (data := os.read(self._from, _CHUNK)):
+                        raise EOFError
+                    self._incoming += data
+                else:
+                    self._send()
+
+    def _send(self) -> None:
+        try:
+            self._outgoing = self._outgoing[os.write(self._to, self._outgoing[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            raise EOFError from None
+
+    def _death(self) -> FfqError:
+        """What its end in the middle of a query means."""
+        if not self._open:
+            return Unavailable("planning was ended: its planner was closed")
+        self.kill()
+        return PlanningError(
+            f"planning the query ended the process that planned it, with {self._ending()}"
+        )
+
+    def _ending(self) -> str:
+        code = self._process.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+    def kill(self) -> None:
+        """End it now, and see it ended. Again it does nothing."""
+        with self._closing:
+            if not self._open:
+                return
+            self._open = False
+            self._process.kill()
+            os.close(self._lifeline)
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream is not None:
+                    with suppress(OSError):
+                        stream.close()
+        self._process.wait()
+
+
+class _Watch:
+    """Looks how long a process takes, and how much."""
+
+    def __init__(self, pid: int, limits: PlanningLimits) -> None:
+        self._status = Path(f"/proc/{pid}/status")
+        self._limits = limits
+        self._late = time.monotonic() + limits.time_ms / 1000
+
+    def check(self) -> None:
+        """Raises PlanningLimit."""
+        if time.monotonic() > self._late:
+            raise PlanningLimit(
+                f"planning the query took longer than {self._limits.time_ms} ms, and was ended: "
+                "right would be a shorter text, or one that computes less of constants"
+            )
+        if self._used() > self._limits.memory_bytes:
+            raise PlanningLimit(
+                f"planning the query took more than {self._limits.memory_bytes >> 20} MiB of "
+                "memory, and was ended: right would be a shorter text, or one that computes less "
+                "of constants"
+            )
+
+    def _used(self) -> int:
+        try:
+            for line in self._status.read_text().splitlines():
+                if line.startswith("RssAnon:"):
+                    return int(line.split()[1]) * 1024
+        except OSError:
+            pass  # it has just ended, or this system tells nobody
+        return 0
+
+
+def _sys_path() -> str:
+    """The child finds the modules that this process finds, in the same order."""
+    return json.dumps([os.path.abspath(folder) for folder in sys.path])
+
+
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}

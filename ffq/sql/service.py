@@ -1,0 +1,133 @@
+"""Plans queries in processes of their own: blocking, for any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import attrs
+
+from ffq.errors import Unavailable
+from ffq.messages import PlanSql, SqlPlan
+from ffq.sql.frames import Hello
+from ffq.sql.limits import PlanningLimits
+from ffq.sql.process import PlanningProcess
+
+
+@attrs.define
+class Job:
+    """One query on its way to a plan, as another thread may give it up."""
+
+    _lock: threading.Lock = attrs.field(factory=threading.Lock, init=False)
+    _process: PlanningProcess | None = attrs.field(default=None, init=False)
+    _given_up: bool = attrs.field(default=False, init=False)
+
+    def give_up(self) -> None:
+        """Its process is ended, and `plan` raises Unavailable."""
+        with self._lock:
+            self._given_up = True
+            process = self._process
+        if process is not None:
+            process.kill()
+
+    def take(self, process: PlanningProcess) -> None:
+        """Raises Unavailable: it was given up."""
+        with self._lock:
+            if self._given_up:
+                raise Unavailable("planning was given up")
+            self._process = process
+
+    def leave(self) -> bool:
+        """Whether the process is as good as before."""
+        with self._lock:
+            self._process = None
+            return not self._given_up
+
+
+class PlanningService:
+    """One process is kept idle and warm between queries; several at once have one each.
+
+    The first starts with the first query. It is closed by `close`, or as a context manager.
+
+    Args:
+        tables: definitions of the tables that every query may read, as entries of a catalog file.
+        client_tables: whether queries may bring tables, or name files.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        client_tables: bool = True,
+        limits: PlanningLimits | None = None,
+    ) -> None:
+        self._hello = Hello(tuple(tables), client_tables)
+        self._limits = limits or PlanningLimits()
+        self._lock = threading.Lock()
+        self._idle: PlanningProcess | None = None
+        self._busy: set[PlanningProcess] = set()
+        self._closed = False
+
+    def __enter__(self) -> PlanningService:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def plan(self, message: PlanSql, job: Job | None = None) -> SqlPlan:
+        """
+        Args:
+            job: by which another thread may give it up.
+
+        Raises:
+            InvalidQuery, InvalidRequest, UnsupportedPlan, StorageError: as `Preparer.prepare`.
+            PlanningLimit, PlanningError: it took too much time or memory, or the process down.
+            StartupError: no process can be started.
+            Unavailable: it was given up, or this was closed.
+        """
+        job = job or Job()
+        process = self._take()
+        good = False
+        try:
+            job.take(process)
+            try:
+                return process.ask(message, self._limits)
+            finally:
+                good = job.leave()
+        finally:
+            self._give_back(process, good=good)
+
+    def close(self) -> None:
+        """End all processes. Queries under way raise Unavailable."""
+        with self._lock:
+            self._closed = True
+            ending = [*self._busy, *([self._idle] if self._idle is not None else [])]
+            self._idle = None
+        for process in ending:
+            process.kill()
+
+    def _take(self) -> PlanningProcess:
+        with self._lock:
+            self._check_open()
+            process, self._idle = self._idle, None
+            if process is None:
+                process = PlanningProcess(self._hello)
+            self._busy.add(process)
+        return process
+
+    def _give_back(self, process: PlanningProcess, *, good: bool) -> None:
+        with self._lock:
+            self._busy.discard(process)
+            if self._closed or self._idle is not None:
+                good = False
+            elif good and process.alive:
+                self._idle = process
+            else:
+                good = False
+                self._idle = PlanningProcess(self._hello)  # warm for the next query
+        if not good:
+            process.kill()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise Unavailable("this planner is closed")
