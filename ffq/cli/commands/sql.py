@@ -24,6 +24,7 @@ EXAMPLES = """\b
 Examples:
   ffq sql "SELECT count(*) FROM 'data/*.parquet'"
   ffq sql "SELECT * FROM t WHERE k = \\$k" --table t=data/ --param k=3
+  ffq sql --explain "SELECT k, sum(v) FROM 'data/*.parquet' GROUP BY k"
   ffq sql --file report.sql --coordinator host:50051 -o report.csv
   echo "FROM 't.parquet' LIMIT 5" | ffq sql - --format json"""
 
@@ -59,6 +60,16 @@ def sql(
             show_default=False,
         ),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what would be done, and do not run it.")
+    ] = False,
+    analyze: Annotated[
+        bool,
+        typer.Option(
+            "--analyze",
+            help="Run it, and show what its stages and tasks did; the result only with -o.",
+        ),
+    ] = False,
     workers: Annotated[
         int, typer.Option(help="Workers, where no coordinator is named.", min=1)
     ] = 2,
@@ -82,6 +93,8 @@ def sql(
     """
     from ffq.cli.signals import run_command
 
+    if explain and (analyze or output is not None or format_ is not None):
+        raise InvalidRequest("--explain runs nothing: it takes no --analyze, --format or -o")
     chosen = choose_format(format_, output)
     text = _text(query, file)
     tables: dict[str, Any] = dict(_pair(each, "--table", "NAME=PATH") for each in table or [])
@@ -89,14 +102,26 @@ def sql(
     parameters = {name.removeprefix("$"): _value(value) for name, value in given}
 
     async def run() -> None:
+        from ffq.cli.output.explained import write_analyzed, write_explained
         from ffq.cli.output.writer import write_result
         from ffq.cli.progress import shown
 
         async with _client(context, workers) as client:
             planned = await client.plan_sql(text, parameters, tables=tables)
+            if explain:
+                write_explained(planned.plan_bytes)
+                return
             with shown("query") as progress:
-                result = await client.run(planned.plan_bytes, progress)
-        write_result(result, chosen, output)
+                if not analyze:
+                    result = await client.run(planned.plan_bytes, progress)
+                else:
+                    query = await client.submit(planned.plan_bytes)
+                    result = await query.result(progress)
+            if analyze:
+                graph = write_explained(planned.plan_bytes)
+                write_analyzed(graph, await query.status(), await query.attempts())
+        if output is not None or not analyze:
+            write_result(result, chosen, output)
 
     run_command(run)
 

@@ -110,7 +110,12 @@ class Describer:
                 return Line(f"Operator {op_name}", _short(given), names)
             case model.Broadcast():
                 return Line("Broadcast", "every task has all of these rows", names)
-            case model.ShuffleRead() | model.ShuffleWrite() | model.CoalesceBatches():
+            case (
+                model.ShuffleRead()
+                | model.ShuffleWrite()
+                | model.CoalesceBatches()
+                | model.WithTables()
+            ):
                 return Line("Exchange", "", names, shown=False)
             case _:
                 kept = names if isinstance(node, KEEPS_COLUMNS) else ()
@@ -158,7 +163,7 @@ def _project(node: model.Project, names: Names) -> Line:
     moves = all(isinstance(e, Bound) and isinstance(e.tree, Place) for e, _ in node.exprs)
     shown = not (moves and called == tuple(texts))
     details = [
-        text if text == name else f"{text} AS {name}"
+        _bare(text) if text == name else f"{_bare(text)} AS {name}"
         for text, name in zip(texts, called, strict=True)
     ]
     return Line("Project", _listed(details), called, shown)
