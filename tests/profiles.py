@@ -1,6 +1,6 @@
 """How long the tests look for what breaks a rule, by profile: HYPOTHESIS_PROFILE chooses one.
 
-`default` is for plain `pytest` and for `python -m tests.property`; `ci` for the gate, where a
+`default` is for plain `pytest`; `seeds` for `python -m tests.property`; `ci` for the gate, where a
 commit must give the same answer twice; `nightly` looks for what nobody has seen yet, until told to
 stop.
 """
@@ -29,7 +29,8 @@ class Profile:
 
 
 PROFILES = {
-    "default": Profile(50, 40, 40, 40, 20),
+    "default": Profile(25, 30, 24, 24, 12),
+    "seeds": Profile(50, 40, 40, 40, 20),
     "ci": Profile(200, 60, 1_000, 1_000, 100, same_examples=True),
     "nightly": Profile(5_000, 200, 50_000, None, 5_000),
 }

@@ -111,8 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--profile",
         choices=[name for name in PROFILES if name != "nightly"],
-        default="default",
-        help="how many examples, and how long: see tests/profiles.py (default)",
+        default="seeds",
+        help="how many examples, and how long: see tests/profiles.py (seeds)",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="J", help="side by side (1)")
     parser.add_argument(

@@ -30,7 +30,7 @@ def test_a_seed_decides_what_is_drawn(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_runs_that_pass_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seeds", "1", "--keep", str(tmp_path), PROBE, "-k", "drawn"]) == 0
-    assert capsys.readouterr().out.endswith("1 seeds of profile default: 1 passed, 0 failed\n")
+    assert capsys.readouterr().out.endswith("1 seeds of profile seeds: 1 passed, 0 failed\n")
     assert not list(tmp_path.iterdir())
 
 
