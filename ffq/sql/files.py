@@ -92,12 +92,14 @@ class _Naming:
         found = self._find(table)
         if found is not None:
             self.used[found] = None
+        elif table.name.lower() in self._parsed.ctes:
+            pass
         elif table.token is not None and _is_path(table):
             name = self._file((table.name,), {}, table.token.start)
             alias = "" if table.aliased else f" AS {identifier(_alias(table.name))}"
             by = f"{identifier(name)}{alias}".encode()
             self.edits.append(Edit(table.token.start, table.token.end, by))
-        elif table.name.lower() not in self._parsed.ctes:
+        else:
             raise self._unknown(table)
 
     def call(self, call: FileCall) -> None:
@@ -186,7 +188,7 @@ def _constants(parsed: Parsed, parameters: Mapping[str, Value]) -> list[Edit]:
                 f"the parameter ${each.name} has no value; given: {given}", text, each.start
             )
         value = literal(by_name[name], f"parameter ${each.name}")
-        edits.append(Edit(each.start, each.end, value.encode()))
+        edits.append(Edit(each.start, each.end, f" {value} ".encode()))
     wanted = {each.name.lower() for each in parsed.parameters}
     if unused := [name for name in parameters if name.lower() not in wanted]:
         there = ", ".join(f"${name}" for name in sorted(wanted)) or "none"

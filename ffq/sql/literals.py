@@ -12,13 +12,15 @@ from ffq.sql.parameters import MICROSECOND, Pairs, Value, decimal_type, integer_
 
 
 def literal(value: Value, name: str) -> str:
-    """The value as an expression of SQL that stands anywhere.
+    """The value as an expression of SQL that stands where a parameter may.
+
+    Not in brackets: of a list they would make one that has it as its only item, as in `IN (...)`.
 
     Raises:
         InvalidRequest: no type of SQL holds it.
     """
     try:
-        return f"({_literal(value, name)})"
+        return _literal(value, name)
     except OverflowError:
         raise InvalidRequest(f"{name}: {words(value, 60)} is out of range in UTC") from None
 
@@ -36,7 +38,7 @@ def _literal(value: Value, name: str) -> str:  # noqa: PLR0911
         case str():
             return text(value)
         case bytes():
-            return f"from_hex('{value.hex()}')" if value else "''::BLOB"
+            return f"from_hex('{value.hex()}')" if value else "CAST('' AS BLOB)"
         case Decimal():
             kind = decimal_type(value, name)  # before it is written: it may say 10^999999
             return f"CAST('{value:f}' AS {kind})"

@@ -205,7 +205,7 @@ class _Reader:
             )
 
     def _table(self, node: Json) -> None:
-        schema, name = node.get("schema_name", ""), node["table_name"]
+        schema, name = node.get("schema_name", ""), node.get("table_name", "")
         if node.get("catalog_name") or schema.lower() not in {"", "main"}:
             full = ".".join(node["qualified_name"]["path"])
             raise self._fail(f"no such table: {full}; tables stand in no schema here", node)
