@@ -1,0 +1,203 @@
+"""PlanSql at a gateway, and plans that bring their tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import trio
+
+from ffq.client import Client, connect
+from ffq.errors import (
+    InvalidQuery,
+    InvalidRequest,
+    PlanningError,
+    PlanningLimit,
+    QuotaExceeded,
+    StorageError,
+)
+from ffq.gateway.sql import SqlPlanner
+from ffq.messages import PlanSql
+from ffq.plan import parse_plan
+from ffq.plan.model import WithTables
+from ffq.proto import ffq_ext_pb2 as ext
+from ffq.sql.limits import PlanningLimits
+from tests.gateway.harness import CALL_TIMEOUT_S, Wire, open_gateway
+
+ENDLESS = "SELECT levenshtein(repeat('a', 1000000), repeat('b', 1000000))"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tables")
+    pq.write_table(pa.table({"k": [1, 2], "s": ["x", "y"]}), made / "t.parquet")
+    pq.write_table(pa.table({"other": [1.5]}), made / "other.parquet")
+    entries = [{"name": "t", "paths": ["t.parquet"]}]
+    (made / "tables.json").write_text(json.dumps(entries))
+    return made
+
+
+@asynccontextmanager
+async def opened(folder: Path, **settings: object) -> AsyncIterator[tuple[Wire, Client]]:
+    async with (
+        open_gateway(catalog_path=folder / "tables.json", **settings) as gateway,
+        connect(gateway.endpoint) as client,
+    ):
+        yield gateway, client
+
+
+async def test_a_client_gets_a_plan_of_its_text_and_the_result_s_columns(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    async with opened(folder) as (_, client):
+        planned = await client.plan_sql("SELECT k + $1 AS x, s FROM t", [1])
+        assert [(one.name, one.type) for one in planned.columns] == [
+            ("x", "BIGINT"),
+            ("s", "VARCHAR"),
+        ]
+        assert planned.tables == ("t",)
+        assert not isinstance(parse_plan(planned.plan_bytes), WithTables)
+
+        brought = await client.plan_sql("FROM 'other.parquet'")
+        plan = parse_plan(brought.plan_bytes)
+        assert isinstance(plan, WithTables)
+        (definition,) = map(json.loads, plan.tables)
+        assert definition["paths"] == [str(folder / "other.parquet")]
+
+        over = await client.plan_sql("FROM t", tables={"t": "other.parquet"})
+        assert [one.name for one in over.columns] == ["other"]
+
+        with pytest.raises(InvalidQuery) as caught:
+            await client.plan_sql("SELECT k,\n  nope FROM t")
+        assert (caught.value.line, caught.value.column) == (2, 3)
+        assert caught.value.__notes__ == ["line 2:   nope FROM t\n          ^"]
+        with pytest.raises(StorageError, match=r"no file matches .*/no\*\.parquet"):
+            await client.plan_sql("FROM 'no*.parquet'")
+        with pytest.raises(InvalidRequest, match="a object is no value"):
+            await client.plan_sql("SELECT $1", [object()])
+        with pytest.raises(InvalidRequest, match=r"tables\['t'\] is 3"):
+            await client.plan_sql("SELECT 1", tables={"t": 3})  # type: ignore[dict-item]
+
+        # A plan's tables are found when it is submitted.
+        for each in (brought, over):
+            handle = await client.submit(each.plan_bytes)
+            assert (await handle.status()).state.name == "QUEUED"
+            elsewhere = each.plan_bytes.replace(b"other.parquet", b"nowhere.parquet")
+            with pytest.raises(StorageError, match=r"no such file or folder: .*/nowhere\.parquet"):
+                await client.submit(elsewhere)
+
+
+async def test_a_gateway_may_take_no_tables_from_clients(folder: Path) -> None:
+    async with opened(folder) as (_, client):
+        own = await client.plan_sql("FROM x", tables={"x": folder / "other.parquet"})
+    async with opened(folder, client_tables=False) as (_, client):
+        assert (await client.plan_sql("FROM t")).tables == ("t",)
+        with pytest.raises(InvalidQuery, match="takes no tables from clients, and so not x"):
+            await client.plan_sql("FROM x", tables={"x": folder / "other.parquet"})
+        with pytest.raises(InvalidQuery, match="reads no files that a query names"):
+            await client.plan_sql(f"FROM '{folder}/other.parquet'")
+        with pytest.raises(PlanningError, match="takes no tables from clients, and so not x"):
+            await client.submit(own.plan_bytes)
+
+
+async def test_others_are_served_while_a_hostile_text_is_planned_and_ended(folder: Path) -> None:
+    planning = PlanningLimits(time_ms=700)
+    async with opened(folder, planning=planning) as (_, client):
+        ended = trio.Event()
+
+        async def plan_endless() -> None:
+            with pytest.raises(PlanningLimit, match="took longer than 700 ms"):
+                await client.plan_sql(ENDLESS)
+            ended.set()
+
+        with trio.fail_after(CALL_TIMEOUT_S):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(plan_endless)
+                served = 0
+                while not ended.is_set():
+                    await client.workers()
+                    served += 1
+                assert served > 10
+            assert (await client.plan_sql("FROM t")).tables == ("t",)
+
+
+async def test_R30_queries_that_wait_to_be_planned_are_bounded_and_end_with_their_callers() -> None:
+    refused: list[str] = []
+    both = trio.Event()
+    with SqlPlanner(None, processes=1, max_waiting=2) as planner:
+
+        async def plan() -> None:
+            try:
+                await planner.plan(PlanSql(ENDLESS))
+            except QuotaExceeded as error:
+                refused.append(error.message)
+                if len(refused) == 2:
+                    both.set()
+
+        with trio.fail_after(CALL_TIMEOUT_S):
+            async with trio.open_nursery() as nursery:
+                for _ in range(5):
+                    nursery.start_soon(plan)
+                await both.wait()
+                nursery.cancel_scope.cancel()
+            assert refused == ["2 queries wait to be planned: try again later"] * 2
+            assert (await planner.plan(PlanSql("SELECT 1"))).columns
+
+
+WRONG = [
+    (ext.PlanSqlRequest(), "INVALID_ARGUMENT", "INVALID_QUERY"),
+    (ext.PlanSqlRequest(sql="SELECT"), "INVALID_ARGUMENT", "INVALID_QUERY"),
+    (ext.PlanSqlRequest(sql="COPY t TO 'x'"), "INVALID_ARGUMENT", "INVALID_QUERY"),
+    (
+        ext.PlanSqlRequest(sql="SELECT 1", parameters_json=b"\xff"),
+        "INVALID_ARGUMENT",
+        "INVALID_CONFIG",
+    ),
+    (
+        ext.PlanSqlRequest(sql="SELECT $a", parameters_json=b'{"a": {"sql": "1"}}'),
+        "INVALID_ARGUMENT",
+        "INVALID_CONFIG",
+    ),
+    (
+        ext.PlanSqlRequest(sql="SELECT 1", table_json=["{"]),
+        "INVALID_ARGUMENT",
+        "INVALID_CONFIG",
+    ),
+    (
+        ext.PlanSqlRequest(sql="SELECT 1", table_json=['{"name": "t", "paths": ["a"]}'] * 2),
+        "INVALID_ARGUMENT",
+        "INVALID_CONFIG",
+    ),
+    (
+        ext.PlanSqlRequest(sql="SELECT 1", partitions=2**32 - 1),
+        "INVALID_ARGUMENT",
+        "INVALID_CONFIG",
+    ),
+    (ext.PlanSqlRequest(sql="FROM t USING SAMPLE 5%"), "UNIMPLEMENTED", "UNSUPPORTED"),
+    (ext.PlanSqlRequest(sql="FROM 'no.parquet'"), "INTERNAL", "IO"),
+]
+
+
+async def test_what_is_wrong_has_a_status_and_a_reason(folder: Path) -> None:
+    async with opened(folder) as (gateway, _):
+        for request, code, reason in WRONG:
+            refused = await gateway.refused("PlanSql", request)
+            assert (refused.code, refused.reason) == (grpc.StatusCode[code], reason), request
+
+
+async def test_a_text_is_refused_by_its_size(folder: Path) -> None:
+    async with opened(folder) as (gateway, client):
+        with pytest.raises(InvalidRequest, match=r"16777217 bytes of text; the bound is"):
+            await client.plan_sql("x" * (16 * 1024 * 1024 + 1))
+        big = ext.PlanSqlRequest(sql="x" * (33 * 1024 * 1024))
+        assert (await gateway.refused("PlanSql", big)).code in {
+            grpc.StatusCode.INVALID_ARGUMENT,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        }
