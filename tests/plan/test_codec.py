@@ -222,6 +222,22 @@ def test_a_plan_becomes_the_model() -> None:
     )
 
 
+def test_definitions_of_tables_are_kept_as_they_are() -> None:
+    """A plan only carries them: what may stand in one is the catalog's."""
+    entry = {"name": "t", "paths": ["/a"], "options": {"x": [1, None], "é": {"z": True}}}
+    document = {"ffq.WithTables": {"tables": [entry], "input": SCAN}}
+    plan = read(document)
+    assert isinstance(plan, m.WithTables)
+    assert [json.loads(text) for text in plan.tables] == [entry]
+    assert json.loads(dump_plan(plan)) == document
+    again = {"options": entry["options"], "paths": entry["paths"], "name": "t"}
+    assert read({"ffq.WithTables": {"tables": [again], "input": SCAN}}) == plan
+    with pytest.raises(
+        InvalidPlan, match=r"WithTables\.tables\[0\]: expected a table's definition"
+    ):
+        read({"ffq.WithTables": {"tables": ["t"], "input": SCAN}})
+
+
 def test_what_may_be_absent_may_be_absent() -> None:
     assert read({"ParquetScan": {"table": "t", "filters": []}}) == read(SCAN)
     assert read({"Custom": over(op_name="op")}) == read({"Custom": over(op_name="op", config={})})

@@ -108,6 +108,19 @@ def test_leaves_are_numbered_in_the_walk_of_their_own_stage() -> None:
     assert sink.parallelism is Parallelism.SCAN
 
 
+def test_tables_that_a_plan_brings_change_nothing_in_its_stages_and_stand_at_its_root() -> None:
+    below = exchange(scan("a"), hashed("k"))
+    plain, brought = cut(below), cut(m.WithTables(('{"name":"a"}',), below))
+    assert [stage.parallelism for stage in brought.stages] == [
+        stage.parallelism for stage in plain.stages
+    ]
+    assert brought.stages[1] == plain.stages[1]
+    inner = exchange(m.WithTables((), scan("a")), hashed("k"))
+    for plan in (inner, m.Filter(terms.Column("k"), m.WithTables((), scan("a")))):
+        with pytest.raises(PlanningError, match="WithTables is not the root of the plan"):
+            cut(plan)
+
+
 def test_a_task_needs_the_operators_of_its_own_stage_only() -> None:
     below = exchange(m.Custom("below", (), m.Custom("lowest", (), scan("t"))), hashed("k"))
     graph = cut(m.Custom("above", (), join(below, exchange(scan("u"), hashed("k")), ("k", "k"))))
