@@ -35,6 +35,7 @@ from ffq.messages import (
     GetQueryStatus,
     ListAttempts,
     ListQueries,
+    ListTables,
     ListWorkers,
     PlanSql,
     QueryState,
@@ -224,6 +225,10 @@ class Client:
             if shown := excerpt(sql, error):
                 error.add_note(shown)
             raise
+
+    async def tables(self) -> tuple[str, ...]:
+        """Names of the coordinator's tables; queries may read others that they bring."""
+        return await self._ask(ListTables())
 
     async def sql(
         self,

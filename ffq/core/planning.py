@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ffq.errors import UnsupportedPlan
-from ffq.messages import AcceptQuery, DigestPlan, PlanSql, ReadPlan, SqlPlan
+from ffq.messages import AcceptQuery, DigestPlan, ListTables, PlanSql, ReadPlan, SqlPlan
 from ffq.plan.codec import parse_plan, plan_digest
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.stages import cut
@@ -34,10 +34,16 @@ def refuse_sql(_: PlanSql) -> SqlPlan:
     raise UnsupportedPlan("this coordinator plans no SQL: it takes plans")
 
 
+def no_tables(_: ListTables) -> tuple[str, ...]:
+    """The core has no catalog."""
+    return ()
+
+
 PLANNER: Final[Mapping[type, Callable[[Any], Any]]] = {
     ReadPlan: read_plan,
     DigestPlan: digest_plan,
     PlanSql: refuse_sql,
+    ListTables: no_tables,
 }
 """What a planner answers, and how: it may do so on a thread, bind what it has read to files, and
 plan SQL.

@@ -12,7 +12,7 @@ from ffq.catalog import Catalog, ScanSettings, plan_scans
 from ffq.core.planning import PLANNER, read_plan
 from ffq.errors import InvalidRequest, PlanningError, QuotaExceeded
 from ffq.gateway.sql import SqlPlanner
-from ffq.messages import AcceptQuery, PlanSql, ReadPlan
+from ffq.messages import AcceptQuery, ListTables, PlanSql, ReadPlan
 from ffq.plan.casts import write_literal_casts
 from ffq.plan.codec import parse_plan
 from ffq.plan.limits import PlanLimits
@@ -64,6 +64,9 @@ class QueryPlanner:
         if self._sql is not None and isinstance(asked, PlanSql):
             planned: R = await self._sql.plan(asked)  # type: ignore[assignment]
             return planned
+        if isinstance(asked, ListTables):
+            names: R = () if self._catalog is None else self._catalog.names()  # type: ignore[assignment]
+            return names
         if self._threads.statistics().tasks_waiting >= self._max_waiting:
             raise QuotaExceeded(
                 f"{self._max_waiting} plans wait to be read: submit {asked.query_id} again later"

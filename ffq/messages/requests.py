@@ -130,6 +130,11 @@ class PlanSql(Rpc[SqlPlan]):
 
 
 @attrs.frozen
+class ListTables(Rpc[tuple[str, ...]]):
+    """Names of the tables that any query may read, in the order of the catalog."""
+
+
+@attrs.frozen
 class Assignment:
     """One attempt of one task, to be run by the worker that pulled it.
 

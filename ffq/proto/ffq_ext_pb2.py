@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from ffq.proto import ffq_distributed_pb2 as ffq_dot_proto_dot_ffq__distributed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x66q/proto/ffq_ext.proto\x12\nffq.ext.v1\x1a\x1f\x66\x66q/proto/ffq_distributed.proto\"n\n\x0ePlanSqlRequest\x12\x0b\n\x03sql\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\x0c\x12\x12\n\ntable_json\x18\x03 \x03(\t\x12\x0e\n\x06\x66older\x18\x04 \x01(\t\x12\x12\n\npartitions\x18\x05 \x01(\r\"e\n\x0fPlanSqlResponse\x12\x1a\n\x12physical_plan_json\x18\x01 \x01(\x0c\x12&\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x15.ffq.ext.v1.SqlColumn\x12\x0e\n\x06tables\x18\x03 \x03(\t\"\'\n\tSqlColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"#\n\x12ListQueriesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"G\n\x13ListQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\"\'\n\x13ListAttemptsRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\"C\n\x14ListAttemptsResponse\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.ffq.ext.v1.AttemptStatus\"\x86\x02\n\rAttemptStatus\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1e.ffq.distributed.v1.AttemptRef\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.ffq.distributed.v1.TaskState\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61ssigned_at_ms\x18\x04 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x11\n\tcommitted\x18\x07 \x01(\x08\x12/\n\x05usage\x18\x08 \x01(\x0b\x32 .ffq.distributed.v1.AttemptUsage\"\x14\n\x12ListWorkersRequest\"@\n\x13ListWorkersResponse\x12)\n\x07workers\x18\x01 \x03(\x0b\x32\x18.ffq.ext.v1.WorkerStatus\"\xe8\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x18\n\x10running_attempts\x18\x03 \x01(\r\x12\x1c\n\x14\x63onsecutive_failures\x18\x04 \x01(\r\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\x08\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x18\n\x10shuffle_endpoint\x18\x07 \x01(\t\x12\x15\n\rengine_family\x18\x08 \x01(\t\x12\r\n\x05slots\x18\t \x01(\r\x12\x13\n\x0bstuck_tasks\x18\n \x01(\r\"\'\n\x12\x44rainWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse2\xcf\x02\n\nInspection\x12N\n\x0bListQueries\x12\x1e.ffq.ext.v1.ListQueriesRequest\x1a\x1f.ffq.ext.v1.ListQueriesResponse\x12Q\n\x0cListAttempts\x12\x1f.ffq.ext.v1.ListAttemptsRequest\x1a .ffq.ext.v1.ListAttemptsResponse\x12N\n\x0bListWorkers\x12\x1e.ffq.ext.v1.ListWorkersRequest\x1a\x1f.ffq.ext.v1.ListWorkersResponse\x12N\n\x0b\x44rainWorker\x12\x1e.ffq.ext.v1.DrainWorkerRequest\x1a\x1f.ffq.ext.v1.DrainWorkerResponse2I\n\x03Sql\x12\x42\n\x07PlanSql\x12\x1a.ffq.ext.v1.PlanSqlRequest\x1a\x1b.ffq.ext.v1.PlanSqlResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x66q/proto/ffq_ext.proto\x12\nffq.ext.v1\x1a\x1f\x66\x66q/proto/ffq_distributed.proto\"n\n\x0ePlanSqlRequest\x12\x0b\n\x03sql\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\x0c\x12\x12\n\ntable_json\x18\x03 \x03(\t\x12\x0e\n\x06\x66older\x18\x04 \x01(\t\x12\x12\n\npartitions\x18\x05 \x01(\r\"e\n\x0fPlanSqlResponse\x12\x1a\n\x12physical_plan_json\x18\x01 \x01(\x0c\x12&\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x15.ffq.ext.v1.SqlColumn\x12\x0e\n\x06tables\x18\x03 \x03(\t\"\x13\n\x11ListTablesRequest\"$\n\x12ListTablesResponse\x12\x0e\n\x06tables\x18\x01 \x03(\t\"\'\n\tSqlColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"#\n\x12ListQueriesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"G\n\x13ListQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\"\'\n\x13ListAttemptsRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\"C\n\x14ListAttemptsResponse\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.ffq.ext.v1.AttemptStatus\"\x86\x02\n\rAttemptStatus\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1e.ffq.distributed.v1.AttemptRef\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.ffq.distributed.v1.TaskState\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61ssigned_at_ms\x18\x04 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x11\n\tcommitted\x18\x07 \x01(\x08\x12/\n\x05usage\x18\x08 \x01(\x0b\x32 .ffq.distributed.v1.AttemptUsage\"\x14\n\x12ListWorkersRequest\"@\n\x13ListWorkersResponse\x12)\n\x07workers\x18\x01 \x03(\x0b\x32\x18.ffq.ext.v1.WorkerStatus\"\xe8\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x18\n\x10running_attempts\x18\x03 \x01(\r\x12\x1c\n\x14\x63onsecutive_failures\x18\x04 \x01(\r\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\x08\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x18\n\x10shuffle_endpoint\x18\x07 \x01(\t\x12\x15\n\rengine_family\x18\x08 \x01(\t\x12\r\n\x05slots\x18\t \x01(\r\x12\x13\n\x0bstuck_tasks\x18\n \x01(\r\"\'\n\x12\x44rainWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse2\xcf\x02\n\nInspection\x12N\n\x0bListQueries\x12\x1e.ffq.ext.v1.ListQueriesRequest\x1a\x1f.ffq.ext.v1.ListQueriesResponse\x12Q\n\x0cListAttempts\x12\x1f.ffq.ext.v1.ListAttemptsRequest\x1a .ffq.ext.v1.ListAttemptsResponse\x12N\n\x0bListWorkers\x12\x1e.ffq.ext.v1.ListWorkersRequest\x1a\x1f.ffq.ext.v1.ListWorkersResponse\x12N\n\x0b\x44rainWorker\x12\x1e.ffq.ext.v1.DrainWorkerRequest\x1a\x1f.ffq.ext.v1.DrainWorkerResponse2\x96\x01\n\x03Sql\x12\x42\n\x07PlanSql\x12\x1a.ffq.ext.v1.PlanSqlRequest\x1a\x1b.ffq.ext.v1.PlanSqlResponse\x12K\n\nListTables\x12\x1d.ffq.ext.v1.ListTablesRequest\x1a\x1e.ffq.ext.v1.ListTablesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +36,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLANSQLREQUEST']._serialized_end=182
   _globals['_PLANSQLRESPONSE']._serialized_start=184
   _globals['_PLANSQLRESPONSE']._serialized_end=285
-  _globals['_SQLCOLUMN']._serialized_start=287
-  _globals['_SQLCOLUMN']._serialized_end=326
-  _globals['_LISTQUERIESREQUEST']._serialized_start=328
-  _globals['_LISTQUERIESREQUEST']._serialized_end=363
-  _globals['_LISTQUERIESRESPONSE']._serialized_start=365
-  _globals['_LISTQUERIESRESPONSE']._serialized_end=436
-  _globals['_LISTATTEMPTSREQUEST']._serialized_start=438
-  _globals['_LISTATTEMPTSREQUEST']._serialized_end=477
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=479
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=546
-  _globals['_ATTEMPTSTATUS']._serialized_start=549
-  _globals['_ATTEMPTSTATUS']._serialized_end=811
-  _globals['_LISTWORKERSREQUEST']._serialized_start=813
-  _globals['_LISTWORKERSREQUEST']._serialized_end=833
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=835
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=899
-  _globals['_WORKERSTATUS']._serialized_start=902
-  _globals['_WORKERSTATUS']._serialized_end=1134
-  _globals['_DRAINWORKERREQUEST']._serialized_start=1136
-  _globals['_DRAINWORKERREQUEST']._serialized_end=1175
-  _globals['_DRAINWORKERRESPONSE']._serialized_start=1177
-  _globals['_DRAINWORKERRESPONSE']._serialized_end=1198
-  _globals['_INSPECTION']._serialized_start=1201
-  _globals['_INSPECTION']._serialized_end=1536
-  _globals['_SQL']._serialized_start=1538
-  _globals['_SQL']._serialized_end=1611
+  _globals['_LISTTABLESREQUEST']._serialized_start=287
+  _globals['_LISTTABLESREQUEST']._serialized_end=306
+  _globals['_LISTTABLESRESPONSE']._serialized_start=308
+  _globals['_LISTTABLESRESPONSE']._serialized_end=344
+  _globals['_SQLCOLUMN']._serialized_start=346
+  _globals['_SQLCOLUMN']._serialized_end=385
+  _globals['_LISTQUERIESREQUEST']._serialized_start=387
+  _globals['_LISTQUERIESREQUEST']._serialized_end=422
+  _globals['_LISTQUERIESRESPONSE']._serialized_start=424
+  _globals['_LISTQUERIESRESPONSE']._serialized_end=495
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=497
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=536
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=538
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=605
+  _globals['_ATTEMPTSTATUS']._serialized_start=608
+  _globals['_ATTEMPTSTATUS']._serialized_end=870
+  _globals['_LISTWORKERSREQUEST']._serialized_start=872
+  _globals['_LISTWORKERSREQUEST']._serialized_end=892
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=894
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=958
+  _globals['_WORKERSTATUS']._serialized_start=961
+  _globals['_WORKERSTATUS']._serialized_end=1193
+  _globals['_DRAINWORKERREQUEST']._serialized_start=1195
+  _globals['_DRAINWORKERREQUEST']._serialized_end=1234
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=1236
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=1257
+  _globals['_INSPECTION']._serialized_start=1260
+  _globals['_INSPECTION']._serialized_end=1595
+  _globals['_SQL']._serialized_start=1598
+  _globals['_SQL']._serialized_end=1748
 # @@protoc_insertion_point(module_scope)

@@ -244,6 +244,11 @@ class SqlStub:
                 request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.SerializeToString,
                 response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.FromString,
                 _registered_method=True)
+        self.ListTables = channel.unary_unary(
+                '/ffq.ext.v1.Sql/ListTables',
+                request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.ListTablesRequest.SerializeToString,
+                response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.ListTablesResponse.FromString,
+                _registered_method=True)
 
 
 class SqlServicer:
@@ -256,6 +261,12 @@ class SqlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTables(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SqlServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -263,6 +274,11 @@ def add_SqlServicer_to_server(servicer, server):
                     servicer.PlanSql,
                     request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.FromString,
                     response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.SerializeToString,
+            ),
+            'ListTables': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTables,
+                    request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.ListTablesRequest.FromString,
+                    response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.ListTablesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -293,6 +309,33 @@ class Sql:
             '/ffq.ext.v1.Sql/PlanSql',
             ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.SerializeToString,
             ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTables(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffq.ext.v1.Sql/ListTables',
+            ffq_dot_proto_dot_ffq__ext__pb2.ListTablesRequest.SerializeToString,
+            ffq_dot_proto_dot_ffq__ext__pb2.ListTablesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,6 +89,7 @@ class SqlStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SqlAsyncStub: ...
     PlanSql: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.PlanSqlRequest, _ffq_ext_pb2.PlanSqlResponse]
+    ListTables: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.ListTablesRequest, _ffq_ext_pb2.ListTablesResponse]
 
 @_typing.type_check_only
 class SqlAsyncStub(SqlStub):
@@ -96,6 +97,7 @@ class SqlAsyncStub(SqlStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlanSql: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.PlanSqlRequest, _ffq_ext_pb2.PlanSqlResponse]  # type: ignore[assignment]
+    ListTables: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.ListTablesRequest, _ffq_ext_pb2.ListTablesResponse]  # type: ignore[assignment]
 
 class SqlServicer(metaclass=_abc_1.ABCMeta):
     """From SQL to a plan, so that a client needs no engine."""
@@ -106,5 +108,12 @@ class SqlServicer(metaclass=_abc_1.ABCMeta):
         request: _ffq_ext_pb2.PlanSqlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ffq_ext_pb2.PlanSqlResponse, _abc.Awaitable[_ffq_ext_pb2.PlanSqlResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListTables(
+        self,
+        request: _ffq_ext_pb2.ListTablesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ffq_ext_pb2.ListTablesResponse, _abc.Awaitable[_ffq_ext_pb2.ListTablesResponse]]: ...
 
 def add_SqlServicer_to_server(servicer: SqlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -27,6 +27,7 @@ from ffq.messages import (
     Heartbeat,
     ListAttempts,
     ListQueries,
+    ListTables,
     ListWorkers,
     PlanSql,
     RegisterMapOutput,
@@ -261,6 +262,13 @@ unary(
     Role.CLIENT,
     time_limit_ms=120_000,  # others may be planned before it
     max_request_bytes=MAX_SQL_BYTES + 16 * SMALL_REQUEST_BYTES,
+)
+unary(
+    SQL,
+    ListTables,
+    (sql.encode_list_tables, sql.decode_list_tables),
+    (sql.encode_tables, sql.decode_tables),
+    Role.CLIENT,
 )
 unary(
     INSPECTION,

@@ -25,6 +25,7 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_OPENING: Final = frozenset({b"'", b'"'})
 _SHOWN: Final = 120
 """Characters of a line that are shown around a place in it."""
 
@@ -56,6 +57,19 @@ def tokens(text: bytes, start: int, end: int) -> Iterator[Token]:
             kind = "dollar"
         if kind != "space":
             yield Token(kind, found.start(), found.end(), found[0])
+
+
+def is_whole(sql: str) -> bool:
+    """Whether a statement in it ends with a semicolon: not one in a text, a name or a comment."""
+    text = sql.encode()
+    found = list(tokens(text, 0, len(text)))
+    if not found or found[-1].raw != b";":
+        return False
+    return not any(
+        token.raw in _OPENING or text[token.start : token.start + 2] in {b"/*", b"$$"}
+        for token in found
+        if token.kind == "sign"
+    )
 
 
 @attrs.frozen

@@ -117,3 +117,20 @@ def test_a_message_limit_below_what_parts_need_is_refused_at_start() -> None:
         gateway_settings(source({"FFQ_MAX_MESSAGE_BYTES": "2000000"}))
     made = gateway_settings(source({"FFQ_MAX_MESSAGE_BYTES": "8000000"}))
     assert made.coordinator.max_task_bytes == 8_000_000 - 65_536
+
+
+def test_whether_clients_may_bring_tables_and_what_planning_may_take() -> None:
+    settings = gateway_settings(source())
+    assert settings.client_tables
+    assert (settings.planning.time_ms, settings.planning.memory_bytes) == (10_000, 1 << 30)
+    environ = {
+        "FFQ_CLIENT_TABLES": "No",
+        "FFQ_PLANNING_TIMEOUT_MS": "5",
+        "FFQ_PLANNING_MEMORY_MB": "7",
+    }
+    settings = gateway_settings(source(environ))
+    assert not settings.client_tables
+    assert (settings.planning.time_ms, settings.planning.memory_bytes) == (5, 7 << 20)
+    assert gateway_settings(source(environ, client_tables=True)).client_tables
+    with pytest.raises(InvalidRequest, match=r"^FFQ_CLIENT_TABLES: 'maybe' is neither true nor"):
+        gateway_settings(source({"FFQ_CLIENT_TABLES": "maybe"}))

@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ffq.cli.options import FormatOption, OutputOption, TimeoutOption, setting
-from ffq.cli.output.formats import choose_format
+from ffq.cli.output.formats import ResultFormat, choose_format
 from ffq.cli.target import target_of
 from ffq.errors import InvalidRequest
 
@@ -35,7 +36,8 @@ def sql(
         str | None,
         typer.Argument(
             metavar="[QUERY]",
-            help="A query in DuckDB's SQL; - reads it from stdin.",
+            help="A query in DuckDB's SQL; - reads it from stdin. Without one, on a terminal: a "
+            "shell.",
             show_default=False,
         ),
     ] = None,
@@ -96,8 +98,13 @@ def sql(
     if explain and (analyze or output is not None or format_ is not None):
         raise InvalidRequest("--explain runs nothing: it takes no --analyze, --format or -o")
     chosen = choose_format(format_, output)
-    text = _text(query, file)
     tables: dict[str, Any] = dict(_pair(each, "--table", "NAME=PATH") for each in table or [])
+    if query is None and file is None and sys.stdin.isatty():
+        if explain or analyze or param or output is not None:
+            raise InvalidRequest("--explain, --analyze, --param and -o need a query")
+        run_command(partial(_shell, context, workers, tables, chosen))
+        return
+    text = _text(query, file)
     given = [_pair(each, "--param", "NAME=VALUE") for each in param or []]
     parameters = {name.removeprefix("$"): _value(value) for name, value in given}
 
@@ -124,6 +131,16 @@ def sql(
             write_result(result, chosen, output)
 
     run_command(run)
+
+
+async def _shell(
+    context: typer.Context, workers: int, tables: dict[str, Any], chosen: ResultFormat
+) -> None:
+    from ffq.cli.lines import line_reader
+    from ffq.cli.shell import Shell
+
+    async with _client(context, workers) as client:
+        await Shell(client, tables, chosen, context.obj, line_reader()).run()
 
 
 @asynccontextmanager

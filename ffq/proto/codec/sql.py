@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffq.messages import PlanSql, SqlColumn, SqlPlan
+from ffq.messages import ListTables, PlanSql, SqlColumn, SqlPlan
 from ffq.proto import ffq_ext_pb2 as ext
 
 
@@ -40,3 +40,19 @@ def decode_sql_plan(message: ext.PlanSqlResponse) -> SqlPlan:
         columns=tuple(SqlColumn(one.name, one.type) for one in message.columns),
         tables=tuple(message.tables),
     )
+
+
+def encode_list_tables(_: ListTables) -> ext.ListTablesRequest:
+    return ext.ListTablesRequest()
+
+
+def decode_list_tables(_: ext.ListTablesRequest) -> ListTables:
+    return ListTables()
+
+
+def encode_tables(tables: tuple[str, ...]) -> ext.ListTablesResponse:
+    return ext.ListTablesResponse(tables=tables)
+
+
+def decode_tables(message: ext.ListTablesResponse) -> tuple[str, ...]:
+    return tuple(message.tables)
