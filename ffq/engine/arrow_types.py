@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 import duckdb
@@ -9,7 +10,6 @@ import pyarrow as pa
 
 from ffq.engine import types
 from ffq.engine.batches import usual_schema
-from ffq.engine.sql import select_list
 from ffq.errors import UnsupportedPlan
 
 
@@ -18,13 +18,7 @@ def arrow_schema(columns: Iterable[tuple[str, str]]) -> pa.Schema:
 
     Raises duckdb.Error: a type that the engine has not.
     """
-    pairs = [
-        (name, types.travelling("NULL", str(duckdb.sqltype(kind)))[1]) for name, kind in columns
-    ]
-    nulls = select_list(f"CAST(NULL AS {kind})" for _, kind in pairs)
-    with duckdb.connect() as engine:
-        schema = usual_schema(engine.sql(f"SELECT {nulls}").to_arrow_reader().schema, nested=True)
-    return pa.schema(schema.field(at).with_name(name) for at, (name, _) in enumerate(pairs))
+    return pa.schema([(name, _arrow_type(kind)) for name, kind in columns])
 
 
 def sql_columns(who: str, schema: pa.Schema) -> Sequence[tuple[str, str]]:
@@ -36,17 +30,34 @@ def sql_columns(who: str, schema: pa.Schema) -> Sequence[tuple[str, str]]:
     Raises:
         UnsupportedPlan: a type that the engine has not, or whose values it would change.
     """
-    return [(field.name, _sql_type(who, field)) for field in schema]
-
-
-def _sql_type(who: str, field: pa.Field) -> str:
-    what = f"{who} gives out column {field.name!r} of type {field.type}"
-    if reason := types.unkept(field.type):
-        raise UnsupportedPlan(f"{what}, whose values this engine would change: {reason}")
-    empty = pa.table({"c0": pa.array([], field.type)})
-    with duckdb.connect() as engine:
+    columns = []
+    for field in schema:
+        what = f"{who} gives out column {field.name!r} of type {field.type}"
+        if reason := types.unkept(field.type):
+            raise UnsupportedPlan(f"{what}, whose values this engine would change: {reason}")
         try:
-            (kind,) = engine.from_arrow(empty).types
+            columns.append((field.name, _sql_type(field.type)))
         except duckdb.Error as error:
             raise UnsupportedPlan(f"{what}, which this engine does not take") from error
-    return types.travelling("", str(kind))[1]
+    return columns
+
+
+@functools.lru_cache(maxsize=1024)
+def _arrow_type(kind: str) -> pa.DataType:
+    known = str(duckdb.sqltype(kind))  # it is a type, and no more of SQL
+    travels = types.travelling("", known)[1]
+    relation = _engine().cursor().sql(f"SELECT CAST(NULL AS {travels}) AS c")
+    return usual_schema(relation.to_arrow_reader().schema, nested=True).field(0).type
+
+
+@functools.lru_cache(maxsize=1024)
+def _sql_type(kind: pa.DataType) -> str:
+    empty = pa.table({"c": pa.array([], kind)})
+    (found,) = _engine().cursor().from_arrow(empty).types
+    return types.travelling("", str(found))[1]
+
+
+@functools.cache
+def _engine() -> duckdb.DuckDBPyConnection:
+    """That of this process for questions about types: to open one takes longer than to ask."""
+    return duckdb.connect(config={"threads": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from ffq.engine import CancelToken, Engine, OperatorRegistry, operator
+from ffq.engine.batches import MAX_BATCH_BYTES
 from ffq.engine.instances import Instance, Instances
 from ffq.errors import OperatorError, QueryCanceled, StartupError
 from ffq.plan.model import Custom, HashJoin, Node
@@ -225,6 +227,38 @@ def test_one_instance_on_both_sides_of_a_join_and_over_itself(
     node = HashJoin(*sides, (("a", "a"),), JoinType.INNER, JoinStrategy.AUTO, BuildSide.LEFT)
     assert run_over(engine, node, ROWS, ROWS).num_rows == ROWS.num_rows
     assert One.made == [0]
+
+
+def test_one_that_never_ends_is_canceled_between_batches(
+    registry: OperatorRegistry, engine: Engine
+) -> None:
+    cancel = CancelToken()
+
+    @operator("o", registry=registry)
+    class One:
+        def __call__(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+            for at in itertools.count():
+                if at == 3:
+                    cancel.cancel()
+                yield batch.slice(0, 1)
+
+    with pytest.raises(QueryCanceled):
+        run_over(engine, custom(), ROWS, cancel=cancel)
+
+
+def test_a_batch_of_any_size_is_passed_on_in_bounded_ones(
+    registry: OperatorRegistry, engine: Engine
+) -> None:
+    text = pa.table({"s": pa.array(["x" * 1000]).take(pa.array([0] * 50_000))})
+
+    @operator("o", registry=registry)
+    class One:
+        def __call__(self, batch: pa.RecordBatch) -> pa.Table:
+            return text
+
+    table = run_over(engine, custom(), ROWS.slice(0, 1))
+    assert table.num_rows == text.num_rows
+    assert max(batch.nbytes for batch in table.to_batches()) <= MAX_BATCH_BYTES
 
 
 def test_no_rows_of_a_declared_schema_need_neither_setup_nor_call(
