@@ -7,6 +7,7 @@ import inspect
 import threading
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack
 from types import CodeType
 from typing import Any, Final, TypeVar
 
@@ -16,7 +17,10 @@ import pyarrow as pa
 
 from ffq.engine.cancel import CancelToken
 from ffq.engine.faults import Faults
+from ffq.engine.frames import FORMATS, Unconvertible
+from ffq.engine.instances import Instance, Instances
 from ffq.engine.operators import Operator
+from ffq.engine.output_schemas import Mismatch, conformed, described
 from ffq.errors import FfqError, OperatorError
 from ffq.plan.model import Custom
 
@@ -26,11 +30,14 @@ _END: Final = object()
 """What no operator yields."""
 
 
-class OperatorInput(Iterator[pa.RecordBatch]):
-    """What an operator reads, on any thread. Only what fails here is no fault of the operator.
+class OperatorInput(Iterator[Any]):
+    """What an operator reads, in its format, on any thread. Only what fails here is no fault of it.
 
     A thread of the operator's may outlive it: `end` when the operator has ended, and `close` before
     what the batches come from is closed, which would take it away under that thread's hands.
+
+    Attributes:
+        empty: the one batch that was read is there because there was none.
     """
 
     def __init__(
@@ -41,9 +48,12 @@ class OperatorInput(Iterator[pa.RecordBatch]):
         faults: Faults,
         cancel: CancelToken,
     ) -> None:
+        """Raises OperatorError: the library of its batch format cannot be imported."""
         self._operator = operator
         self.schema = schema
-        self._batches = _at_least_one(batches, schema)
+        self.format = FORMATS[operator.batch_format](operator.name)
+        self.empty = False
+        self._batches = self._at_least_one(batches)
         self._faults = faults
         self._cancel = cancel
         self._failed = False
@@ -55,7 +65,10 @@ class OperatorInput(Iterator[pa.RecordBatch]):
         """What it failed with, however the operator took that."""
         return self._faults.first if self._failed else None
 
-    def __next__(self) -> pa.RecordBatch:
+    def __next__(self) -> Any:
+        return self._framed(self._pulled())
+
+    def _pulled(self) -> pa.RecordBatch:
         with self._pulling:
             self._check()
             try:
@@ -64,6 +77,27 @@ class OperatorInput(Iterator[pa.RecordBatch]):
                 self._check()
                 self._failed = True
                 raise self._faults.note(self._faults.translate(error, self._cancel)) from error
+
+    def _framed(self, batch: pa.RecordBatch) -> Any:
+        try:
+            return self.format.from_arrow(batch)
+        except Exception as error:  # whatever the library raises
+            self._failed = True
+            failure = OperatorError(
+                f"operator {self._operator.name!r} takes {self.format.noun}, which do not hold its "
+                f"input ({described(self.schema)}): {type(error).__name__}: {_text(error)}"
+            )
+            raise self._faults.note(failure) from error
+
+    def _at_least_one(self, source: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """A function that maps batch to batch so shows its output's schema also for no rows."""
+        empty = True
+        for batch in source:
+            empty = False
+            yield batch
+        if empty:
+            self.empty = True
+            yield pa.RecordBatch.from_pylist([], schema=self.schema)
 
     def _check(self) -> None:
         if self._ended:  # to whoever reads on it must not look like the end of the rows
@@ -89,7 +123,9 @@ class OperatorInput(Iterator[pa.RecordBatch]):
 class _Run:
     node: Custom
     operator: Operator
+    config: dict[str, Any]
     source: OperatorInput
+    instances: Instances
     faults: Faults
     cancel: CancelToken
 
@@ -98,28 +134,33 @@ def operator_reader(
     node: Custom,
     operator: Operator,
     source: OperatorInput,
+    instances: Instances,
     faults: Faults,
     cancel: CancelToken,
 ) -> pa.RecordBatchReader:
-    """What the operator yields, as it yields it. Runs it up to its first batch.
+    """What the operator gives, as it gives it. Runs it up to its first batch.
 
     Args:
         node: the plan's node.
-        operator: the function of that name.
+        operator: the one of that name.
         source: its input, read once.
+        instances: where one that is a class is set up.
         faults: told what it raises.
         cancel: stops it between batches.
 
     Raises:
-        OperatorError: it raised (or does so while the reader is read), or yielded something else
+        PlanningError: the node's config is none that it takes; names the key.
+        OperatorError: it raised (or does so while the reader is read), or gave something else
             than batches of one schema. Names the operator, what it said, and file and line.
     """
-    run = _Run(node, operator, source, faults, cancel)
-    outputs = _outputs(run)
-    first: Any = next(outputs, None)
-    if operator.schema is not None:
-        schema = operator.schema
-    elif isinstance(first, pa.RecordBatch):
+    config = operator.parameters.read(operator.name, dict(node.config))
+    declared = operator.schema_over(source.schema)
+    run = _Run(node, operator, config, source, instances, faults, cancel)
+    outputs = _outputs(run, declared)
+    first = next(outputs, None)
+    if declared is not None:
+        schema = declared
+    elif first is not None:
         schema = first.schema
     else:
         schema = source.schema
@@ -127,50 +168,120 @@ def operator_reader(
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             if first is not None:
-                yield _checked(run, first, schema)
-            for batch in outputs:
-                yield _checked(run, batch, schema)
+                yield first
+            yield from outputs
         finally:
             outputs.close()
 
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-def _at_least_one(source: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """An operator that maps batch to batch thus shows its output's schema also for no rows."""
-    empty = True
-    for batch in source:
-        empty = False
-        yield batch
-    if empty:
-        yield pa.RecordBatch.from_pylist([], schema=schema)
+def _outputs(run: _Run, declared: pa.Schema | None) -> Generator[pa.RecordBatch, None, None]:
+    """Record batches of one schema, made of what it gives."""
+    schema, why = declared, "as it declares"
+    with ExitStack() as closing:
+        closing.callback(run.source.end)
+        skips_empty = declared is not None
+        given = _mapped(run, skips_empty, closing) if run.operator.is_class else _streamed(run)
+        for value in given:
+            table = _table(run, value, schema, why)
+            if schema is None:
+                schema, why = table.schema, "as in its first batch"
+            # A table without rows may be without batches, which would hide its schema.
+            yield from table.to_batches() or [pa.RecordBatch.from_pylist([], schema=schema)]
 
 
-def _outputs(run: _Run) -> Generator[Any, None, None]:
-    try:
-        yield from _yielded(run)
-    finally:
-        run.source.end()
+def _streamed(run: _Run) -> Iterator[Any]:
+    """Of a function: what it yields."""
+    return _yielded(run, _step(run, functools.partial(_called, run, run.source)))
 
 
-def _yielded(run: _Run) -> Iterator[Any]:
-    operator = run.operator
-    call = functools.partial(operator.function, run.source, dict(run.node.config))
-    returned: object = _step(run, call)
-    if not isinstance(returned, Iterable):
-        what = "None" if returned is None else f"a {type(returned).__name__}"
-        raise run.faults.note(OperatorError(_misused(operator, f"returned {what}")))
-    given = _step(run, functools.partial(iter, returned))
+def _called(run: _Run, *args: object) -> Any:
+    if run.operator.parameters.whole:
+        return run.operator.code(*args, run.config)
+    return run.operator.code(*args, **run.config)
+
+
+def _mapped(run: _Run, skips_empty: bool, closing: ExitStack) -> Iterator[Any]:
+    """Of a class: what its instance gives for each batch."""
+    instance: Instance | None = None
     while True:
-        batch: Any = _step(run, functools.partial(next, given, _END))
+        run.cancel.check()
+        batch: Any = next(run.source, _END)
+        if batch is _END or (run.source.empty and skips_empty):
+            return
+        if instance is None:
+            key = (run.operator, run.node.config)
+            make = functools.partial(_step, run, functools.partial(_called, run))
+            instance = closing.enter_context(run.instances.using(key, make, run.cancel))
+        returned = _guarded(run, instance, functools.partial(instance.value, batch))
+        if _is_batch(run, returned):
+            yield returned
+        else:
+            yield from _yielded(run, returned, instance)
+
+
+def _guarded(run: _Run, instance: Instance | None, code: Callable[[], T]) -> T:
+    """A step, while which no other thread takes one of the same instance.
+
+    It ends with the step: between two of a generator, the engine may wait for another generator.
+    """
+    if instance is None or run.operator.concurrent:
+        return _step(run, code)
+    with instance.alone(run.cancel):
+        return _step(run, code)
+
+
+def _yielded(run: _Run, returned: object, instance: Instance | None = None) -> Iterator[Any]:
+    # Some frames are iterables, of their columns.
+    if not isinstance(returned, Iterable) or hasattr(returned, "columns"):
+        what = "None" if returned is None else f"a {type(returned).__name__}"
+        raise run.faults.note(OperatorError(_misused(run, f"returned {what}")))
+    given = _guarded(run, instance, functools.partial(iter, returned))
+    while True:
+        value: Any = _guarded(run, instance, functools.partial(next, given, _END))
         run.cancel.check()
         if run.source.failure is not None:
             raise run.source.failure  # it did not see all of its input, whatever it made of that
-        if batch is _END:
+        if value is _END:
             return
-        if batch is None:
-            raise run.faults.note(OperatorError(_misused(operator, "yielded None")))
-        yield batch
+        if value is None:
+            raise run.faults.note(OperatorError(_misused(run, "yielded None")))
+        yield value
+
+
+def _is_batch(run: _Run, value: object) -> bool:
+    return isinstance(value, pa.RecordBatch | pa.Table) or run.source.format.is_frame(value)
+
+
+def _table(run: _Run, value: Any, schema: pa.Schema | None, why: str) -> pa.Table:
+    """What it gave, as Arrow data of that schema, if there is one yet.
+
+    Raises OperatorError: it is none.
+    """
+    form = run.source.format
+    who = f"operator {run.operator.name!r}{_defined_at(run.operator)}"
+    if not _is_batch(run, value):
+        columns = "" if schema is None else f" with columns {described(schema)}"
+        failure = OperatorError(
+            f"{who} yielded a {type(value).__name__}; right would be {form.noun}{columns}"
+        )
+        raise run.faults.note(failure)
+    try:
+        if isinstance(value, pa.RecordBatch):
+            table = pa.Table.from_batches([value])
+        else:
+            table = value if isinstance(value, pa.Table) else form.to_arrow(value)
+        if schema is None:
+            return table
+        return conformed(table, schema, casts=form.casts, why=why)
+    except Exception as error:
+        said = _text(error)
+        if not isinstance(error, Mismatch | Unconvertible):
+            said = f"that is no Arrow data: {type(error).__name__}: {said}"
+        what = "batch" if isinstance(value, pa.RecordBatch | pa.Table) else "data frame"
+        failure = OperatorError(f"{who} yielded a {what} {said}")
+        raise run.faults.note(failure) from error
 
 
 def _step(run: _Run, code: Callable[[], T]) -> T:
@@ -191,10 +302,11 @@ def _step(run: _Run, code: Callable[[], T]) -> T:
         raise run.faults.note(failure) from error
 
 
-def _misused(operator: Operator, what: str) -> str:
+def _misused(run: _Run, what: str) -> str:
+    noun = run.source.format.noun
+    right = f"to yield {noun}, or to return an iterable of them"
     return (
-        f"operator {operator.name!r}{_defined_at(operator)} {what}; right would be to yield "
-        f"record batches, or to return an iterable of them"
+        f"operator {run.operator.name!r}{_defined_at(run.operator)} {what}; right would be {right}"
     )
 
 
@@ -235,28 +347,12 @@ def _defined_at(operator: Operator) -> str:
 
 def _code(operator: Operator) -> CodeType | None:
     """Of the function that was decorated, whatever was wrapped around it."""
-    function: Any = inspect.unwrap(operator.function)
+    function: Any = inspect.unwrap(operator.code)
     if isinstance(function, functools.partial):
         function = function.func
-    if not inspect.isroutine(function):
+    if operator.is_class:
+        function = function.__call__
+    elif not inspect.isroutine(function):
         function = type(function).__call__
     code = getattr(inspect.unwrap(function), "__code__", None)
     return code if isinstance(code, CodeType) else None
-
-
-def _checked(run: _Run, batch: Any, schema: pa.Schema) -> pa.RecordBatch:
-    if not isinstance(batch, pa.RecordBatch):
-        what = f"a {type(batch).__name__}"
-    elif not batch.schema.equals(schema):
-        what = f"a batch with columns {_described(batch.schema)}"
-    else:
-        return batch
-    failure = OperatorError(
-        f"operator {run.operator.name!r}{_defined_at(run.operator)} yielded {what}; "
-        f"right would be record batches with columns {_described(schema)}"
-    )
-    raise run.faults.note(failure)
-
-
-def _described(schema: pa.Schema) -> str:
-    return ", ".join(f"{field.name}: {field.type}" for field in schema)

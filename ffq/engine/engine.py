@@ -73,10 +73,12 @@ class Engine:
                 self._connection.execute(statement)
         except duckdb.Error as error:
             raise StartupError(f"DuckDB cannot start: {error}") from error
+        registry.instances.open()
 
     def close(self) -> None:
         """No fragment may be running."""
         self._connection.close()
+        self._registry.instances.close()
 
     def run(
         self,

@@ -142,7 +142,8 @@ class FragmentRun:
         stream = self.stream(node.input)
         source = OperatorInput(operator, stream.batches, stream.schema, self._faults, self._cancel)
         self._closing.callback(source.close)
-        reader = operator_reader(node, operator, source, self._faults, self._cancel)
+        instances = self._registry.instances
+        reader = operator_reader(node, operator, source, instances, self._faults, self._cancel)
         for field in reader.schema:
             if reason := types.unkept(field.type):
                 raise UnsupportedPlan(

@@ -1,55 +1,92 @@
-"""Custom operators: Python functions from Arrow batches to Arrow batches, by name.
+"""Custom operators: Python code from batches to batches, by name.
 
     @ffq.operator("clean")
-    def clean(batches, config):
+    def clean(batches):
         for batch in batches:
             yield batch.filter(pc.is_valid(batch["name"]))
 
-An operator sees its task's share of the rows, batch by batch, and at least one batch: an empty one
-when there are no rows. All batches that it yields must have one schema: the declared one, or that
-of the first batch. One that yields no batch at all gives no rows of the declared schema, or else
-of its input's.
+    @ffq.operator("score", output_schema={"id": "BIGINT", "score": "DOUBLE"})
+    class Score:
+        def __init__(self, path: str, threshold: float = 0.5): ...
+        def __call__(self, batch): ...
 
-It may read its input on threads of its own. When it has ended, these get an OperatorError.
+An operator sees its task's share of the rows, batch by batch. A function is given an iterator of
+them, and at least one batch: an empty one when there are no rows. A class is set up once in a
+process for each config, and called batch by batch; where it declares its output's schema, it is
+neither set up nor called for no rows.
+
+All batches that it yields must have one schema: the declared one, or that of the first batch. One
+that yields no batch at all gives no rows of the declared schema, or else of its input's.
+
+A function may read its input on threads of its own. When it has ended, these get an OperatorError.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Protocol, TypeVar
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import attrs
 import pyarrow as pa
 
+from ffq.engine.configs import Parameters, parameters_of
+from ffq.engine.frames import FORMATS
+from ffq.engine.instances import Instances
+from ffq.engine.output_schemas import DeclaredSchema, read_schema, schema_for
 from ffq.errors import StartupError
 from ffq.messages import MAX_NAME_LENGTH
 
-
-class OperatorFunction(Protocol):
-    """`config` holds the Custom node's strings. Runs on a worker's thread; may raise anything."""
-
-    def __call__(
-        self, batches: Iterator[pa.RecordBatch], config: Mapping[str, str], /
-    ) -> Iterable[pa.RecordBatch]: ...
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-F = TypeVar("F", bound=Callable[..., Iterable[pa.RecordBatch]])
-
-
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Operator:
+    """What was decorated, and what it says of itself.
+
+    Attributes:
+        code: a function of an iterator of batches that returns an iterable of them; or a class
+            whose instances are functions of one batch. Runs on a worker's thread; may raise
+            anything.
+        parameters: how it takes its config.
+        output_schema: what it gives out, or a function that says so of its input's schema.
+        batch_format: a name of FORMATS.
+        concurrent: an instance of the class takes several calls at once.
+        module: where it was defined.
+    """
+
     name: str
-    function: OperatorFunction
-    schema: pa.Schema | None
+    code: Callable[..., Any]
+    parameters: Parameters
+    output_schema: pa.Schema | Callable[[pa.Schema], pa.Schema] | None
+    batch_format: str
+    concurrent: bool
     module: str
+
+    @property
+    def is_class(self) -> bool:
+        return inspect.isclass(self.code)
+
+    def schema_over(self, input_schema: pa.Schema) -> pa.Schema | None:
+        """What it declares to give out over such an input; None: nothing.
+
+        Raises:
+            OperatorError: its function for that raised, or gave no schema.
+        """
+        return schema_for(self.name, self.output_schema, input_schema)
 
 
 class OperatorRegistry:
-    """Operators by name. Filled at start, then only read."""
+    """Operators by name. Filled at start, then only read.
+
+    Attributes:
+        instances: of those that are classes.
+    """
 
     def __init__(self) -> None:
         self._operators: dict[str, Operator] = {}
+        self.instances = Instances()
 
     def add(self, operator: Operator) -> None:
         """Raises StartupError: another function of that name is registered already."""
@@ -78,44 +115,116 @@ class OperatorRegistry:
 
 def _home(operator: Operator) -> tuple[str, str]:
     # A module that is loaded again defines the same functions anew.
-    return operator.module, getattr(operator.function, "__qualname__", "")
+    return operator.module, getattr(operator.code, "__qualname__", "")
 
 
 REGISTRY = OperatorRegistry()
 """Where `@operator` registers: one per process."""
 
 
+def declared_schema(
+    name: str,
+    config: Mapping[str, str],
+    input_schema: pa.Schema,
+    *,
+    registry: OperatorRegistry = REGISTRY,
+) -> pa.Schema | None:
+    """What the operator of that name declares to give out; it is not run.
+
+    Returns:
+        None: it is not registered in this process, or declares nothing.
+
+    Raises:
+        PlanningError: a config that it does not take.
+        OperatorError: its function of the input's schema raised, or gave no schema.
+    """
+    found = registry.get(name)
+    if found is None:
+        return None
+    found.parameters.read(name, config)
+    return found.schema_over(input_schema)
+
+
 def operator(
-    name: str, *, schema: pa.Schema | None = None, registry: OperatorRegistry = REGISTRY
+    name: str,
+    *,
+    output_schema: DeclaredSchema | None = None,
+    batch_format: str = "arrow",
+    concurrent: bool = False,
+    registry: OperatorRegistry = REGISTRY,
 ) -> Callable[[F], F]:
-    """Register a function as the operator that plans call `name`.
+    """Register a function or a class as the operator that plans call `name`.
+
+    Its config are its keyword parameters (of a class, those of `__init__`), read by their types:
+    see `ffq.engine.configs`. A function whose second parameter is a mapping, or is not annotated,
+    gets the config's texts there.
 
     Args:
         name: the `op_name` of Custom nodes; a worker advertises it as a capability (R10).
-        schema: of what it yields, where the input's schema would be wrong for no rows.
+        output_schema: of what it gives out: a schema, a dict of types by column (in SQL's words, or
+            Arrow's types), or a function of the input's schema. SQL needs it to plan.
+        batch_format: "arrow" for record batches, "pandas" or "polars" for data frames.
+        concurrent: an instance of the class may be called by several threads at once; if not,
+            calls wait for each other.
         registry: for tests.
 
     Raises:
-        StartupError: a name that cannot be one, or that another function has; no schema, or no
-            function.
+        StartupError: a name that cannot be one, or that another operator has; a schema, format or
+            parameter that cannot be one; what is neither a function nor a class whose instances
+            can be called.
     """
     _check_name(name)
-    if not isinstance(schema, pa.Schema | None):
+    if batch_format not in FORMATS:
         raise StartupError(
-            f"operator {name!r}: its schema is a {type(schema).__name__}; right would be a "
-            f'pyarrow.Schema, as pa.schema([("a", pa.int64())])'
+            f"operator {name!r}: its batch_format is {batch_format!r}; right would be one of "
+            f"{', '.join(map(repr, FORMATS))}"
         )
+    schema = read_schema(name, output_schema)
 
-    def register(function: F) -> F:
-        if not callable(function):
-            raise StartupError(
-                f"operator {name!r} is a {type(function).__name__}; right would be a function of "
-                f"its input's batches and its config"
+    def register(code: F) -> F:
+        _check_code(name, code, concurrent)
+        registry.add(
+            Operator(
+                name,
+                code,
+                _parameters(name, code),
+                schema,
+                batch_format,
+                concurrent,
+                code.__module__,
             )
-        registry.add(Operator(name, function, schema, function.__module__))
-        return function
+        )
+        return code
 
     return register
+
+
+def _parameters(name: str, code: Any) -> Parameters:
+    if not inspect.isclass(code):
+        return parameters_of(name, code, skip=1)
+    set_up: Any = code.__init__
+    if set_up is object.__init__:
+        return Parameters(whole=False)
+    return parameters_of(name, set_up, skip=1)
+
+
+def _check_code(name: str, code: Any, concurrent: bool) -> None:
+    if not callable(code):
+        raise StartupError(
+            f"operator {name!r} is a {type(code).__name__}; right would be a function of its "
+            f"input's batches, or a class whose instances are functions of one batch"
+        )
+    is_class = inspect.isclass(code)
+    if is_class and not any("__call__" in vars(base) for base in code.__mro__):
+        raise StartupError(
+            f"operator {name!r} is a class without __call__; right would be: def __call__(self, "
+            f"batch)"
+        )
+    if concurrent and not is_class:
+        raise StartupError(
+            f"operator {name!r} is a function, whose calls share nothing: concurrent=True is for "
+            f"classes"
+        )
 
 
 def _check_name(name: object) -> None:

@@ -28,6 +28,7 @@ from ffq.plan.casts import write_literal_casts
 from ffq.plan.checks import check_column, check_expr, check_names, check_positive
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.codec.nodes import DEFAULT_PARTITIONS
+from ffq.plan.configs import ConfigValue, config_pairs
 from ffq.plan.expressions import Aggregation, Expression, col
 from ffq.plan.model import HashPartitioning, Node, Partitioning, SinglePartitioning
 from ffq.plan.outputs import LEFT_ONLY
@@ -215,6 +216,23 @@ class Relation:
         below = self.gather() if whole else self
         node = model.Custom(name, pairs, below.node)
         return Relation(node, None if columns is None else tuple(columns))
+
+    def map_batches(
+        self,
+        name: str,
+        /,
+        *,
+        columns: Sequence[str] | None = None,
+        whole: bool = False,
+        **config: ConfigValue,
+    ) -> Relation:
+        """As `custom`, with config of the types that the operator's parameters have.
+
+        Raises:
+            InvalidRequest: a value that is no text, number, bool, None, or list or dict of these.
+        """
+        texts = dict(config_pairs(name, config))
+        return self.custom(name, texts, columns=columns, whole=whole)
 
     def gather(self) -> Relation:
         """All rows in one task, through a Single exchange; the same relation if they are so."""

@@ -12,19 +12,23 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Mapping
 from typing import BinaryIO
 
 from ffq.catalog import Catalog
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
 from ffq.messages import SqlColumn, SqlPlan
 from ffq.plan.codec import dump_plan
+from ffq.sql.declared import Columns
 from ffq.sql.frames import (
     HEAD_BYTES,
     READY,
     Hello,
     dump_error,
+    dump_question,
     dump_reply,
     framed,
+    load_declared,
 )
 from ffq.sql.parameters import load_parameters
 from ffq.sql.prepare import DEFAULT_PARTITIONS, Preparer, Query
@@ -43,7 +47,15 @@ def main(lifeline: int) -> None:
     if first is None:
         return
     hello = Hello.load(first)
-    preparer = Preparer(Catalog.of(()).over(hello.tables))
+
+    def declared(name: str, config: Mapping[str, str], columns: Columns) -> Columns | None:
+        _write(outgoing, dump_question(name, config, columns))
+        answer = _read(incoming)
+        if answer is None:
+            sys.exit(1)  # nobody is there to plan for
+        return load_declared(answer)
+
+    preparer = Preparer(Catalog.of(()).over(hello.tables), declared)
     _write(outgoing, READY)
     while (request := _read(incoming)) is not None:
         _write(outgoing, *_answer(preparer, hello, request))

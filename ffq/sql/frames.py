@@ -2,12 +2,13 @@
 
 A frame is its length in 4 bytes, the most significant one first, and as many bytes. The child says
 READY; then each request is answered with a header, and where that is no error, with the plan.
+Before that it may ask what operators declare: they are in its parent's process.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -15,6 +16,7 @@ import attrs
 from ffq import errors
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
 from ffq.messages import PlanSql, SqlColumn, SqlPlan
+from ffq.sql.declared import Columns, DeclaredColumns
 
 HEAD_BYTES: Final = 4
 MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
@@ -77,6 +79,27 @@ def dump_error(error: FfqError) -> bytes:
         "place": place,
     }
     return json.dumps({"error": found}).encode()
+
+
+def dump_question(name: str, config: Mapping[str, str], columns: Columns) -> bytes:
+    """In place of an answer: what does an operator declare, over an input of these columns?"""
+    return json.dumps({"operator": [name, dict(config), list(columns)]}).encode()
+
+
+def answered(question: Sequence[Any], declared: DeclaredColumns) -> bytes:
+    """The parent's answer: the operators are in its process."""
+    name, config, columns = question
+    try:
+        found = declared(name, config, [(column, kind) for column, kind in columns])
+    except FfqError as error:
+        return dump_error(error)
+    return json.dumps({"declared": None if found is None else list(found)}).encode()
+
+
+def load_declared(answer: bytes) -> Columns | None:
+    """Raises the error that it tells of."""
+    found = load_header(answer)["declared"]
+    return None if found is None else [(name, kind) for name, kind in found]
 
 
 def load_header(header: bytes) -> Mapping[str, Any]:

@@ -23,6 +23,10 @@ _PARSE: Final = (
     "SELECT json_serialize_sql(?::VARCHAR, skip_null := true, skip_empty := true, "
     "skip_default := true)"
 )
+_READ: Final = "SELECT json_serialize_sql(?::VARCHAR)"
+_WRITE: Final = "SELECT json_deserialize_sql(?::JSON)"
+OPERATOR: Final = "op"
+"""The function in FROM that runs an operator."""
 _READERS: Final = {
     "read_parquet": "parquet",
     "parquet_scan": "parquet",
@@ -103,6 +107,8 @@ class Parsed:
     files: tuple[FileCall, ...]
     parameters: tuple[ParameterRef, ...]
     ctes: frozenset[str]
+    operators: bool
+    """Whether it calls any."""
 
 
 class QueryParser:
@@ -115,6 +121,21 @@ class QueryParser:
 
     def close(self) -> None:
         self._connection.close()
+
+    def read(self, sql: str) -> dict[str, Any]:
+        """The statement as the engine's parser has it, with all its parts; `write` takes it."""
+        ((written,),) = self._connection.execute(_READ, [sql]).fetchall()
+        found = read_json(written)
+        if found.get("error"):
+            raise complaint(found, Edited(sql.encode(), sql.encode()))
+        statement: dict[str, Any] = found["statements"][0]
+        return statement
+
+    def write(self, statement: Json) -> str:
+        """Its text again."""
+        written = json.dumps({"error": False, "statements": [statement]})
+        ((text,),) = self._connection.execute(_WRITE, [written]).fetchall()
+        return str(text)
 
     def parse(self, sql: str) -> Parsed:
         """Raises InvalidQuery: it is no query, or calls what a query may not; says where."""
@@ -155,6 +176,7 @@ class _Reader:
         self._files: list[FileCall] = []
         self._parameters: dict[int, ParameterRef] = {}
         self._ctes: set[str] = set()
+        self._operators = False
 
     def read(self, statements: Any) -> Parsed:
         for node in _nodes(statements):
@@ -165,6 +187,7 @@ class _Reader:
             tuple(self._files),
             tuple(self._parameters.values()),
             frozenset(self._ctes),
+            self._operators,
         )
 
     def _visit(self, node: Json) -> None:
@@ -218,11 +241,15 @@ class _Reader:
         name = function["function_name"].lower()
         if name in _ROWS:
             return
+        if name == OPERATOR:
+            self._operators = True
+            self._operator_input(function)
+            return
         kind = _READERS.get(name)
         if kind is None or len(function["qualified_name"]["path"]) > 1:
             raise self._fail(
                 f"the table function {name} is not run; those that are: "
-                f"{', '.join(sorted([*_ROWS, *_READERS]))}",
+                f"{', '.join(sorted([OPERATOR, *_ROWS, *_READERS]))}",
                 node,
             )
         paths: tuple[str, ...] | None = None
@@ -239,6 +266,15 @@ class _Reader:
         start, end = self._call(name, node)
         aliased = bool(node.get("alias"))
         self._files.append(FileCall(name, start, end, kind, paths, tuple(options), aliased))
+
+    def _operator_input(self, function: Json) -> None:
+        """What it names as its input is a table; a query there is read as any other."""
+        for argument in function.get("arguments", ()):
+            given = argument["expression"]
+            if given.get("type") == "COLUMN_REF" and not argument.get("name"):
+                name = given["column_names"][-1]
+                token = next(iter(tokens(self._text, *self._span(given))), None)
+                self._tables.append(TableRef(name, token, aliased=True))
 
     def _constant(self, node: Json, function: str, call: Json) -> Any:
         match node.get("type"):

@@ -82,7 +82,7 @@ class PlanningInstance:
         self._connection = duckdb.connect(config={"memory_limit": memory, "threads": 1})
         self._set_up(time_zone)
         for name, columns in tables.items():
-            self._add(name, columns)
+            self.add(name, columns)
 
     def close(self) -> None:
         self._connection.close()
@@ -104,7 +104,8 @@ class PlanningInstance:
         ):
             self._connection.execute(f"SET {setting} = ?", [value])
 
-    def _add(self, name: str, columns: Sequence[tuple[str, str]]) -> None:
+    def add(self, name: str, columns: Sequence[tuple[str, str]]) -> None:
+        """One more table."""
         listed = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns)
         self._connection.execute(f"CREATE TABLE {identifier(name)} ({listed})")
 

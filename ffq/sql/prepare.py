@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -13,12 +14,14 @@ from ffq.catalog import Catalog
 from ffq.errors import InvalidQuery, UnsupportedPlan
 from ffq.plan.model import Node, WithTables
 from ffq.sql.columns import ColumnsOf
+from ffq.sql.declared import DeclaredColumns, declared_columns
 from ffq.sql.distribute import distribute
 from ffq.sql.files import Named, name_files
 from ffq.sql.kinds import StatementKind, refused, statement_kind
+from ffq.sql.operators import Planner, name_operators
 from ffq.sql.parameters import Parameters, Value, dump_parameters, load_parameters
 from ffq.sql.parsing import QueryParser
-from ffq.sql.planning import Planned, PlanningInstance
+from ffq.sql.planning import PlanningInstance
 from ffq.sql.serialized import NotDistributed
 from ffq.sql.text import query_error
 
@@ -59,10 +62,14 @@ class Query:
 
 
 class Preparer:
-    """Plans queries over a catalog's tables, and those that they bring."""
+    """Plans queries over a catalog's tables, and those that they bring.
 
-    def __init__(self, catalog: Catalog) -> None:
+    declared: what operators give out; if not said, those of this process.
+    """
+
+    def __init__(self, catalog: Catalog, declared: DeclaredColumns = declared_columns) -> None:
         self._catalog = catalog
+        self._declared = declared
         self._parser = QueryParser()
         self._columns_of = ColumnsOf()
 
@@ -99,11 +106,16 @@ class Preparer:
         instance = PlanningInstance(
             {name: self._columns_of(catalog, name) for name in named.tables}
         )
+        cut = partial(distribute, partitions=query.partitions)
+        planner = Planner(self._parser, instance, cut, self._declared)
         try:
-            planned = instance.plan(named, query.parameters)
+            operators = name_operators(named, parsed, query.parameters, planner)
+            planned = instance.plan(operators.named, operators.parameters)
+            plan = operators.put_into(cut(planned))
+        except NotDistributed as error:
+            raise _placed(error, named, query) from None
         finally:
             instance.close()
-        plan = _distributed(planned, named, query)
         own = [brought[name] for name in named.tables if name in brought]
         if definitions := (*own, *named.files):
             plan = WithTables(tuple(map(_canonical, definitions)), plan)
@@ -111,13 +123,10 @@ class Preparer:
         return Prepared(plan, columns, named.tables)
 
 
-def _distributed(planned: Planned, named: Named, query: Query) -> Node:
-    try:
-        return distribute(planned, partitions=query.partitions)
-    except NotDistributed as error:
-        at = None if error.at is None else named.sql.original(error.at)
-        placed = query_error(error.message, query.sql.encode(), at)
-        raise UnsupportedPlan(placed.message) from None
+def _placed(error: NotDistributed, named: Named, query: Query) -> UnsupportedPlan:
+    at = None if error.at is None else named.sql.original(error.at)
+    placed = query_error(error.message, query.sql.encode(), at)
+    return UnsupportedPlan(placed.message)
 
 
 def prepare(

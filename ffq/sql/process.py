@@ -24,10 +24,12 @@ from ffq.errors import (
     Unavailable,
 )
 from ffq.messages import PlanSql, SqlPlan
+from ffq.sql.declared import declared_columns
 from ffq.sql.frames import (
     HEAD_BYTES,
     MAX_FRAME_BYTES,
     Hello,
+    answered,
     dump_request,
     framed,
     load_header,
@@ -100,6 +102,9 @@ class PlanningProcess:
         self._outgoing = memoryview(framed(dump_request(message)))
         try:
             header = load_header(self._frame(watch.check))
+            while (question := header.get("operator")) is not None:
+                self._outgoing = memoryview(framed(answered(question, declared_columns)))
+                header = load_header(self._frame(watch.check))
             return load_reply(header, self._frame(watch.check))
         except PlanningLimit:
             self.kill()

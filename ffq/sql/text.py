@@ -99,6 +99,15 @@ class Edited:
             at = edit.end
         return cls(b"".join((*pieces, text[at:])), text, ordered)
 
+    def over(self, edits: Sequence[Edit]) -> Edited:
+        """With other edits of the first text, which win where they hold one of these."""
+        kept = [
+            each
+            for each in self.edits
+            if not any(edit.start <= each.start < edit.end for edit in edits)
+        ]
+        return Edited.of(self.first, [*kept, *edits])
+
     def original(self, position: int) -> int:
         """The place in the first text; of what was put in, where it stands."""
         moved = 0

@@ -90,8 +90,8 @@ def test_the_command_asks_a_coordinator(call: Call, site: Site, tmp_path: Path) 
 
     query = tmp_path / "query.sql"
     query.write_text("-- by name\nSELECT shop FROM x WHERE shop = $shop")
-    options = ("--table", "x=shops.parquet", "--param", "shop=it's", "--format=json")
-    asked = call("sql", "--file", str(query), *options, FFQ_COORDINATOR_ENDPOINT=site.endpoint)
+    given = ("--table", "x=shops.parquet", "--param", "shop=it's", "--format=json")
+    asked = call("sql", "--file", str(query), *given, FFQ_COORDINATOR_ENDPOINT=site.endpoint)
     assert (asked.returncode, json.loads(asked.stdout)) == (0, [{"shop": "it's"}])
 
 

@@ -62,6 +62,15 @@ def sql(
             show_default=False,
         ),
     ] = None,
+    operators: Annotated[
+        str,
+        typer.Option(
+            help="Modules with custom operators, with commas between; the current folder is "
+            "searched.",
+            metavar="MODULES",
+            show_default=False,
+        ),
+    ] = "",
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what would be done, and do not run it.")
     ] = False,
@@ -93,8 +102,11 @@ def sql(
     The coordinator named by --coordinator or FFQ_COORDINATOR_ENDPOINT plans and runs it, over its
     tables and those named here. Without one the query runs in this process, over files.
     """
+    from ffq.cli.loading import load_operators_here
     from ffq.cli.signals import run_command
 
+    if operators:
+        load_operators_here(operators)
     if explain and (analyze or output is not None or format_ is not None):
         raise InvalidRequest("--explain runs nothing: it takes no --analyze, --format or -o")
     chosen = choose_format(format_, output)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -128,20 +126,18 @@ def worker(
 
     import trio
 
+    from ffq.cli.loading import load_operators_here
     from ffq.cli.options import log_to_stderr
     from ffq.cli.output.consoles import excuse_stdout, note
     from ffq.cli.signals import run_command, until_signalled
-    from ffq.engine import load_operators
     from ffq.worker import run_worker
     from ffq.worker.config import worker_config
 
     excuse_stdout()
     log_to_stderr(log_level)
     config = worker_config(settings_of(context))
-    # A script's own folder is on the path, not the one it is called in; operators live there.
-    sys.path.insert(0, os.getcwd())
     # Here, where a signal ends it at once: a module may take long to load its model.
-    load_operators(config.operators)
+    load_operators_here(config.operators)
     stop = trio.Event()
 
     async def serve() -> None:
