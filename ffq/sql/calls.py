@@ -24,7 +24,7 @@ class Call:
     name: str
     query: dict[str, Any]
     config: Mapping[str, ConfigValue]
-    returns: Mapping[str, str] | None
+    returns: Mapping[str, ConfigValue] | None
     whole: bool
 
     def refuse(self, why: str, cause: Exception | None = None) -> NoReturn:

@@ -260,16 +260,19 @@ def _returned(call: Call, declared: Columns | None) -> Columns:
                 "output_schema, or returns => {'score': 'DOUBLE'} in its call"
             )
         return declared
-    for column, kind in call.returns.items():
-        try:
-            arrow_schema([(column, kind)])
-        except (duckdb.Error, TypeError) as error:
-            call.refuse(
-                f"returns says of {column!r} the type {kind!r}, which is no type of SQL: "
-                f"{one_line(error)}",
-                error,
-            )
-    return sql_columns(f"operator {call.name!r}", arrow_schema(call.returns.items()))
+    kinds = [(column, _sql_kind(call, column, kind)) for column, kind in call.returns.items()]
+    return sql_columns(f"operator {call.name!r}", arrow_schema(kinds))
+
+
+def _sql_kind(call: Call, column: str, kind: object) -> str:
+    what = f"returns says of {column!r} the type {kind!r}, which is no type of SQL"
+    if not isinstance(kind, str):
+        call.refuse(what)
+    try:
+        arrow_schema([(column, kind)])
+    except duckdb.Error as error:
+        call.refuse(f"{what}: {one_line(error)}", error)
+    return kind
 
 
 def _whole(query: Mapping[str, Any], known: Sequence[Any]) -> Mapping[str, Any]:
