@@ -1,9 +1,9 @@
 """The catalog file: `tables.json` or `.toml`, as `{"tables": [...]}` or (JSON) the bare list.
 
 An entry: `name`; `uri`, or `paths`, which wins where it is not empty; `format` "parquet" (the
-default); `schema` as in a plan, or absent; `options`, kept and not looked into. Each uri or path
-is a file, a folder or a glob; a relative one is meant from the catalog file's folder. Other keys
-are ignored.
+default); `schema` as in a plan, or absent; `options`, looked into by vector search alone. Each uri
+or path is a file, a folder or a glob; a relative one is meant from the catalog file's folder. Other
+keys are ignored.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ import attrs
 
 from ffq.catalog.files import list_files
 from ffq.catalog.floats import float_columns
-from ffq.catalog.partitions import TableFile
+from ffq.catalog.partitions import TableFile, partition_values
 from ffq.catalog.shares import make_shares
+from ffq.catalog.vectors import vector_columns
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError
 from ffq.messages import ScanSplit
 from ffq.plan.codec.cursor import Budget, Cursor
@@ -30,6 +31,7 @@ from ffq.plan.codec.shapes import NAME, STRING, listing, optional
 from ffq.plan.codec.types import SCHEMA
 from ffq.plan.limits import DEFAULT_LIMITS
 from ffq.plan.terms import Schema
+from ffq.plan.vector_tables import VectorTable
 
 MAX_CATALOG_BYTES = 16 * 1024 * 1024
 _MAX_NAMED = 20
@@ -141,6 +143,21 @@ class Catalog:
         if table is None:
             return None
         return table.schema or float_columns(name, self.files(name))
+
+    def vector_table(self, name: str) -> VectorTable:
+        """A table whose rows each have a vector, as its options and its files say.
+
+        Options: `id_column` ("id"), a column of integers; `vector_column` (the only one there is),
+        a column of lists of floats; `metric` ("cosine"), or "l2" or "dot".
+
+        Raises:
+            PlanningError: no such table, no such column, or an option that is wrong: names it and
+                what there is.
+            StorageError: a file is missing or is not Parquet.
+        """
+        table, files = self.table(name), self._list(name)
+        folders = partition_values(name, files)[files[0].path]
+        return vector_columns(name, table.options, [file.path for file in files], folders)
 
     def scan_shares(
         self, name: str, target_bytes: int, max_shares: int

@@ -28,6 +28,10 @@ class Footer:
     sizes: tuple[int, ...]
     layout: Layout
 
+    def columns(self) -> Layout:
+        """The file's columns alone, in order, as (name, Arrow type)."""
+        return tuple((name, kind) for name, kind in self.layout if kind not in _UNTOLD)
+
 
 def read_footer(table: str, path: str) -> tuple[os.stat_result, Footer]:
     """A file's footer, and the file that it is of.

@@ -396,9 +396,12 @@ class ExpressionWriter:
 
     def _distance(self, function: str, vector: str, query: str) -> str:
         # A list made from an array of fixed length that is null is refused by the list functions.
+        # So is any where a null list of a file has left a null in the column's memory: [:] makes
+        # the lists anew.
         length = types.array_length(self.type_of(vector))
         kind, of = ("list", "FLOAT[]") if length is None else ("array", f"FLOAT[{length}]")
-        return f"{kind}_{_DISTANCES[function]}(CAST({vector} AS {of}), CAST({query} AS {of}))"
+        made = f"CAST({vector} AS {of}){'[:]' * (length is None)}"
+        return f"{kind}_{_DISTANCES[function]}({made}, CAST({query} AS {of}))"
 
 
 def _case(whens: list[str], values: list[str]) -> str:

@@ -22,7 +22,7 @@ char_length character_length chr concat concat_ws contains cos cosh cot create_s
 damerau_levenshtein date_diff date_part date_sub date_trunc datediff datepart datesub datetrunc day
 dayname dayofmonth dayofweek dayofyear decade decode degrees divide editdist3 element_at encode
 ends_with enum_code enum_first enum_last enum_range enum_range_boundary epoch epoch_ms epoch_ns
-epoch_us equi_width_bins era even exp factorial filter flatten floor fmod format
+epoch_us equi_width_bins era error even exp factorial filter flatten floor fmod format
 formatReadableDecimalSize formatReadableSize format_bytes from_base64 from_binary from_hex from_json
 from_json_strict gamma gcd generate_series get_bit grade_up greatest greatest_common_divisor hamming
 hash hex hour ilike_escape instr isfinite isinf isnan isodow isoyear jaccard jaro_similarity

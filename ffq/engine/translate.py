@@ -7,7 +7,7 @@ twice, because a stream that feeds one can be read only once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -28,6 +28,9 @@ from ffq.plan.names import find_column
 from ffq.plan.outputs import group_name
 from ffq.plan.terms import Expr
 from ffq.plan.walk import node_name
+
+_NO_CATALOG: Final = ": its coordinator does that where its catalog has the table of vectors"
+_WHY_NOT: Final = {model.VectorTopK: _NO_CATALOG, model.VectorKnn: _NO_CATALOG}
 
 
 class Leaves(Protocol):
@@ -121,7 +124,8 @@ class Translator:
             ):
                 return self._subquery(node)
             case _:
-                raise UnsupportedPlan(f"this engine does not run {node_name(node)} nodes")
+                why = _WHY_NOT.get(type(node), "")
+                raise UnsupportedPlan(f"this engine does not run {node_name(node)} nodes{why}")
 
     def _add(self, sql: str, columns: Columns) -> Relation:
         name = f"r{len(self._tables)}"

@@ -10,14 +10,16 @@ import trio
 
 from ffq.catalog import Catalog, ScanSettings, plan_scans
 from ffq.core.planning import PLANNER, read_plan
-from ffq.errors import InvalidRequest, PlanningError, QuotaExceeded
+from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, QuotaExceeded
 from ffq.gateway.sql import SqlPlanner
 from ffq.messages import AcceptQuery, ListTables, PlanSql, ReadPlan
 from ffq.plan.casts import write_literal_casts
-from ffq.plan.codec import parse_plan
+from ffq.plan.codec import dump_plan, parse_plan
+from ffq.plan.codec.cursor import check_size
 from ffq.plan.limits import PlanLimits
 from ffq.plan.model import WithTables
 from ffq.plan.stages import cut
+from ffq.plan.vectors import with_exact_search
 from ffq.runtime.message import Request
 
 R = TypeVar("R")
@@ -82,6 +84,7 @@ class QueryPlanner:
         catalog = self._tables_of(query)
         if catalog is None:
             return query
+        query = self._with_exact_search(query, catalog)
         scans = plan_scans(query.graph, catalog, self._scans)
         return attrs.evolve(self._with_casts(query, catalog), scans=scans)
 
@@ -103,6 +106,20 @@ class QueryPlanner:
                 f"{', '.join(brought.names())}"
             )
         return brought if self._catalog is None else self._catalog.over(root.tables)
+
+    def _with_exact_search(self, query: AcceptQuery, catalog: Catalog) -> AcceptQuery:
+        """Vector search as nodes that workers run. The digest stays, as with casts."""
+        plan = query.graph.stages[0].fragment
+        exact = with_exact_search(plan, catalog.vector_table)
+        if exact is plan:
+            return query
+        try:
+            written = dump_plan(exact, limits=self._limits)
+            check_size(written, self._limits)
+        except InvalidPlan as error:
+            raise InvalidPlan(f"with its vector search as exact search {error.message}") from None
+        graph = cut(parse_plan(written, limits=self._limits), limits=self._limits)
+        return attrs.evolve(query, plan_bytes=written, graph=graph)
 
     def _with_casts(self, query: AcceptQuery, catalog: Catalog) -> AcceptQuery:
         """What planners leave to analyzers: strict engines compute on operands of one type only.

@@ -128,7 +128,7 @@ class _Analysis:
                 return _of_custom(self.visit(node.input))
             case model.HashJoin():
                 return self._of_join(node, self.visit(node.left), self.visit(node.right))
-            case model.Sort(partial=True):
+            case model.Sort(partial=True) | model.OverWindows(partial=True):
                 return self.visit(node.input)
             case model.Aggregate():
                 return _of_aggregate(node, self.visit(node.input))

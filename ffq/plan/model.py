@@ -201,8 +201,8 @@ class VectorKnn:
     k: int
     ef_search: int | None
     prefilter: str | None
-    metric: str
-    provider: str
+    metric: str | None
+    provider: str | None
 
 
 @attrs.frozen
@@ -300,10 +300,14 @@ class Series:
 
 @attrs.frozen
 class OverWindows:
-    """The input's columns, then one for each window."""
+    """The input's columns, then one for each window.
+
+    partial: each task over its own rows, so that fewer of them go on.
+    """
 
     windows: tuple[BoundWindow, ...]
     input: Node
+    partial: bool = False
 
 
 @attrs.frozen

@@ -117,6 +117,8 @@ WIDE = exchange(T, "k")
         (window(WIDE, "a"), ONE),
         (window(exchange(T, "k", "j"), "k"), ONE),
         (window(T, "k"), ONE),
+        (m.OverWindows((), T), ONE),
+        (m.OverWindows((), T, partial=True), SCAN),
         (final(window(WIDE, "k"), "k"), HASH),
         (final(window(exchange(T, "n"), "n"), "n"), ONE),
         (final(window(exchange(project(T, n="k"), "n"), "n"), "n"), HASH),

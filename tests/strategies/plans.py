@@ -256,8 +256,8 @@ def _leaf_nodes() -> st.SearchStrategy[Node]:
             _COUNT,
             st.none() | _COUNT,
             st.none() | _TEXT,
-            _TEXT,
-            _TEXT,
+            st.none() | _TEXT,
+            st.none() | _TEXT,
         ),
     )
 

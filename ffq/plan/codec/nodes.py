@@ -182,8 +182,8 @@ _NODES: dict[str, Codec[Any]] = {
         Key("k", COUNT),
         Key("ef_search", optional(COUNT), default=None),
         Key("prefilter", optional(STRING), default=None),
-        Key("metric", STRING),
-        Key("provider", STRING),
+        Key("metric", optional(STRING), default=None),
+        Key("provider", optional(STRING), default=None),
     ),
     f"{OWN_PREFIX}Sort": record(
         model.Sort,
@@ -232,7 +232,10 @@ _NODES: dict[str, Codec[Any]] = {
         model.WithTables, Key("tables", listing(_DEFINITION)), _INPUT
     ),
     f"{OWN_PREFIX}OverWindows": record(
-        model.OverWindows, Key("windows", listing(BOUND_WINDOW)), _INPUT
+        model.OverWindows,
+        Key("windows", listing(BOUND_WINDOW)),
+        _INPUT,
+        Key("partial", BOOLEAN, default=False),
     ),
     "Custom": record(
         model.Custom, Key("op_name", NAME), Key("config", _CONFIG, default={}), _INPUT

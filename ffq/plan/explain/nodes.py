@@ -78,9 +78,10 @@ class Describer:
                 on = ", ".join(f"{text_of(a)} = {text_of(b)}" for a, b in node.on)
                 both = names if node.join_type in LEFT_ONLY else names + below[1].names
                 return Line(f"Join {node.join_type.value.upper()}", f"on {on}", both)
-            case model.OverWindows(windows=windows):
+            case model.OverWindows(windows=windows, partial=partial):
                 added = tuple(_window(each, names) for each in windows)
-                return Line("Window", _listed(added), names + added)
+                details = f"{_listed(added)}{', of each task' * partial}"
+                return Line("Window", details, names + added)
             case model.Window(exprs=exprs):
                 added = tuple(each.output_name for each in exprs)
                 functions = tuple(each.function.name for each in exprs)

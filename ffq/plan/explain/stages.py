@@ -151,7 +151,7 @@ def _is_of_stages(node: Node) -> bool:
     match node:
         case model.Aggregate(phase=Phase.STATES) | model.Sort(partial=True):
             return True
-        case model.Broadcast() | model.PartialHashAggregate():
+        case model.OverWindows(partial=True) | model.Broadcast() | model.PartialHashAggregate():
             return True
         case _:
             return False
