@@ -20,7 +20,7 @@ from ffq.plan.bound import (
     Special,
     SqlType,
 )
-from ffq.plan.model import Filter, Node, Project
+from ffq.plan.model import Filter, Node, ParquetScan, Project
 from ffq.plan.terms import Bound
 from ffq.sql.serialized import (
     BOOLEAN,
@@ -98,7 +98,7 @@ def project(below: Node, exprs: Sequence[BoundExpr]) -> Node:
     """Two of these are one where nothing is computed twice: a plan may nest so deep only."""
     listed = list(exprs) or [NOTHING]  # rows without a column are rows
     inner = _computed(below)
-    if inner is not None and isinstance(below, Project):
+    if inner is not None and isinstance(below, Project) and not _is_of_scan(below):
         plain = [isinstance(each, Place | Constant) for each in inner]
         places = [each.index for each in listed if isinstance(each, Place)]
         once = len(places) == len(listed) and all(
@@ -107,6 +107,11 @@ def project(below: Node, exprs: Sequence[BoundExpr]) -> Node:
         if once or all(plain):
             return project(below.input, [over(each, inner) for each in listed])
     return Project(tuple((Bound(expr), f"c{at}") for at, expr in enumerate(listed)), below)
+
+
+def _is_of_scan(node: Project) -> bool:
+    """Columns of a table, as they were planned: a plan that is shown has them for the table's."""
+    return isinstance(node.input, ParquetScan)
 
 
 def _computed(node: Node) -> list[BoundExpr] | None:
