@@ -24,13 +24,15 @@ class Profile:
     """Simulated ones by seed. None: until told to stop."""
     leaving_clusters: int
     """Simulated ones whose callers leave in the midst of calls."""
+    every_query: int = 1
+    """Of the everyday queries, and of TPC-DS: every so manieth runs."""
     same_examples: bool = False
     """Each time."""
 
 
 PROFILES = {
-    "default": Profile(25, 30, 24, 24, 12),
-    "seeds": Profile(50, 40, 40, 40, 20),
+    "default": Profile(25, 30, 24, 24, 12, every_query=8),
+    "seeds": Profile(50, 40, 40, 40, 20, every_query=8),
     "ci": Profile(200, 60, 1_000, 1_000, 100, same_examples=True),
     "nightly": Profile(5_000, 200, 50_000, None, 5_000),
 }

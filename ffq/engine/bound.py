@@ -12,7 +12,7 @@ from decimal import Context, Decimal
 from math import isfinite
 from typing import Final
 
-from ffq.engine.scalars import RUN
+from ffq.engine.scalars import AGGREGATES, INFIX, PREFIX, WINDOWS, is_run
 from ffq.engine.sql import identifier, text
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.bound import (
@@ -36,11 +36,6 @@ from ffq.plan.bound import (
     SqlType,
 )
 
-_INFIX: Final = frozenset(
-    {"+", "-", "*", "/", "//", "%", "||", "&", "|", "<<", ">>", "^", "**", "^@", "&&", "@>", "<@"}
-    | {"=", "<>", "<", ">", "<=", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"}
-    | {"->>", "->", "~~", "!~~", "~~*", "!~~*", "~~~"}
-)
 _EDGES: Final = {
     FrameEdge.UNBOUNDED_PRECEDING: "UNBOUNDED PRECEDING",
     FrameEdge.CURRENT_ROW: "CURRENT ROW",
@@ -54,6 +49,12 @@ _EXCLUSIONS: Final = {
 }
 _INFINITE_DAYS: Final = 2**31 - 1
 _INFINITE: Final = 2**63 - 1
+_FROM_THE_LARGEST: Final = {
+    "quantile_cont": "percentile_cont",
+    "quantile_disc": "percentile_disc",
+}
+"""Aggregates that SQL has under another name where they go by an order of their argument."""
+_WRITTEN_BARE: Final = frozenset({"TINYINT", "SMALLINT", "INTEGER"})
 _EXACT: Final = Context(prec=60)
 _UNITS: Final = {
     "TIMESTAMP_S": 10**6,
@@ -84,7 +85,7 @@ def type_sql(kind: SqlType) -> str:  # noqa: PLR0911
             listed = ", ".join(f"{identifier(str(f[0]))} {type_sql(f[1])}" for f in fields)  # type: ignore[index, arg-type]
             return f"{name}({listed})"
         case "TUPLE", parts if parts and all(isinstance(part, SqlType) for part in parts):
-            return f"STRUCT({', '.join(type_sql(part) for part in parts)})"  # type: ignore[arg-type]
+            return f"TUPLE({', '.join(type_sql(part) for part in parts)})"  # type: ignore[arg-type]
         case "MAP", (SqlType() as key, SqlType() as value):
             return f"MAP({type_sql(key)}, {type_sql(value)})"
         case "ENUM", values if values and all(isinstance(value, str) for value in values):
@@ -159,14 +160,14 @@ def _value_sql(value: Scalar, kind: SqlType) -> str:  # noqa: PLR0911, PLR0912
                 for (name, of), each in zip(fields, value, strict=True)
             )
             return f"struct_pack({packed})"
+        case "TUPLE", tuple() if len(value) == len(kind.arguments):
+            pairs = zip(kind.arguments, value, strict=True)
+            parts = [Constant(of, each) for of, each in pairs if isinstance(of, SqlType)]
+            return f"row({', '.join(map(constant_sql, parts))})"
         case "MAP", tuple():
             return _map_sql(value, kind)
-        case name, int() if name.endswith("INT") or name == "INTEGER":
-            return (
-                str(value)
-                if name.endswith(("TINYINT", "SMALLINT", "INTEGER"))
-                else text(str(value))
-            )
+        case name, int() if name.endswith(("INT", "INTEGER")):
+            return str(value) if name in _WRITTEN_BARE else text(str(value))
     raise PlanningError(f"a constant of type {kind.name} is a {type(value).__name__}")
 
 
@@ -291,13 +292,25 @@ class BoundWriter:
         args = ", ".join(map(self.sql, one.args)) or "*"
         distinct = "DISTINCT " if one.distinct else ""
         order = f" ORDER BY {self.keys(one.order)}" if one.order else ""
+        if one.name not in AGGREGATES:
+            raise UnsupportedPlan(
+                f"{self._node}: this engine does not run the aggregate {one.name!r}"
+            )
         made = f"{identifier(one.name)}({distinct}{args}{order})"
+        if one.name in _FROM_THE_LARGEST and one.order:
+            value, share = map(self.sql, one.args)
+            within = f"WITHIN GROUP (ORDER BY {value} DESC)"
+            made = f"{_FROM_THE_LARGEST[one.name]}({share}) {within}"
         if one.filter is not None:
             made += f" FILTER (WHERE {self.sql(one.filter)})"
         return made
 
     def window(self, one: BoundWindow) -> str:
         called = one.function
+        if called.name not in AGGREGATES | WINDOWS:
+            raise UnsupportedPlan(
+                f"{self._node}: this engine does not run the window function {called.name!r}"
+            )
         args = ", ".join(map(self.sql, called.args))
         if not args and called.name == "count":
             args = "*"
@@ -342,10 +355,10 @@ class BoundWriter:
             fields = [each for each in call.type.arguments if isinstance(each, tuple)]
             named = (f"{identifier(of[0])} := {arg}" for of, arg in zip(fields, args, strict=True))
             return f"struct_pack({', '.join(named)})"
-        if name in _INFIX and len(args) == 2:
+        if name in INFIX and len(args) == 2:
             return f"({args[0]} {name} {args[1]})"
-        if name in {"+", "-", "~"} and len(args) == 1:
-            return f"({name}{args[0]})"
-        if name not in RUN:
+        if name in PREFIX and len(args) == 1:
+            return f"({name} {args[0]})"
+        if not is_run(name, len(args)):
             raise UnsupportedPlan(f"{self._node}: this engine does not run the function {name!r}")
         return f"{identifier(name)}({', '.join(args)})"

@@ -26,7 +26,7 @@ from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.messages import ScanSplit
 from ffq.plan import model
 from ffq.plan.model import Node
-from ffq.plan.names import PlainColumn, marks_of
+from ffq.plan.names import PlainColumn, marked_type, marks_of, type_mark
 
 BATCH_ROWS: Final = 64 * 1024
 VARYING_BATCH_ROWS: Final = 16 * 1024
@@ -110,7 +110,7 @@ class FragmentRun:
         fields = [usual.field(at).with_name(column.name) for at, column in enumerate(columns)]
         if exchanged:
             pairs = zip(fields, columns, strict=True)
-            fields = [field.with_metadata(marks_of(column)) for field, column in pairs]
+            fields = [field.with_metadata(_marks(column)) for field, column in pairs]
         schema = pa.schema(fields)
         return Stream(schema, (part for batch in reader for part in bounded(batch, schema)))
 
@@ -126,11 +126,19 @@ class FragmentRun:
         reader = factory()
         source = self._register(reader, f"shuffle_{leaf}", cursor, "a shuffle input has")
         found = [PlainColumn.marked(field.name, field.metadata) for field in reader.schema]
-        columns = (
+        columns = [
             attrs.evolve(column, qualifier=mark.qualifier, merged=mark.merged)
             for column, mark in zip(source.columns, found, strict=True)
-        )
-        return Source(source.sql, tuple(columns))
+        ]
+        outputs = []
+        for at, field in enumerate(reader.schema):
+            kind = marked_type(field.metadata)
+            if kind is None:
+                outputs.append(f"c{at}")
+                continue
+            columns[at] = attrs.evolve(columns[at], type=types.known_type(kind))
+            outputs.append(f"CAST(c{at} AS {columns[at].type})")
+        return Source(f"SELECT {select_list(outputs)} FROM ({source.sql})", tuple(columns))
 
     def run_custom(self, node: model.Custom, cursor: duckdb.DuckDBPyConnection) -> Source:
         operator = self._registry.get(node.op_name)
@@ -187,6 +195,11 @@ def _is_taken(kind: pa.DataType, cursor: duckdb.DuckDBPyConnection) -> bool:
     except duckdb.Error:
         return False
     return True
+
+
+def _marks(column: ColumnInfo) -> dict[bytes, bytes]:
+    is_other = types.carried(column.type) != column.type
+    return marks_of(column) | (type_mark(column.type) if is_other else {})
 
 
 @attrs.frozen

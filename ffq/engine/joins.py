@@ -31,6 +31,7 @@ MATCHES: Final = {
     **{Match[kind.name]: word for kind, word in JOINS.items()},
     Match.ASOF: "ASOF JOIN",
     Match.ASOF_LEFT: "ASOF LEFT JOIN",
+    Match.POSITIONAL: "POSITIONAL JOIN",
 }
 LEFT_MATCHES: Final = frozenset({Match.SEMI, Match.ANTI, Match.MARK})
 

@@ -6,6 +6,7 @@ twice, because a stream that feeds one can be read only once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -22,15 +23,16 @@ from ffq.engine.subqueries import subquery_condition
 from ffq.engine.windows import window_sql
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan import model
-from ffq.plan.bound import Match, Phase
+from ffq.plan.bound import Match, Phase, SqlType
 from ffq.plan.model import Node
 from ffq.plan.names import find_column
 from ffq.plan.outputs import group_name
-from ffq.plan.terms import Expr
+from ffq.plan.terms import Bound, Expr
 from ffq.plan.walk import node_name
 
 _NO_CATALOG: Final = ": its coordinator does that where its catalog has the table of vectors"
 _WHY_NOT: Final = {model.VectorTopK: _NO_CATALOG, model.VectorKnn: _NO_CATALOG}
+_LARGEST: Final = 2**127 - 1
 
 
 class Leaves(Protocol):
@@ -49,10 +51,13 @@ class Translator:
     def __init__(self, oracle: TypeOracle, leaves: Leaves) -> None:
         self._oracle = oracle
         self._leaves = leaves
-        self._tables: list[str] = []
+        self._sources: list[str] = []
+        self._tables: list[str] = self._sources
+        self._names = itertools.count()
+        self._recursions: list[int] = []
 
     def query(self, fragment: Node) -> tuple[str, Columns]:
-        """A whole SQL query and its columns.
+        """A whole SQL query and its columns; before an exchange, as it carries them.
 
         Raises:
             PlanningError, UnsupportedPlan: the plan cannot run; names the node.
@@ -60,10 +65,20 @@ class Translator:
             OperatorError: a custom operator below failed before its first batch.
         """
         relation = self.visit(fragment)
-        outputs = select_list(_positions(relation.columns))
-        return f"WITH {', '.join(self._tables)} SELECT {outputs} FROM {relation.name}", (
-            relation.columns
-        )
+        outputs = _positions(relation.columns)
+        if isinstance(fragment, model.ShuffleWrite):
+            kinds = [(one.type, types.carried(one.type)) for one in relation.columns]
+            outputs = [
+                at if kind == carried else f"CAST({at} AS {carried})"
+                for at, (kind, carried) in zip(outputs, kinds, strict=True)
+            ]
+        else:
+            outputs = [
+                _within_digits(at, one) for at, one in zip(outputs, relation.columns, strict=True)
+            ]
+        chain = f"WITH RECURSIVE {', '.join(self._tables)}"
+        sql = f"{chain} SELECT {select_list(outputs)} FROM {relation.name}"
+        return sql, relation.columns
 
     def visit(self, node: Node) -> Relation:  # noqa: PLR0911, PLR0912
         match node:
@@ -104,6 +119,10 @@ class Translator:
                 return self._set(node, self.visit(node.left), self.visit(node.right))
             case model.Unnest():
                 return self._unnest(node, self.visit(node.input))
+            case model.Recursion():
+                return self._recursion(node)
+            case model.RecursionRef():
+                return self._recursion_ref(node)
             case model.OverWindows():
                 return self._over_windows(node, self.visit(node.input))
             case model.Join():
@@ -128,12 +147,46 @@ class Translator:
                 raise UnsupportedPlan(f"this engine does not run {node_name(node)} nodes{why}")
 
     def _add(self, sql: str, columns: Columns) -> Relation:
-        name = f"r{len(self._tables)}"
+        name = f"r{next(self._names)}"
         self._tables.append(f"{name} AS NOT MATERIALIZED ({sql})")
         return Relation(name, columns)
 
     def _source(self, source: Source) -> Relation:
-        return self._add(source.sql, source.columns)
+        if not self._recursions:
+            return self._add(source.sql, source.columns)
+        name = f"r{next(self._names)}"  # read in each round, which a stream cannot be
+        self._sources.append(f"{name} AS MATERIALIZED ({source.sql})")
+        return Relation(name, source.columns)
+
+    def _recursion(self, node: model.Recursion) -> Relation:
+        """The step's relations stand within its own query: they are others in each round."""
+        columns = _typed_columns(node.types)
+        start = self.visit(node.start)
+        outer, self._tables = self._tables, []
+        self._recursions.append(node.number)
+        step = self.visit(node.step)
+        self._recursions.pop()
+        inner, self._tables = self._tables, outer
+        for side in (start, step):
+            if len(side.columns) != len(columns):
+                raise PlanningError(
+                    f"Recursion: {len(side.columns)} columns; right would be {len(columns)}"
+                )
+        casts = select_list(f"CAST(c{at} AS {one.type})" for at, one in enumerate(columns))
+        chain = f"WITH RECURSIVE {', '.join(inner)} " if inner else ""
+        again = f"({chain}SELECT {casts} FROM {step.name})"
+        word = "UNION ALL" if node.all_rows else "UNION"
+        name = f"recursion{node.number}"
+        listed = ", ".join(_positions(columns))
+        self._tables.append(
+            f"{name}({listed}) AS (SELECT {casts} FROM {start.name} {word} {again})"
+        )
+        return Relation(name, columns)
+
+    def _recursion_ref(self, node: model.RecursionRef) -> Relation:
+        if node.number not in self._recursions:
+            raise PlanningError(f"RecursionRef: {node.number} is no Recursion that it stands in")
+        return Relation(f"recursion{node.number}", _typed_columns(node.types))
 
     def _writer(self, node: Node, below: Relation) -> ExpressionWriter:
         return ExpressionWriter(below.columns, self._oracle, node_name(node))
@@ -165,7 +218,15 @@ class Translator:
 
     def _project(self, node: model.Project, below: Relation) -> Relation:
         writer = self._writer(node, below)
-        return self._typed([(writer.sql(expr), name) for expr, name in node.exprs], writer, below)
+        exprs = [(writer.sql(expr), name) for expr, name in node.exprs]
+        if not all(isinstance(expr, Bound) for expr, _ in node.exprs):
+            return self._typed(exprs, writer, below)
+        sqls = [sql for sql, _ in exprs]
+        kinds = self._oracle.types(sqls, below.columns, node_name(node))
+        columns = tuple(
+            ColumnInfo(name, kind) for (_, name), kind in zip(exprs, kinds, strict=True)
+        )
+        return self._add(f"SELECT {select_list(sqls)} FROM {below.name}", columns)
 
     def _partial(self, node: model.PartialHashAggregate, below: Relation) -> Relation:
         writer = self._writer(node, below)
@@ -277,7 +338,8 @@ class Translator:
             why = text("a subquery gives more than one row where one value stands")
             rows = f"{found} WHERE CASE WHEN matches > 1 THEN error({why}) ELSE TRUE END"
         else:
-            rows += f" {MATCHES[node.match]} {other} AS r ON {condition}"
+            on = "" if node.match is Match.POSITIONAL else f" ON {condition}"
+            rows += f" {MATCHES[node.match]} {other} AS r{on}"
         columns = tuple(
             attrs.evolve(one, name=f"c{at}", qualifier=None) for at, one in enumerate(kept)
         )
@@ -380,6 +442,18 @@ class Translator:
         below, subquery = self.visit(node.input), self.visit(node.subquery)
         condition = subquery_condition(node, self._writer(node, below), subquery)
         return self._add(f"SELECT * FROM {below.name} WHERE {condition}", below.columns)
+
+
+def _typed_columns(kinds: Sequence[SqlType]) -> Columns:
+    return tuple(ColumnInfo(f"c{at}", type_sql(kind)) for at, kind in enumerate(kinds))
+
+
+def _within_digits(sql: str, column: ColumnInfo) -> str:
+    """A result: Arrow has such whole numbers as decimals, and would wrap what has more digits."""
+    if column.type != "UHUGEINT":
+        return sql
+    why = text(f"column {column.name!r}: a UHUGEINT of more than {_LARGEST}")
+    return f"CASE WHEN {sql} > {_LARGEST}::UHUGEINT THEN error({why}) ELSE {sql} END"
 
 
 def _positions(columns: Columns) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 import duckdb
@@ -12,7 +13,7 @@ import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 
 from ffq.engine.sql import identifier, text
-from ffq.errors import UnsupportedPlan
+from ffq.errors import DataError, UnsupportedPlan
 from ffq.plan.terms import DataType
 
 _SIMPLE: Final = {
@@ -58,6 +59,16 @@ _TRAVELLING: Final = {
     "geometry": "BLOB",
 }
 """By DuckDB's ids, types that Arrow does not have in the same words, and what is had instead."""
+_CARRIED: Final = {
+    "varchar": "VARCHAR",
+    "uuid": "VARCHAR",
+    "enum": "VARCHAR",
+    "bit": "VARCHAR",
+    "hugeint": "VARCHAR",
+    "uhugeint": "VARCHAR",
+    "time with time zone": "VARCHAR",
+}
+"""Arrow has none of these, or has fewer digits of them."""
 _A_FLOAT: Final = re.compile(r"\b(FLOAT|DOUBLE)\b")
 _ARRAY: Final = re.compile(r"\[(\d+)\]$")
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
@@ -209,11 +220,29 @@ def travelling(sql: str, kind: str) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=1024)
 def _travelling_type(kind: str) -> str:
-    return "BIGINT" if is_huge(kind) else str(_travelling(duckdb.sqltype(kind)))
+    return "BIGINT" if is_huge(kind) else str(_replaced(duckdb.sqltype(kind), _TRAVELLING))
 
 
-def _travelling(kind: DuckDBPyType) -> DuckDBPyType:
-    inner = {name: _travelling(child) for name, child in children_of(kind).items()}
+@functools.lru_cache(maxsize=1024)
+def carried(kind: str) -> str:
+    """The type that values of bound expressions have in an exchange, which Arrow keeps whole.
+
+    Behind it they are cast back, and are what they were.
+    """
+    return str(_replaced(duckdb.sqltype(kind), _CARRIED))
+
+
+@functools.lru_cache(maxsize=1024)
+def known_type(kind: str) -> str:
+    """A type's name as DuckDB writes it. Raises DataError: it is none."""
+    try:
+        return str(duckdb.sqltype(kind))
+    except duckdb.Error as error:
+        raise DataError(f"an exchange has a column of the unknown type {kind[:100]!r}") from error
+
+
+def _replaced(kind: DuckDBPyType, types: Mapping[str, str]) -> DuckDBPyType:
+    inner = {name: _replaced(child, types) for name, child in children_of(kind).items()}
     match kind.id:
         case "struct":
             return duckdb.struct_type(inner)
@@ -221,8 +250,19 @@ def _travelling(kind: DuckDBPyType) -> DuckDBPyType:
             return duckdb.sqltype(f"{inner['child']}[{array_length(str(kind)) or ''}]")
         case "map":
             return duckdb.map_type(inner["key"], inner["value"])
+        case "tuple" if types is _CARRIED:
+            parts = (_replaced(part, types) for part in _parts(kind))
+            return duckdb.struct_type({f"element{at}": part for at, part in enumerate(parts, 1)})
+        case "union" if types is _CARRIED:
+            names = [name for name, _ in kind.children[1:]]  # the first one is its tag
+            parts = (_replaced(part, types) for part in _parts(kind)[1:])
+            return duckdb.union_type(dict(zip(names, parts, strict=True)))
         case other:
-            return duckdb.sqltype(_TRAVELLING.get(other, str(kind)))
+            return duckdb.sqltype(types.get(other, str(kind)))
+
+
+def _parts(kind: DuckDBPyType) -> list[DuckDBPyType]:
+    return [part for _, part in kind.children if isinstance(part, DuckDBPyType)]
 
 
 @functools.lru_cache(maxsize=1024)

@@ -195,7 +195,8 @@ class Match(enum.Enum):
 
     MARK gives out each left row once, and whether one of the right side matches it: null where that
     is not known. SINGLE is LEFT, and an error where more than one row matches. ASOF takes of the
-    rows that match the nearest one by the one condition that is no equality.
+    rows that match the nearest one by the one condition that is no equality. POSITIONAL pairs rows
+    by their places, and gives out nulls where one side has no more.
     """
 
     INNER = "Inner"
@@ -208,6 +209,7 @@ class Match(enum.Enum):
     SINGLE = "Single"
     ASOF = "Asof"
     ASOF_LEFT = "AsofLeft"
+    POSITIONAL = "Positional"
 
 
 class FrameEdge(enum.Enum):

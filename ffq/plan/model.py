@@ -321,6 +321,29 @@ class WithTables:
     input: Node
 
 
+@attrs.frozen
+class Recursion:
+    """Rows of `start`, then of `step` over those of the round before, until it gives none.
+
+    all_rows: UNION ALL; if not, only rows that have not been given out. number: by which the step's
+    RecursionRefs name it.
+    """
+
+    number: int
+    types: tuple[SqlType, ...]
+    all_rows: bool
+    start: Node
+    step: Node
+
+
+@attrs.frozen
+class RecursionRef:
+    """Within a Recursion's step: the rows of the round before."""
+
+    number: int
+    types: tuple[SqlType, ...]
+
+
 Node: TypeAlias = (
     Sort
     | Aggregate
@@ -331,6 +354,8 @@ Node: TypeAlias = (
     | Series
     | Unnest
     | WithTables
+    | Recursion
+    | RecursionRef
     | ParquetScan
     | ParquetWrite
     | Filter
@@ -365,5 +390,7 @@ OWN_NODES: Final = (
     Series,
     Unnest,
     WithTables,
+    Recursion,
+    RecursionRef,
 )
 """Nodes that other implementations of FFQ do not know."""

@@ -24,6 +24,7 @@ _NEAREST: Final = 3
 # What an exchange carries beside a column's name, as metadata of the Arrow field.
 _QUALIFIER: Final = b"ffq.qualifier"
 _MERGED: Final = b"ffq.merged"
+_TYPE: Final = b"ffq.type"
 
 
 class NamedColumn(Protocol):
@@ -67,6 +68,17 @@ def marks_of(column: NamedColumn) -> dict[bytes, bytes]:
     """What a column is found by beside its name, for an exchange to carry."""
     marks = {} if column.qualifier is None else {_QUALIFIER: column.qualifier.encode()}
     return marks | {_MERGED: b""} if column.merged else marks
+
+
+def type_mark(kind: str) -> dict[bytes, bytes]:
+    """The engine's type of a column, where an exchange carries it as another one."""
+    return {_TYPE: kind.encode()}
+
+
+def marked_type(marks: Mapping[bytes, bytes] | None) -> str | None:
+    """What `type_mark` says; None: the column is carried as what it is."""
+    kind = (marks or {}).get(_TYPE)
+    return None if kind is None else kind.decode(errors="replace")
 
 
 def text_of(name: ColumnName) -> str:

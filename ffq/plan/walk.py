@@ -41,6 +41,8 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.SetOperation: ("left", "right"),
     model.Unnest: ("input",),
     model.WithTables: ("input",),
+    model.Recursion: ("start", "step"),
+    model.RecursionRef: (),
 }
 KEEPS_COLUMNS: Final = (
     model.Filter,

@@ -3,23 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 
-from ffq.plan.bound import BoundExpr, Call, Conjunction, Constant, Form, Place, Special, SqlType
-from ffq.plan.model import Filter, Node, Project
+from ffq.plan.bound import (
+    BoundExpr,
+    BoundKey,
+    Call,
+    Conjunction,
+    Constant,
+    Conversion,
+    Form,
+    Lambda,
+    Place,
+    Special,
+    SqlType,
+)
+from ffq.plan.model import Filter, Node, ParquetScan, Project
 from ffq.plan.terms import Bound
-from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, read_constant, refuse
+from ffq.sql.serialized import (
+    BOOLEAN,
+    COMPARISONS,
+    ExpressionReader,
+    Json,
+    read_constant,
+    read_type,
+    refuse,
+)
+
+Binding: TypeAlias = tuple[int, int]
+"""A column as the planner numbers it before its last pass: index of its table, and of the column
+in that."""
 
 
 @attrs.frozen
 class Rows:
-    """A node of `width` columns. split: several tasks may have a share of its rows."""
+    """A node of `width` columns.
+
+    Attributes:
+        split: several tasks may have a share of its rows.
+        order: what the rows are ordered by, as the query said; empty: by nature, as VALUES are;
+            None: in no order.
+        bindings: the planner's numbers of the columns; None where nobody needs them.
+        count: how many rows there may be at most, in rows, as far as estimates go; None: not known.
+        value_bytes: of a value in them, in bytes, on the average.
+    """
 
     node: Node
     width: int
     split: bool
+    order: tuple[BoundKey, ...] | None = None
+    bindings: tuple[Binding, ...] | None = None
+    count: float | None = None
+    value_bytes: float = 8.0
+
+    @property
+    def size(self) -> float | None:
+        """In bytes; None: not known."""
+        return None if self.count is None else self.count * self.width * self.value_bytes
+
+    def made(self, node: Node, width: int | None = None) -> Rows:
+        """Rows of a node over this one, of which no column is known."""
+        return attrs.evolve(
+            self,
+            node=node,
+            width=self.width if width is None else width,
+            order=None,
+            bindings=None,
+        )
 
 
 # --- nodes -----------------------------------------------------------------------------------
@@ -28,7 +80,12 @@ NOTHING: Final = Constant(SqlType("INTEGER"), None)
 
 
 def part_of(column: BoundExpr, kind: Json, index: Json) -> BoundExpr:
-    """A column, or the part of a struct that a scan reads of it."""
+    """A column, or the part of a struct that a scan reads of it.
+
+    Of the type that it was planned as: a file may have a narrower one, and a scan gives out what
+    Arrow has (of a UUID its text).
+    """
+    column = Conversion(column, read_type(kind))
     while index.get("index_type") == "PUSHDOWN_EXTRACT" and index.get("child_indexes"):
         (index,) = index["child_indexes"]
         field = kind["type_info"]["child_types"][index.get("index", 0)]
@@ -38,8 +95,31 @@ def part_of(column: BoundExpr, kind: Json, index: Json) -> BoundExpr:
 
 
 def project(below: Node, exprs: Sequence[BoundExpr]) -> Node:
-    listed = exprs or [NOTHING]  # rows without a column are rows
+    """Two of these are one where nothing is computed twice: a plan may nest so deep only."""
+    listed = list(exprs) or [NOTHING]  # rows without a column are rows
+    inner = _computed(below)
+    if inner is not None and isinstance(below, Project) and not _is_of_scan(below):
+        plain = [isinstance(each, Place | Constant) for each in inner]
+        places = [each.index for each in listed if isinstance(each, Place)]
+        once = len(places) == len(listed) and all(
+            plain[at] or places.count(at) == 1 for at in places
+        )
+        if once or all(plain):
+            return project(below.input, [over(each, inner) for each in listed])
     return Project(tuple((Bound(expr), f"c{at}") for at, expr in enumerate(listed)), below)
+
+
+def _is_of_scan(node: Project) -> bool:
+    """Columns of a table, as they were planned: a plan that is shown has them for the table's."""
+    return isinstance(node.input, ParquetScan)
+
+
+def _computed(node: Node) -> list[BoundExpr] | None:
+    """What a Project of ours gives out; None: this is none."""
+    if not isinstance(node, Project):
+        return None
+    trees = [expr.tree for expr, _ in node.exprs if isinstance(expr, Bound)]
+    return trees if len(trees) == len(node.exprs) else None
 
 
 def filtered(below: Node, conditions: Sequence[BoundExpr]) -> Node:
@@ -48,11 +128,38 @@ def filtered(below: Node, conditions: Sequence[BoundExpr]) -> Node:
 
 
 def mapped(rows: Rows, places: Sequence[int] | None) -> Rows:
-    if not places:
-        return rows
+    return projected(rows, [Place(at) for at in places]) if places else rows
+
+
+def projected(rows: Rows, exprs: Sequence[BoundExpr]) -> Rows:
+    """Columns made of the rows' columns; an order is kept where what it goes by is among them."""
+    order = rows.order
+    if order:
+        kept = {each.index: Place(at) for at, each in enumerate(exprs) if isinstance(each, Place)}
+        order = tuple(
+            attrs.evolve(key, expr=kept[key.expr.index])
+            for key in order
+            if isinstance(key.expr, Place) and key.expr.index in kept
+        )
+        order = order if len(order) == len(rows.order or ()) else None
+    bindings = rows.bindings
+    if bindings is not None:
+        bindings = tuple(
+            bindings[each.index] if isinstance(each, Place) else (-1, -1) for each in exprs
+        )
+    is_same = list(exprs) == [Place(at) for at in range(rows.width)]
     return attrs.evolve(
-        rows, node=project(rows.node, [Place(at) for at in places]), width=len(places)
+        rows,
+        node=rows.node if is_same and exprs else project(rows.node, exprs),
+        width=len(exprs),
+        order=order,
+        bindings=bindings,
     )
+
+
+def by_all(width: int) -> tuple[BoundKey, ...]:
+    """An order in which only rows that are alike may change places."""
+    return tuple(BoundKey(Place(at), asc=True, nulls_first=False) for at in range(width))
 
 
 def all_of(conditions: Sequence[BoundExpr]) -> BoundExpr | None:
@@ -64,10 +171,13 @@ def all_of(conditions: Sequence[BoundExpr]) -> BoundExpr | None:
 # --- expressions over other columns ----------------------------------------------------------
 
 
-def replaced(value: Any, place: Callable[[int], int]) -> Any:
-    """An expression whose columns stand elsewhere."""
+def replaced(value: Any, place: Callable[[int], BoundExpr]) -> Any:
+    """An expression over other columns, or over what they are made of."""
     if isinstance(value, Place):
-        return Place(place(value.index))
+        return place(value.index)
+    if isinstance(value, Lambda):  # its body stands over its own parameters
+        captures = tuple(replaced(each, place) for each in value.captures)
+        return attrs.evolve(value, captures=captures)
     if isinstance(value, Constant | SqlType):
         return value
     if isinstance(value, tuple):
@@ -81,25 +191,31 @@ def replaced(value: Any, place: Callable[[int], int]) -> Any:
     return value
 
 
+def over(expr: BoundExpr, inputs: Sequence[BoundExpr]) -> BoundExpr:
+    """An expression over what these expressions are over."""
+    made: BoundExpr = replaced(expr, lambda at: inputs[at])
+    return made
+
+
 def shifted(expr: BoundExpr, by: int) -> BoundExpr:
-    moved: BoundExpr = replaced(expr, lambda at: at + by)
+    moved: BoundExpr = replaced(expr, lambda at: Place(at + by))
     return moved
 
 
 def moved_to(expr: BoundExpr, to: Sequence[int]) -> BoundExpr:
-    moved: BoundExpr = replaced(expr, lambda at: to[at])
+    moved: BoundExpr = replaced(expr, lambda at: Place(to[at]))
     return moved
 
 
 def widened(expr: BoundExpr, width: int, by: int) -> BoundExpr:
     """Over two inputs of which the first, of `width` columns, has got `by` more."""
-    moved: BoundExpr = replaced(expr, lambda at: at if at < width else at + by)
+    moved: BoundExpr = replaced(expr, lambda at: Place(at if at < width else at + by))
     return moved
 
 
 def swapped(expr: BoundExpr, first: int, second: int) -> BoundExpr:
     """Over two inputs that change places; of `first` columns was the one that comes last now."""
-    moved: BoundExpr = replaced(expr, lambda at: at + second if at < first else at - first)
+    moved: BoundExpr = replaced(expr, lambda at: Place(at + second if at < first else at - first))
     return moved
 
 

@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import attrs
 import duckdb
+import pyarrow as pa
 
 from ffq.engine.faults import one_line
 from ffq.engine.sql import identifier
-from ffq.errors import InvalidQuery, StartupError
+from ffq.errors import InvalidQuery, StartupError, UnsupportedPlan
 from ffq.sql.files import Named
 from ffq.sql.parameters import Value
 from ffq.sql.parsing import complaint, read_json
@@ -44,7 +45,7 @@ _KEPT: Final = frozenset(
 over planning tables, that is not what the query's tables hold."""
 _SERIALIZE: Final = (
     "SELECT json_serialize_plan(?::VARCHAR, skip_null := true, skip_empty := true, "
-    "skip_default := true, optimize := true)"
+    "skip_default := ?::BOOLEAN, optimize := true)"
 )
 # The engine writes NaN and infinities bare, which JSON has not.
 _BARE_FLOAT: Final = re.compile(r'(?<="value":)(-?)(NAN|INF(?:INITY)?)\b', re.IGNORECASE)
@@ -63,6 +64,12 @@ class Planned:
 class PlanningInstance:
     """Plans queries over tables of these columns: pairs of name and the engine's type.
 
+    Args:
+        samples: some of a table's rows, under the names of its columns: they decide in which order
+            it joins, and nothing of what a query gives.
+        memory: what the instance may take, in the engine's words.
+        time_zone: that of the workers.
+
     Raises:
         StartupError: an engine of a release that is not tested, or that lacks a pass we keep.
     """
@@ -71,6 +78,7 @@ class PlanningInstance:
         self,
         tables: Mapping[str, Sequence[tuple[str, str]]],
         *,
+        samples: Mapping[str, pa.Table] | None = None,
         memory: str = "256MB",
         time_zone: str = "UTC",
     ) -> None:
@@ -83,6 +91,8 @@ class PlanningInstance:
         self._set_up(time_zone)
         for name, columns in tables.items():
             self.add(name, columns)
+        for name, rows in (samples or {}).items():
+            self._fill(name, rows)
 
     def close(self) -> None:
         self._connection.close()
@@ -109,15 +119,36 @@ class PlanningInstance:
         listed = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns)
         self._connection.execute(f"CREATE TABLE {identifier(name)} ({listed})")
 
+    def _fill(self, name: str, rows: pa.Table) -> None:
+        self._connection.register("the sample", rows)
+        try:
+            self._connection.execute(
+                f'INSERT INTO {identifier(name)} BY NAME SELECT * FROM "the sample"'
+            )
+        finally:
+            self._connection.unregister("the sample")
+
+    def _serialized(self, sql: str, *, skip_default: bool) -> dict[str, Any]:
+        ((written,),) = self._connection.execute(_SERIALIZE, [sql, skip_default]).fetchall()
+        if not written:
+            raise UnsupportedPlan(
+                "SQL: the engine cannot write this query's plan: a constant of type BIT, for one, "
+                "is no text that a plan holds"
+            )
+        found: dict[str, Any] = read_json(_BARE_FLOAT.sub(_json_float, written))
+        return found
+
     def plan(self, named: Named, parameters: Mapping[str, Value]) -> Planned:
         """Raises InvalidQuery: what is wrong with the query, and where in its text."""
         sql = named.sql.text.decode()
         try:
-            ((written,),) = self._connection.execute(_SERIALIZE, [sql]).fetchall()
-            found = read_json(_BARE_FLOAT.sub(_json_float, written))
+            found = self._serialized(sql, skip_default=True)
             if found.get("error"):
                 raise complaint(found, named.sql)
             (plan,) = found["plans"]
+            if _may_hide_zeros(plan):
+                (full,) = self._serialized(sql, skip_default=False)["plans"]
+                plan = _with_zeros(plan, full)
             described = self._connection.execute(f"DESCRIBE {sql}").fetchall()
             names = self._names(named, parameters) or [name for name, *_ in described]
         except duckdb.Error as error:  # of a size, say, that it refuses before it plans
@@ -133,6 +164,43 @@ class PlanningInstance:
         sql = f"DESCRIBE {named.described.text.decode()}"
         found = self._connection.execute(sql, dict(parameters)).fetchall()
         return [name for name, *_ in found]
+
+
+def _may_hide_zeros(plan: Any) -> bool:
+    """Whether a constant may be -0.0: what is left out is a zero of either sign."""
+    pending = [plan]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, list):
+            pending.extend(each)
+        elif isinstance(each, dict):
+            if each.get("is_null") is False and "type" in each and _is_hidden(each):
+                return True
+            pending.extend(each.values())
+    return False
+
+
+def _is_hidden(constant: Mapping[str, Any]) -> bool:
+    name = constant["type"]["id"]
+    if name in {"FLOAT", "DOUBLE"}:
+        return "value" not in constant
+    nested = "type_info" in constant["type"] and name not in {"DECIMAL", "VARCHAR", "ENUM"}
+    return nested and any(f"'{kind}'" in str(constant["type"]) for kind in ("FLOAT", "DOUBLE"))
+
+
+def _with_zeros(short: Any, full: Any) -> Any:
+    """A plan without defaults, and what of them is no default: zeros with a sign."""
+    if isinstance(full, list) and isinstance(short, list):
+        return [_with_zeros(*pair) for pair in zip(short, full, strict=True)]
+    if isinstance(full, dict) and isinstance(short, dict):
+        made = {key: _with_zeros(value, full[key]) for key, value in short.items() if key in full}
+        zeros = {
+            key: value
+            for key, value in full.items()
+            if key not in short and isinstance(value, float) and str(value) == "-0.0"
+        }
+        return {**short, **made, **zeros}
+    return short
 
 
 def _json_float(match: re.Match[str]) -> str:

@@ -16,6 +16,7 @@ from ffq.plan.model import Node, WithTables
 from ffq.sql.columns import ColumnsOf
 from ffq.sql.declared import DeclaredColumns, declared_columns
 from ffq.sql.distribute import distribute
+from ffq.sql.exchanges import TableEstimate
 from ffq.sql.files import Named, name_files
 from ffq.sql.kinds import StatementKind, refused, statement_kind
 from ffq.sql.operators import Planner, name_operators
@@ -26,6 +27,8 @@ from ffq.sql.serialized import NotDistributed
 from ffq.sql.text import query_error
 
 DEFAULT_PARTITIONS: Final = 8
+_VALUE_BYTES: Final = 8
+"""Of a value, as far as nothing more is known."""
 
 
 @attrs.frozen
@@ -103,10 +106,12 @@ class Preparer:
             allowed=query.client_tables,
         )
         catalog = catalog.over(named.files)
-        instance = PlanningInstance(
-            {name: self._columns_of(catalog, name) for name in named.tables}
-        )
-        cut = partial(distribute, partitions=query.partitions)
+        columns_of = {name: self._columns_of(catalog, name) for name in named.tables}
+        estimates = {
+            name: _estimate(catalog, name, len(columns)) for name, columns in columns_of.items()
+        }
+        instance = PlanningInstance(columns_of)
+        cut = partial(distribute, partitions=query.partitions, estimates=estimates)
         planner = Planner(self._parser, instance, cut, self._declared)
         try:
             operators = name_operators(named, parsed, query.parameters, planner)
@@ -121,6 +126,13 @@ class Preparer:
             plan = WithTables(tuple(map(_canonical, definitions)), plan)
         columns = tuple(zip(planned.names, planned.types, strict=True))
         return Prepared(plan, columns, named.tables)
+
+
+def _estimate(catalog: Catalog, name: str, columns: int) -> TableEstimate:
+    """Of how many rows the footers' sizes are, is guessed: joins go by the sizes."""
+    ((*splits,),) = catalog.scan_shares(name, 2**62, 1)
+    size = sum(split.bytes for split in splits)
+    return TableEstimate(size // (_VALUE_BYTES * columns), size)
 
 
 def _placed(error: NotDistributed, named: Named, query: Query) -> UnsupportedPlan:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
+import attrs
+
+from ffq.engine.scalars import AGGREGATES, WINDOWS, is_run
 from ffq.errors import UnsupportedPlan
 from ffq.plan.bound import (
     PLAIN_TYPES,
@@ -81,6 +84,9 @@ _LARGE: Final = frozenset({"HUGEINT", "UHUGEINT", "UUID", "DECIMAL"})
 Json = Mapping[str, Any]
 
 
+_SAYS: Final = "SQL: this is not distributed: "
+
+
 class NotDistributed(UnsupportedPlan):
     """`at`: the byte of the text that it is about; None: the engine does not say."""
 
@@ -91,14 +97,17 @@ class NotDistributed(UnsupportedPlan):
 
 def refuse(what: str, node: Json) -> NoReturn:
     """Raises NotDistributed: says where in the text, as far as the engine does."""
-    raise NotDistributed(f"SQL: this is not distributed: {what}", node.get("query_location"))
+    raise NotDistributed(_SAYS + what, node.get("query_location"))
 
 
 # --- types -----------------------------------------------------------------------------------
 
 
 def read_type(found: Json) -> SqlType:  # noqa: PLR0911
-    """Raises UnsupportedPlan: a type that plans have not."""
+    """A collation is left out: where it says what is alike, the plan has functions for it.
+
+    Raises NotDistributed: a type that plans have not.
+    """
     name = _ALIASES.get(found["id"], found["id"])
     info = found.get("type_info") or {}
     match name:
@@ -121,12 +130,10 @@ def read_type(found: Json) -> SqlType:  # noqa: PLR0911
             return SqlType(name, tuple(read_type(each["second"]) for each in entry))
         case "ENUM":
             return SqlType(name, tuple(info["values"]))
-        case "VARCHAR" if info.get("collation"):
-            raise UnsupportedPlan(f"SQL: the collation {info['collation']} is not distributed")
         case "VARCHAR" if info.get("alias") == "JSON":
             return SqlType("JSON")
     if name not in PLAIN_TYPES:
-        raise UnsupportedPlan(f"SQL: values of type {name} are not distributed")
+        raise NotDistributed(_SAYS + f"values of type {name}", None)
     return SqlType(name)
 
 
@@ -149,7 +156,7 @@ def _value(found: Any, kind: SqlType) -> Scalar:  # noqa: PLR0911
         case name if name in _LARGE:
             return _large(found)
         case "FLOAT" | "DOUBLE":
-            return float(found or 0.0)
+            return 0.0 if found is None else float(found)  # of either sign
         case "VARCHAR" | "JSON" | "BLOB" | "BIT":
             return _text(found, kind)
         case "INTERVAL":
@@ -157,9 +164,9 @@ def _value(found: Any, kind: SqlType) -> Scalar:  # noqa: PLR0911
             return tuple(int(parts.get(part, 0)) for part in ("months", "days", "micros"))
         case "ENUM":
             return str(kind.arguments[int(found or 0)])
-        case "LIST" | "ARRAY" | "STRUCT" | "MAP":
+        case "LIST" | "ARRAY" | "STRUCT" | "MAP" | "TUPLE":
             return _nested((found or {}).get("children", []), kind)
-    raise UnsupportedPlan(f"SQL: constants of type {kind.name} are not distributed")
+    raise NotDistributed(_SAYS + f"constants of type {kind.name}", None)
 
 
 def _large(found: Any) -> int:
@@ -170,7 +177,7 @@ def _large(found: Any) -> int:
 
 def _text(found: Any, kind: SqlType) -> str:
     if isinstance(found, Mapping):
-        raise UnsupportedPlan(f"SQL: a constant of type {kind.name} that is no text")
+        raise NotDistributed(_SAYS + f"a constant of type {kind.name} that is no text", None)
     return str(found or "")
 
 
@@ -183,9 +190,27 @@ def _nested(children: Sequence[Json], kind: SqlType) -> tuple[Scalar, ...]:
         return tuple(
             read_constant(each, of).value for each, of in zip(children, types, strict=True)
         )
+    if kind.name == "TUPLE":
+        parts = [part for part in kind.arguments if isinstance(part, SqlType)]
+        return tuple(
+            read_constant(each, of).value for each, of in zip(children, parts, strict=True)
+        )
     item = kind.arguments[0]
     assert isinstance(item, SqlType)
     return tuple(read_constant(each, item).value for each in children)
+
+
+def _share(quantile: BoundExpr) -> BoundExpr:
+    """From the largest value on the plan counts below zero, which cannot say 0."""
+    match quantile:
+        case Constant(value=int() | float() as value):
+            return attrs.evolve(quantile, value=abs(value))
+        case Constant(value=tuple() as values):
+            shares = tuple(abs(each) if isinstance(each, int | float) else each for each in values)
+            return attrs.evolve(quantile, value=shares)
+        case Call(name="list_value" | "array_value"):
+            return attrs.evolve(quantile, args=tuple(map(_share, quantile.args)))
+    return quantile
 
 
 def _distance(found: Json, unit: str) -> Json:
@@ -210,17 +235,26 @@ def _type_of(found: Json) -> Json:
 
 
 class ExpressionReader:
-    """Reads expressions over an input of `width` columns, by position."""
+    """Reads expressions over an input of `width` columns, by position.
 
-    def __init__(self, width: int) -> None:
+    bindings: the planner's numbers of the columns, by which it names them below some functions.
+    """
+
+    def __init__(self, width: int, bindings: Sequence[tuple[int, int]] | None = None) -> None:
         self.width = width
+        self._bindings = bindings or ()
 
     def __call__(self, found: Json) -> BoundExpr:
-        """Raises UnsupportedPlan: names what is not distributed."""
-        read = self._READERS.get(found["expression_class"])
+        """Raises NotDistributed: names what is not distributed."""
+        read = _READERS.get(found["expression_class"])
         if read is None:
             refuse(f"an expression of kind {found['expression_class']}", found)
-        return read(self, found)
+        try:
+            return read(self, found)
+        except NotDistributed as refused:
+            if refused.at is None:
+                refused.at = found.get("query_location")
+            raise
 
     def all(self, found: Sequence[Json]) -> tuple[BoundExpr, ...]:
         return tuple(self(each) for each in found)
@@ -236,24 +270,26 @@ class ExpressionReader:
         )
 
     def aggregate(self, found: Json) -> BoundAggregate:
-        """Raises UnsupportedPlan."""
+        """Raises NotDistributed."""
         name = found["qname"]["path"][-1]
+        if name not in AGGREGATES:
+            refuse(f"the aggregate {name}", found)
         data = found.get("function_data") or {}
         args = self.all(found.get("children", []))
         if name == "string_agg" and len(args) == 1:
             args += (Constant(SqlType("VARCHAR"), data.get("separator", ",")),)
-        elif "quantiles" in data and name != "median":
-            if data.get("desc"):
-                refuse(f"the aggregate {name} from the largest on", found)
-            if len(args) == 1:
-                of = [read_constant(each) for each in data["quantiles"]]
-                listed = found["return_type"]["id"] == "LIST"
-                args += (
-                    (Constant(SqlType("LIST", (of[0].type,)), tuple(each.value for each in of)),)
-                    if listed
-                    else (of[0],)
-                )
-        order = found.get("order_bys") or {}
+        elif "quantiles" in data and name != "median" and len(args) == 1:
+            of = [read_constant(each) for each in data["quantiles"]]
+            listed = found["return_type"]["id"] == "LIST"
+            args += (
+                (Constant(SqlType("LIST", (of[0].type,)), tuple(each.value for each in of)),)
+                if listed
+                else (of[0],)
+            )
+        order = self.keys((found.get("order_bys") or {}).get("orders", []))
+        if data.get("desc"):  # a quantile from the largest on
+            args = (args[0], *(_share(each) for each in args[1:]))
+            order = (BoundKey(args[0], asc=False, nulls_first=False),)
         condition = found.get("filter")
         return BoundAggregate(
             {"count_star": "count", "sum_no_overflow": "sum"}.get(name, name),
@@ -261,18 +297,20 @@ class ExpressionReader:
             read_type(found["return_type"]),
             distinct=found.get("aggregate_type") == "DISTINCT",
             filter=None if condition is None else self(condition),
-            order=self.keys(order.get("orders", [])),
+            order=order,
             arg_types=tuple(read_type(_type_of(each)) for each in found.get("children", [])),
         )
 
     def window(self, found: Json) -> BoundWindow:
-        """Raises UnsupportedPlan."""
+        """Raises NotDistributed."""
         kind = found["type"].removeprefix("WINDOW_")
         args = self.all(found.get("children", []))
         name = found["qname"]["path"][-1] if kind == "AGGREGATE" else kind.lower()
         for each in ("offset_expr", "default_expr"):
             if found.get(each):
                 args += (self(found[each]),)
+        if name not in AGGREGATES | WINDOWS:
+            refuse(f"the window function {name}", found)
         condition = found.get("filters")
         function = BoundAggregate(
             {"count_star": "count", "sum_no_overflow": "sum"}.get(name, name),
@@ -323,20 +361,18 @@ class ExpressionReader:
             refuse(f"column {index} of an input of {self.width}", found)
         return Place(index)
 
+    def _column(self, found: Json) -> BoundExpr:
+        binding = found["binding"]
+        column = binding.get("table_index", 0), binding.get("column_index", 0)
+        if column not in self._bindings:
+            refuse(f"column {column[1]} of table {column[0]}, which is not known here", found)
+        return Place(self._bindings.index(column))
+
     def _constant(self, found: Json) -> BoundExpr:
         return read_constant(found["value"])
 
-    def _cast(self, found: Json) -> BoundExpr:
-        tries = bool(found.get("try_cast"))
-        return Conversion(self(found["child"]), read_type(found["return_type"]), tries)
-
     def _conjunction(self, found: Json) -> BoundExpr:
         return Conjunction(self.all(found["children"]), found["type"] == "CONJUNCTION_OR")
-
-    def _comparison(self, found: Json) -> BoundExpr:
-        return Call(
-            COMPARISONS[found["type"]], (self(found["left"]), self(found["right"])), BOOLEAN
-        )
 
     def _case(self, found: Json) -> BoundExpr:
         branches = (
@@ -363,6 +399,8 @@ class ExpressionReader:
         if name == "__between":
             return self._between(found)
         if name.startswith("__"):
+            refuse(f"the function {name}", found)
+        if not is_run(name, len(children)):
             refuse(f"the function {name}", found)
         if any(each["type"] == "LAMBDA" for each in children):
             return self._with_lambda(found, name, children)
@@ -391,13 +429,15 @@ class ExpressionReader:
         below = Call("<=" if inclusive[1] else "<", (value, high), BOOLEAN)
         return Conjunction((above, below), any=False)
 
-    _READERS: Final[Mapping[str, Callable[[ExpressionReader, Json], BoundExpr]]] = {
-        "BOUND_REF": _ref,
-        "BOUND_CONSTANT": _constant,
-        "BOUND_CAST": _cast,
-        "BOUND_CONJUNCTION": _conjunction,
-        "BOUND_COMPARISON": _comparison,
-        "BOUND_CASE": _case,
-        "BOUND_OPERATOR": _operator,
-        "BOUND_FUNCTION": _function,
-    }
+
+_READERS: Final[Mapping[str, Callable[[ExpressionReader, Json], BoundExpr]]] = {
+    "BOUND_REF": ExpressionReader._ref,
+    "BOUND_COLUMN_REF": ExpressionReader._column,
+    "BOUND_CONSTANT": ExpressionReader._constant,
+    "BOUND_CONJUNCTION": ExpressionReader._conjunction,
+    "BOUND_CASE": ExpressionReader._case,
+    "BOUND_OPERATOR": ExpressionReader._operator,
+    "BOUND_FUNCTION": ExpressionReader._function,
+}
+READ_EXPRESSIONS: Final = _READERS.keys()
+"""Kinds of expressions that are read, as the engine names them."""

@@ -180,7 +180,7 @@ WRONG = [
         "INVALID_ARGUMENT",
         "INVALID_CONFIG",
     ),
-    (ext.PlanSqlRequest(sql="FROM t USING SAMPLE 5%"), "UNIMPLEMENTED", "UNSUPPORTED"),
+    (ext.PlanSqlRequest(sql="SELECT random() FROM t"), "UNIMPLEMENTED", "UNSUPPORTED"),
     (ext.PlanSqlRequest(sql="FROM 'no.parquet'"), "INTERNAL", "IO"),
 ]
 

@@ -58,6 +58,8 @@ def _read_type(cursor: Cursor) -> SqlType:
     name, payload = cursor.variant("type")
     if payload.value is None:
         return SqlType(name)
+    if name == "ENUM":
+        return SqlType(name, tuple(value.string() for value in payload.items()))
     return SqlType(name, tuple(map(_read_argument, payload.items())))
 
 
@@ -70,7 +72,6 @@ def _read_argument(cursor: Cursor) -> Any:
     if isinstance(value, list):
         name, kind = cursor.exactly(2, "a pair [name, type]")
         return name.string(), _read_type(kind)
-    # A text may be a plain type or the value of an ENUM: only the type around it tells.
     return _read_type(cursor)
 
 

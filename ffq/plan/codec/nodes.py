@@ -211,6 +211,17 @@ _NODES: dict[str, Codec[Any]] = {
     f"{OWN_PREFIX}Unnest": record(
         model.Unnest, Key("lists", listing(BOUND)), Key("types", listing(SQL_TYPE)), _INPUT
     ),
+    f"{OWN_PREFIX}Recursion": record(
+        model.Recursion,
+        Key("number", COUNT),
+        Key("types", listing(SQL_TYPE)),
+        Key("all_rows", BOOLEAN),
+        Key("start", NODE),
+        Key("step", NODE),
+    ),
+    f"{OWN_PREFIX}RecursionRef": record(
+        model.RecursionRef, Key("number", COUNT), Key("types", listing(SQL_TYPE))
+    ),
     f"{OWN_PREFIX}Join": record(
         model.Join,
         Key("left", NODE),

@@ -8,12 +8,20 @@ from typing import Final
 import attrs
 
 from ffq.plan import model
-from ffq.plan.bound import BoundAggregate, BoundKey, BoundWindow, Match, Phase, Place
+from ffq.plan.bound import (
+    BoundAggregate,
+    BoundKey,
+    BoundWindow,
+    Conversion,
+    Match,
+    Phase,
+    Place,
+)
 from ffq.plan.explain.expressions import bound_text, expression_text, shortened
 from ffq.plan.model import Node
 from ffq.plan.names import text_of
 from ffq.plan.outputs import LEFT_ONLY
-from ffq.plan.terms import AggregateExpr, Bound
+from ffq.plan.terms import AggregateExpr, Bound, Expr
 from ffq.plan.walk import KEEPS_COLUMNS, children, node_name
 
 Names = tuple[str, ...]
@@ -156,18 +164,29 @@ def _scan(node: model.ParquetScan) -> Line:
 
 def _project(node: model.Project, names: Names) -> Line:
     # What the planner calls c0, c1, ... is called as what it is.
-    texts = [expression_text(expr, names) for expr, _ in node.exprs]
+    exprs = [_as_planned(expr, node.input) for expr, _ in node.exprs]
+    texts = [expression_text(expr, names) for expr in exprs]
     called = tuple(
         text if name == f"c{at}" else name
         for at, (text, (_, name)) in enumerate(zip(texts, node.exprs, strict=True))
     )
-    moves = all(isinstance(e, Bound) and isinstance(e.tree, Place) for e, _ in node.exprs)
+    moves = all(isinstance(e, Bound) and isinstance(e.tree, Place) for e in exprs)
     shown = not (moves and called == tuple(texts))
     details = [
         _bare(text) if text == name else f"{_bare(text)} AS {name}"
         for text, name in zip(texts, called, strict=True)
     ]
     return Line("Project", _listed(details), called, shown)
+
+
+def _as_planned(expr: Expr, below: Node) -> Expr:
+    """A column that a scan gives out is of the type that it was planned as: nobody asked for it."""
+    match expr:
+        case Bound(tree=Conversion(expr=Place() as column, tries=False)) if isinstance(
+            below, model.ParquetScan
+        ):
+            return Bound(column)
+    return expr
 
 
 def _keys(keys: Sequence[BoundKey], names: Names) -> str:

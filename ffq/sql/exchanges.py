@@ -1,0 +1,97 @@
+"""Which rows meet where: exchanges by keys, all rows in one task, small sides in every task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+
+from ffq.plan.bound import BoundExpr, Place
+from ffq.plan.distribution import DistributionKind, distribution_of
+from ffq.plan.model import (
+    Broadcast,
+    HashPartitioning,
+    Node,
+    ShuffleRead,
+    ShuffleWrite,
+    SinglePartitioning,
+)
+from ffq.sql.pieces import Rows, project
+
+BROADCAST_BYTES: Final = 8 * 1024 * 1024
+"""A side of at most so many bytes, by estimate, is read whole by every task."""
+
+
+@attrs.frozen
+class TableEstimate:
+    """What a table holds, as the footers of its files say.
+
+    Attributes:
+        rows: how many.
+        bytes: of all columns together.
+    """
+
+    rows: int
+    bytes: int
+
+
+@attrs.define
+class Exchanges:
+    """
+    Attributes:
+        partitions: of an exchange.
+        estimates: of tables, by name; of others nothing is known.
+        choices: why joins broadcast or shuffle, one line each, in the order of the plan.
+        repeats: what is planned now stands in the plan several times, and each must be the same.
+        whole: what is planned now must be in one task, and exchange nothing but what it reads.
+    """
+
+    partitions: int
+    estimates: Mapping[str, TableEstimate] = attrs.field(factory=dict)
+    choices: list[str] = attrs.field(factory=list)
+    repeats: bool = False
+    whole: bool = False
+
+    def by_keys(self, rows: Rows, keys: Sequence[BoundExpr]) -> tuple[Node, tuple[Place, ...]]:
+        """Rows exchanged by these keys, which are columns beside theirs."""
+        places = [*map(Place, range(rows.width)), *keys]
+        added = range(rows.width, len(places))
+        node = project(rows.node, places)
+        by = HashPartitioning(tuple(f"c{at}" for at in added), self.partitions)
+        return ShuffleRead(ShuffleWrite(node, by), by), tuple(map(Place, added))
+
+    def gather(self, rows: Rows) -> Rows:
+        """All rows in one task."""
+        if not rows.split:
+            return rows
+        single = SinglePartitioning()
+        node = ShuffleRead(ShuffleWrite(rows.node, single), single)
+        return attrs.evolve(rows, node=node, split=False, order=None)
+
+    def broadcast(self, rows: Rows) -> Node:
+        """Rows that every task reads whole. What is not the query's own is computed once."""
+        kind = distribution_of(rows.node).kind
+        if kind is DistributionKind.REPLICATED:
+            return Broadcast(rows.node)
+        single = SinglePartitioning()
+        return Broadcast(ShuffleRead(ShuffleWrite(rows.node, single), single))
+
+    def alike(self, inputs: Sequence[Rows]) -> list[Rows]:
+        """Rows that lie in the same tasks: as they do, or exchanged by all of their columns."""
+        if not any(rows.split for rows in inputs):
+            return list(inputs)
+        lies = [distribution_of(rows.node) for rows in inputs]
+        if len({(each.kind, each.partitions, each.is_split) for each in lies}) == 1:
+            return list(inputs)
+        return [
+            rows
+            if each.kind is DistributionKind.HASH and each.partitions == self.partitions
+            else self._by_all(rows)
+            for rows, each in zip(inputs, lies, strict=True)
+        ]
+
+    def _by_all(self, rows: Rows) -> Rows:
+        places = [Place(at) for at in range(rows.width)]
+        node, keys = self.by_keys(rows, places)
+        return attrs.evolve(rows, node=project(node, keys), split=True)

@@ -1,0 +1,244 @@
+"""Groups, distinct rows, set operations and windows: rows that are alike meet in one task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from ffq.plan.bound import (
+    BoundAggregate,
+    BoundExpr,
+    BoundKey,
+    BoundWindow,
+    Call,
+    Constant,
+    Phase,
+    Place,
+    SqlType,
+)
+from ffq.plan.model import (
+    Aggregate,
+    HashPartitioning,
+    Node,
+    OverWindows,
+    Partitioning,
+    SetKind,
+    SetOperation,
+    ShuffleRead,
+    ShuffleWrite,
+    SinglePartitioning,
+)
+from ffq.sql.exchanges import Exchanges
+from ffq.sql.pieces import Rows, by_all, filtered, project, projected
+from ffq.sql.serialized import BOOLEAN, ExpressionReader, Json
+
+_STATEFUL: Final = """
+any_value avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp first kurtosis
+last max min product skewness stddev stddev_pop stddev_samp sum var_pop var_samp variance
+"""
+_WITH_STATES: Final = frozenset(_STATEFUL.split())
+_PLAIN: Final = """
+BIGINT BOOLEAN DATE DECIMAL DOUBLE FLOAT INTEGER SMALLINT TIMESTAMP TINYINT UBIGINT UINTEGER
+USMALLINT UTINYINT VARCHAR
+"""
+_STATES_OF: Final = frozenset(_PLAIN.split())
+"""Types whose values, and so states of them, come through Arrow as they were."""
+_BY_ORDER: Final = frozenset(
+    {"any_value", "first", "last", "array_agg", "list", "string_agg", "group_concat", "listagg"}
+)
+"""Aggregates of which the rows' order decides what comes out."""
+_BY_VALUES: Final = """
+approx_count_distinct bit_and bit_or bit_xor bitstring_agg bool_and bool_or count count_if max
+median min quantile quantile_cont quantile_disc
+"""
+_ORDERLESS: Final = frozenset(_BY_VALUES.split())
+"""Aggregates that give the same in any order of the rows."""
+_EXACT_SUMS: Final = frozenset({"avg", "sum"})
+_FLOATS: Final = frozenset({"DOUBLE", "FLOAT"})
+_BIGINT: Final = SqlType("BIGINT")
+_IN_TURN: Final = frozenset({"row_number", "ntile", "lag", "lead"})
+"""Window functions of which the order decides among rows that it leaves alike."""
+
+
+# --- groups ----------------------------------------------------------------------------------
+
+
+def aggregate(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    (below,) = inputs
+    reader = ExpressionReader(below.width, below.bindings)
+    sets = tuple(map(tuple, found.get("grouping_sets", [])))
+    groupings = tuple(map(tuple, found.get("grouping_functions", [])))
+    groups = reader.all(found.get("groups", []))
+    aggregates = tuple(
+        _in_order(reader.aggregate(each), below, exchanges) for each in found.get("expressions", [])
+    )
+    width = len(groups) + len(aggregates) + len(groupings)
+    several = len(sets) > 1 or bool(groupings)
+    in_phases = below.split and bool(aggregates) and all(map(_has_states, aggregates))
+    split = bool(groups) and not several and below.split
+    if in_phases and not several:
+        made = _in_two_phases(below, groups, aggregates, exchanges)
+    elif split:
+        lying, keys = exchanges.by_keys(below, groups)
+        made = Aggregate(keys, aggregates, lying)
+    else:
+        whole = exchanges.gather(below).node
+        made = Aggregate(groups, aggregates, whole, sets if several else (), groupings)
+    count = below.count if groups else 1.0
+    rows = attrs.evolve(below.made(made, width), split=split, count=count)
+    return attrs.evolve(rows, bindings=_bindings(found, len(groups), len(aggregates)))
+
+
+def _bindings(found: Json, groups: int, aggregates: int) -> tuple[tuple[int, int], ...]:
+    group, one = found.get("group_index", 0), found.get("aggregate_index", 0)
+    grouping = found.get("groupings_index", 0)
+    return (
+        *((group, at) for at in range(groups)),
+        *((one, at) for at in range(aggregates)),
+        *((grouping, at) for at in range(len(found.get("grouping_functions", [])))),
+    )
+
+
+def _in_order(one: BoundAggregate, below: Rows, exchanges: Exchanges) -> BoundAggregate:
+    """The aggregate with the order that it takes rows in, where that decides what it gives."""
+    if one.order:
+        return one
+    if below.order and one.name in _BY_ORDER and not one.distinct:
+        return attrs.evolve(one, order=below.order)
+    exact = one.name in _EXACT_SUMS and not any(kind.name in _FLOATS for kind in one.arg_types)
+    if not exchanges.repeats or exact or one.name in _ORDERLESS or not below.split:
+        return one
+    by_args = tuple(
+        BoundKey(arg, asc=True, nulls_first=False)
+        for arg in one.args
+        if not isinstance(arg, Constant)
+    )
+    return attrs.evolve(one, order=by_args if one.distinct else by_args + by_all(below.width))
+
+
+def _in_two_phases(
+    below: Rows,
+    groups: Sequence[BoundExpr],
+    aggregates: Sequence[BoundAggregate],
+    exchanges: Exchanges,
+) -> Node:
+    """Each task aggregates its own rows: one row for each of its groups is exchanged."""
+    keys = tuple(map(Place, range(len(groups))))
+    states = Aggregate(tuple(groups), tuple(aggregates), below.node, phase=Phase.STATES)
+    by: Partitioning = SinglePartitioning()
+    if groups:
+        by = HashPartitioning(tuple(f"c{key.index}" for key in keys), exchanges.partitions)
+    read = ShuffleRead(ShuffleWrite(states, by), by)
+    return Aggregate(keys, tuple(aggregates), read, phase=Phase.MERGED)
+
+
+def _has_states(one: BoundAggregate) -> bool:
+    """Whether it may be made of what tasks have found of their own rows."""
+    plain = all(kind.name in _STATES_OF for kind in one.arg_types)
+    return one.name in _WITH_STATES and plain and not one.distinct and not one.order
+
+
+# --- distinct rows and sets ------------------------------------------------------------------
+
+
+def distinct(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    (below,) = inputs
+    if found.get("distinct_type") == "DISTINCT_ON":
+        return _distinct_on(found, below, exchanges)
+    places = tuple(map(Place, range(below.width)))
+    if not below.split:
+        return below.made(Aggregate(places, (), below.node))
+    lying, keys = exchanges.by_keys(below, places)
+    return below.made(Aggregate(keys, (), lying))
+
+
+def _distinct_on(found: Json, below: Rows, exchanges: Exchanges) -> Rows:
+    """The first row of each group, by the order that the query gives, else by all columns."""
+    reader = ExpressionReader(below.width, below.bindings)
+    targets = reader.all(found.get("distinct_targets", []))
+    order = reader.keys((found.get("order_by") or {}).get("orders", []))
+    order = order or below.order or ()
+    number = BoundWindow(
+        BoundAggregate("row_number", (), _BIGINT),
+        targets,
+        (*order, *by_all(below.width)),
+        None,
+    )
+    numbered = _over((number,), below, exchanges)
+    first = Call("=", (Place(below.width), Constant(_BIGINT, 1)), BOOLEAN)
+    kept = attrs.evolve(numbered, node=filtered(numbered.node, [first]))
+    return projected(kept, [Place(at) for at in range(below.width)])
+
+
+def set_operation(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    """ALL: each row as often as SQL says. If not, each once."""
+    sides: list[Node] = []
+    split = any(rows.split for rows in inputs)
+    width = found["column_count"]
+    for rows in inputs:
+        places = [Place(at) for at in range(rows.width)]
+        if not split:
+            sides.append(rows.node)
+            continue
+        lying, keys = exchanges.by_keys(rows, places)
+        sides.append(project(lying, keys))
+    kind = SetKind[found["type"].removeprefix("LOGICAL_")]
+    if not found.get("setop_all", True):
+        sides = [Aggregate(tuple(map(Place, range(width))), (), side) for side in sides]
+    first = inputs[0].made(SetOperation(kind, *sides), width)
+    return attrs.evolve(first, split=split)
+
+
+# --- windows ---------------------------------------------------------------------------------
+
+
+def window(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    (below,) = inputs
+    (child,) = found["children"]
+    if child.get("source_ordinality") and not child.get(
+        "children"
+    ):  # the rows are numbered where they are made
+        return below
+    reader = ExpressionReader(below.width, below.bindings)
+    windows = tuple(
+        _in_turn(reader.window(each), below, exchanges) for each in found["expressions"]
+    )
+    return _over(windows, below, exchanges)
+
+
+def _in_turn(one: BoundWindow, below: Rows, exchanges: Exchanges) -> BoundWindow:
+    """The window with an order that says it all, where the order decides."""
+    name, rows = one.function.name, one.frame is not None and one.frame.units == "ROWS"
+    if name not in _IN_TURN and not (rows and name not in {"rank", "dense_rank"}):
+        return one
+    if below.order is not None and not one.order:
+        return attrs.evolve(one, order=below.order)
+    numbers = name == "row_number" and not one.order
+    if numbers or exchanges.repeats:
+        return attrs.evolve(one, order=one.order + by_all(below.width))
+    return one
+
+
+def _over(windows: tuple[BoundWindow, ...], below: Rows, exchanges: Exchanges) -> Rows:
+    width = below.width + len(windows)
+    shared = [
+        each
+        for each in windows[0].partitions
+        if all(each in window.partitions for window in windows)
+    ]
+    if not shared or not below.split:
+        whole = exchanges.gather(below)
+        rows = whole.made(OverWindows(windows, whole.node), width)
+        return attrs.evolve(rows, order=below.order if not below.split else None)
+    lying, keys = exchanges.by_keys(below, shared)
+    known = dict(zip(shared, keys, strict=True))
+    over = tuple(
+        attrs.evolve(each, partitions=tuple(known.get(one, one) for one in each.partitions))
+        for each in windows
+    )
+    node = OverWindows(over, lying)
+    added = range(below.width + len(keys), below.width + len(keys) + len(windows))
+    places = [*map(Place, range(below.width)), *map(Place, added)]
+    return below.made(project(node, places), width)

@@ -1,0 +1,238 @@
+"""Joins: both sides exchanged by what must be equal, or one side whole in every task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import attrs
+
+from ffq.plan.bound import BoundExpr, Call, Match, Place
+from ffq.plan.model import Join, Node
+from ffq.sql.exchanges import BROADCAST_BYTES, Exchanges
+from ffq.sql.pieces import Rows, all_of, mapped, project, shifted, swapped, widened
+from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, refuse
+
+_MATCHES: Final = {
+    "INNER": Match.INNER,
+    "LEFT": Match.LEFT,
+    "RIGHT": Match.RIGHT,
+    "OUTER": Match.FULL,
+    "FULL": Match.FULL,
+    "SEMI": Match.SEMI,
+    "ANTI": Match.ANTI,
+    "MARK": Match.MARK,
+    "SINGLE": Match.SINGLE,
+}
+_ASOF: Final = {"INNER": Match.ASOF, "LEFT": Match.ASOF_LEFT}
+_SAME: Final = frozenset({"COMPARE_EQUAL", "COMPARE_NOT_DISTINCT_FROM"})
+"""Comparisons by which rows that match hash alike; so do nulls."""
+_FLIPPED: Final = {"RIGHT_SEMI": "SEMI", "RIGHT_ANTI": "ANTI"}
+_MIRRORED: Final = {Match.INNER: Match.INNER, Match.RIGHT: Match.LEFT}
+"""Matches whose sides may change places, and what each is then."""
+_ONE_SIDED: Final = frozenset({Match.SEMI, Match.ANTI, Match.MARK})
+_WHOLE_RIGHT: Final = frozenset(
+    {Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI, Match.MARK, Match.SINGLE}
+)
+"""Matches of which every left row's answer is known where the right side is whole."""
+
+Equal: TypeAlias = tuple[BoundExpr, BoundExpr, str]
+"""What must be equal: of the left row, of the right one, and the comparison's sign."""
+
+
+@attrs.frozen
+class _Sides:
+    """A join as it was planned.
+
+    equal: over either side's columns. others: conditions over both sides' columns.
+    """
+
+    match: Match
+    left: Rows
+    right: Rows
+    equal: tuple[Equal, ...]
+    others: tuple[BoundExpr, ...]
+
+    def mirrored(self, match: Match) -> _Sides:
+        return _Sides(
+            match,
+            self.right,
+            self.left,
+            tuple((b, a, sign) for a, b, sign in self.equal),
+            tuple(swapped(each, self.left.width, self.right.width) for each in self.others),
+        )
+
+
+def join(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    name = found.get("join_type", "INNER")
+    left, right = inputs
+    equal, others = _conditions(found, left, right)
+    match = _MATCHES.get(str(_FLIPPED.get(name, name)))
+    if found["type"] == "LOGICAL_ASOF_JOIN":
+        match = _ASOF.get(name)
+    if match is None:
+        refuse(f"a join of kind {name}", found)
+    sides = _Sides(match, left, right, tuple(equal), tuple(others))
+    maps = [found.get("left_projection_map"), found.get("right_projection_map")]
+    if name in _FLIPPED:
+        sides = sides.mirrored(match)
+        maps.reverse()
+    rows = _joined(sides, exchanges)
+    kept = list(maps[0] or range(sides.left.width))
+    if match is Match.MARK:
+        kept.append(sides.left.width)
+    elif match not in _ONE_SIDED:
+        kept += [sides.left.width + at for at in (maps[1] or range(sides.right.width))]
+    return mapped(rows, kept)
+
+
+def positional(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    """Rows by their places, which only rows in an order have."""
+    left, right = inputs
+    if left.order is None or right.order is None:
+        refuse("a POSITIONAL JOIN of rows that are in no order; right would be ORDER BY", found)
+    left, right = exchanges.gather(left), exchanges.gather(right)
+    node = Join(left.node, right.node, Match.POSITIONAL, None, ())
+    return attrs.evolve(left.made(node, left.width + right.width), order=left.order)
+
+
+def _conditions(found: Json, left: Rows, right: Rows) -> tuple[list[Equal], list[BoundExpr]]:
+    equal: list[Equal] = []
+    others: list[BoundExpr] = []
+    of_left = ExpressionReader(left.width, left.bindings)
+    of_right = ExpressionReader(right.width, right.bindings)
+    bindings = _both(left, right)
+    of_both = ExpressionReader(left.width + right.width, bindings)
+    for each in found.get("conditions", []):
+        comparison = each.get("comparison", "INVALID")
+        if comparison == "INVALID":
+            others.append(of_both(each["left"]))
+            continue
+        a, b = of_left(each["left"]), of_right(each["right"])
+        if comparison in _SAME:
+            equal.append((a, b, COMPARISONS[comparison]))
+        elif comparison in COMPARISONS:
+            others.append(Call(COMPARISONS[comparison], (a, shifted(b, left.width)), BOOLEAN))
+        else:
+            refuse(f"a join by {comparison}", found)
+    for key in ("predicate", "condition"):
+        if key in found:
+            others.append(of_both(found[key]))
+    return equal, others
+
+
+def _both(left: Rows, right: Rows) -> tuple[tuple[int, int], ...] | None:
+    if left.bindings is None or right.bindings is None:
+        return None
+    return left.bindings + right.bindings
+
+
+def _joined(sides: _Sides, exchanges: Exchanges) -> Rows:
+    """The join's rows: left columns, then right ones or the mark, as the match gives them out."""
+    if not (sides.left.split or sides.right.split):
+        return _together(sides, sides.left.node, sides.right.node, split=False)
+    if sides.match is Match.MARK or not sides.equal:
+        # MARK: what is not known of one row, all rows of the right side decide.
+        return _beside_whole(sides, exchanges)
+    small = _small_side(sides, exchanges)
+    if small is None:
+        return _by_hash(sides, exchanges)
+    if small == "right":
+        return _beside_whole(sides, exchanges)
+    mirrored = _beside_whole(sides.mirrored(_MIRRORED[sides.match]), exchanges)
+    first, second = sides.left.width, sides.right.width
+    return mapped(mirrored, [*range(second, second + first), *range(second)])
+
+
+def _small_side(sides: _Sides, exchanges: Exchanges) -> str | None:
+    """Which side is read whole by every task; None: neither."""
+    sizes = {"right": sides.right.size, "left": sides.left.size}
+    fits = {
+        "right": sides.left.split and sides.match in _WHOLE_RIGHT,
+        "left": sides.right.split and sides.match in _MIRRORED,
+    }
+    # A side of one task has an exchange behind it already, or is what the query itself says.
+    known = {side: size for side, size in sizes.items() if fits[side] and size is not None}
+    small = min(known, key=lambda side: known[side], default=None)
+    title = f"{sides.match.value} join"
+    if small is None:
+        why = "nothing is known of their sizes" if None in sizes.values() else "each needs both"
+        exchanges.choices.append(f"{title}: both sides are shuffled, {why}")
+        return None
+    if known[small] > BROADCAST_BYTES:
+        why = f"the smaller has about {_size(known[small])}"
+        exchanges.choices.append(f"{title}: both sides are shuffled, {why}")
+        return None
+    why = f"its {small} side has about {_size(known[small])}"
+    exchanges.choices.append(f"{title}: broadcast, {why}")
+    return small
+
+
+def _size(count: float) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
+
+
+def _together(sides: _Sides, left: Node, right: Node, *, split: bool) -> Rows:
+    """Joined where both nodes' rows are in the same task."""
+    width = sides.left.width
+    conditions: list[BoundExpr] = [
+        Call(sign, (a, shifted(b, width)), BOOLEAN) for a, b, sign in sides.equal
+    ]
+    condition = all_of([*conditions, *sides.others])
+    return _made(sides, Join(left, right, sides.match, condition, ()), split=split)
+
+
+def _made(sides: _Sides, node: Node, *, split: bool) -> Rows:
+    left, right = sides.left, sides.right
+    width, bindings = left.width, left.bindings
+    if sides.match is Match.MARK:
+        width += 1
+        bindings = None if bindings is None else (*bindings, (-1, -1))
+    elif sides.match not in _ONE_SIDED:
+        width += right.width
+        bindings = _both(left, right)
+    return Rows(
+        node,
+        width,
+        split,
+        bindings=bindings,
+        count=_count(sides),
+        value_bytes=max(left.value_bytes, right.value_bytes),
+    )
+
+
+def _count(sides: _Sides) -> float | None:
+    left, right = sides.left.count, sides.right.count
+    if sides.match in _ONE_SIDED or sides.match is Match.SINGLE:
+        return left
+    if left is None or right is None:
+        return None
+    return max(left, right) if sides.equal else left * right
+
+
+def _beside_whole(sides: _Sides, exchanges: Exchanges) -> Rows:
+    """The right side whole in every task of the left one, or both in one task."""
+    if sides.left.split and sides.match in _WHOLE_RIGHT:
+        right = exchanges.broadcast(sides.right)
+        return _together(sides, sides.left.node, right, split=True)
+    left, right_rows = exchanges.gather(sides.left), exchanges.gather(sides.right)
+    return _together(sides, left.node, right_rows.node, split=False)
+
+
+def _by_hash(sides: _Sides, exchanges: Exchanges) -> Rows:
+    left, right = sides.left, sides.right
+    left_node, left_keys = exchanges.by_keys(left, [a for a, *_ in sides.equal])
+    right_node, right_keys = exchanges.by_keys(right, [b for _, b, _ in sides.equal])
+    added = len(sides.equal)
+    width = left.width + added
+    conditions: list[BoundExpr] = [
+        Call(sign, (a, Place(b.index + width)), BOOLEAN)
+        for a, b, (*_, sign) in zip(left_keys, right_keys, sides.equal, strict=True)
+    ]
+    conditions += [widened(each, left.width, added) for each in sides.others]
+    keys = tuple((f"c{a.index}", f"c{b.index}") for a, b in zip(left_keys, right_keys, strict=True))
+    node = Join(left_node, right_node, sides.match, all_of(conditions), keys)
+    kept = [*range(left.width)]
+    if sides.match not in _ONE_SIDED:
+        kept += range(width, width + right.width)
+    return _made(sides, project(node, [Place(at) for at in kept]), split=True)

@@ -1,0 +1,191 @@
+"""Where rows come from: scans of tables, and rows that the query itself says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from ffq.plan.bound import BoundExpr, Call, Constant, Place, SqlType
+from ffq.plan.model import Node, ParquetScan, Series, Unnest, Values
+from ffq.sql.exchanges import Exchanges
+from ffq.sql.pieces import (
+    NOTHING,
+    Rows,
+    filtered,
+    moved_to,
+    part_of,
+    project,
+    projected,
+    table_filter,
+)
+from ffq.sql.serialized import ExpressionReader, Json, read_constant, read_type, refuse
+
+_NO_COLUMN: Final = 2**60
+"""From here on an index is none of a column: a placeholder of what only counts rows."""
+_SERIES: Final = frozenset({"range", "generate_series"})
+_SELECTIVITY: Final = 0.2
+"""Of a condition of which nothing is known."""
+BIGINT: Final = SqlType("BIGINT")
+_SOME_ROWS: Final = 1000.0
+"""Of a function, of whose rows nothing is known."""
+_ONE_ROW: Final = Values((NOTHING.type,), ((NOTHING,),))
+
+
+def get(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    """A scan, or a table function."""
+    function = found["qname"]["path"][-1]
+    if function == "seq_scan" and not inputs:
+        return _scan(found, exchanges)
+    if function not in _SERIES and function != "unnest":
+        refuse(f"the table function {function}", found)
+    if found.get("table_filters", {}).get("filters"):
+        refuse(f"a filter within the table function {function}", found)
+    if inputs:
+        return _over_rows(found, inputs[0])
+    args = tuple(read_constant(each) for each in found.get("parameters", []))
+    if function in _SERIES and not found.get("source_ordinality"):
+        series = Series(function, args, read_type(found["returned_types"][0]))
+        return _of_parameters(found, series, 0)
+    return _of_parameters(found, _unnested(found, args, _ONE_ROW), 1)
+
+
+def _of_parameters(found: Json, node: Node, at: int) -> Rows:
+    """at: where the node has the function's column, which may be read several times."""
+    indexes = [each.get("index", 0) for each in found.get("column_indexes", [{}])]
+    places = [Place(at) if index < _NO_COLUMN else NOTHING for index in indexes]
+    kept = found.get("projection_ids") or range(len(places))
+    if found.get("source_ordinality"):
+        places.append(Place(at + 1))
+        kept = [*kept, len(places) - 1]
+    width = len(places)
+    rows = Rows(project(node, places), width, split=False, order=(), count=_SOME_ROWS)
+    return projected(rows, [Place(at) for at in kept])
+
+
+def _unnested(found: Json, args: Sequence[BoundExpr], below: Node) -> Unnest:
+    """What the function makes of its arguments, and beside it the numbers that a query asks for."""
+    function = found["qname"]["path"][-1]
+    numbers = bool(found.get("source_ordinality"))
+    kind = read_type(found["returned_types"][0])
+    if function == "unnest":
+        if len(args) != 1 or len(found["returned_types"]) > 1 + numbers:
+            refuse("unnest of more than one list in FROM", found)
+        items = args[0]
+    else:
+        items = Call(function, tuple(args), SqlType("LIST", (kind,)))
+    if not numbers:
+        return Unnest((items,), (kind,), below)
+    one, length = Constant(BIGINT, 1), Call("len", (items,), BIGINT)
+    numbered = Call("generate_series", (one, length), SqlType("LIST", (BIGINT,)))
+    return Unnest((items, numbered), (kind, BIGINT), below)
+
+
+def _over_rows(found: Json, below: Rows) -> Rows:
+    """A table function whose arguments are columns of other rows, of which it keeps some."""
+    args = tuple(map(Place, range(len(found["input_table_types"]))))
+    node = _unnested(found, args, below.node)
+    beside = found.get("projected_input", [])
+    own_columns = [each.get("index", 0) for each in found.get("column_indexes", [{}])]
+    places = [Place(below.width + at) for at in own_columns]
+    places += [Place(at) for at in beside]
+    rows = below.made(project(node, places), len(places))
+    if below.bindings is None:
+        return rows
+    own = found.get("table_index", 0)
+    bindings = (
+        *((own, at) for at in range(len(own_columns))),
+        *(below.bindings[at] for at in beside),
+    )
+    return attrs.evolve(rows, bindings=bindings)
+
+
+def _scan(found: Json, exchanges: Exchanges) -> Rows:
+    names = found.get("names", [])
+    column_indexes = found.get("column_indexes", [{}])
+    indexes = [each.get("index", 0) for each in column_indexes]
+    read = [names[at] if at < _NO_COLUMN else None for at in indexes]
+    table = found["function_data"]["table"]
+    projection = tuple(dict.fromkeys(name for name in read if name is not None))
+    places = {name: Place(at) for at, name in enumerate(projection)}
+    rows: Node = ParquetScan(table, None, projection, ())
+    columns = [
+        NOTHING if name is None else part_of(places[name], found["returned_types"][at], each)
+        for name, at, each in zip(read, indexes, column_indexes, strict=True)
+    ]
+    rows = project(rows, columns)
+    filters = found.get("table_filters") or {}
+    conditions = [
+        condition
+        for each in filters.get("filters", [])
+        if (condition := table_filter(each["value"], Place(each.get("key", 0)))) is not None
+    ]
+    reader = ExpressionReader(len(columns))
+    conditions += [
+        moved_to(reader(each["expr"]), each["column_indexes"])
+        for each in filters.get("multi_column_filters", [])
+    ]
+    rows = filtered(rows, conditions)
+    kept = found.get("projection_ids") or range(len(columns))
+    whole = Rows(project(rows, [Place(at) for at in kept]), len(kept), split=True)
+    known = exchanges.estimates.get(table)
+    if known is not None:
+        count = known.rows * _SELECTIVITY ** len(conditions)
+        per_value = known.bytes / max(known.rows * max(len(names), 1), 1)
+        whole = attrs.evolve(whole, count=count, value_bytes=per_value)
+    own = found.get("table_index", 0)
+    whole = attrs.evolve(whole, bindings=tuple((own, at) for at in kept))
+    return exchanges.gather(whole) if exchanges.whole else whole
+
+
+def dummy(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    del found, inputs, exchanges
+    return Rows(_ONE_ROW, 1, split=False, order=(), count=1.0)
+
+
+def empty(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    del inputs, exchanges
+    types = tuple(map(read_type, found["return_types"]))
+    return Rows(Values(types, ()), len(types), split=False, order=(), count=0.0)
+
+
+def expressions(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    del inputs, exchanges
+    types = tuple(map(read_type, found["expr_types"]))
+    reader = ExpressionReader(0)
+    rows = tuple(reader.all(row) for row in found["expressions"])
+    count = float(len(rows))
+    return Rows(Values(types, rows), len(types), split=False, order=(), count=count)
+
+
+def chunk(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    del inputs, exchanges
+    types = tuple(map(read_type, found["chunk_types"]))
+    columns = found["collection"].get("values", [])
+    rows = tuple(
+        zip(
+            *(
+                [read_constant(value, kind) for value in column]
+                for column, kind in zip(columns, types, strict=True)
+            ),
+            strict=True,
+        )
+    )
+    count = float(len(rows))
+    return Rows(Values(types, rows), len(types), split=False, order=(), count=count)
+
+
+def unnest(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
+    del exchanges
+    (below,) = inputs
+    reader = ExpressionReader(below.width, below.bindings)
+    lists = tuple(reader(each["child"]) for each in found["expressions"])
+    types = tuple(read_type(each["return_type"]) for each in found["expressions"])
+    width = below.width + len(lists)
+    rows = below.made(Unnest(lists, types, below.node), width)
+    own = found.get("unnest_index", 0)
+    bindings = below.bindings
+    if bindings is not None:
+        bindings += tuple((own, at) for at in range(len(lists)))
+    return attrs.evolve(rows, bindings=bindings, order=below.order and None)

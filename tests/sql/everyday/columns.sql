@@ -1,0 +1,13 @@
+select dept, m, count(*) from emp group by all order by all;
+select dept, max(salary) - min(salary) spread from emp group by all;
+select * exclude (b, js, attrs) from emp;
+select * replace (salary * 2 as salary, upper(name) as name) from emp;
+select * exclude (b) rename (id as nr, dept as team) from emp;
+select columns('^(id|dept)$') from emp;
+select max(columns(['id', 'salary'])) from emp;
+select columns(* exclude (b, js, attrs, tags, addr, u)) from emp where id < 5;
+select columns('(j)an|(f)eb') + 1 from monthly;
+select columns('jan|feb') as "x_\0" from monthly;
+select * from monthly where columns('jan|feb') > 0;
+select min(columns(*)) from monthly;
+select * like '%a%' from monthly;

@@ -1,0 +1,19 @@
+with a as (select dept, sum(salary) s from emp group by dept), b as (select avg(s) v from a)
+    select a.* from a, b where a.s > b.v;
+with a as (select * from emp where id < 10) select count(*) from a x join a y on x.id = y.mgr;
+with a as not materialized (select id from emp) select * from a union all select * from a;
+with recursive r(n, f) as (select 1, 1 union all select n + 1, f * (n + 1) from r where n < 10)
+    select * from r order by n;
+with recursive chain as (select id, mgr, 0 depth from emp where mgr is null union all select
+    e.id, e.mgr, c.depth + 1 from emp e join chain c on e.mgr = c.id) select depth, count(*) from
+    chain group by depth order by depth;
+with recursive up(id, root) as (select id, id from emp where id < 4 union select e.id, u.root
+    from emp e join up u on e.mgr = u.id) select root, count(*), max(id) from up group by root;
+with recursive t as (select 1 x union select (x * 2) % 7 from t) select * from t;
+with a as (select dept, sum(bonus) s, list(id) l from emp group by dept) select x.dept, x.s =
+    y.s, x.l = y.l from a x join a y on x.dept is not distinct from y.dept;
+with a as (select id from emp limit 5) select count(*) from a x join a y on x.id = y.id;
+with a as (select id, row_number() over () r from emp) select count(*) from a x join a y on x.id
+    = y.id and x.r = y.r;
+with a as (select any_value(id) i, dept from emp group by dept) select count(*) from a x join a
+    y on x.i = y.i;

@@ -1,0 +1,12 @@
+select * from emp order by dept nulls first, salary desc;
+select id, name from emp order by lower(name) desc nulls last, id;
+select dept, flag, id from emp order by all;
+select dept, flag, id from emp order by all desc;
+select id from emp order by id % 7, id desc limit 10 offset 5;
+select id from emp order by id limit 5+5 offset 2*2;
+select id from emp order by id limit 25%;
+select id from emp order by id limit (select 3);
+select id from emp order by id limit (select count(*) from dept) offset (select 2);
+select id from emp order by id offset 55;
+select id from emp order by id limit 0;
+select id, row_number() over () from (select id from emp order by id desc) order by id desc;

@@ -1,0 +1,10 @@
+from dept;
+from emp select id, dept where id < 5;
+values (1, 'a'), (2, null), (3, 'c');
+select * from (values (1, 'a'), (2, 'b')) v(x, y) join emp on emp.id = v.x;
+select 1, 'a', null, 1.5, 2e10, true, date '2020-01-01';
+select 42 as answer;
+summarize dept;
+summarize select id, salary from emp;
+describe emp;
+describe select id, salary * 2 x from emp;

@@ -1,0 +1,168 @@
+"""What cannot be planned is refused by its name and place; what is planned says why it is so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pytest
+
+from ffq.errors import InvalidQuery, UnsupportedPlan
+from ffq.plan import model
+from ffq.plan.bound import Constant, Place
+from ffq.plan.model import Node
+from ffq.plan.stages import Parallelism, cut
+from ffq.plan.terms import Bound
+from ffq.plan.walk import walk_stage
+from ffq.sql.distribute import distribute
+from ffq.sql.exchanges import BROADCAST_BYTES, TableEstimate
+from ffq.sql.planning import PlanningInstance
+from ffq.sql.prepare import prepare
+from tests.sql.compared import plan_of
+
+_TABLES = {
+    "t": [("a", "INTEGER"), ("s", "VARCHAR"), ("x", "DOUBLE")],
+    "u": [("a", "INTEGER"), ("k", "INTEGER")],
+}
+
+
+@pytest.fixture(scope="module")
+def planning() -> Iterator[PlanningInstance]:
+    instance = PlanningInstance(_TABLES)
+    yield instance
+    instance.close()
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select random() from t", ".*the function random"),
+        ("select a,\n  uuid() from t", ".*the function uuid"),
+        ("select a from t where random() < 0.5", ".*random"),
+        ("select 'ä', nextval('q') from t", "nextval|Sequence"),
+        ("select reservoir_quantile(a, 0.5) from t", "the aggregate reservoir_quantile"),
+        ("select '1010'::bit", "BIT"),
+        ("select * from read_csv('/etc/passwd')", "disabled|Permission|denied|external"),
+        ("from duckdb_settings()", "the table function duckdb_settings"),
+        ("selec 1", ".*syntax"),
+        ("select b\nfrom t", '.*"b" not found'),
+        (
+            "with recursive r(n, m) using key (n) as "
+            "(select 1, 1 union select n, m + 1 from r where m < 3) from r",
+            "USING KEY",
+        ),
+        ("select * from t positional join u", "POSITIONAL JOIN of rows that are in no order"),
+        ("select " + "(" * 5000 + "1" + ")" * 5000, "depth|nests"),
+        ("select " + "+".join(["a"] * 900) + " from t", "nests|depth"),
+    ],
+)
+def test_it_is_refused_by_name_and_place(planning: PlanningInstance, sql: str, said: str) -> None:
+    with pytest.raises((InvalidQuery, UnsupportedPlan), match=f"(?s){said}"):
+        distribute(plan_of(planning, sql), partitions=2)
+
+
+@pytest.mark.parametrize(
+    ("sql", "place"),
+    [
+        ("select random()", "line 1, column 8"),
+        ("select 'ä',\n  uuid()", "line 2, column 3"),
+        ("select * from range(3) where random() < 0.5", "line 1, column 30"),
+    ],
+)
+def test_an_error_says_where_in_the_text_it_stands(sql: str, place: str) -> None:
+    with pytest.raises(UnsupportedPlan, match=place):
+        prepare(sql)
+
+
+def _plan(planning: PlanningInstance, sql: str, **estimates: int) -> tuple[Node, list[str]]:
+    """estimates: bytes of tables, of a hundred bytes a row."""
+    known = {name: TableEstimate(size // 100, size) for name, size in estimates.items()}
+    choices: list[str] = []
+    plan = distribute(plan_of(planning, sql), partitions=4, estimates=known, choices=choices)
+    return plan, choices
+
+
+_JOIN = "select t.s, u.k from t join u on t.a = u.a"
+
+
+@pytest.mark.parametrize(
+    ("estimates", "said", "broadcasts"),
+    [
+        ({}, "both sides are shuffled, nothing is known of their sizes", 0),
+        ({"t": 10**10, "u": 10**6}, "broadcast, its right side has about", 1),
+        ({"t": 10**6, "u": 10**10}, "broadcast, its left side has about", 1),
+        ({"t": 10**10, "u": 10**10}, "both sides are shuffled, the smaller has about", 0),
+    ],
+)
+def test_a_small_side_is_broadcast(
+    planning: PlanningInstance, estimates: dict[str, int], said: str, broadcasts: int
+) -> None:
+    plan, choices = _plan(planning, _JOIN, **estimates)
+    assert len(choices) == 1
+    assert said in choices[0]
+    found = [node for stage in cut(plan).stages for node in walk_stage(stage.fragment)]
+    assert sum(isinstance(node, model.Broadcast) for node in found) == broadcasts
+
+
+def test_a_full_join_is_never_broadcast(planning: PlanningInstance) -> None:
+    _, choices = _plan(planning, _JOIN.replace("join", "full join"), t=10**10, u=10)
+    assert "shuffled" in choices[0]
+
+
+def test_a_size_at_the_bound_is_broadcast_and_none_above(planning: PlanningInstance) -> None:
+    sql = "select t.s, t.x, u.a, u.k from t left join u on t.a = u.a"
+    for size, said in ((BROADCAST_BYTES, "broadcast"), (BROADCAST_BYTES + 200, "shuffled")):
+        _, choices = _plan(planning, sql, t=10**12, u=size)
+        assert said in choices[0]
+
+
+def test_an_answer_of_one_row_is_broadcast_from_a_stage_of_its_own(
+    planning: PlanningInstance,
+) -> None:
+    """If not, the rows that are compared with it would all be in one task."""
+    plan, _ = _plan(planning, "select a from t where x > (select avg(x) from t)")
+    assert cut(plan).stages[0].parallelism is Parallelism.SCAN
+
+
+def test_unlike_sides_of_a_union_are_in_several_tasks(planning: PlanningInstance) -> None:
+    plan, _ = _plan(planning, "select a from t union all select a from u group by a")
+    assert cut(plan).stages[0].parallelism is Parallelism.HASH
+
+
+@pytest.mark.parametrize("zero", ["-0.0::double", "[-0.0::double][1]", "'-0'::float"])
+def test_a_zero_keeps_its_sign(planning: PlanningInstance, zero: str) -> None:
+    plan, _ = _plan(planning, f"select {zero} as z")
+    assert isinstance(plan, model.Project)
+    below = plan.input
+    assert isinstance(below, model.Project)
+    ((expr, _),) = below.exprs
+    assert isinstance(expr, Bound)
+    assert isinstance(expr.tree, Constant)
+    assert str(expr.tree.value) == "-0.0"
+    assert plan.exprs[0][0] == Bound(Place(0))
+
+
+def test_now_is_one_moment_of_the_whole_query(planning: PlanningInstance) -> None:
+    plan, _ = _plan(planning, "select now() as n, count(*) from t where x < epoch(now())")
+    assert "now" not in str(plan)
+
+
+@pytest.mark.parametrize("of", ["last row", "first row"])
+def test_samples_decide_nothing_of_what_a_query_gives(of: str) -> None:
+    """Passes that bake what the tables hold into a plan are off."""
+    rows = pa.table({"a": [1, 2, 3], "s": ["x", "y", None], "x": [0.5, 1.5, 2.5]})
+    sample = rows.slice(2, 1) if of == "last row" else rows.slice(0, 1)
+    instance = PlanningInstance(_TABLES, samples={"t": sample})
+    bare = PlanningInstance(_TABLES)
+    try:
+        for sql in (
+            "select min(a), max(a), count(*), count(s) from t",
+            "select a from t where a > 2 and s is null",
+            "select distinct a from t order by a limit 1",
+        ):
+            assert distribute(plan_of(instance, sql), partitions=2) == distribute(
+                plan_of(bare, sql), partitions=2
+            )
+    finally:
+        instance.close()
+        bare.close()
