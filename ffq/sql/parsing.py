@@ -38,6 +38,17 @@ _READERS: Final = {
     "read_ndjson_auto": "json",
 }
 """Functions that read tables, by the format of what they read."""
+_OPTIONS: Final = {
+    "delim": "delimiter",
+    "sep": "delimiter",
+    "sample_size": "sample_rows",
+    "max_line_size": "max_line_bytes",
+    "maximum_line_size": "max_line_bytes",
+    "maximum_object_size": "max_line_bytes",
+    "dtypes": "types",
+    "column_types": "types",
+}
+"""What the engine calls options of a table, where a catalog has another word."""
 _MOST_SAID: Final = 400
 """Characters: of a function the engine lists every form there is."""
 _SETTING: Final = re.compile(r' Use "?SET .*')
@@ -77,7 +88,8 @@ class FileCall:
     Attributes:
         function: its name; `start` and `end` are the bytes of the whole call.
         format: of the files.
-        paths: as the text has them; `options` likewise.
+        paths: as the text has them.
+        options: by the names that an entry of a catalog file has for them.
     """
 
     function: str
@@ -258,7 +270,7 @@ class _Reader:
             option, given = _named(argument)
             value = self._constant(given, name, node)
             if option:
-                options.append((option, value))
+                options.append((_OPTIONS.get(option, option), value))
             elif paths is None:
                 paths = tuple(value if isinstance(value, list) else [value])
         if not paths or not all(isinstance(path, str) for path in paths):

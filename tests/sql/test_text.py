@@ -159,7 +159,7 @@ def test_tables_files_and_parameters_are_found_where_they_stand(parser: QueryPar
     assert raw[call.start : call.end].startswith(b"read_csv(")
     assert raw[call.start : call.end].endswith(b"'y'])")
     assert (call.paths, call.format) == (("c.csv",), "csv")
-    assert dict(call.options) == {"delim": ";", "header": True, "nullstr": ["x", "y"]}
+    assert dict(call.options) == {"delimiter": ";", "header": True, "nullstr": ["x", "y"]}
     assert [(one.name, raw[one.start : one.end]) for one in found.parameters] == [
         ("n1", b"$n1"),
         ("name", b"$name"),
