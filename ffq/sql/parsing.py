@@ -14,7 +14,9 @@ from typing import Any, Final
 import attrs
 import duckdb
 
+from ffq.engine.faults import one_line
 from ffq.errors import InvalidQuery
+from ffq.sql.kinds import ENGINE_ERRORS
 from ffq.sql.text import Edited, Token, query_error, tokens
 
 Json = Mapping[str, Any]
@@ -153,8 +155,8 @@ class QueryParser:
         """Raises InvalidQuery: it is no query, or calls what a query may not; says where."""
         try:
             ((written,),) = self._connection.execute(_PARSE, [sql]).fetchall()
-        except duckdb.Error as error:
-            raise InvalidQuery(f"the query cannot be read: {str(error).strip()}") from error
+        except ENGINE_ERRORS as error:
+            raise InvalidQuery(f"the query cannot be read: {one_line(error)}") from error
         found = read_json(written)
         text = sql.encode()
         if found.get("error"):

@@ -123,6 +123,8 @@ def test_a_text_holds_one_query(sql: str, message: str) -> None:
         ("INSERT INTO t VALUES (1)", StatementKind.INSERT),
         ("CREATE TABLE t AS SELECT 1", StatementKind.CREATE),
         ("SELEC 1", None),
+        # The engine's own words about it are cut within a character.
+        ("FROM x(['t.parquet'], hive_partitioning = true) AS w(a, ) SELECT a::INT ||b'é', 1", None),
     ],
 )
 def test_kinds(sql: str, kind: StatementKind | None) -> None:
