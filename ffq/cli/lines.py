@@ -67,7 +67,7 @@ class _Edited:
     def __init__(self, toolkit: Any) -> None:
         completion = importlib.import_module("prompt_toolkit.completion")
         history = importlib.import_module("prompt_toolkit.history")
-        self._words = dict.fromkeys(_WORDS.split())
+        self._words: dict[str, None] = dict.fromkeys(map(str, _WORDS.split()))
         path = history_file()
         self._session = toolkit.PromptSession(
             history=history.InMemoryHistory() if path is None else history.FileHistory(str(path)),

@@ -10,6 +10,9 @@ import duckdb
 from ffq.errors import InvalidQuery
 from ffq.sql.text import query_error, tokens
 
+ENGINE_ERRORS: Final = (duckdb.Error, UnicodeDecodeError)
+"""What the engine raises of a text: at times its own words are cut within a character."""
+
 _STATEMENT: Final = duckdb.StatementType
 
 
@@ -38,7 +41,7 @@ def statement_kind(sql: str) -> StatementKind | None:
     """
     try:
         found = duckdb.extract_statements(sql)
-    except duckdb.Error:
+    except ENGINE_ERRORS:
         return None  # where, and why, the parser of queries says better
     if not found:
         raise InvalidQuery("the text holds no query")

@@ -14,7 +14,9 @@ from typing import Any, Final
 import attrs
 import duckdb
 
+from ffq.engine.faults import one_line
 from ffq.errors import InvalidQuery
+from ffq.sql.kinds import ENGINE_ERRORS
 from ffq.sql.text import Edited, Token, query_error, tokens
 
 Json = Mapping[str, Any]
@@ -38,6 +40,17 @@ _READERS: Final = {
     "read_ndjson_auto": "json",
 }
 """Functions that read tables, by the format of what they read."""
+_OPTIONS: Final = {
+    "delim": "delimiter",
+    "sep": "delimiter",
+    "sample_size": "sample_rows",
+    "max_line_size": "max_line_bytes",
+    "maximum_line_size": "max_line_bytes",
+    "maximum_object_size": "max_line_bytes",
+    "dtypes": "types",
+    "column_types": "types",
+}
+"""What the engine calls options of a table, where a catalog has another word."""
 _MOST_SAID: Final = 400
 """Characters: of a function the engine lists every form there is."""
 _SETTING: Final = re.compile(r' Use "?SET .*')
@@ -77,7 +90,8 @@ class FileCall:
     Attributes:
         function: its name; `start` and `end` are the bytes of the whole call.
         format: of the files.
-        paths: as the text has them; `options` likewise.
+        paths: as the text has them.
+        options: by the names that an entry of a catalog file has for them.
     """
 
     function: str
@@ -141,8 +155,8 @@ class QueryParser:
         """Raises InvalidQuery: it is no query, or calls what a query may not; says where."""
         try:
             ((written,),) = self._connection.execute(_PARSE, [sql]).fetchall()
-        except duckdb.Error as error:
-            raise InvalidQuery(f"the query cannot be read: {str(error).strip()}") from error
+        except ENGINE_ERRORS as error:
+            raise InvalidQuery(f"the query cannot be read: {one_line(error)}") from error
         found = read_json(written)
         text = sql.encode()
         if found.get("error"):
@@ -258,7 +272,7 @@ class _Reader:
             option, given = _named(argument)
             value = self._constant(given, name, node)
             if option:
-                options.append((option, value))
+                options.append((_OPTIONS.get(option, option), value))
             elif paths is None:
                 paths = tuple(value if isinstance(value, list) else [value])
         if not paths or not all(isinstance(path, str) for path in paths):

@@ -18,6 +18,7 @@ from ffq.engine.faults import one_line
 from ffq.engine.sql import identifier
 from ffq.errors import InvalidQuery, StartupError, UnsupportedPlan
 from ffq.sql.files import Named
+from ffq.sql.kinds import ENGINE_ERRORS
 from ffq.sql.parameters import Value
 from ffq.sql.parsing import complaint, read_json
 
@@ -151,7 +152,7 @@ class PlanningInstance:
                 plan = _with_zeros(plan, full)
             described = self._connection.execute(f"DESCRIBE {sql}").fetchall()
             names = self._names(named, parameters) or [name for name, *_ in described]
-        except duckdb.Error as error:  # of a size, say, that it refuses before it plans
+        except ENGINE_ERRORS as error:  # of a size, say, that it refuses before it plans
             raise InvalidQuery(f"the query cannot be planned: {one_line(error)}") from error
         return Planned(
             plan=plan, names=tuple(names), types=tuple(kind for _, kind, *_ in described)

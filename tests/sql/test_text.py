@@ -123,6 +123,8 @@ def test_a_text_holds_one_query(sql: str, message: str) -> None:
         ("INSERT INTO t VALUES (1)", StatementKind.INSERT),
         ("CREATE TABLE t AS SELECT 1", StatementKind.CREATE),
         ("SELEC 1", None),
+        # The engine's own words about it are cut within a character.
+        ("FROM x(['t.parquet'], hive_partitioning = true) AS w(a, ) SELECT a::INT ||b'é', 1", None),
     ],
 )
 def test_kinds(sql: str, kind: StatementKind | None) -> None:
@@ -159,7 +161,7 @@ def test_tables_files_and_parameters_are_found_where_they_stand(parser: QueryPar
     assert raw[call.start : call.end].startswith(b"read_csv(")
     assert raw[call.start : call.end].endswith(b"'y'])")
     assert (call.paths, call.format) == (("c.csv",), "csv")
-    assert dict(call.options) == {"delim": ";", "header": True, "nullstr": ["x", "y"]}
+    assert dict(call.options) == {"delimiter": ";", "header": True, "nullstr": ["x", "y"]}
     assert [(one.name, raw[one.start : one.end]) for one in found.parameters] == [
         ("n1", b"$n1"),
         ("name", b"$name"),

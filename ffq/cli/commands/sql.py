@@ -130,15 +130,15 @@ def sql(
             if explain:
                 write_explained(planned.plan_bytes)
                 return
+            handle = await client.submit(planned.plan_bytes) if analyze else None
             with shown("query") as progress:
-                if not analyze:
+                if handle is None:
                     result = await client.run(planned.plan_bytes, progress)
                 else:
-                    query = await client.submit(planned.plan_bytes)
-                    result = await query.result(progress)
-            if analyze:
+                    result = await handle.result(progress)
+            if handle is not None:
                 graph = write_explained(planned.plan_bytes)
-                write_analyzed(graph, await query.status(), await query.attempts())
+                write_analyzed(graph, await handle.status(), await handle.attempts())
         if output is not None or not analyze:
             write_result(result, chosen, output)
 
