@@ -1,6 +1,15 @@
-"""Tables and their Parquet files: the catalog file, file listing, and shares of a scan."""
+"""Tables and their files: the catalog file, file listing, and shares of a scan."""
 
-from ffq.catalog.catalog import Catalog, Table
+from ffq.catalog.catalog import BoundScan, Catalog, Table, describe_table
+from ffq.catalog.describe import TableDescription
 from ffq.catalog.scans import ScanSettings, plan_scans
 
-__all__ = ["Catalog", "ScanSettings", "Table", "plan_scans"]
+__all__ = [
+    "BoundScan",
+    "Catalog",
+    "ScanSettings",
+    "Table",
+    "TableDescription",
+    "describe_table",
+    "plan_scans",
+]

@@ -1,9 +1,9 @@
 """The catalog file: `tables.json` or `.toml`, as `{"tables": [...]}` or (JSON) the bare list.
 
-An entry: `name`; `uri`, or `paths`, which wins where it is not empty; `format` "parquet" (the
-default); `schema` as in a plan, or absent; `options`, looked into by vector search alone. Each uri
-or path is a file, a folder or a glob; a relative one is meant from the catalog file's folder. Other
-keys are ignored.
+An entry: `name`; `uri`, or `paths`, which wins where it is not empty; `format` parquet, csv or
+json, or absent where the names of the files say it; `schema` as in a plan, or absent; `options`
+(see docs/tables.md). Each uri or path is a file, a folder or a glob, or an fsspec URI of one; a
+relative path is meant from the catalog file's folder. Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -14,25 +14,35 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Final
 from urllib.parse import unquote
 
 import attrs
 
-from ffq.catalog.files import list_files
+from ffq.catalog.describe import TableDescription, decide_format, describe_files
+from ffq.catalog.files import format_of_name, list_files
 from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile, partition_values
 from ffq.catalog.shares import make_shares
 from ffq.catalog.vectors import vector_columns
-from ffq.errors import InvalidPlan, InvalidRequest, PlanningError
-from ffq.messages import ScanSplit
+from ffq.engine import stores
+from ffq.engine.formats import OPTIONS, VECTOR_OPTIONS, option_name, read_option, read_type
+from ffq.engine.types import sql_type
+from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, StorageError
+from ffq.messages import ScanSplit, TableFormat
 from ffq.plan.codec.cursor import Budget, Cursor
 from ffq.plan.codec.shapes import NAME, STRING, listing, optional
 from ffq.plan.codec.types import SCHEMA
+from ffq.plan.conditions import Condition
 from ffq.plan.limits import DEFAULT_LIMITS
 from ffq.plan.terms import Schema
 from ffq.plan.vector_tables import VectorTable
 
+_FORMATS: Final = {
+    **{format_: format_ for format_ in OPTIONS},
+    **dict.fromkeys(("jsonl", "ndjson"), "json"),
+    "tsv": "csv",
+}
 MAX_CATALOG_BYTES = 16 * 1024 * 1024
 _MAX_NAMED = 20
 
@@ -42,15 +52,27 @@ class Table:
     """One table of the catalog.
 
     Attributes:
-        locations: absolute files, folders or globs.
-        schema: as the catalog declares it; None: the Parquet files tell.
-        options: as the catalog gives them.
+        locations: absolute files, folders or globs, or URIs of these.
+        schema: as the catalog declares it; None: the files tell.
+        format: parquet, csv or json; None: the names of the files say it.
+        options: how the files are written, and by what vector search goes.
+        types: of single columns of CSV and JSON files, in the engine's words.
     """
 
     name: str
     locations: tuple[str, ...]
     schema: Schema | None = None
+    format: str | None = None
     options: Mapping[str, object] = attrs.field(factory=dict, eq=False)
+    types: Mapping[str, str] = attrs.field(factory=dict, eq=False)
+
+
+@attrs.frozen
+class BoundScan:
+    """A table's files, divided into shares. `format`: None: the Parquet files say all."""
+
+    shares: tuple[tuple[ScanSplit, ...], ...]
+    format: TableFormat | None = None
 
 
 @attrs.frozen
@@ -131,10 +153,12 @@ class Catalog:
             PlanningError: no such table.
             StorageError: a location is missing, cannot be read, or holds no Parquet file.
         """
-        return tuple(file.path for file in self._list(name))
+        return tuple(file.path for file in self._list(name)[0])
 
     def schema_of(self, name: str) -> Schema | None:
-        """A table's columns; only types that are floats are told. None: no such table here.
+        """A table's columns; only types that are floats are told.
+
+        None: no such table here, or one that only our own workers read.
 
         Raises:
             StorageError: a file is missing or is not Parquet.
@@ -142,7 +166,12 @@ class Catalog:
         table = self._tables.get(name)
         if table is None:
             return None
-        return table.schema or float_columns(name, self.files(name))
+        if table.schema is not None:
+            return table.schema
+        files, format_ = self._list(name)
+        if format_ != "parquet":
+            return None
+        return float_columns(name, tuple(file.path for file in files))
 
     def vector_table(self, name: str) -> VectorTable:
         """A table whose rows each have a vector, as its options and its files say.
@@ -155,29 +184,75 @@ class Catalog:
                 what there is.
             StorageError: a file is missing or is not Parquet.
         """
-        table, files = self.table(name), self._list(name)
+        table, (files, _) = self.table(name), self._list(name)
         folders = partition_values(name, files)[files[0].path]
         return vector_columns(name, table.options, [file.path for file in files], folders)
 
     def scan_shares(
-        self, name: str, target_bytes: int, max_shares: int
-    ) -> tuple[tuple[ScanSplit, ...], ...]:
+        self,
+        name: str,
+        target_bytes: int,
+        max_shares: int,
+        condition: Condition | None = None,
+    ) -> BoundScan:
         """A table's row groups in 1 to `max_shares` shares of about `target_bytes` each.
 
         Sizes are those of the Parquet footers: encoded, before compression. An empty table is one
         share: an empty row group range of its first file, which still tells the schema. Where
         files differ in their columns, every share begins with empty ranges of files that show all
-        there are: each task must find the same types.
+        there are: each task must find the same types. A CSV or JSON file is not divided.
+
+        Args:
+            condition: what is asked of the rows: row groups without any such row are left out.
 
         Raises:
             PlanningError: no such table.
-            StorageError: a file is missing or is not Parquet, or the files' folders do not agree.
+            StorageError: a file is missing or is not of its format, or the files' folders do not
+                agree.
         """
-        return make_shares(name, self._list(name), target_bytes, max_shares)
+        files, found = self._list(name)
+        format_ = _decide(self.table(name), found, files)
+        shares = make_shares(
+            name, files, target_bytes, max_shares, format_=format_, condition=condition
+        )
+        return BoundScan(shares, format_)
 
-    def _list(self, name: str) -> tuple[TableFile, ...]:
+    def describe(self, name: str) -> TableDescription:
+        """What columns a table has, and how much of it there is.
+
+        Raises:
+            PlanningError: no such table.
+            StorageError, UnsupportedPlan: as `describe_table`.
+        """
+        return describe_table(self.table(name))
+
+    def _list(self, name: str) -> tuple[tuple[TableFile, ...], str]:
         table = self.table(name)
-        return list_files(table.name, table.locations)
+        return list_files(table.name, table.locations, table.format)
+
+
+def describe_table(table: Table) -> TableDescription:
+    """What columns a table has, with the types that scans of it give out, and how much there is.
+
+    Raises:
+        StorageError: a file that is missing or cannot be read.
+        PlanningError: files whose columns differ; names both and the column.
+        UnsupportedPlan: a column whose values the engine would change.
+    """
+    files, found = list_files(table.name, table.locations, table.format)
+    return describe_files(table.name, files, _decide(table, found, files))
+
+
+def _decide(table: Table, format_: str, files: Sequence[TableFile]) -> TableFormat | None:
+    declared = None
+    if table.schema is not None and format_ != "parquet":
+        declared = [(one.name, sql_type(one.data_type)) for one in table.schema.fields]
+    options = {
+        name: read_option(format_, name, value)
+        for name, value in table.options.items()
+        if name not in VECTOR_OPTIONS
+    }
+    return decide_format(table.name, format_, files, options, table.types, declared)
 
 
 def _read_entries(file: Path) -> object:
@@ -234,7 +309,8 @@ def _entry_of(table: Table) -> dict[str, object]:
         "name": table.name,
         "paths": list(table.locations),
         "schema": None if schema is None else SCHEMA.write(schema, Budget(DEFAULT_LIMITS)),
-        "options": dict(table.options),
+        "format": table.format,
+        "options": {**table.options, **({"types": dict(table.types)} if table.types else {})},
     }
 
 
@@ -248,18 +324,48 @@ def _read_table(entry: Cursor, folder: Path) -> Table:
     given = paths or ((uri,) if uri is not None else ())
     if not given:
         entry.fail("has neither 'uri' nor 'paths': one of them says where the files are")
-    format_ = entry.field("format", default="parquet")
-    if STRING.read(format_).lower() != "parquet":
-        format_.fail(f"unknown format {format_.value!r}; known: parquet")
+    format_ = _read_format(entry.field("format", default=None))
     schema = entry.field("schema", default=None)
-    options = entry.field("options", default={})
     key = ".paths" if paths else ".uri"
+    locations = tuple(_locate(folder, where, entry.into(where, key)) for where in given)
+    of = format_ or next(filter(None, map(format_of_name, locations)), None)
+    options, types = _read_options(entry.field("options", default={}), of)
     return Table(
         name=name,
-        locations=tuple(_locate(folder, where, entry.into(where, key)) for where in given),
+        locations=locations,
         schema=optional(SCHEMA).read(schema),
-        options=MappingProxyType(dict(options.object())),
+        format=format_,
+        options=MappingProxyType(options),
+        types=MappingProxyType(types),
     )
+
+
+def _read_format(cursor: Cursor) -> str | None:
+    said = optional(STRING).read(cursor)
+    if said is None:
+        return None
+    found = _FORMATS.get(said.lower())
+    if found is None:
+        cursor.fail(f"unknown format {said!r}; known: {', '.join(OPTIONS)}")
+    return found
+
+
+def _read_options(cursor: Cursor, format_: str | None) -> tuple[dict[str, str], dict[str, str]]:
+    options: dict[str, str] = {}
+    types: dict[str, str] = {}
+    for name in cursor.object():
+        at = cursor.field(name)
+        try:
+            if name == "types" and format_ in {"csv", "json"}:
+                for column in at.object():
+                    types[column] = read_type(column, STRING.read(at.field(column)))
+            else:
+                # Where the names of files in a folder say the format, it is not known yet.
+                called = option_name(name)
+                options[called] = read_option(format_, called, at.value)
+        except InvalidRequest as error:
+            at.fail(error.message)
+    return options, types
 
 
 def _locate(folder: Path, where: str, cursor: Cursor) -> str:
@@ -267,12 +373,16 @@ def _locate(folder: Path, where: str, cursor: Cursor) -> str:
     if not separator:
         return str(folder / where)
     if scheme != "file":
-        _refuse_scheme(scheme, cursor)
+        return _check_store(where, cursor)
     host, slash, path = unquote(rest).partition("/")
     if host not in {"", "localhost"} or not slash:
         cursor.fail(f"{where!r} is not file:///path")
     return f"/{path}"
 
 
-def _refuse_scheme(scheme: str, cursor: Cursor) -> NoReturn:
-    cursor.fail(f"{scheme}:// is not supported; known: a path, a glob, or file:///path")
+def _check_store(where: str, cursor: Cursor) -> str:
+    try:
+        stores.check_uri(where)
+    except StorageError as error:
+        cursor.fail(error.message)
+    return where

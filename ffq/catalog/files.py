@@ -4,64 +4,136 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import takewhile
+from typing import Any, Final
 
 from ffq.catalog.partitions import TableFile, table_file
-from ffq.errors import StorageError
+from ffq.engine import stores
+from ffq.errors import FfqError, StorageError
 
 MAX_FILES = 100_000
 _MAGIC = frozenset("*?[")
+_ENDS: Final = {
+    "parquet": (".parquet",),
+    "csv": (".csv", ".tsv"),
+    "json": (".jsonl", ".ndjson", ".json"),
+}
+_PACKED: Final = ("", ".gz", ".zst")
 
 
-def list_files(table: str, locations: Iterable[str]) -> tuple[TableFile, ...]:
-    """Files at the locations, each once; sorted within each location.
+def ends_of(format_: str) -> tuple[str, ...]:
+    """How the names of a format's files end."""
+    packed = ("",) if format_ == "parquet" else _PACKED
+    return tuple(end + pack for end in _ENDS[format_] for pack in packed)
 
-    A folder stands for the `*.parquet` files in it, at any depth; a glob (`**` is any depth) for
-    the files that match. Both leave out names that begin with `_` or `.`: other engines keep
-    their markers and unfinished files under such names. A file that is named outright is taken.
+
+def format_of_name(path: str) -> str | None:
+    """The format that the end of a name says; None: it says none."""
+    lower = path.lower()
+    return next((each for each in _ENDS if lower.endswith(ends_of(each))), None)
+
+
+def list_files(
+    table: str, locations: Iterable[str], format_: str | None = "parquet"
+) -> tuple[tuple[TableFile, ...], str]:
+    """Files at the locations, each once, sorted within each location; and their format.
+
+    A folder stands for the files in it, at any depth, whose names end as the format's do; a glob
+    (`**` is any depth) for the files that match. Both leave out names that begin with `_` or `.`:
+    other engines keep their markers and unfinished files under such names. A file that is named
+    outright is taken.
+
+    Args:
+        format_: None: the names say. A folder with Parquet files is one of Parquet files; a file
+            whose name says nothing is one.
 
     Raises:
-        StorageError: a location is missing, cannot be read or yields no file, or there are more
-            than MAX_FILES; names the table and the location.
+        StorageError: a location is missing, cannot be read or yields no file, there are more than
+            MAX_FILES, files are of several formats, or a URI holds credentials; names the table and
+            the location.
     """
     found: dict[str, TableFile] = {}
     for location in locations:
+        stores.check_uri(location)
         try:
-            files = _list_location(location)
+            files, root = _list_location(location, format_)
             for file in files:
                 file.encode()  # a name that is not text could not travel to a worker
         except (OSError, ValueError) as error:
             raise StorageError(f"table {table!r}: cannot list {location}: {error}") from None
+        except FfqError as error:
+            raise StorageError(f"table {table!r}: {location}: {error.message}") from None
         if not files:
-            raise StorageError(f"table {table!r}: {_nothing_at(location)}")
-        root = _root(location)
+            raise StorageError(f"table {table!r}: {_nothing_at(location, format_)}")
         for file in files:
             found.setdefault(file, table_file(file, root))
         if len(found) > MAX_FILES:
             raise StorageError(f"table {table!r} has more than {MAX_FILES} files")
-    return tuple(found.values())
+    return tuple(found.values()), format_ or _one_format(table, tuple(found))
 
 
-def _list_location(location: str) -> list[str]:
+def _one_format(table: str, paths: Sequence[str]) -> str:
+    first: dict[str, str] = {}
+    for path in paths:
+        first.setdefault(format_of_name(path) or "parquet", path)
+    if len(first) > 1:
+        (one, path), (other, other_path), *_ = first.items()
+        raise StorageError(
+            f"table {table!r} has files of several formats: {path} is {one}, {other_path} {other}; "
+            f"right would be a glob that only one matches, or a format"
+        )
+    return next(iter(first))
+
+
+def _list_location(location: str, format_: str | None) -> tuple[list[str], str]:
+    """Its files, and what their paths begin with that its own words do not vary."""
+    scheme = stores.scheme_of(location)
+    if scheme is not None:
+        return stores.asked(scheme, lambda fs: _list_store(fs, scheme, location, format_))
     if os.path.isfile(location):
-        return [location]
+        return [location], ""
     if os.path.isdir(location):
-        return sorted(_walk_folder(location))
+        return _of_format(_walk_folder(location), format_), location
     if _MAGIC & set(location):
         matches = glob.iglob(location, recursive=True)
-        return sorted(match for match in matches if _is_visible(match) and os.path.isfile(match))
+        files = sorted(match for match in matches if _is_visible(match) and os.path.isfile(match))
+        return files, _fixed(location)
+    return [], ""
+
+
+def _list_store(fs: Any, scheme: str, location: str, format_: str | None) -> tuple[list[str], str]:
+    where = f"{scheme}://"
+    if _MAGIC & set(location):
+        found = fs.glob(location, detail=True)
+        root = _fixed(location)
+    elif fs.isfile(location):
+        return [location], ""
+    else:
+        found, root = fs.find(location, detail=True), location.rstrip("/")
+    below = len(str(fs._strip_protocol(root)))
+    paths = []
+    for path, info in found.items():
+        parts = path[below:].strip("/").split("/")
+        if info["type"] == "file" and all(map(_is_visible, parts)):
+            paths.append(where + path.lstrip("/"))
+    return (sorted(paths) if _MAGIC & set(location) else _of_format(paths, format_)), root
+
+
+def _of_format(paths: Iterable[str], format_: str | None) -> list[str]:
+    listed = sorted(paths)
+    for each in (format_,) if format_ else _ENDS:
+        if kept := [path for path in listed if path.lower().endswith(ends_of(each))]:
+            # Beside Parquet files, others are taken for none of the table.
+            if format_ or each == "parquet":
+                return kept
+            return [path for path in listed if format_of_name(path)]
     return []
 
 
-def _root(location: str) -> str:
-    """What the paths of a location's files begin with, that its own words do not vary."""
-    if os.path.isfile(location):
-        return ""
-    if os.path.isdir(location):
-        return location
-    fixed = takewhile(lambda part: not _MAGIC & set(part), location.split(os.sep))
-    return os.sep.join(fixed)
+def _fixed(location: str) -> str:
+    """A glob's path before its first pattern."""
+    return "/".join(takewhile(lambda part: not _MAGIC & set(part), location.split("/")))
 
 
 def _walk_folder(folder: str) -> Iterable[str]:
@@ -76,7 +148,7 @@ def _walk_folder(folder: str) -> Iterable[str]:
             above[below] = (*above[root], real)
         for name in names:
             path = os.path.join(root, name)
-            if _is_visible(name) and name.endswith(".parquet"):
+            if _is_visible(name) and format_of_name(name):
                 if not os.path.isfile(path):
                     raise OSError(f"{path} is no regular file, or a link to none")
                 yield path
@@ -90,9 +162,12 @@ def _is_visible(path: str) -> bool:
     return not os.path.basename(path).startswith(("_", "."))
 
 
-def _nothing_at(location: str) -> str:
+def _nothing_at(location: str, format_: str | None) -> str:
+    if stores.scheme_of(location):
+        return f"no file at {location}"
     if os.path.isdir(location):
-        return f"no *.parquet file in {location}"
+        known = " or ".join(f"*{end}" for end in _ENDS[format_ or "parquet"])
+        return f"no {known} file in {location}"
     if _MAGIC & set(location):
         return f"no file matches {location}"
     return f"no such file or folder: {location}"

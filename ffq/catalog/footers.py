@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import functools
-import os
 from typing import Final, TypeAlias
 
 import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ffq.errors import StorageError
+from ffq.catalog.statistics import Known, row_groups
+from ffq.engine import stores
+from ffq.engine.stores import Status
+from ffq.errors import FfqError, StorageError
+from ffq.messages import ScanSplit
 
 _CACHED: Final = 4096
+_CACHED_STATISTICS: Final = 16_384
 
 Layout: TypeAlias = tuple[tuple[str, str], ...]
 """A file's columns, in order, as (name, Arrow type); then what Arrow's types do not tell apart."""
@@ -23,9 +27,12 @@ _UNTOLD: Final = frozenset({"INT96", "Interval", "UUID"})
 
 @attrs.frozen
 class Footer:
-    """sizes: bytes of each row group, encoded, before compression; 0 for one without rows."""
+    """sizes: bytes of each row group, encoded, before compression; 0 for one without rows.
+    rows: of all of them.
+    """
 
     sizes: tuple[int, ...]
+    rows: int
     layout: Layout
 
     def columns(self) -> Layout:
@@ -33,23 +40,51 @@ class Footer:
         return tuple((name, kind) for name, kind in self.layout if kind not in _UNTOLD)
 
 
-def read_footer(table: str, path: str) -> tuple[os.stat_result, Footer]:
+def read_status(table: str, path: str) -> Status:
+    """Size and time of change of a table's file.
+
+    Raises:
+        StorageError: it is missing; names the table and the file.
+    """
+    try:
+        return stores.status(path)
+    except OSError as error:
+        raise StorageError(f"table {table!r}: {path} cannot be read: {error}") from None
+    except FfqError as error:
+        raise StorageError(f"table {table!r}: {path}: {error.message}") from None
+
+
+def read_footer(table: str, path: str) -> tuple[Status, Footer]:
     """A file's footer, and the file that it is of.
 
     Raises:
         StorageError: it is missing or is not Parquet; names the table and the file.
     """
     try:
-        status = os.stat(path)
+        status = stores.status(path)
         return status, _footer(path, status.st_mtime_ns, status.st_size)
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"table {table!r}: {path} is not readable Parquet: {error}") from None
 
 
+def column_statistics(table: str, split: ScanSplit, column: str) -> tuple[Known, ...]:
+    """What the footer of a split's file says of a column's values in each row group.
+
+    Raises:
+        StorageError: it is missing or is not Parquet; names the table and the file.
+    """
+    try:
+        return _statistics(split.path, split.modified_us, split.file_bytes, column)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"table {table!r}: {split.path} is not readable Parquet: {error}"
+        ) from None
+
+
 @functools.lru_cache(maxsize=_CACHED)
 def _footer(path: str, _mtime_ns: int, _size: int) -> Footer:
     """A file that was written anew has another time or size, so that its old footer is not used."""
-    metadata = pq.read_metadata(path)
+    metadata = _metadata(path)
     sizes: list[int] = []
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
@@ -59,4 +94,14 @@ def _footer(path: str, _mtime_ns: int, _size: int) -> Footer:
     columns = map(metadata.schema.column, range(metadata.num_columns))
     kinds = [(one.path, {one.physical_type, str(one.logical_type)} & _UNTOLD) for one in columns]
     untold = [(path, kind) for path, found in kinds for kind in found]
-    return Footer(tuple(sizes), (*fields, *untold))
+    return Footer(tuple(sizes), metadata.num_rows, (*fields, *untold))
+
+
+@functools.lru_cache(maxsize=_CACHED_STATISTICS)
+def _statistics(path: str, _modified_us: int, _size: int, column: str) -> tuple[Known, ...]:
+    return row_groups(_metadata(path), column)
+
+
+def _metadata(path: str) -> pq.FileMetaData:
+    with stores.parquet_file(path) as file:
+        return file.metadata

@@ -7,6 +7,7 @@ from attrs import validators
 
 from ffq.catalog.catalog import Catalog
 from ffq.messages import StageScan
+from ffq.plan.conditions import scan_conditions
 from ffq.plan.stages import StageGraph
 
 
@@ -34,16 +35,14 @@ def plan_scans(
     Raises:
         StorageError: a known table's file is missing or is not Parquet.
     """
-    return tuple(
-        StageScan(
-            stage_id=stage.stage_id,
-            leaf=scan.leaf,
-            table=scan.table,
-            shares=catalog.scan_shares(
-                scan.table, settings.target_bytes, settings.max_shares if scan.split else 1
-            ),
-        )
-        for stage in graph.stages
-        for scan in stage.scans
-        if scan.table in catalog
-    )
+    scans = []
+    for stage in graph.stages:
+        conditions = scan_conditions(stage.fragment)
+        for scan, condition in zip(stage.scans, conditions, strict=True):
+            if scan.table in catalog:
+                most = settings.max_shares if scan.split else 1
+                found = catalog.scan_shares(scan.table, settings.target_bytes, most, condition)
+                scans.append(
+                    StageScan(stage.stage_id, scan.leaf, scan.table, found.shares, found.format)
+                )
+    return tuple(scans)

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 import attrs
 
-from ffq.catalog.footers import Layout, read_footer
+from ffq.catalog.footers import Layout, column_statistics, read_footer, read_status
 from ffq.catalog.partitions import TableFile, partition_values
-from ffq.messages import PartitionValue, ScanSplit, file_version
+from ffq.catalog.statistics import NOTHING, Known, may_hold, of_folder
+from ffq.messages import PartitionValue, ScanSplit, TableFormat, file_version
+from ffq.plan.conditions import Condition
+
+_PACKED = 4
+"""How many bytes of text a byte of a compressed file stands for, about."""
 
 
 @attrs.frozen
@@ -28,22 +33,35 @@ class _RowGroup:
 
 
 def make_shares(
-    table: str, files: Sequence[TableFile], target_bytes: int, max_shares: int
+    table: str,
+    files: Sequence[TableFile],
+    target_bytes: int,
+    max_shares: int,
+    *,
+    format_: TableFormat | None = None,
+    condition: Condition | None = None,
 ) -> tuple[tuple[ScanSplit, ...], ...]:
     """Cut the files' row groups, in order, into shares of about `target_bytes`.
+
+    Args:
+        format_: how the files are read that do not say so themselves. Text is not cut: each such
+            file is one row group here.
+        condition: row groups of which it is true nowhere are left out.
 
     Raises:
         StorageError: a file is missing or is not Parquet; names the table and the file.
     """
-    partitions = partition_values(table, files)
-    found = [_look_at(table, file.path, partitions[file.path]) for file in files]
-    leads = _leads(found)
+    found = _look_at_all(table, files, format_)
+    # The types that a format names need no file to show them.
+    leads = _leads(found) if format_ is None else ()
     groups = [
         _RowGroup(file, index, size)
         for file in found
         for index, size in enumerate(file.sizes)
         if size > 0
     ]
+    if condition is not None:
+        groups = _kept(table, groups, condition, format_)
     if not groups:
         return (leads or (found[0].empty,),)
     total = sum(group.bytes for group in groups)
@@ -55,6 +73,47 @@ def make_shares(
         shares[(2 * before + group.bytes) * wanted // (2 * total)].append(group)
         before += group.bytes
     return tuple(leads + _merge(share) for share in shares if share)
+
+
+def lead_splits(
+    table: str, files: Sequence[TableFile], format_: TableFormat | None = None
+) -> tuple[ScanSplit, ...]:
+    """Splits without rows that show every column and type there is.
+
+    Raises as `make_shares`.
+    """
+    found = _look_at_all(table, files, format_)
+    return (_leads(found) if format_ is None else ()) or (found[0].empty,)
+
+
+def _look_at_all(
+    table: str, files: Sequence[TableFile], format_: TableFormat | None
+) -> list[_File]:
+    partitions = partition_values(table, files)
+    look = _look_at if format_ is None or format_.name == "parquet" else _look_at_text
+    return [look(table, file.path, partitions[file.path]) for file in files]
+
+
+def _kept(
+    table: str, groups: Sequence[_RowGroup], condition: Condition, format_: TableFormat | None
+) -> list[_RowGroup]:
+    return [
+        group
+        for group in groups
+        if may_hold(condition, lambda column, group=group: _known(table, group, column, format_))  # type: ignore[misc]
+    ]
+
+
+def _known(table: str, group: _RowGroup, column: str, format_: TableFormat | None) -> Known:
+    split = group.file.empty
+    if format_ is not None and format_.name != "parquet":
+        if any(name == column for name, _ in format_.columns):
+            return NOTHING
+    elif any(name == column for name, _ in group.file.layout):
+        return column_statistics(table, split, column)[group.index]
+    elif format_ is not None and any(name == column for name, _ in format_.columns):
+        return Known(values=False)
+    return next((of_folder(each) for each in split.partition if each.name == column), NOTHING)
 
 
 def _leads(files: Sequence[_File]) -> tuple[ScanSplit, ...]:
@@ -97,3 +156,10 @@ def _look_at(table: str, path: str, partition: tuple[PartitionValue, ...]) -> _F
     file_bytes, modified_us = file_version(status)
     empty = ScanSplit(path, 0, 0, 0, file_bytes, modified_us, partition)
     return _File(empty, footer.sizes, footer.layout)
+
+
+def _look_at_text(table: str, path: str, partition: tuple[PartitionValue, ...]) -> _File:
+    file_bytes, modified_us = file_version(read_status(table, path))
+    empty = ScanSplit(path, 0, 0, 0, file_bytes, modified_us, partition)
+    packed = path.endswith((".gz", ".zst", ".zstd"))
+    return _File(empty, (file_bytes * (_PACKED if packed else 1),), ())

@@ -278,7 +278,7 @@ def _catalog_entries(tables: Tables) -> list[dict[str, object]]:
         {
             "name": name,
             "paths": [
-                str(Path(path).absolute())
+                str(path) if "://" in str(path) else str(Path(path).absolute())
                 for path in (where if isinstance(where, list) else [where])
             ],
         }

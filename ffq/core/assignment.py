@@ -236,6 +236,9 @@ def encoded_bytes(assignment: Assignment) -> int:
         size += _INPUT_BYTES + len(source.endpoint) + _SIZE_BYTES * len(source.partitions)
     for scan in assignment.scans:
         size += _SCAN_BYTES + _MAX_UTF8 * len(scan.table)
+        if scan.format is not None:
+            for pair in (*scan.format.columns, *scan.format.options):
+                size += _VALUE_BYTES + _MAX_UTF8 * sum(map(len, pair))
         for split in scan.splits:
             size += _SPLIT_BYTES + len(split.path.encode())
             for each in split.partition:

@@ -124,5 +124,5 @@ def scan_inputs(
         else:
             first, *rest = scan.shares[0]
             splits = (first.without_rows(), *takewhile(lambda split: split.empty, rest))
-        inputs.append(ScanInput(source.leaf, source.table, splits))
+        inputs.append(ScanInput(source.leaf, source.table, splits, scan.format))
     return tuple(inputs)

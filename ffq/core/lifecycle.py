@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ffq.core import placement
 from ffq.core.layout import max_tasks
 from ffq.core.ready import Requirement
@@ -71,7 +73,7 @@ def accept_query(state: SchedulingState, msg: AcceptQuery, now_ms: int) -> Submi
         digest=msg.digest,
         plan_bytes=msg.plan_bytes,
         scans=scans,
-        stages=_stages(msg.graph),
+        stages=_stages(msg.graph, msg.scans),
         submitted_at_ms=now_ms,
         uncommitted=len(msg.graph.stages),
         timeouts=msg.timeouts,
@@ -143,12 +145,14 @@ def _check_room(state: SchedulingState, plan_bytes: int) -> None:
         )
 
 
-def _stages(graph: StageGraph) -> list[StageRecord]:
+def _stages(graph: StageGraph, scans: Iterable[StageScan]) -> list[StageRecord]:
     consumers: list[set[StageId]] = [set() for _ in graph.stages]
     for stage in graph.stages:
         for source in stage.parents:
             consumers[source.stage_id].add(stage.stage_id)
-    ours_only = needs_own_numbering(graph) or has_own_words(graph)
+    # How files are read that do not say so themselves, only ours are told.
+    formats = any(scan.format is not None for scan in scans)
+    ours_only = formats or needs_own_numbering(graph) or has_own_words(graph)
     siblings = frozenset(stage.operators for stage in graph.stages if stage.operators)
     records = []
     for stage in graph.stages:

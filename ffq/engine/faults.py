@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from ffq.engine.cancel import CancelToken
+from ffq.engine.jsonlines import explained
 from ffq.errors import (
     DataError,
     DiskError,
@@ -64,8 +65,22 @@ def one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__
+    if match := _CSV_LINE.search(lines[0]):
+        return _csv_complaint(match, lines)
     # Advice on SQL and the names that columns have in it help nobody who wrote a plan.
     return _OWN_SQL.sub("", lines[0].partition(". Use TRY(")[0])
+
+
+_CSV_LINE: Final = re.compile(r"^(.*?)CSV Error on Line: (\d+)")
+
+
+def _csv_complaint(match: re.Match[str], lines: list[str]) -> str:
+    """What is wrong with a line of a CSV file, and with which: DuckDB says it in many lines."""
+    told = (line for line in lines[1:] if line and not line.startswith("Original Line:"))
+    why = next(told, "it cannot be read").partition(". Use TRY(")[0]
+    file = next((line.strip() for line in lines if line.strip().startswith("file = ")), "")
+    path = file.removeprefix("file = ") or "a CSV file"
+    return f"{match[1]}{path}, line {match[2]}: {why}"
 
 
 # Rows that fail late come out of an Arrow stream, whose errors are all OSErrors: DuckDB's class of
@@ -111,7 +126,7 @@ def execution_error(error: BaseException) -> FfqError:
     DataError: no run of it can succeed. StorageError: a table's file could not be read here.
     DiskError, OutOfMemory: this process lacks room. What is not known is ExecutionError.
     """
-    text = one_line(error)
+    text = explained(one_line(error))
     if isinstance(error, MemoryError):
         return OutOfMemory(text)
     if isinstance(error, pa.ArrowException):

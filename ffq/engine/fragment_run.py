@@ -23,7 +23,7 @@ from ffq.engine.scans import Source, scan_source
 from ffq.engine.sql import ColumnInfo, select_list
 from ffq.engine.translate import Translator
 from ffq.errors import PlanningError, UnsupportedPlan
-from ffq.messages import ScanSplit
+from ffq.messages import ScanSplit, TableFormat
 from ffq.plan import model
 from ffq.plan.model import Node
 from ffq.plan.names import PlainColumn, marked_type, marks_of, type_mark
@@ -42,12 +42,14 @@ class FragmentSpec:
     Attributes:
         fragment: a stage's subtree, as `ffq.plan.stages.cut` gives it.
         scans: by number of the ParquetScan in the stage's walk order, the files it reads.
+        formats: by the same number, how these are read that do not say so themselves.
         shuffles: by number of the ShuffleRead in the stage's walk order, what opens its input.
             Each is called once, on the running thread.
     """
 
     fragment: Node
     scans: Mapping[int, Sequence[ScanSplit]] = attrs.field(factory=dict)
+    formats: Mapping[int, TableFormat] = attrs.field(factory=dict, kw_only=True)
     shuffles: Mapping[int, ReaderFactory] = attrs.field(factory=dict)
 
 
@@ -116,7 +118,8 @@ class FragmentRun:
 
     def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._scans = self._scans, self._scans + 1
-        return scan_source(node, self._spec.scans.get(leaf, ()), cursor)
+        splits, format_ = self._spec.scans.get(leaf, ()), self._spec.formats.get(leaf)
+        return scan_source(node, splits, cursor, format_)
 
     def next_read(self, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._reads = self._reads, self._reads + 1

@@ -1,4 +1,4 @@
-"""ParquetScan: from splits of files to SQL.
+"""Scans: from splits of files to SQL.
 
 DuckDB reads whole files itself. Of a file's parts it reads the row groups that a range of row
 numbers covers: it skips the others by their statistics.
@@ -6,17 +6,17 @@ numbers covers: it skips the others by their statistics.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ffq.engine.alike import common_type, fits
+from ffq.engine import stores
+from ffq.engine.alike import common_type
+from ffq.engine.columns import FileColumn, FileColumns, Key, keys_of
 from ffq.engine.faults import one_line
 from ffq.engine.sql import (
     ColumnInfo,
@@ -25,6 +25,7 @@ from ffq.engine.sql import (
     select_list,
     text,
 )
+from ffq.engine.textfiles import text_groups
 from ffq.engine.types import (
     has_twin_keys,
     holds_variants,
@@ -35,7 +36,7 @@ from ffq.engine.types import (
     unkept,
 )
 from ffq.errors import FileChanged, PlanningError, StorageError, UnsupportedPlan
-from ffq.messages import PartitionValue, ScanSplit, file_version
+from ffq.messages import PartitionValue, ScanSplit, TableFormat, file_version
 from ffq.plan.model import ParquetScan
 from ffq.plan.names import MAX_SHOWN, find_column, find_path
 from ffq.plan.terms import Column, ColumnPath, DataType
@@ -44,9 +45,6 @@ _ROW_NUMBER: Final = "file_row_number"
 """What DuckDB calls the number of a row in its file, where no column of the file has that name."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-Key: TypeAlias = tuple[str, int]
-"""A column of a file: its name, and how many of that name stand before it."""
 
 
 @attrs.frozen
@@ -68,29 +66,16 @@ class Source:
     columns: Columns
 
 
-@attrs.frozen
-class _FileColumn:
-    """sql: how a SELECT over the file gets it. type: of that SQL. arrow: the type in the file."""
-
-    sql: str
-    type: str
-    arrow: pa.DataType | None
-
-    def fits(self, into: str) -> bool:
-        """Whether a cast keeps every value. DuckDB reads milliseconds as microseconds."""
-        is_milliseconds = self.arrow == pa.timestamp("ms")
-        return fits(self.type, into) or (into == "TIMESTAMP_MS" and is_milliseconds)
-
-
-_FileColumns: TypeAlias = dict[Key, _FileColumn]
-
-
 def scan_source(
     scan: ParquetScan,
     splits: Sequence[ScanSplit],
     connection: duckdb.DuckDBPyConnection,
+    format_: TableFormat | None = None,
 ) -> Source:
     """All columns that the scan may use, over its splits. Filters and projection come after.
+
+    Args:
+        format_: how the files are read that do not say so themselves.
 
     Raises:
         StorageError: a file that is missing or not Parquet; names it.
@@ -101,20 +86,59 @@ def scan_source(
     """
     if not splits:
         raise PlanningError(f"table {scan.table!r}: no file of it was given to this task")
-    described: dict[pa.Schema, _FileColumns] = {}
+    for split in splits:
+        _check(split)
+    try:
+        stores.attach(connection, (split.path for split in splits))
+        if format_ is None or format_.name == "parquet":
+            files = _parquet_files(splits, connection)
+        elif format_.name in {"csv", "json"}:
+            files = [
+                _Alike(_with_folders(group.partition, group.columns), [group.source], group.path)
+                for group in text_groups(scan.table, splits, format_, connection)
+            ]
+        else:
+            raise UnsupportedPlan(
+                f"table {scan.table!r}: this engine reads no files of format {format_.name!r}"
+            )
+    except OSError as error:
+        raise StorageError(f"table {scan.table!r}: {one_line(error)}") from error
+    columns = _common_columns(scan, files, format_)
+    selects = (
+        f"SELECT {select_list(_outputs(columns, each.columns))} FROM {source}"
+        for each in files
+        for source in each.sources
+    )
+    return Source(" UNION ALL ".join(selects), tuple(columns.values()))
+
+
+@attrs.frozen
+class _Alike:
+    """Files of the same columns: table expressions over their pieces, and the path of one."""
+
+    columns: FileColumns
+    sources: Sequence[str]
+    path: str
+
+
+def _parquet_files(
+    splits: Sequence[ScanSplit], connection: duckdb.DuckDBPyConnection
+) -> list[_Alike]:
+    described: dict[pa.Schema, FileColumns] = {}
     groups: dict[tuple[pa.Schema, tuple[PartitionValue, ...]], list[_Piece]] = {}
     for split in splits:
         piece = _piece(split)
         if piece.layout not in described:
             described[piece.layout] = _describe(piece, connection)
         groups.setdefault((piece.layout, split.partition), []).append(piece)
-    files = {key: described[key[0]] | _folders(key[1], described[key[0]]) for key in groups}
-    columns = _common_columns(scan, tuple(files.values()))
-    parts: list[str] = []
-    for key, pieces in groups.items():
-        file = files[key]
-        parts += _selects(pieces, columns, file)
-    return Source(" UNION ALL ".join(parts), tuple(columns.values()))
+    return [
+        _Alike(
+            _with_folders(partition, described[layout]),
+            list(_sources(pieces)),
+            pieces[0].split.path,
+        )
+        for (layout, partition), pieces in groups.items()
+    ]
 
 
 def confirm_files(splits: Iterable[ScanSplit]) -> None:
@@ -124,14 +148,16 @@ def confirm_files(splits: Iterable[ScanSplit]) -> None:
         FileChanged: names the file.
     """
     for split in splits:
-        if os.path.exists(split.path):
-            _check_version(split, os.stat(split.path))
+        try:
+            _check_version(split)
+        except OSError:
+            continue  # it is gone, or its store does not answer: what it held has been read
 
 
-def _check_version(split: ScanSplit, status: os.stat_result) -> None:
+def _check_version(split: ScanSplit) -> None:
     if not split.modified_us:
         return
-    size, modified_us = file_version(status)
+    size, modified_us = file_version(stores.status(split.path))
     if (size, modified_us) != (split.file_bytes, split.modified_us):
         raise FileChanged(
             f"the file {split.path!r} is another one than the query was planned on: it had "
@@ -147,20 +173,21 @@ def _moment(unix_us: int) -> str:
         return f"{unix_us} us after 1970"
 
 
-def _parquet(path: str) -> pq.ParquetFile:
-    """Timestamps of the old INT96 kind in microseconds, as DuckDB has them."""
-    return pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
-
-
-def _piece(split: ScanSplit) -> _Piece:
+def _check(split: ScanSplit) -> None:
     if any(sign in split.path for sign in "*?["):
         raise UnsupportedPlan(
             f"the path {split.path!r} holds a pattern character (* ? [), which this engine "
             f"cannot take literally"
         )
     try:
-        _check_version(split, os.stat(split.path))
-        with _parquet(split.path) as file:
+        _check_version(split)
+    except OSError as error:
+        raise StorageError(f"cannot read {split.path!r}: {one_line(error)}") from error
+
+
+def _piece(split: ScanSplit) -> _Piece:
+    try:
+        with stores.parquet_file(split.path) as file:
             metadata = file.metadata
             schema = file.schema_arrow
     except (OSError, pa.ArrowException) as error:
@@ -177,62 +204,79 @@ def _piece(split: ScanSplit) -> _Piece:
     )
 
 
-def _describe(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> _FileColumns:
+def _describe(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> FileColumns:
     path = piece.split.path
+    names = piece.layout.names
+    lower = {name.lower() for name in names}
+    if any(not name and f"c{at}" in lower for at, name in enumerate(names)):
+        taken = next(f"c{at}" for at, name in enumerate(names) if not name and f"c{at}" in lower)
+        raise UnsupportedPlan(
+            f"{path!r} has a column without a name, which this engine calls {taken!r}, and one "
+            f"that is called so; right would be a name for each"
+        )
     try:
         rows = connection.execute(f"DESCRIBE SELECT * FROM {_read([path])}").fetchall()
     except duckdb.Error as error:
         raise StorageError(f"cannot read {path!r} as Parquet: {one_line(error)}") from error
     found = [
-        _FileColumn(*travelling(f"c{at}", kind), field.type)
+        FileColumn(*travelling(f"c{at}", kind), field.type)
         for at, ((_, kind, *_), field) in enumerate(zip(rows, piece.layout, strict=True))
     ]
-    return dict(zip(_keys(piece.layout.names), found, strict=True))
+    return dict(zip(keys_of(piece.layout.names), found, strict=True))
 
 
-def _folders(values: Sequence[PartitionValue], file: _FileColumns) -> _FileColumns:
-    """The columns that a file's path adds."""
-    columns = {}
+def _with_folders(values: Sequence[PartitionValue], file: FileColumns) -> FileColumns:
+    """The file's columns, then those that its path adds."""
+    columns = dict(file)
     for value in values:
         if (value.name, 0) not in file:
             kind = sql_type(DataType(value.data_type))
             literal = "NULL" if value.value is None else text(value.value)
-            columns[value.name, 0] = _FileColumn(f"CAST({literal} AS {kind})", kind, None)
+            columns[value.name, 0] = FileColumn(f"CAST({literal} AS {kind})", kind, None)
     return columns
 
 
-def _keys(names: Iterable[str]) -> Iterator[Key]:
-    seen: dict[str, int] = {}
-    for name in names:
-        seen[name] = seen.get(name, -1) + 1
-        yield name, seen[name]
-
-
-def _common_columns(scan: ParquetScan, files: Sequence[_FileColumns]) -> dict[Key, ColumnInfo]:
-    """The table's columns: as the plan declares them, else as the first file has them."""
+def _common_columns(
+    scan: ParquetScan, files: Sequence[_Alike], format_: TableFormat | None
+) -> dict[Key, ColumnInfo]:
+    """The table's columns: as the plan declares them, else as its format or its files say."""
     declared = {} if scan.schema is None else {one.name: one for one in scan.schema.fields}
-    keys = list(_keys(one.name for one in scan.schema.fields)) if scan.schema else list(files[0])
+    said = {} if format_ is None else {name: travelling("", of)[1] for name, of in format_.columns}
     if scan.schema is None:
         # Another task may have got other files: all must give out the same columns.
-        keys = list(dict.fromkeys([*keys, *(key for file in files for key in file)]))
-    columns = {key: ColumnInfo(key[0], _first_type(key, files), scan.table) for key in keys}
+        found = (key for file in files for key in file.columns)
+        keys = list(dict.fromkeys([*keys_of(said), *found]))
+    else:
+        keys = list(keys_of(one.name for one in scan.schema.fields))
+    columns = {key: ColumnInfo(key[0], _first_type(key, files, said), scan.table) for key in keys}
     for key in _used(scan, columns):
         name = key[0]
-        missing = next((file for file in files if key not in file), None)
-        if missing is not None:
-            raise PlanningError(
-                f"table {scan.table!r}: a file has no column {name!r}; it has "
-                f"{', '.join(name for name, _ in list(missing)[:MAX_SHOWN]) or 'no columns'}"
-            )
-        found = [file[key] for file in files]
-        wanted = sql_type(declared[name].data_type) if name in declared else None
-        kind = _common_type(f"table {scan.table!r}, column {name!r}", found, wanted)
+        having = [file for file in files if key in file.columns]
+        if len(having) < len(files) and name not in said:
+            raise _missing(scan.table, name, files, having)
+        wanted = sql_type(declared[name].data_type) if name in declared else said.get(name)
+        at, who = f"table {scan.table!r}, column {name!r}", "plan" if name in declared else "table"
+        kind = _common_type(at, {file.path: file.columns[key] for file in having}, wanted, who)
         columns[key] = attrs.evolve(columns[key], type=kind)
     return columns
 
 
-def _first_type(key: Key, files: Sequence[_FileColumns]) -> str:
-    return next((file[key].type for file in files if key in file), "INTEGER")
+def _missing(
+    table: str, name: str, files: Sequence[_Alike], having: Sequence[_Alike]
+) -> PlanningError:
+    lacking = next(file for file in files if file not in having)
+    unlike = f", unlike {having[0].path!r}" if having else ""
+    remedy = "; right would be the table's option union_by_name" if having else ""
+    has = ", ".join(key[0] for key in list(lacking.columns)[:MAX_SHOWN]) or "no columns"
+    return PlanningError(
+        f"table {table!r}: a file has no column {name!r}; it has {has}: {lacking.path!r}"
+        f"{unlike}{remedy}"
+    )
+
+
+def _first_type(key: Key, files: Sequence[_Alike], said: Mapping[str, str]) -> str:
+    found = (file.columns[key].type for file in files if key in file.columns)
+    return said.get(key[0]) or next(found, "INTEGER")
 
 
 def _used(scan: ParquetScan, columns: Mapping[Key, ColumnInfo]) -> Sequence[Key]:
@@ -258,8 +302,16 @@ def _used(scan: ParquetScan, columns: Mapping[Key, ColumnInfo]) -> Sequence[Key]
     return [keys[at] for at in sorted(used)]
 
 
-def _common_type(column: str, found: Sequence[_FileColumn], declared: str | None) -> str:
-    """A type that every file's values of the column fit without loss."""
+def _common_type(
+    column: str, files: Mapping[str, FileColumn], declared: str | None, who: str
+) -> str:
+    """A type that every file's values of the column fit without loss.
+
+    Args:
+        files: the column in files that differ, by the path of one.
+        who: has declared a type, where one is declared.
+    """
+    found = files.values()
     kinds = [one.type for one in found]
     if variants := next(filter(holds_variants, kinds), None):
         raise UnsupportedPlan(
@@ -279,11 +331,17 @@ def _common_type(column: str, found: Sequence[_FileColumn], declared: str | None
             return kind
     elif all(one.fits(declared) for one in found):
         return "VARCHAR" if is_enum(declared) else declared
-    wanted = f"the plan declares {declared}" if declared else "they do not agree"
-    raise PlanningError(f"{column}: the files have {', '.join(sorted(set(kinds)))}; {wanted}")
+    wanted = f"the {who} declares {declared}" if declared else "they do not agree"
+    paths: dict[str, str] = {}
+    for path, one in files.items():
+        paths.setdefault(one.type, path)
+    where = ", ".join(f"{kind} in {path!r}" for kind, path in sorted(paths.items())[:MAX_SHOWN])
+    raise PlanningError(
+        f"{column}: the files have {', '.join(sorted(paths))}; {wanted}: it is {where}"
+    )
 
 
-def _outputs(columns: Mapping[Key, ColumnInfo], file: _FileColumns) -> list[str]:
+def _outputs(columns: Mapping[Key, ColumnInfo], file: FileColumns) -> list[str]:
     """SQL of the table's columns from one file's, which may lack what nobody uses."""
     outputs = []
     for key, wanted in columns.items():
@@ -299,7 +357,7 @@ def _outputs(columns: Mapping[Key, ColumnInfo], file: _FileColumns) -> list[str]
     return outputs
 
 
-def _without_twins(found: _FileColumn, column: ColumnInfo) -> str:
+def _without_twins(found: FileColumn, column: ColumnInfo) -> str:
     """A map with a key twice is refused here: it could not be read again after an exchange."""
     twins = has_twin_keys(found.sql, found.type)
     if not twins:
@@ -311,19 +369,16 @@ def _without_twins(found: _FileColumn, column: ColumnInfo) -> str:
     return f"CASE WHEN {twins} THEN error({text(why)}) ELSE {found.sql} END"
 
 
-def _selects(
-    pieces: Sequence[_Piece], columns: Mapping[Key, ColumnInfo], file: _FileColumns
-) -> Iterator[str]:
-    """SELECTs over pieces of files alike."""
-    outputs = select_list(_outputs(columns, file))
+def _sources(pieces: Sequence[_Piece]) -> Iterator[str]:
+    """Table expressions over pieces of files alike."""
     # Under other names no column of a file hides the number of its rows.
     names = ", ".join(f"c{at}" for at in range(len(pieces[0].layout)))
     if whole := [piece.split.path for piece in pieces if piece.whole]:
-        yield f"SELECT {outputs} FROM {_read(whole)} AS file({names})"
+        yield f"{_read(whole)} AS file({names})"
     for piece in pieces:
         if not piece.whole:
             yield (
-                f"SELECT {outputs} FROM {_read([piece.split.path])} AS file({names}) "
+                f"{_read([piece.split.path])} AS file({names}) "
                 f"WHERE {_ROW_NUMBER} >= {piece.start} AND {_ROW_NUMBER} < {piece.end}"
             )
 

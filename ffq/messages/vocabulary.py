@@ -77,7 +77,7 @@ class PartitionValue:
 
 @attrs.frozen
 class ScanSplit:
-    """Row groups [row_group_start, row_group_end) of a Parquet file.
+    """Row groups [row_group_start, row_group_end) of a Parquet file; of another file, the whole.
 
     An empty range stands for no rows of that file; it still tells the schema.
 
@@ -185,13 +185,35 @@ def file_version(status: FileStatus) -> tuple[int, int]:
 
 
 @attrs.frozen
+class TableFormat:
+    """How the files of a table are read, where each does not say that itself.
+
+    It is decided once, where the scan is planned: all tasks read columns of the same types.
+
+    Attributes:
+        name: csv or json, whose splits are whole files; parquet, of which some files may lack some
+            of the columns.
+        columns: pairs of name and type, in the engine's words. In a file that lacks one it is null.
+        options: pairs of name and value, as the catalog file spells them.
+    """
+
+    name: str
+    columns: tuple[tuple[str, str], ...]
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@attrs.frozen
 class StageScan:
-    """What one ParquetScan leaf of one stage reads, divided into shares of about equal size."""
+    """What one ParquetScan leaf of one stage reads, divided into shares of about equal size.
+
+    `format`: None: the Parquet files say all.
+    """
 
     stage_id: StageId
     leaf: int
     table: str
     shares: tuple[tuple[ScanSplit, ...], ...]
+    format: TableFormat | None = None
 
 
 @attrs.frozen
@@ -201,6 +223,7 @@ class ScanInput:
     leaf: int
     table: str
     splits: tuple[ScanSplit, ...]
+    format: TableFormat | None = None
 
 
 @attrs.frozen

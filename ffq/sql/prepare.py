@@ -155,7 +155,7 @@ def prepare(
     """
     given = tables or {}
     entries = [
-        {"name": name, "paths": [os.path.abspath(one) for one in _listed(where)]}
+        {"name": name, "paths": list(map(_absolute, _listed(where)))}
         for name, where in given.items()
     ]
     preparer = Preparer(Catalog.of(()))
@@ -171,6 +171,10 @@ def prepare(
         )
     finally:
         preparer.close()
+
+
+def _absolute(where: str) -> str:
+    return where if "://" in where else os.path.abspath(where)
 
 
 def _listed(where: str | Sequence[str]) -> Sequence[str]:

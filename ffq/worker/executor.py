@@ -18,8 +18,9 @@ from ffq.catalog import Catalog
 from ffq.engine import ENGINE_FAMILY, CancelToken, Engine, FragmentSpec
 from ffq.errors import ExecutionError, PlanningError, StorageError
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import ScanSplit
+from ffq.messages import ScanInput
 from ffq.plan.model import Partitioning
+from ffq.plan.stages import ScanSource
 from ffq.shuffle import MapOutputWriter, ShuffleStore
 from ffq.shuffle.layout import attempt_folder, part_file
 from ffq.threads import run_blocking
@@ -257,9 +258,11 @@ class _Job:
 
     def _spec(self) -> FragmentSpec:
         inputs = self._work.inputs
+        scans = self._scans()
         return FragmentSpec(
             fragment=self._work.stage.fragment,
-            scans=self._scans(),
+            scans={leaf: scan.splits for leaf, scan in scans.items()},
+            formats={leaf: scan.format for leaf, scan in scans.items() if scan.format is not None},
             shuffles={
                 leaf: input_reader(items, ENGINE_FAMILY, self._scratch.outputs)
                 for leaf, items in inputs.items()
@@ -267,11 +270,9 @@ class _Job:
             },
         )
 
-    def _scans(self) -> Mapping[int, Sequence[ScanSplit]]:
+    def _scans(self) -> Mapping[int, ScanInput]:
         """The assignment's splits; of tables it brings none of, all files that our catalog has."""
-        scans: dict[int, Sequence[ScanSplit]] = {
-            scan.leaf: scan.splits for scan in self._work.assignment.scans
-        }
+        scans = {scan.leaf: scan for scan in self._work.assignment.scans}
         for source in self._work.stage.scans:
             if source.leaf not in scans:
                 if source.table not in self._catalog:
@@ -279,16 +280,17 @@ class _Job:
                         f"table {source.table!r} is in neither the coordinator's catalog nor "
                         f"this worker's (--catalog)"
                     )
-                scans[source.leaf] = self._bind(source.table)
+                scans[source.leaf] = self._bind(source)
         return scans
 
-    def _bind(self, table: str) -> Sequence[ScanSplit]:
+    def _bind(self, source: ScanSource) -> ScanInput:
         try:
-            (splits,) = self._catalog.scan_shares(table, 1, 1)
+            found = self._catalog.scan_shares(source.table, 1, 1)
         except StorageError as error:
             # No other attempt would find other files: the plan names a table that cannot be bound.
             raise PlanningError(f"this worker's catalog (--catalog): {error.message}") from error
-        return splits
+        (splits,) = found.shares
+        return ScanInput(source.leaf, source.table, splits, found.format)
 
 
 def _newest_output(outputs: ShuffleStore, key: AttemptKey) -> SharedOutput | None:

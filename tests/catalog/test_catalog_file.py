@@ -20,16 +20,16 @@ def load(folder: Path, content: object, name: str = "tables.json") -> Catalog:
 
 def test_an_object_with_tables_and_the_bare_list_read_alike(tmp_path: Path) -> None:
     entries = [{"name": "t", "uri": "/data/t.parquet", "paths": [], "format": "parquet"}]
-    expected = Table("t", ("/data/t.parquet",))
+    expected = Table("t", ("/data/t.parquet",), format="parquet")
     assert load(tmp_path, {"tables": entries}).table("t") == expected
     assert load(tmp_path, entries).table("t") == expected
 
 
 def test_toml_reads_like_json(tmp_path: Path) -> None:
-    text = '[[tables]]\nname = "t"\nuri = "t/*.parquet"\n[tables.options]\nregion = "eu"\n'
+    text = '[[tables]]\nname = "t"\nuri = "t/*.parquet"\n[tables.options]\nunion_by_name = true\n'
     table = load(tmp_path, text, "tables.toml").table("t")
     assert table.locations == (str(tmp_path / "t/*.parquet"),)
-    assert dict(table.options) == {"region": "eu"}
+    assert dict(table.options) == {"union_by_name": "true"}
 
 
 def test_non_empty_paths_win_over_the_uri(tmp_path: Path) -> None:
@@ -72,8 +72,11 @@ def test_a_declared_schema_is_read_as_in_a_plan(tmp_path: Path) -> None:
         ([{"name": "t"}], "tables[0] (t): has neither 'uri' nor 'paths'"),
         ([{"name": "t", "uri": 5}], "tables[0] (t).uri: expected a string, got 5"),
         ([{"name": "t", "paths": "x"}], "tables[0] (t).paths: expected an array, got 'x'"),
-        ([{"name": "t", "uri": "x", "format": "csv"}], "(t).format: unknown format 'csv'"),
-        ([{"name": "t", "uri": "s3://b/x"}], "(t).uri: s3:// is not supported"),
+        (
+            [{"name": "t", "uri": "x", "format": "orc"}],
+            "(t).format: unknown format 'orc'; known: parquet, ",
+        ),
+        ([{"name": "t", "uri": "s3://u:p@b/x"}], "(t).uri: a s3:// URI holds credentials"),
         ([{"name": "t", "uri": "file://host/x"}], "(t).uri: 'file://host/x' is not file:///path"),
         ([{"name": "t", "uri": "x", "schema": {}}], "(t).schema: missing 'fields'"),
         ([{"name": "t", "uri": "x", "options": []}], "(t).options: expected an object"),

@@ -78,16 +78,16 @@ def test_shares_hold_every_row_group_once_and_merge_neighbours(tmp_path: Path) -
     first = write(tmp_path / "a.parquet", 95)
     second = write(tmp_path / "b.parquet", 35)
     catalog = catalog_of(str(tmp_path))
-    (whole,) = catalog.scan_shares("t", 2**60, 8)
+    (whole,) = catalog.scan_shares("t", 2**60, 8).shares
     assert [(s.path, s.row_group_start, s.row_group_end) for s in whole] == [
         (first, 0, 10),
         (second, 0, 4),
     ]
-    per_group = catalog.scan_shares("t", 1, 1000)
+    per_group = catalog.scan_shares("t", 1, 1000).shares
     assert len(per_group) == 14
     assert [group for share in per_group for group in groups_of(share)] == groups_of(whole)
     assert sum(s.bytes for share in per_group for s in share) == sum(s.bytes for s in whole)
-    assert len(catalog.scan_shares("t", 1, 5)) == 5
+    assert len(catalog.scan_shares("t", 1, 5).shares) == 5
 
 
 def test_every_split_says_which_file_it_was_planned_on(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_every_split_says_which_file_it_was_planned_on(tmp_path: Path) -> None:
 def test_an_empty_table_is_one_empty_range(tmp_path: Path) -> None:
     first = write(tmp_path / "a.parquet", 0)
     write(tmp_path / "b.parquet", 0)
-    ((empty,),) = catalog_of(str(tmp_path)).scan_shares("t", 1, 8)
+    ((empty,),) = catalog_of(str(tmp_path)).scan_shares("t", 1, 8).shares
     assert empty.empty
     assert (empty.path, empty.file_bytes) == (first, Path(first).stat().st_size)
 
@@ -121,7 +121,7 @@ def test_empty_row_groups_are_left_out_and_end_a_range(tmp_path: Path) -> None:
         for table in (full, empty, full):
             writer.write_table(table)
     assert pq.read_metadata(path).num_row_groups == 3
-    ((one, two),) = catalog_of(str(path)).scan_shares("t", 2**60, 8)
+    ((one, two),) = catalog_of(str(path)).scan_shares("t", 2**60, 8).shares
     assert groups_of([one, two]) == [(str(path), 0), (str(path), 2)]
 
 
@@ -138,9 +138,9 @@ def test_a_file_that_is_not_parquet_is_named(tmp_path: Path) -> None:
 def test_a_file_written_anew_is_read_anew(tmp_path: Path) -> None:
     path = write(tmp_path / "t.parquet", 10)
     catalog = catalog_of(path)
-    assert len(catalog.scan_shares("t", 1, 100)) == 1
+    assert len(catalog.scan_shares("t", 1, 100).shares) == 1
     write(tmp_path / "t.parquet", 30)
-    assert len(catalog.scan_shares("t", 1, 100)) == 3
+    assert len(catalog.scan_shares("t", 1, 100).shares) == 3
 
 
 def of_sizes(patch: pytest.MonkeyPatch, sizes: Sequence[int], target: int, most: int) -> Shares:
@@ -206,7 +206,7 @@ def test_files_that_differ_are_shown_to_every_task(tmp_path: Path) -> None:
         paths.append(str(tmp_path / f"{at}.parquet"))
         pq.write_table(pa.table({"n": column}), paths[-1])
     for target, count in ((1, 3), (2**60, 1)):
-        made = catalog_of(str(tmp_path)).scan_shares("t", target, 8)
+        made = catalog_of(str(tmp_path)).scan_shares("t", target, 8).shares
         assert len(made) == count
         for share in made:
             assert [(split.path, split.empty) for split in share[:2]] == [
@@ -244,7 +244,7 @@ def test_folders_of_a_path_are_columns_of_one_type(
     locations = files if where == "files" else [str(tmp_path / where)]
     if where == "*":
         locations = [str(tmp_path / "*" / "plain" / "f.parquet")]
-    made = catalog_of(*locations).scan_shares("t", 1, 8)
+    made = catalog_of(*locations).scan_shares("t", 1, 8).shares
     found = [split.partition for share in made for split in share]
     assert {(each.name, each.data_type) for values in found for each in values} == {("y", kind)}
     assert sorted(map(str, (values[0].value for values in found))) == sorted(map(str, read))
@@ -252,7 +252,7 @@ def test_folders_of_a_path_are_columns_of_one_type(
 
 def test_what_a_location_itself_says_adds_no_column(tmp_path: Path) -> None:
     partitioned(tmp_path, "run=5/y=1")
-    (share,) = catalog_of(str(tmp_path / "run=5")).scan_shares("t", 1, 8)
+    (share,) = catalog_of(str(tmp_path / "run=5")).scan_shares("t", 1, 8).shares
     assert [each.name for each in share[0].partition] == ["y"]
 
 

@@ -730,7 +730,7 @@ def test_a_folder_that_a_link_leads_to_is_read(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     pq.write_table(pa.table({"x": [1]}), tmp_path / "other" / "1.parquet")
     (tmp_path / "t" / "k=2").symlink_to(tmp_path / "other")
-    (file,) = list_files("t", [str(tmp_path / "t")])
+    ((file,), _) = list_files("t", [str(tmp_path / "t")])
     assert file.path == str(tmp_path / "t" / "k=2" / "1.parquet")
     (tmp_path / "t" / "round").symlink_to(tmp_path / "t")
     with pytest.raises(StorageError, match="round leads to a folder that it is in"):

@@ -92,12 +92,15 @@ def test_what_the_contract_lacks_is_used_by_extension_fields_only() -> None:
         "enum ErrorKind",
         "message AttemptRef",
         "message AttemptUsage",
+        "message FormatOption",
         "message LostInput",
         "message PartitionSize",
         "message PartitionValue",
         "message ScanInput",
         "message ScanSplit",
         "message ShuffleInput",
+        "message TableColumn",
+        "message TableFormat",
         "message TaskAttempt",
     }
     assert not {name.split()[1] for name in extra} & used_by_contract

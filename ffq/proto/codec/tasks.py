@@ -16,6 +16,7 @@ from ffq.messages import (
     ScanInput,
     ScanSplit,
     ShuffleInput,
+    TableFormat,
 )
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.values import (
@@ -99,12 +100,30 @@ def _encode_scan(scan: ScanInput) -> wire.ScanInput:
             )
             for split in scan.splits
         ],
+        format=None if scan.format is None else _encode_format(scan.format),
+    )
+
+
+def _encode_format(format_: TableFormat) -> wire.TableFormat:
+    return wire.TableFormat(
+        name=format_.name,
+        columns=[wire.TableColumn(name=name, type=kind) for name, kind in format_.columns],
+        options=[wire.FormatOption(name=name, value=value) for name, value in format_.options],
+    )
+
+
+def _decode_format(message: wire.TableFormat) -> TableFormat:
+    return TableFormat(
+        message.name,
+        tuple((each.name, each.type) for each in message.columns),
+        tuple((each.name, each.value) for each in message.options),
     )
 
 
 def _decode_scan(message: wire.ScanInput) -> ScanInput:
     splits = tuple(_decode_split(split) for split in message.splits)
-    return ScanInput(message.leaf, message.table, splits)
+    format_ = _decode_format(message.format) if message.HasField("format") else None
+    return ScanInput(message.leaf, message.table, splits, format_)
 
 
 def _decode_split(message: wire.ScanSplit) -> ScanSplit:

@@ -1,0 +1,322 @@
+"""What columns a table has: decided once, where a scan is planned, for all of its tasks."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+import duckdb
+
+from ffq.catalog.footers import read_footer, read_status
+from ffq.catalog.partitions import TableFile
+from ffq.catalog.shares import lead_splits
+from ffq.engine import stores
+from ffq.engine.alike import common_type
+from ffq.engine.faults import one_line
+from ffq.engine.formats import csv_arguments, json_arguments
+from ffq.engine.jsonlines import broken_line
+from ffq.engine.scans import scan_source
+from ffq.engine.sql import text
+from ffq.errors import FfqError, StorageError
+from ffq.messages import ScanSplit, TableFormat
+from ffq.plan.model import ParquetScan
+
+_SNIFFED_FILES: Final = 32
+"""Of how many files a sample is looked at."""
+_SAMPLE_ROWS: Final = 20_480
+_CACHED: Final = 256
+_ANY: Final = ""
+"""The type of a column without a value."""
+_NUMBERED: Final = re.compile(r"(.+)_\d+")
+_FORMS: Final = ("dateformat", "timestampformat")
+
+
+@attrs.frozen
+class TableDescription:
+    """What is known of a table without reading it.
+
+    Attributes:
+        columns: pairs of name and type, in the engine's words, as scans give them out.
+        rows: of all files; None: the files do not say.
+        bytes: of all files; of Parquet before compression.
+    """
+
+    columns: tuple[tuple[str, str], ...]
+    rows: int | None
+    bytes: int
+
+
+def describe_files(
+    table: str, files: Sequence[TableFile], format_: TableFormat | None
+) -> TableDescription:
+    """
+    Raises:
+        StorageError: a file that is missing or cannot be read.
+        PlanningError: files whose columns differ; names both and the column.
+        UnsupportedPlan: a column whose values the engine would change.
+    """
+    leads = lead_splits(table, files, format_)
+    columns = _columns(table, leads, format_)
+    if format_ is not None and format_.name != "parquet":
+        sizes = [read_status(table, file.path).st_size for file in files]
+        return TableDescription(columns, None, sum(sizes))
+    footers = [read_footer(table, file.path)[1] for file in files]
+    rows = sum(footer.rows for footer in footers)
+    return TableDescription(columns, rows, sum(sum(footer.sizes) for footer in footers))
+
+
+def _columns(
+    table: str, splits: Sequence[ScanSplit], format_: TableFormat | None
+) -> tuple[tuple[str, str], ...]:
+    with duckdb.connect(config={"threads": 1}) as reader:
+        source = scan_source(ParquetScan(table, None, None, ()), splits, reader, format_)
+    return tuple((column.name, column.type) for column in source.columns)
+
+
+# --- the format of a table -------------------------------------------------------------------
+
+
+def decide_format(
+    table: str,
+    name: str,
+    files: Sequence[TableFile],
+    options: Mapping[str, str],
+    types: Mapping[str, str],
+    declared: Sequence[tuple[str, str]] | None,
+) -> TableFormat | None:
+    """How a table's files are read; None: they are Parquet files that say all.
+
+    Args:
+        name: parquet, csv or json.
+        types: of single columns, where they are not to be taken from a sample.
+        declared: all columns; then no sample decides them.
+
+    Raises:
+        StorageError: a file that is missing or cannot be read.
+        PlanningError: files without a type in common, where it is to be found.
+    """
+    if name == "parquet":
+        if options.get("union_by_name") != "true":
+            return None
+        return TableFormat(name, _united(table, files), tuple(options.items()))
+    read = [file.path for file in files if read_status(table, file.path).st_size]
+    sampled = tuple(_versions(table, read[:_SNIFFED_FILES]))
+    sniff = _sniff_csv if name == "csv" else _sniff_json
+    try:
+        columns, said = sniff(table, sampled, tuple(options.items()), tuple(types.items()))
+    except FfqError:
+        raise
+    except (OSError, duckdb.Error) as error:
+        raise StorageError(f"table {table!r}: {one_line(error)}") from error
+    if declared is not None:
+        columns = tuple(declared)
+    if not columns:
+        raise StorageError(
+            f"table {table!r}: its files are empty, and no schema in the catalog says what "
+            f"columns it has"
+        )
+    kept = tuple((option, value) for option, value in said if option != "sample_rows")
+    return TableFormat(name, columns, kept)
+
+
+def _united(table: str, files: Sequence[TableFile]) -> tuple[tuple[str, str], ...]:
+    """Columns of Parquet files that differ: all there are, each of a type that holds all values."""
+    found: dict[str, dict[str, str]] = {}
+    for lead in lead_splits(table, files):
+        for name, kind in _columns(table, [attrs.evolve(lead, partition=())], None):
+            found.setdefault(name, {}).setdefault(kind, lead.path)
+    return tuple((name, _common(table, name, kinds)) for name, kinds in found.items())
+
+
+def _common(table: str, column: str, kinds: Mapping[str, str]) -> str:
+    common = common_type(kinds)
+    if common is None:
+        (one, path), (other, other_path), *_ = kinds.items()
+        raise StorageError(
+            f"table {table!r}, column {column!r}: it is {one} in {path} and {other} in "
+            f"{other_path}, which have no type in common"
+        )
+    return common
+
+
+def _versions(table: str, paths: Iterable[str]) -> Iterable[tuple[str, int, int]]:
+    for path in paths:
+        status = read_status(table, path)
+        yield path, status.st_mtime_ns, status.st_size
+
+
+_Sniffed = tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
+"""Columns, and the options by which the files are read."""
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _sniff_csv(
+    table: str,
+    files: tuple[tuple[str, int, int], ...],
+    options: tuple[tuple[str, str], ...],
+    types: tuple[tuple[str, str], ...],
+) -> _Sniffed:
+    """The first file says how all are written; samples of all say the types."""
+    said = {"quote": '"', "comment": "", "skip": "0", **dict(options)}
+    sample = said.get("sample_rows", str(_SAMPLE_ROWS))
+    columns: dict[str, str] = {}
+    first: list[str] | None = None
+    with duckdb.connect(config={"threads": 1}) as reader:
+        for path, *_ in files:
+            stores.attach(reader, [path])
+            sql = (
+                "SELECT Delimiter, Escape, HasHeader, DateFormat, TimestampFormat, "
+                f"to_json(Columns) FROM sniff_csv({text(path)}{csv_arguments(said)}{_forms(said)}, "
+                f"sample_size = {sample})"
+            )
+            try:
+                (row,) = reader.execute(sql).fetchall()
+            except duckdb.Error as error:
+                raise StorageError(f"table {table!r}: {path}: {one_line(error)}") from error
+            delimiter, escape, header, *forms, found = row
+            pairs = [(one["name"], _exact(one["type"])) for one in json.loads(found)]
+            if first is None:
+                first = [name for name, _ in pairs]
+                _check_delimiter(table, path, first, said)
+                said = {
+                    "delimiter": delimiter,
+                    "escape": "" if escape == "(empty)" else escape,
+                    "header": str(header).lower(),
+                    **said,
+                }
+                for form, value in zip(_FORMS, forms, strict=True):
+                    if value is not None:
+                        said.setdefault(form, value)
+            elif said["header"] == "false" and len(pairs) == len(first):
+                pairs = [(name, kind) for name, (_, kind) in zip(first, pairs, strict=True)]
+            elif said.get("union_by_name") != "true":
+                _same_names(table, (files[0][0], first), (path, [name for name, _ in pairs]))
+            if all(kind == "VARCHAR" for _, kind in pairs) and not _has_rows(reader, path, said):
+                for name, _ in pairs:  # what has no value says nothing of its type
+                    columns.setdefault(name, _ANY)
+                continue
+            for name, kind in pairs:
+                columns[name] = _wider(columns.get(name, kind), kind)
+    columns = {name: "VARCHAR" if kind == _ANY else kind for name, kind in columns.items()}
+    return tuple({**columns, **_known(table, columns, types)}.items()), tuple(said.items())
+
+
+def _has_rows(reader: duckdb.DuckDBPyConnection, path: str, said: Mapping[str, str]) -> bool:
+    source = f"read_csv({text(path)}{csv_arguments(said)}, all_varchar = true)"
+    try:
+        return bool(reader.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchall())
+    except duckdb.Error:
+        return True  # what is wrong with it, its scan will say
+
+
+def _exact(kind: str) -> str:
+    return "DECIMAL(38,0)" if kind == "HUGEINT" else kind
+
+
+def _check_delimiter(table: str, path: str, names: Sequence[str], said: Mapping[str, str]) -> None:
+    """Of lines that do not agree, DuckDB takes each for one column."""
+    if len(names) == 1 and "delimiter" not in said and set(names[0]) & set(",;|\t"):
+        raise StorageError(
+            f"table {table!r}: the lines of {path} do not have as many columns by any delimiter; "
+            f"the first is {names[0][:60]!r}; right would be the option delimiter"
+        )
+
+
+def _forms(said: Mapping[str, str]) -> str:
+    return "".join(f", {form} = {text(said[form])}" for form in _FORMS if form in said)
+
+
+def _same_names(
+    table: str, first: tuple[str, Sequence[str]], other: tuple[str, Sequence[str]]
+) -> None:
+    apart = set(first[1]) ^ set(other[1])
+    if apart:
+        column = min(apart)
+        has, lacks = (first[0], other[0]) if column in first[1] else (other[0], first[0])
+        raise StorageError(
+            f"table {table!r}: {has} has the column {column!r}, {lacks} has not; right would be "
+            f"the option union_by_name, with which it is null there"
+        )
+
+
+def _known(
+    table: str, columns: Mapping[str, Any], types: Sequence[tuple[str, str]]
+) -> dict[str, str]:
+    for name, _ in types:
+        if columns and name not in columns:
+            raise StorageError(
+                f"table {table!r}: option 'types' names the column {name!r}; the files have "
+                f"{', '.join(columns)}"
+            )
+    return dict(types)
+
+
+def _wider(one: str, other: str) -> str:
+    """A type as which texts of both types can be read."""
+    if other in {one, _ANY}:
+        return one
+    if one == _ANY:
+        return other
+    if {one, other} == {"BIGINT", "DECIMAL(38,0)"}:
+        return "DECIMAL(38,0)"
+    if {one, other} <= {"BIGINT", "DECIMAL(38,0)", "DOUBLE"}:
+        return "DOUBLE"
+    return "VARCHAR"
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def _sniff_json(
+    table: str,
+    files: tuple[tuple[str, int, int], ...],
+    options: tuple[tuple[str, str], ...],
+    types: tuple[tuple[str, str], ...],
+) -> _Sniffed:
+    said = dict(options)
+    if not files:
+        return types, options
+    paths = [path for path, *_ in files]
+    with duckdb.connect(config={"threads": 1}) as reader:
+        stores.attach(reader, paths)
+        sql = (
+            f"DESCRIBE SELECT * FROM read_json([{', '.join(map(text, paths))}]"
+            f"{json_arguments(said)}{_forms(said)}, format = 'newline_delimited', records = true, "
+            f"union_by_name = true, hive_partitioning = false, "
+            f"maximum_sample_files = {_SNIFFED_FILES}, "
+            f"sample_size = {said.get('sample_rows', _SAMPLE_ROWS)})"
+        )
+        try:
+            rows = reader.execute(sql).fetchall()
+        except duckdb.Error as error:
+            # Which file and line are wrong it does not say, or not rightly.
+            broken = next(filter(None, map(broken_line, paths)), one_line(error))
+            raise StorageError(f"table {table!r}: {broken}") from error
+        columns = {name: kind for name, kind, *_ in rows}
+        _check_case(table, list(columns), paths, reader)
+    return tuple({**columns, **_known(table, columns, types)}.items()), options
+
+
+def _check_case(
+    table: str, names: Sequence[str], paths: Sequence[str], reader: duckdb.DuckDBPyConnection
+) -> None:
+    """Of keys that differ in case alone DuckDB calls the second one `a_1`, and then finds none."""
+    lower = {name.lower() for name in names}
+    made = [
+        name for name in names if (match := _NUMBERED.fullmatch(name)) and match[1].lower() in lower
+    ]
+    if not made:
+        return
+    listed = ", ".join(map(text, paths))
+    objects = f"read_json_objects([{listed}], format = 'newline_delimited')"
+    sample = f"SELECT json FROM {objects} LIMIT {_SAMPLE_ROWS}"
+    rows = reader.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM ({sample})").fetchall()
+    keys = {key for (key,) in rows}
+    twins = [key for key in sorted(keys) if sum(key.lower() == one.lower() for one in keys) > 1]
+    if twins and not keys.issuperset(made):
+        raise StorageError(
+            f"table {table!r}: the keys {', '.join(map(repr, twins))} differ in case alone, which "
+            f"this engine does not keep apart; right would be other names"
+        )

@@ -1,0 +1,38 @@
+"""Columns of one file: how a SELECT over it gets them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
+
+import attrs
+import pyarrow as pa
+
+from ffq.engine.alike import fits
+
+Key: TypeAlias = tuple[str, int]
+"""A column of a file: its name, and how many of that name stand before it."""
+
+
+@attrs.frozen
+class FileColumn:
+    """sql: how a SELECT over the file gets it. type: of that SQL. arrow: the type in the file."""
+
+    sql: str
+    type: str
+    arrow: pa.DataType | None
+
+    def fits(self, into: str) -> bool:
+        """Whether a cast keeps every value. DuckDB reads milliseconds as microseconds."""
+        is_milliseconds = self.arrow == pa.timestamp("ms")
+        return fits(self.type, into) or (into == "TIMESTAMP_MS" and is_milliseconds)
+
+
+FileColumns: TypeAlias = dict[Key, FileColumn]
+
+
+def keys_of(names: Iterable[str]) -> Iterator[Key]:
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, -1) + 1
+        yield name, seen[name]

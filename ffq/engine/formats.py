@@ -1,0 +1,179 @@
+"""What may be said of how a CSV or JSON file is written, and how DuckDB is told."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Final
+
+import duckdb
+from duckdb.sqltypes import DuckDBPyType
+
+from ffq.engine.sql import text
+from ffq.engine.types import INTEGERS, NESTED, children_of
+from ffq.errors import InvalidRequest, PlanningError
+
+_TEXT: Final = "a text"
+_SIGN: Final = "one character, or none"
+_FLAG: Final = "true or false"
+_COUNT: Final = "a whole number"
+
+_KINDS: Final[Mapping[str, str]] = {
+    "delimiter": "a text of 1 to 4 characters",
+    "header": _FLAG,
+    "quote": _SIGN,
+    "escape": _SIGN,
+    "comment": _SIGN,
+    "skip": _COUNT,
+    "nullstr": _TEXT,
+    "dateformat": _TEXT,
+    "timestampformat": _TEXT,
+    "decimal_separator": "'.' or ','",
+    "encoding": "utf-8, utf-16 or latin-1",
+    "compression": "none, gzip or zstd",
+    "max_line_bytes": _COUNT,
+    "sample_rows": _COUNT,
+    "union_by_name": _FLAG,
+    # Of vector search, which looks at them itself (ffq/catalog/vectors.py).
+    "id_column": _TEXT,
+    "vector_column": _TEXT,
+    "metric": _TEXT,
+}
+VECTOR_OPTIONS: Final = frozenset({"id_column", "vector_column", "metric"})
+_JSON: Final = frozenset(
+    {"dateformat", "timestampformat", "compression", "max_line_bytes", "sample_rows"}
+)
+PLAIN_TYPES: Final = frozenset(
+    {"BOOLEAN", "FLOAT", "DOUBLE", "VARCHAR", "DATE", "TIME", "TIMESTAMP"}
+    | {"TIMESTAMP WITH TIME ZONE", "UUID", "JSON"}
+) | (INTEGERS - {"HUGEINT", "UHUGEINT"})
+"""Types that a column of a text file may have; also decimals, and in JSON nested ones of these."""
+
+_ALSO: Final = {
+    "delim": "delimiter",
+    "sep": "delimiter",
+    "sample_size": "sample_rows",
+    "max_line_size": "max_line_bytes",
+    "maximum_object_size": "max_line_bytes",
+}
+"""What DuckDB calls options, as calls of its functions in SQL have them."""
+_TEXTS: Final = {"true": True, "false": False}
+OPTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "parquet": VECTOR_OPTIONS | {"union_by_name"},
+    "csv": frozenset(_KINDS) - VECTOR_OPTIONS,
+    "json": _JSON | {"union_by_name"},
+}
+"""Options by format."""
+_CSV_SQL: Final = {
+    "delimiter": "delim",
+    "header": "header",
+    "quote": "quote",
+    "escape": "escape",
+    "comment": "comment",
+    "skip": "skip",
+    "nullstr": "nullstr",
+    "decimal_separator": "decimal_separator",
+    "encoding": "encoding",
+    "compression": "compression",
+    "max_line_bytes": "max_line_size",
+}
+_JSON_SQL: Final = {"compression": "compression", "max_line_bytes": "maximum_object_size"}
+
+
+def option_name(name: str) -> str:
+    """What an option is called here, also where it goes by DuckDB's name."""
+    return _ALSO.get(name, name)
+
+
+def read_option(format_: str | None, name: str, value: object) -> str:
+    """An option of a table as text, as `TableFormat.options` has it.
+
+    Args:
+        format_: None: not known yet; then the option may be of any.
+
+    Raises:
+        InvalidRequest: no such option, names the nearest; or a value that it has not.
+    """
+    known = set(_KINDS) if format_ is None else OPTIONS[format_]
+    if name not in known:
+        listed: list[str] = sorted(known | (set() if format_ == "parquet" else {"types"}))
+        near = difflib.get_close_matches(name, listed, n=1)
+        meant = f" (did you mean {near[0]!r}?)" if near else ""
+        raise InvalidRequest(
+            f"a {format_ or 'text'} table has no option {name!r}{meant}; "
+            f"it has: {', '.join(listed)}"
+        )
+    value = _TEXTS.get(value, value) if _KINDS[name] == _FLAG and isinstance(value, str) else value
+    if _KINDS[name] == _COUNT and isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if not _is_right(name, value):
+        raise InvalidRequest(f"option {name!r} is {value!r}; right would be {_KINDS[name]}")
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _is_right(name: str, value: object) -> bool:  # noqa: PLR0911
+    kind = _KINDS[name]
+    if kind == _FLAG:
+        return isinstance(value, bool)
+    if kind == _COUNT:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    match name:
+        case "delimiter":
+            return 1 <= len(value) <= 4
+        case "decimal_separator":
+            return value in {".", ","}
+        case "encoding":
+            return value in {"utf-8", "utf-16", "latin-1"}
+        case "compression":
+            return value in {"none", "gzip", "zstd"}
+    return kind != _SIGN or len(value.encode()) <= 1
+
+
+def csv_arguments(options: Mapping[str, str]) -> str:
+    """For read_csv and sniff_csv. Raises PlanningError: an option that this engine has not."""
+    return _arguments("csv", options, _CSV_SQL)
+
+
+def json_arguments(options: Mapping[str, str]) -> str:
+    """For read_json. Raises PlanningError: an option that this engine has not."""
+    return _arguments("json", options, _JSON_SQL)
+
+
+def _arguments(format_: str, options: Mapping[str, str], names: Mapping[str, str]) -> str:
+    unknown = options.keys() - OPTIONS[format_]
+    if unknown:
+        raise PlanningError(f"this engine has no option {min(unknown)!r} of {format_} tables")
+    written = []
+    for name, value in options.items():
+        if name in names:
+            bare = _KINDS[name] in {_FLAG, _COUNT}
+            if bare and not (value in {"true", "false"} or value.isdecimal()):
+                raise PlanningError(f"option {name!r} of a {format_} table is {value[:40]!r}")
+            written.append(f"{names[name]} = {value if bare else text(value)}")
+    return "".join(f", {each}" for each in written)
+
+
+def read_type(column: str, written: str) -> str:
+    """A type that a column of a text file may have, as DuckDB writes it.
+
+    Raises:
+        InvalidRequest: it is none, or no such file holds it; names the column.
+    """
+    try:
+        kind = str(duckdb.sqltype(written))
+    except duckdb.Error:
+        kind = ""
+    if not kind or not _may_hold(duckdb.sqltype(kind)):
+        raise InvalidRequest(
+            f"column {column!r} cannot be {written[:60]!r}; right would be one of "
+            f"{', '.join(sorted(PLAIN_TYPES))}, DECIMAL(width, scale), or in JSON a list or struct"
+        )
+    return kind
+
+
+def _may_hold(kind: DuckDBPyType) -> bool:
+    if kind.id in NESTED:
+        return all(map(_may_hold, children_of(kind).values()))
+    return str(kind) in PLAIN_TYPES or kind.id == "decimal"
