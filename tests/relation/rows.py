@@ -33,7 +33,7 @@ def sql_of(relation: LazyRelation[None]) -> str:
     for leaf in leaves(relation._step):
         if isinstance(leaf, Table):
             known[leaf] = tuple(TABLES[leaf.name].column_names)
-        else:
+        elif isinstance(leaf, Query):
             known[leaf] = tuple(run(leaf.text).column_names)
     return statement(relation._step, known)
 
