@@ -41,28 +41,59 @@ from ffq.errors import (
 from ffq.lazily import importing
 
 if TYPE_CHECKING:
-    from ffq.client import Client, LocalCluster, QueryHandle, SyncClient, connect
+    from ffq import aio
+    from ffq.client import Client, LocalCluster, QueryHandle, Session, SyncClient, connect
     from ffq.engine import operator
     from ffq.messages import QueryState, QueryStatus, Timeouts
+    from ffq.relation import (
+        Expression,
+        coalesce,
+        col,
+        concat,
+        count,
+        function,
+        lit,
+        rank,
+        row_number,
+        sql_expression,
+        struct,
+        when,
+    )
 
 __getattr__ = importing(
     __name__,
     {
+        "aio": "ffq.aio",
         "Client": "ffq.client",
         "LocalCluster": "ffq.client",
         "QueryHandle": "ffq.client",
+        "Session": "ffq.client",
         "SyncClient": "ffq.client",
         "connect": "ffq.client",
         "operator": "ffq.engine",
         "QueryState": "ffq.messages",
         "QueryStatus": "ffq.messages",
         "Timeouts": "ffq.messages",
+        "Expression": "ffq.relation",
+        "coalesce": "ffq.relation",
+        "col": "ffq.relation",
+        "concat": "ffq.relation",
+        "count": "ffq.relation",
+        "function": "ffq.relation",
+        "lit": "ffq.relation",
+        "rank": "ffq.relation",
+        "row_number": "ffq.relation",
+        "sql_expression": "ffq.relation",
+        "struct": "ffq.relation",
+        "when": "ffq.relation",
     },
 )
 
 __all__ = [
-    # clients and clusters
+    # sessions, clients and clusters
     "connect",
+    "Session",
+    "aio",
     "Client",
     "QueryHandle",
     "SyncClient",
@@ -70,6 +101,19 @@ __all__ = [
     "QueryState",
     "QueryStatus",
     "Timeouts",
+    # expressions over the columns of a session's relations
+    "Expression",
+    "col",
+    "lit",
+    "when",
+    "count",
+    "coalesce",
+    "concat",
+    "struct",
+    "row_number",
+    "rank",
+    "function",
+    "sql_expression",
     # custom operators
     "operator",
     # errors

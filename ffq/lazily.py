@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 
 def importing(package: str, homes: Mapping[str, str]) -> Callable[[str], object]:
-    """A `__getattr__` for `package`. homes: name to the module that has it.
+    """A `__getattr__` for `package`. homes: name to the module that has it, or that it is.
 
     It raises AttributeError for other names, as a module does.
     """
@@ -17,7 +17,8 @@ def importing(package: str, homes: Mapping[str, str]) -> Callable[[str], object]
         home = homes.get(name)
         if home is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(home), name)
+        module = importlib.import_module(home)
+        value = module if home == f"{package}.{name}" else getattr(module, name)
         setattr(sys.modules[package], name, value)
         return value
 

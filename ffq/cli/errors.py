@@ -11,7 +11,7 @@ import attrs
 import typer
 
 from ffq.cli.output.consoles import flushed, note
-from ffq.cli.output.grid import visible
+from ffq.display.grid import visible
 from ffq.errors import (
     FfqError,
     InvalidQuery,

@@ -13,9 +13,9 @@ from ffq.cli.errors import Reporting
 from ffq.cli.lines import LineReader
 from ffq.cli.output.consoles import note, stdout_console
 from ffq.cli.output.formats import ResultFormat
-from ffq.cli.output.grid import Grid, print_grid, visible
 from ffq.cli.output.writer import write_result
 from ffq.cli.progress import shown
+from ffq.display.grid import Grid, print_grid, visible
 from ffq.errors import FfqError
 from ffq.sql.text import is_whole
 

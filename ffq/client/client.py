@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 
 import attrs
@@ -172,13 +172,24 @@ class Client:
         Raises:
             QueryFailed, QueryCanceled: and what `submit`, `fetch` and `progress` raise.
         """
+        return await self._finishing(plan, progress, timeouts, self.fetch)
+
+    async def _finishing(
+        self,
+        plan: PlanLike,
+        progress: Progress | None,
+        timeouts: Timeouts,
+        use: Callable[[QueryHandle], Awaitable[T]],
+    ) -> T:
+        """Submit, wait, and use the result; as `run`."""
         _check_progress(progress)
         data, query_id = plan_bytes(plan), _random_id()
         over: tuple[type[FfqError], ...] = (CallerError,)  # there is no such query
         try:
             handle = await self.submit(data, query_id, timeouts=timeouts)
             over = (QueryFailed, QueryCanceled, UnknownId)  # it has ended
-            return await handle.result(progress)
+            await handle.wait(progress)
+            return await use(handle)
         except BaseException as error:
             if isinstance(error, over):
                 raise
@@ -230,7 +241,7 @@ class Client:
         """Names of the coordinator's tables; queries may read others that they bring."""
         return await self._ask(ListTables())
 
-    async def sql(
+    async def submit_sql(
         self,
         sql: str,
         parameters: Parameters | None = None,
@@ -295,6 +306,16 @@ class Client:
                 return tuple([chunk async for chunk in chunks])
 
         return table_of(await self._until_answered(message, collect))
+
+    @asynccontextmanager
+    async def chunks(self, query: QueryLike) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The result as an Arrow IPC stream in pieces cut anywhere, as they come. Tried once.
+
+        Raises:
+            Unavailable: the coordinator cannot be reached; and as `fetch`.
+        """
+        async with self._coordinator.stream(FetchQueryResults(_id_of(query))) as chunks:
+            yield chunks
 
     async def cancel(self, query: QueryLike, reason: str = "canceled by the client") -> QueryState:
         """Its state afterwards: CANCELED, or the terminal state it had already (R4, R5)."""

@@ -25,7 +25,7 @@ def require_trio(what: str) -> None:
 
 
 @asynccontextmanager
-async def connect(
+async def open_client(
     endpoint: str,
     *,
     timeout_ms: int = 30_000,
@@ -33,9 +33,6 @@ async def connect(
     options: RpcOptions = DEFAULT_OPTIONS,
 ) -> AsyncIterator[Client]:
     """A client of the coordinator at `host:port` or `http://host:port`.
-
-        async with ffq.connect("127.0.0.1:50051") as client:
-            table = await client.run(plan)
 
     Nothing is sent before the first call; see `Client` for the other arguments.
 

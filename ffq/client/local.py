@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -20,23 +19,21 @@ import trio
 from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, plan_bytes
+from ffq.client.operators import check_somebody_has, wanted_operators
+from ffq.client.ungrouped import ungrouped
 from ffq.core.settings import CoordinatorSettings
 from ffq.engine.operators import REGISTRY
-from ffq.errors import InvalidRequest, PlanningError, Unavailable, words
+from ffq.errors import InvalidRequest, Unavailable, words
 from ffq.gateway import serve_gateway
 from ffq.ids import WorkerId
-from ffq.messages.vocabulary import NO_TIMEOUTS, SPLITS, Timeouts
-from ffq.plan.codec import parse_plan
-from ffq.plan.stages import cut
+from ffq.messages import NO_TIMEOUTS, Timeouts
 from ffq.rpc.client import open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.options import DEFAULT_OPTIONS
 from ffq.rpc.server import ServerAddress
-from ffq.runtime._failures import has_cancelled, only_cancelled
 from ffq.settings import GatewaySettings
 from ffq.worker import WorkerConfig, run_worker
 from ffq.worker.config import MAX_SLOTS, default_heartbeat_ms
-from ffq.worker.failures import innermost
 from ffq.worker.loop import LoopSettings
 
 Tables: TypeAlias = Mapping[str, str | Path | list[str] | list[Path]]
@@ -52,22 +49,10 @@ class _LocalClient(Client):
         self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
     ) -> QueryHandle:
         data = plan_bytes(plan)
-        wanted = {name for stage in cut(parse_plan(data)).stages for name in stage.operators}
+        wanted = wanted_operators(data)
         if wanted - REGISTRY.names():
-            workers = await self.workers()
-            able = REGISTRY.names().union(*(worker.capabilities for worker in workers)) - {SPLITS}
-            if missing := sorted(wanted - able):
-                raise PlanningError(_nobody_has(missing[0], sorted(able)))
+            check_somebody_has(wanted, await self.workers(), "LocalCluster")
         return await super().submit(data, query_id, timeouts=timeouts)
-
-
-def _nobody_has(name: str, able: list[str]) -> str:
-    near = difflib.get_close_matches(name, able, n=1)
-    hint = f": did you mean {near[0]!r}?" if near else f"; there are: {', '.join(able) or 'none'}."
-    return (
-        f"no worker of this LocalCluster has custom operator {name!r}{hint} "
-        f'Register it with @ffq.operator("{name}") here, or name its module in operators=.'
-    )
 
 
 @attrs.frozen
@@ -138,7 +123,7 @@ class LocalCluster:
                 "this LocalCluster is open already: use it in its async with block, or make "
                 "another one"
             )
-        self._context = self._open()
+        self._context = ungrouped(self._open(), "LocalCluster")
         try:
             self._opened = await self._context.__aenter__()
         except BaseException:
@@ -194,41 +179,19 @@ class LocalCluster:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[_Opened]:
-        own: BaseException | None = None
-        left: BaseException | None = None
-        try:
-            with tempfile.TemporaryDirectory(prefix="ffq-cluster-") as folder:
-                catalog = Path(folder) / "tables.json"
-                catalog.write_text(json.dumps(_catalog_entries(self._tables)))
-                settings = GatewaySettings(_LOOPBACK, catalog, self._coordinator)
-                async with trio.open_nursery() as gateway:
-                    address: ServerAddress = await gateway.start(serve_gateway, settings)
-                    endpoint = address.endpoint
-                    async with (
-                        self._with_workers(endpoint),
-                        open_channel(endpoint, DEFAULT_OPTIONS) as channel,
-                    ):
-                        try:
-                            yield _Opened(endpoint, _LocalClient(RemoteCoordinator(channel)))
-                        except BaseException as error:
-                            if has_cancelled(error):
-                                raise
-                            # Trio rebuilds groups that pass a nursery: this one need not.
-                            own = error
-                            gateway.cancel_scope.cancel()
-                    gateway.cancel_scope.cancel()
-        except BaseException as error:  # noqa: BLE001  # raised below
-            left = innermost(error)
-        if own is not None:
-            if left is None or only_cancelled(left):
-                left = own
-            else:
-                left = BaseExceptionGroup("a LocalCluster failed too", [own, left])
-        try:
-            if left is not None:
-                raise left  # out here: its cause and context stay what they are
-        finally:
-            del own, left
+        with tempfile.TemporaryDirectory(prefix="ffq-cluster-") as folder:
+            catalog = Path(folder) / "tables.json"
+            catalog.write_text(json.dumps(_catalog_entries(self._tables)))
+            settings = GatewaySettings(_LOOPBACK, catalog, self._coordinator)
+            async with trio.open_nursery() as gateway:
+                address: ServerAddress = await gateway.start(serve_gateway, settings)
+                endpoint = address.endpoint
+                async with (
+                    self._with_workers(endpoint),
+                    open_channel(endpoint, DEFAULT_OPTIONS) as channel,
+                ):
+                    yield _Opened(endpoint, _LocalClient(RemoteCoordinator(channel)))
+                gateway.cancel_scope.cancel()
 
     @asynccontextmanager
     async def _with_workers(self, endpoint: str) -> AsyncIterator[None]:

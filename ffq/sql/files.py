@@ -65,7 +65,7 @@ def name_files(
         naming.table(table)
     for call in parsed.files:
         naming.call(call)
-    constants = _constants(parsed, parameters)
+    constants = parameter_edits(parsed, parameters)
     return Named(
         Edited.of(parsed.text, [*naming.edits, *constants]),
         Edited.of(parsed.text, naming.edits),
@@ -176,7 +176,13 @@ def _alias(path: str) -> str:
     return path if _MAGIC & set(path) else os.path.basename(path).partition(".")[0] or path
 
 
-def _constants(parsed: Parsed, parameters: Mapping[str, Value]) -> list[Edit]:
+def parameter_edits(parsed: Parsed, parameters: Mapping[str, Value]) -> list[Edit]:
+    """What puts a literal of its value in the place of each parameter.
+
+    Raises:
+        InvalidQuery: a parameter without a value, or a value without a parameter; says where.
+        InvalidRequest: no type of SQL holds a value.
+    """
     text = parsed.text
     by_name = {name.lower(): value for name, value in parameters.items()}
     edits = []

@@ -81,6 +81,15 @@ def load_parameters(data: bytes) -> dict[str, Value]:
     return {name: _read(value, f"parameter ${name}", 0) for name, value in found.items()}
 
 
+def plain_value(value: Value, name: str) -> Value:
+    """What comes out where it has travelled: of a scalar of Arrow or NumPy, what it holds.
+
+    Raises:
+        InvalidRequest: a value that no parameter can be.
+    """
+    return _read(_write(value, name, 0), name, 0)
+
+
 # --- as JSON ---------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import attrs
 
 from ffq import plan as p
 from ffq.cli.output.analysis import stages_analysis, tasks_analysis
-from ffq.cli.output.grid import plain_lines
+from ffq.display.grid import plain_lines
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import AttemptStatus, AttemptUsage, QueryState, QueryStatus, TaskState
 from ffq.plan.stages import cut

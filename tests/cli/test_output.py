@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from ffq.cli.output.cells import text_column
 from ffq.cli.output.csv import write_csv
 from ffq.cli.output.formats import ResultFormat, choose_format
-from ffq.cli.output.grid import Grid, plain_lines, print_grid
 from ffq.cli.output.jsonrows import write_json
 from ffq.cli.output.queries import workers_grid
-from ffq.cli.output.writer import result_grid, write_result
+from ffq.cli.output.writer import write_result
+from ffq.display.cells import text_column
+from ffq.display.grid import Grid, plain_lines, print_grid
+from ffq.display.results import result_grid
 from ffq.errors import InvalidRequest, StorageError
 from ffq.ids import WorkerId
 from ffq.messages import WorkerStatus

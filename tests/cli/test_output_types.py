@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ffq.cli.output.cells import distinct_names, json_column, text_column
 from ffq.cli.output.csv import write_csv
 from ffq.cli.output.jsonrows import write_json
 from ffq.cli.output.parquet import parquet_bytes
-from ffq.cli.output.times import interval_text
-from ffq.cli.output.writer import result_grid
+from ffq.display.cells import distinct_names, json_column, text_column
+from ffq.display.results import result_grid
+from ffq.display.times import interval_text
 from ffq.errors import InvalidRequest
 
 NAN, INF = float("nan"), float("inf")

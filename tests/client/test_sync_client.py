@@ -22,7 +22,7 @@ import pytest
 import trio
 
 import ffq
-import ffq.client.sync
+import ffq.client.thread
 from ffq import plan as p
 from ffq.client.local import Tables
 from ffq.messages import QueryState
@@ -110,7 +110,7 @@ def test_ctrl_c_while_the_blocking_client_opens_leaves_no_thread(
     def interrupted(_future: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(ffq.client.sync, "wait_blocking", interrupted)
+    monkeypatch.setattr(ffq.client.thread, "wait_blocking", interrupted)
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(KeyboardInterrupt), ffq.SyncClient(endpoint):

@@ -69,7 +69,7 @@ async def test_a_query_over_the_catalog_and_files_runs_on_a_worker_elsewhere(
 ) -> None:
     monkeypatch.chdir(site.folder)
     async with connect(site.endpoint) as client:
-        handle = await client.sql(JOINED, {"low": 10})
+        handle = await client.submit_sql(JOINED, {"low": 10})
         table = await handle.result()
         assert [[*map(str, row.values())] for row in table.to_pylist()] == [
             [each or "None" for each in row] for row in EXPECTED[1:]

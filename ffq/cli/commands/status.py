@@ -38,9 +38,9 @@ def status(
     """
 
     from ffq.cli.output.consoles import stdout_console
-    from ffq.cli.output.grid import print_grid
     from ffq.cli.output.queries import queries_grid, status_json, workers_grid
     from ffq.cli.signals import run_command
+    from ffq.display.grid import print_grid
     from ffq.errors import UnsupportedPlan
 
     require_stdout()
@@ -81,8 +81,8 @@ def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...] | None, lackin
     """`attempts` None: the coordinator cannot tell, and `lacking` says why."""
     from ffq.cli.output.attempts import attempts_grid
     from ffq.cli.output.consoles import stdout_console
-    from ffq.cli.output.grid import print_grid, visible
     from ffq.cli.output.queries import duration, local_time, stages_grid
+    from ffq.display.grid import print_grid, visible
 
     console = stdout_console()
     typer.echo(f"{query.query_id} {query.state.name}")

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import trio
 
-from ffq.cli.demo.children import Child, Children
+from ffq.client.children import Child, Children
 from ffq.ids import WorkerId
 from ffq.messages import AttemptStatus
 

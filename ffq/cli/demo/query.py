@@ -14,9 +14,9 @@ from ffq.cli.demo.compare import difference, direct_answer
 from ffq.cli.demo.queries import DemoQuery
 from ffq.cli.demo.screen import Screen
 from ffq.cli.output.attempts import attempts_grid
-from ffq.cli.output.writer import result_grid
 from ffq.cli.progress import shown
 from ffq.client import Client, QueryHandle
+from ffq.display.results import result_grid
 from ffq.errors import ExecutionError
 from ffq.messages import AttemptStatus
 from ffq.threads import run_blocking

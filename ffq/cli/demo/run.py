@@ -13,7 +13,6 @@ import attrs
 import trio
 
 from ffq.cli.demo import queries
-from ffq.cli.demo.children import Children
 from ffq.cli.demo.cluster import (
     LIVENESS_TIMEOUT_MS,
     SPECIAL_WORKER,
@@ -30,6 +29,7 @@ from ffq.cli.errors import FAILED, OK
 from ffq.cli.interrupts import started
 from ffq.cli.signals import until_signalled
 from ffq.client import connect
+from ffq.client.children import Children
 from ffq.ids import WorkerId
 from ffq.messages import AttemptStatus
 

@@ -6,7 +6,7 @@ import attrs
 from rich.console import Console
 
 from ffq.cli.output.consoles import stderr_console, stdout_console
-from ffq.cli.output.grid import Grid, print_grid
+from ffq.display.grid import Grid, print_grid
 
 
 @attrs.define

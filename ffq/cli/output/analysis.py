@@ -8,7 +8,7 @@ from statistics import median
 
 import attrs
 
-from ffq.cli.output.grid import Grid
+from ffq.display.grid import Grid
 from ffq.messages import NO_USAGE, AttemptStatus, QueryStatus, TaskState
 from ffq.plan.explain import bytes_text
 from ffq.plan.stages import StageGraph

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ffq.cli.output.grid import Grid
+from ffq.display.grid import Grid
 from ffq.messages import AttemptStatus
 
 COLUMNS = ("stage", "task", "attempt", "worker", "state", "ms", "remark")

@@ -11,7 +11,7 @@ from typing import TextIO
 
 import pyarrow as pa
 
-from ffq.cli.output.cells import text_rows
+from ffq.display.cells import text_rows
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
 

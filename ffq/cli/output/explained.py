@@ -6,7 +6,7 @@ import typer
 
 from ffq.cli.output.analysis import stages_analysis, tasks_analysis
 from ffq.cli.output.consoles import stdout_console
-from ffq.cli.output.grid import print_grid, visible
+from ffq.display.grid import print_grid, visible
 from ffq.messages import AttemptStatus, QueryStatus
 from ffq.plan.codec import parse_plan
 from ffq.plan.explain import explain_logical, explain_stages

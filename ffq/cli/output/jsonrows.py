@@ -7,7 +7,7 @@ from typing import TextIO
 
 import pyarrow as pa
 
-from ffq.cli.output.cells import distinct_names, json_rows
+from ffq.display.cells import distinct_names, json_rows
 
 
 def write_json(table: pa.Table, out: TextIO, *, ascii_only: bool = False) -> None:

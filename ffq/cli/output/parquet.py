@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ffq.cli.output.cells import distinct_names
 from ffq.cli.output.consoles import note
-from ffq.cli.output.times import interval_texts
+from ffq.display.cells import distinct_names
+from ffq.display.times import interval_texts
 from ffq.errors import InvalidRequest
 
 _Applies: TypeAlias = Callable[[pa.DataType], bool]

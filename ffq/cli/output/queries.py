@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from ffq.cli.output.grid import Grid
+from ffq.display.grid import Grid
 from ffq.messages import QueryStatus, StageStatus, WorkerStatus
 
 

@@ -12,13 +12,13 @@ from typing import BinaryIO, TextIO
 
 import pyarrow as pa
 
-from ffq.cli.output.cells import is_number, text_rows
 from ffq.cli.output.consoles import is_utf8, note, stdout_console
 from ffq.cli.output.csv import write_csv
 from ffq.cli.output.formats import ResultFormat, file_of
-from ffq.cli.output.grid import Grid, plain_lines, print_grid, visible
 from ffq.cli.output.jsonrows import write_json
 from ffq.cli.output.parquet import parquet_bytes
+from ffq.display.grid import plain_lines, print_grid
+from ffq.display.results import result_grid
 from ffq.errors import StorageError
 
 TERMINAL_ROWS = 100
@@ -45,22 +45,6 @@ def write_result(table: pa.Table, chosen: ResultFormat, output: Path | None) -> 
         raise
     except OSError as error:
         raise StorageError(f"cannot write to stdout: {error.strerror or error}") from error
-
-
-def result_grid(table: pa.Table, *, title: str = "", max_rows: int | None = None) -> Grid:
-    """A result as a grid of text; a line end or control character in it is an escape.
-
-    Raises ExecutionError: a column's type has no text.
-    """
-    return Grid(
-        columns=[visible(name) for name in table.column_names],
-        rows=[
-            [None if cell is None else visible(cell) for cell in row]
-            for row in text_rows(table, max_rows=max_rows)
-        ],
-        right=[index for index, field in enumerate(table.schema) if is_number(field.type)],
-        title=title,
-    )
 
 
 def _show(table: pa.Table) -> None:

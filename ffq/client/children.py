@@ -1,8 +1,8 @@
-"""Processes of the demo: started, seen ready, watched, and never left behind.
+"""Processes of an embedded cluster: started, seen ready, watched, and never left behind.
 
-Each child reads its stdin from a pipe that only the demo holds and stops when that closes, so
-that children end even if the demo is killed. They are in sessions of their own: a Ctrl-C on the
-terminal reaches the demo alone, which then stops them in order.
+Each child reads its stdin from a pipe that only this process holds and stops when that closes, so
+that children end even if this process is killed. They are in sessions of their own: a Ctrl-C on
+the terminal reaches this process alone, which then stops them in order.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import os
 import subprocess
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import attrs
 import trio
@@ -23,6 +25,31 @@ from ffq.errors import StartupError
 READY_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
 _KEPT_LINES = 50
+_LIFELINES: Final[set[int]] = set()
+"""This process's ends of the pipes that the children's lives hang on, as file descriptors."""
+
+
+def _let_go() -> None:
+    """In a fork of this process: what lives on in it must not keep the children alive."""
+    for number in _LIFELINES:
+        with suppress(OSError):
+            os.close(number)
+    _LIFELINES.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+@contextmanager
+def keeping_alive(process: trio.Process) -> Iterator[None]:
+    """Tell forks of this process not to hold the stdin that the life of `process` hangs on."""
+    assert isinstance(process.stdin, trio.lowlevel.FdStream)
+    number = process.stdin.fileno()
+    _LIFELINES.add(number)
+    try:
+        yield
+    finally:
+        _LIFELINES.discard(number)
 
 
 @attrs.define(eq=False)
@@ -33,13 +60,14 @@ class Child:
         name: for the screen: `gateway`, `w1`, ...
         ready_line: what it said on stderr when it was ready.
         tail: the last lines it said.
+        may_end: it was told to.
     """
 
     name: str
     process: trio.Process
     tail: deque[str]
     ready_line: str = ""
-    _may_end: bool = False
+    may_end: bool = False
 
     @property
     def pid(self) -> int:
@@ -47,12 +75,12 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL: no last words, no cleaning up."""
-        self._may_end = True
+        self.may_end = True
         self.process.kill()
 
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL if it has not ended STOP_TIMEOUT_S later."""
-        self._may_end = True
+        self.may_end = True
         if self.process.poll() is None:
             self.process.terminate()
         with trio.move_on_after(STOP_TIMEOUT_S):
@@ -73,11 +101,16 @@ class Children:
     Args:
         folder: gets a file NAME.log with what each child says on stderr.
         on_line: called with a child's name and each such line.
+        on_end: called with this and a child that was ready and has ended though nobody told it to;
+            None: that is a StartupError in the nursery.
+        variables: of the environment, beside this process's own.
     """
 
     _nursery: trio.Nursery
     _folder: Path
     _on_line: Callable[[str, str], None]
+    _on_end: Callable[[Children, Child], None] | None = None
+    _variables: Mapping[str, str] = attrs.field(factory=dict)
 
     async def start(self, name: str, arguments: Sequence[str], *, ready_prefix: str) -> Child:
         """Start `ffq *arguments` and wait for the line that starts with `ready_prefix`.
@@ -94,7 +127,7 @@ class Children:
                 stderr=subprocess.PIPE,
                 check=False,
                 start_new_session=True,
-                env=_environment(),
+                env={**_environment(), **self._variables},
             )
         )
         child = Child(name, process, deque(maxlen=_KEPT_LINES))
@@ -107,6 +140,15 @@ class Children:
 
     async def _listen(self, child: Child, ready: trio.Event, ready_prefix: str) -> None:
         """Reads all it says until it ends, which it may not do before it is told to."""
+        with keeping_alive(child.process):
+            await self._read(child, ready, ready_prefix)
+        if child.may_end:
+            return
+        if self._on_end is None or not ready.is_set():
+            raise StartupError(child.ended_early())
+        self._on_end(self, child)
+
+    async def _read(self, child: Child, ready: trio.Event, ready_prefix: str) -> None:
         assert child.process.stderr is not None
         with (self._folder / f"{child.name}.log").open("a", encoding="utf-8") as log:
             async for line in _lines(child.process.stderr):
@@ -117,8 +159,6 @@ class Children:
                     child.ready_line = line
                     ready.set()
         await child.process.wait()
-        if not child._may_end:
-            raise StartupError(child.ended_early())
 
 
 async def _lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[str]:

@@ -16,7 +16,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ffq.cli.output.times import date_texts, interval_texts, time_texts, timestamp_texts
+from ffq.display.times import date_texts, interval_texts, time_texts, timestamp_texts
 from ffq.errors import ExecutionError
 
 T = TypeVar("T")

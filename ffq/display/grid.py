@@ -129,9 +129,9 @@ def _columns_of(grid: Grid, part: Sequence[int]) -> Grid:
 
 
 def _drawn(grid: Grid) -> RenderableType:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from rich import box  # noqa: PLC0415  # rich takes long to import, and few draw
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     table = Table(
         title=Text(grid.title) if grid.title else None,

@@ -1,0 +1,42 @@
+"""Custom operators that a plan needs, and clusters to which nobody is likely to bring them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from ffq.engine.operators import REGISTRY
+from ffq.errors import PlanningError
+from ffq.messages import WorkerStatus
+from ffq.messages.vocabulary import SPLITS
+from ffq.plan.codec import parse_plan
+from ffq.plan.stages import cut
+
+
+def wanted_operators(plan: bytes) -> frozenset[str]:
+    """Raises InvalidPlan, PlanningError: it is no plan."""
+    return frozenset(name for stage in cut(parse_plan(plan)).stages for name in stage.operators)
+
+
+def check_somebody_has(
+    wanted: frozenset[str], workers: Iterable[WorkerStatus], cluster: str
+) -> None:
+    """
+    Args:
+        cluster: what errors call it.
+
+    Raises:
+        PlanningError: neither this process nor a worker has one of the operators.
+    """
+    able = REGISTRY.names().union(*(worker.capabilities for worker in workers)) - {SPLITS}
+    if missing := sorted(wanted - able):
+        raise PlanningError(_nobody_has(missing[0], sorted(able), cluster))
+
+
+def _nobody_has(name: str, able: list[str], cluster: str) -> str:
+    near = difflib.get_close_matches(name, able, n=1)
+    hint = f": did you mean {near[0]!r}?" if near else f"; there are: {', '.join(able) or 'none'}."
+    return (
+        f"no worker of this {cluster} has custom operator {name!r}{hint} "
+        f'Register it with @ffq.operator("{name}") here, or name its module in operators=.'
+    )

@@ -1,0 +1,292 @@
+"""A session on Trio: what the sessions of other programs are made of too."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import pyarrow as pa
+import trio
+
+from ffq.client.client import Client, Progress, QueryHandle
+from ffq.client.connecting import require_trio
+from ffq.client.conversions import PlanLike, TableLike, plan_bytes
+from ffq.client.operators import check_somebody_has, wanted_operators
+from ffq.client.session.embedded import EmbeddedCluster, open_embedded
+from ffq.client.session.settings import SessionSettings
+from ffq.client.session.streams import BatchFeed
+from ffq.client.session.tables import (
+    TableDefinition,
+    arrow_reader,
+    checked_name,
+    defined,
+    is_places,
+    key_of,
+    write_parquet,
+)
+from ffq.client.ungrouped import ungrouped
+from ffq.display.progress import seen
+from ffq.errors import InvalidRequest
+from ffq.messages import NO_TIMEOUTS, SqlPlan, Timeouts
+from ffq.plan.codec import parse_plan
+from ffq.plan.explain import explain_stages
+from ffq.plan.stages import cut
+from ffq.relation.steps import Leaf, Mapped, Query, Step, Table, leaves, with_leaves
+from ffq.relation.writing import statement
+from ffq.rpc.client import open_channel
+from ffq.rpc.coordinator import RemoteCoordinator
+from ffq.rpc.options import DEFAULT_OPTIONS
+from ffq.service import Coordinator
+from ffq.sql.constants import with_constants
+from ffq.sql.parameters import load_parameters
+from ffq.threads import run_blocking
+
+CoreT = TypeVar("CoreT", bound="SessionCore")
+
+
+@attrs.frozen
+class RunOptions:
+    """How one query is run.
+
+    Attributes:
+        progress: told each status that differs from the one before.
+    """
+
+    timeouts: Timeouts = NO_TIMEOUTS
+    progress: Progress | None = None
+
+
+class SessionCore(Client):
+    """A client that has tables and knows SQL. Made by `open_session`."""
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        settings: SessionSettings,
+        endpoint: str,
+        cluster: EmbeddedCluster | None,
+        tasks: trio.Nursery,
+    ) -> None:
+        super().__init__(
+            coordinator,
+            timeout_ms=settings.timeout_ms,
+            poll_ms=settings.poll_ms,
+            endpoint=endpoint,
+        )
+        self.endpoint = endpoint
+        self._settings = settings
+        self._cluster = cluster
+        self._tasks = tasks
+        self._definitions: dict[str, TableDefinition] = {}
+        self._numbers = itertools.count(1)
+        self._queries = 0
+        self._unused: list[Path] = []
+
+    async def submit(
+        self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
+    ) -> QueryHandle:
+        """As `Client.submit`. Raises PlanningError: nobody here has one of the plan's operators."""
+        data = plan_bytes(plan)
+        if self._cluster is not None and (wanted := wanted_operators(data)):
+            workers = await self.workers()
+            if missing := wanted.difference(*(worker.capabilities for worker in workers)):
+                await self._cluster.need(missing)
+                check_somebody_has(missing, workers, "session")
+        return await super().submit(data, query_id, timeouts=timeouts)
+
+    def processes(self) -> dict[str, int]:
+        """Ids of the embedded cluster's worker processes, by the names of the workers."""
+        return {} if self._cluster is None else self._cluster.processes()
+
+    # Tables.
+
+    async def register(
+        self, name: str, what: Any, *, format: str | None = None, **options: object
+    ) -> None:
+        """Give a table its rows, in place of those that it had.
+
+        Args:
+            what: paths, folders, globs, as text, `Path` or a list of these; or data: anything of
+                Arrow's, a pandas or Polars DataFrame, a dict of columns. Data is copied.
+            format: of the files: parquet, csv or json; None: what their names say.
+            options: of the files' format.
+
+        Raises:
+            InvalidRequest: no name, no place, no data.
+            StorageError: the disk.
+        """
+        checked_name(name)
+        if is_places(what):
+            definition = defined(name, what, format, options)
+        elif format is not None or options:
+            raise InvalidRequest(f"table {name!r}: format and options are of files, not of data")
+        else:
+            definition = await self._written(name, what)
+        self._replace(key_of(name), definition)
+
+    async def unregister(self, name: str) -> None:
+        """Raises InvalidRequest: no such table."""
+        if key_of(checked_name(name)) not in self._definitions:
+            listed = ", ".join(await self.tables()) or "none"
+            raise InvalidRequest(f"no table {name!r} is registered; there are: {listed}")
+        self._replace(key_of(name), None)
+
+    async def tables(self) -> tuple[str, ...]:
+        """The names of those that are registered, in their order, then the coordinator's."""
+        own = tuple(each.name for each in self._definitions.values())
+        return own + tuple(
+            name for name in await super().tables() if key_of(name) not in self._definitions
+        )
+
+    async def _written(self, name: str, data: Any) -> TableDefinition:
+        if self._cluster is None:
+            raise InvalidRequest(
+                f"table {name!r}: data of this program cannot be read by the workers of "
+                f"{self.endpoint}; right would be a path that they can read"
+            )
+        folder = self._cluster.folder / "tables"
+        path = folder / f"{next(self._numbers)}.parquet"
+
+        def write() -> None:
+            folder.mkdir(exist_ok=True)
+            write_parquet(name, arrow_reader(name, data), path)
+
+        await run_blocking(write)
+        return TableDefinition(name, (str(path),), "parquet")
+
+    def _replace(self, key: str, definition: TableDefinition | None) -> None:
+        old = self._definitions.pop(key, None)
+        if definition is not None:
+            self._definitions[key] = definition
+        if old is not None and self._cluster is not None:
+            own = (Path(path) for path in old.paths)
+            self._unused += (path for path in own if path.is_relative_to(self._cluster.folder))
+            self._remove_unused()
+
+    def _remove_unused(self) -> None:
+        """What queries read that began before stays for them."""
+        if self._queries == 0:
+            while self._unused:
+                self._unused.pop().unlink(missing_ok=True)
+
+    # Queries.
+
+    async def plan_step(self, step: Step) -> SqlPlan:
+        """Raises InvalidQuery, PlanningError, UnsupportedPlan, PlanningLimit, StorageError."""
+        tables = dict(self._definitions)
+        for leaf in leaves(step):
+            if isinstance(leaf, Table) and isinstance(leaf.source, TableDefinition):
+                tables[key_of(leaf.name)] = leaf.source
+        entries = {each.name: each.entry() for each in tables.values()}
+        if isinstance(step, Query):
+            parameters = load_parameters(step.parameters)
+            return await self.plan_sql(step.text, parameters, tables=entries)
+        return await self.plan_sql(await self._text_of(step, entries), tables=entries)
+
+    async def describe_step(self, step: Step) -> tuple[tuple[str, str], ...]:
+        """Names and types of its columns. Raises as `plan_step`."""
+        columns = (await self.plan_step(step)).columns
+        return tuple((column.name, column.type) for column in columns)
+
+    async def explain_step(self, step: Step) -> str:
+        """Raises as `plan_step`."""
+        return explain_stages(cut(parse_plan((await self.plan_step(step)).plan_bytes)), {})
+
+    async def collect_step(self, step: Step, options: RunOptions) -> pa.Table:
+        """Raises as `plan_step` and `Client.run`."""
+        with self._counted(), self._progress(options) as progress:
+            planned = await self.plan_step(step)
+            return await self.run(planned.plan_bytes, progress, timeouts=options.timeouts)
+
+    async def feed_step(self, step: Step, options: RunOptions) -> BatchFeed:
+        """Its batches, as they come. Errors are raised where they are taken."""
+        feed = BatchFeed()
+        self._tasks.start_soon(feed.run, partial(self._feed, step, options))
+        return feed
+
+    async def _feed(self, step: Step, options: RunOptions, pump: Any) -> None:
+        async def read(handle: QueryHandle) -> None:
+            async with self.chunks(handle) as chunks:
+                await pump(chunks)
+
+        with self._counted(), self._progress(options) as progress:
+            planned = await self.plan_step(step)
+            await self._finishing(planned.plan_bytes, progress, options.timeouts, read)
+
+    async def _text_of(self, step: Step, tables: Mapping[str, TableLike]) -> str:
+        """Its columns are asked for where its tables and queries are: of these alone."""
+        bound: dict[Leaf, Leaf] = {}
+        known: dict[Leaf, tuple[str, ...]] = {}
+        for leaf in leaves(step):
+            plain: Leaf = leaf
+            if isinstance(leaf, Mapped):
+                plain = attrs.evolve(leaf, input=with_leaves(leaf.input, bound))
+            elif isinstance(leaf, Query) and leaf.parameters:
+                plain = Query(await run_blocking(with_constants, leaf.text, leaf.parameters))
+            text = statement(plain, {**known, plain: ()})
+            planned = await self.plan_sql(text, tables=tables)
+            bound[leaf] = plain
+            known[plain] = tuple(column.name for column in planned.columns)
+        return statement(with_leaves(step, bound), known)
+
+    @contextmanager
+    def _progress(self, options: RunOptions) -> Iterator[Progress | None]:
+        """The query's own, or the session's."""
+        if options.progress is not None:
+            yield options.progress
+        else:
+            with seen(self._settings.progress) as report:
+                yield report
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._queries += 1
+        try:
+            yield
+        finally:
+            self._queries -= 1
+            self._remove_unused()
+
+
+@asynccontextmanager
+async def open_core(settings: SessionSettings, make: Callable[..., CoreT]) -> AsyncIterator[CoreT]:
+    """A session of the class `make`, over the coordinator or the cluster that the settings say.
+
+    Raises:
+        InvalidRequest: this is not Trio.
+        StartupError: the embedded cluster does not start.
+    """
+    require_trio("ffq.connect")
+    async with ungrouped(_opened(settings, make), "session") as core:
+        yield core
+
+
+@asynccontextmanager
+async def _opened(settings: SessionSettings, make: Callable[..., CoreT]) -> AsyncIterator[CoreT]:
+    if settings.endpoint is not None:
+        async with _over(settings, settings.endpoint, None, make) as core:
+            yield core
+        return
+    async with (
+        open_embedded(settings.embedded) as cluster,
+        _over(settings, cluster.endpoint, cluster, make) as core,
+    ):
+        yield core
+
+
+@asynccontextmanager
+async def _over(
+    settings: SessionSettings,
+    endpoint: str,
+    cluster: EmbeddedCluster | None,
+    make: Callable[..., CoreT],
+) -> AsyncIterator[CoreT]:
+    async with open_channel(endpoint, DEFAULT_OPTIONS) as channel, trio.open_nursery() as tasks:
+        coordinator = RemoteCoordinator(channel)
+        yield make(coordinator, settings, channel.endpoint, cluster, tasks)
+        tasks.cancel_scope.cancel()

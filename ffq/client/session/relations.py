@@ -1,0 +1,199 @@
+"""Relations of a session: what programs build, and how they ask for the rows."""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+import pyarrow as pa
+
+from ffq.client.client import Progress
+from ffq.client.session.core import RunOptions
+from ffq.client.session.frames import to_pandas, to_polars
+from ffq.display.results import html_of, text_of
+from ffq.errors import FfqError, InvalidRequest, words
+from ffq.messages import NO_TIMEOUTS, Timeouts
+from ffq.relation.builder import LazyRelation
+from ffq.relation.steps import Cut, Step
+
+SHOWN_ROWS: Final = 20
+
+
+class Batches(Protocol):
+    """Batches as they come: an iterator, which `close` ends early."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+    def __next__(self) -> pa.RecordBatch: ...
+
+    def close(self) -> None: ...
+
+
+class BlockingRunner(Protocol):
+    """Runs steps, and waits for what comes of them."""
+
+    def collect_step(self, step: Step, options: RunOptions) -> pa.Table: ...
+
+    def stream_step(self, step: Step, options: RunOptions) -> Batches: ...
+
+    def describe_step(self, step: Step) -> tuple[tuple[str, str], ...]: ...
+
+    def explain_step(self, step: Step) -> str: ...
+
+
+class Relation(LazyRelation[BlockingRunner]):
+    """Rows that a query would give, in a program that waits for them.
+
+    Whatever asks for rows raises what planning and running the query raise: InvalidPlan,
+    PlanningError, UnsupportedPlan, StorageError, QueryFailed, QueryCanceled, Unavailable.
+    """
+
+    _columns: tuple[tuple[str, str], ...] | None = None
+
+    def collect(
+        self, *, timeouts: Timeouts = NO_TIMEOUTS, progress: Progress | None = None
+    ) -> pa.Table:
+        """All rows.
+
+        Args:
+            timeouts: of the query, and of each attempt of its tasks; the coordinator keeps them.
+            progress: told each status that differs from the one before, on the session's thread.
+        """
+        return self._session.collect_step(self._step, _options(timeouts, progress))
+
+    def stream(
+        self, *, timeouts: Timeouts = NO_TIMEOUTS, progress: Progress | None = None
+    ) -> Batches:
+        """The rows batch by batch, as they come: few of them are in memory at a time."""
+        return self._session.stream_step(self._step, _options(timeouts, progress))
+
+    def to_pandas(self, *, timeouts: Timeouts = NO_TIMEOUTS) -> Any:
+        """All rows, a pandas.DataFrame. Raises StartupError: pandas is not installed."""
+        return to_pandas(self.collect(timeouts=timeouts))
+
+    def to_polars(self, *, timeouts: Timeouts = NO_TIMEOUTS) -> Any:
+        """All rows, a polars.DataFrame. Raises StartupError: Polars is not installed."""
+        return to_polars(self.collect(timeouts=timeouts))
+
+    def show(self, rows: int = SHOWN_ROWS) -> None:
+        """Print the first rows, aligned."""
+        shown, more = self._first(rows)
+        sys.stdout.write(text_of(shown, max_rows=rows, more=more) + "\n")
+
+    def collect_schema(self) -> dict[str, str]:
+        """The types of its columns, in SQL's words, by their names."""
+        if self._columns is None:
+            self._columns = self._session.describe_step(self._step)
+        return dict(self._columns)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+        return list(self.collect_schema())
+
+    def explain(self) -> str:
+        """The plan: stages, and the nodes that their tasks run."""
+        return self._session.explain_step(self._step)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """For whatever takes Arrow streams: pandas, Polars, DuckDB, pyarrow."""
+        batches = self.stream()
+        reader = pa.RecordBatchReader.from_batches(batches.schema, batches)
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._steps} steps, not run>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: the first rows."""
+        try:
+            shown, more = self._first(SHOWN_ROWS)
+            return html_of(shown, max_rows=SHOWN_ROWS, more=more)
+        except FfqError as error:
+            return f"<pre>{html.escape(error.message)}</pre>"
+
+    def _first(self, rows: int) -> tuple[pa.Table, bool]:
+        """So many rows, and whether there are more."""
+        self.limit(rows)  # says what is no number of rows
+        found = self._session.collect_step(Cut(self._step, rows + 1, 0), RunOptions())
+        return found.slice(0, rows), found.num_rows > rows
+
+
+class AsyncBatches(Protocol):
+    """Batches as they come. Leaving the `async with` ends them early."""
+
+    async def schema(self) -> pa.Schema: ...
+
+    def __aiter__(self) -> AsyncBatches: ...
+
+    async def __anext__(self) -> pa.RecordBatch: ...
+
+    async def __aenter__(self) -> AsyncBatches: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+class AsyncRunner(Protocol):
+    """As `BlockingRunner`, for programs of Trio or of asyncio."""
+
+    async def collect_step(self, step: Step, options: RunOptions) -> pa.Table: ...
+
+    def stream_step(self, step: Step, options: RunOptions) -> AsyncBatches: ...
+
+    async def describe_step(self, step: Step) -> tuple[tuple[str, str], ...]: ...
+
+    async def explain_step(self, step: Step) -> str: ...
+
+
+class AsyncRelation(LazyRelation[AsyncRunner]):
+    """As `Relation`, for programs of Trio or of asyncio: what asks for rows is awaited."""
+
+    async def collect(
+        self, *, timeouts: Timeouts = NO_TIMEOUTS, progress: Progress | None = None
+    ) -> pa.Table:
+        """As `Relation.collect`. Cancelled, it cancels the query."""
+        return await self._session.collect_step(self._step, _options(timeouts, progress))
+
+    def stream(
+        self, *, timeouts: Timeouts = NO_TIMEOUTS, progress: Progress | None = None
+    ) -> AsyncBatches:
+        """`async with relation.stream() as batches: async for batch in batches: …`"""
+        return self._session.stream_step(self._step, _options(timeouts, progress))
+
+    async def to_pandas(self, *, timeouts: Timeouts = NO_TIMEOUTS) -> Any:
+        """All rows, a pandas.DataFrame. Raises StartupError: pandas is not installed."""
+        return to_pandas(await self.collect(timeouts=timeouts))
+
+    async def to_polars(self, *, timeouts: Timeouts = NO_TIMEOUTS) -> Any:
+        """All rows, a polars.DataFrame. Raises StartupError: Polars is not installed."""
+        return to_polars(await self.collect(timeouts=timeouts))
+
+    async def collect_schema(self) -> dict[str, str]:
+        """The types of its columns, in SQL's words, by their names."""
+        return dict(await self._session.describe_step(self._step))
+
+    async def explain(self) -> str:
+        """The plan: stages, and the nodes that their tasks run."""
+        return await self._session.explain_step(self._step)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._steps} steps, not run>"
+
+
+def _options(timeouts: Timeouts, progress: Progress | None) -> RunOptions:
+    if not isinstance(timeouts, Timeouts):
+        raise InvalidRequest(
+            f"timeouts: {words(timeouts, 40)}; right would be ffq.Timeouts(query_ms=60_000)"
+        )
+    return RunOptions(timeouts, progress)

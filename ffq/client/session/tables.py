@@ -1,0 +1,206 @@
+"""Tables of a session: where the rows of a name are."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from glob import has_magic
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import attrs
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ffq.errors import InvalidRequest, StorageError, words
+
+Place: TypeAlias = str | os.PathLike[str]
+"""A file, a folder or a glob, or a URI."""
+
+FORMATS: Final = ("parquet", "csv", "json")
+_SUFFIXES: Final = {
+    "parquet": "parquet",
+    "pq": "parquet",
+    "csv": "csv",
+    "tsv": "csv",
+    "json": "json",
+    "jsonl": "json",
+    "ndjson": "json",
+}
+_COMPRESSED: Final = frozenset({"gz", "zst"})
+_MOST_NAME: Final = 256
+_ROW_GROUP_ROWS: Final = 131_072
+_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+
+@attrs.frozen
+class TableDefinition:
+    """A table as a catalog file has it. paths: absolute files, folders and globs, or URIs."""
+
+    name: str
+    paths: tuple[str, ...]
+    format: str
+    options: tuple[tuple[str, object], ...] = ()
+
+    def entry(self) -> dict[str, object]:
+        """The catalog file's entry."""
+        return {
+            "name": self.name,
+            "paths": list(self.paths),
+            "format": self.format,
+            "options": dict(self.options),
+        }
+
+
+def checked_name(name: object) -> str:
+    """Raises InvalidRequest: no name of a table."""
+    if not isinstance(name, str):
+        raise InvalidRequest(f"a table's name is a {type(name).__name__}; right would be a text")
+    if not name or len(name) > _MOST_NAME or not name.isprintable():
+        raise InvalidRequest(
+            f"table {words(name, 80)}: right would be a name of 1 to {_MOST_NAME} printable "
+            "characters"
+        )
+    return name
+
+
+def key_of(name: str) -> str:
+    """Names are one to SQL where only their case differs."""
+    return name.lower()
+
+
+def defined(
+    name: str,
+    places: Place | Sequence[Place],
+    format_: str | None = None,
+    options: Mapping[str, object] | None = None,
+) -> TableDefinition:
+    """A table of files.
+
+    Args:
+        format_: `parquet`, `csv` or `json`; None: what the names of the files say.
+
+    Raises:
+        InvalidRequest: no path, an unknown format, or names that say several or none.
+    """
+    given = [places] if isinstance(places, str | os.PathLike) else list(places)
+    if not given or not all(isinstance(place, str | os.PathLike) for place in given):
+        raise InvalidRequest(
+            f"table {name!r}: {words(places, 80)} says no place; right would be a path, with * if "
+            "need be, or a list of paths"
+        )
+    paths = tuple(_absolute(name, os.fspath(place)) for place in given)
+    if format_ is None:
+        format_ = _one_format(name, paths)
+    if format_ not in FORMATS:
+        raise InvalidRequest(
+            f"table {name!r}: unknown format {words(format_, 40)}; known: {', '.join(FORMATS)}"
+        )
+    return TableDefinition(name, paths, format_, tuple(sorted((options or {}).items())))
+
+
+def _absolute(name: str, path: object) -> str:
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidRequest(f"table {name!r}: {words(path, 80)} is no path")
+    return path if _SCHEME.match(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def _one_format(name: str, paths: Sequence[str]) -> str:
+    found = {_format_of(path) for path in paths}
+    if len(found) > 1:
+        raise InvalidRequest(
+            f"table {name!r}: its files are {' and '.join(sorted(found))}; right would be one "
+            "format, or format= to say which"
+        )
+    return found.pop()
+
+
+def _format_of(path: str) -> str:
+    """By its last suffix that says one; that of a folder by its files, where they agree."""
+    if not _SCHEME.match(path) and not has_magic(path) and os.path.isdir(path):
+        inside = {
+            said for each in _files_within(Path(path)) if (said := _said_format(each)) is not None
+        }
+        return inside.pop() if len(inside) == 1 else "parquet"
+    return _said_format(path) or "parquet"
+
+
+def _files_within(folder: Path) -> Iterator[str]:
+    for _, folders, files in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith((".", "_"))]
+        yield from (each for each in files if not each.startswith((".", "_")))
+
+
+def _said_format(path: str) -> str | None:
+    parts = path.rstrip("*").lower().rsplit("/", 1)[-1].split(".")
+    while len(parts) > 1 and parts[-1] in _COMPRESSED:
+        parts.pop()
+    return _SUFFIXES.get(parts[-1]) if len(parts) > 1 else None
+
+
+def is_places(what: object) -> bool:
+    """Whether this says where files are, and is no data itself."""
+    if isinstance(what, str | os.PathLike):
+        return True
+    return isinstance(what, list | tuple) and all(
+        isinstance(each, str | os.PathLike) for each in what
+    )
+
+
+def arrow_reader(name: str, data: Any) -> pa.RecordBatchReader:
+    """What a program holds as rows: Arrow tables, batches and streams, pandas, Polars, a mapping
+    of columns, a list of rows as mappings.
+
+    Raises:
+        InvalidRequest: none of these, or what Arrow cannot hold; names the table.
+    """
+    try:
+        if isinstance(data, pa.RecordBatchReader):
+            return data
+        if isinstance(data, Mapping):
+            data = pa.table(dict(data))
+        elif isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
+            data = pa.Table.from_pylist(data)
+        elif type(data).__module__.split(".")[0] == "pandas":
+            data = pa.Table.from_pandas(data, preserve_index=False)
+        if isinstance(data, pa.RecordBatch):
+            data = pa.Table.from_batches([data])
+        if isinstance(data, pa.Table):
+            table: Any = data
+            return table.to_reader()
+        if hasattr(data, "__arrow_c_stream__"):
+            return pa.RecordBatchReader.from_stream(data)
+    except (pa.ArrowException, TypeError, ValueError, AttributeError) as error:
+        raise InvalidRequest(
+            f"table {name!r}: a {type(data).__name__} that Arrow cannot hold: {error}"
+        ) from error
+    raise InvalidRequest(
+        f"table {name!r}: a {type(data).__name__} has no rows; right would be a path, a "
+        "pyarrow.Table, a pandas or Polars DataFrame, or anything with __arrow_c_stream__"
+    )
+
+
+def write_parquet(name: str, reader: pa.RecordBatchReader, path: Path) -> None:
+    """Batch by batch; nothing of a failed write is left.
+
+    Raises:
+        InvalidRequest: a type that Parquet does not have, columns of one name, or none.
+        StorageError: the disk.
+    """
+    names = [field.name for field in reader.schema]
+    if not names or len({each.lower() for each in names}) < len(names):
+        raise InvalidRequest(
+            f"table {name!r}: its columns are {', '.join(names) or 'none'}; right would be at "
+            "least one, and each name once whatever its case"
+        )
+    try:
+        with pq.ParquetWriter(path, reader.schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch, row_group_size=_ROW_GROUP_ROWS)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise StorageError(f"table {name!r}: cannot be written to {path}: {error}") from error
+    except pa.ArrowException as error:
+        path.unlink(missing_ok=True)
+        raise InvalidRequest(f"table {name!r} cannot be held as Parquet: {error}") from error

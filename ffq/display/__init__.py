@@ -1,0 +1,1 @@
+"""Rows as text for people: cells, and aligned tables of them."""

@@ -1,0 +1,73 @@
+"""SQL with places for columns: written when it is known which relation they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+import attrs
+
+from ffq.engine.sql import identifier
+from ffq.errors import InvalidRequest, words
+
+MOST_CHARACTERS: Final = 1 << 20
+"""Of one expression. One that is added to itself doubles each time."""
+
+
+@attrs.frozen
+class Named:
+    """A column, by its name."""
+
+    name: str
+
+
+Pieces: TypeAlias = tuple[str | Named, ...]
+
+
+def joined(*parts: str | Pieces) -> Pieces:
+    """Parts one after the other. Raises InvalidRequest: an expression that grew without bound."""
+    pieces: list[str | Named] = []
+    size = 0
+    for part in parts:
+        for piece in (part,) if isinstance(part, str) else part:
+            size += len(piece) if isinstance(piece, str) else len(piece.name)
+            if pieces and isinstance(piece, str) and isinstance(pieces[-1], str):
+                pieces[-1] += piece
+            else:
+                pieces.append(piece)
+    if size > MOST_CHARACTERS:
+        raise InvalidRequest(
+            f"an expression has more than {MOST_CHARACTERS} characters of SQL; right would be "
+            "with_columns for its parts"
+        )
+    return tuple(pieces)
+
+
+def listed(parts: Sequence[Pieces]) -> Pieces:
+    """With commas between."""
+    found: list[str | Pieces] = []
+    for at, part in enumerate(parts):
+        found.extend((", ", part) if at else (part,))
+    return joined(*found)
+
+
+def written(pieces: Pieces, relation: str) -> str:
+    """The SQL over the columns of a relation of this name in FROM."""
+    return "".join(
+        piece if isinstance(piece, str) else f"{relation}.{identifier(piece.name)}"
+        for piece in pieces
+    )
+
+
+def columns_in(pieces: Pieces) -> list[str]:
+    """The names of the columns, as they come."""
+    return [piece.name for piece in pieces if isinstance(piece, Named)]
+
+
+def checked_column(name: object) -> str:
+    """Raises InvalidRequest: no name of a column."""
+    if not isinstance(name, str) or not name or "\0" in name:
+        raise InvalidRequest(
+            f"a column is called {words(name, 80)}; right would be a text that is not empty"
+        )
+    return name

@@ -1,0 +1,368 @@
+"""Sessions: one embedded cluster of real processes, and sessions of other kinds over it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import trio
+
+import ffq
+from ffq import plan as p
+from ffq.errors import CallerError
+from ffq.messages import QueryState
+
+ROWS = 1_000
+# Nobody has it: the query waits until somebody ends it.
+ENDLESS = p.scan("t", ["k"]).custom("session.nobody")
+
+
+@ffq.operator("session.negate", output_schema={"v": "BIGINT"})
+def negate(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        yield pa.record_batch({"v": pa.array([-each for each in batch["v"].to_pylist()], "int64")})
+
+
+@ffq.operator("session.scale")
+def scale(batches: Iterator[pa.RecordBatch], by: int) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        values = [each * by for each in batch["v"].to_pylist()]
+        yield pa.record_batch({"v": pa.array(values, "int64")})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("tables")
+    for number in range(2):
+        values = list(range(number, ROWS, 2))
+        table = pa.table({"k": [value % 3 for value in values], "v": values})
+        pq.write_table(table, made / f"{number}.parquet")
+    return made
+
+
+@pytest.fixture(scope="module")
+def session(folder: Path) -> Iterator[ffq.Session]:
+    with ffq.connect(workers=1) as opened:
+        opened.register("t", folder)
+        yield opened
+
+
+@pytest.fixture
+def endpoint(session: ffq.Session) -> str:
+    return session.endpoint
+
+
+def test_sql_and_relations_mean_the_same(session: ffq.Session) -> None:
+    by_sql = session.sql(
+        "SELECT k, sum(v) AS total, count(*) AS n FROM t WHERE v > 10 GROUP BY k ORDER BY k"
+    )
+    built = (
+        session.table("T")
+        .filter(ffq.col("v") > 10)
+        .group_by("k")
+        .agg(total=ffq.col("v").sum(), n=ffq.count())
+        .sort("k")
+    )
+    expected = [
+        {"k": k, "total": sum(vs), "n": len(vs)}
+        for k in range(3)
+        if (vs := [v for v in range(11, ROWS) if v % 3 == k])
+    ]
+    assert by_sql.collect().to_pylist() == built.collect().to_pylist() == expected
+    assert by_sql.collect_schema() == built.collect_schema()
+    assert built.columns == ["k", "total", "n"]
+
+
+def test_a_query_with_parameters_is_a_relation_like_any_other(session: ffq.Session) -> None:
+    text = "SELECT v + $more AS w FROM t WHERE v < $most -- few"
+    named = session.sql(text, {"more": 7, "most": 3})
+    assert sorted(named.collect()["w"].to_pylist()) == [7, 8, 9]
+    placed = session.sql("SELECT ?::VARCHAR AS x", ["it's $1"])
+    both = named.join(placed, how="cross").filter("w > 8").select("w", "x")
+    assert both.collect().to_pylist() == [{"w": 9, "x": "it's $1"}]
+
+
+def test_batches_come_one_by_one(session: ffq.Session) -> None:
+    rows = session.sql("SELECT v FROM t")
+    stream = rows.stream()
+    assert stream.schema.names == ["v"]
+    assert sorted(v for batch in stream for v in batch["v"].to_pylist()) == list(range(ROWS))
+    empty = rows.filter("v < 0").stream()
+    assert pa.Table.from_batches(empty, empty.schema).num_rows == 0
+
+
+def test_a_stream_that_is_closed_early_ends(session: ffq.Session) -> None:
+    stream = session.sql("SELECT v FROM t").stream()
+    next(stream)
+    stream.close()
+    with pytest.raises(ffq.Unavailable, match="was closed"):
+        for _ in stream:
+            pass
+
+
+def test_a_stream_raises_what_its_query_failed_with(session: ffq.Session) -> None:
+    with pytest.raises(ffq.QueryFailed, match="Could not convert"):
+        list(session.sql("SELECT CAST('x' || v AS INTEGER) AS n FROM t").stream())
+    with pytest.raises(CallerError, match="no such table: 'tt': did you mean 't'"):
+        session.sql("SELECT * FROM tt").stream().schema  # noqa: B018
+
+
+def test_whatever_takes_arrow_streams_takes_a_relation(session: ffq.Session) -> None:
+    relation = session.table("t").filter("v < 4").select("v")
+    assert sorted(pa.table(relation)["v"].to_pylist()) == [0, 1, 2, 3]
+    with duckdb.connect() as engine:
+        assert engine.execute("SELECT sum(v) FROM relation").fetchall() == [(6,)]
+
+
+def test_data_of_the_program_becomes_a_table(session: ffq.Session) -> None:
+    table = pa.table({"a": [1, None, 3], "day": pa.array([0, 1, None], pa.date32())})
+    batches = table.to_batches()
+    for what in (table, batches[0], table.to_reader(), {"a": [1, None, 3]}, [{"a": 1}, {"a": 5}]):
+        session.register("data", what)
+        assert session.sql("SELECT max(a) AS m FROM data").collect()["m"].to_pylist()[0] in {3, 5}
+    session.register("DATA", session.sql("SELECT 9 AS a"))  # by its stream, as those of others
+    assert session.table("data").collect().to_pylist() == [{"a": 9}]
+    assert session.tables() == ("t", "DATA")
+    session.unregister("data")
+    assert session.tables() == ("t",)
+    with pytest.raises(CallerError, match="no table 'data'"):
+        session.unregister("data")
+
+
+def test_operators_of_this_process_have_a_worker_of_their_own(session: ffq.Session) -> None:
+    rows = session.sql("SELECT v FROM t WHERE v < $most -- few", {"most": 3})
+    negated = rows.map_batches("session.negate").with_columns(w=ffq.col("v") * 2).sort("v")
+    assert negated.collect().to_pylist() == [{"v": -v, "w": -2 * v} for v in (2, 1, 0)]
+    scaled = negated.map_batches("session.scale", by=10, returns={"v": "BIGINT"}, whole=True)
+    assert sorted(scaled.collect()["v"].to_pylist()) == [-20, -10, 0]
+    with pytest.raises(CallerError, match="did you mean 'session.negate'"):
+        rows.map_batches("session.negat", returns={"v": "BIGINT"}).collect()
+
+
+def test_data_frames_go_in_and_come_out(
+    session: ffq.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"a": [1, None, 3], "s": ["x", None, "z"]})
+    for name in ("pandas", "polars"):
+        library = importlib.import_module(name)
+        frame = table.to_pandas() if name == "pandas" else library.from_arrow(table)
+        session.register("frame", frame)
+        relation = session.table("frame").filter("s = 'z'")
+        found = getattr(relation, f"to_{name}")()
+        assert isinstance(found, library.DataFrame)
+        assert found["a"].to_list() == [3]
+        assert len(library.DataFrame(relation) if name == "polars" else found) == 1
+        monkeypatch.setitem(sys.modules, name, None)
+        with pytest.raises(ffq.StartupError, match=f"{name} is not installed: pip install"):
+            getattr(relation, f"to_{name}")()
+        session.unregister("frame")
+
+
+def test_files_are_relations_of_their_own(session: ffq.Session, folder: Path) -> None:
+    one = session.read_parquet(folder / "0.parquet")
+    other = session.read_parquet([str(folder / "1.*")])
+    assert one.union(other).agg(n=ffq.count()).collect().to_pylist() == [{"n": ROWS}]
+
+
+REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "name": (lambda s: s.register("", "x"), "table ''"),
+    "name of a kind": (lambda s: s.register(3, "x"), "a table's name is a int"),
+    "no rows": (lambda s: s.register("x", 3), "table 'x': a int has no rows"),
+    "no columns": (lambda s: s.register("x", pa.table({})), "its columns are none"),
+    "same columns": (
+        lambda s: s.register("x", pa.table([[1], [2]], names=["a", "A"])),
+        "each name once",
+    ),
+    "empty list": (lambda s: s.register("x", []), r"table 'x': \[\] says no place"),
+    "format": (lambda s: s.register("x", "x.p", format="xls"), "unknown format 'xls'"),
+    "format of data": (lambda s: s.register("x", {"a": [1]}, format="csv"), "are of files"),
+    "mixed": (lambda s: s.register("x", ["a.csv", "b.parquet"]), "csv and parquet"),
+    "uneven": (lambda s: s.register("x", {"a": [1], "b": []}), "that Arrow cannot hold"),
+    "text": (lambda s: s.sql(3), "sql: a int"),
+    "parameters": (lambda s: s.sql("SELECT 1", 3), "parameters: a int"),
+    "no value": (lambda s: s.sql("SELECT $a").collect(), r"\$a has no value"),
+    "syntax": (lambda s: s.sql("SELEC 1").collect(), "line 1, column 1"),
+    "column": (lambda s: s.table("t").select("vv").collect(), "no column 'vv'; did you mean 'v'"),
+    "timeouts": (lambda s: s.table("t").collect(timeouts=3), "timeouts: 3"),
+    "rows": (lambda s: s.table("t").show(-1), "limit: rows=-1"),
+    "operator": (lambda s: s._thread.call(s._core().run, ENDLESS), "no worker of this session has"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("use", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_cannot_be_is_refused_by_name(
+    session: ffq.Session, use: Callable[[Any], Any], message: str
+) -> None:
+    with pytest.raises(CallerError, match=message):
+        use(session)
+
+
+def test_what_is_shown_is_text_and_bounded(
+    session: ffq.Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nasty = session.sql("SELECT '<script>\x1b[31m' AS \"<b>\", v FROM t ORDER BY v")
+    nasty.show(2)
+    shown = capsys.readouterr().out
+    assert shown.count("\n") == 5
+    assert "\x1b" not in shown
+    assert "the first 2 rows; there are more" in shown
+    page = nasty._repr_html_()
+    assert "<script>" not in page
+    assert "&lt;script&gt;" in page
+    assert "<b>" not in page
+    assert page.count("<tr>") == 21
+    assert "no such table" in session.table("<i>")._repr_html_()
+    assert "<i>" not in session.table("<i>")._repr_html_()
+    assert "not run" in repr(nasty)
+
+
+def test_a_plan_is_explained_by_its_stages(session: ffq.Session) -> None:
+    text = session.table("t").group_by("k").agg(ffq.count()).explain()
+    assert "Scan t" in text
+    assert "shuffled by hash of k" in text
+
+
+def test_progress_is_told_and_its_errors_cancel(session: ffq.Session) -> None:
+    seen: list[ffq.QueryStatus] = []
+    session.sql("SELECT count(*) FROM t").collect(progress=seen.append)
+    assert seen[-1].state is QueryState.SUCCEEDED
+
+    def fail(_status: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        session.sql("SELECT count(*) FROM t").collect(progress=fail)
+
+
+def test_threads_share_a_session(session: ffq.Session) -> None:
+    found: list[int] = []
+
+    def use(number: int) -> None:
+        rows = session.sql("SELECT ? + count(*) AS n FROM t", [number]).collect()
+        found.append(rows["n"][0].as_py())
+
+    threads = [threading.Thread(target=use, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == [ROWS + number for number in range(6)]
+
+
+def test_a_session_over_a_coordinator_brings_its_tables(endpoint: str, folder: Path) -> None:
+    with ffq.connect(endpoint) as other:
+        other.register("mine", folder)
+        assert other.table("mine").agg(n=ffq.count()).collect().to_pylist() == [{"n": ROWS}]
+        with pytest.raises(CallerError, match="cannot be read by the workers of"):
+            other.register("data", {"a": [1]})
+        with pytest.raises(CallerError, match="no such table: 't'"):
+            other.table("t").collect()
+
+
+async def use_asynchronously(session: Any, folder: Path) -> None:
+    await session.register("u", folder)
+    assert await session.tables() == ("u",)
+    relation = session.table("u").filter("v < 4").select("v")
+    assert sorted((await relation.collect())["v"].to_pylist()) == [0, 1, 2, 3]
+    assert await relation.collect_schema() == {"v": "BIGINT"}
+    assert "Scan u" in await relation.explain()
+    found = []
+    async with relation.stream() as batches:
+        assert (await batches.schema()).names == ["v"]
+        async for batch in batches:
+            found += batch["v"].to_pylist()
+    assert sorted(found) == [0, 1, 2, 3]
+    with pytest.raises(CallerError, match="no such table"):
+        await session.sql("SELECT * FROM nowhere").collect()
+    await session.unregister("u")
+
+
+def test_asyncio_has_its_twin(endpoint: str, folder: Path) -> None:
+    async def main() -> None:
+        async with ffq.aio.connect(endpoint) as session:
+            await use_asynchronously(session, folder)
+            both = [session.sql(f"SELECT {n} AS n").collect() for n in range(2)]
+            assert [t["n"][0].as_py() for t in await asyncio.gather(*both)] == [0, 1]
+
+    asyncio.run(main())
+
+
+async def test_trio_has_its_twin_which_is_a_client_too(endpoint: str, folder: Path) -> None:
+    async with ffq.connect(endpoint) as session:
+        await use_asynchronously(session, folder)
+        assert len(await session.workers()) >= 1
+
+
+async def last_state(client: ffq.Client) -> QueryState | None:
+    found = await client.queries(1)
+    return found[0].state if found else None
+
+
+def test_a_task_of_asyncio_that_is_cancelled_cancels_its_query(endpoint: str, folder: Path) -> None:
+    async def main() -> None:
+        begun = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def progress(_status: object) -> None:
+            loop.call_soon_threadsafe(begun.set)
+
+        async with ffq.aio.connect(endpoint) as session:
+            await session.register("t", folder)
+            task = asyncio.create_task(session.sql(SLOW).collect(progress=progress))
+            await begun.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(main())
+    with ffq.SyncClient(endpoint) as client:
+        while (state := client.queries(1)[0].state) is QueryState.RUNNING:
+            pass
+    assert state is QueryState.CANCELED
+
+
+SLOW = "SELECT count(*) AS n FROM t a, t b, t c, t d WHERE (a.v * b.v + c.v * d.v) % 7 = 8"
+
+
+def test_a_session_that_was_closed_says_so(endpoint: str) -> None:
+    session = ffq.connect(endpoint)
+    relation = session.sql("SELECT 1")
+    assert relation.collect().num_rows == 1  # it opens when it is used
+    session.close()
+    session.close()
+    with pytest.raises(ffq.Unavailable, match="it was closed; make another one"):
+        relation.collect()
+
+
+async def test_a_blocking_call_in_trio_is_refused(session: ffq.Session) -> None:
+    with pytest.raises(CallerError, match=r"async with ffq\.connect\(\)"):
+        session.sql("SELECT 1").collect()
+    rows = await trio.to_thread.run_sync(session.sql("SELECT 1 AS a").collect)
+    assert rows.num_rows == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": 0}, "workers=0"),
+        ({"workers": 1.5}, "workers=1.5"),
+        ({"slots": True}, "slots=True"),
+        ({"operators": 3}, "operators=3"),
+        ({"progress": "yes"}, "progress='yes'"),
+        ({"endpoint": 3}, "endpoint=3"),
+        ({"endpoint": "nowhere"}, "want host:port"),
+        ({"endpoint": "h:1", "workers": 2}, "are of an embedded cluster"),
+    ],
+)
+def test_what_connect_cannot_take_is_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(CallerError, match=message):
+        ffq.connect(**arguments)

@@ -1,0 +1,128 @@
+"""A program with a session: what is killed, and what is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import END_TIMEOUT_S, alive, environment
+from tests.profiles import CHOSEN
+
+ROOT = Path(__file__).parents[2]
+
+# Plain pytest kills the program, which is the harder end.
+ENDS = ("killed", "ends") if CHOSEN.same_examples else ("killed",)
+# No with block: what it has not closed when it ends, ends with it.
+PROGRAM = """
+import json, os, signal, sys, ffq
+signal.signal(signal.SIGINT, signal.default_int_handler)
+session = ffq.connect(workers=2, progress=False)
+session.register("t", {"v": list(range(500))})
+SLOW = "SELECT count(*) AS n FROM t a, t b, t c WHERE (a.v * b.v + c.v) % 7 = 8"
+core = session._core()
+
+def say(**what):
+    print(json.dumps(what), flush=True)
+
+def known():
+    return core.processes()
+
+def begun(told=[]):
+    def progress(status):
+        if not told and any(stage.running_tasks for stage in status.stages):
+            told.append(1)
+            say(running=known())
+    return progress
+
+say(pids=known(), folder=str(core._cluster.folder), endpoint=session.endpoint)
+say(answer=session.sql(SLOW).collect(progress=begun([])).to_pylist())
+try:
+    endless = SLOW.replace("t c", "t c, t d, t e")
+    session.sql(endless).collect(progress=begun([]))
+except KeyboardInterrupt:
+    while (state := session._thread.call(core.queries, 1)[0].state.name) == "RUNNING":
+        pass
+    say(interrupted=state, after=session.sql("SELECT 1 AS a").collect().to_pylist())
+if sys.argv[1] == "killed":
+    sys.stdin.read()
+"""
+
+
+class Program:
+    """It runs, and says JSON lines."""
+
+    def __init__(self, how: str, temporary: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, how],
+            env=environment(PYTHONPATH=str(ROOT), TMPDIR=str(temporary)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.process:
+            self.process.kill()
+
+    def said(self, key: str) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found: dict[str, Any] = json.loads(line)
+        assert key in found, line
+        return found
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """It happens in other processes."""
+    end = time.monotonic() + END_TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def children_of(pid: int) -> set[int]:
+    """Those that live, and theirs."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found |= {child} | children_of(child)
+    return found
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_a_killed_worker_costs_no_answer_and_no_end_leaves_anything(
+    how: str, tmp_path: Path
+) -> None:
+    with Program(how, tmp_path) as program:
+        folder = Path(program.said("pids")["folder"])
+        assert folder.parent == tmp_path
+        assert folder.exists()
+        running = program.said("running")["running"]
+        for pid in running.values():
+            os.kill(pid, signal.SIGKILL)
+        assert program.said("answer")["answer"] == [{"n": 0}]
+        again = program.said("running")["running"]
+        assert set(again) == set(running)
+        assert not set(again.values()) & set(running.values())
+        everybody = children_of(program.process.pid)
+        assert set(again.values()) < everybody
+        program.process.send_signal(signal.SIGINT)
+        assert program.said("interrupted") == {"interrupted": "CANCELED", "after": [{"a": 1}]}
+        if how == "ends":
+            assert program.process.wait(END_TIMEOUT_S) == 0
+            assert not any(map(alive, everybody))
+            assert list(tmp_path.iterdir()) == []
+    until(lambda: not any(map(alive, everybody)))
+    until(lambda: not list(tmp_path.iterdir()))
