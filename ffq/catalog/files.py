@@ -43,6 +43,19 @@ def list_files(table: str, locations: Iterable[str]) -> tuple[TableFile, ...]:
     return tuple(found.values())
 
 
+def folder_columns(table: str, folder: str) -> tuple[str, ...]:
+    """The columns that folders `name=value` below one add, as its first file has them.
+
+    Raises:
+        StorageError: it cannot be read; names the table and the folder.
+    """
+    try:
+        first = next(iter(_walk_folder(folder)), None)
+    except OSError as error:
+        raise StorageError(f"table {table!r}: cannot list {folder}: {error}") from None
+    return () if first is None else tuple(name for name, _ in table_file(first, folder).folders)
+
+
 def _list_location(location: str) -> list[str]:
     if os.path.isfile(location):
         return [location]

@@ -41,6 +41,8 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.SetOperation: ("left", "right"),
     model.Unnest: ("input",),
     model.WithTables: ("input",),
+    model.Write: ("input",),
+    model.Commit: ("input",),
 }
 KEEPS_COLUMNS: Final = (
     model.Filter,
