@@ -15,7 +15,7 @@ import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 
@@ -116,18 +116,25 @@ class KeepsResultsOnDisk:
 
     async def ask(self, message: Rpc[R], /) -> R:
         """Raises QuotaExceeded: the disk is full; and as the coordinator behind."""
-        asked: Any = message
-        if isinstance(asked, RegisterQueryResults) and len(asked.payload) >= IN_MEMORY_BYTES:
-            stored = await run_blocking(self.folder.keep, asked.payload)
-            asked = attrs.evolve(asked, payload=b"", stored=stored)
-        reply: R = await self.inner.ask(asked)
-        return reply
+        large = _large(message)
+        if large is None:
+            return await self.inner.ask(message)
+        stored = await run_blocking(self.folder.keep, large.payload)
+        kept: Any = attrs.evolve(large, payload=b"", stored=stored)
+        return await self.inner.ask(cast(Rpc[R], kept))
 
     def stream(
         self, message: StreamRpc[C, Any], /
     ) -> AbstractAsyncContextManager[AsyncIterator[C]]:
         """As the coordinator behind."""
         return self.inner.stream(message)
+
+
+def _large(message: object) -> RegisterQueryResults | None:
+    """A piece that is to go into a file."""
+    if isinstance(message, RegisterQueryResults) and len(message.payload) >= IN_MEMORY_BYTES:
+        return message
+    return None
 
 
 def _unlink(path: str) -> None:
