@@ -38,3 +38,5 @@ PROFILES = {
 }
 NAME = os.environ.get("HYPOTHESIS_PROFILE", "default")
 CHOSEN = PROFILES[NAME]
+IS_QUICK = NAME == "default"
+"""Tests that take many processes, or a minute, are left to the other profiles."""

@@ -9,6 +9,7 @@ relative path is meant from the catalog file's folder. Other keys are ignored.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from urllib.parse import unquote
 import attrs
 
 from ffq.catalog.describe import TableDescription, decide_format, describe_files
-from ffq.catalog.files import format_of_name, list_files
+from ffq.catalog.files import folder_columns, format_of_name, list_files
 from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile, partition_values
 from ffq.catalog.shares import make_shares
@@ -187,6 +188,22 @@ class Catalog:
         table, (files, _) = self.table(name), self._list(name)
         folders = partition_values(name, files)[files[0].path]
         return vector_columns(name, table.options, [file.path for file in files], folders)
+
+    def folder_of(self, name: str) -> tuple[str, tuple[str, ...]]:
+        """The folder that is the table, where new files may be put, and the columns that its
+        folders `name=value` add.
+
+        Raises:
+            PlanningError: no such table, or it is no folder.
+            StorageError: it cannot be read.
+        """
+        table = self.table(name)
+        if len(table.locations) != 1 or not os.path.isdir(table.locations[0]):
+            raise PlanningError(
+                f"table {name!r} is {', '.join(table.locations)}; right to write into would be a "
+                f"table that is one folder"
+            )
+        return table.locations[0], folder_columns(name, table.locations[0])
 
     def scan_shares(
         self,

@@ -73,6 +73,19 @@ def list_files(
     return tuple(found.values()), format_ or _one_format(table, tuple(found))
 
 
+def folder_columns(table: str, folder: str) -> tuple[str, ...]:
+    """The columns that folders `name=value` below one add, as its first file has them.
+
+    Raises:
+        StorageError: it cannot be read; names the table and the folder.
+    """
+    try:
+        first = next(iter(_walk_folder(folder)), None)
+    except OSError as error:
+        raise StorageError(f"table {table!r}: cannot list {folder}: {error}") from None
+    return () if first is None else tuple(name for name, _ in table_file(first, folder).folders)
+
+
 def _one_format(table: str, paths: Sequence[str]) -> str:
     first: dict[str, str] = {}
     for path in paths:

@@ -15,6 +15,7 @@ from ffq.messages import (
     AdmitResult,
     DropQueryResults,
     DropResults,
+    Payload,
     ProposeResult,
     ReadResult,
     RegisterQueryResults,
@@ -28,19 +29,19 @@ from ffq.messages import (
 class _Upload:
     """`pieces`: payloads by their offset, contiguous from 0."""
 
-    pieces: dict[int, bytes] = attrs.field(factory=dict)
+    pieces: dict[int, Payload] = attrs.field(factory=dict)
     total_bytes: int = 0
     complete: bool = False
 
     def has(self, msg: RegisterQueryResults) -> bool:
         """Whether this very piece is stored: its answer was lost and it came again."""
-        ends_it = self.complete and msg.offset + len(msg.payload) == self.total_bytes
-        return self.pieces.get(msg.offset) == msg.payload and ends_it == msg.last
+        ends_it = self.complete and msg.offset + len(msg.content) == self.total_bytes
+        return self.pieces.get(msg.offset) == msg.content and ends_it == msg.last
 
     def add(self, msg: RegisterQueryResults) -> None:
         """Store a piece that continues the upload."""
-        self.pieces[msg.offset] = msg.payload
-        self.total_bytes += len(msg.payload)
+        self.pieces[msg.offset] = msg.content
+        self.total_bytes += len(msg.content)
         self.complete = msg.last
 
 
@@ -81,7 +82,7 @@ def propose_result(state: ResultsState, msg: ProposeResult, _now_ms: int) -> Adm
     """
     piece = msg.piece
     if piece.key is None:
-        return AdmitResult(piece.query_id, None, len(piece.payload), complete=True)
+        return AdmitResult(piece.query_id, None, len(piece.content), complete=True)
     upload = state.upload(piece.key)
     if upload.has(piece):
         return AdmitResult(piece.query_id, piece.key, upload.total_bytes, upload.complete)
@@ -90,7 +91,7 @@ def propose_result(state: ResultsState, msg: ProposeResult, _now_ms: int) -> Adm
         problem = f"is complete, the piece at offset {piece.offset} is not part of it"
     elif piece.offset != upload.total_bytes:
         problem = f"continues at offset {upload.total_bytes}, not {piece.offset}"
-    total = upload.total_bytes + len(piece.payload)
+    total = upload.total_bytes + len(piece.content)
     return AdmitResult(piece.query_id, piece.key, total, piece.last, problem)
 
 

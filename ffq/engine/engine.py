@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Final, Protocol
@@ -17,7 +18,7 @@ from ffq.engine.faults import Faults
 from ffq.engine.fragment_run import FragmentRun, FragmentSpec
 from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.scans import confirm_files
-from ffq.errors import FfqError, FileChanged, StartupError
+from ffq.errors import FfqError, FileChanged, OutOfMemory, StartupError
 from ffq.messages import AttemptUsage
 
 ENGINE_FAMILY: Final = "ffq-duckdb-3"
@@ -26,11 +27,21 @@ ENGINE_FAMILY: Final = "ffq-duckdb-3"
 
 @attrs.frozen
 class EngineSettings:
-    """threads: of DuckDB, shared by all fragments. memory_limit: in DuckDB's words, as "4GB"."""
+    """Bounds of one fragment; of several at a time each has as much.
+
+    Attributes:
+        threads: of DuckDB.
+        memory_limit: in DuckDB's words, as "4GB" or "10%" of all; beyond it DuckDB spills.
+        temp_directory: what is spilled goes into folders of this one.
+        spill_limit: bytes on disk, in DuckDB's words; beyond it the fragment fails.
+        remedy: what errors say of more memory or disk: the settings by name.
+    """
 
     threads: int | None = None
     memory_limit: str | None = None
     temp_directory: Path | None = None
+    spill_limit: str | None = None
+    remedy: str = ""
 
 
 @attrs.frozen
@@ -53,10 +64,11 @@ class BatchSink(Protocol):
 
 
 class Engine:
-    """Runs fragments. Thread-safe: one DuckDB instance, one connection per fragment and part.
+    """Runs fragments. Thread-safe: one DuckDB instance for each that runs at a time, as a limit of
+    memory is that of an instance; one connection per fragment and part.
 
     Args:
-        settings: bounds for all fragments together.
+        settings: bounds of each fragment.
         registry: the custom operators.
 
     Raises:
@@ -67,18 +79,36 @@ class Engine:
         self, settings: EngineSettings | None = None, *, registry: OperatorRegistry = REGISTRY
     ) -> None:
         self._registry = registry
-        try:
-            self._connection = duckdb.connect(":memory:", config=_config(settings))
-            for statement in _STATEMENTS:
-                self._connection.execute(statement)
-        except duckdb.Error as error:
-            raise StartupError(f"DuckDB cannot start: {error}") from error
+        self._settings = EngineSettings() if settings is None else settings
+        self._lock = threading.Lock()
+        self._opened = 0
+        # What was used last is used next: few instances keep their memory.
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        with self._instance():
+            """A setting that DuckDB refuses is told at the start."""
         registry.instances.open()
 
     def close(self) -> None:
         """No fragment may be running."""
-        self._connection.close()
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
         self._registry.instances.close()
+
+    @contextmanager
+    def _instance(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One that nobody else uses meanwhile. Raises StartupError."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+            number = self._opened
+            self._opened += connection is None
+        if connection is None:
+            connection = _open(self._settings, number)
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._idle.append(connection)
 
     def run(
         self,
@@ -109,8 +139,8 @@ class Engine:
         rows = size = batches = writing = 0
         began = perf_counter_ns()
         try:
-            with ExitStack() as closing:
-                run = FragmentRun(self._connection, spec, self._registry, cancel, faults, closing)
+            with self._instance() as connection, ExitStack() as closing:
+                run = FragmentRun(connection, spec, self._registry, cancel, faults, closing)
                 stream = run.stream(spec.fragment)
                 sink = open_sink(stream.schema)
                 for batch in stream.batches:
@@ -128,6 +158,8 @@ class Engine:
             cause = faults.translate(error, cancel)
             if not cancel.canceled:
                 cause = _changed(spec) or cause  # then that is why, whatever came of it
+            if isinstance(cause, OutOfMemory) and self._settings.remedy:
+                cause = OutOfMemory(f"{cause.message}; {self._settings.remedy}")
             if cause is error:
                 raise
             raise cause from error
@@ -168,16 +200,29 @@ _STATEMENTS: Final = (
 )
 
 
-def _config(settings: EngineSettings | None) -> dict[str, str | bool | int | float | list[str]]:
+def _open(settings: EngineSettings, number: int) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = duckdb.connect(":memory:", config=_config(settings, number))
+        for statement in _STATEMENTS:
+            connection.execute(statement)
+    except duckdb.Error as error:
+        raise StartupError(f"DuckDB cannot start: {error}") from error
+    return connection
+
+
+def _config(
+    settings: EngineSettings, number: int
+) -> dict[str, str | bool | int | float | list[str]]:
     config: dict[str, str | bool | int | float | list[str]] = {}
-    if settings is None:
-        return config
     if settings.threads is not None:
         config["threads"] = settings.threads
     if settings.memory_limit is not None:
         config["memory_limit"] = settings.memory_limit
     if settings.temp_directory is not None:
-        config["temp_directory"] = str(settings.temp_directory)
+        # Instances name their files alike: each has a folder of its own.
+        config["temp_directory"] = str(settings.temp_directory / str(number))
+    if settings.spill_limit is not None:
+        config["max_temp_directory_size"] = settings.spill_limit
     return config
 
 

@@ -20,13 +20,16 @@ from ffq.engine.operators import OperatorRegistry
 from ffq.engine.profile import EngineProfile, profile_of, start_profile
 from ffq.engine.readers import guarded, taken_schema
 from ffq.engine.scans import Source, scan_source
-from ffq.engine.sql import ColumnInfo, select_list
+from ffq.engine.sql import ColumnInfo, Columns, select_list
 from ffq.engine.translate import Translator
+from ffq.engine.writes import COUNT, STAGED, StagedFile, commit, stage_rows
 from ffq.errors import PlanningError, UnsupportedPlan
+from ffq.ids import AttemptKey
 from ffq.messages import ScanSplit, TableFormat
 from ffq.plan import model
 from ffq.plan.model import Node
 from ffq.plan.names import PlainColumn, marked_type, marks_of, type_mark
+from ffq.plan.walk import node_name
 
 BATCH_ROWS: Final = 64 * 1024
 VARYING_BATCH_ROWS: Final = 16 * 1024
@@ -45,12 +48,14 @@ class FragmentSpec:
         formats: by the same number, how these are read that do not say so themselves.
         shuffles: by number of the ShuffleRead in the stage's walk order, what opens its input.
             Each is called once, on the running thread.
+        key: whose files a Write's are; needed for writes only.
     """
 
     fragment: Node
     scans: Mapping[int, Sequence[ScanSplit]] = attrs.field(factory=dict)
     formats: Mapping[int, TableFormat] = attrs.field(factory=dict, kw_only=True)
     shuffles: Mapping[int, ReaderFactory] = attrs.field(factory=dict)
+    key: AttemptKey | None = None
 
 
 @attrs.frozen
@@ -92,13 +97,7 @@ class FragmentRun:
 
         Raises as `Translator.query`, and duckdb.Error for what fails before the first rows.
         """
-        cursor = self._connection.cursor()
-        self._closing.callback(cursor.close)
-        self._closing.enter_context(self._cancel.interrupting(cursor.interrupt))
-        translator = Translator(TypeOracle(cursor), _Leaves(self, cursor))
-        sql, columns = translator.query(fragment)
-        start_profile(cursor)
-        self._profiled.append(cursor)
+        cursor, sql, columns = self._query(fragment)
         try:
             relation = cursor.sql(sql)
         except duckdb.BinderException as error:
@@ -115,6 +114,17 @@ class FragmentRun:
             fields = [field.with_metadata(_marks(column)) for field, column in pairs]
         schema = pa.schema(fields)
         return Stream(schema, (part for batch in reader for part in bounded(batch, schema)))
+
+    def _query(self, fragment: Node) -> tuple[duckdb.DuckDBPyConnection, str, Columns]:
+        """The fragment's SQL, and a connection of its own that has all that it reads."""
+        cursor = self._connection.cursor()
+        self._closing.callback(cursor.close)
+        self._closing.enter_context(self._cancel.interrupting(cursor.interrupt))
+        translator = Translator(TypeOracle(cursor), _Leaves(self, cursor))
+        sql, columns = translator.query(fragment)
+        start_profile(cursor)
+        self._profiled.append(cursor)
+        return cursor, sql, columns
 
     def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._scans = self._scans, self._scans + 1
@@ -163,6 +173,30 @@ class FragmentRun:
                 )
         name, who = f"custom_{id(reader)}", f"operator {node.op_name!r} gives out"
         return self._register(reader, name, cursor, who)
+
+    def run_write(self, node: model.Write, cursor: duckdb.DuckDBPyConnection) -> Source:
+        """Writes all rows before it returns; the source has the files."""
+        writing, sql, columns = self._query(node.input)
+        files = stage_rows(node, self._key(node), sql, columns, writing)
+        rows = [attrs.asdict(file) for file in files]
+        return self._rows(pa.Table.from_pylist(rows, STAGED), "staged", cursor)
+
+    def run_commit(self, node: model.Commit, cursor: duckdb.DuckDBPyConnection) -> Source:
+        """Files are visible when it returns."""
+        names = self.stream(node.input)
+        if names.schema.names != STAGED.names:
+            raise PlanningError(f"Commit: its input has columns {', '.join(names.schema.names)}")
+        files = [StagedFile(**row) for batch in names.batches for row in batch.to_pylist()]
+        rows = commit(node.target, self._key(node), files, self._cancel)
+        return self._rows(pa.table({"Count": [rows]}, COUNT), "committed", cursor)
+
+    def _key(self, node: Node) -> AttemptKey:
+        if self._spec.key is None:
+            raise PlanningError(f"{node_name(node)}: this run is no attempt of a query")
+        return self._spec.key
+
+    def _rows(self, table: pa.Table, name: str, cursor: duckdb.DuckDBPyConnection) -> Source:
+        return self._register(table.to_reader(), name, cursor, f"{name} files have")
 
     def _register(
         self, reader: pa.RecordBatchReader, name: str, cursor: duckdb.DuckDBPyConnection, who: str
@@ -221,3 +255,9 @@ class _Leaves:
 
     def custom(self, node: model.Custom) -> Source:
         return self.run.run_custom(node, self.cursor)
+
+    def write(self, node: model.Write) -> Source:
+        return self.run.run_write(node, self.cursor)
+
+    def commit(self, node: model.Commit) -> Source:
+        return self.run.run_commit(node, self.cursor)

@@ -44,6 +44,10 @@ class Leaves(Protocol):
 
     def custom(self, node: model.Custom) -> Source: ...
 
+    def write(self, node: model.Write) -> Source: ...
+
+    def commit(self, node: model.Commit) -> Source: ...
+
 
 class Translator:
     """Translates one fragment, or the part of one that lies above a custom operator."""
@@ -88,6 +92,10 @@ class Translator:
                 return self._source(self._leaves.read(node))
             case model.Custom():
                 return self._source(self._leaves.custom(node))
+            case model.Write():
+                return self._source(self._leaves.write(node))
+            case model.Commit():
+                return self._source(self._leaves.commit(node))
             case (
                 model.CoalesceBatches()
                 | model.ShuffleWrite()

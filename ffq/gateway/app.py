@@ -9,6 +9,7 @@ import trio
 
 from ffq.actors import open_coordinator
 from ffq.catalog import Catalog
+from ffq.gateway.payloads import KeepsResultsOnDisk, payload_folder
 from ffq.gateway.planning import QueryPlanner
 from ffq.gateway.results import ResultChunks
 from ffq.gateway.shuffle import ShuffleChunks
@@ -44,6 +45,7 @@ async def serve_gateway(
     catalog = None if path is None else await run_blocking(Catalog.load, path)
     own = settings.client_tables
     with (
+        payload_folder() as payloads,
         ChannelPool(settings.rpc) as peers,
         SqlPlanner(catalog, client_tables=own, limits=settings.planning) as sql,
     ):
@@ -51,7 +53,7 @@ async def serve_gateway(
         planner = QueryPlanner(catalog, settings.scans, limits, sql, client_tables=own)
         chunks = stream_chunks(settings, peers)
         async with open_coordinator(planner, settings.coordinator, chunks=chunks) as coordinator:
-            routes = coordinator_routes(coordinator)
+            routes = coordinator_routes(KeepsResultsOnDisk(coordinator, payloads))
             await serve(routes, settings.bind, settings.rpc, task_status=task_status)
 
 

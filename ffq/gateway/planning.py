@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -17,9 +18,10 @@ from ffq.plan.casts import write_literal_casts
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.codec.cursor import check_size
 from ffq.plan.limits import PlanLimits
-from ffq.plan.model import WithTables
+from ffq.plan.model import Commit, ParquetWrite, WithTables
 from ffq.plan.stages import cut
 from ffq.plan.vectors import with_exact_search
+from ffq.plan.writes import accepted_write
 from ffq.runtime.message import Request
 
 R = TypeVar("R")
@@ -82,6 +84,7 @@ class QueryPlanner:
     def _read(self, message: ReadPlan) -> AcceptQuery:
         query = read_plan(message, self._limits)
         catalog = self._tables_of(query)
+        query = self._with_write_id(query, catalog)
         if catalog is None:
             return query
         query = self._with_exact_search(query, catalog)
@@ -121,6 +124,29 @@ class QueryPlanner:
         graph = cut(parse_plan(written, limits=self._limits), limits=self._limits)
         return attrs.evolve(query, plan_bytes=written, graph=graph)
 
+    def _with_write_id(self, query: AcceptQuery, catalog: Catalog | None) -> AcceptQuery:
+        """A write is told from all others by an id that it is given here, once (docs/writing.md).
+
+        A ParquetWrite into a table that no catalog here knows is left to other implementations.
+        """
+        root = query.graph.stages[0].fragment
+        plan = root.input if isinstance(root, WithTables) else root
+        if isinstance(plan, ParquetWrite) and (catalog is None or plan.table not in catalog):
+            return query
+        if isinstance(plan, Commit) and not self._client_tables:
+            raise PlanningError(
+                f"this coordinator writes to no path that a client names, and so not to "
+                f"{plan.target.path!r}"
+            )
+        accepted = accepted_write(plan, (catalog or Catalog.of(())).folder_of, _write_id())
+        if accepted is plan:
+            return query
+        if isinstance(root, WithTables):
+            accepted = attrs.evolve(root, input=accepted)
+        written = dump_plan(accepted, limits=self._limits)
+        check_size(written, self._limits)
+        return attrs.evolve(query, plan_bytes=written, graph=cut(accepted, limits=self._limits))
+
     def _with_casts(self, query: AcceptQuery, catalog: Catalog) -> AcceptQuery:
         """What planners leave to analyzers: strict engines compute on operands of one type only.
 
@@ -136,3 +162,7 @@ class QueryPlanner:
             return query
         graph = cut(parse_plan(written, limits=self._limits), limits=self._limits)
         return attrs.evolve(query, plan_bytes=written, graph=graph)
+
+
+def _write_id() -> str:
+    return secrets.token_hex(8)

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 import pyarrow as pa
 import trio
 
-from ffq.messages import FetchQueryResults, ResultParts
+from ffq.messages import FetchQueryResults, Payload, ResultParts, loaded
 from ffq.rpc.routes import OnThreads
 from ffq.shuffle.ipc import decode_stream, empty_stream, encode_stream, merge_streams, with_rows
 
-Pieces = tuple[bytes, ...]
+Pieces = tuple[Payload, ...]
 
 
 class ResultChunks:
@@ -36,12 +36,16 @@ class ResultChunks:
         Raises, when iterated:
             ExecutionError: parts that are no IPC streams, or of different types.
         """
-        parts = [part for part in result.parts if any(part)]
+        parts = [part for part in result.parts if any(map(len, part))]
         if len(parts) > 1:
             yield OnThreads(self._merged(parts), self._threads)
+            return
+        pieces = parts[0] if parts else (empty_stream(pa.schema([])),)
+        chunks = self._cut(map(loaded, pieces))
+        if all(isinstance(piece, bytes) for piece in pieces):
+            yield _InMemory(chunks)
         else:
-            pieces = parts[0] if parts else (empty_stream(pa.schema([])),)
-            yield _InMemory(self._cut(iter(pieces)))
+            yield OnThreads(chunks, self._threads)
 
     def _merged(self, parts: list[Pieces]) -> Iterator[bytes]:
         openers = with_rows([_opener(part) for part in parts])
@@ -71,4 +75,4 @@ class _InMemory:
 
 
 def _opener(part: Pieces) -> Callable[[], pa.RecordBatchReader]:
-    return lambda: decode_stream(part)
+    return lambda: decode_stream(map(loaded, part))

@@ -22,10 +22,12 @@ from ffq.messages.vocabulary import (
     Layout,
     LostInput,
     OutputPartition,
+    Payload,
     QueryState,
     ScanInput,
     ShuffleChunk,
     ShuffleInput,
+    StoredPayload,
     TaskState,
     Timeouts,
 )
@@ -350,6 +352,7 @@ class RegisterQueryResults(Rpc[RegisterReply]):
     """A piece of a result. `key` None: a peer on the fixed wire, the whole result at once (R26).
 
     `offset` is the position of `payload` in that attempt's result, in bytes; `last` ends it.
+    `stored`: in place of the payload, where that was put elsewhere than in memory.
     """
 
     detached: ClassVar[bool] = True
@@ -359,13 +362,18 @@ class RegisterQueryResults(Rpc[RegisterReply]):
     key: AttemptKey | None = None
     offset: int = 0
     last: bool = True
+    stored: StoredPayload | None = attrs.field(default=None, repr=False)
+
+    @property
+    def content(self) -> Payload:
+        return self.payload if self.stored is None else self.stored
 
 
 @attrs.frozen
 class ResultParts:
     """The committed results of the sink's tasks, in task order: each one Arrow IPC stream."""
 
-    parts: tuple[tuple[bytes, ...], ...] = attrs.field(repr=False)
+    parts: tuple[tuple[Payload, ...], ...] = attrs.field(repr=False)
 
 
 @attrs.frozen

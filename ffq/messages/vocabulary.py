@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 
@@ -291,3 +291,21 @@ class ShuffleChunk:
     watermark_offset: int
     finalized: bool
     stream_epoch: int = 0
+
+
+class StoredPayload(Protocol):
+    """Bytes that lie elsewhere than in memory; equal to others of the same content."""
+
+    def __len__(self) -> int: ...
+
+    def load(self) -> bytes:
+        """All of them; blocks. Raises DiskError."""
+        ...
+
+
+Payload: TypeAlias = bytes | StoredPayload
+
+
+def loaded(payload: Payload) -> bytes:
+    """The bytes themselves. Raises DiskError."""
+    return payload if isinstance(payload, bytes) else payload.load()

@@ -33,10 +33,12 @@ from ffq.plan.expressions import Aggregation, Expression, col
 from ffq.plan.model import HashPartitioning, Node, Partitioning, SinglePartitioning
 from ffq.plan.outputs import LEFT_ONLY
 from ffq.plan.stages import Parallelism, cut
-from ffq.plan.terms import BuildSide, ColumnName, JoinStrategy, JoinType, Schema
+from ffq.plan.terms import BuildSide, ColumnName, JoinStrategy, JoinType, Schema, WriteMode
+from ffq.plan.writes import written
 
 JoinHow: TypeAlias = Literal["inner", "left", "right", "full", "semi", "anti"]
 JoinBy: TypeAlias = Literal["shuffle", "broadcast_left", "broadcast_right"]
+WriteHow: TypeAlias = Literal["create", "append", "replace"]
 JoinKeys: TypeAlias = str | Sequence[str | tuple[str, str]]
 """One column of both sides, or several; `(left column, right column)` where names differ."""
 
@@ -262,6 +264,42 @@ class Relation:
     def pipe(self, step: Callable[[Relation], T]) -> T:
         """`step(self)`, for steps of your own in a chain."""
         return step(self)
+
+    def write_parquet(
+        self,
+        path: str,
+        *,
+        partition_by: Sequence[str] = (),
+        mode: WriteHow = "create",
+        options: Mapping[str, str] | None = None,
+    ) -> Relation:
+        """Write the rows to files, by the workers; the result is their number, as column Count.
+
+        All files become visible at once, when the query succeeds (docs/writing.md).
+
+        Args:
+            path: absolute, on a file system that all workers share. With a suffix (`.parquet`) and
+                no `partition_by` it is one file, else a folder.
+            partition_by: columns that become folders `name=value`.
+            mode: "create": nothing may be there. "append": to a folder. "replace": what is there.
+            options: of the format: compression, compression_level, row_group_size (rows).
+
+        Raises:
+            InvalidRequest: a path that is not absolute, or a mode that is not known.
+        """
+        how = _one_of("write_parquet: mode", mode, {each.value.lower(): each for each in WriteMode})
+        if not path.startswith("/"):
+            raise InvalidRequest(f"write_parquet: {path!r}: right would be an absolute path")
+        for name in partition_by:
+            check_column("write_parquet: partition_by", name, self.columns)
+        single_file = path.endswith(".parquet") and not partition_by
+        if single_file and how is WriteMode.APPEND:
+            raise InvalidRequest(f"write_parquet: {path!r} is one file; append adds to a folder")
+        target = terms.WriteTarget(path, how, single_file)
+        pairs = tuple(sorted((options or {}).items()))
+        parquet = terms.FileFormat.PARQUET
+        node = written(self.node, target, parquet, tuple(partition_by), pairs)
+        return Relation(node, ("Count",))
 
     def to_json(self) -> bytes:
         """The plan's JSON, checked as a coordinator checks it.

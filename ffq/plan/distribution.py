@@ -124,7 +124,8 @@ class _Analysis:
                 return self._of_final(node, self.visit(node.input))
             case model.Window():
                 return self._of_window(node, self.visit(node.input))
-            case model.Custom():
+            case model.Custom() | model.Write():
+                # Each task writes its share, wherever its rows lie; each attempt other files.
                 return _of_custom(self.visit(node.input))
             case model.HashJoin():
                 return self._of_join(node, self.visit(node.left), self.visit(node.right))
@@ -147,8 +148,8 @@ class _Analysis:
             case model.UnionAll():
                 return _of_union(self.visit(node.left), self.visit(node.right))
             case _:
-                # Limit, TopK, subquery filters, writes, vector search. PIN wins all the way up,
-                # so that the leaves below need no numbers.
+                # Limit, TopK, subquery filters, ParquetWrite, Commit, vector search. PIN wins all
+                # the way up, so that the leaves below need no numbers.
                 return _PIN
 
     def _of_final(self, node: model.FinalHashAggregate, below: Distribution) -> Distribution:

@@ -28,10 +28,12 @@ from ffq.plan.terms import (
     BuildSide,
     ColumnName,
     Expr,
+    FileFormat,
     JoinStrategy,
     JoinType,
     Schema,
     WindowExpr,
+    WriteTarget,
 )
 
 
@@ -344,6 +346,28 @@ class RecursionRef:
     types: tuple[SqlType, ...]
 
 
+@attrs.frozen
+class Write:
+    """Its task's rows into files, which nobody sees yet; gives out a row for each file.
+
+    partition_by: columns that become folders `name=value`. options: of the format.
+    """
+
+    target: WriteTarget
+    format: FileFormat
+    partition_by: tuple[str, ...]
+    options: tuple[tuple[str, str], ...]
+    input: Node
+
+
+@attrs.frozen
+class Commit:
+    """Makes the files that its input names visible, all at once; gives out how many rows."""
+
+    target: WriteTarget
+    input: Node
+
+
 Node: TypeAlias = (
     Sort
     | Aggregate
@@ -356,6 +380,8 @@ Node: TypeAlias = (
     | WithTables
     | Recursion
     | RecursionRef
+    | Write
+    | Commit
     | ParquetScan
     | ParquetWrite
     | Filter
@@ -392,5 +418,7 @@ OWN_NODES: Final = (
     WithTables,
     Recursion,
     RecursionRef,
+    Write,
+    Commit,
 )
 """Nodes that other implementations of FFQ do not know."""

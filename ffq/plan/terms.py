@@ -274,3 +274,38 @@ class WindowExpr:
     order_by: tuple[SortKey, ...]
     frame: WindowFrame | None
     output_name: str
+
+
+# --- writes ----------------------------------------------------------------------------------
+
+
+class FileFormat(enum.Enum):
+    PARQUET = "Parquet"
+    CSV = "Csv"
+    JSON = "Json"
+
+
+class WriteMode(enum.Enum):
+    """CREATE: nothing may be there yet. APPEND: files are added to a folder. REPLACE: what is there
+    goes when the new is complete."""
+
+    CREATE = "Create"
+    APPEND = "Append"
+    REPLACE = "Replace"
+
+
+@attrs.frozen
+class WriteTarget:
+    """Where a query writes to.
+
+    Attributes:
+        path: absolute, on a file system that all workers share.
+        single_file: the path is a file, written by one task; else a folder of files.
+        write_id: tells one accepted query's write from any other's. The coordinator gives it;
+            empty before.
+    """
+
+    path: str
+    mode: WriteMode
+    single_file: bool
+    write_id: str = ""

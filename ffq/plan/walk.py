@@ -43,6 +43,8 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.WithTables: ("input",),
     model.Recursion: ("start", "step"),
     model.RecursionRef: (),
+    model.Write: ("input",),
+    model.Commit: ("input",),
 }
 KEEPS_COLUMNS: Final = (
     model.Filter,

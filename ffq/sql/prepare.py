@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -18,12 +18,13 @@ from ffq.sql.declared import DeclaredColumns, declared_columns
 from ffq.sql.distribute import distribute
 from ffq.sql.exchanges import TableEstimate
 from ffq.sql.files import Named, name_files
-from ffq.sql.kinds import StatementKind, refused, statement_kind
+from ffq.sql.kinds import statement_kind
 from ffq.sql.operators import Planner, name_operators
 from ffq.sql.parameters import Parameters, Value, dump_parameters, load_parameters
 from ffq.sql.parsing import QueryParser
 from ffq.sql.planning import PlanningInstance
 from ffq.sql.serialized import NotDistributed
+from ffq.sql.statements import InsertInto, read_statement
 from ffq.sql.text import query_error
 
 DEFAULT_PARTITIONS: Final = 8
@@ -88,9 +89,26 @@ class Preparer:
             UnsupportedPlan: names what is not distributed.
             StorageError: a table without files, or one that cannot be read.
         """
-        kind = statement_kind(query.sql)
-        if kind is not None and kind is not StatementKind.QUERY:
-            raise refused(query.sql)
+        statement = read_statement(
+            query.sql,
+            statement_kind(query.sql),
+            folder=query.folder,
+            paths=query.client_tables,
+        )
+        query, write = attrs.evolve(query, sql=statement.query), statement.write
+        if not isinstance(write, InsertInto):
+            prepared = self._planned(query)
+            return prepared if write is None else _writing(prepared, write.over)
+        given = [name for name, _ in self._planned(query).columns]
+        catalog = self._catalog.over(query.tables)
+        write = attrs.evolve(write, table=_known(write.table, catalog.names()))
+        query = attrs.evolve(
+            query, sql=write.query(query.sql, given, self._columns_of(catalog, write.table))
+        )
+        return _writing(self._planned(query, write.table), write.over)
+
+    def _planned(self, query: Query, *written: str) -> Prepared:
+        """The plan of the rows. `written`: a table that they go to, which the plan must know."""
         parsed = self._parser.parse(query.sql)
         catalog = self._catalog.over(query.tables)
         brought = dict(zip(Catalog.of(()).over(query.tables).names(), query.tables, strict=True))
@@ -121,7 +139,8 @@ class Preparer:
             raise _placed(error, named, query) from None
         finally:
             instance.close()
-        own = [brought[name] for name in named.tables if name in brought]
+        needed = dict.fromkeys((*named.tables, *written))
+        own = [brought[name] for name in needed if name in brought]
         if definitions := (*own, *named.files):
             plan = WithTables(tuple(map(_canonical, definitions)), plan)
         columns = tuple(zip(planned.names, planned.types, strict=True))
@@ -130,9 +149,28 @@ class Preparer:
 
 def _estimate(catalog: Catalog, name: str, columns: int) -> TableEstimate:
     """Of how many rows the footers' sizes are, is guessed: joins go by the sizes."""
-    ((*splits,),) = catalog.scan_shares(name, 2**62, 1)
+    (splits,) = catalog.scan_shares(name, 2**62, 1).shares
     size = sum(split.bytes for split in splits)
     return TableEstimate(size // (_VALUE_BYTES * columns), size)
+
+
+def _writing(prepared: Prepared, over: Callable[[Node], Node]) -> Prepared:
+    """The plan with a write over its rows. Tables that it brings stay at its root."""
+    plan = prepared.plan
+    plan = (
+        attrs.evolve(plan, input=over(plan.input)) if isinstance(plan, WithTables) else over(plan)
+    )
+    return attrs.evolve(prepared, plan=plan, columns=(("Count", "BIGINT"),))
+
+
+def _known(table: str, names: Iterable[str]) -> str:
+    """The table of that name; in the text its case says nothing."""
+    names = tuple(names)
+    found = table if table in names else {name.lower(): name for name in names}.get(table.lower())
+    if found is None:
+        listed = ", ".join(names) or "none"
+        raise InvalidQuery(f"INSERT INTO: no such table: {table!r}; there are: {listed}")
+    return found
 
 
 def _placed(error: NotDistributed, named: Named, query: Query) -> UnsupportedPlan:

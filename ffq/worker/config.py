@@ -43,8 +43,10 @@ class WorkerConfig:
         shuffle_root: folder of its map outputs, and of those that all share under a coordinator
             that sets no extension fields; None: a private one, removed at exit.
         catalog_path: tables for scans that an assignment does not resolve.
-        engine_threads: threads of the engine, for all fragments together.
-        engine_memory_bytes: memory the engine may use for all fragments together; 0: its default.
+        engine_threads: threads of the engine for each fragment.
+        engine_memory_bytes: memory the engine may use for all fragments together, each of them its
+            share; 0: `memory_percent` of the machine's.
+        spill_bytes: disk that fragments may spill to, each its share; 0: what is free.
         spool_bytes: memory for shuffle inputs that were fetched; more of them wait on disk.
     """
 
@@ -60,6 +62,8 @@ class WorkerConfig:
     catalog_path: Path | None = None
     engine_threads: int = 1
     engine_memory_bytes: int = 0
+    memory_percent: int = 80
+    spill_bytes: int = 0
     spool_bytes: int = 256 * _MIB
     rpc: RpcOptions = attrs.field(factory=RpcOptions)
 
@@ -68,7 +72,8 @@ def worker_config(source: SettingSource) -> WorkerConfig:
     """Parse the settings of `ffq worker`.
 
     Flags: coordinator, worker-id, slots, operators, poll-ms, heartbeat-ms, connect-timeout-ms,
-    shuffle-bind, shuffle-advertise, shuffle-root, catalog, engine-threads, engine-memory-mb.
+    shuffle-bind, shuffle-advertise, shuffle-root, catalog, engine-threads, engine-memory-mb,
+    spill-mb.
 
     Raises:
         InvalidRequest: a value is bad; names the flag or variable.
@@ -80,6 +85,9 @@ def worker_config(source: SettingSource) -> WorkerConfig:
     rpc = rpc_options(source)
     memory_mb = source.integer(
         "engine_memory_mb", "FFQ_WORKER_ENGINE_MEMORY_MB", 0, minimum=0, maximum=MAX_MS // _MIB
+    )
+    spill_mb = source.integer(
+        "spill_mb", "FFQ_WORKER_SPILL_MB", 0, minimum=0, maximum=MAX_MS // _MIB
     )
     return WorkerConfig(
         coordinator=source.endpoint("coordinator", "FFQ_COORDINATOR_ENDPOINT", DEFAULT_COORDINATOR),
@@ -107,6 +115,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
             "engine_threads", "FFQ_WORKER_ENGINE_THREADS", processors, minimum=1, maximum=MAX_SLOTS
         ),
         engine_memory_bytes=memory_mb * _MIB,
+        spill_bytes=spill_mb * _MIB,
         rpc=rpc,
     )
 

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from math import inf
 from pathlib import Path
 from time import perf_counter_ns
@@ -16,11 +17,14 @@ import trio
 
 from ffq.catalog import Catalog
 from ffq.engine import ENGINE_FAMILY, CancelToken, Engine, FragmentSpec
+from ffq.engine.staging import discard_attempt, settle
 from ffq.errors import ExecutionError, PlanningError, StorageError
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import ScanInput
 from ffq.plan.model import Partitioning
 from ffq.plan.stages import ScanSource
+from ffq.plan.terms import WriteTarget
+from ffq.plan.writes import targets_of
 from ffq.shuffle import MapOutputWriter, ShuffleStore
 from ffq.shuffle.layout import attempt_folder, part_file
 from ffq.threads import run_blocking
@@ -36,12 +40,16 @@ from ffq.worker.wanted import InputPart, SharedOutput
 
 @attrs.define
 class _Scratch:
-    """What one attempt uses besides its output. `outputs`: where that goes; None: nowhere yet."""
+    """What one attempt uses besides its output.
+
+    outputs: where that goes; None: nowhere yet. targets: what it writes to.
+    """
 
     folder: Path
     outputs: ShuffleStore | None = None
     spools: list[FragmentSpool] = attrs.field(factory=list)
     result: ResultSpool | None = None
+    targets: tuple[WriteTarget, ...] = ()
 
 
 class EngineExecutor:
@@ -74,7 +82,7 @@ class EngineExecutor:
         self._stop_grace_s = stop_grace_ms / 1000
         self._threads = trio.CapacityLimiter(inf)  # the loop's slots are the bound
         self._scratch: dict[AttemptKey, _Scratch] = {}
-        self._held: dict[QueryId, None] = {}
+        self._held: dict[QueryId, set[WriteTarget]] = {}
         self._stuck = 0
 
     @property
@@ -110,6 +118,7 @@ class EngineExecutor:
         """
         scratch = self._scratch_of(work.assignment.key)
         scratch.outputs = self._shared if work.assignment.fixed_wire else self._store
+        self._note_targets(work, scratch)
         job = _Job(self._engine, self._catalog, scratch, work)
         ended = trio.Event()
         token = trio.lowlevel.current_trio_token()
@@ -138,7 +147,7 @@ class EngineExecutor:
                     self._leave_behind(work.assignment.key, ended)
             raise
         if isinstance(output, MapOutput) and not work.assignment.fixed_wire:
-            self._held[work.assignment.key.query_id] = None
+            self._held.setdefault(work.assignment.key.query_id, set())
         return output
 
     async def release(self, key: AttemptKey, *, keep_output: bool) -> None:
@@ -156,15 +165,30 @@ class EngineExecutor:
         for folder in unwanted:
             if folder.exists():
                 await run_blocking(_remove, folder)
+        if scratch is not None and not keep_output:
+            for target in scratch.targets:
+                await run_blocking(discard_attempt, target, key)
 
     def held_queries(self) -> Sequence[QueryId]:
         """As `Executor.held_queries`."""
         return tuple(self._held)
 
-    async def forget(self, query_id: QueryId) -> None:
+    def writes(self, query_id: QueryId) -> bool:
+        """As `Executor.writes`."""
+        return bool(self._held.get(query_id))
+
+    async def forget(self, query_id: QueryId, *, succeeded: bool | None = None) -> None:
         """As `Executor.forget`."""
-        self._held.pop(query_id, None)
+        for target in self._held.pop(query_id, ()):
+            await run_blocking(partial(settle, target, succeeded=succeeded))
         await run_blocking(self._store.delete_query, query_id)
+
+    def _note_targets(self, work: Work, scratch: _Scratch) -> None:
+        """Before it begins: what a killed or canceled attempt leaves must be known."""
+        scratch.targets = targets_of(work.stage.fragment)
+        if scratch.targets:
+            held = self._held.setdefault(work.assignment.key.query_id, set())
+            held.update(scratch.targets)
 
     def _scratch_of(self, key: AttemptKey) -> _Scratch:
         scratch = self._scratch.get(key)
@@ -268,6 +292,7 @@ class _Job:
                 for leaf, items in inputs.items()
                 if items
             },
+            key=self._work.assignment.key,
         )
 
     def _scans(self) -> Mapping[int, ScanInput]:

@@ -16,9 +16,23 @@ from collections.abc import Callable
 import attrs
 import trio
 
-from ffq.errors import CallerError, FfqError, StartupError, Unavailable, WorkerSuperseded
+from ffq.errors import (
+    CallerError,
+    FfqError,
+    StartupError,
+    Unavailable,
+    UnknownId,
+    WorkerSuperseded,
+)
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import Assignment, GetTask, Heartbeat, HeartbeatReply
+from ffq.messages import (
+    Assignment,
+    GetQueryStatus,
+    GetTask,
+    Heartbeat,
+    HeartbeatReply,
+    QueryState,
+)
 from ffq.retry import RetryPolicy
 from ffq.service import Coordinator
 from ffq.worker.attempt import AttemptContext, AttemptRun, AttemptSettings
@@ -117,6 +131,7 @@ class WorkerLoop:
                 with self._pull_scope:
                     await self._pull(attempts)
             nursery.cancel_scope.cancel()
+        await self._finish_writes()
 
     def stop(self) -> None:
         """Begin the orderly end; `run` returns when it is done."""
@@ -231,10 +246,35 @@ class WorkerLoop:
             while self._ended:
                 query_id = next(iter(self._ended))
                 try:
-                    await self._executor.forget(query_id)
+                    await self._forget(query_id, await self._end_of(query_id))
                 except FfqError as error:
                     logger.warning("files of query %s stay: %s", query_id, error.message)
                 self._ended.pop(query_id)
+
+    async def _end_of(self, query_id: QueryId) -> QueryState | None:
+        """How it ended: asked only where it matters. None: not known (any more)."""
+        if not self._executor.writes(query_id):
+            return None
+        try:
+            return (await self._link.ask(GetQueryStatus(query_id))).state
+        except UnknownId:
+            return None
+
+    async def _forget(self, query_id: QueryId, end: QueryState | None) -> None:
+        known = end is not None and end.terminal
+        succeeded = end is QueryState.SUCCEEDED if known else None
+        await self._executor.forget(query_id, succeeded=succeeded)
+
+    async def _finish_writes(self) -> None:
+        """At an orderly end: nobody tells this worker any more which queries have ended."""
+        with trio.move_on_after(self._settings.stop_grace_ms / 1000):
+            for query_id in filter(self._executor.writes, tuple(self._executor.held_queries())):
+                try:
+                    end = await self._end_of(query_id)
+                    if end is not None and end.terminal:
+                        await self._forget(query_id, end)
+                except FfqError as error:
+                    logger.warning("files of query %s stay: %s", query_id, error.message)
 
     # --- pulling and running -----------------------------------------------------------------
 

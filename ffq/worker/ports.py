@@ -145,9 +145,20 @@ class Executor(Protocol):
         ...
 
     def held_queries(self) -> Sequence[QueryId]:
-        """Queries whose map outputs are kept here."""
+        """Queries whose map outputs, or files that are not seen yet, are kept here."""
         ...
 
-    async def forget(self, query_id: QueryId) -> None:
-        """Remove all outputs of a query."""
+    def writes(self, query_id: QueryId) -> bool:
+        """Whether something of that query was to become visible files: `forget` must know more."""
+        ...
+
+    async def forget(self, query_id: QueryId, *, succeeded: bool | None = None) -> None:
+        """Remove all outputs of a query that is over.
+
+        Args:
+            succeeded: False: files that it had made visible go as well. None: not known.
+
+        Raises:
+            StorageError: something of it could not be removed.
+        """
         ...

@@ -180,8 +180,16 @@ class _Worker:
 
 
 def _engine(config: WorkerConfig, folders: WorkerFolders) -> Engine:
-    memory = f"{config.engine_memory_bytes}B" if config.engine_memory_bytes else None
-    return Engine(EngineSettings(config.engine_threads, memory, folders.engine))
+    """Each task has its share: none can take what another one works with."""
+    slots = config.loop.slots
+    share = f"{max(1, config.engine_memory_bytes // slots)}B"
+    memory = share if config.engine_memory_bytes else f"{config.memory_percent / slots}%"
+    spill = f"{max(1, config.spill_bytes // slots)}B" if config.spill_bytes else None
+    remedy = (
+        f"tasks of this worker have 1/{slots} each of its memory (--engine-memory-mb) and of its "
+        f"disk for what does not fit there (--spill-mb)"
+    )
+    return Engine(EngineSettings(config.engine_threads, memory, folders.engine, spill, remedy))
 
 
 async def _stop_when(stop: trio.Event, loop: WorkerLoop) -> None:

@@ -41,6 +41,7 @@ from ffq.messages import (
     SubmitReply,
     TaskState,
     WorkerStatus,
+    loaded,
 )
 from ffq.plan import dump_plan
 from ffq.plan.codec import plan_digest
@@ -150,7 +151,7 @@ class Driver:
 
     def fetch(self, query: str) -> list[bytes]:
         reply = self.core.ask(FetchQueryResults(QueryId(query)), self.now_ms)
-        return [b"".join(part) for part in reply.parts]
+        return [b"".join(map(loaded, part)) for part in reply.parts]
 
     def worker(self, worker: str) -> WorkerStatus | None:
         return next((each for each in self.workers() if each.worker_id == worker), None)

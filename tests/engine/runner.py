@@ -69,7 +69,7 @@ class LocalRunner:
             done[stage.stage_id] = self._run_stage(query, graph, stage, done)
         sink = graph.stages[0]
         results = [
-            run_fragment(self.engine, self._spec(graph, sink, task, done))
+            run_fragment(self.engine, self._attempt(graph, sink, _key(query, sink, task), done))
             for task in range(self._task_count(sink))
         ]
         return pa.concat_tables(results)
@@ -79,7 +79,7 @@ class LocalRunner:
     ) -> list[AttemptKey]:
         keys = []
         for task in range(self._task_count(stage)):
-            key = AttemptKey(query, stage.stage_id, TaskId(task), Attempt(1))
+            key = _key(query, stage, task)
             writers: list[MapOutputWriter] = []
 
             def open_writer(
@@ -95,10 +95,19 @@ class LocalRunner:
                 )
                 return writers[0]
 
-            self.engine.run(self._spec(graph, stage, task, done), open_writer, CancelToken())
+            self.engine.run(self._attempt(graph, stage, key, done), open_writer, CancelToken())
             self.outputs[key] = writers[0].finish()
             keys.append(key)
         return keys
+
+    def _attempt(
+        self,
+        graph: StageGraph,
+        stage: StagePlan,
+        key: AttemptKey,
+        done: dict[int, list[AttemptKey]],
+    ) -> FragmentSpec:
+        return attrs.evolve(self._spec(graph, stage, key.task_id, done), key=key)
 
     def _task_count(self, stage: StagePlan) -> int:
         match stage.parallelism:
@@ -145,6 +154,10 @@ class LocalRunner:
 
         openers = [partial(stream, key, one) for key in keys for one in partitions]
         return merge_streams(openers, (opener().schema for opener in openers[1:]))
+
+
+def _key(query: QueryId, stage: StagePlan, task: int) -> AttemptKey:
+    return AttemptKey(query, stage.stage_id, TaskId(task), Attempt(1))
 
 
 # --- fragments over tables in memory ---------------------------------------------------------

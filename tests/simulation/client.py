@@ -16,6 +16,7 @@ from ffq.messages import (
     QueryState,
     QueryStatus,
     SubmitQuery,
+    loaded,
 )
 from ffq.retry import until_answered
 from tests.simulation.channel import SimChannel
@@ -122,7 +123,7 @@ class SimClient:
             await trio.sleep(_POLL_S)
             return None
         try:
-            return [row for part in result.parts for row in decode(b"".join(part))]
+            return [row for part in result.parts for row in decode(b"".join(map(loaded, part)))]
         except ValueError as error:
             detail = f"{self.query_id} <{self.plan.name}>: its result is damaged: {error}"
             self.trace.fail(violation("result-equals-oracle", detail))

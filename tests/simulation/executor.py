@@ -132,7 +132,10 @@ class SimExecutor:
     def held_queries(self) -> Sequence[QueryId]:
         return self.disk.queries()
 
-    async def forget(self, query_id: QueryId) -> None:
+    def writes(self, query_id: QueryId) -> bool:
+        return False
+
+    async def forget(self, query_id: QueryId, *, succeeded: bool | None = None) -> None:
         self.disk.forget(query_id)
 
 

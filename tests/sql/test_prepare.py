@@ -199,8 +199,8 @@ def test_what_is_wrong_is_named_with_its_place(
     [
         ("FROM 'no*.parquet'", StorageError, r"table 'no\*\.parquet': no file matches /.*/no\*"),
         ("FROM 'no.parquet'", StorageError, "table 'no.parquet': no such file or folder: /"),
+        ("UPDATE t SET k = 1", InvalidQuery, "UPDATE is no query"),
         ("SELECT random() FROM t", UnsupportedPlan, "random"),
-        ("COPY (FROM t) TO 'x.parquet'", InvalidQuery, "COPY is no query"),
     ],
 )
 def test_what_cannot_be_read_or_run_is_named(

@@ -217,7 +217,10 @@ class FakeExecutor:
     def held_queries(self) -> Sequence[QueryId]:
         return self.held
 
-    async def forget(self, query_id: QueryId) -> None:
+    def writes(self, query_id: QueryId) -> bool:
+        return False
+
+    async def forget(self, query_id: QueryId, *, succeeded: bool | None = None) -> None:
         self.forgotten.append(query_id)
 
 

@@ -60,6 +60,7 @@ def test_a_bad_number_of_slots_is_refused_with_its_name() -> None:
         "connect_timeout_ms",
         "engine_threads",
         "engine_memory_mb",
+        "spill_mb",
         "max_message_bytes",
         "worker_liveness_timeout_ms",
     ],

@@ -104,8 +104,18 @@ def worker(
     engine_memory_mb: Annotated[
         str | None,
         setting(
-            "Memory for all tasks together, MiB; 0 = the engine's own limit.",
+            "Memory of the engine for all slots together, MiB: each task has its share, and what "
+            "does not fit goes to disk; 0 = 80 % of the machine's.",
             "FFQ_WORKER_ENGINE_MEMORY_MB",
+            "0",
+            metavar="N",
+        ),
+    ] = None,
+    spill_mb: Annotated[
+        str | None,
+        setting(
+            "Disk for what does not fit in memory, for all slots together, MiB; 0 = what is free.",
+            "FFQ_WORKER_SPILL_MB",
             "0",
             metavar="N",
         ),

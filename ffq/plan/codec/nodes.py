@@ -46,7 +46,14 @@ from ffq.plan.codec.shapes import (
 )
 from ffq.plan.codec.types import SCHEMA
 from ffq.plan.model import HashPartitioning, Node, Partitioning, SinglePartitioning
-from ffq.plan.terms import BuildSide, JoinStrategy, JoinType
+from ffq.plan.terms import (
+    BuildSide,
+    FileFormat,
+    JoinStrategy,
+    JoinType,
+    WriteMode,
+    WriteTarget,
+)
 
 DEFAULT_PARTITIONS: Final = 64
 
@@ -87,6 +94,15 @@ _PARTITIONING: Codec[Partitioning] = variants_of(
         "Single": unit(SinglePartitioning()),
     },
     lambda partitioning: "HashKeys" if isinstance(partitioning, HashPartitioning) else "Single",
+)
+
+
+_TARGET: Final = record(
+    WriteTarget,
+    Key("path", NAME),
+    Key("mode", enumeration(WriteMode, "write mode")),
+    Key("single_file", BOOLEAN),
+    Key("write_id", STRING, default=""),
 )
 
 
@@ -248,6 +264,15 @@ _NODES: dict[str, Codec[Any]] = {
         _INPUT,
         Key("partial", BOOLEAN, default=False),
     ),
+    f"{OWN_PREFIX}Write": record(
+        model.Write,
+        Key("target", _TARGET),
+        Key("format", enumeration(FileFormat, "file format")),
+        Key("partition_by", listing(STRING), default=[]),
+        Key("options", _CONFIG, default={}),
+        _INPUT,
+    ),
+    f"{OWN_PREFIX}Commit": record(model.Commit, Key("target", _TARGET), _INPUT),
     "Custom": record(
         model.Custom, Key("op_name", NAME), Key("config", _CONFIG, default={}), _INPUT
     ),

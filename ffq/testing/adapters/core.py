@@ -24,6 +24,7 @@ from ffq.messages import (
     RegisterQueryResults,
     ReportTaskStatus,
     SubmitQuery,
+    loaded,
 )
 from ffq.rpc.status import status_of
 from ffq.testing.declared import DeclaredSettings
@@ -97,7 +98,7 @@ class CoreAdapter:
         msg = FetchQueryResults(QueryId(query_id))
         return _answered(
             lambda: b"".join(
-                piece for part in self.core.ask(msg, self.now_ms).parts for piece in part
+                loaded(piece) for part in self.core.ask(msg, self.now_ms).parts for piece in part
             )
         )
 
