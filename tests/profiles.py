@@ -31,8 +31,8 @@ class Profile:
 
 
 PROFILES = {
-    "default": Profile(25, 30, 24, 24, 12, every_query=8),
-    "seeds": Profile(50, 40, 40, 40, 20, every_query=8),
+    "default": Profile(25, 30, 24, 24, 12, every_query=16),
+    "seeds": Profile(50, 40, 40, 40, 20, every_query=16),
     "ci": Profile(200, 60, 1_000, 1_000, 100, same_examples=True),
     "nightly": Profile(5_000, 200, 50_000, None, 5_000),
 }

@@ -46,7 +46,7 @@ _KEPT: Final = frozenset(
 over planning tables, that is not what the query's tables hold."""
 _SERIALIZE: Final = (
     "SELECT json_serialize_plan(?::VARCHAR, skip_null := true, skip_empty := true, "
-    "skip_default := ?::BOOLEAN, optimize := true)"
+    "skip_default := true, optimize := true)"
 )
 # The engine writes NaN and infinities bare, which JSON has not.
 _BARE_FLOAT: Final = re.compile(r'(?<="value":)(-?)(NAN|INF(?:INITY)?)\b', re.IGNORECASE)
@@ -129,8 +129,8 @@ class PlanningInstance:
         finally:
             self._connection.unregister("the sample")
 
-    def _serialized(self, sql: str, *, skip_default: bool) -> dict[str, Any]:
-        ((written,),) = self._connection.execute(_SERIALIZE, [sql, skip_default]).fetchall()
+    def _serialized(self, sql: str) -> dict[str, Any]:
+        ((written,),) = self._connection.execute(_SERIALIZE, [sql]).fetchall()
         if not written:
             raise UnsupportedPlan(
                 "SQL: the engine cannot write this query's plan: a constant of type BIT, for one, "
@@ -143,13 +143,10 @@ class PlanningInstance:
         """Raises InvalidQuery: what is wrong with the query, and where in its text."""
         sql = named.sql.text.decode()
         try:
-            found = self._serialized(sql, skip_default=True)
+            found = self._serialized(sql)
             if found.get("error"):
                 raise complaint(found, named.sql)
             (plan,) = found["plans"]
-            if _may_hide_zeros(plan):
-                (full,) = self._serialized(sql, skip_default=False)["plans"]
-                plan = _with_zeros(plan, full)
             described = self._connection.execute(f"DESCRIBE {sql}").fetchall()
             names = self._names(named, parameters) or [name for name, *_ in described]
         except ENGINE_ERRORS as error:  # of a size, say, that it refuses before it plans
@@ -165,43 +162,6 @@ class PlanningInstance:
         sql = f"DESCRIBE {named.described.text.decode()}"
         found = self._connection.execute(sql, dict(parameters)).fetchall()
         return [name for name, *_ in found]
-
-
-def _may_hide_zeros(plan: Any) -> bool:
-    """Whether a constant may be -0.0: what is left out is a zero of either sign."""
-    pending = [plan]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, list):
-            pending.extend(each)
-        elif isinstance(each, dict):
-            if each.get("is_null") is False and "type" in each and _is_hidden(each):
-                return True
-            pending.extend(each.values())
-    return False
-
-
-def _is_hidden(constant: Mapping[str, Any]) -> bool:
-    name = constant["type"]["id"]
-    if name in {"FLOAT", "DOUBLE"}:
-        return "value" not in constant
-    nested = "type_info" in constant["type"] and name not in {"DECIMAL", "VARCHAR", "ENUM"}
-    return nested and any(f"'{kind}'" in str(constant["type"]) for kind in ("FLOAT", "DOUBLE"))
-
-
-def _with_zeros(short: Any, full: Any) -> Any:
-    """A plan without defaults, and what of them is no default: zeros with a sign."""
-    if isinstance(full, list) and isinstance(short, list):
-        return [_with_zeros(*pair) for pair in zip(short, full, strict=True)]
-    if isinstance(full, dict) and isinstance(short, dict):
-        made = {key: _with_zeros(value, full[key]) for key, value in short.items() if key in full}
-        zeros = {
-            key: value
-            for key, value in full.items()
-            if key not in short and isinstance(value, float) and str(value) == "-0.0"
-        }
-        return {**short, **made, **zeros}
-    return short
 
 
 def _json_float(match: re.Match[str]) -> str:
