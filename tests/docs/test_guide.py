@@ -1,6 +1,6 @@
 """The blocks of the guide run as a reader would run them: in order, in one folder, page by page.
 
-`python` blocks of a page share their names. Of a `console` block each line behind `$ ` is a command;
+`python` blocks of a page share their names. Of a `console` block each line after `$ ` is a command;
 what stands below it, up to the next command, is what it must print.
 """
 
