@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from ffq.catalog.describe import TableDescription, decide_format, describe_files
+from ffq.catalog.describe import TableDescription, count_rows, decide_format, describe_files
 from ffq.catalog.files import folder_columns, format_of_name, list_files
 from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile, partition_values
@@ -70,10 +70,16 @@ class Table:
 
 @attrs.frozen
 class BoundScan:
-    """A table's files, divided into shares. `format`: None: the Parquet files say all."""
+    """A table's files, divided into shares.
+
+    Attributes:
+        format: None: the Parquet files say all.
+        rows: of all files, whatever of them is left out; None: the files do not say.
+    """
 
     shares: tuple[tuple[ScanSplit, ...], ...]
     format: TableFormat | None = None
+    rows: int | None = None
 
 
 @attrs.frozen
@@ -232,7 +238,7 @@ class Catalog:
         shares = make_shares(
             name, files, target_bytes, max_shares, format_=format_, condition=condition
         )
-        return BoundScan(shares, format_)
+        return BoundScan(shares, format_, count_rows(name, files, format_))
 
     def describe(self, name: str) -> TableDescription:
         """What columns a table has, and how much of it there is.

@@ -86,16 +86,30 @@ class SqlColumn:
 
 
 @attrs.frozen
+class TableSize:
+    """Of a table when it was planned over. `rows` None: its files do not say. bytes: as stored, of
+    Parquet before compression."""
+
+    name: str
+    rows: int | None
+    bytes: int
+
+
+@attrs.frozen
 class SqlPlan:
     """A query as it may be submitted.
 
     Attributes:
         tables: names of the tables that it reads.
+        sizes: of these.
+        choices: why its joins broadcast or shuffle, for people, a line each.
     """
 
     plan_bytes: bytes = attrs.field(repr=False)
     columns: tuple[SqlColumn, ...]
     tables: tuple[str, ...]
+    sizes: tuple[TableSize, ...] = ()
+    choices: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -63,6 +63,8 @@ class PlanSqlResponse(_message.Message):
     PHYSICAL_PLAN_JSON_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     TABLES_FIELD_NUMBER: _builtins.int
+    SIZES_FIELD_NUMBER: _builtins.int
+    CHOICES_FIELD_NUMBER: _builtins.int
     physical_plan_json: _builtins.bytes
     """What SubmitQuery takes."""
     @_builtins.property
@@ -71,20 +73,58 @@ class PlanSqlResponse(_message.Message):
     def tables(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the tables that it reads."""
 
+    @_builtins.property
+    def sizes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TableSize]: ...
+    @_builtins.property
+    def choices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why its joins broadcast or shuffle, for people."""
+
     def __init__(
         self,
         *,
         physical_plan_json: _builtins.bytes = ...,
         columns: _abc.Iterable[Global___SqlColumn] | None = ...,
         tables: _abc.Iterable[_builtins.str] | None = ...,
+        sizes: _abc.Iterable[Global___TableSize] | None = ...,
+        choices: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "physical_plan_json", b"physical_plan_json", "tables", b"tables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["choices", b"choices", "columns", b"columns", "physical_plan_json", b"physical_plan_json", "sizes", b"sizes", "tables", b"tables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanSqlResponse: _TypeAlias = PlanSqlResponse  # noqa: Y015
+
+@_typing.final
+class TableSize(_message.Message):
+    """Of a table when it was planned over."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    rows: _builtins.int
+    """Absent: its files do not say."""
+    bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rows: _builtins.int | None = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "rows", b"rows"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "bytes", b"bytes", "name", b"name", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rows: _TypeAlias = _typing.Literal["rows"]  # noqa: Y015
+    _WhichOneofArgType__rows: _TypeAlias = _typing.Literal["_rows", b"_rows"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rows) -> _WhichOneofReturnType__rows | None: ...
+
+Global___TableSize: _TypeAlias = TableSize  # noqa: Y015
 
 @_typing.final
 class ListTablesRequest(_message.Message):

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from ffq.catalog import Catalog
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
-from ffq.messages import SqlColumn, SqlPlan
+from ffq.messages import SqlColumn, SqlPlan, TableSize
 from ffq.plan.codec import dump_plan
 from ffq.sql.declared import Columns
 from ffq.sql.frames import (
@@ -86,7 +86,10 @@ def _answer(preparer: Preparer, hello: Hello, request: bytes) -> tuple[bytes, ..
         said = f"planning failed: {type(error).__name__}: {error}"
         return (dump_error(InvariantViolated(said)),)
     columns = tuple(SqlColumn(name, kind) for name, kind in prepared.columns)
-    return dump_reply(SqlPlan(b"", columns, prepared.tables)), plan
+    sizes = tuple(
+        TableSize(name, size.rows, size.files_bytes or 0) for name, size in prepared.sizes.items()
+    )
+    return dump_reply(SqlPlan(b"", columns, prepared.tables, sizes, prepared.choices)), plan
 
 
 def _query(data: bytes, hello: Hello) -> Query:

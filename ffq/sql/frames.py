@@ -15,7 +15,7 @@ import attrs
 
 from ffq import errors
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
-from ffq.messages import PlanSql, SqlColumn, SqlPlan
+from ffq.messages import PlanSql, SqlColumn, SqlPlan, TableSize
 from ffq.sql.declared import Columns, DeclaredColumns
 
 HEAD_BYTES: Final = 4
@@ -66,6 +66,8 @@ def dump_reply(reply: SqlPlan) -> bytes:
         {
             "columns": [[column.name, column.type] for column in reply.columns],
             "tables": list(reply.tables),
+            "sizes": [[one.name, one.rows, one.bytes] for one in reply.sizes],
+            "choices": list(reply.choices),
         }
     ).encode()
 
@@ -116,4 +118,5 @@ def load_header(header: bytes) -> Mapping[str, Any]:
 
 def load_reply(header: Mapping[str, Any], plan: bytes) -> SqlPlan:
     columns = tuple(SqlColumn(name, kind) for name, kind in header["columns"])
-    return SqlPlan(plan, columns, tuple(header["tables"]))
+    sizes = tuple(TableSize(*each) for each in header["sizes"])
+    return SqlPlan(plan, columns, tuple(header["tables"]), sizes, tuple(header["choices"]))

@@ -12,11 +12,12 @@ import attrs
 
 from ffq.catalog import Catalog
 from ffq.errors import InvalidQuery, UnsupportedPlan
+from ffq.plan.explain import Estimate
 from ffq.plan.model import Node, WithTables
-from ffq.sql.columns import ColumnsOf
 from ffq.sql.declared import DeclaredColumns, declared_columns
 from ffq.sql.distribute import distribute
 from ffq.sql.exchanges import TableEstimate
+from ffq.sql.facts import Facts, TableFacts
 from ffq.sql.files import Named, name_files
 from ffq.sql.kinds import statement_kind
 from ffq.sql.operators import Planner, name_operators
@@ -28,13 +29,11 @@ from ffq.sql.statements import InsertInto, read_statement
 from ffq.sql.text import query_error
 
 DEFAULT_PARTITIONS: Final = 8
-_VALUE_BYTES: Final = 8
-"""Of a value, as far as nothing more is known."""
 
 
 @attrs.frozen
 class Prepared:
-    """A plan, its columns, and the tables that it reads.
+    """A plan, its columns, the tables that it reads with their sizes, and why it is cut as it is.
 
     The plan carries the definitions of those that no catalog has: it runs at any coordinator that
     takes them.
@@ -43,6 +42,8 @@ class Prepared:
     plan: Node
     columns: tuple[tuple[str, str], ...]
     tables: tuple[str, ...]
+    sizes: Mapping[str, Estimate] = attrs.field(factory=dict)
+    choices: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -75,11 +76,11 @@ class Preparer:
         self._catalog = catalog
         self._declared = declared
         self._parser = QueryParser()
-        self._columns_of = ColumnsOf()
+        self._facts = Facts()
 
     def close(self) -> None:
         self._parser.close()
-        self._columns_of.close()
+        self._facts.close()
 
     def prepare(self, query: Query) -> Prepared:
         """
@@ -103,7 +104,7 @@ class Preparer:
         catalog = self._catalog.over(query.tables)
         write = attrs.evolve(write, table=_known(write.table, catalog.names()))
         query = attrs.evolve(
-            query, sql=write.query(query.sql, given, self._columns_of(catalog, write.table))
+            query, sql=write.query(query.sql, given, self._facts.of(catalog, write.table).columns)
         )
         return _writing(self._planned(query, write.table), write.over)
 
@@ -124,12 +125,18 @@ class Preparer:
             allowed=query.client_tables,
         )
         catalog = catalog.over(named.files)
-        columns_of = {name: self._columns_of(catalog, name) for name in named.tables}
-        estimates = {
-            name: _estimate(catalog, name, len(columns)) for name, columns in columns_of.items()
-        }
-        instance = PlanningInstance(columns_of)
-        cut = partial(distribute, partitions=query.partitions, estimates=estimates)
+        facts = {name: self._facts.of(catalog, name) for name in named.tables}
+        choices: list[str] = []
+        cut = partial(
+            distribute,
+            partitions=query.partitions,
+            estimates={name: _estimate(each) for name, each in facts.items()},
+            choices=choices,
+        )
+        instance = PlanningInstance(
+            {name: each.columns for name, each in facts.items()},
+            samples=self._facts.samples(facts),
+        )
         planner = Planner(self._parser, instance, cut, self._declared)
         try:
             operators = name_operators(named, parsed, query.parameters, planner)
@@ -144,14 +151,12 @@ class Preparer:
         if definitions := (*own, *named.files):
             plan = WithTables(tuple(map(_canonical, definitions)), plan)
         columns = tuple(zip(planned.names, planned.types, strict=True))
-        return Prepared(plan, columns, named.tables)
+        sizes = {name: each.size for name, each in facts.items()}
+        return Prepared(plan, columns, named.tables, sizes, tuple(choices))
 
 
-def _estimate(catalog: Catalog, name: str, columns: int) -> TableEstimate:
-    """Of how many rows the footers' sizes are, is guessed: joins go by the sizes."""
-    (splits,) = catalog.scan_shares(name, 2**62, 1).shares
-    size = sum(split.bytes for split in splits)
-    return TableEstimate(size // (_VALUE_BYTES * columns), size)
+def _estimate(facts: TableFacts) -> TableEstimate:
+    return TableEstimate(facts.rows, facts.size.files_bytes or 0)
 
 
 def _writing(prepared: Prepared, over: Callable[[Node], Node]) -> Prepared:

@@ -128,7 +128,7 @@ def sql(
         async with _client(context, workers) as client:
             planned = await client.plan_sql(text, parameters, tables=tables)
             if explain:
-                write_explained(planned.plan_bytes)
+                write_explained(planned)
                 return
             handle = await client.submit(planned.plan_bytes) if analyze else None
             with shown("query") as progress:
@@ -137,7 +137,7 @@ def sql(
                 else:
                     result = await handle.result(progress)
             if handle is not None:
-                graph = write_explained(planned.plan_bytes)
+                graph = write_explained(planned)
                 write_analyzed(graph, await handle.status(), await handle.attempts())
         if output is not None or not analyze:
             write_result(result, chosen, output)

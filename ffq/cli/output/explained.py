@@ -7,21 +7,25 @@ import typer
 from ffq.cli.output.analysis import stages_analysis, tasks_analysis
 from ffq.cli.output.consoles import stdout_console
 from ffq.display.grid import print_grid, visible
-from ffq.messages import AttemptStatus, QueryStatus
+from ffq.messages import AttemptStatus, QueryStatus, SqlPlan
 from ffq.plan.codec import parse_plan
-from ffq.plan.explain import explain_logical, explain_stages
+from ffq.plan.explain import Estimate, explain_logical, explain_stages
 from ffq.plan.stages import StageGraph, cut
 
 
-def write_explained(plan_bytes: bytes) -> StageGraph:
+def write_explained(planned: SqlPlan) -> StageGraph:
     """Write both plans to stdout. Returns the stages."""
-    plan = parse_plan(plan_bytes)
+    plan = parse_plan(planned.plan_bytes)
+    sizes = {one.name: Estimate(one.rows, one.bytes) for one in planned.sizes}
     graph = cut(plan)
     parts = (
-        ("Logical plan", explain_logical(plan, {})),
-        ("Distributed plan", explain_stages(graph, {})),
+        ("Logical plan", explain_logical(plan, sizes)),
+        ("Distributed plan", explain_stages(graph, sizes)),
+        ("Joins", "\n".join(planned.choices)),
     )
     for title, text in parts:
+        if not text:
+            continue
         typer.echo(title)
         typer.echo("=" * len(title))
         for line in text.splitlines():

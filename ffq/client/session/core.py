@@ -34,7 +34,7 @@ from ffq.display.progress import seen
 from ffq.errors import InvalidRequest
 from ffq.messages import NO_TIMEOUTS, SqlPlan, Timeouts
 from ffq.plan.codec import parse_plan
-from ffq.plan.explain import explain_stages
+from ffq.plan.explain import Estimate, explain_stages
 from ffq.plan.stages import cut
 from ffq.relation.steps import Leaf, Mapped, Query, Step, Table, leaves, with_leaves
 from ffq.relation.writing import statement
@@ -195,7 +195,10 @@ class SessionCore(Client):
 
     async def explain_step(self, step: Step) -> str:
         """Raises as `plan_step`."""
-        return explain_stages(cut(parse_plan((await self.plan_step(step)).plan_bytes)), {})
+        planned = await self.plan_step(step)
+        sizes = {one.name: Estimate(one.rows, one.bytes) for one in planned.sizes}
+        stages = explain_stages(cut(parse_plan(planned.plan_bytes)), sizes)
+        return "\n\n".join([stages, *(["\n".join(planned.choices)] if planned.choices else [])])
 
     async def collect_step(self, step: Step, options: RunOptions) -> pa.Table:
         """Raises as `plan_step` and `Client.run`."""

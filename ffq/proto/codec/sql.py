@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ffq.messages import ListTables, PlanSql, SqlColumn, SqlPlan
+from ffq.messages import ListTables, PlanSql, SqlColumn, SqlPlan, TableSize
 from ffq.proto import ffq_ext_pb2 as ext
 
 
@@ -31,6 +31,8 @@ def encode_sql_plan(reply: SqlPlan) -> ext.PlanSqlResponse:
         physical_plan_json=reply.plan_bytes,
         columns=[ext.SqlColumn(name=one.name, type=one.type) for one in reply.columns],
         tables=reply.tables,
+        sizes=[ext.TableSize(name=one.name, rows=one.rows, bytes=one.bytes) for one in reply.sizes],
+        choices=reply.choices,
     )
 
 
@@ -39,6 +41,11 @@ def decode_sql_plan(message: ext.PlanSqlResponse) -> SqlPlan:
         plan_bytes=message.physical_plan_json,
         columns=tuple(SqlColumn(one.name, one.type) for one in message.columns),
         tables=tuple(message.tables),
+        sizes=tuple(
+            TableSize(one.name, one.rows if one.HasField("rows") else None, one.bytes)
+            for one in message.sizes
+        ),
+        choices=tuple(message.choices),
     )
 
 

@@ -1,0 +1,131 @@
+"""What planning knows of tables: their columns as scans give them out, their size, some rows."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias, TypeVar
+
+import attrs
+import duckdb
+import pyarrow as pa
+
+from ffq.catalog import Catalog
+from ffq.engine.scans import Source, scan_source
+from ffq.errors import FfqError, PlanningError, UnsupportedPlan
+from ffq.messages import ScanSplit, TableFormat
+from ffq.plan.explain import Estimate
+from ffq.plan.model import ParquetScan
+
+_KEPT: Final = 256
+"""Tables, in one version each."""
+_VALUE_BYTES: Final = 8
+_LARGEST_SAMPLE: Final = 20_000
+_SMALLEST_SAMPLE: Final = 100
+_SAMPLED: Final = 30
+"""Of so many rows one is looked at, where that is not too many."""
+
+T = TypeVar("T")
+NamesAndTypes: TypeAlias = tuple[tuple[str, str], ...]
+"""Columns in order: name, and type in the engine's words."""
+_Version: TypeAlias = tuple[object, ...]
+
+
+@attrs.frozen
+class TableFacts:
+    """Of a table as its files are now. `size`: its rows, where its footers tell; and its bytes."""
+
+    columns: NamesAndTypes
+    size: Estimate
+    _version: _Version = attrs.field(repr=False)
+    _scan: ParquetScan = attrs.field(repr=False)
+    _splits: tuple[ScanSplit, ...] = attrs.field(repr=False)
+    _format: TableFormat | None = attrs.field(repr=False)
+
+    @property
+    def rows(self) -> int:
+        """As many as there are, or about: then of values of a usual size."""
+        if self.size.rows is not None:
+            return self.size.rows
+        return (self.size.files_bytes or 0) // (_VALUE_BYTES * len(self.columns))
+
+
+class Facts:
+    """Looks at files once for as long as they stay the same."""
+
+    def __init__(self) -> None:
+        self._reader = duckdb.connect(config={"memory_limit": "256MB", "threads": 1})
+        self._columns: OrderedDict[_Version, NamesAndTypes] = OrderedDict()
+        self._samples: OrderedDict[_Version, pa.Table] = OrderedDict()
+
+    def close(self) -> None:
+        self._reader.close()
+
+    def of(self, catalog: Catalog, name: str) -> TableFacts:
+        """
+        Raises:
+            StorageError: a table without files, or with one that cannot be read; names it.
+            PlanningError: files that have no columns in common.
+        """
+        bound = catalog.scan_shares(name, 2**62, 1)
+        (splits,) = bound.shares
+        # A format has the schema of its table, where that declares one.
+        schema = catalog.table(name).schema if bound.format is None else None
+        scan = ParquetScan(name, schema, None, ())
+        versions = ((one.path, one.file_bytes, one.modified_us, one.partition) for one in splits)
+        key = (schema, bound.format, *versions)
+        columns = self._columns.get(key)
+        if columns is None:
+            found = self._source(scan, splits, bound.format).columns
+            if not found:
+                raise PlanningError(f"table {name!r} has no columns")
+            columns = tuple((one.name, one.type) for one in found)
+        _keep(self._columns, key, columns)
+        size = Estimate(bound.rows, sum(split.bytes for split in splits))
+        return TableFacts(columns, size, key, scan, splits, bound.format)
+
+    def samples(self, tables: Mapping[str, TableFacts]) -> Mapping[str, pa.Table]:
+        """Of each table its first rows, as many as its part of all rows is: for the order of joins.
+
+        Of none, where there is nothing to join; and of none that cannot be read: whoever runs the
+        query says why.
+        """
+        if len(tables) < 2:
+            return {}
+        most = max(1, *(table.rows for table in tables.values()))
+        part = min(1 / _SAMPLED, _LARGEST_SAMPLE / most)
+        found = {}
+        for name, table in tables.items():
+            rows = max(_SMALLEST_SAMPLE, round(table.rows * part))
+            key = (rows, *table._version)
+            sample = self._samples.get(key)
+            if sample is None:
+                try:
+                    sample = self._first(table, rows)
+                except (FfqError, duckdb.Error):
+                    continue
+            _keep(self._samples, key, sample)
+            found[name] = sample
+        return found
+
+    def _first(self, table: TableFacts, rows: int) -> pa.Table:
+        source = self._source(table._scan, table._splits, table._format)
+        sample = self._reader.sql(f"{source.sql} LIMIT {rows}").to_arrow_table()
+        return sample.rename_columns([name for name, _ in table.columns])
+
+    def _source(
+        self, scan: ParquetScan, splits: Sequence[ScanSplit], format_: TableFormat | None
+    ) -> Source:
+        try:
+            return scan_source(scan, splits, self._reader, format_)
+        except (PlanningError, UnsupportedPlan):
+            # Of one column, which a query need not use: where it does, its scan says what is wrong.
+            unused = attrs.evolve(scan, projection=())
+            return scan_source(unused, splits, self._reader, format_)
+
+
+def _keep(kept: OrderedDict[_Version, T], key: _Version, value: T) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > _KEPT:
+        kept.popitem(last=False)
