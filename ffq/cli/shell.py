@@ -12,11 +12,13 @@ import trio
 from ffq.cli.errors import Reporting
 from ffq.cli.lines import LineReader
 from ffq.cli.output.consoles import note, stdout_console
+from ffq.cli.output.explained import analyze, write_explained
 from ffq.cli.output.formats import ResultFormat
 from ffq.cli.output.writer import write_result
 from ffq.cli.progress import shown
 from ffq.display.grid import Grid, print_grid, visible
 from ffq.errors import FfqError
+from ffq.sql.explained import is_explain, read_explain
 from ffq.sql.text import is_whole
 
 if TYPE_CHECKING:
@@ -120,7 +122,16 @@ class Shell:
             note(f"{(trio.current_time() - began) * 1000:.0f} ms")
 
     async def _query(self, text: str) -> None:
+        explain = read_explain(text) if is_explain(text) else None
+        if explain is not None:
+            text = explain.query
         planned = await self.client.plan_sql(text, tables=self.tables)
+        if explain is not None:
+            if explain.analyze is None:
+                write_explained(planned)
+            else:
+                await analyze(self.client, planned)
+            return
         with shown("query") as progress:
             result = await self.client.run(planned.plan_bytes, progress)
         write_result(result, self.chosen, None)

@@ -60,15 +60,16 @@ def name_files(
         InvalidQuery: a table that is not known; a parameter without a value, or a value without a
             parameter; says where.
     """
-    naming = _Naming(parsed, tuple(known), folder, allowed)
+    known = tuple(known)
+    naming = _Naming(parsed, known, folder, allowed)
     for table in parsed.tables:
         naming.table(table)
     for call in parsed.files:
         naming.call(call)
-    constants = parameter_edits(parsed, parameters)
+    edits = [*parsed.edits, *(each.edit(known) for each in parsed.lists), *naming.edits]
     return Named(
-        Edited.of(parsed.text, [*naming.edits, *constants]),
-        Edited.of(parsed.text, naming.edits),
+        Edited.of(parsed.text, [*edits, *parameter_edits(parsed, parameters)]),
+        Edited.of(parsed.text, edits),
         tuple(naming.used),
         tuple(json.dumps(entry) for entry in naming.files.values()),
     )

@@ -23,6 +23,7 @@ class StatementKind(enum.Enum):
     COPY = "COPY"
     INSERT = "INSERT"
     CREATE = "CREATE"
+    EXPLAIN = "EXPLAIN"
 
 
 _KINDS: Final = {
@@ -30,6 +31,7 @@ _KINDS: Final = {
     _STATEMENT.COPY: StatementKind.COPY,
     _STATEMENT.INSERT: StatementKind.INSERT,
     _STATEMENT.CREATE: StatementKind.CREATE,
+    _STATEMENT.EXPLAIN: StatementKind.EXPLAIN,
 }
 
 

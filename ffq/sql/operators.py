@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import attrs
-import duckdb
 
 from ffq.engine.arrow_types import arrow_schema, sql_columns
 from ffq.engine.faults import one_line
@@ -34,6 +33,7 @@ from ffq.plan.walk import child_fields
 from ffq.sql.calls import Call, dicts, is_operator, read_call
 from ffq.sql.declared import Columns, DeclaredColumns
 from ffq.sql.files import Named
+from ffq.sql.kinds import ENGINE_ERRORS
 from ffq.sql.parameters import Value
 from ffq.sql.parsing import OPERATOR, Parsed, QueryParser
 from ffq.sql.pieces import project
@@ -270,7 +270,7 @@ def _sql_kind(call: Call, column: str, kind: object) -> str:
         call.refuse(what)
     try:
         arrow_schema([(column, kind)])
-    except duckdb.Error as error:
+    except ENGINE_ERRORS as error:
         call.refuse(f"{what}: {one_line(error)}", error)
     return kind
 

@@ -17,7 +17,8 @@ import duckdb
 from ffq.engine.faults import one_line
 from ffq.errors import InvalidQuery
 from ffq.sql.kinds import ENGINE_ERRORS
-from ffq.sql.text import Edited, Token, query_error, tokens
+from ffq.sql.shown import ShownTables, TableList, as_query
+from ffq.sql.text import Edit, Edited, Token, query_error, tokens
 
 Json = Mapping[str, Any]
 
@@ -114,7 +115,13 @@ class ParameterRef:
 
 @attrs.frozen
 class Parsed:
-    """What stands in the text of one query."""
+    """What stands in the text of one query.
+
+    Attributes:
+        operators: whether it calls any.
+        lists: lists of all tables.
+        edits: those that make a query of DESCRIBE, SUMMARIZE and SHOW.
+    """
 
     text: bytes
     tables: tuple[TableRef, ...]
@@ -122,7 +129,8 @@ class Parsed:
     parameters: tuple[ParameterRef, ...]
     ctes: frozenset[str]
     operators: bool
-    """Whether it calls any."""
+    lists: tuple[TableList, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
 
 class QueryParser:
@@ -191,10 +199,13 @@ class _Reader:
         self._parameters: dict[int, ParameterRef] = {}
         self._ctes: set[str] = set()
         self._operators = False
+        self._shown = ShownTables(text)
 
     def read(self, statements: Any) -> Parsed:
         for node in _nodes(statements):
             self._visit(node)
+        (statement,) = statements
+        is_shown = statement["node"].get("from_table", {}).get("type") == "SHOW_REF"
         return Parsed(
             self._text,
             tuple(self._tables),
@@ -202,6 +213,8 @@ class _Reader:
             tuple(self._parameters.values()),
             frozenset(self._ctes),
             self._operators,
+            tuple(self._shown.lists),
+            (*(as_query(self._text) if is_shown else ()), *self._shown.edits),
         )
 
     def _visit(self, node: Json) -> None:
@@ -214,10 +227,8 @@ class _Reader:
             case "TABLE_FUNCTION":
                 self._table_function(node)
             case "SHOW_REF":
-                raise InvalidQuery(
-                    "DESCRIBE, SHOW and SUMMARIZE are no queries over tables; right would be a "
-                    "SELECT"
-                )
+                if (shown := self._shown.read(node)) is not None:
+                    self._tables.append(TableRef(*shown, aliased=True))
             case "VALUE_PARAMETER":
                 start = node["query_location"]
                 end = start + node["query_location_length"]
@@ -244,11 +255,17 @@ class _Reader:
     def _table(self, node: Json) -> None:
         schema, name = node.get("schema_name", ""), node.get("table_name", "")
         if node.get("catalog_name") or schema.lower() not in {"", "main"}:
-            full = ".".join(node["qualified_name"]["path"])
-            raise self._fail(f"no such table: {full}; tables stand in no schema here", node)
+            path = node["qualified_name"]["path"]
+            known = None if "query_location" in node else self._shown.named(path[0])
+            at = node.get("query_location") if known is None else known.start
+            raise query_error(
+                f"no such table: {'.'.join(path)}; tables stand in no schema here", self._text, at
+            )
+        if "query_location" not in node:
+            self._tables.append(TableRef(name, self._shown.named(name), aliased=True))
+            return
         found = (token for token in tokens(self._text, *self._span(node)) if _says(token, name))
-        token = next(found, None) if "query_location" in node else None
-        self._tables.append(TableRef(name, token, bool(node.get("alias"))))
+        self._tables.append(TableRef(name, next(found, None), bool(node.get("alias"))))
 
     def _table_function(self, node: Json) -> None:
         function = node["function"]

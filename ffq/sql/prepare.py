@@ -17,9 +17,10 @@ from ffq.plan.model import Node, WithTables
 from ffq.sql.declared import DeclaredColumns, declared_columns
 from ffq.sql.distribute import distribute
 from ffq.sql.exchanges import TableEstimate
+from ffq.sql.explained import COLUMNS, explained, read_explain
 from ffq.sql.facts import Facts, TableFacts
 from ffq.sql.files import Named, name_files
-from ffq.sql.kinds import statement_kind
+from ffq.sql.kinds import StatementKind, statement_kind
 from ffq.sql.operators import Planner, name_operators
 from ffq.sql.parameters import Parameters, Value, dump_parameters, load_parameters
 from ffq.sql.parsing import QueryParser
@@ -90,9 +91,12 @@ class Preparer:
             UnsupportedPlan: names what is not distributed.
             StorageError: a table without files, or one that cannot be read.
         """
+        kind = statement_kind(query.sql)
+        if kind is StatementKind.EXPLAIN:
+            return self._explained(query)
         statement = read_statement(
             query.sql,
-            statement_kind(query.sql),
+            kind,
             folder=query.folder,
             paths=query.client_tables,
         )
@@ -107,6 +111,13 @@ class Preparer:
             query, sql=write.query(query.sql, given, self._facts.of(catalog, write.table).columns)
         )
         return _writing(self._planned(query, write.table), write.over)
+
+    def _explained(self, query: Query) -> Prepared:
+        explain = read_explain(query.sql)
+        prepared = self.prepare(attrs.evolve(query, sql=explain.query))
+        if explain.analyze:
+            raise explain.refused()
+        return Prepared(explained(prepared.plan, prepared.sizes, prepared.choices), COLUMNS, ())
 
     def _planned(self, query: Query, *written: str) -> Prepared:
         """The plan of the rows. `written`: a table that they go to, which the plan must know."""

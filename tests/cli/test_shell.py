@@ -21,6 +21,8 @@ from ffq.cli.output.formats import ResultFormat
 from ffq.cli.shell import Shell
 from ffq.errors import InvalidQuery, Unavailable
 from ffq.messages import SqlColumn, SqlPlan
+from ffq.plan.codec import dump_plan
+from ffq.plan.model import Values
 from ffq.sql.text import is_whole
 
 
@@ -63,7 +65,8 @@ class Coordinator:
             raise error
         if "away" in sql:
             raise Unavailable("gone")
-        return SqlPlan(sql.encode(), (SqlColumn("k", "BIGINT"),), ())
+        plan = dump_plan(Values((), ((),))) if "a plan" in sql else sql.encode()
+        return SqlPlan(plan, (SqlColumn("k", "BIGINT"),), ())
 
     async def run(self, plan: bytes, progress: Any) -> pa.Table:
         if b"forever" in plan:
@@ -85,6 +88,15 @@ async def shell(*typed: str | BaseException, timing: bool = False) -> tuple[Scri
     with trio.fail_after(20):
         await made.run()
     return script, client
+
+
+async def test_explain_shows_plans_and_runs_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    _, client = await shell("EXPLAIN SELECT 'a plan';")
+    assert client.asked[-1] == "        SELECT 'a plan';"
+    out = capfd.readouterr().out.splitlines()
+    assert out[0] == "Logical plan"
+    assert "Distributed plan" in out
+    assert "answer" not in out
 
 
 async def test_a_statement_ends_with_its_semicolon(capfd: pytest.CaptureFixture[str]) -> None:

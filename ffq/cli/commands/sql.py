@@ -104,11 +104,10 @@ def sql(
     """
     from ffq.cli.loading import load_operators_here
     from ffq.cli.signals import run_command
+    from ffq.sql.explained import is_explain, read_explain
 
     if operators:
         load_operators_here(operators)
-    if explain and (analyze or output is not None or format_ is not None):
-        raise InvalidRequest("--explain runs nothing: it takes no --analyze, --format or -o")
     chosen = choose_format(format_, output)
     tables: dict[str, Any] = dict(_pair(each, "--table", "NAME=PATH") for each in table or [])
     if query is None and file is None and sys.stdin.isatty():
@@ -117,11 +116,20 @@ def sql(
         run_command(partial(_shell, context, workers, tables, chosen))
         return
     text = _text(query, file)
+    if is_explain(text):
+        said = read_explain(text)
+        text, analyze = said.query, analyze or said.analyze is not None
+        explain = explain or not analyze
+    if explain and (analyze or output is not None or format_ is not None):
+        raise InvalidRequest(
+            "EXPLAIN and --explain run nothing: they take no --analyze, --format or -o"
+        )
     given = [_pair(each, "--param", "NAME=VALUE") for each in param or []]
     parameters = {name.removeprefix("$"): _value(value) for name, value in given}
 
     async def run() -> None:
-        from ffq.cli.output.explained import write_analyzed, write_explained
+        from ffq.cli.output.explained import analyze as run_and_write
+        from ffq.cli.output.explained import write_explained
         from ffq.cli.output.writer import write_result
         from ffq.cli.progress import shown
 
@@ -130,15 +138,11 @@ def sql(
             if explain:
                 write_explained(planned)
                 return
-            handle = await client.submit(planned.plan_bytes) if analyze else None
-            with shown("query") as progress:
-                if handle is None:
+            if analyze:
+                result = await run_and_write(client, planned)
+            else:
+                with shown("query") as progress:
                     result = await client.run(planned.plan_bytes, progress)
-                else:
-                    result = await handle.result(progress)
-            if handle is not None:
-                graph = write_explained(planned)
-                write_analyzed(graph, await handle.status(), await handle.attempts())
         if output is not None or not analyze:
             write_result(result, chosen, output)
 

@@ -1,16 +1,24 @@
-"""`ffq sql --explain` and `--analyze`: what a query does, and what it did."""
+"""EXPLAIN, `ffq sql --explain` and `--analyze`: what a query does, and what it did."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import typer
 
 from ffq.cli.output.analysis import stages_analysis, tasks_analysis
 from ffq.cli.output.consoles import stdout_console
+from ffq.cli.progress import shown
 from ffq.display.grid import print_grid, visible
 from ffq.messages import AttemptStatus, QueryStatus, SqlPlan
 from ffq.plan.codec import parse_plan
 from ffq.plan.explain import Estimate, explain_logical, explain_stages
 from ffq.plan.stages import StageGraph, cut
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from ffq.client import Client
 
 
 def write_explained(planned: SqlPlan) -> StageGraph:
@@ -34,7 +42,17 @@ def write_explained(planned: SqlPlan) -> StageGraph:
     return graph
 
 
-def write_analyzed(
+async def analyze(client: Client, planned: SqlPlan) -> pa.Table:
+    """Run a plan, and write both plans and what was done to stdout. Returns the result."""
+    handle = await client.submit(planned.plan_bytes)
+    with shown("query") as progress:
+        result = await handle.result(progress)
+    graph = write_explained(planned)
+    _write_analyzed(graph, await handle.status(), await handle.attempts())
+    return result
+
+
+def _write_analyzed(
     graph: StageGraph, query: QueryStatus, attempts: tuple[AttemptStatus, ...]
 ) -> None:
     """Write what its stages and tasks did to stdout."""
