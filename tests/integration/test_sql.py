@@ -103,6 +103,11 @@ def test_an_error_in_a_query_shows_its_place(call: Call, site: Site) -> None:
     assert (line, caret) == ("line 2:   sold FROM shops", "          ^")
 
 
+def test_what_is_not_distributed_is_told_by_its_name(call: Call, site: Site) -> None:
+    asked = call("sql", "COPY shops FROM 'x.csv'", f"--coordinator={site.endpoint}")
+    assert_refused(asked, 1, "COPY ... FROM: files are read where they are")
+
+
 def test_without_a_coordinator_the_command_runs_it_itself(call: Call) -> None:
     asked = call("sql", "SELECT count(*) AS n FROM 'part *.parquet'", "--format=json")
     assert (asked.returncode, json.loads(asked.stdout)) == (0, [{"n": 100}])
