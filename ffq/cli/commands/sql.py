@@ -19,7 +19,7 @@ from ffq.cli.target import target_of
 from ffq.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from ffq.client import Client
+    from ffq.client import Client, QueryHandle
 
 EXAMPLES = """\b
 Examples:
@@ -123,24 +123,23 @@ def sql(
     async def run() -> None:
         from ffq.cli.output.explained import write_analyzed, write_explained
         from ffq.cli.output.writer import write_result
-        from ffq.cli.progress import shown
+        from ffq.cli.progress import run_shown
 
         async with _client(context, workers) as client:
             planned = await client.plan_sql(text, parameters, tables=tables)
             if explain:
                 write_explained(planned)
                 return
-            handle = await client.submit(planned.plan_bytes) if analyze else None
-            with shown("query") as progress:
-                if handle is None:
-                    result = await client.run(planned.plan_bytes, progress)
-                else:
-                    result = await handle.result(progress)
-            if handle is not None:
-                graph = write_explained(planned)
-                write_analyzed(graph, await handle.status(), await handle.attempts())
-        if output is not None or not analyze:
-            write_result(result, chosen, output)
+
+            async def use(handle: QueryHandle) -> None:
+                if analyze:
+                    graph = write_explained(planned)
+                    write_analyzed(graph, await handle.status(), await handle.attempts())
+                if output is not None or not analyze:
+                    write = partial(write_result, chosen=chosen, output=output)
+                    await client.read(handle, write)
+
+            await run_shown(client, planned.plan_bytes, use)
 
     run_command(run)
 

@@ -241,7 +241,7 @@ class SessionCore(Client):
 
         with self._counted(), self._progress(options) as progress:
             planned = await self.plan_step(step)
-            await self._finishing(planned.plan_bytes, progress, options.timeouts, read)
+            await self.run_using(planned.plan_bytes, read, progress, timeouts=options.timeouts)
 
     async def _text_of(self, step: Step, tables: Mapping[str, TableLike]) -> str:
         """Its columns are asked for where its tables and queries are: of these alone."""
