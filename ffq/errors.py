@@ -135,6 +135,10 @@ class UnsupportedPlan(CallerError):
     reason = "UNSUPPORTED"
 
 
+class UnknownMethod(UnsupportedPlan):
+    """A peer of another make, which has no such call."""
+
+
 class UnknownId(CallerError):
     """No such query, stage, task, attempt or worker (R13, R27, R29)."""
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 
 from ffq.cli.output.consoles import note, stderr_console
-from ffq.client import Progress
+from ffq.client import Client, PlanLike, Progress, QueryHandle
 from ffq.display.progress import Lines, drawn_bar
+
+
+async def run_shown(
+    client: Client, plan: PlanLike, use: Callable[[QueryHandle], Awaitable[None]]
+) -> None:
+    """`Client.run_using`, with its progress; the bar is gone when `use` begins to write."""
+    with ExitStack() as bar:
+
+        async def after(handle: QueryHandle) -> None:
+            bar.close()
+            await use(handle)
+
+        progress = bar.enter_context(shown("query"))
+        await client.run_using(plan, after, progress)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -12,17 +13,17 @@ import trio
 from ffq.cli.errors import Reporting
 from ffq.cli.lines import LineReader
 from ffq.cli.output.consoles import note, stdout_console
-from ffq.cli.output.explained import analyze, write_explained
+from ffq.cli.output.explained import write_analyzed, write_explained
 from ffq.cli.output.formats import ResultFormat
 from ffq.cli.output.writer import write_result
-from ffq.cli.progress import shown
+from ffq.cli.progress import run_shown
 from ffq.display.grid import Grid, print_grid, visible
 from ffq.errors import FfqError
 from ffq.sql.explained import is_explain, read_explain
 from ffq.sql.text import is_whole
 
 if TYPE_CHECKING:
-    from ffq.client import Client
+    from ffq.client import Client, QueryHandle
 
 HELP: Final = r"""  SELECT ... ;   run a query; it ends with a semicolon
   \d             list the tables
@@ -126,15 +127,18 @@ class Shell:
         if explain is not None:
             text = explain.query
         planned = await self.client.plan_sql(text, tables=self.tables)
-        if explain is not None:
-            if explain.analyze is None:
-                write_explained(planned)
-            else:
-                await analyze(self.client, planned)
+        if explain is not None and explain.analyze is None:
+            write_explained(planned)
             return
-        with shown("query") as progress:
-            result = await self.client.run(planned.plan_bytes, progress)
-        write_result(result, self.chosen, None)
+        write = partial(write_result, chosen=self.chosen, output=None)
+
+        async def use(handle: QueryHandle) -> None:
+            if explain is not None:
+                await write_analyzed(planned, handle)
+            else:
+                await self.client.read(handle, write)
+
+        await run_shown(self.client, planned.plan_bytes, use)
 
     async def _list(self, _: str) -> None:
         _show(["table"], [[name] for name in await self._names()])

@@ -13,6 +13,7 @@ import attrs
 import pyarrow as pa
 import trio
 
+from ffq.client.batches import ResultBatches
 from ffq.client.conversions import PlanLike, TableLike, definitions, plan_bytes, table_of
 from ffq.core.settings import MAX_MS
 from ffq.errors import (
@@ -172,16 +173,17 @@ class Client:
         Raises:
             QueryFailed, QueryCanceled: and what `submit`, `fetch` and `progress` raise.
         """
-        return await self._finishing(plan, progress, timeouts, self.fetch)
+        return await self.run_using(plan, self.fetch, progress, timeouts=timeouts)
 
-    async def _finishing(
+    async def run_using(
         self,
         plan: PlanLike,
-        progress: Progress | None,
-        timeouts: Timeouts,
         use: Callable[[QueryHandle], Awaitable[T]],
+        progress: Progress | None = None,
+        *,
+        timeouts: Timeouts = NO_TIMEOUTS,
     ) -> T:
-        """Submit, wait, and use the result; as `run`."""
+        """As `run`, with what `use` makes of the query when it has SUCCEEDED."""
         _check_progress(progress)
         data, query_id = plan_bytes(plan), _random_id()
         over: tuple[type[FfqError], ...] = (CallerError,)  # there is no such query
@@ -316,6 +318,21 @@ class Client:
         """
         async with self._coordinator.stream(FetchQueryResults(_id_of(query))) as chunks:
             yield chunks
+
+    async def read(self, query: QueryLike, use: Callable[[ResultBatches], T]) -> T:
+        """What `use` makes of the result's batches, in a thread. They come as it asks for them, so
+        that few are in memory at a time.
+
+        Raises as `fetch`, and what `use` raises.
+        """
+        await self.status(query)  # the stream itself is tried once
+
+        def read(chunks: AsyncIterator[bytes]) -> T:
+            return use(ResultBatches(chunks))
+
+        async with self.chunks(query) as chunks:
+            limiter = trio.CapacityLimiter(1)  # a thread of its own, which waits for others
+            return await trio.to_thread.run_sync(read, chunks, limiter=limiter)
 
     async def cancel(self, query: QueryLike, reason: str = "canceled by the client") -> QueryState:
         """Its state afterwards: CANCELED, or the terminal state it had already (R4, R5)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 
 from ffq.client.client import Progress
 from ffq.client.connecting import open_client
-from ffq.client.conversions import PlanLike
+from ffq.client.conversions import PlanLike, TableLike
 from ffq.client.thread import ThreadWords, TrioThread
 from ffq.messages import (
     NO_TIMEOUTS,
@@ -19,6 +20,7 @@ from ffq.messages import (
     Timeouts,
     WorkerStatus,
 )
+from ffq.sql.parameters import Parameters
 
 _WORDS = ThreadWords(
     kind="SyncClient",
@@ -73,6 +75,18 @@ class SyncClient:
     ) -> pa.Table:
         """As `Client.run`: where Ctrl-C or the end of the block ends the call, its query too."""
         return self._thread.call(partial(self._thread.value.run, timeouts=timeouts), plan, progress)
+
+    def run_sql(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        tables: Mapping[str, TableLike] | None = None,
+        progress: Progress | None = None,
+    ) -> pa.Table:
+        """As `Client.run_sql`."""
+        run_sql = partial(self._thread.value.run_sql, tables=tables, progress=progress)
+        return self._thread.call(run_sql, sql, parameters)
 
     def status(self, query_id: str) -> QueryStatus:
         return self._thread.call(self._thread.value.status, query_id)

@@ -203,7 +203,8 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
     if query.result_bytes + growth > state.settings.max_result_bytes:
         why = (
             f"the result is too large: {query.result_bytes + growth} bytes of it have come, and "
-            f"results may have {state.settings.max_result_bytes} bytes (max_result_bytes)"
+            f"results may have {state.settings.max_result_bytes} bytes (max_result_bytes); right "
+            "would be to have the workers write it: COPY (SELECT ...) TO 'folder'"
         )
         fail_query(state, state.locate(attempt.key), why, now_ms)
         return ResultAdmission(counted=False, worker_id=attempt.worker_id, key=None)

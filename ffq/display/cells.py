@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import pyarrow as pa
@@ -23,23 +23,37 @@ T = TypeVar("T")
 BATCH_ROWS = 8_192
 
 
-def text_rows(table: pa.Table, *, max_rows: int | None = None) -> Iterator[tuple[str | None, ...]]:
-    """The rows of a table as text, batch by batch, so that a big result is never text at once.
+class Batches(Protocol):
+    """Rows batch by batch: what a reader of Arrow's is too."""
+
+    @property
+    def schema(self) -> pa.Schema: ...
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]: ...
+
+
+def text_rows(batches: Batches) -> Iterator[tuple[str | None, ...]]:
+    """Rows as text, a few at a time, so that a big result is never text at once.
 
     Raises:
         ExecutionError: a column's type has no text; names both.
     """
-    shown = table if max_rows is None else table.slice(0, max_rows)
-    return _rows(shown, text_column)
+    return _rows(batches, text_column)
 
 
-def json_rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
-    """The rows of a table as values that JSON has, batch by batch. Raises ExecutionError."""
-    return _rows(table, json_column)
+def json_rows(batches: Batches) -> Iterator[tuple[Any, ...]]:
+    """Rows as values that JSON has, a few at a time. Raises ExecutionError."""
+    return _rows(batches, json_column)
 
 
-def _rows(table: pa.Table, render: Callable[[pa.Array], list[T]]) -> Iterator[tuple[T, ...]]:
-    for batch in table.to_batches(max_chunksize=BATCH_ROWS):
+def _pieces(batches: Batches) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        for start in range(0, batch.num_rows, BATCH_ROWS):
+            yield batch.slice(start, BATCH_ROWS)
+
+
+def _rows(batches: Batches, render: Callable[[pa.Array], list[T]]) -> Iterator[tuple[T, ...]]:
+    for batch in _pieces(batches):
         columns = []
         for field, column in zip(batch.schema, batch.columns, strict=True):
             try:

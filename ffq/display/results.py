@@ -20,7 +20,7 @@ def result_grid(table: pa.Table, *, title: str = "", max_rows: int | None = None
         columns=[visible(name) for name in table.column_names],
         rows=[
             [None if cell is None else visible(cell) for cell in row]
-            for row in text_rows(table, max_rows=max_rows)
+            for row in text_rows(table.slice(0, max_rows).to_reader())
         ],
         right=[index for index, field in enumerate(table.schema) if is_number(field.type)],
         title=title,

@@ -35,6 +35,7 @@ from ffq.relation.steps import (
     require,
     require_all,
 )
+from ffq.sql.text import tokens
 
 _Plain: TypeAlias = Selected | Extended | Filtered | Grouped | Sorted | Distinct | Dropped | Renamed
 _OverOne: TypeAlias = _Plain | Cut
@@ -129,10 +130,17 @@ def _source(step: Step, known: Known, name: str) -> str:
 
 def _in_parentheses(step: Step, known: Known) -> str:
     sql = statement(step, known)
-    if isinstance(step, Query):
-        # Its end may be a comment.
-        sql = "\n" + sql.rstrip().rstrip("; \t\r\n") + "\n"
-    return sql
+    return bracketed(sql) if isinstance(step, Query) else sql
+
+
+def bracketed(sql: str) -> str:
+    """A text of SQL as it stands between brackets: without semicolons and comments at its end."""
+    raw = sql.encode(errors="surrogatepass")
+    found = list(tokens(raw, 0, len(raw)))
+    while found and found[-1].raw == b";":
+        found.pop()
+    end = found[-1].end if found else 0
+    return "\n" + raw[:end].decode(errors="surrogatepass") + "\n"
 
 
 def _cut(step: Cut, known: Known) -> str:

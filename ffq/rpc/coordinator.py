@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from ffq.errors import UnsupportedPlan
+from ffq.errors import UnknownMethod
 from ffq.messages import Rpc, StreamRpc
 from ffq.proto.rows import row_of
 from ffq.rpc.client import RpcChannel
@@ -18,7 +18,7 @@ R = TypeVar("R")
 class RemoteCoordinator:
     """`ffq.service.Coordinator` over a channel.
 
-    At a foreign coordinator an extension is UnsupportedPlan, which says so, and `counted` is always
+    At a foreign coordinator an extension is UnknownMethod, which says so, and `counted` is always
     False: it never says. A worker's shuffle service answers FetchShufflePartition alone.
     """
 
@@ -29,10 +29,10 @@ class RemoteCoordinator:
         row = row_of(message)
         try:
             answer = await self._channel.unary(row.path, row.encode(message), row.reply_type)
-        except UnsupportedPlan:
+        except UnknownMethod:
             if not row.extension:
                 raise
-            raise UnsupportedPlan(
+            raise UnknownMethod(
                 f"the coordinator at {self._channel.endpoint} is another implementation of FFQ: it "
                 f"has no {row.service}, so that {row.method} is not known there"
             ) from None

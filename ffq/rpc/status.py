@@ -136,6 +136,8 @@ def error_of(error: FailedCall, peer: str) -> FfqError:
     for kind in kinds:
         if kind.reason == reason:
             return _made(kind, message, reason, retry_ms, place)
+    if code is Code.UNIMPLEMENTED and reason is None:  # what we refuse has a reason
+        return errors.UnknownMethod(message)
     fallback = FOREIGN.get(code, errors.ExecutionError)
     return _made(kinds[0] if kinds else fallback, message, reason, retry_ms, place)
 

@@ -8,15 +8,19 @@ import io
 import json
 import os
 import sys
+import weakref
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
 import attrs
 import pyarrow as pa
+import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
+from ffq.cli.output import parquet
 from ffq.cli.output.csv import write_csv
 from ffq.cli.output.formats import ResultFormat, choose_format
 from ffq.cli.output.jsonrows import write_json
@@ -32,7 +36,7 @@ from ffq.messages import WorkerStatus
 
 def written(table: pa.Table) -> str:
     out = io.StringIO()
-    write_csv(table, out)
+    write_csv(table.to_reader(), out)
     return out.getvalue()
 
 
@@ -92,7 +96,7 @@ def test_a_dictionary_column_shows_its_values() -> None:
 
 def test_json_is_an_array_of_rows_with_decimals_exact() -> None:
     out = io.StringIO()
-    write_json(SALES, out)
+    write_json(SALES.to_reader(), out)
     rows = json.loads(out.getvalue())
     assert rows[0] == {"flag": "A", "sum": "37734107.00", "day": "1998-09-02", "avg": 25.5}
     assert rows[2] == {"flag": "", "sum": None, "day": "1970-01-01", "avg": None}
@@ -100,11 +104,46 @@ def test_json_is_an_array_of_rows_with_decimals_exact() -> None:
 
 def test_json_of_no_rows_and_of_what_json_has_no_number_for() -> None:
     out = io.StringIO()
-    write_json(SALES.slice(0, 0), out)
+    write_json(SALES.slice(0, 0).to_reader(), out)
     assert json.loads(out.getvalue()) == []
     out = io.StringIO()
-    write_json(pa.table({"x": [float("nan"), float("inf"), 1.0]}), out)
+    write_json(pa.table({"x": [float("nan"), float("inf"), 1.0]}).to_reader(), out)
     assert json.loads(out.getvalue()) == [{"x": "nan"}, {"x": "inf"}, {"x": 1.0}]
+
+
+class Passing:
+    """Batches that are told from each other while somebody has them."""
+
+    schema = pa.schema([("v", pa.int64())])
+
+    def __init__(self) -> None:
+        self.most = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        held: list[weakref.ref[pa.RecordBatch]] = []
+        for number in range(10):
+            batch = pa.record_batch([[number]], schema=self.schema)
+            held.append(weakref.ref(batch))
+            yield batch
+            del batch
+            self.most = max(self.most, sum(each() is not None for each in held))
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "arrow", "parquet"])
+def test_a_result_is_written_as_it_comes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "_GROUP_ROWS", 1)
+    batches, out = Passing(), tmp_path / "out"
+    write_result(batches, ResultFormat(kind), out)
+    assert batches.most <= 2
+    read: dict[str, Callable[[], pa.Table]] = {
+        "csv": lambda: pacsv.read_csv(out),
+        "json": lambda: pa.Table.from_pylist(json.loads(out.read_text())),
+        "arrow": lambda: pa.ipc.open_stream(out).read_all(),
+        "parquet": lambda: pq.read_table(out),
+    }
+    assert read[kind]()["v"].to_pylist() == list(range(10))
 
 
 def test_the_workers_show_which_of_their_slots_are_stuck() -> None:
@@ -217,12 +256,12 @@ def test_a_file_name_of_another_format_is_refused(tmp_path: Path) -> None:
 def test_a_link_stays_one_and_a_pipe_is_written_to(tmp_path: Path) -> None:
     target, link, pipe = (tmp_path / name for name in ("data.csv", "link.csv", "pipe.csv"))
     link.symlink_to(target)
-    write_result(SALES, ResultFormat.CSV, link)
+    write_result(SALES.to_reader(), ResultFormat.CSV, link)
     assert link.is_symlink()
     assert target.read_text() == written(SALES)
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    write_result(SALES, ResultFormat.CSV, pipe)
+    write_result(SALES.to_reader(), ResultFormat.CSV, pipe)
     assert os.read(reader, 1 << 16).decode() == written(SALES)
     os.close(reader)
     assert pipe.is_fifo()
@@ -246,7 +285,7 @@ def test_a_dash_means_stdout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
     monkeypatch.setattr(sys, "stdout", out)
     assert choose_format(None, Path("-")) is ResultFormat.TABLE
-    write_result(SALES, choose_format(ResultFormat.CSV, Path("-")), Path("-"))
+    write_result(SALES.to_reader(), choose_format(ResultFormat.CSV, Path("-")), Path("-"))
     out.flush()
     assert out.buffer.getvalue().decode() == written(SALES)
     assert os.listdir(tmp_path) == []
@@ -254,7 +293,7 @@ def test_a_dash_means_stdout(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_files_hold_the_result(tmp_path: Path) -> None:
     for chosen in ResultFormat:
-        write_result(SALES, chosen, tmp_path / f"out.{chosen.value}")
+        write_result(SALES.to_reader(), chosen, tmp_path / f"out.{chosen.value}")
     assert (tmp_path / "out.csv").read_text() == written(SALES)
     assert pq.read_table(tmp_path / "out.parquet").to_pylist() == SALES.to_pylist()
     with pa.ipc.open_stream((tmp_path / "out.arrow").read_bytes()) as stream:
@@ -266,5 +305,5 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Pat
     taken = tmp_path / "out.csv"
     taken.mkdir()
     with pytest.raises(StorageError, match=r"cannot write .*out\.csv"):
-        write_result(SALES, ResultFormat.CSV, taken)
+        write_result(SALES.to_reader(), ResultFormat.CSV, taken)
     assert os.listdir(tmp_path) == ["out.csv"]

@@ -15,7 +15,7 @@ import pytest
 
 from ffq.cli.output.csv import write_csv
 from ffq.cli.output.jsonrows import write_json
-from ffq.cli.output.parquet import parquet_bytes
+from ffq.cli.output.parquet import write_parquet
 from ffq.display.cells import distinct_names, json_column, text_column
 from ffq.display.results import result_grid
 from ffq.display.times import interval_text
@@ -24,6 +24,12 @@ from ffq.errors import InvalidRequest
 NAN, INF = float("nan"), float("inf")
 INTERVAL = pa.month_day_nano_interval()
 ONE = pa.MonthDayNano([14, -2, 3_500_000_000])
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    out = io.BytesIO()
+    write_parquet(table.to_reader(), out)
+    return out.getvalue()
 
 
 def whole(
@@ -124,7 +130,7 @@ def test_values_as_json(column: pa.Array, values: list[Any]) -> None:
     assert json_column(column) == values
     assert json_column(column.slice(1)) == values[1:]
     out = io.StringIO()
-    write_json(pa.table({"c": column}), out)
+    write_json(pa.table({"c": column}).to_reader(), out)
     assert json.loads(out.getvalue(), parse_constant=pytest.fail) == [
         {"c": each} for each in values
     ]
@@ -146,7 +152,7 @@ def test_values_as_text_are_those_of_json(column: pa.Array, values: list[Any]) -
         else:
             assert text == (str(value).lower() if isinstance(value, bool) else str(value))
     out = io.StringIO()
-    write_csv(pa.table({"c": column}), out)
+    write_csv(pa.table({"c": column}).to_reader(), out)
     assert out.getvalue()
     result_grid(pa.table({"c": column}))
 
@@ -220,10 +226,10 @@ def test_no_column_is_lost_where_two_have_one_name(capsys: pytest.CaptureFixture
     assert distinct_names(["x", "x", "x_1", "y", "x"]) == ["x", "x_2", "x_1", "y", "x_3"]
     table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
     out = io.StringIO()
-    write_json(table, out)
+    write_json(table.to_reader(), out)
     assert json.loads(out.getvalue()) == [{"x": 1, "x_1": 2}]
     out = io.StringIO()
-    write_csv(table, out)
+    write_csv(table.to_reader(), out)
     assert out.getvalue() == "x,x\n1,2\n"
     stored = pq.read_table(pa.BufferReader(parquet_bytes(table)))
     assert stored.to_pydict() == {"x": [1], "x_1": [2]}
@@ -235,13 +241,13 @@ def test_rows_without_columns_are_counted_where_that_can_be() -> None:
         [pa.RecordBatch.from_struct_array(pa.array([{}] * 3, pa.struct([])))]
     )
     out = io.StringIO()
-    write_json(rows, out)
+    write_json(rows.to_reader(), out)
     assert json.loads(out.getvalue()) == [{}, {}, {}]
     with pytest.raises(InvalidRequest, match="3 rows without columns"):
         parquet_bytes(rows)
     empty = pa.table({})
     out = io.StringIO()
-    write_json(empty, out)
+    write_json(empty.to_reader(), out)
     assert json.loads(out.getvalue()) == []
     assert pq.read_table(pa.BufferReader(parquet_bytes(empty))).num_columns == 0
 
@@ -253,7 +259,7 @@ def test_text_that_is_no_utf8_is_shown_with_its_odd_bytes_replaced() -> None:
 
 @pytest.mark.parametrize("write", [write_csv, write_json], ids=["csv", "json"])
 def test_batches_of_a_long_column_are_written_once_each(
-    write: Callable[[pa.Table, io.StringIO], None],
+    write: Callable[[pa.RecordBatchReader, io.StringIO], None],
 ) -> None:
     """Slices of nested columns: more rows than a batch has."""
     rows = 20_000
@@ -264,7 +270,7 @@ def test_batches_of_a_long_column_are_written_once_each(
     )
     pairs = pa.array([[("k", each)] for each in range(rows)], pa.map_(pa.string(), pa.int64()))
     out = io.StringIO()
-    write(pa.table({"l": lists, "u": union, "m": pairs}), out)
+    write(pa.table({"l": lists, "u": union, "m": pairs}).to_reader(), out)
     lines = out.getvalue().splitlines()[1 : rows + 1]
     for row in (0, 8_191, 8_192, 19_999):
         assert lines[row].count(str(row)) == 3

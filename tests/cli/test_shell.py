@@ -68,11 +68,16 @@ class Coordinator:
         plan = dump_plan(Values((), ((),))) if "a plan" in sql else sql.encode()
         return SqlPlan(plan, (SqlColumn("k", "BIGINT"),), ())
 
-    async def run(self, plan: bytes, progress: Any) -> pa.Table:
+    async def run_using(self, plan: bytes, use: Any, progress: Any) -> None:
+        del progress
         if b"forever" in plan:
             signal.raise_signal(signal.SIGINT)
             await trio.sleep_forever()
-        return pa.table({"answer": [42]})
+        await use("its handle")
+
+    async def read(self, query: str, use: Any) -> None:
+        assert query == "its handle"
+        use(pa.table({"answer": [42]}).to_reader())
 
 
 async def shell(*typed: str | BaseException, timing: bool = False) -> tuple[Script, Coordinator]:

@@ -173,6 +173,48 @@ def test_files_are_relations_of_their_own(session: ffq.Session, folder: Path) ->
     assert one.union(other).agg(n=ffq.count()).collect().to_pylist() == [{"n": ROWS}]
 
 
+def test_rows_are_written_by_the_workers(session: ffq.Session, tmp_path: Path) -> None:
+    few = session.table("t").filter("v < 6").with_columns(ffq.lit("it's").alias('a "b"'))
+    out = tmp_path / "it's"
+    assert few.write_parquet(out, partition_by=["k", 'a "b"'], compression="zstd") == 6
+    assert len(list(out.rglob("*.parquet"))) >= 3
+    with pytest.raises(ffq.QueryFailed, match="it exists already"):
+        few.write_parquet(out)
+    assert few.write_parquet(out, partition_by=["k", 'a "b"'], mode="append") == 6
+    written = session.read_parquet(out).select("v", 'a "b"').sort("v").collect().to_pylist()
+    assert written == [{"v": v, 'a "b"': "it's"} for v in range(6) for _ in range(2)]
+    assert few.write_parquet(out, mode="replace") == 6
+    assert session.read_parquet(out).collect().num_rows == 6
+
+    one = tmp_path / "one.csv"
+    query = session.sql("SELECT v FROM t WHERE v < ? ORDER BY v DESC; -- few", [3])
+    assert query.write_csv(one, header=False) == 3
+    assert one.read_text() == "2\n1\n0\n"
+    assert query.write_json(tmp_path / "one.json") == 3
+    assert (tmp_path / "one.json").read_text() == '{"v":2}\n{"v":1}\n{"v":0}\n'
+
+
+def test_statements_that_write_run_when_they_are_collected(
+    session: ffq.Session, tmp_path: Path
+) -> None:
+    copy = session.sql(
+        f"COPY (SELECT v FROM t WHERE v = $v) TO '{tmp_path}/d' (FORMAT parquet)", {"v": 7}
+    )
+    assert copy.collect_schema() == {"Count": "BIGINT"}
+    for wrong in (copy.show, copy.filter("v = 7").collect):
+        with pytest.raises(ffq.InvalidPlan, match=r"COPY writes rows .* right would be collect"):
+            wrong()
+    with pytest.raises(ffq.InvalidPlan, match="COPY writes rows"):
+        copy.write_parquet(tmp_path / "e")
+    assert not any(tmp_path.iterdir())
+    assert copy.collect().to_pylist() == [{"Count": 1}]
+    session.register("d", tmp_path / "d")
+    insert = session.sql("INSERT INTO d SELECT v FROM t WHERE v < 2")
+    assert insert.collect().to_pylist() == [{"Count": 2}]
+    assert sorted(session.table("d").collect()["v"].to_pylist()) == [0, 1, 7]
+    session.unregister("d")
+
+
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "name": (lambda s: s.register("", "x"), "table ''"),
     "name of a kind": (lambda s: s.register(3, "x"), "a table's name is a int"),
@@ -194,6 +236,13 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "column": (lambda s: s.table("t").select("vv").collect(), "no column 'vv'; did you mean 'v'"),
     "timeouts": (lambda s: s.table("t").collect(timeouts=3), "timeouts: 3"),
     "rows": (lambda s: s.table("t").show(-1), "limit: rows=-1"),
+    "mode": (lambda s: s.table("t").write_csv("x", mode="overwrite"), "one of create, append"),
+    "option": (lambda s: s.table("t").write_csv("x", force_quote=["a"]), "write_csv: force_quote="),
+    "option of copy": (lambda s: s.table("t").write_csv("x", append=True), "'append' is no option"),
+    "option of csv": (lambda s: s.table("t").write_parquet("x", header=True), "option 'header'"),
+    "partitions": (lambda s: s.table("t").write_csv("x", partition_by=3), "partition_by=3"),
+    "no path": (lambda s: s.table("t").write_json(3), "write_json: 3 is no path"),
+    "store": (lambda s: s.table("t").write_json("s3://b/k.json"), "only to paths of a file system"),
     "operator": (lambda s: s._thread.call(s._core().run, ENDLESS), "no worker of this session has"),
 }  # fmt: skip
 
@@ -268,7 +317,7 @@ def test_a_session_over_a_coordinator_brings_its_tables(endpoint: str, folder: P
             other.table("t").collect()
 
 
-async def use_asynchronously(session: Any, folder: Path) -> None:
+async def use_asynchronously(session: Any, folder: Path, tmp_path: Path) -> None:
     await session.register("u", folder)
     assert await session.tables() == ("u",)
     relation = session.table("u").filter("v < 4").select("v")
@@ -283,22 +332,25 @@ async def use_asynchronously(session: Any, folder: Path) -> None:
     assert sorted(found) == [0, 1, 2, 3]
     with pytest.raises(CallerError, match="no such table"):
         await session.sql("SELECT * FROM nowhere").collect()
+    assert await relation.write_csv(tmp_path / "u.csv") == 4
     await session.unregister("u")
 
 
-def test_asyncio_has_its_twin(endpoint: str, folder: Path) -> None:
+def test_asyncio_has_its_twin(endpoint: str, folder: Path, tmp_path: Path) -> None:
     async def main() -> None:
         async with ffq.aio.connect(endpoint) as session:
-            await use_asynchronously(session, folder)
+            await use_asynchronously(session, folder, tmp_path)
             both = [session.sql(f"SELECT {n} AS n").collect() for n in range(2)]
             assert [t["n"][0].as_py() for t in await asyncio.gather(*both)] == [0, 1]
 
     asyncio.run(main())
 
 
-async def test_trio_has_its_twin_which_is_a_client_too(endpoint: str, folder: Path) -> None:
+async def test_trio_has_its_twin_which_is_a_client_too(
+    endpoint: str, folder: Path, tmp_path: Path
+) -> None:
     async with ffq.connect(endpoint) as session:
-        await use_asynchronously(session, folder)
+        await use_asynchronously(session, folder, tmp_path)
         assert len(await session.workers()) >= 1
 
 

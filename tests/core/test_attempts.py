@@ -531,6 +531,7 @@ def test_R17_a_result_over_the_cap_fails_its_query_once_and_names_the_cap() -> N
     status = d.status("q")
     assert status.state is QueryState.FAILED
     assert "results may have 100 bytes (max_result_bytes)" in status.message
+    assert "COPY (SELECT ...) TO" in status.message
     assert d.succeed(task).counted is False
     assert d.attempt_states("q") == {"0/0/1": "FAILED"}
     assert counts(d, "w") == (0, False)

@@ -15,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import trio
 
+import ffq
 from ffq.client import connect
+from ffq.messages import QueryState
 from tests.cli.lines import Call, assert_refused, caller
-from tests.processes import Running, alive, gateway, worker
+from tests.processes import Running, alive, gateway, running, worker
 from tests.sql.test_planning_process import until
 
 
@@ -101,6 +103,36 @@ def test_an_error_in_a_query_shows_its_place(call: Call, site: Site) -> None:
     error, line, caret = asked.stderr.splitlines()
     assert error.startswith('error: line 2, column 3: Referenced column "sold" not found')
     assert (line, caret) == ("line 2:   sold FROM shops", "          ^")
+
+
+ENDLESS = (
+    "SELECT count(*) FROM 'part *.parquet' a, 'part *.parquet' b, 'part *.parquet' c, "
+    "'part *.parquet' d, 'part *.parquet' e WHERE (a.v * b.v + c.v * d.v) % 7 = e.v + 200"
+)
+
+
+def test_an_interrupted_query_is_canceled_with_its_analysis_too(site: Site) -> None:
+    options = ("--analyze", f"--coordinator={site.endpoint}")
+    with ffq.SyncClient(site.endpoint) as client:
+        asked = client.run_sql(
+            "SELECT max(k) AS k FROM t", tables={"t": str(site.folder / "part*")}
+        )
+        assert asked.to_pylist() == [{"k": 2}]
+
+        def states() -> list[QueryState]:
+            return [query.state for query in client.queries()]
+
+        with running("sql", ENDLESS, *options, cwd=site.folder) as process:
+            until("it runs", lambda: QueryState.RUNNING in states())
+            process.signal(signal.SIGINT)
+            assert process.wait() == 130
+        until("it has ended", lambda: QueryState.RUNNING not in states())
+        assert states()[0] is QueryState.CANCELED
+
+
+def test_what_is_not_distributed_is_told_by_its_name(call: Call, site: Site) -> None:
+    asked = call("sql", "COPY shops FROM 'x.csv'", f"--coordinator={site.endpoint}")
+    assert_refused(asked, 1, "COPY ... FROM: files are read where they are")
 
 
 def test_without_a_coordinator_the_command_runs_it_itself(call: Call) -> None:

@@ -16,7 +16,7 @@ from ffq.errors import (
     QuotaExceeded,
     StartupError,
     Unavailable,
-    UnsupportedPlan,
+    UnknownMethod,
 )
 from ffq.rpc.client import open_channel
 from ffq.rpc.options import RpcOptions
@@ -70,7 +70,7 @@ async def test_an_unexpected_error_is_internal_and_says_nothing_of_its_cause(
 
 async def test_a_method_that_is_not_there_is_unsupported() -> None:
     async with open_echo() as channel:
-        with pytest.raises(UnsupportedPlan):
+        with pytest.raises(UnknownMethod):
             await channel.unary("/test.Echo/Nothing", Request(), Reply)
 
 

@@ -153,7 +153,7 @@ def test_R29_a_text_that_is_no_unicode_is_sent_all_the_same() -> None:
         (Code.NOT_FOUND, errors.UnknownId),
         (Code.FAILED_PRECONDITION, errors.NotReady),
         (Code.INVALID_ARGUMENT, errors.InvalidRequest),
-        (Code.UNIMPLEMENTED, errors.UnsupportedPlan),
+        (Code.UNIMPLEMENTED, errors.UnknownMethod),
         (Code.DEADLINE_EXCEEDED, errors.Unavailable),
         (Code.CANCELLED, errors.Unavailable),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import typer
 
 from ffq.cli.options import (
@@ -33,7 +35,6 @@ def fetch(
 
     async def run() -> None:
         async with target.connect() as client:
-            result = await client.fetch(query_id)
-        write_result(result, chosen, output)
+            await client.read(query_id, partial(write_result, chosen=chosen, output=output))
 
     run_command(run)

@@ -19,7 +19,7 @@ from ffq.cli.target import target_of
 from ffq.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from ffq.client import Client
+    from ffq.client import Client, QueryHandle
 
 EXAMPLES = """\b
 Examples:
@@ -128,23 +128,24 @@ def sql(
     parameters = {name.removeprefix("$"): _value(value) for name, value in given}
 
     async def run() -> None:
-        from ffq.cli.output.explained import analyze as run_and_write
-        from ffq.cli.output.explained import write_explained
+        from ffq.cli.output.explained import write_analyzed, write_explained
         from ffq.cli.output.writer import write_result
-        from ffq.cli.progress import shown
+        from ffq.cli.progress import run_shown
 
         async with _client(context, workers) as client:
             planned = await client.plan_sql(text, parameters, tables=tables)
             if explain:
                 write_explained(planned)
                 return
-            if analyze:
-                result = await run_and_write(client, planned)
-            else:
-                with shown("query") as progress:
-                    result = await client.run(planned.plan_bytes, progress)
-        if output is not None or not analyze:
-            write_result(result, chosen, output)
+
+            async def use(handle: QueryHandle) -> None:
+                if analyze:
+                    await write_analyzed(planned, handle)
+                if output is not None or not analyze:
+                    write = partial(write_result, chosen=chosen, output=output)
+                    await client.read(handle, write)
+
+            await run_shown(client, planned.plan_bytes, use)
 
     run_command(run)
 

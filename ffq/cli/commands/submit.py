@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -86,7 +87,7 @@ async def _wait(
         async with target.connect() as client:
             with shown(f"query {query_id}") as progress:
                 await client.wait(query_id, progress)
-            result = await client.fetch(query_id)
+            await client.read(query_id, partial(write_result, chosen=chosen, output=output))
     except (trio.Cancelled, KeyboardInterrupt):
         note(f"query {query_id} goes on: ffq fetch {query_id}, or ffq cancel {query_id}")
         raise
@@ -100,7 +101,6 @@ async def _wait(
                 f"submit {_name(plan)} again"
             )
         raise
-    write_result(result, chosen, output)
 
 
 def _name(path: Path) -> str:

@@ -9,17 +9,15 @@ import re
 from collections.abc import Iterable
 from typing import TextIO
 
-import pyarrow as pa
-
-from ffq.display.cells import text_rows
+from ffq.display.cells import Batches, text_rows
 
 _NEEDS_QUOTES = re.compile(r'[",\r\n]|^\s|\s$')
 
 
-def write_csv(table: pa.Table, out: TextIO) -> None:
-    """Write a table as UTF-8 text; lines end with a single newline."""
-    out.write(_line(table.column_names))
-    for row in text_rows(table):
+def write_csv(batches: Batches, out: TextIO) -> None:
+    """Write rows as UTF-8 text, as they come; lines end with a single newline."""
+    out.write(_line(batches.schema.names))
+    for row in text_rows(batches):
         out.write(_line(row))
 
 

@@ -8,17 +8,14 @@ import typer
 
 from ffq.cli.output.analysis import stages_analysis, tasks_analysis
 from ffq.cli.output.consoles import stdout_console
-from ffq.cli.progress import shown
 from ffq.display.grid import print_grid, visible
-from ffq.messages import AttemptStatus, QueryStatus, SqlPlan
+from ffq.messages import SqlPlan
 from ffq.plan.codec import parse_plan
 from ffq.plan.explain import Estimate, explain_logical, explain_stages
 from ffq.plan.stages import StageGraph, cut
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from ffq.client import Client
+    from ffq.client import QueryHandle
 
 
 def write_explained(planned: SqlPlan) -> StageGraph:
@@ -42,20 +39,10 @@ def write_explained(planned: SqlPlan) -> StageGraph:
     return graph
 
 
-async def analyze(client: Client, planned: SqlPlan) -> pa.Table:
-    """Run a plan, and write both plans and what was done to stdout. Returns the result."""
-    handle = await client.submit(planned.plan_bytes)
-    with shown("query") as progress:
-        result = await handle.result(progress)
+async def write_analyzed(planned: SqlPlan, handle: QueryHandle) -> None:
+    """Write both plans of a query that has succeeded, and what its stages and tasks did."""
     graph = write_explained(planned)
-    _write_analyzed(graph, await handle.status(), await handle.attempts())
-    return result
-
-
-def _write_analyzed(
-    graph: StageGraph, query: QueryStatus, attempts: tuple[AttemptStatus, ...]
-) -> None:
-    """Write what its stages and tasks did to stdout."""
+    query, attempts = await handle.status(), await handle.attempts()
     console = stdout_console()
     for grid in (stages_analysis(graph, query, attempts), tasks_analysis(graph, query, attempts)):
         print_grid(console, grid)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-import pyarrow as pa
-
-from ffq.display.cells import distinct_names, json_rows
+from ffq.display.cells import Batches, distinct_names, json_rows
 
 
-def write_json(table: pa.Table, out: TextIO, *, ascii_only: bool = False) -> None:
-    """Write a table as one JSON array; an empty one is `[]`.
+def write_json(batches: Batches, out: TextIO, *, ascii_only: bool = False) -> None:
+    """Write rows, as they come, as one JSON array; an empty one is `[]`.
 
     An object cannot have a name twice: a second column `x` is `x_1`.
 
@@ -21,10 +19,10 @@ def write_json(table: pa.Table, out: TextIO, *, ascii_only: bool = False) -> Non
     Raises:
         ExecutionError: a column's type has no form in JSON; names both.
     """
-    names = distinct_names(table.column_names)
+    names = distinct_names(batches.schema.names)
     out.write("[")
     separator = "\n"
-    for row in json_rows(table):
+    for row in json_rows(batches):
         record = dict(zip(names, row, strict=True))
         out.write(separator + json.dumps(record, ensure_ascii=ascii_only, allow_nan=False))
         separator = ",\n"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, TypeAlias
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ffq.cli.output.consoles import note
-from ffq.display.cells import distinct_names
+from ffq.display.cells import Batches, distinct_names
 from ffq.display.times import interval_texts
 from ffq.errors import InvalidRequest
 
@@ -18,11 +20,13 @@ _Applies: TypeAlias = Callable[[pa.DataType], bool]
 
 _NARROW_DIGITS: Final = 38
 _MAX_DIGITS: Final = 76
+_GROUP_ROWS: Final = 1 << 20
+_GROUP_BYTES: Final = 64 << 20
 _UNABLE: Final = (pa.ArrowNotImplementedError, pa.ArrowInvalid, OSError)
 
 
-def parquet_bytes(table: pa.Table) -> pa.Buffer:
-    """A table as a Parquet file, made in memory: a pipe cannot seek.
+def write_parquet(batches: Batches, out: BinaryIO) -> None:
+    """Write rows as a Parquet file, as they come; `out` need not seek.
 
     Intervals become ISO 8601 text, decimals with a negative scale get scale 0, run ends and
     dictionaries of nested values are written out, a second column `x` is `x_1`; a note on stderr
@@ -30,47 +34,114 @@ def parquet_bytes(table: pa.Table) -> pa.Buffer:
 
     Raises:
         InvalidRequest: Parquet cannot hold a column, or rows without columns; names it.
+        OSError: of `out`.
     """
-    if table.num_rows and not table.num_columns:
-        raise InvalidRequest(
-            f"{table.num_rows} rows without columns cannot be kept in Parquet: "
-            f"--format arrow or json can"
-        )
-    names = distinct_names(table.column_names)
-    columns, fields = [], []
-    for name, before, field, column in zip(
-        names, table.column_names, table.schema, table.columns, strict=True
-    ):
-        if name != before:
-            note(f"a second column {before!r} is {name!r} in the file")
-        chunks = column.chunks or [pa.nulls(0, field.type)]
-        try:
-            stored = pa.chunked_array([_storable(chunk) for chunk in chunks])
-        except _UNABLE as error:
-            raise _refusal(name, field.type, error) from error
-        if stored.type != field.type:
-            note(f"column {name!r} of type {field.type} is {stored.type} in the file")
-        columns.append(stored)
-        fields.append(field.with_name(name).with_type(stored.type))
-    converted = pa.table(columns, pa.schema(fields, table.schema.metadata))
+    file = _File(batches.schema, out)
     try:
-        return _written(converted)
-    except _UNABLE:
-        _name_the_culprit(converted)
+        for group in _groups(batches):
+            file.write(group)
+        file.close()
+    except BaseException:
+        file.abandon()
         raise
 
 
-def _written(table: pa.Table) -> pa.Buffer:
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
+class _File:
+    """Opened with the first rows, whose types say what the columns are kept as."""
+
+    def __init__(self, schema: pa.Schema, out: BinaryIO) -> None:
+        self._schema = schema
+        self._names = distinct_names(schema.names)
+        self._sink = pa.PythonFile(_Counted(out), mode="w")
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, batches: Sequence[pa.RecordBatch]) -> None:
+        table = self._storable(batches)
+        try:
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._sink, table.schema)
+            self._writer.write_table(table)
+        except _UNABLE:
+            _name_the_culprit(table)
+            raise
+
+    def close(self) -> None:
+        if self._writer is None:
+            self.write([])
+        if self._writer is not None:
+            self._writer.close()
+
+    def abandon(self) -> None:
+        """It failed already; what is said at its end says no more."""
+        if self._writer is not None:
+            with suppress(*_UNABLE):
+                self._writer.close()
+
+    def _storable(self, batches: Sequence[pa.RecordBatch]) -> pa.Table:
+        rows = sum(batch.num_rows for batch in batches)
+        if rows and not self._names:
+            raise InvalidRequest(
+                f"{rows} rows without columns cannot be kept in Parquet: --format arrow or json can"
+            )
+        columns, fields = [], []
+        for at, (name, field) in enumerate(zip(self._names, self._schema, strict=True)):
+            chunks = [batch.column(at) for batch in batches] or [pa.nulls(0, field.type)]
+            try:
+                stored = pa.chunked_array([_storable(chunk) for chunk in chunks])
+            except _UNABLE as error:
+                raise _refusal(name, field.type, error) from error
+            columns.append(stored)
+            fields.append(field.with_name(name).with_type(stored.type))
+        if self._writer is None:
+            self._tell(fields)
+        return pa.table(columns, pa.schema(fields, self._schema.metadata))
+
+    def _tell(self, fields: Sequence[pa.Field]) -> None:
+        for before, after in zip(self._schema, fields, strict=True):
+            if after.name != before.name:
+                note(f"a second column {before.name!r} is {after.name!r} in the file")
+            if after.type != before.type:
+                note(f"column {after.name!r} of type {before.type} is {after.type} in the file")
+
+
+class _Counted(io.RawIOBase):
+    """A pipe does not know its place, which the writer asks for."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+        self._size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._out.write(data)
+        self._size += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._size
+
+
+def _groups(batches: Batches) -> Iterator[list[pa.RecordBatch]]:
+    """What is written at a time, and held in memory until then."""
+    group: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        group.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            yield group
+            group, rows, size = [], 0, 0
+    if group:
+        yield group
 
 
 def _name_the_culprit(table: pa.Table) -> None:
     """Raise InvalidRequest for the first column that cannot be written alone."""
     for index, field in enumerate(table.schema):
         try:
-            _written(table.select([index]))
+            pq.write_table(table.select([index]), pa.BufferOutputStream())
         except _UNABLE as error:
             raise _refusal(field.name, field.type, error) from error
 

@@ -16,6 +16,7 @@ from ffq.client.session.settings import SessionSettings, session_settings
 from ffq.client.session.sources import Sources
 from ffq.client.session.streams import BatchFeed
 from ffq.client.thread import ThreadWords, TrioThread
+from ffq.relation.copies import Copy
 from ffq.relation.steps import Step
 
 Call = Callable[..., Awaitable[Any]]
@@ -141,6 +142,10 @@ class AioSession(Sources[AsyncRelation]):
 
     async def collect_step(self, step: Step, options: RunOptions) -> pa.Table:
         return await self._call(self._thread.value.collect_step, step, options)
+
+    async def write_step(self, step: Step, copy: Copy, options: RunOptions) -> int:
+        count: int = await self._call(self._thread.value.write_step, step, copy, options)
+        return count
 
     def stream_step(self, step: Step, options: RunOptions) -> FeedBatches:
         open_feed = partial(self._thread.value.feed_step, step, options)

@@ -20,6 +20,7 @@ from ffq.client.session.sources import Sources
 from ffq.client.session.streams import BatchFeed
 from ffq.client.thread import ThreadWords, TrioThread
 from ffq.errors import Unavailable
+from ffq.relation.copies import Copy
 from ffq.relation.steps import Step
 
 T = TypeVar("T")
@@ -118,6 +119,9 @@ class Session(Sources[Relation]):
 
     def collect_step(self, step: Step, options: RunOptions) -> pa.Table:
         return self._thread.call(self._core().collect_step, step, options)
+
+    def write_step(self, step: Step, copy: Copy, options: RunOptions) -> int:
+        return self._thread.call(self._core().write_step, step, copy, options)
 
     def stream_step(self, step: Step, options: RunOptions) -> SessionBatches:
         feed = self._thread.call(self._core().feed_step, step, options)

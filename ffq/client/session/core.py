@@ -31,11 +31,12 @@ from ffq.client.session.tables import (
 )
 from ffq.client.ungrouped import ungrouped
 from ffq.display.progress import seen
-from ffq.errors import InvalidRequest
+from ffq.errors import InvalidQuery, InvalidRequest
 from ffq.messages import NO_TIMEOUTS, SqlPlan, Timeouts
 from ffq.plan.codec import parse_plan
 from ffq.plan.explain import Estimate, explain_stages
 from ffq.plan.stages import cut
+from ffq.relation.copies import Copy
 from ffq.relation.steps import Leaf, Mapped, Query, Step, Table, leaves, with_leaves
 from ffq.relation.writing import statement
 from ffq.rpc.client import open_channel
@@ -43,6 +44,7 @@ from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.options import DEFAULT_OPTIONS
 from ffq.service import Coordinator
 from ffq.sql.constants import with_constants
+from ffq.sql.kinds import StatementKind, statement_kind
 from ffq.sql.parameters import load_parameters
 from ffq.threads import run_blocking
 
@@ -176,17 +178,29 @@ class SessionCore(Client):
 
     # Queries.
 
-    async def plan_step(self, step: Step) -> SqlPlan:
-        """Raises InvalidQuery, PlanningError, UnsupportedPlan, PlanningLimit, StorageError."""
+    async def plan_step(self, step: Step, copy: Copy | None = None) -> SqlPlan:
+        """
+        Args:
+            copy: where its rows go; None: they are the result.
+
+        Raises:
+            InvalidQuery, PlanningError, UnsupportedPlan, PlanningLimit, StorageError.
+        """
         tables = dict(self._definitions)
         for leaf in leaves(step):
             if isinstance(leaf, Table) and isinstance(leaf.source, TableDefinition):
                 tables[key_of(leaf.name)] = leaf.source
         entries = {each.name: each.entry() for each in tables.values()}
+        parameters = None
         if isinstance(step, Query):
-            parameters = load_parameters(step.parameters)
-            return await self.plan_sql(step.text, parameters, tables=entries)
-        return await self.plan_sql(await self._text_of(step, entries), tables=entries)
+            text, parameters = step.text, load_parameters(step.parameters)
+        else:
+            text = await self._text_of(step, entries)
+        if copy is not None:
+            if isinstance(step, Query):
+                await run_blocking(_check_has_rows, text)
+            text = copy.statement(text)
+        return await self.plan_sql(text, parameters, tables=entries)
 
     async def describe_step(self, step: Step) -> tuple[tuple[str, str], ...]:
         """Names and types of its columns. Raises as `plan_step`."""
@@ -206,6 +220,14 @@ class SessionCore(Client):
             planned = await self.plan_step(step)
             return await self.run(planned.plan_bytes, progress, timeouts=options.timeouts)
 
+    async def write_step(self, step: Step, copy: Copy, options: RunOptions) -> int:
+        """Its rows into files; how many. Raises as `plan_step` and `Client.run`."""
+        with self._counted(), self._progress(options) as progress:
+            planned = await self.plan_step(step, copy)
+            result = await self.run(planned.plan_bytes, progress, timeouts=options.timeouts)
+        count: int = result["Count"][0].as_py()
+        return count
+
     async def feed_step(self, step: Step, options: RunOptions) -> BatchFeed:
         """Its batches, as they come. Errors are raised where they are taken."""
         feed = BatchFeed()
@@ -219,7 +241,7 @@ class SessionCore(Client):
 
         with self._counted(), self._progress(options) as progress:
             planned = await self.plan_step(step)
-            await self._finishing(planned.plan_bytes, progress, options.timeouts, read)
+            await self.run_using(planned.plan_bytes, read, progress, timeouts=options.timeouts)
 
     async def _text_of(self, step: Step, tables: Mapping[str, TableLike]) -> str:
         """Its columns are asked for where its tables and queries are: of these alone."""
@@ -227,6 +249,8 @@ class SessionCore(Client):
         known: dict[Leaf, tuple[str, ...]] = {}
         for leaf in leaves(step):
             plain: Leaf = leaf
+            if isinstance(leaf, Query):
+                await run_blocking(_check_has_rows, leaf.text)
             if isinstance(leaf, Mapped):
                 plain = attrs.evolve(leaf, input=with_leaves(leaf.input, bound))
             elif isinstance(leaf, Query) and leaf.parameters:
@@ -254,6 +278,16 @@ class SessionCore(Client):
         finally:
             self._queries -= 1
             self._remove_unused()
+
+
+def _check_has_rows(sql: str) -> None:
+    """Raises InvalidQuery: a statement that writes, of which nothing can be made."""
+    kind = statement_kind(sql)
+    if kind in {StatementKind.COPY, StatementKind.INSERT}:
+        raise InvalidQuery(
+            f"{kind.value} writes rows and gives none to go on with; right would be collect(), "
+            "which runs it and tells how many"
+        )
 
 
 @asynccontextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Protocol
 
@@ -13,10 +14,13 @@ import pyarrow as pa
 from ffq.client.client import Progress
 from ffq.client.session.core import RunOptions
 from ffq.client.session.frames import to_pandas, to_polars
+from ffq.client.session.tables import Place, absolute
 from ffq.display.results import html_of, text_of
 from ffq.errors import FfqError, InvalidRequest, words
 from ffq.messages import NO_TIMEOUTS, Timeouts
+from ffq.plan.builder import WriteHow
 from ffq.relation.builder import LazyRelation
+from ffq.relation.copies import Copy, OptionValue, copy_to
 from ffq.relation.steps import Cut, Step
 
 SHOWN_ROWS: Final = 20
@@ -39,6 +43,8 @@ class BlockingRunner(Protocol):
     """Runs steps, and waits for what comes of them."""
 
     def collect_step(self, step: Step, options: RunOptions) -> pa.Table: ...
+
+    def write_step(self, step: Step, copy: Copy, options: RunOptions) -> int: ...
 
     def stream_step(self, step: Step, options: RunOptions) -> Batches: ...
 
@@ -72,6 +78,56 @@ class Relation(LazyRelation[BlockingRunner]):
     ) -> Batches:
         """The rows batch by batch, as they come: few of them are in memory at a time."""
         return self._session.stream_step(self._step, _options(timeouts, progress))
+
+    def write_parquet(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> int:
+        """Have the workers write the rows to Parquet files; how many.
+
+        None of them passes through this process. All files become visible at once, when the query
+        succeeds (docs/writing.md).
+
+        Args:
+            path: as the workers see it; a relative one is meant from this process's folder. With a
+                suffix (`.parquet`) and no `partition_by` it is one file, else a folder.
+            partition_by: columns that become folders `name=value`.
+            mode: "create": nothing may be there. "append": to a folder. "replace": what is there.
+            options: of the format, as those of COPY, in lower case: `compression="zstd"`.
+        """
+        copy = _copy("parquet", path, partition_by, mode, options)
+        return self._session.write_step(self._step, copy, _options(timeouts, None))
+
+    def write_csv(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> int:
+        """As `write_parquet`, to CSV files."""
+        copy = _copy("csv", path, partition_by, mode, options)
+        return self._session.write_step(self._step, copy, _options(timeouts, None))
+
+    def write_json(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> int:
+        """As `write_parquet`, to files with a JSON object on each line."""
+        copy = _copy("json", path, partition_by, mode, options)
+        return self._session.write_step(self._step, copy, _options(timeouts, None))
 
     def to_pandas(self, *, timeouts: Timeouts = NO_TIMEOUTS) -> Any:
         """All rows, a pandas.DataFrame. Raises StartupError: pandas is not installed."""
@@ -149,6 +205,8 @@ class AsyncRunner(Protocol):
 
     async def collect_step(self, step: Step, options: RunOptions) -> pa.Table: ...
 
+    async def write_step(self, step: Step, copy: Copy, options: RunOptions) -> int: ...
+
     def stream_step(self, step: Step, options: RunOptions) -> AsyncBatches: ...
 
     async def describe_step(self, step: Step) -> tuple[tuple[str, str], ...]: ...
@@ -170,6 +228,45 @@ class AsyncRelation(LazyRelation[AsyncRunner]):
     ) -> AsyncBatches:
         """`async with relation.stream() as batches: async for batch in batches: …`"""
         return self._session.stream_step(self._step, _options(timeouts, progress))
+
+    async def write_parquet(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> int:
+        """As `Relation.write_parquet`."""
+        copy = _copy("parquet", path, partition_by, mode, options)
+        return await self._session.write_step(self._step, copy, _options(timeouts, None))
+
+    async def write_csv(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> int:
+        """As `Relation.write_csv`."""
+        copy = _copy("csv", path, partition_by, mode, options)
+        return await self._session.write_step(self._step, copy, _options(timeouts, None))
+
+    async def write_json(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> int:
+        """As `Relation.write_json`."""
+        copy = _copy("json", path, partition_by, mode, options)
+        return await self._session.write_step(self._step, copy, _options(timeouts, None))
 
     async def to_pandas(self, *, timeouts: Timeouts = NO_TIMEOUTS) -> Any:
         """All rows, a pandas.DataFrame. Raises StartupError: pandas is not installed."""
@@ -197,3 +294,15 @@ def _options(timeouts: Timeouts, progress: Progress | None) -> RunOptions:
             f"timeouts: {words(timeouts, 40)}; right would be ffq.Timeouts(query_ms=60_000)"
         )
     return RunOptions(timeouts, progress)
+
+
+def _copy(
+    format_: str,
+    path: Place,
+    partition_by: str | Iterable[str],
+    mode: WriteHow,
+    options: Mapping[str, OptionValue],
+) -> Copy:
+    place = os.fspath(path) if isinstance(path, os.PathLike) else path
+    target = absolute(f"write_{format_}", place)
+    return copy_to(target, format_, partition_by, mode, options)

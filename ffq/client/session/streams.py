@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import pyarrow as pa
 import trio
 
-from ffq.errors import ConnectionClosed, ExecutionError, ShuffleInputError
-from ffq.shuffle.ipc import decode_stream, empty_stream
+from ffq.client.batches import Chunks, ResultBatches
+from ffq.errors import ConnectionClosed
 
 _WAITING_BATCHES: Final = 2
 _CLOSED: Final = "this stream of batches was closed"
-
-Chunks = AsyncIterator[bytes]
 
 
 class BatchFeed:
@@ -74,40 +72,11 @@ class BatchFeed:
         await trio.to_thread.run_sync(self._decode, chunks, limiter=limiter)
 
     def _decode(self, chunks: Chunks) -> None:
-        source = _Source(chunks)
-        try:
-            reader = decode_stream(source)
-            trio.from_thread.run_sync(self._begin_with, reader.schema)
-            for batch in reader:
-                trio.from_thread.run(self._give.send, batch)
-        except (ShuffleInputError, pa.ArrowException, OSError) as error:
-            if source.failure is not None:
-                raise source.failure from error
-            raise ExecutionError(f"the result is no Arrow IPC stream: {error}") from error
+        batches = ResultBatches(chunks)
+        trio.from_thread.run_sync(self._begin_with, batches.schema)
+        for batch in batches:
+            trio.from_thread.run(self._give.send, batch)
 
     def _begin_with(self, schema: pa.Schema) -> None:
         self._schema = schema
         self._begun.set()
-
-
-class _Source:
-    """The chunks, in a thread of Trio's; an empty result is one without columns (R26)."""
-
-    def __init__(self, chunks: Chunks) -> None:
-        self._chunks = chunks
-        self.failure: Exception | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        empty = True
-        while (chunk := trio.from_thread.run(self._following)) is not None:
-            empty = empty and not chunk
-            yield chunk
-        if empty:
-            yield empty_stream(pa.schema([]))
-
-    async def _following(self) -> bytes | None:
-        try:
-            return await anext(self._chunks, None)
-        except Exception as error:  # Arrow wraps it
-            self.failure = error
-            raise

@@ -90,7 +90,7 @@ def defined(
             f"table {name!r}: {words(places, 80)} says no place; right would be a path, with * if "
             "need be, or a list of paths"
         )
-    paths = tuple(_absolute(name, os.fspath(place)) for place in given)
+    paths = tuple(absolute(f"table {name!r}", os.fspath(place)) for place in given)
     if format_ is None:
         format_ = _one_format(name, paths)
     if format_ not in FORMATS:
@@ -100,9 +100,10 @@ def defined(
     return TableDefinition(name, paths, format_, tuple(sorted((options or {}).items())))
 
 
-def _absolute(name: str, path: object) -> str:
+def absolute(what: str, path: object) -> str:
+    """A path from this process's folder; a URI as it is. Raises InvalidRequest: names `what`."""
     if not isinstance(path, str) or not path or "\0" in path:
-        raise InvalidRequest(f"table {name!r}: {words(path, 80)} is no path")
+        raise InvalidRequest(f"{what}: {words(path, 80)} is no path")
     return path if _SCHEME.match(path) else os.path.abspath(os.path.expanduser(path))
 
 
