@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ffq.messages import PartitionValue
-from ffq.plan.bound import Constant
+from ffq.plan.bound import Constant, SqlType
 from ffq.plan.conditions import AllOf, AnyOf, Compares, Condition, ConstantValue, HasNull
 from ffq.plan.terms import Literal, LiteralType
 
@@ -91,7 +91,7 @@ def _may_compare(condition: Compares, known: Known) -> bool:  # noqa: PLR0911
     if known.kind == "" or known.low is None or known.high is None:
         return True
     value = _value(condition.value, known.kind)
-    if value is None:
+    if value is None or not _is_kept(condition.via, known):
         return True
     below = value < known.low  # type: ignore[operator]
     above = value > known.high  # type: ignore[operator]
@@ -110,6 +110,30 @@ def _may_compare(condition: Compares, known: Known) -> bool:  # noqa: PLR0911
             return known.kind == "float" or (not above and reaches)
         case _:
             return known.kind == "float" or not above
+
+
+def _is_kept(via: SqlType | None, known: Known) -> bool:
+    """Whether values that are cast to a type lie between the same bounds as before.
+
+    Casts keep the order of values; so it is enough that the bounds themselves are kept.
+    """
+    if via is None:
+        return True
+    match known.kind:
+        case "number" if via.name in _INTEGERS:
+            unit = Fraction(1)
+        case "number" if via.name == "DECIMAL" and isinstance(via.arguments[1], int):
+            unit = Fraction(1, 10 ** via.arguments[1])
+        case "timestamp" | "timestamptz" if _MICROS.get(via.name, ("",))[0] == known.kind:
+            unit = _MICROS[via.name][1]
+        case kind:
+            return _KEPT.get(kind) == via.name
+    bounds = (known.low, known.high)
+    return all(isinstance(each, Fraction) and (each / unit).denominator == 1 for each in bounds)
+
+
+_KEPT: Final = {"float": "DOUBLE", "text": "VARCHAR", "date": "DATE"}
+"""Casts to these change no value of the kind."""
 
 
 def _value(constant: ConstantValue, kind: str) -> Comparable | None:

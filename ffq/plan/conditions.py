@@ -12,7 +12,17 @@ from typing import Final, TypeAlias
 import attrs
 
 from ffq.plan import model
-from ffq.plan.bound import BoundExpr, Call, Conjunction, Constant, Form, Place, Special
+from ffq.plan.bound import (
+    BoundExpr,
+    Call,
+    Conjunction,
+    Constant,
+    Conversion,
+    Form,
+    Place,
+    Special,
+    SqlType,
+)
 from ffq.plan.model import Node, ParquetScan, ShuffleRead
 from ffq.plan.terms import (
     And,
@@ -33,11 +43,12 @@ ConstantValue: TypeAlias = Constant | Literal
 
 @attrs.frozen
 class Compares:
-    """`column sign value`; sign: one of = < <= > >=."""
+    """`column sign value`; sign: one of = < <= > >=. via: the type that the column is cast to."""
 
     column: str
     sign: str
     value: ConstantValue
+    via: SqlType | None = None
 
 
 @attrs.frozen
@@ -153,34 +164,50 @@ def _of_bound(tree: BoundExpr, name_of: _Names) -> Condition | None:
         case Conjunction(terms=terms, any=any_):
             made = [_of_bound(term, name_of) for term in terms]
             return _any(made) if any_ else _all([each for each in made if each is not None])
-        case Call(name=sign, args=(Place() as place, Constant() as value)) if sign in _FLIPPED:
-            return _compares(name_of(place.index), sign, value)
-        case Call(name=sign, args=(Constant() as value, Place() as place)) if sign in _FLIPPED:
-            return _compares(name_of(place.index), _FLIPPED[sign], value)
-        case Special(form=form, args=(Place() as place, *values)):
-            return _special(form, name_of(place.index), values)
+        case Call(name=sign, args=(column, Constant() as value)) if sign in _FLIPPED:
+            return _compares(_column(column, name_of), sign, value)
+        case Call(name=sign, args=(Constant() as value, column)) if sign in _FLIPPED:
+            return _compares(_column(column, name_of), _FLIPPED[sign], value)
+        case Special(form=form, args=(column, *values)):
+            return _special(form, _column(column, name_of), values)
         case _:
             return None
 
 
-def _compares(name: str | None, sign: str, value: BoundExpr) -> Condition | None:
-    if name is None or not isinstance(value, Constant):
+@attrs.frozen
+class _Column:
+    name: str
+    via: SqlType | None
+
+
+def _column(tree: BoundExpr, name_of: _Names) -> _Column | None:
+    """A column of the scan, or one that is cast."""
+    via: SqlType | None = None
+    inner = tree
+    if isinstance(tree, Conversion) and not tree.tries:
+        inner, via = tree.expr, tree.to
+    name = name_of(inner.index) if isinstance(inner, Place) else None
+    return None if name is None else _Column(name, via)
+
+
+def _compares(column: _Column | None, sign: str, value: BoundExpr) -> Condition | None:
+    if column is None or not isinstance(value, Constant):
         return None
-    return Compares(name, sign, value)
+    return Compares(column.name, sign, value, column.via)
 
 
-def _special(form: Form, name: str | None, values: Sequence[BoundExpr]) -> Condition | None:
-    if name is None:
+def _special(form: Form, column: _Column | None, values: Sequence[BoundExpr]) -> Condition | None:
+    if column is None:
         return None
     match form, values:
         case Form.IS_NULL, []:
-            return HasNull(name, negated=False)
+            return HasNull(column.name, negated=False)
         case Form.IS_NOT_NULL, []:
-            return HasNull(name, negated=True)
+            return HasNull(column.name, negated=True)
         case Form.IN, [_, *_]:
-            return _any([_compares(name, "=", value) for value in values])
+            return _any([_compares(column, "=", value) for value in values])
         case Form.BETWEEN, [low, high]:
-            sides = [_compares(name, ">=", low), _compares(name, "<=", high)]
+            sides = [_compares(column, ">=", low), _compares(column, "<=", high)]
             return _all([side for side in sides if side is not None])
         case _:
             return None
@@ -213,7 +240,7 @@ def _places(exprs: Sequence[Expr], args: Sequence[BoundExpr]) -> tuple[BoundExpr
     for arg in args:
         if isinstance(arg, Place) and 0 <= arg.index < len(exprs):
             expr = exprs[arg.index]
-            if not (isinstance(expr, Bound) and isinstance(expr.tree, Place)):
+            if not (isinstance(expr, Bound) and _is_column(expr.tree)):
                 return None
             moved.append(expr.tree)
         elif isinstance(arg, Constant):
@@ -221,3 +248,8 @@ def _places(exprs: Sequence[Expr], args: Sequence[BoundExpr]) -> tuple[BoundExpr
         else:
             return None
     return tuple(moved)
+
+
+def _is_column(tree: BoundExpr) -> bool:
+    inner = tree.expr if isinstance(tree, Conversion) else tree
+    return isinstance(inner, Place)

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,32 @@ def test_an_unsigned_number_beyond_half_the_range_is_not_known(tmp_path: Path) -
     pq.write_table(pa.table({"u": pa.array([1, 2**64 - 1], pa.uint64())}), path)
     (known,) = statistics.row_groups(pq.read_metadata(path), "u")
     assert known.kind == ""
+
+
+DECIMAL_FOUR = Constant(SqlType("DECIMAL", (9, 1)), 40)
+MILLISECOND_NINE = Constant(SqlType("TIMESTAMP_MS"), 9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high", "via", "value", "read"),
+    [
+        ("number", 1, 3, SqlType("BIGINT"), Constant(SqlType("BIGINT"), 4), False),
+        ("number", 1, 3, SqlType("BIGINT"), Constant(SqlType("BIGINT"), 2), True),
+        # 3.5 is 4 as an integer: the bounds are not what the cast has.
+        ("number", 1, Fraction(7, 2), SqlType("BIGINT"), Constant(SqlType("BIGINT"), 4), True),
+        ("number", 1, Fraction(7, 2), SqlType("DECIMAL", (9, 1)), DECIMAL_FOUR, False),
+        ("number", 1, Fraction(15, 4), SqlType("DECIMAL", (9, 1)), DECIMAL_FOUR, True),
+        ("text", "a", "c", SqlType("VARCHAR"), Constant(SqlType("VARCHAR"), "d"), False),
+        ("text", "a", "c", SqlType("ENUM", ("d",)), Constant(SqlType("VARCHAR"), "d"), True),
+        ("float", 1.0, 3.0, SqlType("DOUBLE"), Constant(SqlType("DOUBLE"), 0.5), False),
+        ("float", 1.0, 3.0, SqlType("FLOAT"), Constant(SqlType("DOUBLE"), 0.5), True),
+        ("timestamp", 1_000, 2_000, SqlType("TIMESTAMP_MS"), MILLISECOND_NINE, False),
+        ("timestamp", 1_500, 8_999, SqlType("TIMESTAMP_MS"), MILLISECOND_NINE, True),
+    ],
+)
+def test_a_cast_between_column_and_constant_decides_only_what_it_keeps(
+    kind: str, low: Any, high: Any, via: SqlType, value: Constant, read: bool
+) -> None:
+    bounds = [Fraction(each) if isinstance(each, int) else each for each in (low, high)]
+    known = Known(kind, *bounds, nulls=False)
+    assert may_hold(Compares("c", "=", value, via), lambda _: known) is read
