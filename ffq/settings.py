@@ -119,6 +119,7 @@ class GatewaySettings:
         scans: how finely scans are divided.
         planning: what planning a query's SQL may take.
         client_tables: whether queries may bring tables, or name files.
+        results_in: where files of results are; None: where temporary files are.
     """
 
     bind: str
@@ -129,6 +130,7 @@ class GatewaySettings:
     scans: ScanSettings = attrs.field(factory=ScanSettings)
     planning: PlanningLimits = attrs.field(factory=PlanningLimits)
     client_tables: bool = True
+    results_in: Path | None = None
 
 
 def gateway_settings(source: SettingSource) -> GatewaySettings:

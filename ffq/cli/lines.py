@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 import attrs
-import trio
 
 from ffq.cli.output.consoles import note
+from ffq.threads import run_blocking
 
 _WORDS: Final = """
 ALL AND ANTI AS ASC ASOF BETWEEN BY CASE CAST COUNT CROSS CURRENT DATE DESC DISTINCT ELSE END EXCEPT
@@ -48,7 +48,7 @@ class _Plain:
 
     async def read(self, prompt: str) -> str | None:
         # A terminal's line cannot be taken back from the thread that waits for it.
-        return await trio.to_thread.run_sync(_input, prompt, abandon_on_cancel=True)
+        return await run_blocking(_input, prompt, abandon_on_cancel=True)
 
     def offer(self, words: Iterable[str]) -> None:
         pass
@@ -76,7 +76,7 @@ class _Edited:
         )
 
     async def read(self, prompt: str) -> str | None:
-        return await trio.to_thread.run_sync(self._read, prompt, abandon_on_cancel=True)
+        return await run_blocking(self._read, prompt, abandon_on_cancel=True)
 
     def _read(self, prompt: str) -> str | None:
         try:

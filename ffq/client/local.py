@@ -182,7 +182,9 @@ class LocalCluster:
         with tempfile.TemporaryDirectory(prefix="ffq-cluster-") as folder:
             catalog = Path(folder) / "tables.json"
             catalog.write_text(json.dumps(_catalog_entries(self._tables)))
-            settings = GatewaySettings(_LOOPBACK, catalog, self._coordinator)
+            settings = GatewaySettings(
+                _LOOPBACK, catalog, self._coordinator, results_in=Path(folder)
+            )
             async with trio.open_nursery() as gateway:
                 address: ServerAddress = await gateway.start(serve_gateway, settings)
                 endpoint = address.endpoint

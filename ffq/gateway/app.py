@@ -45,7 +45,7 @@ async def serve_gateway(
     catalog = None if path is None else await run_blocking(Catalog.load, path)
     own = settings.client_tables
     with (
-        payload_folder() as payloads,
+        payload_folder(settings.results_in) as payloads,
         ChannelPool(settings.rpc) as peers,
         SqlPlanner(catalog, client_tables=own, limits=settings.planning) as sql,
     ):

@@ -83,12 +83,15 @@ class PayloadFolder:
 
 
 @contextmanager
-def payload_folder() -> Iterator[PayloadFolder]:
+def payload_folder(place: Path | None) -> Iterator[PayloadFolder]:
     """A private folder, removed at the end; what coordinators that were killed left goes first.
 
     Its owner holds a lock (flock) on a file in it for as long as it lives.
+
+    Args:
+        place: where it is made; None: where temporary files are.
     """
-    place = Path(tempfile.gettempdir())
+    place = place or Path(tempfile.gettempdir())
     for left in place.glob(f"{_PREFIX}*"):
         with suppress(OSError):
             lock = os.open(left / _LOCK, os.O_RDWR | os.O_CLOEXEC)
@@ -97,7 +100,7 @@ def payload_folder() -> Iterator[PayloadFolder]:
                 shutil.rmtree(left, ignore_errors=True)
             finally:
                 os.close(lock)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}"))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
     lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -52,6 +52,8 @@ _OPTIONS: Final = {
     "column_types": "types",
 }
 """What the engine calls options of a table, where a catalog has another word."""
+_DEEPEST: Final = 400
+"""JSON levels of what the engine says of a query: two for each call or operator."""
 _MOST_SAID: Final = 400
 """Characters: of a function the engine lists every form there is."""
 _SETTING: Final = re.compile(r' Use "?SET .*')
@@ -173,11 +175,27 @@ class QueryParser:
 
 
 def read_json(written: str) -> Any:
-    """Raises InvalidQuery: it nests deeper than it can be read."""
+    """Raises InvalidQuery: it nests deeper than is read."""
     try:
-        return json.loads(written)
+        found = json.loads(written)
     except RecursionError:
-        raise InvalidQuery("the query nests too deep") from None
+        raise _too_deep() from None
+    level = [found]
+    for _ in range(_DEEPEST):
+        level = [below for each in level for below in _below(each)]
+        if not level:
+            return found
+    raise _too_deep()
+
+
+def _below(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _too_deep() -> InvalidQuery:
+    return InvalidQuery("the query nests too deep: right would be one of less brackets and calls")
 
 
 def complaint(found: Json, text: Edited) -> InvalidQuery:

@@ -38,6 +38,8 @@ REQUESTS: dict[str, type[Message]] = {
     "ListAttempts": ext.ListAttemptsRequest,
     "ListWorkers": ext.ListWorkersRequest,
     "DrainWorker": ext.DrainWorkerRequest,
+    "PlanSql": ext.PlanSqlRequest,
+    "ListTables": ext.ListTablesRequest,
 }
 STRINGS = (
     "q0", "q1", "q2", "w", "", "nobody", "..", "../etc", "a/b", "nul\0", "x" * 129, "é" * 3000,

@@ -108,9 +108,9 @@ def test_what_a_killed_coordinator_left_is_removed_and_a_living_ones_is_not(
     left = tmp_path / "ffq-results-left"
     left.mkdir()
     (left / "lock").touch()
-    with payload_folder() as living:
+    with payload_folder(None) as living:
         living.keep(b"")
         assert not left.exists()
-        with payload_folder():
+        with payload_folder(None):
             assert living.folder.exists()
     assert not list(tmp_path.iterdir())

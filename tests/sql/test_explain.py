@@ -13,10 +13,10 @@ from tests.sql.world import World
 
 def test_its_rows_are_both_plans(world: World) -> None:
     query = "SELECT k, count(*) FROM t WHERE s = $1 GROUP BY k"
-    plan = world.prepare(query, ["s3"]).plan
+    prepared = world.prepare(query, ["s3"])
     expected = [
-        ("logical_plan", explain_logical(plan, {})),
-        ("physical_plan", explain_stages(cut(plan), {})),
+        ("logical_plan", explain_logical(prepared.plan, prepared.sizes)),
+        ("physical_plan", explain_stages(cut(prepared.plan), prepared.sizes)),
     ]
     assert world.run(f"EXPLAIN {query}", ["s3"]) == expected
     assert "Stage 1" in expected[1][1]

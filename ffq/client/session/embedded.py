@@ -125,8 +125,8 @@ async def open_embedded(settings: EmbeddedSettings) -> AsyncIterator[EmbeddedClu
     """Raises StartupError: a process does not start, or an operators module does not import."""
     # What plans SQL asks this process for what operators declare.
     await run_blocking(load_operators, settings.operators)
-    gateway = GatewaySettings(_LOOPBACK, coordinator=settings.coordinator)
     async with own_folder() as folder, trio.open_nursery() as services:
+        gateway = GatewaySettings(_LOOPBACK, coordinator=settings.coordinator, results_in=folder)
         address: ServerAddress = await services.start(serve_gateway, gateway)
         async with trio.open_nursery() as workers:
             cluster = EmbeddedCluster(address.endpoint, folder, settings, workers)
