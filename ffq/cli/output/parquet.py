@@ -58,9 +58,10 @@ class _File:
     def write(self, batches: Sequence[pa.RecordBatch]) -> None:
         table = self._storable(batches)
         try:
-            if self._writer is None:
-                self._writer = pq.ParquetWriter(self._sink, table.schema)
-            self._writer.write_table(table)
+            writer = self._writer
+            if writer is None:
+                writer = self._writer = pq.ParquetWriter(self._sink, table.schema)
+            writer.write_table(table)
         except _UNABLE:
             _name_the_culprit(table)
             raise
