@@ -76,8 +76,8 @@ def test_a_pivot_takes_its_columns_from_the_data(session: ffq.Session) -> None:
     pivot = session.sql("PIVOT (SELECT k, v % 2 AS odd FROM t) ON k USING count(*)")
     rows = pivot.sort("odd").collect().to_pylist()
     assert rows == [
-        {"odd": 0, "0": 167, "1": 167, "2": 166},
-        {"odd": 1, "0": 167, "1": 166, "2": 167},
+        {"odd": 0, "0": 167, "1": 166, "2": 167},
+        {"odd": 1, "0": 167, "1": 167, "2": 166},
     ]
 
 
