@@ -15,6 +15,7 @@ import trio
 
 from ffq.client.batches import ResultBatches
 from ffq.client.conversions import PlanLike, TableLike, definitions, plan_bytes, table_of
+from ffq.client.pivots import PivotPlanner
 from ffq.core.settings import MAX_MS
 from ffq.errors import (
     CallerError,
@@ -208,7 +209,9 @@ class Client:
         tables: Mapping[str, TableLike] | None = None,
         partitions: int = 0,
     ) -> SqlPlan:
-        """Have the coordinator plan a query in DuckDB's SQL. Nothing is run.
+        """Have the coordinator plan a query in DuckDB's SQL. It is not run.
+
+        A PIVOT without IN has columns that only the data says: a query for them is run first.
 
         Args:
             parameters: values for `?` and `$1` as a list, or for `$name` by name.
@@ -233,7 +236,7 @@ class Client:
             sql, dump_parameters(parameters), definitions(tables or {}), os.getcwd(), partitions
         )
         try:
-            return await self._ask(message)
+            return await PivotPlanner(self._ask, self.run).planned(message)
         except InvalidQuery as error:
             if shown := excerpt(sql, error):
                 error.add_note(shown)

@@ -57,9 +57,14 @@ def statement_kind(sql: str) -> StatementKind | None:
     kind = _KINDS.get(found[0].type)
     if kind is None:
         if found[0].type == _STATEMENT.MULTI:
-            raise InvalidQuery(
-                "PIVOT over values that are only in the data is not planned; right would be a list "
-                "of them: PIVOT t ON x IN ('a', 'b') ..."
+            text = sql.encode()
+            words = (each for each in tokens(text, 0, len(text)) if each.kind == "word")
+            pivot = next((each for each in words if each.value.lower().startswith("pivot")), None)
+            raise query_error(
+                "PIVOT over values that are only in the data is not planned here; right would be a "
+                "list of them: PIVOT t ON x IN ('a', 'b') ...",
+                text,
+                None if pivot is None else pivot.start,
             )
         raise refused(sql)
     return kind

@@ -7,7 +7,6 @@ does not see, common tables of the query around it does.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -39,9 +38,8 @@ from ffq.sql.parsing import OPERATOR, Parsed, QueryParser
 from ffq.sql.pieces import project
 from ffq.sql.planning import Planned, PlanningInstance
 from ffq.sql.serialized import NotDistributed, read_type
-from ffq.sql.text import Edit, Edited, query_error
+from ffq.sql.text import Edit, Edited, query_error, without_place
 
-_PLACE: Final = re.compile(r"^line \d+, column \d+: ")
 _NOWHERE: Final = 2**64 - 1
 """Where the parser says that something stands which is not in the text."""
 
@@ -198,7 +196,7 @@ class _Naming:
             # Its place is one in a text that nobody wrote.
             call.refuse(
                 f"its input is a query of its own, which sees no table beside it: "
-                f"{_PLACE.sub('', error.message)}",
+                f"{without_place(error.message)}",
                 error,
             )
         below = _put(self.nodes, self.planner.distribute(planned), {})

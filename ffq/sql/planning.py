@@ -44,6 +44,7 @@ _KEPT: Final = frozenset(
 )
 """Passes of the optimizer that go by the query. The others bake what the tables hold into the plan:
 over planning tables, that is not what the query's tables hold."""
+_ALL_PIVOTS: Final = 1_000_000
 _SERIALIZE: Final = (
     "SELECT json_serialize_plan(?::VARCHAR, skip_null := true, skip_empty := true, "
     "skip_default := true, optimize := true)"
@@ -107,6 +108,8 @@ class PlanningInstance:
         for setting, value in (
             ("disabled_optimizers", left_out),
             ("TimeZone", time_zone),
+            # However many columns, they are aggregates of some rows, and no node of its own.
+            ("pivot_filter_threshold", _ALL_PIVOTS),
             ("autoinstall_known_extensions", False),
             ("autoload_known_extensions", False),
             ("enable_external_access", False),

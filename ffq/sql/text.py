@@ -26,6 +26,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _OPENING: Final = frozenset({b"'", b'"'})
+_PLACE: Final = re.compile(r"^line (\d+), column (\d+): ")
 _SHOWN: Final = 120
 """Characters of a line that are shown around a place in it."""
 
@@ -119,6 +120,23 @@ class Edited:
             if position < begin + len(edit.by):
                 return edit.start
         return position - moved
+
+
+def without_place(message: str) -> str:
+    """What an error says, but where."""
+    return _PLACE.sub("", message)
+
+
+def before_edits(message: str, edited: Edited) -> InvalidQuery:
+    """What is said of a place in an edited text, of that place in the first one."""
+    found = _PLACE.match(message)
+    if found is None:
+        return InvalidQuery(message)
+    line, column = int(found[1]), int(found[2])
+    lines = edited.text.decode().split("\n")
+    before = "".join(f"{each}\n" for each in lines[: line - 1]) + lines[line - 1][: column - 1]
+    at = edited.original(len(before.encode()))
+    return query_error(without_place(message), edited.first, at)
 
 
 def place_of(text: bytes, position: int) -> tuple[int, int]:

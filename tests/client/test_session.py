@@ -56,6 +56,31 @@ def session(folder: Path) -> Iterator[ffq.Session]:
         yield opened
 
 
+def test_what_a_session_tells_of_its_tables_and_queries(session: ffq.Session) -> None:
+    described = session.sql("DESCRIBE t").collect().to_pylist()
+    assert [(row["column_name"], row["column_type"]) for row in described] == [
+        ("k", "BIGINT"),
+        ("v", "BIGINT"),
+    ]
+    assert {"name": "t"} in session.sql("SHOW TABLES").collect().to_pylist()
+    summary = session.sql("SUMMARIZE t").collect().to_pylist()
+    assert [(row["min"], row["max"], row["count"]) for row in summary] == [
+        ("0", "2", ROWS),
+        ("0", str(ROWS - 1), ROWS),
+    ]
+    explained = session.sql("EXPLAIN FROM t").collect().to_pylist()
+    assert [row["explain_key"] for row in explained] == ["logical_plan", "physical_plan"]
+
+
+def test_a_pivot_takes_its_columns_from_the_data(session: ffq.Session) -> None:
+    pivot = session.sql("PIVOT (SELECT k, v % 2 AS odd FROM t) ON k USING count(*)")
+    rows = pivot.sort("odd").collect().to_pylist()
+    assert rows == [
+        {"odd": 0, "0": 167, "1": 166, "2": 167},
+        {"odd": 1, "0": 167, "1": 167, "2": 166},
+    ]
+
+
 @pytest.fixture
 def endpoint(session: ffq.Session) -> str:
     return session.endpoint

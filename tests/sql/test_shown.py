@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ffq.errors import InvalidQuery
+from tests.profiles import CHOSEN
 from tests.sql.world import World
 
 
@@ -37,7 +38,7 @@ from tests.sql.world import World
         ("SUMMARIZE 't.parquet'", None),
         ("SUMMARIZE SELECT k, v FROM t WHERE k > $1", [3]),
         ("SELECT column_name, max FROM (SUMMARIZE t) WHERE null_percentage = 0", None),
-    ],
+    ][:: CHOSEN.every_query],
 )
 def test_they_give_what_the_engine_gives(world: World, sql: str, parameters: object) -> None:
     assert world.run(sql, parameters) == world.expected(sql, parameters)

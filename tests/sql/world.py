@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from ffq.catalog import Catalog
@@ -65,16 +66,21 @@ class World:
 
     def run(self, sql: str, parameters: Any = None, **more: Any) -> list[tuple[Any, ...]]:
         prepared = self.prepare(sql, parameters, **more)
-        plan = parse_plan(dump_plan(prepared.plan))
-        assert plan == prepared.plan
+        found = self.run_plan(dump_plan(prepared.plan))
+        assert found.column_names == [name for name, _ in prepared.columns]
+        return sorted(zip(*(column.to_pylist() for column in found.columns), strict=True))
+
+    def run_plan(self, plan_bytes: bytes) -> pa.Table:
+        plan = parse_plan(plan_bytes)
+        assert dump_plan(plan) == plan_bytes
         files: dict[str, list[Path]] = {}
         if isinstance(plan, WithTables):
             catalog = Catalog.of(()).over(plan.tables)
-            assert set(catalog.names()) == set(prepared.tables)
             files = {one: [Path(path) for path in catalog.files(one)] for one in catalog.names()}
-        found = LocalRunner(self._ours, self._root, files).run(plan)
-        assert found.column_names == [name for name, _ in prepared.columns]
-        return sorted(zip(*(column.to_pylist() for column in found.columns), strict=True))
+        return LocalRunner(self._ours, self._root, files).run(plan)
+
+    def their_table(self, sql: str) -> pa.Table:
+        return self._theirs.sql(sql).to_arrow_table()
 
     def expected(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
         return sorted(self._theirs.execute(sql, parameters or []).fetchall())

@@ -46,6 +46,7 @@ from ffq.service import Coordinator
 from ffq.sql.constants import with_constants
 from ffq.sql.kinds import StatementKind, statement_kind
 from ffq.sql.parameters import load_parameters
+from ffq.sql.pivots import unlisted_pivots
 from ffq.threads import run_blocking
 
 CoreT = TypeVar("CoreT", bound="SessionCore")
@@ -282,6 +283,8 @@ class SessionCore(Client):
 
 def _check_has_rows(sql: str) -> None:
     """Raises InvalidQuery: a statement that writes, of which nothing can be made."""
+    if unlisted_pivots(sql) is not None:
+        return  # a query, of which the engine makes several statements
     kind = statement_kind(sql)
     if kind in {StatementKind.COPY, StatementKind.INSERT}:
         raise InvalidQuery(
