@@ -339,6 +339,6 @@ MILLISECOND_NINE = Constant(SqlType("TIMESTAMP_MS"), 9)
 def test_a_cast_between_column_and_constant_decides_only_what_it_keeps(
     kind: str, low: Any, high: Any, via: SqlType, value: Constant, read: bool
 ) -> None:
-    bounds = [Fraction(each) if isinstance(each, int) else each for each in (low, high)]
-    known = Known(kind, *bounds, nulls=False)
+    first, last = (Fraction(each) if isinstance(each, int) else each for each in (low, high))
+    known = Known(kind, first, last, nulls=False)
     assert may_hold(Compares("c", "=", value, via), lambda _: known) is read

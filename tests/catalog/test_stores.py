@@ -197,8 +197,8 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(location: str) -> Non
 def test_memory_is_read_within_one_process(engine: Engine) -> None:
     fs = fsspec.filesystem("memory")
     put(fs, "/kept/year=1/a.parquet", range(30))
-    found = sorted(read(engine, "memory://kept"), key=lambda row: row["v"])
-    assert found == [{"v": at, "year": 1} for at in range(30)]
+    found = sorted(read(engine, "memory://kept"), key=str)
+    assert found == sorted(({"v": at, "year": 1} for at in range(30)), key=str)
     fs.rm("/kept", recursive=True)
 
 
