@@ -154,9 +154,6 @@ class _Reader:
                     return
                 yield each
 
-    def _end(self, at: int) -> int:
-        return max(self._beside(at), default=at - 1) + 1
-
     def _part(self, first: int, end: int) -> str:
         return self._text[self.tokens[first].start : self.tokens[end - 1].end].decode()
 
@@ -207,6 +204,7 @@ class _Reader:
     def _items(self, first: int) -> list[tuple[int, int]]:
         """What stands between commas: tokens [first, end) each."""
         found = []
+        end = first
         for each in self._beside(first):
             if self.word(each) in _AFTER_ON:
                 break
@@ -214,8 +212,6 @@ class _Reader:
                 found.append((first, each))
                 first = each + 1
             end = each + 1
-        else:
-            end = self._end(first)
         found.append((first, end))
         return [(first, end) for first, end in found if first < end]
 
