@@ -131,33 +131,40 @@ class Children:
             )
         )
         child = Child(name, process, deque(maxlen=_KEPT_LINES))
-        ready = trio.Event()
-        self._nursery.start_soon(self._listen, child, ready, ready_prefix)
+        heard = trio.Event()
+        self._nursery.start_soon(self._listen, child, heard, ready_prefix)
         with trio.move_on_after(READY_TIMEOUT_S):
-            await ready.wait()
+            await heard.wait()
+            if not child.ready_line:
+                raise StartupError(child.ended_early())
             return child
         raise StartupError(f"{name} was not ready within {READY_TIMEOUT_S:g} s")
 
-    async def _listen(self, child: Child, ready: trio.Event, ready_prefix: str) -> None:
-        """Reads all it says until it ends, which it may not do before it is told to."""
+    async def _listen(self, child: Child, heard: trio.Event, ready_prefix: str) -> None:
+        """Reads all it says until it ends, which it may not do before it is told to.
+
+        heard: set when it is ready, or will never be: `start` says so then.
+        """
         with keeping_alive(child.process):
-            await self._read(child, ready, ready_prefix)
-        if child.may_end:
+            await self._read(child, heard, ready_prefix)
+        started = heard.is_set()
+        heard.set()
+        if child.may_end or not started:
             return
-        if self._on_end is None or not ready.is_set():
+        if self._on_end is None:
             raise StartupError(child.ended_early())
         self._on_end(self, child)
 
-    async def _read(self, child: Child, ready: trio.Event, ready_prefix: str) -> None:
+    async def _read(self, child: Child, heard: trio.Event, ready_prefix: str) -> None:
         assert child.process.stderr is not None
         with (self._folder / f"{child.name}.log").open("a", encoding="utf-8") as log:
             async for line in _lines(child.process.stderr):
                 log.write(line + "\n")
                 child.tail.append(line)
                 self._on_line(child.name, line)
-                if line.startswith(ready_prefix) and not ready.is_set():
+                if line.startswith(ready_prefix) and not heard.is_set():
                     child.ready_line = line
-                    ready.set()
+                    heard.set()
         await child.process.wait()
 
 

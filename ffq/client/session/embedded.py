@@ -10,6 +10,7 @@ first needs it.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import sysconfig
@@ -25,6 +26,7 @@ from ffq.client.children import Child, Children
 from ffq.client.session.folder import own_folder
 from ffq.client.session.settings import EmbeddedSettings
 from ffq.engine.operators import REGISTRY, load_operators
+from ffq.errors import StartupError
 from ffq.gateway import serve_gateway
 from ffq.ids import WorkerId
 from ffq.rpc.server import ServerAddress
@@ -35,6 +37,7 @@ from ffq.worker.config import default_heartbeat_ms
 from ffq.worker.loop import LoopSettings
 
 _LOOPBACK = "127.0.0.1:0"
+_logger = logging.getLogger("ffq.session")
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 10.0
 _LOCAL_WORKER = WorkerId("session")
@@ -99,10 +102,16 @@ class EmbeddedCluster:
         self._nursery.start_soon(self._start_again, children, child.name)
 
     async def _start_again(self, children: Children, name: str) -> None:
-        deaths = self._deaths.get(name, 0)
-        self._deaths[name] = deaths + 1
-        await trio.sleep(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(deaths, 16)))
-        await self._start_worker(children, name)
+        while True:
+            deaths = self._deaths.get(name, 0)
+            self._deaths[name] = deaths + 1
+            await trio.sleep(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(deaths, 16)))
+            try:
+                await self._start_worker(children, name)
+            except StartupError as error:  # killed once more, say: a query tells what it waits for
+                _logger.warning("%s is started again: %s", name, error.message)
+            else:
+                return
 
     def _local_config(self) -> WorkerConfig:
         return WorkerConfig(
