@@ -225,7 +225,7 @@ def _distance(found: Json, unit: str) -> Json:
     return distance
 
 
-def _type_of(found: Json) -> Json:
+def type_of(found: Json) -> Json:
     """An expression's type, as the plan writes it."""
     kind: Json = found["value"]["type"] if "value" in found else found["return_type"]
     return kind
@@ -298,7 +298,7 @@ class ExpressionReader:
             distinct=found.get("aggregate_type") == "DISTINCT",
             filter=None if condition is None else self(condition),
             order=order,
-            arg_types=tuple(read_type(_type_of(each)) for each in found.get("children", [])),
+            arg_types=tuple(read_type(type_of(each)) for each in found.get("children", [])),
         )
 
     def window(self, found: Json) -> BoundWindow:
