@@ -61,6 +61,8 @@ _BIGINT: Final = SqlType("BIGINT")
 _JOINS: Final = {"LOGICAL_EXCEPT": "ANTI", "LOGICAL_INTERSECT": "SEMI"}
 _IN_TURN: Final = frozenset({"row_number", "ntile", "lag", "lead"})
 """Window functions of which the order decides among rows that it leaves alike."""
+_RANKS: Final = frozenset({"rank", "rank_dense", "dense_rank", "percent_rank", "cume_dist"})
+"""Window functions that count rows which the order leaves alike: another order has fewer."""
 
 
 # --- groups ----------------------------------------------------------------------------------
@@ -257,8 +259,14 @@ def window(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
 def _in_turn(one: BoundWindow, below: Rows, exchanges: Exchanges) -> BoundWindow:
     """The window with an order that says it all, where the order decides."""
     name, rows = one.function.name, one.frame is not None and one.frame.units == "ROWS"
-    if name not in _IN_TURN and not (rows and name not in {"rank", "dense_rank"}):
+    if name not in _IN_TURN and not (rows and name not in _RANKS):
         return one
+    called = one.function
+    if called.order and not rows:
+        # It goes by an order of its own: another one in OVER would bound what each row sees.
+        if name == "row_number" or exchanges.repeats:
+            called = attrs.evolve(called, order=called.order + (below.order or by_all(below.width)))
+        return attrs.evolve(one, function=called)
     if below.order is not None and not one.order:
         return attrs.evolve(one, order=below.order)
     numbers = name == "row_number" and not one.order
