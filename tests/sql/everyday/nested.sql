@@ -23,3 +23,6 @@ select * exclude (m) from emp where addr.city = 'City1' and addr.zip between 100
 select id from emp where addr.zip > 500 or addr is null;
 select id, addr from emp where addr.zip in (10, 20) or addr.city like '%2';
 select a.id, b.addr from emp a join emp b on a.addr = b.addr and b.addr.zip > 500;
+select struct_insert(addr, z := id, "odd "" name" := name), struct_update(addr, zip := name, new :=
+    id), struct_update({'a': id, 'B': dept}, b := 1) from emp;
+select list_transform([id], lambda x: struct_insert({'a': x}, b := x + 1)) from emp;
