@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -142,10 +143,11 @@ def _united(table: str, files: Sequence[TableFile]) -> tuple[tuple[str, str], ..
 def _common(table: str, column: str, kinds: Mapping[str, str]) -> str:
     common = common_type(kinds)
     if common is None:
-        (one, path), (other, other_path), *_ = kinds.items()
+        pairs = itertools.combinations(kinds, 2)
+        apart = next((pair for pair in pairs if common_type(pair) is None), tuple(kinds))
+        each = " and ".join(f"{kind} in {kinds[kind]}" for kind in apart)
         raise StorageError(
-            f"table {table!r}, column {column!r}: it is {one} in {path} and {other} in "
-            f"{other_path}, which have no type in common"
+            f"table {table!r}, column {column!r}: it is {each}, which have no type in common"
         )
     return common
 

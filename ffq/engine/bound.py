@@ -361,4 +361,10 @@ class BoundWriter:
             return f"({name} {args[0]})"
         if not is_run(name, len(args)):
             raise UnsupportedPlan(f"{self._node}: this engine does not run the function {name!r}")
-        return f"{identifier(name)}({', '.join(args)})"
+        bare = len(args) - len(call.names)
+        if bare < 0:
+            raise PlanningError(f"{self._node}: {name} of {len(args)} arguments and more names")
+        named = [
+            f"{identifier(of)} := {arg}" for of, arg in zip(call.names, args[bare:], strict=True)
+        ]
+        return f"{identifier(name)}({', '.join([*args[:bare], *named])})"

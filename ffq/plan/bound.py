@@ -85,11 +85,15 @@ class Constant:
 
 @attrs.frozen
 class Call:
-    """A scalar function or operator, by the name that it was bound under; `type`: of its result."""
+    """A scalar function or operator, by the name that it was bound under; `type`: of its result.
+
+    names: of the last arguments, where they say what the function does.
+    """
 
     name: str
     args: tuple[BoundExpr, ...]
     type: SqlType
+    names: tuple[str, ...] = ()
 
 
 @attrs.frozen

@@ -272,6 +272,9 @@ class Expression:
     def __pow__(self, other: Operand) -> Expression:
         return _binary(self, "**", other)
 
+    def __rpow__(self, other: Operand) -> Expression:
+        return _binary(other, "**", self)
+
     def __neg__(self) -> Expression:
         return self._with("(-", self.pieces, ")")
 

@@ -94,6 +94,9 @@ class _Distributor:
             rows = self._exchanges.gather(rows)
         return attrs.evolve(rows, node=CteRef(f"cte{index}", rows.node), bindings=bindings)
 
+    def _distinct(self, found: Json) -> Rows:
+        return groups.distinct(found, [self.visit(groups.by_collations(found))], self._exchanges)
+
     def _recursion(self, found: Json) -> Rows:
         """Both terms in one task: what tables the second one reads is gathered there."""
         if found.get("key_targets") or found.get("ref_recurring"):
@@ -152,7 +155,6 @@ _STEPS: Final[Mapping[str, _Step]] = {
     "LOGICAL_FILTER": _filter,
     "LOGICAL_PROJECTION": _projection,
     "LOGICAL_AGGREGATE_AND_GROUP_BY": groups.aggregate,
-    "LOGICAL_DISTINCT": groups.distinct,
     "LOGICAL_COMPARISON_JOIN": joins.join,
     "LOGICAL_ANY_JOIN": joins.join,
     "LOGICAL_ASOF_JOIN": joins.join,
@@ -193,6 +195,7 @@ _SPECIAL: Final[Mapping[str, Callable[[_Distributor, Json], Rows]]] = {
     "LOGICAL_MATERIALIZED_CTE": _Distributor._cte,
     "LOGICAL_CTE_REF": _Distributor._cte_ref,
     "LOGICAL_RECURSIVE_CTE": _Distributor._recursion,
+    "LOGICAL_DISTINCT": _Distributor._distinct,
 }
 READ_NODES: Final = _STEPS.keys() | _SPECIAL.keys()
 """Kinds of nodes that are read, as the engine names them."""

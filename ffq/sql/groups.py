@@ -32,7 +32,7 @@ from ffq.plan.model import (
 )
 from ffq.sql.exchanges import Exchanges
 from ffq.sql.pieces import Rows, by_all, filtered, project, projected
-from ffq.sql.serialized import BOOLEAN, ExpressionReader, Json
+from ffq.sql.serialized import BOOLEAN, ExpressionReader, Json, refuse, type_of
 
 _STATEFUL: Final = """
 any_value avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp first kurtosis
@@ -58,8 +58,11 @@ _ORDERLESS: Final = frozenset(_BY_VALUES.split())
 _EXACT_SUMS: Final = frozenset({"avg", "sum"})
 _FLOATS: Final = frozenset({"DOUBLE", "FLOAT"})
 _BIGINT: Final = SqlType("BIGINT")
+_JOINS: Final = {"LOGICAL_EXCEPT": "ANTI", "LOGICAL_INTERSECT": "SEMI"}
 _IN_TURN: Final = frozenset({"row_number", "ntile", "lag", "lead"})
 """Window functions of which the order decides among rows that it leaves alike."""
+_RANKS: Final = frozenset({"rank", "rank_dense", "dense_rank", "percent_rank", "cume_dist"})
+"""Window functions that count rows which the order leaves alike: another order has fewer."""
 
 
 # --- groups ----------------------------------------------------------------------------------
@@ -145,13 +148,52 @@ def _has_states(one: BoundAggregate) -> bool:
 
 def distinct(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     (below,) = inputs
-    if found.get("distinct_type") == "DISTINCT_ON":
+    if found.get("distinct_type") == "DISTINCT_ON" or not _is_of_columns(found):
         return _distinct_on(found, below, exchanges)
     places = tuple(map(Place, range(below.width)))
     if not below.split:
         return below.made(Aggregate(places, (), below.node))
     lying, keys = exchanges.by_keys(below, places)
     return below.made(Aggregate(keys, (), lying))
+
+
+def by_collations(found: Json) -> Json:
+    """What rows are taken from for DISTINCT: of columns with a collation, EXCEPT and INTERSECT are
+    the joins by what makes values of them alike, which the DISTINCT over them says."""
+    (child,) = found["children"]
+    join = _JOINS.get(child["type"])
+    if join is None or child.get("setop_all", True) or _is_of_columns(found):
+        return child  # type: ignore[no-any-return]
+    conditions = [
+        {"left": each, "right": each, "comparison": "COMPARE_NOT_DISTINCT_FROM"}
+        for each in found["distinct_targets"]
+    ]
+    return {
+        "type": "LOGICAL_COMPARISON_JOIN",
+        "join_type": join,
+        "conditions": conditions,
+        "children": child["children"],
+    }
+
+
+def _is_of_columns(found: Json) -> bool:
+    """Whether the rows of a DISTINCT are alike where their columns are; else a collation says."""
+    targets = found.get("distinct_targets", [])
+    return all(each["expression_class"] == "BOUND_REF" for each in targets)
+
+
+def _has_collation(found: Json) -> bool:
+    """Whether a column that a query gives out has one, as far as its plan says."""
+    if "expressions" not in found:
+        return any(map(_has_collation, found.get("children", [])))
+    return any(_is_collated(type_of(each)) for each in found["expressions"])
+
+
+def _is_collated(kind: object) -> bool:
+    """kind: a type as the plan writes it, or a part of one."""
+    if isinstance(kind, dict):
+        return "collation" in kind or any(map(_is_collated, kind.values()))
+    return isinstance(kind, list) and any(map(_is_collated, kind))
 
 
 def _distinct_on(found: Json, below: Rows, exchanges: Exchanges) -> Rows:
@@ -174,6 +216,13 @@ def _distinct_on(found: Json, below: Rows, exchanges: Exchanges) -> Rows:
 
 def set_operation(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     """ALL: each row as often as SQL says. If not, each once."""
+    kind = SetKind[found["type"].removeprefix("LOGICAL_")]
+    if found.get("setop_all", True) and _has_collation(found):
+        refuse(
+            f"{kind.name} ALL of columns with COLLATE; right would be lower(...) or the like of "
+            "both sides' columns, without it",
+            found,
+        )
     sides: list[Node] = []
     split = any(rows.split for rows in inputs)
     width = found["column_count"]
@@ -184,7 +233,6 @@ def set_operation(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> 
             continue
         lying, keys = exchanges.by_keys(rows, places)
         sides.append(project(lying, keys))
-    kind = SetKind[found["type"].removeprefix("LOGICAL_")]
     if not found.get("setop_all", True):
         sides = [Aggregate(tuple(map(Place, range(width))), (), side) for side in sides]
     first = inputs[0].made(SetOperation(kind, *sides), width)
@@ -211,8 +259,14 @@ def window(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
 def _in_turn(one: BoundWindow, below: Rows, exchanges: Exchanges) -> BoundWindow:
     """The window with an order that says it all, where the order decides."""
     name, rows = one.function.name, one.frame is not None and one.frame.units == "ROWS"
-    if name not in _IN_TURN and not (rows and name not in {"rank", "dense_rank"}):
+    if name not in _IN_TURN and not (rows and name not in _RANKS):
         return one
+    called = one.function
+    if called.order and not rows:
+        # It goes by an order of its own: another one in OVER would bound what each row sees.
+        if name == "row_number" or exchanges.repeats:
+            called = attrs.evolve(called, order=called.order + (below.order or by_all(below.width)))
+        return attrs.evolve(one, function=called)
     if below.order is not None and not one.order:
         return attrs.evolve(one, order=below.order)
     numbers = name == "row_number" and not one.order

@@ -70,4 +70,6 @@ def _moment(value: dt.date | dt.time | dt.timedelta) -> str:
             kind = "TIME" if value.tzinfo is None else "TIMETZ"
             return f"CAST('{value.isoformat()}' AS {kind})"
         case _:
-            return f"to_microseconds(CAST({value // MICROSECOND} AS BIGINT))"
+            rest = value - dt.timedelta(days=value.days)
+            parts = f"{value.days} days {rest // MICROSECOND} microseconds"
+            return f"CAST('{parts}' AS INTERVAL)"

@@ -248,6 +248,8 @@ def decimal_type(value: Decimal, name: str) -> str:
         raise InvalidRequest(f"{name}: {value} is no decimal of SQL; right would be a float")
     scale = max(0, -exponent)
     width = max(len(digits) + max(0, exponent), scale, 1)
+    if len(digits) < scale < _MAX_DIGITS:
+        width += 1  # as DuckDB has it: for the zero before the point
     if width > _MAX_DIGITS:
         raise InvalidRequest(
             f"{name}: a decimal of {width} digits; the most that one has is {_MAX_DIGITS}"

@@ -244,9 +244,10 @@ def table_filter(found: Json, column: BoundExpr) -> BoundExpr | None:  # noqa: P
         case "OPTIONAL_FILTER" | "DYNAMIC_FILTER":
             return None
         case "EXPRESSION_FILTER":
-            (at,) = {column}
-            expr = ExpressionReader(1)(found["expr"])
-            index = at.index if isinstance(at, Place) else 0
-            return moved_to(expr, [index])
+            return over(ExpressionReader(1)(found["expr"]), [column])
+        case "STRUCT_EXTRACT":
+            field = Constant(SqlType("VARCHAR"), found["child_name"])
+            part = Special(Form.FIELD, (column, field))
+            return table_filter(found["child_filter"], part)
         case _:
             return refuse(f"a filter of kind {kind}", found)

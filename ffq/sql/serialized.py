@@ -78,6 +78,8 @@ _COUNTED: Final = frozenset(
         "TIMESTAMP WITH TIME ZONE",
     }
 )
+_BY_NAMES: Final = frozenset({"struct_insert", "struct_update"})
+"""Functions that make fields of the names of their arguments, which their type does not tell."""
 BOOLEAN: Final = SqlType("BOOLEAN")
 _LARGE: Final = frozenset({"HUGEINT", "UHUGEINT", "UUID", "DECIMAL"})
 
@@ -225,7 +227,7 @@ def _distance(found: Json, unit: str) -> Json:
     return distance
 
 
-def _type_of(found: Json) -> Json:
+def type_of(found: Json) -> Json:
     """An expression's type, as the plan writes it."""
     kind: Json = found["value"]["type"] if "value" in found else found["return_type"]
     return kind
@@ -298,7 +300,7 @@ class ExpressionReader:
             distinct=found.get("aggregate_type") == "DISTINCT",
             filter=None if condition is None else self(condition),
             order=order,
-            arg_types=tuple(read_type(_type_of(each)) for each in found.get("children", [])),
+            arg_types=tuple(read_type(type_of(each)) for each in found.get("children", [])),
         )
 
     def window(self, found: Json) -> BoundWindow:
@@ -404,7 +406,8 @@ class ExpressionReader:
             refuse(f"the function {name}", found)
         if any(each["type"] == "LAMBDA" for each in children):
             return self._with_lambda(found, name, children)
-        return Call(name, self.all(children), read_type(found["return_type"]))
+        names = tuple(found.get("named_arguments", ())) if name in _BY_NAMES else ()
+        return Call(name, self.all(children), read_type(found["return_type"]), names)
 
     def _with_lambda(self, found: Json, name: str, children: Sequence[Json]) -> BoundExpr:
         """A lambda's captures stand behind it; before them what it starts with, if anything."""

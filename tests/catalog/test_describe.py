@@ -81,6 +81,19 @@ def test_types_without_one_in_common_are_named_with_their_files(
         assert part in caught.value.message
 
 
+def test_of_several_types_those_without_one_in_common_are_named(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path, "1.parquet", a=pa.array([1], pa.int64())),
+        write(tmp_path, "2.parquet", a=pa.array([1], pa.int32())),
+        write(tmp_path, "3.parquet", a=[1.5]),
+    ]
+    with pytest.raises(StorageError) as caught:
+        describe_table(Table("t", tuple(files), options=UNITED))
+    first, second, third = files
+    assert f"it is BIGINT in {first} and DOUBLE in {third}, which" in caught.value.message
+    assert second not in caught.value.message
+
+
 def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, "1.parquet", a=list(range(10_000)))
     data = Path(path).read_bytes()

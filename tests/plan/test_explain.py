@@ -128,6 +128,7 @@ def test_days_are_those_of_the_calendar(day: datetime.date) -> None:
         (Constant(BIGINT, None), "NULL"),
         (Call("~~", (Place(0), Constant(VARCHAR, "a%")), SqlType("BOOLEAN")), "(a LIKE 'a%')"),
         (Call("lower", (Place(0),), VARCHAR), "lower(a)"),
+        (Call("struct_insert", (Place(0), Place(1)), VARCHAR, ("x",)), "struct_insert(a, x := b)"),
         (Conversion(Place(0), SqlType("LIST", (BIGINT,))), "CAST(a AS BIGINT[])"),
         (Conjunction((Place(0), Place(1)), any=True), "(a OR b)"),
         (Choice(((Place(0), Place(1)),), Place(9)), "CASE WHEN a THEN b ELSE #9 END"),

@@ -42,6 +42,7 @@ SAME: dict[str, tuple[Expression, str]] = {
     "integer division": (-col("n") // 2, "-n // 2"),
     "rest": (-col("n") % 4, "-n % 4"),
     "power": (col("n") ** 2, "n ** 2"),
+    "power of": (2 ** col("n"), "2 ** n"),
     "comparison": (
         (col("n") > 3) & ~(col("f") >= 0) | (col("s") == "x"),
         "n > 3 AND NOT f >= 0 OR s = 'x'",

@@ -13,8 +13,8 @@ import pytest
 from ffq.engine import Engine
 from ffq.engine.bound import BoundWriter
 from ffq.engine.scalars import AGGREGATES, INFIX, PREFIX, RUN, WINDOWS, is_run
-from ffq.errors import UnsupportedPlan
-from ffq.plan.bound import BoundAggregate, BoundWindow, Call, SqlType
+from ffq.errors import PlanningError, UnsupportedPlan
+from ffq.plan.bound import BoundAggregate, BoundWindow, Call, Place, SqlType
 from ffq.sql.planning import PlanningInstance
 from tests.engine.runner import LocalRunner
 from tests.profiles import CHOSEN
@@ -63,6 +63,12 @@ def test_a_worker_refuses_what_is_not_listed(name: str) -> None:
     assert not is_run(name, 1)
     with pytest.raises(UnsupportedPlan, match=name):
         BoundWriter(0, "Project").sql(Call(name, (), SqlType("VARCHAR")))
+
+
+def test_a_worker_refuses_more_names_than_arguments() -> None:
+    call = Call("struct_insert", (Place(0),), SqlType("VARCHAR"), ("a", "b"))
+    with pytest.raises(PlanningError, match="struct_insert of 1 arguments and more names"):
+        BoundWriter(1, "Project").sql(call)
 
 
 def test_a_worker_refuses_aggregates_that_are_not_listed() -> None:

@@ -62,9 +62,17 @@ VALUES: list[tuple[Any, str]] = [
     (dt.time(1, 2, 3, 4), "TIME"),
     (dt.time(1, 2, tzinfo=dt.timezone(dt.timedelta(minutes=-330))), "TIME WITH TIME ZONE"),
     (dt.timedelta(days=-1, seconds=2, microseconds=3), "INTERVAL"),
+    (dt.timedelta(days=45, hours=30), "INTERVAL"),
+    (dt.timedelta(0), "INTERVAL"),
+    (dt.timedelta.max, "INTERVAL"),
+    (dt.timedelta.min, "INTERVAL"),
     (Decimal("1.50"), "DECIMAL(3,2)"),
+    (Decimal("0.12"), "DECIMAL(2,2)"),
+    (Decimal("0.00"), "DECIMAL(3,2)"),
+    (Decimal("1E-37"), "DECIMAL(38,37)"),
+    (Decimal("1E-38"), "DECIMAL(38,38)"),
     (Decimal("1E+5"), "DECIMAL(6,0)"),
-    (Decimal("-0.001"), "DECIMAL(3,3)"),
+    (Decimal("-0.001"), "DECIMAL(4,3)"),
     (uuid.UUID(int=7), "UUID"),
     ([1, None], "INTEGER[]"),
     ([], '"NULL"[]'),
@@ -97,6 +105,28 @@ def test_a_value_is_the_same_for_the_engine(
     found, typed = asked(engine, value)
     assert (found, typed) == (value, kind)
     assert str(found) == str(value) or isinstance(value, Decimal | dt.datetime)  # -0.0
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        dt.timedelta(days=3),
+        dt.timedelta(days=45, hours=30),
+        dt.timedelta(days=-1, seconds=2, microseconds=3),
+        [dt.timedelta(days=400), dt.timedelta(0)],
+    ],
+    ids=repr,
+)
+def test_an_interval_has_the_days_that_the_engine_gives_it(
+    engine: duckdb.DuckDBPyConnection, value: Any
+) -> None:
+    one = "({0})[1]" if isinstance(value, list) else "{0}"
+    parts = f"SELECT {one}::VARCHAR, 2 * {one}, " + ", ".join(
+        f"datepart('{part}', {one})" for part in ("month", "day", "us")
+    )
+    written = literal(travelled(value), "$1")
+    wanted = engine.execute(parts.format("$1"), [value]).fetchall()
+    assert engine.execute(parts.format(written)).fetchall() == wanted
 
 
 @pytest.mark.parametrize("text", HOSTILE)

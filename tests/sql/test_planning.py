@@ -51,6 +51,11 @@ def planning() -> Iterator[PlanningInstance]:
             "(select 1, 1 union select n, m + 1 from r where m < 3) from r",
             "USING KEY",
         ),
+        ("select 'a' collate nocase except all select 'A'", "EXCEPT ALL of columns with COLLATE"),
+        (
+            "select 'a' intersect all (select 'A' collate nocase union all select 'b')",
+            "INTERSECT ALL of columns with COLLATE",
+        ),
         ("select * from t positional join u", "POSITIONAL JOIN of rows that are in no order"),
         ("select " + "(" * 5000 + "1" + ")" * 5000, "depth|nests"),
         ("select " + "+".join(["a"] * 900) + " from t", "nests|depth"),

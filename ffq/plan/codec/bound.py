@@ -159,7 +159,13 @@ CONSTANT: Codec[Constant] = record(Constant, Key("type", SQL_TYPE), Key("value",
 _EXPRESSIONS: dict[str, Codec[Any]] = {
     "Place": convert(_INDEX, Place, lambda place: place.index),
     "Constant": CONSTANT,
-    "Call": record(Call, Key("name", NAME), Key("args", listing(BOUND)), Key("type", SQL_TYPE)),
+    "Call": record(
+        Call,
+        Key("name", NAME),
+        Key("args", listing(BOUND)),
+        Key("type", SQL_TYPE),
+        Key("names", listing(STRING), default=[]),
+    ),
     "Conversion": record(
         Conversion, Key("expr", BOUND), Key("to", SQL_TYPE), Key("tries", BOOLEAN, default=False)
     ),

@@ -97,8 +97,10 @@ def bound_text(expr: BoundExpr, names: Sequence[str]) -> str:  # noqa: PLR0911
             return f"lambda {', '.join(parameters)}: {bound_text(body, inner_names)}"
         case bound.Special(form=form, args=args):
             return _special(form, [text(arg) for arg in args])
-        case bound.Call(name=name, args=args):
-            return _call(name, [text(arg) for arg in args])
+        case bound.Call(name=name, args=args, names=named):
+            bare = [""] * (len(args) - len(named))
+            of = [f"{each} := " if each else "" for each in (*bare, *named)]
+            return _call(name, [of[at] + text(arg) for at, arg in enumerate(args)])
 
 
 def _call(name: str, args: Sequence[str]) -> str:

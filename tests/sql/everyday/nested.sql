@@ -18,3 +18,11 @@ select attrs['a'], attrs['zz'], map_keys(attrs), map_values(attrs), cardinality(
     map_entries(attrs), attrs from emp;
 select map([id, 100], ['x', 'y'])[id], map_from_entries([(id, 'a')]), map {'k': [id]},
     map_concat(attrs, map {'c': 9}) from emp;
+select id, addr from emp where addr.zip > 300;
+select * exclude (m) from emp where addr.city = 'City1' and addr.zip between 100 and 400;
+select id from emp where addr.zip > 500 or addr is null;
+select id, addr from emp where addr.zip in (10, 20) or addr.city like '%2';
+select a.id, b.addr from emp a join emp b on a.addr = b.addr and b.addr.zip > 500;
+select struct_insert(addr, z := id, "odd "" name" := name), struct_update(addr, zip := name, new :=
+    id), struct_update({'a': id, 'B': dept}, b := 1) from emp;
+select list_transform([id], lambda x: struct_insert({'a': x}, b := x + 1)) from emp;

@@ -32,3 +32,14 @@ select id, sum(id) over (partition by dept), sum(id) over (partition by flag), s
     from emp;
 select id, row_number() over (partition by dept, flag order by id), count(*) over (partition by
     dept) from emp;
+select id, row_number(order by salary desc, id) over (partition by dept) from emp;
+select id, row_number(order by flag, id) over (), row_number(order by flag, id) over (order by
+    dept) from emp;
+select id, row_number(order by flag, id) over (partition by dept), lag(id order by flag, id) over
+    (partition by dept), lead(id, 2, -1 order by flag, id) over (partition by dept), ntile(4 order
+    by flag, id) over () from (select * from emp order by id desc);
+with n as (select id, row_number(order by m desc, id) over (order by dept) r from emp) select a.id,
+    a.r from n a join n b using (id, r);
+with n as (select id, cume_dist() over (order by dept rows 1 preceding) c, percent_rank() over
+    (order by dept rows 1 preceding) p from emp) select a.* from n a join n b using (id, c, p);
+select id, cume_dist() over (rows 1 preceding) from (select * from emp order by id);
