@@ -192,6 +192,28 @@ def test_data_frames_go_in_and_come_out(
         session.unregister("frame")
 
 
+def test_types_of_columns_are_given_where_files_are_read(
+    session: ffq.Session, tmp_path: Path
+) -> None:
+    (tmp_path / "zip.csv").write_text("zip\n01234\n")
+    rows = session.read_csv(tmp_path / "zip.csv", types={"zip": "VARCHAR"}).filter("zip <> ''")
+    assert rows.collect().to_pylist() == [{"zip": "01234"}]
+    (tmp_path / "zip.json").write_text('{"zip": 1234}\n')
+    read = session.read_json(tmp_path / "zip.json", types={"zip": "VARCHAR"})
+    assert read.collect().to_pylist() == [{"zip": "1234"}]
+
+
+def test_a_table_that_cannot_be_is_refused_and_hurts_no_query(
+    session: ffq.Session, tmp_path: Path
+) -> None:
+    with pytest.raises(CallerError, match="'delimeter' .did you mean 'delimiter'"):
+        session.register("z", tmp_path / "zip.csv", delimeter=";")
+    assert session.tables() == ("t",)
+    session.register("gone", tmp_path / "gone.csv")
+    assert session.sql("SELECT count(*) AS n FROM t").collect().to_pylist() == [{"n": ROWS}]
+    session.unregister("gone")
+
+
 def test_files_are_relations_of_their_own(session: ffq.Session, folder: Path) -> None:
     one = session.read_parquet(folder / "0.parquet")
     other = session.read_parquet([str(folder / "1.*")])
