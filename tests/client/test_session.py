@@ -171,6 +171,8 @@ def test_operators_of_this_process_have_a_worker_of_their_own(session: ffq.Sessi
     assert sorted(scaled.collect()["v"].to_pylist()) == [-20, -10, 0]
     with pytest.raises(CallerError, match="did you mean 'session.negate'"):
         rows.map_batches("session.negat", returns={"v": "BIGINT"}).collect()
+    with pytest.raises(CallerError, match=r"op\('session.negat'\).* mean 'session.negate'"):
+        rows.map_batches("session.negat").collect()
 
 
 def test_data_frames_go_in_and_come_out(
