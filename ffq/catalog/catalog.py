@@ -326,6 +326,18 @@ def read_tables(value: object, folder: Path) -> tuple[Table, ...]:
         raise InvalidRequest(error.message) from None
 
 
+def check_table(entry: Mapping[str, object]) -> None:
+    """Whether a catalog takes this entry; its paths are absolute.
+
+    Raises:
+        InvalidRequest: naming the table, and the field that is wrong.
+    """
+    try:
+        _read_table(Cursor.root(entry, "table", DEFAULT_LIMITS), Path("/"))
+    except InvalidPlan as error:
+        raise InvalidRequest(error.message) from None
+
+
 def _entry_of(table: Table) -> dict[str, object]:
     schema = table.schema
     return {

@@ -17,6 +17,7 @@ from ffq.catalog.partitions import TableFile
 from ffq.catalog.shares import lead_splits
 from ffq.engine import stores
 from ffq.engine.alike import common_type
+from ffq.engine.csvlines import ragged_line
 from ffq.engine.faults import one_line
 from ffq.engine.formats import csv_arguments, json_arguments
 from ffq.engine.jsonlines import broken_line
@@ -185,7 +186,8 @@ def _sniff_csv(
             try:
                 (row,) = reader.execute(sql).fetchall()
             except duckdb.Error as error:
-                raise StorageError(f"table {table!r}: {path}: {one_line(error)}") from error
+                broken = ragged_line(path, said) or f"{path}: {one_line(error)}"
+                raise StorageError(f"table {table!r}: {broken}") from error
             delimiter, escape, header, *forms, found = row
             pairs = [(one["name"], _exact(one["type"])) for one in json.loads(found)]
             if first is None:
@@ -229,6 +231,11 @@ def _exact(kind: str) -> str:
 def _check_delimiter(table: str, path: str, names: Sequence[str], said: Mapping[str, str]) -> None:
     """Of lines that do not agree, DuckDB takes each for one column."""
     if len(names) == 1 and "delimiter" not in said and set(names[0]) & set(",;|\t"):
+        if broken := ragged_line(path, said):
+            raise StorageError(
+                f"table {table!r}: {broken}; right would be as many in each line, or the option "
+                f"delimiter"
+            )
         raise StorageError(
             f"table {table!r}: the lines of {path} do not have as many columns by any delimiter; "
             f"the first is {names[0][:60]!r}; right would be the option delimiter"

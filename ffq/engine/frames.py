@@ -38,6 +38,22 @@ class BatchFormat:
     casts: bool
 
 
+def pandas_table(frame: Any) -> pa.Table:
+    """The columns of a pandas data frame.
+
+    Raises:
+        Unconvertible: an index that has a name.
+        pa.ArrowException, TypeError, ValueError: what Arrow cannot hold.
+    """
+    named = [name for name in frame.index.names if name is not None]
+    if named:
+        raise Unconvertible(
+            f"whose index holds {', '.join(map(repr, named))}, which would be lost; right "
+            f"would be frame.reset_index()"
+        )
+    return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+
+
 def _pandas(operator: str) -> BatchFormat:
     pandas = _library("pandas", operator)
 
@@ -45,21 +61,12 @@ def _pandas(operator: str) -> BatchFormat:
         # Of pandas' own types few have a null: an integer beside one would become a float.
         return batch.to_pandas(types_mapper=pandas.ArrowDtype)
 
-    def to_arrow(frame: Any) -> pa.Table:
-        named = [name for name in frame.index.names if name is not None]
-        if named:
-            raise Unconvertible(
-                f"whose index holds {', '.join(map(repr, named))}, which would be lost; right "
-                f"would be frame.reset_index()"
-            )
-        return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-
     return BatchFormat(
         "pandas",
         "pandas data frames",
         from_arrow,
         lambda value: isinstance(value, pandas.DataFrame),
-        to_arrow,
+        pandas_table,
         casts=True,
     )
 

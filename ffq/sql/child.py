@@ -19,7 +19,7 @@ from ffq.catalog import Catalog
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
 from ffq.messages import SqlColumn, SqlPlan, TableSize
 from ffq.plan.codec import dump_plan
-from ffq.sql.declared import Columns
+from ffq.sql.declared import Columns, Declared
 from ffq.sql.frames import (
     HEAD_BYTES,
     READY,
@@ -48,7 +48,7 @@ def main(lifeline: int) -> None:
         return
     hello = Hello.load(first)
 
-    def declared(name: str, config: Mapping[str, str], columns: Columns) -> Columns | None:
+    def declared(name: str, config: Mapping[str, str], columns: Columns) -> Declared:
         _write(outgoing, dump_question(name, config, columns))
         answer = _read(incoming)
         if answer is None:

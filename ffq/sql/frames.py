@@ -16,7 +16,7 @@ import attrs
 from ffq import errors
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
 from ffq.messages import PlanSql, SqlColumn, SqlPlan, TableSize
-from ffq.sql.declared import Columns, DeclaredColumns
+from ffq.sql.declared import Columns, Declared, DeclaredColumns
 
 HEAD_BYTES: Final = 4
 MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
@@ -95,13 +95,14 @@ def answered(question: Sequence[Any], declared: DeclaredColumns) -> bytes:
         found = declared(name, config, [(column, kind) for column, kind in columns])
     except FfqError as error:
         return dump_error(error)
-    return json.dumps({"declared": None if found is None else list(found)}).encode()
+    listed = None if found.columns is None else list(found.columns)
+    return json.dumps({"declared": [listed, found.unknown]}).encode()
 
 
-def load_declared(answer: bytes) -> Columns | None:
+def load_declared(answer: bytes) -> Declared:
     """Raises the error that it tells of."""
-    found = load_header(answer)["declared"]
-    return None if found is None else [(name, kind) for name, kind in found]
+    listed, unknown = load_header(answer)["declared"]
+    return Declared(None if listed is None else [(name, kind) for name, kind in listed], unknown)
 
 
 def load_header(header: bytes) -> Mapping[str, Any]:

@@ -30,7 +30,7 @@ from ffq.plan.model import (
 from ffq.plan.terms import Bound, Column
 from ffq.plan.walk import child_fields
 from ffq.sql.calls import Call, dicts, is_operator, read_call
-from ffq.sql.declared import Columns, DeclaredColumns
+from ffq.sql.declared import Columns, Declared, DeclaredColumns
 from ffq.sql.files import Named
 from ffq.sql.kinds import ENGINE_ERRORS
 from ffq.sql.parameters import Value
@@ -250,14 +250,21 @@ def _replaced(nodes: Mapping[str, Node], plan: Node, done: dict[int, Node]) -> N
 # --- texts -----------------------------------------------------------------------------------
 
 
-def _returned(call: Call, declared: Columns | None) -> Columns:
+def _returned(call: Call, declared: Declared) -> Columns:
     if call.returns is None:
-        if declared is None:
+        if declared.unknown:
             call.refuse(
-                "what it gives out is not known here; right would be an operator that declares "
-                "output_schema, or returns => {'score': 'DOUBLE'} in its call"
+                f"{declared.unknown} Of one that the workers alone have, right would be "
+                f"returns => {{'score': 'DOUBLE'}} in its call (of map_batches, "
+                f"returns={{'score': 'DOUBLE'}})"
             )
-        return declared
+        if declared.columns is None:
+            call.refuse(
+                "it does not declare what it gives out; right would be an operator that declares "
+                "output_schema, or returns => {'score': 'DOUBLE'} in its call (of map_batches, "
+                "returns={'score': 'DOUBLE'})"
+            )
+        return declared.columns
     kinds = [(column, _sql_kind(call, column, kind)) for column, kind in call.returns.items()]
     return sql_columns(f"operator {call.name!r}", arrow_schema(kinds))
 

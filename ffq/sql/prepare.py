@@ -107,6 +107,7 @@ class Preparer:
         given = [name for name, _ in self._planned(query).columns]
         catalog = self._catalog.over(query.tables)
         write = attrs.evolve(write, table=_known(write.table, catalog.names()))
+        _brought(query, write.table)
         query = attrs.evolve(
             query, sql=write.query(query.sql, given, self._facts.of(catalog, write.table).columns)
         )
@@ -123,11 +124,6 @@ class Preparer:
         """The plan of the rows. `written`: a table that they go to, which the plan must know."""
         parsed = self._parser.parse(query.sql)
         catalog = self._catalog.over(query.tables)
-        brought = dict(zip(Catalog.of(()).over(query.tables).names(), query.tables, strict=True))
-        if brought and not query.client_tables:
-            raise InvalidQuery(
-                f"this coordinator takes no tables from clients, and so not {', '.join(brought)}"
-            )
         named = name_files(
             parsed,
             catalog.names(),
@@ -135,6 +131,7 @@ class Preparer:
             folder=query.folder,
             allowed=query.client_tables,
         )
+        own = _brought(query, *named.tables, *written)
         catalog = catalog.over(named.files)
         facts = {name: self._facts.of(catalog, name) for name in named.tables}
         choices: list[str] = []
@@ -157,13 +154,26 @@ class Preparer:
             raise _placed(error, named, query) from None
         finally:
             instance.close()
-        needed = dict.fromkeys((*named.tables, *written))
-        own = [brought[name] for name in needed if name in brought]
         if definitions := (*own, *named.files):
             plan = WithTables(tuple(map(_canonical, definitions)), plan)
         columns = tuple(zip(planned.names, planned.types, strict=True))
         sizes = {name: each.size for name, each in facts.items()}
         return Prepared(plan, columns, named.tables, sizes, tuple(choices))
+
+
+def _brought(query: Query, *used: str) -> tuple[str, ...]:
+    """The definitions that it brings of the tables that it uses; others hurt nobody.
+
+    Raises:
+        InvalidQuery: there are some, and it may bring none.
+    """
+    names = Catalog.of(()).over(query.tables).names()
+    own = {name: each for name, each in zip(names, query.tables, strict=True) if name in used}
+    if own and not query.client_tables:
+        raise InvalidQuery(
+            f"this coordinator takes no tables from clients, and so not {', '.join(own)}"
+        )
+    return tuple(own.values())
 
 
 def _estimate(facts: TableFacts) -> TableEstimate:

@@ -72,6 +72,23 @@ def columns(of: Table) -> Mapping[str, str]:
 # --- CSV -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("options", "lines", "number"),
+    [
+        ({"delimiter": ","}, ("id,v", "1,a", "2,b,c", "3,d"), 3),
+        ({"delimiter": ";"}, ("id;v", "1;a", "2", "3;d"), 3),
+        ({"skip": "1"}, ("exported, today, by us", "id,v", "1,a", "2,b,c"), 4),
+        ({"comment": "#"}, ("id,v", "# 1,2,3", "1,a", "2,b,c"), 4),
+    ],
+)
+def test_a_line_with_more_or_fewer_columns_is_named_whatever_else_is_said(
+    tmp_path: Path, options: dict[str, str], lines: tuple[str, ...], number: int
+) -> None:
+    path = write(tmp_path, "t.csv", *lines)
+    with pytest.raises(StorageError, match=rf"table 't'.*t\.csv, line {number}: it has"):
+        describe_table(Table("t", (path,), options=options))
+
+
 def test_csv_of_several_files_has_one_schema(engine: Engine, tmp_path: Path) -> None:
     """Each file alone would give other types, and a header that is only text tells itself not."""
     write(tmp_path, "a.csv", "n,day,word", "1,2024-01-31,x", '2,,"q,""r"')
@@ -195,7 +212,9 @@ def test_folders_add_columns_to_text_files_too(engine: Engine, tmp_path: Path) -
     ("name", "content", "complaint"),
     [
         ("t.csv", b"", "its files are empty, and no schema"),
-        ("t.csv", b"a,b\n1,2\n3\n4,5\n", "do not have as many columns by any delimiter"),
+        ("t.csv", b"a,b\n1,2\n3\n4,5\n", "t.csv, line 3: it has 1 column by the delimiter"),
+        ("t.csv", b'a;b\n1;"2\n2"\n3;4;5\n', "t.csv, line 4: it has 3 columns by the"),
+        ("t.csv", b'a,b\n1,2\n3,"x\n4,5\n', "t.csv, line 3: its quote is never closed"),
         ("t.csv", b"a,b\n\xff\xfe,2\n", "t.csv, line 2: Invalid unicode"),
         ("t.jsonl", b"", "its files are empty, and no schema"),
         ("t.jsonl", b'{"a": 1}\nnope\n', "t.jsonl, line 2: it is no JSON: Expecting value"),

@@ -171,6 +171,8 @@ def test_operators_of_this_process_have_a_worker_of_their_own(session: ffq.Sessi
     assert sorted(scaled.collect()["v"].to_pylist()) == [-20, -10, 0]
     with pytest.raises(CallerError, match="did you mean 'session.negate'"):
         rows.map_batches("session.negat", returns={"v": "BIGINT"}).collect()
+    with pytest.raises(CallerError, match=r"op\('session.negat'\).* mean 'session.negate'"):
+        rows.map_batches("session.negat").collect()
 
 
 def test_data_frames_go_in_and_come_out(
@@ -190,6 +192,28 @@ def test_data_frames_go_in_and_come_out(
         with pytest.raises(ffq.StartupError, match=f"{name} is not installed: pip install"):
             getattr(relation, f"to_{name}")()
         session.unregister("frame")
+
+
+def test_types_of_columns_are_given_where_files_are_read(
+    session: ffq.Session, tmp_path: Path
+) -> None:
+    (tmp_path / "zip.csv").write_text("zip\n01234\n")
+    rows = session.read_csv(tmp_path / "zip.csv", types={"zip": "VARCHAR"}).filter("zip <> ''")
+    assert rows.collect().to_pylist() == [{"zip": "01234"}]
+    (tmp_path / "zip.json").write_text('{"zip": 1234}\n')
+    read = session.read_json(tmp_path / "zip.json", types={"zip": "VARCHAR"})
+    assert read.collect().to_pylist() == [{"zip": "1234"}]
+
+
+def test_a_table_that_cannot_be_is_refused_and_hurts_no_query(
+    session: ffq.Session, tmp_path: Path
+) -> None:
+    with pytest.raises(CallerError, match="'delimeter' .did you mean 'delimiter'"):
+        session.register("z", tmp_path / "zip.csv", delimeter=";")
+    assert session.tables() == ("t",)
+    session.register("gone", tmp_path / "gone.csv")
+    assert session.sql("SELECT count(*) AS n FROM t").collect().to_pylist() == [{"n": ROWS}]
+    session.unregister("gone")
 
 
 def test_files_are_relations_of_their_own(session: ffq.Session, folder: Path) -> None:

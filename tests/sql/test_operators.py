@@ -198,8 +198,9 @@ def test_the_plan_holds_the_config_as_the_wire_has_it(sql: Sql) -> None:
         (
             "FROM op('sql.bare', t)",
             InvalidPlan,
-            r"op\('sql.bare'\): what it gives out is not kn",
+            r"op\('sql.bare'\): it does not declare what it",
         ),
+        ("FROM op('sql.tims', t)", InvalidPlan, "registered here: did you mean 'sql.times'"),
         ("FROM op('elsewhere', t)", InvalidPlan, r"returns => {'score': 'DOUBLE'} in its call"),
         ("FROM op('sql.bare', t, returns => {'a': 'DUBLE'})", InvalidPlan, "'a' the type 'DUBLE'"),
         ("FROM op('sql.bare', t, returns => {'a': 5})", InvalidPlan, "'a' the type 5, which is no"),

@@ -160,7 +160,10 @@ def test_two_tables_that_differ_in_case_alone_are_told_apart_or_refused(
 
 def test_a_coordinator_that_takes_no_tables_says_so(world: World) -> None:
     with pytest.raises(InvalidQuery, match="takes no tables from clients, and so not t"):
-        world.prepare("SELECT 1", client_tables=False)
+        world.prepare("SELECT k FROM T", client_tables=False)
+    with pytest.raises(InvalidQuery, match="takes no tables from clients, and so not t"):
+        world.prepare("INSERT INTO t SELECT 1", client_tables=False)
+    assert world.prepare("SELECT 1", client_tables=False).columns  # it names none of them
     with pytest.raises(InvalidQuery, match=r"line 1, column 6: .* and so not 't\.parquet'"):
         world.prepare("FROM 't.parquet'", tables={}, client_tables=False)
     with pytest.raises(InvalidQuery, match=r"reads no files .* and so not '/etc/passwd'"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,8 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffq.catalog import check_table
+from ffq.engine.frames import Unconvertible, pandas_table
 from ffq.errors import InvalidRequest, StorageError, words
 
 Place: TypeAlias = str | os.PathLike[str]
@@ -36,12 +39,17 @@ _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 @attrs.frozen
 class TableDefinition:
-    """A table as a catalog file has it. paths: absolute files, folders and globs, or URIs."""
+    """A table as a catalog file has it.
+
+    Attributes:
+        paths: absolute files, folders and globs, or URIs.
+        options: a JSON object: a value of any kind, as `types` is a dict, stays as it was given.
+    """
 
     name: str
     paths: tuple[str, ...]
     format: str
-    options: tuple[tuple[str, object], ...] = ()
+    options: str = "{}"
 
     def entry(self) -> dict[str, object]:
         """The catalog file's entry."""
@@ -49,7 +57,7 @@ class TableDefinition:
             "name": self.name,
             "paths": list(self.paths),
             "format": self.format,
-            "options": dict(self.options),
+            "options": json.loads(self.options),
         }
 
 
@@ -82,7 +90,8 @@ def defined(
         format_: `parquet`, `csv` or `json`; None: what the names of the files say.
 
     Raises:
-        InvalidRequest: no path, an unknown format, or names that say several or none.
+        InvalidRequest: no path, an unknown format, names that say several or none, or an option
+            that the format has not, or a value that the option has not.
     """
     given = [places] if isinstance(places, str | os.PathLike) else list(places)
     if not given or not all(isinstance(place, str | os.PathLike) for place in given):
@@ -97,7 +106,18 @@ def defined(
         raise InvalidRequest(
             f"table {name!r}: unknown format {words(format_, 40)}; known: {', '.join(FORMATS)}"
         )
-    return TableDefinition(name, paths, format_, tuple(sorted((options or {}).items())))
+    definition = TableDefinition(name, paths, format_, _json(name, options or {}))
+    check_table(definition.entry())
+    return definition
+
+
+def _json(name: str, options: Mapping[str, object]) -> str:
+    try:
+        return json.dumps(options, sort_keys=True, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(
+            f"table {name!r}: its options are {words(options, 80)}: {error}"
+        ) from None
 
 
 def absolute(what: str, path: object) -> str:
@@ -151,10 +171,11 @@ def is_places(what: object) -> bool:
 
 def arrow_reader(name: str, data: Any) -> pa.RecordBatchReader:
     """What a program holds as rows: Arrow tables, batches and streams, pandas, Polars, a mapping
-    of columns, a list of rows as mappings.
+    of columns, a list of rows as mappings. A column that a row has not is null there.
 
     Raises:
-        InvalidRequest: none of these, or what Arrow cannot hold; names the table.
+        InvalidRequest: none of these, what Arrow cannot hold, or a named index, which would be
+            lost; names the table.
     """
     try:
         if isinstance(data, pa.RecordBatchReader):
@@ -162,9 +183,11 @@ def arrow_reader(name: str, data: Any) -> pa.RecordBatchReader:
         if isinstance(data, Mapping):
             data = pa.table(dict(data))
         elif isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
-            data = pa.Table.from_pylist(data)
+            # Of from_pylist the first row would say which columns there are.
+            names = dict.fromkeys(name for row in data for name in row)
+            data = pa.table({name: [row.get(name) for row in data] for name in names})
         elif type(data).__module__.split(".")[0] == "pandas":
-            data = pa.Table.from_pandas(data, preserve_index=False)
+            data = pandas_table(data)
         if isinstance(data, pa.RecordBatch):
             data = pa.Table.from_batches([data])
         if isinstance(data, pa.Table):
@@ -172,6 +195,8 @@ def arrow_reader(name: str, data: Any) -> pa.RecordBatchReader:
             return table.to_reader()
         if hasattr(data, "__arrow_c_stream__"):
             return pa.RecordBatchReader.from_stream(data)
+    except Unconvertible as error:
+        raise InvalidRequest(f"table {name!r}: a {type(data).__name__} {error}") from error
     except (pa.ArrowException, TypeError, ValueError, AttributeError) as error:
         raise InvalidRequest(
             f"table {name!r}: a {type(data).__name__} that Arrow cannot hold: {error}"
