@@ -364,7 +364,7 @@ class BoundWriter:
         bare = len(args) - len(call.names)
         if bare < 0:
             raise PlanningError(f"{self._node}: {name} of {len(args)} arguments and more names")
-        named = [
+        by_name = [
             f"{identifier(of)} := {arg}" for of, arg in zip(call.names, args[bare:], strict=True)
         ]
-        return f"{identifier(name)}({', '.join([*args[:bare], *named])})"
+        return f"{identifier(name)}({', '.join([*args[:bare], *by_name])})"

@@ -92,7 +92,8 @@ class _Distributor:
             return attrs.evolve(rows, bindings=bindings)
         if self._exchanges.whole and rows.split:
             rows = self._exchanges.gather(rows)
-        return attrs.evolve(rows, node=CteRef(f"cte{index}", rows.node), bindings=bindings)
+        node = CteRef(f"cte{index}", rows.node)
+        return attrs.evolve(rows, node=node, bindings=bindings, placed=False)
 
     def _distinct(self, found: Json) -> Rows:
         return groups.distinct(found, [self.visit(groups.by_collations(found))], self._exchanges)

@@ -67,7 +67,7 @@ class Exchanges:
             return rows
         single = SinglePartitioning()
         node = ShuffleRead(ShuffleWrite(rows.node, single), single)
-        return attrs.evolve(rows, node=node, split=False, order=None)
+        return attrs.evolve(rows, node=node, split=False, order=None, placed=False)
 
     def broadcast(self, rows: Rows) -> Node:
         """Rows that every task reads whole. What is not the query's own is computed once."""

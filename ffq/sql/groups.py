@@ -31,7 +31,7 @@ from ffq.plan.model import (
     SinglePartitioning,
 )
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Rows, by_all, filtered, project, projected
+from ffq.sql.pieces import Rows, by_all, filtered, mapped, project, projected
 from ffq.sql.serialized import BOOLEAN, ExpressionReader, Json, refuse, type_of
 
 _STATEFUL: Final = """
@@ -201,6 +201,8 @@ def _distinct_on(found: Json, below: Rows, exchanges: Exchanges) -> Rows:
     reader = ExpressionReader(below.width, below.bindings)
     targets = reader.all(found.get("distinct_targets", []))
     order = reader.keys((found.get("order_by") or {}).get("orders", []))
+    width = below.width
+    below = _numbered(below)
     order = order or below.order or ()
     number = BoundWindow(
         BoundAggregate("row_number", (), _BIGINT),
@@ -211,7 +213,7 @@ def _distinct_on(found: Json, below: Rows, exchanges: Exchanges) -> Rows:
     numbered = _over((number,), below, exchanges)
     first = Call("=", (Place(below.width), Constant(_BIGINT, 1)), BOOLEAN)
     kept = attrs.evolve(numbered, node=filtered(numbered.node, [first]))
-    return projected(kept, [Place(at) for at in range(below.width)])
+    return projected(kept, [Place(at) for at in range(width)])
 
 
 def set_operation(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
@@ -250,10 +252,23 @@ def window(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     ):  # the rows are numbered where they are made
         return below
     reader = ExpressionReader(below.width, below.bindings)
+    numbered = _numbered(below)
     windows = tuple(
-        _in_turn(reader.window(each), below, exchanges) for each in found["expressions"]
+        _in_turn(reader.window(each), numbered, exchanges) for each in found["expressions"]
     )
-    return _over(windows, below, exchanges)
+    rows = _over(windows, numbered, exchanges)
+    return mapped(rows, [*range(below.width), *range(numbered.width, rows.width)])
+
+
+def _numbered(rows: Rows) -> Rows:
+    """Rows whose order columns have left: by a number of each, behind the columns."""
+    if not rows.placed:
+        return rows
+    number = BoundWindow(BoundAggregate("row_number", (), _BIGINT), (), (), None)
+    order = (BoundKey(Place(rows.width), asc=True, nulls_first=False),)
+    made = rows.made(OverWindows((number,), rows.node), rows.width + 1)
+    bindings = None if rows.bindings is None else (*rows.bindings, (-1, -1))
+    return attrs.evolve(made, order=order, bindings=bindings)
 
 
 def _in_turn(one: BoundWindow, below: Rows, exchanges: Exchanges) -> BoundWindow:

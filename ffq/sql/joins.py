@@ -89,7 +89,7 @@ def join(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
 def positional(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     """Rows by their places, which only rows in an order have."""
     left, right = inputs
-    if left.order is None or right.order is None:
+    if any(side.order is None and not side.placed for side in inputs):
         refuse("a POSITIONAL JOIN of rows that are in no order; right would be ORDER BY", found)
     left, right = exchanges.gather(left), exchanges.gather(right)
     node = Join(left.node, right.node, Match.POSITIONAL, None, ())

@@ -95,7 +95,9 @@ def _first(
     exchanges: Exchanges,
 ) -> Rows:
     after = keys or below.order
-    keys = _settled(keys or below.order or (), below, exchanges)
+    keys = keys or below.order or ()
+    if keys or not below.placed:
+        keys = _settled(keys, below, exchanges)
     if below.split and count is not None:
         some = Sort(keys, count + offset, 0, partial=True, input=below.node)
         below = attrs.evolve(below, node=some)
@@ -117,6 +119,8 @@ def _first_by_number(
     order = below.order
     whole = exchanges.gather(below)
     keys = order if order is not None and not exchanges.repeats else None
+    if below.placed and order is None:
+        keys = ()
     number = BoundWindow(
         BoundAggregate("row_number", (), _BIGINT),
         (),

@@ -44,7 +44,8 @@ class Rows:
     Attributes:
         split: several tasks may have a share of its rows.
         order: what the rows are ordered by, as the query said; empty: by nature, as VALUES are;
-            None: in no order.
+            None: in no order that is known.
+        placed: they come in an order all the same: of what it goes by, columns have been left out.
         bindings: the planner's numbers of the columns; None where nobody needs them.
         count: how many rows there may be at most, in rows, as far as estimates go; None: not known.
         value_bytes: of a value in them, in bytes, on the average.
@@ -57,6 +58,7 @@ class Rows:
     bindings: tuple[Binding, ...] | None = None
     count: float | None = None
     value_bytes: float = 8.0
+    placed: bool = False
 
     @property
     def size(self) -> float | None:
@@ -71,6 +73,7 @@ class Rows:
             width=self.width if width is None else width,
             order=None,
             bindings=None,
+            placed=False,
         )
 
 
@@ -154,6 +157,7 @@ def projected(rows: Rows, exprs: Sequence[BoundExpr]) -> Rows:
         width=len(exprs),
         order=order,
         bindings=bindings,
+        placed=rows.placed or (order is None and rows.order is not None),
     )
 
 

@@ -10,3 +10,13 @@ select id from emp order by id limit (select count(*) from dept) offset (select 
 select id from emp order by id offset 55;
 select id from emp order by id limit 0;
 select id, row_number() over () from (select id from emp order by id desc) order by id desc;
+select * from (select id from emp order by id) positional join (select title from dept order by
+    opened);
+select * from (select name from emp order by id desc limit 7 offset 2) positional join (select
+    dept from (select * from emp order by flag, id) where id > 20 limit 9);
+select name, row_number() over (), row_number() over (partition by dept), lag(name) over () from
+    (select name, dept from emp order by flag, id desc);
+select name from (select name from emp order by flag, id desc) limit 40%;
+with n as (select name, row_number() over () r from (select name from emp order by flag, id desc))
+    select a.name, a.r from n a join n b using (r);
+select distinct on (dept) dept, name from (select name, dept from emp order by flag, id desc);
