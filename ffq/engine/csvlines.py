@@ -60,9 +60,10 @@ def _ragged(lines: Iterator[str], options: Mapping[str, str]) -> str:
             return ""
         columns = columns or len(row)
         if row and len(row) != columns:
+            plural = "s" if len(row) > 1 else ""
             return (
-                f"line {number}: it has {len(row)} column{'s' * (len(row) > 1)} by the delimiter {delimiter!r}, and "
-                f"the first line has {columns}"
+                f"line {number}: it has {len(row)} column{plural} by the delimiter {delimiter!r}, "
+                f"and the first line has {columns}"
             )
 
 

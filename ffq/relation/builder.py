@@ -179,7 +179,10 @@ class LazyRelation(Generic[S]):
             config: what its parameters take.
         """
         if not isinstance(operator, str) or not operator:
-            raise InvalidRequest(f"map_batches: {words(operator, 80)} is no operator's name")
+            raise InvalidRequest(
+                f"map_batches: {words(operator, 80)} is no operator's name; right would be the "
+                "text that it is registered by, as in @ffq.operator('score')"
+            )
         if "over" in config:
             raise InvalidRequest(
                 "map_batches: over is no name of config; right would be whole=True"

@@ -156,6 +156,8 @@ class _Naming:
         )
         hint = f": did you mean {self._folded.get(near[0], near)[0]!r}?" if near else ""
         listed = "" if near else f"; there are: {self._listed()}"
+        if not near and table.name and table.token is not None and table.token.kind == "text":
+            listed += f"; of a folder, right would be {table.name + '/'!r}"
         return self._fail(f"no such table: {table.name!r}{hint}{listed}", table)
 
     def _listed(self) -> str:

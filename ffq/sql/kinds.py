@@ -76,7 +76,8 @@ def refused(sql: str) -> InvalidQuery:
     first = next(tokens(text, 0, len(text)), None)
     word = first.value.upper() if first is not None else "this statement"
     return query_error(
-        f"{word} is no query: what may be asked is a SELECT, WITH, FROM or VALUES",
+        f"{word} is no query: what may be asked is a SELECT, WITH, FROM or VALUES, and what may be "
+        "written is COPY ... TO or INSERT INTO",
         text,
         None if first is None else first.start,
     )

@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 import duckdb
 
+from ffq.catalog.files import format_of_name
 from ffq.engine.faults import one_line
 from ffq.errors import InvalidQuery
 from ffq.sql.kinds import ENGINE_ERRORS
@@ -267,7 +268,7 @@ class _Reader:
         name = node["function_name"].lower()
         if name in _SESSION or (name.startswith(_SESSION_PREFIXES) and name not in _OF_VALUES):
             raise self._fail(
-                f"the function {name} tells of a session or its settings, and is not run", node
+                f"the function {name} tells of a session or acts on it, and is not run", node
             )
 
     def _table(self, node: Json) -> None:
@@ -276,9 +277,13 @@ class _Reader:
             path = node["qualified_name"]["path"]
             known = None if "query_location" in node else self._shown.named(path[0])
             at = node.get("query_location") if known is None else known.start
-            raise query_error(
-                f"no such table: {'.'.join(path)}; tables stand in no schema here", self._text, at
+            dotted = ".".join(path)
+            hint = (
+                f"the path of a file stands in quotes: '{dotted}'"
+                if format_of_name(dotted)
+                else "tables stand in no schema here"
             )
+            raise query_error(f"no such table: {dotted}; {hint}", self._text, at)
         if "query_location" not in node:
             self._tables.append(TableRef(name, self._shown.named(name), aliased=True))
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -37,6 +38,11 @@ def scale(batches: Iterator[pa.RecordBatch], by: int) -> Iterator[pa.RecordBatch
     for batch in batches:
         values = [each * by for each in batch["v"].to_pylist()]
         yield pa.record_batch({"v": pa.array(values, "int64")})
+
+
+@ffq.operator("session.breaks", output_schema={"v": "BIGINT"})
+def breaks(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    raise ValueError("on purpose")
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +273,7 @@ def test_statements_that_write_run_when_they_are_collected(
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "name": (lambda s: s.register("", "x"), "table ''"),
     "name of a kind": (lambda s: s.register(3, "x"), "a table's name is a int"),
-    "no rows": (lambda s: s.register("x", 3), "table 'x': a int has no rows"),
+    "no rows": (lambda s: s.register("x", 3), "table 'x': .* of type int has no rows"),
     "no columns": (lambda s: s.register("x", pa.table({})), "its columns are none"),
     "same columns": (
         lambda s: s.register("x", pa.table([[1], [2]], names=["a", "A"])),
@@ -292,6 +298,7 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "partitions": (lambda s: s.table("t").write_csv("x", partition_by=3), "partition_by=3"),
     "no path": (lambda s: s.table("t").write_json(3), "write_json: 3 is no path"),
     "store": (lambda s: s.table("t").write_json("s3://b/k.json"), "only to paths of a file system"),
+    "function": (lambda s: s.table("t").map_batches(scale), "right would be the text that it is"),
     "operator": (lambda s: s._thread.call(s._core().run, ENDLESS), "no worker of this session has"),
 }  # fmt: skip
 
@@ -302,6 +309,32 @@ def test_what_cannot_be_is_refused_by_name(
 ) -> None:
     with pytest.raises(CallerError, match=message):
         use(session)
+
+
+@pytest.mark.parametrize(
+    ("of", "message"),
+    [
+        (lambda s: s.table("t").filter("v > 5 AND"), "^syntax error"),
+        (lambda s: s.table("t").agg(n=ffq.lit("a").sum()), "^Could not choose a best candidate"),
+        (lambda s: s.sql("SELECT v FROM t").map_batches("session.scale", by=1), r"^op\("),
+        (lambda s: s.sql("SELECT v,\nw FROM t").filter("v > 5"), "^line 2, column 1: .*w"),
+    ],
+)
+def test_errors_name_no_place_in_a_text_that_nobody_wrote(
+    session: ffq.Session, of: Callable[[ffq.Session], Any], message: str
+) -> None:
+    with pytest.raises(CallerError, match=message):
+        of(session).collect()
+
+
+def test_a_failed_query_is_raised_and_not_printed(
+    session: ffq.Session, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # as in a program that has none
+    rows = session.sql("SELECT 1 AS v").map_batches("session.breaks")
+    with pytest.raises(ffq.QueryFailed, match="on purpose"):
+        rows.collect()
+    assert capfd.readouterr().err == ""
 
 
 def test_what_is_shown_is_text_and_bounded(

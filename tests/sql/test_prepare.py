@@ -97,7 +97,9 @@ def test_columns_are_called_as_in_the_text_and_have_the_types_of_the_values(worl
         ("SELECT 1", {"x": 1}, r"the query has no parameter \$x; it has: none"),
         ("SELECT " + "(" * 5000 + "1" + ")" * 5000, None, r"depth limit of 1000 exceeded\.$"),
         ("SELECT " + "[" * 900 + "]" * 900, None, "."),
-        ("FROM ''", None, "no such table"),
+        ("FROM ''", None, "no such table: ''; there are: t$"),
+        ("FROM 'by_m'", None, "no such table: 'by_m'; .*; of a folder, right would be 'by_m/'$"),
+        ("FROM by_m.csv", None, "no such table: by_m.csv; the path .* in quotes: 'by_m.csv'$"),
         ("FROM read_parquet('')", None, "the path of a file is empty"),
     ],
 )
@@ -113,7 +115,7 @@ def test_what_is_wrong_is_named_with_its_place(
     [
         ("FROM 'no*.parquet'", StorageError, r"table 'no\*\.parquet': no file matches /.*/no\*"),
         ("FROM 'no.parquet'", StorageError, "table 'no.parquet': no such file or folder: /"),
-        ("UPDATE t SET k = 1", InvalidQuery, "UPDATE is no query"),
+        ("UPDATE t SET k = 1", InvalidQuery, "UPDATE is no query.* INSERT INTO"),
         ("SELECT random() FROM t", UnsupportedPlan, "random"),
     ],
 )

@@ -36,6 +36,10 @@ from ffq.worker import WorkerConfig, run_worker
 from ffq.worker.config import default_heartbeat_ms
 from ffq.worker.loop import LoopSettings
 
+# What goes wrong in a query is raised; Python would print what its worker here logs of it, where
+# the program has not said what becomes of log lines.
+logging.getLogger("ffq").addHandler(logging.NullHandler())
+
 _LOOPBACK = "127.0.0.1:0"
 _logger = logging.getLogger("ffq.session")
 _FIRST_PAUSE_S = 0.1

@@ -164,7 +164,7 @@ class Relation(LazyRelation[BlockingRunner]):
         return reader.__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._steps} steps, not run>"
+        return f"<{type(self).__name__} of {self._steps} step{'s' * (self._steps > 1)}, not run>"
 
     def _repr_html_(self) -> str:
         """What notebooks show: the first rows."""
@@ -285,7 +285,7 @@ class AsyncRelation(LazyRelation[AsyncRunner]):
         return await self._session.explain_step(self._step)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._steps} steps, not run>"
+        return f"<{type(self).__name__} of {self._steps} step{'s' * (self._steps > 1)}, not run>"
 
 
 def _options(timeouts: Timeouts, progress: Progress | None) -> RunOptions:

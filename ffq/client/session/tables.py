@@ -202,8 +202,8 @@ def arrow_reader(name: str, data: Any) -> pa.RecordBatchReader:
             f"table {name!r}: a {type(data).__name__} that Arrow cannot hold: {error}"
         ) from error
     raise InvalidRequest(
-        f"table {name!r}: a {type(data).__name__} has no rows; right would be a path, a "
-        "pyarrow.Table, a pandas or Polars DataFrame, or anything with __arrow_c_stream__"
+        f"table {name!r}: what is of type {type(data).__name__} has no rows; right would be a "
+        "path, a pyarrow.Table, a pandas or Polars DataFrame, or anything with __arrow_c_stream__"
     )
 
 
