@@ -156,3 +156,9 @@ def test_bytes_have_a_unit() -> None:
         "5.0 MiB",
         "3.0 TiB",
     ]
+
+
+def test_names_that_hold_anything_stay_on_their_line() -> None:
+    plan = ParquetScan("a\x1eb\n", None, ("c\x1b",), ())
+    assert explain_logical(plan, {}) == "Scan a\\x1eb\\n  columns c\\x1b"
+    assert len(explain_stages(cut(plan), {}).splitlines()) == 2

@@ -76,7 +76,7 @@ def _heading(stage: StagePlan, graph: StageGraph, describe: Describer) -> str:
     to = "the result"
     if consumers:
         to = f"to stage {', '.join(map(str, consumers))}: {_partitioning(stage, describe)}"
-    return f"Stage {stage.stage_id} · {tasks} · {to}"
+    return _one_line(f"Stage {stage.stage_id} · {tasks} · {to}")
 
 
 def _partitioning(stage: StagePlan, describe: Describer) -> str:
@@ -131,7 +131,7 @@ class _Drawing:
         title = line.title
         if self.reads is None and title == FINAL:
             title = "Aggregate"
-        text = f"{title}  {line.details}".rstrip()
+        text = _one_line(f"{title}  {line.details}").rstrip()
         if isinstance(node, model.ParquetScan):
             text += self._estimate(node.table)
         return text, children(node)
@@ -155,6 +155,15 @@ def _is_of_stages(node: Node) -> bool:
             return True
         case _:
             return False
+
+
+def _one_line(text: str) -> str:
+    """Names may hold anything: what ends a line, or acts on a terminal, is an escape."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def bytes_text(count: int) -> str:
