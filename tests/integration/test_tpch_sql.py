@@ -69,23 +69,23 @@ def test_all_of_them_give_what_the_engine_gives(
 
 
 @pytest.mark.skipif(IS_QUICK, reason="a minute long: the profile ci runs it")
-def test_all_of_them_do_while_workers_are_killed(
+def test_they_do_while_workers_are_killed(
     files: Mapping[str, list[Path]], con: duckdb.DuckDBPyConnection
 ) -> None:
-    """Every fifth query loses a worker as soon as it runs."""
+    """Of every second one: each fourth of these loses a worker as soon as it runs."""
     killed: list[int] = []
     done: list[str] = []
 
     def kill(status: ffq.QueryStatus) -> None:
-        if status.state is ffq.QueryState.RUNNING and len(killed) <= len(done) // 5:
+        if status.state is ffq.QueryState.RUNNING and len(killed) <= len(done) // 4:
             killed.append(workers()[0])
             os.kill(killed[-1], signal.SIGKILL)
 
     with opened(files, 2) as session:
-        for name in QUERIES:
+        for name in list(QUERIES)[::2]:
             check(session, con, name, kill)
             done.append(name)
-    assert len(killed) == 5
+    assert len(killed) == 3
 
 
 def workers() -> list[int]:

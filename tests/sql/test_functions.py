@@ -89,7 +89,8 @@ def _examples() -> list[str]:
             "WHERE function_type IN ('scalar', 'aggregate', 'macro') ORDER BY ALL"
         ).fetchall()
         found = []
-        for (example,) in rows[:: CHOSEN.every_query]:
+        for (written,) in rows[:: CHOSEN.every_query]:
+            example = written.rstrip("; ")
             if _VARY.search(example) or _NOT_PLANNED.search(example):
                 continue
             try:

@@ -18,6 +18,8 @@ from ffq.testing import (
     Violation,
     worker_machine,
 )
+from ffq.testing.queries import plan_shapes
+from ffq.testing.workers.checker import WorkerChecker, key_of
 
 SLOTS = 2
 
@@ -194,3 +196,15 @@ def test_what_a_worker_raises_comes_through_with_the_script() -> None:
     with pytest.raises(ZeroDivisionError) as failure:
         run_state_machine_as_test(worker_machine(Raising))
     assert any(note.startswith("raised by the worker after") for note in failure.value.__notes__)
+
+
+def test_what_a_coordinator_gives_out_again_after_a_restart_need_not_have_been_heard() -> None:
+    """The answer may have been lost, and the attempt has the name of one that it had before."""
+    task = TaskView("q", 1, 0, 1)
+    checker = WorkerChecker(SLOTS, {"q": plan_shapes("op")["aggregate"]})
+    checker.assigned((task,))
+    checker.restarted()
+    checker.settled({key_of(task)})
+    checker.assigned((task,))
+    with pytest.raises(Violation, match="every-task-is-reported"):
+        checker.settled({key_of(task)})

@@ -36,6 +36,7 @@ class Held:
 
     `acknowledged`: the last registration (or upload) was answered; None: there was none.
     `over`: the worker may drop it: it was refused, or the coordinator has forgotten it.
+    `forgotten`: it has, as it restarted.
     """
 
     task: TaskView
@@ -43,6 +44,7 @@ class Held:
     end: TaskState | None = None
     acknowledged: bool | None = None
     over: bool = False
+    forgotten: bool = False
     unfinished: set[int] = attrs.field(factory=set)
 
     @property
@@ -99,7 +101,7 @@ class WorkerChecker:
     def restarted(self) -> None:
         """The coordinator has forgotten all that it had assigned."""
         for held in self._all():
-            held.over = True
+            held.over = held.forgotten = True
 
     def _all(self) -> Iterator[Held]:
         for by_layout in self.held.values():
@@ -193,7 +195,12 @@ class WorkerChecker:
 
     def settled(self, running: set[Key]) -> None:
         """Nothing was lost for some turns. `running`: attempts that the coordinator waits for."""
-        unreported = sorted(key for key in running if key in self.held)
+        # What a coordinator gave out again since it restarted, the worker need not have heard of.
+        unreported = sorted(
+            key
+            for key in running
+            if any(not held.forgotten for held in self.held.get(key, {}).values())
+        )
         self.require(
             "every-task-is-reported",
             not unreported,
