@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import attrs
-from attrs import validators
-
 from ffq.catalog.catalog import Catalog
+from ffq.catalog.settings import DEFAULT_SCANS, ScanSettings
 from ffq.messages import StageScan
 from ffq.plan.conditions import scan_conditions
 from ffq.plan.stages import StageGraph
 
 
-@attrs.frozen
-class ScanSettings:
-    """How finely a scan is divided.
-
-    Attributes:
-        target_bytes: size of a share, encoded bytes before compression.
-        max_shares: most shares, and so tasks, of one scan.
-    """
-
-    target_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=validators.ge(1))
-    max_shares: int = attrs.field(default=128, validator=validators.ge(1))
-
-
 def plan_scans(
-    graph: StageGraph, catalog: Catalog, settings: ScanSettings = ScanSettings()
+    graph: StageGraph, catalog: Catalog, settings: ScanSettings = DEFAULT_SCANS
 ) -> tuple[StageScan, ...]:
     """Every ParquetScan leaf whose table the catalog knows, in order of stage and leaf.
 

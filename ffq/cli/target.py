@@ -28,9 +28,9 @@ class Target:
 
     def connect(self) -> AbstractAsyncContextManager[Client]:
         """A client; nothing is sent before its first call."""
-        from ffq.client import connect
+        from ffq.client.connecting import open_client
 
-        return connect(self.endpoint, timeout_ms=self.patience_ms)
+        return open_client(self.endpoint, timeout_ms=self.patience_ms)
 
 
 def target_of(context: typer.Context) -> Target:

@@ -121,3 +121,17 @@ def test_help_comes_before_the_heavy_libraries() -> None:
     code = f"import ffq.cli.main, sys; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("ffq.settings", ("ffq.catalog.catalog", "ffq.engine.engine", "pyarrow", "trio")),
+        ("ffq.client", ("ffq.engine.engine", "ffq.core.coordinator", "ffq.worker", "duckdb")),
+        ("ffq.gateway", ("ffq.engine.engine", "ffq.client", "ffq.worker", "pyarrow.compute")),
+    ],
+)
+def test_nothing_is_imported_for_others(module: str, heavy: tuple[str, ...]) -> None:
+    code = f"import {module}, sys; print([m for m in {heavy} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

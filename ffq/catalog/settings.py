@@ -1,0 +1,22 @@
+"""How scans are divided: settings of a coordinator, which know nothing of tables."""
+
+from __future__ import annotations
+
+import attrs
+from attrs import validators
+
+
+@attrs.frozen
+class ScanSettings:
+    """How finely a scan is divided.
+
+    Attributes:
+        target_bytes: size of a share, encoded bytes before compression.
+        max_shares: most shares, and so tasks, of one scan.
+    """
+
+    target_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=validators.ge(1))
+    max_shares: int = attrs.field(default=128, validator=validators.ge(1))
+
+
+DEFAULT_SCANS = ScanSettings()
