@@ -194,7 +194,11 @@ def _(surgeon: Surgeon) -> None:
 
 
 @mutant(
-    "two-runs-are-mixed", "R25", "readers of one run are kept beside those of another", "simulation"
+    "two-runs-are-mixed",
+    "R25",
+    "readers of one run are kept beside those of another",
+    "simulation",
+    seed=75,
 )
 def _(surgeon: Surgeon) -> None:
     surgeon.replace(recovery, "_restart_consumers", lambda *_: None)

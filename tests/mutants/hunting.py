@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
@@ -73,26 +73,42 @@ class _Counting:
 
 
 UNBROKEN = "(unbroken)"
-NOTHING = Mutant(UNBROKEN, "", "the code as it is", "machine", lambda _: None)
-"""Nothing is broken, and nothing must be found: else the others' catches would mean little."""
 
 
 def hunt(name: str) -> Catch:
     """Break the code as this mutant does, and look for it with both harnesses in turn."""
-    mutant = MUTANTS.get(name, NOTHING)
+    mutant = MUTANTS[name]
     harnesses = [_with_machine, _with_simulation]
     if mutant.first == "simulation":
         harnesses.reverse()
     started = time.perf_counter()
     with mutant.applied():
         for harness in harnesses:
-            catch = harness(name)
+            catch = harness(mutant)
             if catch.check or catch.crash:
                 break
     return attrs.evolve(catch, seconds=time.perf_counter() - started)
 
 
-def _with_machine(name: str) -> Catch:
+def machine_on_the_unbroken() -> Catch:
+    """Nothing is broken, and nothing must be found: else the others' catches would mean little."""
+    return _machine(UNBROKEN)
+
+
+def simulations_of_the_unbroken(seeds: Iterable[int]) -> Catch:
+    """So too with the clusters that showed what was broken."""
+    return _simulations(UNBROKEN, seeds)
+
+
+def _with_machine(mutant: Mutant) -> Catch:
+    return _machine(mutant.name)
+
+
+def _with_simulation(mutant: Mutant) -> Catch:
+    return _simulations(mutant.name, range(mutant.seed, mutant.seed + SIMULATIONS))
+
+
+def _machine(name: str) -> Catch:
     counts = [0]
     adapter: Callable[[], Any] = lambda: _Counting(  # noqa: E731 - a factory
         CoreAdapter(CoreCoordinator(SETTINGS)), counts
@@ -119,12 +135,13 @@ def _with_machine(name: str) -> Catch:
     return Catch(name, "", "machine", counts[0], 0.0)
 
 
-def _with_simulation(name: str) -> Catch:
-    for seed in range(SIMULATIONS):
+def _simulations(name: str, seeds: Iterable[int]) -> Catch:
+    done = 0
+    for done, seed in enumerate(seeds, 1):
         try:
             violation = simulate_cluster(scenario_of(seed)).violation
         except Exception as error:  # noqa: BLE001 - a mutant may break anything
-            return Catch(name, "", "simulation", seed + 1, 0.0, seed, repr(error))
+            return Catch(name, "", "simulation", done, 0.0, seed, repr(error))
         if violation is not None:
-            return Catch(name, violation.check.name, "simulation", seed + 1, 0.0, seed)
-    return Catch(name, "", "simulation", SIMULATIONS, 0.0)
+            return Catch(name, violation.check.name, "simulation", done, 0.0, seed)
+    return Catch(name, "", "simulation", done, 0.0)

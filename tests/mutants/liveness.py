@@ -254,9 +254,7 @@ def _(surgeon: Surgeon) -> None:
     surgeon.replace_walk(Heartbeat, heartbeat)
 
 
-@mutant(
-    "beat-before-liveness", "R19", "scheduling is asked before liveness has told it", "simulation"
-)
+@mutant("beat-before-liveness", "R19", "scheduling is asked before liveness has told it")
 def _(surgeon: Surgeon) -> None:
     async def heartbeat(ask: Any, msg: Heartbeat) -> Any:
         reply = await ask(ConfirmHeartbeat(msg.worker_id, msg.running_attempts, msg.held_queries))
@@ -275,7 +273,11 @@ def _(surgeon: Surgeon) -> None:
 
 
 @mutant(
-    "inconsistent-serves-on", "R30", "a machine is not checked after a bug of ours", "simulation"
+    "inconsistent-serves-on",
+    "R30",
+    "a machine is not checked after a bug of ours",
+    "simulation",
+    seed=160,
 )
 def _(surgeon: Surgeon) -> None:
     surgeon.replace(MachineActor, "_check_after_bug", lambda _self: None)
@@ -299,7 +301,9 @@ def _(surgeon: Surgeon) -> None:
     surgeon.replace(WorkerLoop, "_obey", broken)
 
 
-@mutant("worker-runs-on", "R5", "a worker does not stop what it is told to stop", "simulation")
+@mutant(
+    "worker-runs-on", "R5", "a worker does not stop what it is told to stop", "simulation", seed=137
+)
 def _(surgeon: Surgeon) -> None:
     original = WorkerLoop._obey
 

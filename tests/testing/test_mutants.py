@@ -13,7 +13,7 @@ import pytest
 from ffq.core.walks import TABLES, WALKS
 from ffq.messages import AcceptQuery
 from tests.mutants import MUTANTS, Catch, Mutant, hunt
-from tests.mutants.__main__ import print_table
+from tests.mutants.__main__ import not_caught, print_table
 from tests.simulation.__main__ import main as simulate
 
 HAZARDS = {
@@ -86,7 +86,7 @@ def test_a_mutant_that_crashes_instead_is_not_caught(
     catch = hunt("misfit")
     assert catch.check == ""
     assert "TypeError" in catch.crash
-    assert print_table(MUTANTS, [catch]) == ["misfit"]
+    assert not_caught(print_table(MUTANTS, [catch])) == ["misfit"]
     assert "CRASHED TypeError" in capsys.readouterr().out
 
 
@@ -95,7 +95,7 @@ def test_the_table_names_who_lived(capsys: pytest.CaptureFixture[str]) -> None:
         Catch("no-backoff", "not-before-backoff", "machine", 336, 0.1),
         Catch("lease-never-lapses", "", "simulation", 300, 40.0),
     ]
-    assert print_table(MUTANTS, catches) == ["lease-never-lapses"]
+    assert not_caught(print_table(MUTANTS, catches)) == ["lease-never-lapses"]
     caught, lived = capsys.readouterr().out.splitlines()
     assert caught.split() == (
         ["no-backoff", "R14", "not-before-backoff", "after", "336", "RPCs", "0.1", "s"]
