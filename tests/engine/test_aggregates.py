@@ -26,6 +26,7 @@ from ffq.plan.terms import (
     WindowFunction,
 )
 from tests.engine.runner import integer, leaf, run_over
+from tests.profiles import CHOSEN
 
 F = AggregateFunction
 X = Column("x")
@@ -208,7 +209,7 @@ UNSCALED = st.integers(-MOST, MOST) | st.sampled_from(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=min(CHOSEN.examples, 40))
 @given(st.lists(st.lists(UNSCALED, max_size=6), min_size=1, max_size=3), st.data())
 def test_a_sum_of_decimals_may_pass_what_one_holds_on_its_way(
     engine: Engine, parts: list[list[int]], data: st.DataObject

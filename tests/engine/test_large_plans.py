@@ -19,6 +19,7 @@ from ffq.plan.model import Node
 from ffq.plan.terms import And, BinaryOp, BinaryOperator, CaseWhen, Column, Expr, Not, Or
 from ffq.plan.walk import stage_reads
 from tests.engine.runner import integer, leaf, run_fragment, run_over, whole_files
+from tests.profiles import variants
 
 A = Column("a")
 TABLE = pa.table({"a": [0, 1, None]})
@@ -144,7 +145,7 @@ def accepted(make: Callable[[int], Node], size: int) -> Node | None:
         return None
 
 
-@pytest.mark.parametrize("name", DEEP)
+@pytest.mark.parametrize("name", variants(list(DEEP)))
 def test_the_deepest_plan_that_is_accepted_runs(engine: Engine, name: str) -> None:
     """And a deeper one is refused by name when it is submitted, however deep it is."""
     plans = (accepted(DEEP[name], size) for size in range(200, 2, -1))

@@ -22,6 +22,7 @@ from google.protobuf.message import Message
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto import ffq_ext_pb2 as ext
 from tests.gateway.harness import ONE_STAGE, PLAN, Wire, open_gateway
+from tests.profiles import variants
 
 REQUESTS: dict[str, type[Message]] = {
     "SubmitQuery": wire.SubmitQueryRequest,
@@ -126,7 +127,7 @@ async def calls(client: Wire, rng: random.Random, count: int) -> set[grpc.Status
     return seen
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", variants(range(3)))
 async def test_R28_R29_whatever_stands_in_a_request_gets_a_status_of_ours(seed: int) -> None:
     async with open_gateway() as client:
         for query_id in ("q0", "q1"):
@@ -194,7 +195,7 @@ async def test_R29_bytes_that_are_no_message_get_a_status(seed: int) -> None:
         await serves_on(client)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", variants(range(2)))
 async def test_R29_callers_who_leave_at_any_moment_hurt_nobody(seed: int) -> None:
     """Also those whose message is carried through without them, and fails for want of a query."""
     rng = random.Random(seed)

@@ -21,6 +21,7 @@ from ffq.plan.builder import scan
 from ffq.plan.expressions import col, count
 from tests.cli.lines import Call, assert_refused, caller
 from tests.processes import environment, ffq, gateway, running, worker
+from tests.profiles import variants
 
 QUERY_ID = "sales-by-shop"
 
@@ -176,12 +177,14 @@ def test_a_failing_query_is_one_line_and_code_1(cluster: Shell, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
-    [
-        (("status", "nowhere"), 1, ("nowhere",)),
-        (("fetch", "nowhere"), 1, ("nowhere",)),
-        (("cancel", "nowhere"), 1, ("nowhere",)),
-        (("status", "../etc"), 2, ("../etc",)),
-    ],
+    variants(
+        [
+            (("fetch", "nowhere"), 1, ("nowhere",)),
+            (("status", "nowhere"), 1, ("nowhere",)),
+            (("cancel", "nowhere"), 1, ("nowhere",)),
+            (("status", "../etc"), 2, ("../etc",)),
+        ]
+    ),
 )
 def test_ids_that_name_no_query(
     cluster: Shell, arguments: tuple[str, ...], code: int, words: tuple[str, ...]
@@ -229,13 +232,15 @@ FULL = "error: cannot write to stdout: No space left on device\n"
 
 @pytest.mark.parametrize(
     ("command", "code", "said"),
-    [
-        ("status <&- 2>&-", 0, ""),
-        ("status >&-", 2, "error: stdout is closed, and there the result would go\n"),
-        ("status >/dev/full", 1, FULL),
-        ("fetch open --format csv >/dev/full", 1, FULL),
-        ("fetch open <&- >&- 2>&-", 2, ""),
-    ],
+    variants(
+        [
+            ("status <&- 2>&-", 0, ""),
+            ("status >&-", 2, "error: stdout is closed, and there the result would go\n"),
+            ("status >/dev/full", 1, FULL),
+            ("fetch open --format csv >/dev/full", 1, FULL),
+            ("fetch open <&- >&- 2>&-", 2, ""),
+        ]
+    ),
 )
 def test_streams_that_are_closed_or_full(
     cluster: Shell, command: str, code: int, said: str
@@ -294,7 +299,7 @@ def test_a_plan_that_cannot_be_bound_names_its_file(cluster: Shell, tmp_path: Pa
     assert_refused(done, 1, "the plan from stdin: ")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", variants([signal.SIGSTOP, signal.SIGKILL]))
 def test_a_gateway_that_dies_while_a_query_is_waited_for_is_named_in_the_time_given(
     number: int, tmp_path: Path
 ) -> None:
@@ -334,7 +339,7 @@ def test_a_gateway_that_is_restarted_while_a_query_is_waited_for_does_not_know_i
 # --- servers stop when they are told ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", variants([signal.SIGTERM, signal.SIGINT, signal.SIGHUP]))
 def test_servers_stop_cleanly_on_a_signal(number: int, tmp_path: Path) -> None:
     with gateway() as (coordinator, endpoint):
         with worker(endpoint, "w1", f"--shuffle-root={tmp_path}") as process:

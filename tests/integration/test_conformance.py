@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.processes import ffq, gateway
+from tests.profiles import variants
 
 SETTINGS = (
     "--worker-liveness-timeout-ms=1000",
@@ -57,11 +58,13 @@ def test_our_gateway_conforms() -> None:
 
 @pytest.mark.parametrize(
     ("mutant", "rule"),
-    [
-        ("cancel-overwrites-succeeded", "R4"),
-        ("nobody-is-blamed", "R16"),
-        ("layout-not-checked", "R13"),
-    ],
+    variants(
+        [
+            ("cancel-overwrites-succeeded", "R4"),
+            ("nobody-is-blamed", "R16"),
+            ("layout-not-checked", "R13"),
+        ]
+    ),
 )
 def test_broken_gateway_is_found_out(mutant: str, rule: str) -> None:
     with gateway(*SETTINGS, mutant=mutant) as (_, endpoint):

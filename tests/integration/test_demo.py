@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.processes import END_TIMEOUT_S, Running, alive, ffq, gateway, running, worker
+from tests.profiles import heavy, variants
 
 SCALE = "0.01"
 STEPS = ("Q1", "Q3", "Late lines")
@@ -87,7 +88,9 @@ def test_demo_answers_right_although_a_worker_is_killed(cache: Path, tmp_path: P
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), variants([(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+)
 def test_demo_cleans_up_when_it_is_interrupted(
     cache: Path, tmp_path: Path, number: int, code: int
 ) -> None:
@@ -119,6 +122,7 @@ def test_demo_says_when_its_data_cannot_be_kept(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@heavy
 def test_write_files_gives_all_that_the_walk_through_needs(cache: Path, tmp_path: Path) -> None:
     env = {"XDG_CACHE_HOME": str(cache)}
     folder = tmp_path / "try"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests import processes
+from tests.profiles import variants
 
 PROGRAM = """
 import os, sys, traceback, trio, ffq
@@ -58,7 +59,7 @@ def endpoint() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "attempt", ["the same client", "another client", "a Trio client", "a cluster"]
+    "attempt", variants(["the same client", "another client", "a Trio client", "a cluster"])
 )
 def test_a_child_forked_after_use_is_told_so(endpoint: str, attempt: str) -> None:
     ran = subprocess.run(

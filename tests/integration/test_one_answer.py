@@ -21,6 +21,7 @@ from ffq.plan import dump_plan
 from ffq.plan.model import Node
 from tests import processes
 from tests.engine.one_answer import Case, Row, answer, cases, close, exact
+from tests.profiles import heavy
 
 WORKERS = ("w1", "w2", "w3")
 CATALOG = """[{"name": "t", "paths": ["t"]}, {"name": "u", "paths": ["u"]}]"""
@@ -73,6 +74,7 @@ def _start(stack: ExitStack, folder: Path, workers: Sequence[str]) -> Cluster:
 
 
 # An example is four processes, four tables and three queries.
+@heavy
 @settings(
     max_examples=max(1, settings().max_examples // 25), suppress_health_check=list(HealthCheck)
 )

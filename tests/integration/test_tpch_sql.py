@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 import ffq
-from tests.profiles import IS_QUICK
+from tests.profiles import IS_QUICK, heavy
 from tests.sql.compared import reading, rows_of
 from tests.sql.tpch import QUERIES
 
@@ -68,7 +68,7 @@ def test_all_of_them_give_what_the_engine_gives(
             check(session, con, name)
 
 
-@pytest.mark.skipif(IS_QUICK, reason="a minute long: the profile ci runs it")
+@heavy
 def test_they_do_while_workers_are_killed(
     files: Mapping[str, list[Path]], con: duckdb.DuckDBPyConnection
 ) -> None:

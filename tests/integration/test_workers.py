@@ -23,8 +23,10 @@ from tests.integration.cluster import (
     same_rows,
     totals,
 )
+from tests.profiles import heavy, variants
 
 
+@heavy
 async def test_two_workers_share_a_query(tmp_path: Path) -> None:
     """Both are seen RUNNING tasks of it, and the answer is right (R25, R26)."""
     async with cluster(tmp_path) as it:
@@ -42,7 +44,7 @@ async def test_two_workers_share_a_query(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", ["close stderr", "close stdout", "no streams", "handler", "filter"]
+    "what", variants(["close stderr", "close stdout", "no streams", "handler", "filter"])
 )
 async def test_a_worker_outlives_an_operator_that_spoils_its_streams_and_logs(
     tmp_path: Path, what: str
@@ -208,6 +210,7 @@ async def test_operator_tasks_run_only_where_the_operator_is(tmp_path: Path) -> 
             assert {item.worker_id for item in maps} == {"able"}
 
 
+@heavy
 async def test_a_query_waits_for_a_capability_and_says_so(tmp_path: Path) -> None:
     """R10."""
     async with cluster(tmp_path) as it:
@@ -223,6 +226,7 @@ async def test_a_query_waits_for_a_capability_and_says_so(tmp_path: Path) -> Non
                 assert same_rows(await query.result(), it.dataset.expected())
 
 
+@heavy
 async def test_a_worker_stops_in_order_on_sigterm(tmp_path: Path) -> None:
     """R17: what it ran is reported STOPPED, blames nobody, and runs elsewhere."""
     async with cluster(tmp_path) as it:

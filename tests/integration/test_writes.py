@@ -22,9 +22,8 @@ from tests.integration.cluster import (
     cluster,
 )
 from tests.processes import Running
-from tests.profiles import IS_QUICK
+from tests.profiles import heavy
 
-heavy = pytest.mark.skipif(IS_QUICK, reason="several processes: the profile ci runs it")
 HELD_COMMIT = "tests.integration.held_commit"
 
 

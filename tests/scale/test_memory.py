@@ -20,11 +20,11 @@ from ffq.client import Client, connect
 from ffq.errors import QueryFailed
 from ffq.sql.prepare import prepare
 from tests.processes import Running, environment, gateway, worker
-from tests.profiles import IS_QUICK
+from tests.profiles import heavy
 from tests.scale.memory import peak_mib
 
 pytestmark = [
-    pytest.mark.skipif(IS_QUICK, reason="takes a minute: the profile ci runs it"),
+    heavy,
     pytest.mark.timeout(300),
 ]
 

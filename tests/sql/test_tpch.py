@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from tests.profiles import variants
 from tests.sql.compared import Compared, reading
 from tests.sql.tpch import QUERIES
 
@@ -25,7 +26,7 @@ def over_tpch(
         compared.close()
 
 
-@pytest.mark.parametrize("name", QUERIES)
+@pytest.mark.parametrize("name", variants(list(QUERIES)))
 def test_it_gives_what_the_engine_gives(over_tpch: Compared, name: str) -> None:
     answer = over_tpch.check(QUERIES[name])
     assert answer.num_rows or name in _EMPTY

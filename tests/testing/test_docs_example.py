@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
 
 from ffq.testing import Violation
+from tests.profiles import heavy, variants
 from tests.simulation.__main__ import main as simulate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
@@ -67,7 +68,9 @@ def page() -> dict[str, Any]:
     return names
 
 
-@pytest.mark.parametrize(("machine", "shown"), [("SmallMachine", 0), ("SmallWorkerMachine", 1)])
+@pytest.mark.parametrize(
+    ("machine", "shown"), variants([("SmallMachine", 0), ("SmallWorkerMachine", 1)])
+)
 def test_machine_finds_the_bug_that_the_page_shows(
     machine: str, shown: int, page: dict[str, Any]
 ) -> None:
@@ -81,6 +84,7 @@ def test_the_failing_seed_that_the_page_explains(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out.strip() == blocks("text")[2].strip()
 
 
+@heavy
 @pytest.mark.parametrize("machine", ["FixedMachine", "FixedWorkerMachine"])
 def test_repaired_one_holds(machine: str, page: dict[str, Any]) -> None:
     run_state_machine_as_test(page[machine], settings=SEARCH)

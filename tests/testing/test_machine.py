@@ -23,6 +23,7 @@ from ffq.testing import (
     coordinator_machine,
 )
 from ffq.testing.adapters.core import CoreAdapter, declared_by
+from tests.profiles import variants
 from tests.testing.broken import CASES, DECLARED
 
 TestCore = coordinator_machine(
@@ -38,7 +39,7 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize("broken", FOUND)
+@pytest.mark.parametrize("broken", variants(list(FOUND)))
 def test_machine_finds_what_is_broken(broken: str) -> None:
     machine = coordinator_machine(CASES[broken].make, declared_by(DECLARED))
     search = hypothesis.settings(

@@ -20,6 +20,7 @@ from ffq.testing import (
 )
 from ffq.testing.queries import plan_shapes
 from ffq.testing.workers.checker import WorkerChecker, key_of
+from tests.profiles import variants
 
 SLOTS = 2
 
@@ -158,7 +159,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("check", BROKEN)
+@pytest.mark.parametrize("check", variants(list(BROKEN)))
 def test_machine_finds_what_is_broken(check: str) -> None:
     slots = SLOTS if check == "asks-for-what-it-can-run" else None
     machine = worker_machine(BROKEN[check], slots=slots, plans=("aggregate", "join"))
