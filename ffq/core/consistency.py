@@ -137,13 +137,37 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
     if (stage.layout is None) != (not stage.tasks):
         yield ": a layout is its tasks"
     parents = [query.stages[each] for each in stage.parents]
-    unmet = sum(not parent.is_readable for parent in parents)
+    unmet = sum(not parent.is_readable for parent in parents) + (stage.awaits is not None)
     if stage.unmet != unmet:
         yield f" counts {stage.unmet} unmet parents of {unmet} (R8)"
-    if query.state is QueryState.RUNNING and stage.layout is None and not stage.unmet:
+    runs = query.state is QueryState.RUNNING and stage.inlined_into is None
+    if runs and stage.layout is None and not stage.unmet:
         yield " could run, but has no tasks (R8)"
+    yield from _wrong_in_joins(query, stage)
     if not query.state.terminal:
         yield from _wrong_in_offer(stage, [parent for parent in parents if parent.lost])
+
+
+def _wrong_in_joins(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
+    """Of joins that sizes decide: who reads whom, and who waits for what."""
+    if stage.parents != tuple(
+        sorted({source.stage_id for source in stage.plan.parents})
+        if stage.inlined_into is None
+        else ()
+    ):
+        yield ": its parents are not those of its plan"
+    readers = {each.stage_id for each in query.stages if stage.stage_id in each.parents}
+    if set(stage.consumers) != readers:
+        yield f" has consumers {stage.consumers}, is read by {sorted(readers)}"
+    awaited = {choice.probe: build for build, choice in query.undecided.items()}
+    if stage.awaits != awaited.get(stage.stage_id):
+        yield " waits for a decision that nobody makes"
+    if stage.stage_id in query.undecided and stage.is_readable:
+        yield " is finished, and what it decides is not decided"
+    if stage.inlined_into is not None:
+        into = query.stages[stage.inlined_into]
+        if stage.layout is not None or stage.stage_id not in into.inlined:
+            yield " is inlined and runs"
 
 
 def _wrong_in_offer(stage: StageRecord, lost: list[StageRecord]) -> Iterator[str]:
