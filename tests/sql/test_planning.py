@@ -93,7 +93,7 @@ _JOIN = "select t.s, u.k from t join u on t.a = u.a"
 @pytest.mark.parametrize(
     ("estimates", "said", "broadcasts"),
     [
-        ({}, "both sides are shuffled, nothing is known of their sizes", 0),
+        ({}, "decided when its right side is finished, which has a size that nothing is known", 0),
         ({"t": 10**10, "u": 10**6}, "broadcast, its right side has about", 1),
         ({"t": 10**6, "u": 10**10}, "broadcast, its left side has about", 1),
         ({"t": 10**10, "u": 10**10}, "both sides are shuffled, the smaller has about", 0),
