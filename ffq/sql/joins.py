@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -169,24 +170,25 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
     # A side of one task has an exchange behind it already, or is what the query itself says.
     sizes = {side: each.size for side, each in rows.items() if fits[side]}
     known = {side: size for side, size in sizes.items() if size is not None}
-    small = min(known or sizes, key=lambda side: known.get(side, 0), default=None)
+    small = min(known, key=lambda side: known[side], default=None)
     title = f"{sides.match.value} join"
-    if small is None:
-        exchanges.choices.append(f"{title}: both sides are shuffled, each needs both")
-        return _Way.SHUFFLE, ""
-    size = known.get(small)
-    about = f"about {_size(size)}" if size is not None else "a size that nothing is known of"
-    if size is not None and size <= BROADCAST_BYTES:
-        exchanges.choices.append(f"{title}: broadcast, its {small} side has {about}")
+    if small is not None and known[small] <= BROADCAST_BYTES:
+        exchanges.choices.append(
+            f"{title}: broadcast, its {small} side has about {_size(known[small])}"
+        )
         return _Way.BROADCAST, small
-    if exchanges.repeats or (size is not None and is_plain(rows[small].node)):
-        exchanges.choices.append(f"{title}: both sides are shuffled, the smaller has {about}")
+    unsure = [side for side in sizes if side not in known or not is_plain(rows[side].node)]
+    if exchanges.repeats or not unsure:
+        why = "each needs both" if small is None else f"the smaller has about {_size(known[small])}"
+        exchanges.choices.append(f"{title}: both sides are shuffled, {why}")
         return _Way.SHUFFLE, ""
+    build = min(unsure, key=lambda side: known.get(side, math.inf))
+    about = f"about {_size(known[build])}" if build in known else "nothing is known of it"
     exchanges.choices.append(
-        f"{title}: decided when its {small} side is finished, which has {about}: broadcast up to "
+        f"{title}: decided when its {build} side is finished ({about}): broadcast up to "
         f"{_size(BROADCAST_BYTES)}, else both sides are shuffled"
     )
-    return _Way.ADAPTIVE, small
+    return _Way.ADAPTIVE, build
 
 
 def _size(count: float) -> str:
