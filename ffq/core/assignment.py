@@ -29,7 +29,7 @@ from ffq.messages import (
 # What each adds to an encoded answer, at most, beside its texts.
 _TASK_BYTES = 128
 _PARTITION_BYTES = 5
-_STAGE_BYTES = 5
+_STAGE_BYTES = 10
 _INPUT_BYTES = 48
 _SIZE_BYTES = 32
 _SCAN_BYTES = 32

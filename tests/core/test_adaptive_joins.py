@@ -13,6 +13,7 @@ from ffq.messages import Assignment, ErrorKind, LostInput, QueryState, TaskState
 from ffq.plan import cut, model
 from ffq.plan.inlining import with_inlined
 from ffq.plan.model import Node
+from ffq.plan.properties import is_repeatable
 from tests.core.driver import Driver, key
 from tests.strategies.graphs import adaptive_join, aggregate, exchange, gather, operator, scan
 
@@ -228,6 +229,7 @@ def test_joins_in_a_chain_are_decided_one_by_one_in_any_order(
     for record in query.stages:
         if record.inlined_into is None:
             assert record.plan == with_inlined(cut(CHAIN), record.stage_id, record.inlined)
+            assert record.repeatable == is_repeatable(record.plan)
 
 
 def test_it_is_not_done_in_place_where_all_of_it_would_be_one_task() -> None:
