@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from ffq.core.records import QueryRecord, StageRecord, TaskRecord
@@ -25,6 +26,7 @@ from ffq.messages import (
     TaskState,
     WorkerStatus,
 )
+from ffq.plan.explain import bytes_text
 from ffq.plan.stages import Parallelism
 
 
@@ -35,7 +37,8 @@ def query_status(state: SchedulingState, msg: GetQueryStatus, now_ms: int) -> Qu
         UnknownId: no such query.
     """
     query = state.query(msg.query_id)
-    stages = tuple(_stage_status(state, stage) for stage in query.stages)
+    told = _decisions(query)
+    stages = tuple(_stage_status(state, stage, told) for stage in query.stages)
     return _status(Waiting(state, now_ms), query, stages)
 
 
@@ -58,7 +61,23 @@ def _status(waiting: Waiting, query: QueryRecord, stages: tuple[StageStatus, ...
     )
 
 
-def _stage_status(state: SchedulingState, stage: StageRecord) -> StageStatus:
+def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
+    """What became of joins that sizes decide, by the stages that it is about."""
+    told: dict[StageId, list[str]] = defaultdict(list)
+    for build, decision in query.decisions.items():
+        size = f"stage {build} has {bytes_text(decision.build_bytes)}"
+        probe = decision.choice.probe
+        if decision.why:
+            told[decision.stage_id].append(f"shuffled: {size}, {decision.why}")
+            continue
+        told[decision.stage_id].append(f"broadcast: {size}, and stage {probe} is done in place")
+        told[probe].append(f"skipped: {size}, and stage {decision.stage_id} does this one's work")
+    return told
+
+
+def _stage_status(
+    state: SchedulingState, stage: StageRecord, told: Mapping[StageId, Sequence[str]]
+) -> StageStatus:
     outputs = [
         attempt.output
         for task in stage.tasks
@@ -79,6 +98,8 @@ def _stage_status(state: SchedulingState, stage: StageRecord) -> StageStatus:
         adaptive_reduce_tasks=len(stage.tasks) if shares_partitions else 0,
         adaptive_target_bytes=state.settings.adaptive_target_bytes if shares_partitions else 0,
         layout_finalize_count=0 if stage.layout is None else 1,
+        decisions=tuple(told.get(stage.stage_id, ())),
+        skipped=stage.inlined_into is not None,
     )
 
 

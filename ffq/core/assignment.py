@@ -9,8 +9,9 @@ from ffq.core.lifecycle import end_query
 from ffq.core.placement import Placed, is_solitary, next_task, runs_alone, solitary_task, take
 from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.stages import lay_out_stage, refresh_offer
 from ffq.core.state import SchedulingState
-from ffq.core.tasks import lay_out_stage, promote_ready, refresh_offer
+from ffq.core.tasks import promote_ready
 from ffq.core.transitions import AttemptEvent, QueryEvent
 from ffq.core.workers import WorkerRecord
 from ffq.errors import InvariantViolated
@@ -28,6 +29,7 @@ from ffq.messages import (
 # What each adds to an encoded answer, at most, beside its texts.
 _TASK_BYTES = 128
 _PARTITION_BYTES = 5
+_STAGE_BYTES = 10
 _INPUT_BYTES = 48
 _SIZE_BYTES = 32
 _SCAN_BYTES = 32
@@ -163,11 +165,10 @@ def _assign(
         plan_bytes=query.plan_bytes,
         reduce_partitions=task.share.partitions,
         layout=attempt.layout,
-        scans=scan_inputs(stage.plan, query.scans.get(stage.stage_id, {}), task.share)
-        if ours
-        else (),
+        scans=scan_inputs(stage.plan, query.scans_of(stage), task.share) if ours else (),
         inputs=_shuffle_inputs(query, stage, task) if ours else (),
         task_count=len(stage.tasks),
+        inlined=stage.inlined,
     )
 
 
@@ -232,6 +233,7 @@ def encoded_bytes(assignment: Assignment) -> int:
     """How many bytes it takes in an answer, at most."""
     size = _TASK_BYTES + len(assignment.key.query_id) + len(assignment.plan_bytes)
     size += _PARTITION_BYTES * len(assignment.reduce_partitions)
+    size += _STAGE_BYTES * len(assignment.inlined)
     for source in assignment.inputs:
         size += _INPUT_BYTES + len(source.endpoint) + _SIZE_BYTES * len(source.partitions)
     for scan in assignment.scans:

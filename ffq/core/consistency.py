@@ -5,7 +5,7 @@ Costs as much as there is work held: for tests and for a restarted actor, not fo
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import chain
 
@@ -48,7 +48,8 @@ def _check_query(state: SchedulingState, query: QueryRecord) -> None:
             ):
                 key = f"{query.query_id}/{stage.stage_id}/{task.task_id}"
                 _require(False, f"task {key}{what}")
-    for what in chain(_wrong_in_query(state, query), _wrong_in_state(query)):
+    joins = _wrong_in_joins(query) if query.undecided or query.decisions else ()
+    for what in chain(_wrong_in_query(state, query), _wrong_in_state(query), joins):
         _require(False, f"{name}{what}")
 
 
@@ -137,13 +138,38 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
     if (stage.layout is None) != (not stage.tasks):
         yield ": a layout is its tasks"
     parents = [query.stages[each] for each in stage.parents]
-    unmet = sum(not parent.is_readable for parent in parents)
+    unmet = sum(not parent.is_readable for parent in parents) + (stage.awaits is not None)
     if stage.unmet != unmet:
         yield f" counts {stage.unmet} unmet parents of {unmet} (R8)"
-    if query.state is QueryState.RUNNING and stage.layout is None and not stage.unmet:
+    runs = query.state is QueryState.RUNNING and stage.inlined_into is None
+    if runs and stage.layout is None and not stage.unmet:
         yield " could run, but has no tasks (R8)"
     if not query.state.terminal:
         yield from _wrong_in_offer(stage, [parent for parent in parents if parent.lost])
+
+
+def _wrong_in_joins(query: QueryRecord) -> Iterator[str]:
+    """Of one with joins that sizes decide: who reads whom, and who waits for what."""
+    readers: dict[StageId, set[StageId]] = defaultdict(set)
+    for stage in query.stages:
+        for parent_id in stage.parents:
+            readers[parent_id].add(stage.stage_id)
+    awaited = {choice.probe: build for build, choice in query.undecided.items()}
+    for stage in query.stages:
+        name = f": stage {stage.stage_id}"
+        read = {source.stage_id for source in stage.plan.parents}
+        if set(stage.parents) != (read if stage.inlined_into is None else set()):
+            yield f"{name} has parents {stage.parents}, its plan reads {sorted(read)}"
+        if set(stage.consumers) != readers[stage.stage_id]:
+            yield f"{name} has consumers {stage.consumers}, not {sorted(readers[stage.stage_id])}"
+        if stage.awaits != awaited.get(stage.stage_id):
+            yield f"{name} waits for a decision that nobody makes"
+        if stage.stage_id in query.undecided and stage.is_readable:
+            yield f"{name} is finished, and what it decides is not decided"
+        if stage.inlined_into is not None:
+            into = query.stages[stage.inlined_into]
+            if stage.layout is not None or stage.stage_id not in into.inlined:
+                yield f"{name} is inlined and runs"
 
 
 def _wrong_in_offer(stage: StageRecord, lost: list[StageRecord]) -> Iterator[str]:

@@ -90,17 +90,21 @@ def fingerprint(
     stage_id: StageId,
     tasks: Sequence[TaskShare],
     plan_digest: bytes = b"",
+    inlined: Sequence[StageId] = (),
 ) -> Layout:
     """The layout's identity, which reports must echo (R13).
 
     `ordinal` makes the layouts of two queries differ that had the same id one after the other. A
     coordinator that was started again counts anew: there the plan's digest tells an attempt, still
-    run by a worker that outlived the restart, from one of another plan under the same id.
+    run by a worker that outlived the restart, from one of another plan under the same id; and the
+    stages that are inlined, from one that does not do their work.
     """
     text = hashlib.blake2b(plan_digest, digest_size=8)
     text.update(f"{query_id}/{ordinal}/{stage_id}/v{LAYOUT_VERSION}".encode())
     for task in tasks:
         text.update(f"|{task.scan}:{task.partitions}".encode())
+    for each in inlined:
+        text.update(f"+{each}".encode())
     return Layout(LAYOUT_VERSION, int.from_bytes(text.digest(), "big"))
 
 

@@ -77,6 +77,7 @@ def accept_query(state: SchedulingState, msg: AcceptQuery, now_ms: int) -> Submi
         submitted_at_ms=now_ms,
         uncommitted=len(msg.graph.stages),
         timeouts=msg.timeouts,
+        undecided={choice.build: choice for choice in msg.graph.joins},
     )
     if query.timeouts:
         state.timed[query.query_id] = None
@@ -155,6 +156,7 @@ def _stages(graph: StageGraph, scans: Iterable[StageScan]) -> list[StageRecord]:
     ours_only = formats or needs_own_numbering(graph) or has_own_words(graph)
     siblings = frozenset(stage.operators for stage in graph.stages if stage.operators)
     records = []
+    awaits = {choice.probe: choice.build for choice in graph.joins}
     for stage in graph.stages:
         parents = tuple(sorted({source.stage_id for source in stage.parents}))
         records.append(
@@ -163,7 +165,8 @@ def _stages(graph: StageGraph, scans: Iterable[StageScan]) -> list[StageRecord]:
                 requirement=Requirement(stage.operators, ours_only=ours_only, siblings=siblings),
                 parents=parents,
                 consumers=tuple(sorted(consumers[stage.stage_id])),
-                unmet=len(parents),
+                unmet=len(parents) + (stage.stage_id in awaits),
+                awaits=awaits.get(stage.stage_id),
                 repeatable=is_repeatable(stage),
             )
         )

@@ -24,7 +24,7 @@ from ffq.messages import (
     TaskState,
     Timeouts,
 )
-from ffq.plan.stages import StagePlan
+from ffq.plan.stages import JoinChoice, StagePlan
 
 
 @attrs.define(eq=False)
@@ -147,6 +147,10 @@ class TaskRecord:
 class StageRecord:
     """One stage. `tasks` is empty until it is laid out; `unmet`: parents that are not readable.
 
+    `awaits`: the stage whose size decides whether this one is inlined, and for which it waits like
+    for a parent. `inlined_into`: the stage that does its work, so that it has no tasks. `inlined`:
+    the stages whose work it does.
+
     `ready` holds its tasks that are QUEUED and past their backoff, in the order they became so;
     but those that not every worker may be given are in `choosy`, in that order too (R17, R19). The
     counts are of tasks by state; `failed` counts failed attempts.
@@ -167,6 +171,9 @@ class StageRecord:
     committed: int = 0
     failed: int = 0
     lost: int = 0
+    awaits: StageId | None = None
+    inlined_into: StageId | None = None
+    inlined: tuple[StageId, ...] = ()
 
     @property
     def stage_id(self) -> StageId:
@@ -178,8 +185,10 @@ class StageRecord:
 
     @property
     def is_committed(self) -> bool:
-        """Whether every task has a committed attempt (R3)."""
-        return self.layout is not None and self.committed == len(self.tasks)
+        """Whether every task has a committed attempt (R3), or another stage does its work."""
+        if self.layout is None:
+            return self.inlined_into is not None
+        return self.committed == len(self.tasks)
 
     @property
     def is_readable(self) -> bool:
@@ -189,12 +198,31 @@ class StageRecord:
     @property
     def has_work(self) -> bool:
         """Whether a task of it could be assigned now: a stage not laid out yet has some too."""
-        return self.unmet == 0 and (self.layout is None or bool(self.ready or self.choosy))
+        if self.unmet or self.inlined_into is not None:
+            return False
+        return self.layout is None or bool(self.ready or self.choosy)
+
+
+@attrs.frozen
+class JoinDecision:
+    """How an AdaptiveJoin is run.
+
+    `stage_id`: the stage that joins. `build_bytes`: what its right side gave out. `why`: why its
+    left side is exchanged; empty: it is not, its stage is inlined.
+    """
+
+    choice: JoinChoice
+    stage_id: StageId
+    build_bytes: int
+    why: str
 
 
 @attrs.define(eq=False)
 class QueryRecord:
     """One query. `ordinal` tells two queries apart that had the same id one after the other.
+
+    `scans`: by the stage and leaf that they are in the plan as it was cut. `undecided` and
+    `decisions`: of AdaptiveJoins, by their build stages.
 
     `plan_bytes` is emptied when the query ends; `digest` stays. `uncommitted`: stages that are not
     committed. `output_partitions`: partition records of its outputs. `output_workers`: workers
@@ -220,9 +248,21 @@ class QueryRecord:
     result_bytes: int = 0
     output_partitions: int = 0
     output_workers: set[WorkerId] = attrs.field(factory=set)
+    undecided: dict[StageId, JoinChoice] = attrs.field(factory=dict)
+    decisions: dict[StageId, JoinDecision] = attrs.field(factory=dict)
 
     def apply(self, event: QueryEvent) -> None:
         self.state = next_query_state(self.state, event)
+
+    def scans_of(self, stage: StageRecord) -> dict[int, StageScan]:
+        """What the stage scans, by leaf; a leaf whose table is not known is absent."""
+        found: dict[int, StageScan] = {}
+        for source in stage.plan.scans:
+            home, leaf = source.home
+            scan = self.scans.get(home, {}).get(leaf)
+            if scan is not None:
+                found[source.leaf] = scan
+        return found
 
     @property
     def task_count(self) -> int:

@@ -7,6 +7,7 @@ the modules beside this one, by concern:
     assignment   a worker is given attempts
     reporting    what workers report and register
     tasks        the one place where tasks, counts, slots and the ready index change together
+    stages       which stages can run, how they are laid out, joins that sizes decide
     recovery     what is run again when a worker or an output is lost
     membership   workers appear, change, are drained, renew their leases
     answers      statuses, lists, where to read

@@ -1,4 +1,4 @@
-"""How work moves: a stage gets tasks, a task is queued, an attempt commits or fails (R8 to R16).
+"""How work moves: a task is queued, an attempt commits or fails (R8 to R16).
 
 Every change of a task's state goes through here, so that the counts, the ready index and the
 workers' slots change with it.
@@ -7,84 +7,13 @@ workers' slots change with it.
 from __future__ import annotations
 
 from ffq.core import placement
-from ffq.core.layout import fingerprint, lay_out
 from ffq.core.lifecycle import end_query
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.stages import became_readable, became_unreadable, refresh_offer
 from ffq.core.state import Located, SchedulingState
 from ffq.core.transitions import AttemptEvent, QueryEvent
 from ffq.errors import words
-from ffq.ids import TaskId
 from ffq.messages import DropMapOutputs, DropResults, TaskState
-from ffq.plan.stages import Parallelism
-
-# --- stages ----------------------------------------------------------------------------------
-
-
-def lay_out_stage(
-    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
-) -> None:
-    """Give a stage its tasks, all queued. It keeps this layout whatever is run again (R31)."""
-    shares = lay_out(
-        stage.plan,
-        query.scans.get(stage.stage_id, {}),
-        _partition_bytes(query, stage),
-        splits=query.splits,
-        settings=state.settings,
-    )
-    stage.layout = fingerprint(query.query_id, query.ordinal, stage.stage_id, shares, query.digest)
-    stage.tasks = [TaskRecord(TaskId(number), share) for number, share in enumerate(shares)]
-    stage.queued = len(stage.tasks)
-    state.changed()
-    stage.ready.extend(task.task_id for task in stage.tasks)
-    refresh_offer(state, query, stage, now_ms)
-
-
-def _partition_bytes(query: QueryRecord, stage: StageRecord) -> list[int]:
-    """Bytes of each reduce partition that the stage's tasks share out."""
-    totals = [0] * stage.plan.reduce_partitions
-    if stage.plan.parallelism is not Parallelism.HASH:
-        return totals
-    for source in stage.plan.parents:
-        if source.whole:
-            continue
-        for task in query.stages[source.stage_id].tasks:
-            attempt = task.committed
-            if attempt is not None and attempt.output is not None:
-                for number, partition in attempt.output.partitions.items():
-                    totals[number] += partition.bytes
-    return totals
-
-
-def refresh_offer(
-    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
-) -> None:
-    """Make the ready index say what the stage says: that it has work, or has none (R8)."""
-    if stage.has_work:
-        state.ready.offer(query.query_id, stage.stage_id, stage.requirement, now_ms)
-    else:
-        state.ready.withdraw(query.query_id, stage.stage_id, stage.requirement)
-
-
-def _became_readable(
-    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
-) -> None:
-    for consumer_id in stage.consumers:
-        consumer = query.stages[consumer_id]
-        consumer.unmet -= 1
-        if consumer.unmet == 0 and consumer.layout is None:
-            lay_out_stage(state, query, consumer, now_ms)
-        else:
-            refresh_offer(state, query, consumer, now_ms)
-
-
-def _became_unreadable(
-    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
-) -> None:
-    for consumer_id in stage.consumers:
-        consumer = query.stages[consumer_id]
-        consumer.unmet += 1
-        refresh_offer(state, query, consumer, now_ms)
-
 
 # --- tasks -----------------------------------------------------------------------------------
 
@@ -148,7 +77,7 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
     if stage.is_committed:
         query.uncommitted -= 1
         if stage.is_readable:
-            _became_readable(state, query, stage, now_ms)
+            became_readable(state, query, stage, now_ms)
         if query.uncommitted == 0:
             end_query(state, query, QueryEvent.SUCCEED, "", now_ms)
 
@@ -177,7 +106,7 @@ def withdraw_commit(
     if was_committed:
         query.uncommitted += 1
     if was_readable:
-        _became_unreadable(state, query, stage, now_ms)
+        became_unreadable(state, query, stage, now_ms)
 
 
 def mark_lost(
@@ -189,7 +118,7 @@ def mark_lost(
     task.lost = True
     stage.lost += 1
     if was_readable:
-        _became_unreadable(state, query, stage, now_ms)
+        became_unreadable(state, query, stage, now_ms)
 
 
 def forget_server(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:

@@ -43,7 +43,7 @@ class Figures:
 
     @classmethod
     def of(cls, status: QueryStatus) -> Figures:
-        stages = status.stages
+        stages = [each for each in status.stages if not each.skipped]
         open_ = [each for each in stages if each.queued_tasks + each.running_tasks]
         begun = [each for each in stages if each.succeeded_tasks]
         done = sum(each.succeeded_tasks for each in stages)

@@ -157,6 +157,7 @@ class Assignment:
     Attributes:
         task_count: tasks of its stage; 0 where the coordinator does not say.
         split_count: tasks among which each of its reduce partitions is shared out.
+        inlined: stages whose work its stage does in place of reading them, by number.
     """
 
     key: AttemptKey
@@ -167,6 +168,7 @@ class Assignment:
     inputs: tuple[ShuffleInput, ...] = ()
     task_count: int = 1
     split_count: int = 1
+    inlined: tuple[StageId, ...] = ()
 
     @property
     def fixed_wire(self) -> bool:
@@ -215,6 +217,12 @@ class ReportTaskStatus(Rpc[ReportReply]):
 
 @attrs.frozen
 class StageStatus:
+    """
+    Attributes:
+        decisions: what was decided about it by sizes, one line each, for people.
+        skipped: another stage does its work: it has no tasks.
+    """
+
     stage_id: StageId
     queued_tasks: int
     running_tasks: int
@@ -228,6 +236,8 @@ class StageStatus:
     adaptive_reduce_tasks: int = 0
     adaptive_target_bytes: int = 0
     layout_finalize_count: int = 0
+    decisions: tuple[str, ...] = ()
+    skipped: bool = False
 
 
 @attrs.frozen

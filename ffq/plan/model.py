@@ -261,6 +261,17 @@ class Join:
 
 
 @attrs.frozen
+class AdaptiveJoin(Join):
+    """A Join of two exchanges, of which the left one may be left out.
+
+    broadcast_bytes: where the right stage has given out at most so many, the left rows are joined
+    where they are made, and each of their tasks reads the right side whole.
+    """
+
+    broadcast_bytes: int
+
+
+@attrs.frozen
 class Values:
     """Rows that the query itself says; one without columns where it says none."""
 
@@ -372,6 +383,7 @@ Node: TypeAlias = (
     Sort
     | Aggregate
     | Join
+    | AdaptiveJoin
     | Values
     | OverWindows
     | SetOperation
@@ -410,6 +422,7 @@ OWN_NODES: Final = (
     Sort,
     Aggregate,
     Join,
+    AdaptiveJoin,
     Values,
     OverWindows,
     SetOperation,

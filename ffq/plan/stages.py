@@ -60,11 +60,14 @@ class ScanSource:
         leaf: number of the ParquetScan in the stage's walk order, from 0.
         table: its table's name.
         split: True: a task reads its share. False: every task reads the whole table.
+        home: the stage and leaf that it is in the plan as it was cut: another than this one where
+            that stage is inlined.
     """
 
     leaf: int
     table: str
     split: bool
+    home: tuple[StageId, int]
 
 
 @attrs.frozen
@@ -94,10 +97,28 @@ class StagePlan:
 
 
 @attrs.frozen
+class JoinChoice:
+    """An AdaptiveJoin: how it is run is decided when its right side's stage is finished.
+
+    Attributes:
+        stage_id: the stage that joins.
+        probe: the stage of its left side, which waits for the decision: it may be inlined.
+        build: the stage of its right side.
+        broadcast_bytes: of the build stage's output, up to which the probe stage is inlined.
+    """
+
+    stage_id: StageId
+    probe: StageId
+    build: StageId
+    broadcast_bytes: int
+
+
+@attrs.frozen
 class StageGraph:
-    """All stages of a plan; a stage's index is its id."""
+    """All stages of a plan; a stage's index is its id. joins: by the number of their stages."""
 
     stages: tuple[StagePlan, ...]
+    joins: tuple[JoinChoice, ...] = ()
 
     def parents_of(self, stage_id: StageId) -> tuple[StageId, ...]:
         """Stages that it reads, by leaf."""
@@ -127,16 +148,18 @@ class _Cutter:
     _nodes: int = 0
     _roots: list[Node] = attrs.field(factory=list)
     _parents: list[list[StageId]] = attrs.field(factory=list)
+    _joins: list[JoinChoice] = attrs.field(factory=list)
 
     def cut(self, plan: Node) -> StageGraph:
         self._open(plan, "plan", 0)
         return StageGraph(
             tuple(
-                _stage(StageId(index), root, tuple(parents))
+                stage_of(StageId(index), root, tuple(parents))
                 for index, (root, parents) in enumerate(
                     zip(self._roots, self._parents, strict=True)
                 )
-            )
+            ),
+            tuple(sorted(self._joins, key=lambda join: join.probe)),
         )
 
     def _open(self, root: Node, path: str, depth: int) -> StageId:
@@ -169,6 +192,14 @@ class _Cutter:
             raise PlanningError(f"{here} is not the root of the plan: right would be only there")
         for name in child_fields(node):
             self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)
+        if isinstance(node, model.AdaptiveJoin):
+            for side in (node.left, node.right):
+                if not isinstance(side, ShuffleRead):
+                    raise PlanningError(
+                        f"{here} reads {node_name(side)}; right would be a ShuffleRead on each side"
+                    )
+            probe, build = self._parents[stage_id][-2:]
+            self._joins.append(JoinChoice(stage_id, probe, build, node.broadcast_bytes))
 
 
 def _map_side(read: ShuffleRead, path: str) -> ShuffleWrite:
@@ -218,7 +249,18 @@ def partition_count(partitioning: Partitioning) -> int:
             return 1
 
 
-def _stage(stage_id: StageId, root: Node, parents: tuple[StageId, ...]) -> StagePlan:
+def stage_of(
+    stage_id: StageId,
+    root: Node,
+    parents: tuple[StageId, ...],
+    homes: tuple[tuple[StageId, int], ...] | None = None,
+) -> StagePlan:
+    """The stage of a fragment.
+
+    Args:
+        parents: the stages that its ShuffleReads read, by leaf.
+        homes: of its scans, by leaf; None: this stage is their home.
+    """
     rows = distribution_of(root)
     match rows.kind:
         case DistributionKind.SCAN:
@@ -237,7 +279,12 @@ def _stage(stage_id: StageId, root: Node, parents: tuple[StageId, ...]) -> Stage
             for leaf, (read, parent) in enumerate(zip(stage_reads(root), parents, strict=True))
         ),
         scans=tuple(
-            ScanSource(leaf, scan.table, split=leaf in rows.scans)
+            ScanSource(
+                leaf,
+                scan.table,
+                split=leaf in rows.scans,
+                home=(stage_id, leaf) if homes is None else homes[leaf],
+            )
             for leaf, scan in enumerate(stage_scans(root))
         ),
         operators=frozenset(

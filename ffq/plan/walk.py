@@ -35,6 +35,7 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.Sort: ("input",),
     model.Aggregate: ("input",),
     model.Join: ("left", "right"),
+    model.AdaptiveJoin: ("left", "right"),
     model.Values: (),
     model.Series: (),
     model.OverWindows: ("input",),

@@ -281,6 +281,7 @@ class StageMetrics(_message.Message):
     STREAM_BUFFERED_BYTES_FIELD_NUMBER: _builtins.int
     STREAM_ACTIVE_COUNT_FIELD_NUMBER: _builtins.int
     BACKPRESSURE_EVENTS_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
     stage_id: _builtins.int
     queued_tasks: _builtins.int
     running_tasks: _builtins.int
@@ -304,6 +305,8 @@ class StageMetrics(_message.Message):
     stream_lag_ms: _builtins.int
     stream_buffered_bytes: _builtins.int
     stream_active_count: _builtins.int
+    skipped: _builtins.bool
+    """Another stage does its work, so that it has no tasks: aqe_events says why."""
     @_builtins.property
     def aqe_events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -339,10 +342,11 @@ class StageMetrics(_message.Message):
         stream_buffered_bytes: _builtins.int = ...,
         stream_active_count: _builtins.int = ...,
         backpressure_events: _abc.Iterable[_builtins.str] | None = ...,
+        skipped: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptive_reduce_tasks", b"adaptive_reduce_tasks", "adaptive_target_bytes", b"adaptive_target_bytes", "aqe_events", b"aqe_events", "backpressure_events", b"backpressure_events", "backpressure_inflight_bytes", b"backpressure_inflight_bytes", "backpressure_queue_depth", b"backpressure_queue_depth", "failed_tasks", b"failed_tasks", "first_chunk_ms", b"first_chunk_ms", "first_reduce_row_ms", b"first_reduce_row_ms", "layout_finalize_count", b"layout_finalize_count", "map_output_batches", b"map_output_batches", "map_output_bytes", b"map_output_bytes", "map_output_partitions", b"map_output_partitions", "map_output_rows", b"map_output_rows", "map_publish_window_partitions", b"map_publish_window_partitions", "partition_bytes_histogram", b"partition_bytes_histogram", "planned_reduce_tasks", b"planned_reduce_tasks", "queued_tasks", b"queued_tasks", "reduce_fetch_window_partitions", b"reduce_fetch_window_partitions", "running_tasks", b"running_tasks", "skew_split_tasks", b"skew_split_tasks", "stage_id", b"stage_id", "stream_active_count", b"stream_active_count", "stream_buffered_bytes", b"stream_buffered_bytes", "stream_lag_ms", b"stream_lag_ms", "succeeded_tasks", b"succeeded_tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adaptive_reduce_tasks", b"adaptive_reduce_tasks", "adaptive_target_bytes", b"adaptive_target_bytes", "aqe_events", b"aqe_events", "backpressure_events", b"backpressure_events", "backpressure_inflight_bytes", b"backpressure_inflight_bytes", "backpressure_queue_depth", b"backpressure_queue_depth", "failed_tasks", b"failed_tasks", "first_chunk_ms", b"first_chunk_ms", "first_reduce_row_ms", b"first_reduce_row_ms", "layout_finalize_count", b"layout_finalize_count", "map_output_batches", b"map_output_batches", "map_output_bytes", b"map_output_bytes", "map_output_partitions", b"map_output_partitions", "map_output_rows", b"map_output_rows", "map_publish_window_partitions", b"map_publish_window_partitions", "partition_bytes_histogram", b"partition_bytes_histogram", "planned_reduce_tasks", b"planned_reduce_tasks", "queued_tasks", b"queued_tasks", "reduce_fetch_window_partitions", b"reduce_fetch_window_partitions", "running_tasks", b"running_tasks", "skew_split_tasks", b"skew_split_tasks", "skipped", b"skipped", "stage_id", b"stage_id", "stream_active_count", b"stream_active_count", "stream_buffered_bytes", b"stream_buffered_bytes", "stream_lag_ms", b"stream_lag_ms", "succeeded_tasks", b"succeeded_tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,6 +484,7 @@ class TaskAssignment(_message.Message):
     SCANS_FIELD_NUMBER: _builtins.int
     INPUTS_FIELD_NUMBER: _builtins.int
     TASK_COUNT_FIELD_NUMBER: _builtins.int
+    INLINED_STAGES_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     stage_id: _builtins.int
     task_id: _builtins.int
@@ -498,6 +503,10 @@ class TaskAssignment(_message.Message):
     def scans(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScanInput]: ...
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShuffleInput]: ...
+    @_builtins.property
+    def inlined_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Stages that are not run: the task does their work in place of reading them."""
+
     def __init__(
         self,
         *,
@@ -516,10 +525,11 @@ class TaskAssignment(_message.Message):
         scans: _abc.Iterable[Global___ScanInput] | None = ...,
         inputs: _abc.Iterable[Global___ShuffleInput] | None = ...,
         task_count: _builtins.int = ...,
+        inlined_stages: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_reduce_partitions", b"assigned_reduce_partitions", "assigned_reduce_split_count", b"assigned_reduce_split_count", "assigned_reduce_split_index", b"assigned_reduce_split_index", "attempt", b"attempt", "inputs", b"inputs", "layout_fingerprint", b"layout_fingerprint", "layout_version", b"layout_version", "plan_fragment_json", b"plan_fragment_json", "query_id", b"query_id", "recommended_map_output_publish_window_partitions", b"recommended_map_output_publish_window_partitions", "recommended_reduce_fetch_window_partitions", b"recommended_reduce_fetch_window_partitions", "scans", b"scans", "stage_id", b"stage_id", "task_count", b"task_count", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_reduce_partitions", b"assigned_reduce_partitions", "assigned_reduce_split_count", b"assigned_reduce_split_count", "assigned_reduce_split_index", b"assigned_reduce_split_index", "attempt", b"attempt", "inlined_stages", b"inlined_stages", "inputs", b"inputs", "layout_fingerprint", b"layout_fingerprint", "layout_version", b"layout_version", "plan_fragment_json", b"plan_fragment_json", "query_id", b"query_id", "recommended_map_output_publish_window_partitions", b"recommended_map_output_publish_window_partitions", "recommended_reduce_fetch_window_partitions", b"recommended_reduce_fetch_window_partitions", "scans", b"scans", "stage_id", b"stage_id", "task_count", b"task_count", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import enum
+import math
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import attrs
 
 from ffq.plan.bound import BoundExpr, Call, Match, Place
-from ffq.plan.model import Join, Node
+from ffq.plan.model import AdaptiveJoin, Join, Node
 from ffq.sql.exchanges import BROADCAST_BYTES, Exchanges
-from ffq.sql.pieces import Rows, all_of, mapped, project, shifted, swapped, widened
+from ffq.sql.pieces import Rows, all_of, is_plain, mapped, project, shifted, swapped, widened
 from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, refuse
 
 _MATCHES: Final = {
@@ -38,6 +40,14 @@ _WHOLE_RIGHT: Final = frozenset(
 
 Equal: TypeAlias = tuple[BoundExpr, BoundExpr, str]
 """What must be equal: of the left row, of the right one, and the comparison's sign."""
+
+
+class _Way(enum.Enum):
+    """How a join is run: ADAPTIVE is decided by the size of a side when that is finished."""
+
+    BROADCAST = "broadcast"
+    SHUFFLE = "shuffle"
+    ADAPTIVE = "adaptive"
 
 
 @attrs.frozen
@@ -134,38 +144,51 @@ def _joined(sides: _Sides, exchanges: Exchanges) -> Rows:
     if sides.match is Match.MARK or not sides.equal:
         # MARK: what is not known of one row, all rows of the right side decide.
         return _beside_whole(sides, exchanges)
-    small = _small_side(sides, exchanges)
-    if small is None:
+    way, side = _choice(sides, exchanges)
+    if way is _Way.SHUFFLE:
         return _by_hash(sides, exchanges)
-    if small == "right":
+    if side == "left":
+        mirrored = _run(way, sides.mirrored(_MIRRORED[sides.match]), exchanges)
+        first, second = sides.left.width, sides.right.width
+        return mapped(mirrored, [*range(second, second + first), *range(second)])
+    return _run(way, sides, exchanges)
+
+
+def _run(way: _Way, sides: _Sides, exchanges: Exchanges) -> Rows:
+    if way is _Way.BROADCAST:
         return _beside_whole(sides, exchanges)
-    mirrored = _beside_whole(sides.mirrored(_MIRRORED[sides.match]), exchanges)
-    first, second = sides.left.width, sides.right.width
-    return mapped(mirrored, [*range(second, second + first), *range(second)])
+    return _by_hash(sides, exchanges, broadcast_bytes=BROADCAST_BYTES)
 
 
-def _small_side(sides: _Sides, exchanges: Exchanges) -> str | None:
-    """Which side is read whole by every task; None: neither."""
-    sizes = {"right": sides.right.size, "left": sides.left.size}
+def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
+    """How it is run, and of which side that depends; says why."""
     fits = {
         "right": sides.left.split and sides.match in _WHOLE_RIGHT,
         "left": sides.right.split and sides.match in _MIRRORED,
     }
+    rows = {"right": sides.right, "left": sides.left}
     # A side of one task has an exchange behind it already, or is what the query itself says.
-    known = {side: size for side, size in sizes.items() if fits[side] and size is not None}
+    sizes = {side: each.size for side, each in rows.items() if fits[side]}
+    known = {side: size for side, size in sizes.items() if size is not None}
     small = min(known, key=lambda side: known[side], default=None)
     title = f"{sides.match.value} join"
-    if small is None:
-        why = "nothing is known of their sizes" if None in sizes.values() else "each needs both"
+    if small is not None and known[small] <= BROADCAST_BYTES:
+        exchanges.choices.append(
+            f"{title}: broadcast, its {small} side has about {_size(known[small])}"
+        )
+        return _Way.BROADCAST, small
+    unsure = [side for side in sizes if side not in known or not is_plain(rows[side].node)]
+    if exchanges.repeats or not unsure:
+        why = "each needs both" if small is None else f"the smaller has about {_size(known[small])}"
         exchanges.choices.append(f"{title}: both sides are shuffled, {why}")
-        return None
-    if known[small] > BROADCAST_BYTES:
-        why = f"the smaller has about {_size(known[small])}"
-        exchanges.choices.append(f"{title}: both sides are shuffled, {why}")
-        return None
-    why = f"its {small} side has about {_size(known[small])}"
-    exchanges.choices.append(f"{title}: broadcast, {why}")
-    return small
+        return _Way.SHUFFLE, ""
+    build = min(unsure, key=lambda side: known.get(side, math.inf))
+    about = f"about {_size(known[build])}" if build in known else "nothing is known of it"
+    exchanges.choices.append(
+        f"{title}: decided when its {build} side is finished ({about}): broadcast up to "
+        f"{_size(BROADCAST_BYTES)}, else both sides are shuffled"
+    )
+    return _Way.ADAPTIVE, build
 
 
 def _size(count: float) -> str:
@@ -219,7 +242,8 @@ def _beside_whole(sides: _Sides, exchanges: Exchanges) -> Rows:
     return _together(sides, left.node, right_rows.node, split=False)
 
 
-def _by_hash(sides: _Sides, exchanges: Exchanges) -> Rows:
+def _by_hash(sides: _Sides, exchanges: Exchanges, broadcast_bytes: int | None = None) -> Rows:
+    """broadcast_bytes: of the right side, up to which the left one is not exchanged after all."""
     left, right = sides.left, sides.right
     left_node, left_keys = exchanges.by_keys(left, [a for a, *_ in sides.equal])
     right_node, right_keys = exchanges.by_keys(right, [b for _, b, _ in sides.equal])
@@ -232,6 +256,10 @@ def _by_hash(sides: _Sides, exchanges: Exchanges) -> Rows:
     conditions += [widened(each, left.width, added) for each in sides.others]
     keys = tuple((f"c{a.index}", f"c{b.index}") for a, b in zip(left_keys, right_keys, strict=True))
     node = Join(left_node, right_node, sides.match, all_of(conditions), keys)
+    if broadcast_bytes is not None:
+        node = AdaptiveJoin(
+            left_node, right_node, sides.match, all_of(conditions), keys, broadcast_bytes
+        )
     kept = [*range(left.width)]
     if sides.match not in _ONE_SIDED:
         kept += range(width, width + right.width)

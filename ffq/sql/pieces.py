@@ -117,6 +117,13 @@ def _is_of_scan(node: Project) -> bool:
     return isinstance(node.input, ParquetScan)
 
 
+def is_plain(node: Node) -> bool:
+    """Whether it is columns of all rows of a table, as many as the table is known to have."""
+    while isinstance(node, Project):
+        node = node.input
+    return isinstance(node, ParquetScan) and not node.filters
+
+
 def _computed(node: Node) -> list[BoundExpr] | None:
     """What a Project of ours gives out; None: this is none."""
     if not isinstance(node, Project):

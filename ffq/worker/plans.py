@@ -10,8 +10,10 @@ import attrs
 import trio
 
 from ffq.errors import InvalidPlan
+from ffq.ids import StageId
 from ffq.messages import Assignment
 from ffq.plan.codec import parse_plan
+from ffq.plan.inlining import with_inlined
 from ffq.plan.stages import StageGraph, StagePlan, cut
 from ffq.threads import run_blocking
 
@@ -32,6 +34,22 @@ def cut_plan(plan_bytes: bytes) -> StageGraph:
 
 
 @attrs.define
+class _Cut:
+    """A plan's stages. inlined: those that do the work of others, made once for all their tasks."""
+
+    graph: StageGraph
+    inlined: dict[tuple[StageId, tuple[StageId, ...]], StagePlan] = attrs.field(factory=dict)
+
+    def stage(self, stage_id: StageId, others: tuple[StageId, ...]) -> StagePlan:
+        if not others:
+            return self.graph.stages[stage_id]
+        stage = self.inlined.get((stage_id, others))
+        if stage is None:
+            stage = self.inlined[stage_id, others] = with_inlined(self.graph, stage_id, others)
+        return stage
+
+
+@attrs.define
 class PlanCache:
     """Plans by their bytes, each read once however many tasks wait for it.
 
@@ -39,44 +57,44 @@ class PlanCache:
     """
 
     _read_plan: ReadPlan = read_on_thread
-    _graphs: OrderedDict[bytes, StageGraph] = attrs.field(factory=OrderedDict)
+    _plans: OrderedDict[bytes, _Cut] = attrs.field(factory=OrderedDict)
     _reading: dict[bytes, trio.Event] = attrs.field(factory=dict)
 
     async def stage_of(self, assignment: Assignment) -> StagePlan:
         """The stage of an assignment.
 
         Raises:
-            InvalidPlan: the bytes are no plan, or it has no such stage.
+            InvalidPlan: the bytes are no plan, it has no such stage, or the stages that are to be
+                inlined cannot be.
             PlanningError: it cannot be cut.
         """
-        graph = await self._graph(assignment.plan_bytes)
-        stage_id = assignment.key.stage_id
-        if stage_id >= len(graph.stages):
+        plan = await self._cut(assignment.plan_bytes)
+        stage_id, stages = assignment.key.stage_id, len(plan.graph.stages)
+        if stage_id >= stages:
             raise InvalidPlan(
-                f"task {assignment.key} names stage {stage_id}, but its plan has "
-                f"{len(graph.stages)} stages"
+                f"task {assignment.key} names stage {stage_id}, but its plan has {stages} stages"
             )
-        return graph.stages[stage_id]
+        return plan.stage(stage_id, assignment.inlined)
 
-    async def _graph(self, plan_bytes: bytes) -> StageGraph:
+    async def _cut(self, plan_bytes: bytes) -> _Cut:
         # Whoever waits looks again: the one that read may have been cancelled, or have failed.
-        while (graph := self._graphs.get(plan_bytes)) is None:
+        while (plan := self._plans.get(plan_bytes)) is None:
             reading = self._reading.get(plan_bytes)
             if reading is None:
-                graph = await self._read(plan_bytes)
+                plan = await self._read(plan_bytes)
                 break
             await reading.wait()
-        self._graphs.move_to_end(plan_bytes)
-        return graph
+        self._plans.move_to_end(plan_bytes)
+        return plan
 
-    async def _read(self, plan_bytes: bytes) -> StageGraph:
+    async def _read(self, plan_bytes: bytes) -> _Cut:
         done = self._reading[plan_bytes] = trio.Event()
         try:
-            graph = await self._read_plan(plan_bytes)
+            plan = _Cut(await self._read_plan(plan_bytes))
         finally:
             del self._reading[plan_bytes]
             done.set()
-        self._graphs[plan_bytes] = graph
-        if len(self._graphs) > _PLANS_KEPT:
-            self._graphs.popitem(last=False)
-        return graph
+        self._plans[plan_bytes] = plan
+        if len(self._plans) > _PLANS_KEPT:
+            self._plans.popitem(last=False)
+        return plan

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -43,6 +45,39 @@ def test_analyze_shows_the_plans_and_what_was_done_and_writes_the_result_where_t
     ]
     assert scan[1:3] == ["1", "0"]  # tasks, retries
     assert {line.split()[3] for line in lines if "local-" in line} == {"local-1"}
+
+
+def test_of_a_join_that_a_size_decides_it_says_what_does_and_what_was_decided(
+    folder: Path,
+) -> None:
+    """As many groups as rows there might be, but there are 20."""
+    chance = random.Random(1)
+    values = [chance.randbytes(300).hex() for _ in range(20_000)]
+    table = pa.table({"k": [n % 20 for n in range(20_000)], "v": values})
+    pq.write_table(table, folder / "big.parquet")
+    query = (
+        "SELECT big.k, v FROM big JOIN (SELECT k, max(v) AS most FROM big GROUP BY k) AS found "
+        "ON big.k = found.k AND v = most"
+    )
+    ran = ffq(
+        *("sql", "-o", "out.csv", "--workers", "1", "--table", "big=big.parquet"),
+        *("--analyze", query),
+        cwd=folder,
+    )
+    assert ran.returncode == 0, ran.stderr
+    expected = {f"{k},{max(values[k::20])}" for k in range(20)}
+    assert set((folder / "out.csv").read_text().split()[1:]) == expected
+    planned, _, told = ran.stdout.partition("Decided by size\n===============\n")
+    (heading,) = re.findall(r"^Stage 1 · .*$", planned, re.MULTILINE)
+    assert re.search(
+        r"; decided when stage \d is finished: up to 8.0 MiB this is done in stage 0$", heading
+    )
+    assert "Inner join: decided when its" in planned
+    first, second, *_ = told.splitlines()
+    assert re.fullmatch(
+        r"Stage 0: broadcast: stage \d has .*B, and stage 1 is done in place", first
+    )
+    assert re.fullmatch(r"Stage 1: skipped: stage \d has .*B, and stage 0 does .* work", second)
 
 
 @pytest.mark.parametrize(

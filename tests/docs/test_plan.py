@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import attrs
 import pytest
 
 from ffq import plan as p
@@ -66,7 +67,7 @@ def test_it_names_every_node_and_its_keys() -> None:
     assert told.keys() == nodes._NODES.keys()
     for name, keys in told.items():
         if name != "Exchange":
-            fields = set(node_type(name).__annotations__)
+            fields = {field.name for field in attrs.fields(node_type(name))}
             assert set(words(keys)) == fields, name
     assert set(words(told["Exchange"])) - {"or"} == nodes._EXCHANGES.keys()
 

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ffq.engine import CancelToken, Engine, FragmentSpec
-from ffq.ids import Attempt, AttemptKey, QueryId, TaskId
+from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
 from ffq.messages import OutputPartition, ScanSplit
+from ffq.plan.inlining import inlined
 from ffq.plan.model import Node, ParquetScan, Project, ShuffleRead, SinglePartitioning
 from ffq.plan.stages import Parallelism, StageGraph, StagePlan, cut
 from ffq.plan.terms import Expr, Literal, LiteralType
@@ -53,26 +54,44 @@ def whole_files(paths: Sequence[Path]) -> list[ScanSplit]:
 
 @attrs.define
 class LocalRunner:
-    """tables: files by name. scan_tasks: into how many tasks a scan stage is divided at most."""
+    """tables: files by name. scan_tasks: into how many tasks a scan stage is divided at most.
+
+    inlines: joins that sizes decide are decided as if all right sides were small.
+    """
 
     engine: Engine
     root: Path
     tables: dict[str, list[Path]]
     scan_tasks: int = 3
+    inlines: bool = False
     outputs: dict[AttemptKey, tuple[OutputPartition, ...]] = attrs.field(factory=dict)
 
     def run(self, plan: Node) -> pa.Table:
         graph = cut(plan)
         query = QueryId(str(next(_QUERY)))
         done: dict[int, list[AttemptKey]] = {}
-        for stage in reversed(graph.stages[1:]):
+        sink, *stages = self._decided(graph)
+        for stage in reversed(stages):
             done[stage.stage_id] = self._run_stage(query, graph, stage, done)
-        sink = graph.stages[0]
         results = [
             run_fragment(self.engine, self._attempt(graph, sink, _key(query, sink, task), done))
             for task in range(self._task_count(sink))
         ]
         return pa.concat_tables(results)
+
+    def _decided(self, graph: StageGraph) -> list[StagePlan]:
+        """The stages that are run, the sink first."""
+        stages = {stage.stage_id: stage for stage in graph.stages}
+        into: dict[int, StageId] = {}
+        for choice in graph.joins if self.inlines else ():
+            at = choice.stage_id
+            while at in into:
+                at = into[at]
+            plan = inlined(stages[at], stages[choice.probe])
+            if plan.parallelism is not Parallelism.SINGLE:
+                stages[at], into[choice.probe] = plan, at
+                del stages[choice.probe]
+        return list(stages.values())
 
     def _run_stage(
         self, query: QueryId, graph: StageGraph, stage: StagePlan, done: dict[int, list[AttemptKey]]

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from ffq.core import assignment, layout, tasks
+from ffq.core import assignment, layout, stages
 from ffq.core.ready import Profile, ReadyIndex
 from ffq.core.records import StageRecord, TaskRecord
 from ffq.core.settings import CoordinatorSettings
@@ -88,7 +88,7 @@ def _(surgeon: Surgeon) -> None:
     def broken(core: Any, worker: Any, query: Any, stage: Any, task: Any, now_ms: int) -> Any:
         given = original(core, worker, query, stage, task, now_ms)
         stage.ready.append(task.task_id)
-        tasks.refresh_offer(core, query, stage, now_ms)
+        stages.refresh_offer(core, query, stage, now_ms)
         return given
 
     surgeon.replace(assignment, "_assign", broken)

@@ -49,7 +49,7 @@ def test_a_plan_without_exchange_is_one_stage_the_sink() -> None:
     assert sink.output is None
     assert sink.output_partitions == 0
     assert sink.parents == ()
-    assert sink.scans == (ScanSource(0, "t", split=True),)
+    assert sink.scans == (ScanSource(0, "t", split=True, home=(StageId(0), 0)),)
     assert sink.parallelism is Parallelism.SCAN
 
 
@@ -100,9 +100,9 @@ def test_leaves_are_numbered_in_the_walk_of_their_own_stage() -> None:
         0
     ]
     assert sink.scans == (
-        ScanSource(0, "a", split=True),
-        ScanSource(1, "b", split=False),
-        ScanSource(2, "c", split=False),
+        ScanSource(0, "a", split=True, home=(StageId(0), 0)),
+        ScanSource(1, "b", split=False, home=(StageId(0), 1)),
+        ScanSource(2, "c", split=False, home=(StageId(0), 2)),
     )
     assert sink.parents == (ShuffleSource(0, StageId(1), 1, whole=True),)
     assert sink.parallelism is Parallelism.SCAN

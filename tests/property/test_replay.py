@@ -127,6 +127,7 @@ def busy_steps(seed: int) -> dict[Party, Steps]:
         graphs.aggregate(graphs.scan(), 3),
         graphs.join(graphs.scan("t"), graphs.scan("u"), 2),
         graphs.operator("op.a", graphs.exchange(graphs.scan(), 3)),
+        graphs.adaptive_join(graphs.scan("t"), graphs.scan("u"), 2),
     )
     names = ("ffq.splits", "op.a", "op.b")
     running: list[Any] = []

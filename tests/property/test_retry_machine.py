@@ -162,7 +162,7 @@ class RetryMachine(ClusterMachine):
     def suits(self, worker: str, query_id: str, stage_id: StageId) -> bool:
         """Whether the worker may be given a task of this stage beside what it runs (R17, R19)."""
         query = self.submitted[query_id]
-        stage = query.graph.stages[stage_id]
+        stage = self.stages(query_id)[stage_id]
         waiting = [
             task_of(each.key)
             for each in self.d.attempts(query_id)
@@ -199,7 +199,7 @@ class RetryMachine(ClusterMachine):
             other not in self.tried[task].avoids
             and not self.believed[other].is_excluded(self.d.now_ms)
             and (self.is_busy(other) or not left_alone)
-            for other in self.able_workers(query, query.graph.stages[task[1]])
+            for other in self.able_workers(query, self.stages(task[0])[task[1]])
         )
 
     def is_busy(self, worker: str) -> bool:
@@ -234,12 +234,16 @@ class RetryMachine(ClusterMachine):
 
     def waiting_stages(self, query: AcceptQuery) -> list[StagePlan]:
         """Those of which a task could be assigned now (R7 to R9)."""
-        stages = query.graph.stages
         state = self.d.status(query.query_id).state
         if state.terminal:
             return []
         if state is QueryState.QUEUED:
-            return [stage for stage in stages if not stage.parents]
+            probes = {choice.probe for choice in query.graph.joins}
+            return [
+                stage
+                for stage in query.graph.stages
+                if not stage.parents and stage.stage_id not in probes
+            ]
         newest = {task_of(each.key): each for each in self.d.attempts(query.query_id)}
         running = [each for each in newest.values() if each.state is TaskState.RUNNING]
         if len(running) >= SETTINGS.max_concurrent_tasks_per_query:
@@ -254,7 +258,7 @@ class RetryMachine(ClusterMachine):
         }
         return [
             stage
-            for stage in stages
+            for stage in self.stages(query.query_id).values()
             if stage.stage_id in waiting
             and all(
                 source.stage_id in begun and source.stage_id not in unfinished
@@ -274,8 +278,12 @@ class RetryMachine(ClusterMachine):
         return [
             worker
             for worker, able in self.capabilities.items()
-            if needs <= able and (worker == PEER) in families
+            if needs <= able and (worker == PEER) in families and self.reads(worker, query)
         ]
+
+    def reads(self, worker: str, query: AcceptQuery) -> bool:
+        """Whether it knows the words of the plan: only such joins are ours alone."""
+        return worker != PEER or not query.graph.joins
 
     def families_for_all(self, query: AcceptQuery) -> list[bool]:
         """Families (whether it is the peer's) in which every stage finds somebody to run it."""

@@ -75,7 +75,12 @@ splits = st.builds(ScanSplit, texts, u32, u32, u64, u64, u64, tuples(folders))
 sizes = st.builds(PartitionSize, u32, u64, u64)
 inputs = st.builds(ShuffleInput, u64, u64, u32, texts, tuples(sizes))
 partitions = st.builds(OutputPartition, u32, u64, u64, u64, u32, u64, st.booleans())
-stages = st.builds(StageStatus, u64, u32, u32, u32, u32, u64, u64, u64, u64, u32, u32, u64, u32)
+stages = st.builds(
+    StageStatus,
+    *(u64, u32, u32, u32, u32, u64, u64, u64, u64, u32, u32, u64, u32),
+    tuples(texts),
+    st.booleans(),
+)
 PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Message], Callable[[Any], Any]]] = {
     "get_task": (
         st.builds(GetTask, worker_ids, u32, u64),
@@ -92,6 +97,7 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Message], Callabl
             tuples(st.builds(ScanInput, u32, texts, tuples(splits))),
             tuples(inputs),
             u32,
+            inlined=tuples(u64),
         ),
         tasks.encode_assignment,
         tasks.decode_assignment,
@@ -276,6 +282,7 @@ _wide_inputs = st.builds(
         tuples(_wide_inputs),
         u32,
         u32,
+        tuples(_largest),
     )
 )
 def test_R30_no_assignment_is_larger_than_the_core_reckons(assignment: Assignment) -> None:

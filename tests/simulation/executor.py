@@ -144,13 +144,14 @@ def _rows(work: Work) -> list[int]:
     assignment, stage = work.assignment, work.stage
     first = assignment.key.task_id == 0
     rows: list[int] = []
-    split = {source.leaf: source.split for source in stage.scans}
+    sources = {source.leaf: source for source in stage.scans}
     for scan in assignment.scans:
-        if split[scan.leaf] or first:
-            rows.extend(rows_of(stage.stage_id, scan.leaf, scan.table, scan.splits))
-    for source in stage.parents:
-        read = [row for item in work.inputs[source.leaf] for row in _read(item)]
-        if first or not source.whole:
+        source = sources[scan.leaf]
+        if source.split or first:
+            rows.extend(rows_of(*source.home, scan.table, scan.splits))
+    for parent in stage.parents:
+        read = [row for item in work.inputs[parent.leaf] for row in _read(item)]
+        if first or not parent.whole:
             rows.extend(read)
     return rows
 

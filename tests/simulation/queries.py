@@ -13,6 +13,7 @@ from ffq.plan.codec import plan_digest
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, cut
 from tests.strategies.graphs import (
+    adaptive_join,
     aggregate,
     broadcast_join,
     exchange,
@@ -40,6 +41,9 @@ def _plans() -> dict[str, Node]:
         "union": aggregate(model.UnionAll(t, u), 2),
         "operator": aggregate(operator(OPERATOR, t), 3),
         "operator-late": operator(OPERATOR, exchange(t, 3)),
+        "adaptive": aggregate(adaptive_join(t, u, 3), 2),
+        "adaptive-chain": adaptive_join(adaptive_join(t, u, 2), aggregate(u, 2), 3),
+        "adaptive-operator": aggregate(adaptive_join(t, operator(OPERATOR, u), 3), 2),
         "poison": operator(POISON, t),
     }
 

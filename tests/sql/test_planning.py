@@ -93,7 +93,11 @@ _JOIN = "select t.s, u.k from t join u on t.a = u.a"
 @pytest.mark.parametrize(
     ("estimates", "said", "broadcasts"),
     [
-        ({}, "both sides are shuffled, nothing is known of their sizes", 0),
+        (
+            {},
+            "decided when its right side is finished (nothing is known of it): broadcast up to",
+            0,
+        ),
         ({"t": 10**10, "u": 10**6}, "broadcast, its right side has about", 1),
         ({"t": 10**6, "u": 10**10}, "broadcast, its left side has about", 1),
         ({"t": 10**10, "u": 10**10}, "both sides are shuffled, the smaller has about", 0),
@@ -107,6 +111,31 @@ def test_a_small_side_is_broadcast(
     assert said in choices[0]
     found = [node for stage in cut(plan).stages for node in walk_stage(stage.fragment)]
     assert sum(isinstance(node, model.Broadcast) for node in found) == broadcasts
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select t.s, u.k from t join u on t.a = u.a where u.k < 3", "when its right side"),
+        ("select t.s, u.k from u join t on t.a = u.a where u.k < 3", "side is finished (about"),
+        ("select t.s from t where a in (select a from u group by a)", "when its right side"),
+        ("select t.s, u.k from t left join u on t.a = u.a where t.x < 3", "both sides are shuf"),
+        ("select t.s, u.k from t full join u on t.a = u.a and u.k < 3", "both sides are shuf"),
+        (
+            "with c as (select t.s, u.k from t join u on t.a = u.a where u.k < 3) "
+            "select * from c union all select * from c",
+            "both sides are shuf",
+        ),
+    ],
+)
+def test_the_size_of_a_side_decides_where_its_estimate_may_be_wrong(
+    planning: PlanningInstance, sql: str, said: str
+) -> None:
+    plan, choices = _plan(planning, sql, t=10**10, u=10**10)
+    assert said in choices[0]
+    (*joins,) = cut(plan).joins
+    assert bool(joins) == ("decided" in choices[0])
+    assert all(join.broadcast_bytes == BROADCAST_BYTES for join in joins)
 
 
 def test_a_full_join_is_never_broadcast(planning: PlanningInstance) -> None:

@@ -60,7 +60,13 @@ def test_it_gives_what_the_engine_gives(engine: Engine, data: DataObject) -> Non
         compared = Compared(
             con,
             instance,
-            LocalRunner(engine, root / "shuffles", files, data.draw(st.integers(1, 3))),
+            LocalRunner(
+                engine,
+                root / "shuffles",
+                files,
+                scan_tasks=data.draw(st.integers(1, 3)),
+                inlines=data.draw(st.booleans()),
+            ),
             partitions=data.draw(st.integers(1, 3)),
             estimates=estimates(files) if data.draw(st.booleans()) else {},
         )

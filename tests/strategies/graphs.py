@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from ffq.ids import QueryId
 from ffq.messages import AcceptQuery, ScanSplit, StageScan
 from ffq.plan import dump_plan, model, terms
+from ffq.plan.bound import Match
 from ffq.plan.codec import plan_digest
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, cut
@@ -64,6 +65,18 @@ def join(left: Node, right: Node, partitions: int = 1) -> Node:
     )
 
 
+def adaptive_join(left: Node, right: Node, partitions: int = 1, most: int = 100) -> Node:
+    """A shuffled join; a broadcast one where the right stage gives out at most `most` bytes."""
+    return model.AdaptiveJoin(
+        exchange(left, partitions),
+        exchange(right, partitions),
+        Match.INNER,
+        None,
+        ((KEY, KEY),),
+        most,
+    )
+
+
 def broadcast_join(left: Node, right: Node) -> Node:
     """A join whose right side every task reads whole."""
     return model.HashJoin(
@@ -91,6 +104,7 @@ def relations(
         choices = [
             st.builds(aggregate, inner, partitions),
             st.builds(join, inner, inner, partitions),
+            st.builds(adaptive_join, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
             st.builds(exchange, inner, partitions),
             st.builds(broadcast_join, inner, inner),
             st.builds(model.UnionAll, inner, inner),

@@ -10,10 +10,13 @@ import trio
 import trio.testing
 
 from ffq.errors import InvalidPlan
+from ffq.ids import StageId
 from ffq.messages import Assignment
-from ffq.plan.stages import StageGraph, StagePlan
+from ffq.plan import dump_plan
+from ffq.plan.stages import Parallelism, StageGraph, StagePlan
 from ffq.worker import plans
 from ffq.worker.plans import PlanCache
+from tests.strategies.graphs import adaptive_join, scan
 from tests.worker.fakes import LAYOUT, key, map_task, sink_task
 
 
@@ -82,3 +85,15 @@ async def test_a_stage_that_the_plan_does_not_have_is_named() -> None:
     task = map_task()
     with pytest.raises(InvalidPlan, match="names stage 7, but its plan has 2 stages"):
         await PlanCache().stage_of(Assignment(key(7), task.plan_bytes, (), LAYOUT))
+
+
+async def test_a_stage_that_does_the_work_of_another_is_made_once_for_all_its_tasks() -> None:
+    cache, data = PlanCache(), dump_plan(adaptive_join(scan("t"), scan("u"), 3))
+    exchanged = await cache.stage_of(Assignment(key(0), data, (), LAYOUT))
+    in_place = Assignment(key(0), data, (), LAYOUT, inlined=(StageId(1),))
+    stage = await cache.stage_of(in_place)
+    assert stage is await cache.stage_of(in_place)
+    assert exchanged.parallelism is Parallelism.HASH
+    assert stage.parallelism is Parallelism.SCAN
+    with pytest.raises(InvalidPlan, match="no left side of an AdaptiveJoin"):
+        await cache.stage_of(Assignment(key(0), data, (), LAYOUT, inlined=(StageId(2),)))

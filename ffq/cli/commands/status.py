@@ -81,7 +81,7 @@ def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...] | None, lackin
     """`attempts` None: the coordinator cannot tell, and `lacking` says why."""
     from ffq.cli.output.attempts import attempts_grid
     from ffq.cli.output.consoles import stdout_console
-    from ffq.cli.output.queries import duration, local_time, stages_grid
+    from ffq.cli.output.queries import decisions_text, duration, local_time, stages_grid
     from ffq.display.grid import print_grid, visible
 
     console = stdout_console()
@@ -97,5 +97,7 @@ def _show(query: QueryStatus, attempts: tuple[AttemptStatus, ...] | None, lackin
     for grid in grids:
         typer.echo()
         print_grid(console, grid)
+    if decided := decisions_text(query):
+        typer.echo(f"\n{visible(decided)}")
     if lacking:
         typer.echo(f"\n{lacking}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from statistics import median
 
 import attrs
 
 from ffq.display.grid import Grid
+from ffq.ids import StageId
 from ffq.messages import NO_USAGE, AttemptStatus, QueryStatus, TaskState
 from ffq.plan.explain import bytes_text
 from ffq.plan.stages import StageGraph
@@ -107,15 +108,25 @@ def _tasks(
         stage: max(attempt.finished_at_ms or 0 for attempt in done)
         for stage, done in counted.items()
     }
+    skipped = {each.stage_id for each in query.stages if each.skipped}
     tasks = {}
     for stage, done in counted.items():
-        parents = graph.parents_of(graph.stages[stage].stage_id)
+        parents = _read_by(graph, graph.stages[stage].stage_id, skipped)
         ready = max((ended.get(parent, 0) for parent in parents), default=0)
         ready = max(ready, query.submitted_at_ms)
         tasks[stage] = [
             _Task(attempt, max(0, (attempt.assigned_at_ms or ready) - ready)) for attempt in done
         ]
     return tasks
+
+
+def _read_by(graph: StageGraph, stage: StageId, skipped: Set[StageId]) -> Iterator[StageId]:
+    """What its tasks read: in place of a stage that was skipped, what that one would have read."""
+    for parent in graph.parents_of(stage):
+        if parent in skipped:
+            yield from _read_by(graph, parent, skipped)
+        else:
+            yield parent
 
 
 def _shown(numbers: Sequence[int]) -> tuple[str, ...]:

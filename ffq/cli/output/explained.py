@@ -8,6 +8,7 @@ import typer
 
 from ffq.cli.output.analysis import stages_analysis, tasks_analysis
 from ffq.cli.output.consoles import stdout_console
+from ffq.cli.output.queries import decisions_text
 from ffq.display.grid import print_grid, visible
 from ffq.messages import SqlPlan
 from ffq.plan.codec import parse_plan
@@ -29,20 +30,25 @@ def write_explained(planned: SqlPlan) -> StageGraph:
         ("Joins", "\n".join(planned.choices)),
     )
     for title, text in parts:
-        if not text:
-            continue
-        typer.echo(title)
-        typer.echo("=" * len(title))
-        for line in text.splitlines():
-            typer.echo(visible(line))
-        typer.echo()
+        _write_part(title, text)
     return graph
+
+
+def _write_part(title: str, text: str) -> None:
+    if not text:
+        return
+    typer.echo(title)
+    typer.echo("=" * len(title))
+    for line in text.splitlines():
+        typer.echo(visible(line))
+    typer.echo()
 
 
 async def write_analyzed(planned: SqlPlan, handle: QueryHandle) -> None:
     """Write both plans of a query that has succeeded, and what its stages and tasks did."""
     graph = write_explained(planned)
     query, attempts = await handle.status(), await handle.attempts()
+    _write_part("Decided by size", decisions_text(query))
     console = stdout_console()
     for grid in (stages_analysis(graph, query, attempts), tasks_analysis(graph, query, attempts)):
         print_grid(console, grid)

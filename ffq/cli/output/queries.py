@@ -82,6 +82,15 @@ def stages_grid(stages: Sequence[StageStatus]) -> Grid:
     )
 
 
+def decisions_text(query: QueryStatus) -> str:
+    """What the sizes of finished stages have decided, a line for each stage that it is about."""
+    return "\n".join(
+        f"Stage {stage.stage_id}: {decision}"
+        for stage in query.stages
+        for decision in stage.decisions
+    )
+
+
 def status_json(**parts: object) -> str:
     """Statuses as one JSON object, for programs: fields as in `ffq.messages`, states by name.
 

@@ -136,6 +136,14 @@ _AGGREGATION: Final = (
     _INPUT,
 )
 
+_JOIN: Final = (
+    Key("left", NODE),
+    Key("right", NODE),
+    Key("match", MATCH),
+    Key("condition", optional(BOUND), default=None),
+    Key("keys", listing(pair(STRING, STRING, "left key, right key")), default=[]),
+)
+
 _EXCHANGES: dict[str, Codec[Any]] = {
     "ShuffleWrite": record(model.ShuffleWrite, *_PARTITIONED),
     "ShuffleRead": record(model.ShuffleRead, *_PARTITIONED),
@@ -238,14 +246,8 @@ _NODES: dict[str, Codec[Any]] = {
     f"{OWN_PREFIX}RecursionRef": record(
         model.RecursionRef, Key("number", COUNT), Key("types", listing(SQL_TYPE))
     ),
-    f"{OWN_PREFIX}Join": record(
-        model.Join,
-        Key("left", NODE),
-        Key("right", NODE),
-        Key("match", MATCH),
-        Key("condition", optional(BOUND), default=None),
-        Key("keys", listing(pair(STRING, STRING, "left key, right key")), default=[]),
-    ),
+    f"{OWN_PREFIX}Join": record(model.Join, *_JOIN),
+    f"{OWN_PREFIX}AdaptiveJoin": record(model.AdaptiveJoin, *_JOIN, Key("broadcast_bytes", COUNT)),
     f"{OWN_PREFIX}Values": record(
         model.Values, Key("types", listing(SQL_TYPE)), Key("rows", listing(listing(BOUND)))
     ),

@@ -76,6 +76,12 @@ def _heading(stage: StagePlan, graph: StageGraph, describe: Describer) -> str:
     to = "the result"
     if consumers:
         to = f"to stage {', '.join(map(str, consumers))}: {_partitioning(stage, describe)}"
+    for choice in graph.joins:
+        if choice.probe == stage.stage_id:
+            to += (
+                f"; decided when stage {choice.build} is finished: up to "
+                f"{bytes_text(choice.broadcast_bytes)} this is done in stage {choice.stage_id}"
+            )
     return _one_line(f"Stage {stage.stage_id} · {tasks} · {to}")
 
 

@@ -126,6 +126,8 @@ def _encode_stage(stage: StageStatus) -> wire.StageMetrics:
         adaptive_reduce_tasks=stage.adaptive_reduce_tasks,
         adaptive_target_bytes=stage.adaptive_target_bytes,
         layout_finalize_count=stage.layout_finalize_count,
+        aqe_events=stage.decisions,
+        skipped=stage.skipped,
     )
 
 
@@ -144,4 +146,6 @@ def _decode_stage(message: wire.StageMetrics) -> StageStatus:
         adaptive_reduce_tasks=message.adaptive_reduce_tasks,
         adaptive_target_bytes=message.adaptive_target_bytes,
         layout_finalize_count=message.layout_finalize_count,
+        decisions=tuple(message.aqe_events),
+        skipped=message.skipped,
     )

@@ -65,6 +65,7 @@ def encode_assignment(assignment: Assignment) -> wire.TaskAssignment:
         scans=[_encode_scan(scan) for scan in assignment.scans],
         inputs=[_encode_input(source) for source in assignment.inputs],
         task_count=assignment.task_count,
+        inlined_stages=assignment.inlined,
     )
 
 
@@ -78,6 +79,7 @@ def decode_assignment(message: wire.TaskAssignment) -> Assignment:
         inputs=tuple(_decode_input(source) for source in message.inputs),
         task_count=message.task_count,
         split_count=message.assigned_reduce_split_count,
+        inlined=tuple(map(StageId, message.inlined_stages)),
     )
 
 

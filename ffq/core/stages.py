@@ -1,0 +1,149 @@
+"""How stages come to run: laid out, offered, and how joins are run that sizes decide (R8, R31).
+
+The probe stage of an AdaptiveJoin waits until its build stage is finished. Then is decided, once,
+by the bytes that the build stage's committed attempts registered: few are read whole by each task
+of the probe stage, which is inlined into the stage that joins; else both sides stay exchanged. A
+decision stands whatever is run again afterwards.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from ffq.core.layout import fingerprint, lay_out
+from ffq.core.records import JoinDecision, QueryRecord, StageRecord, TaskRecord
+from ffq.core.state import SchedulingState
+from ffq.ids import TaskId
+from ffq.plan.explain import bytes_text
+from ffq.plan.inlining import inlined
+from ffq.plan.properties import is_repeatable
+from ffq.plan.stages import JoinChoice, Parallelism, StagePlan
+
+
+def lay_out_stage(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> None:
+    """Give a stage its tasks, all queued. It keeps this layout whatever is run again (R31)."""
+    shares = lay_out(
+        stage.plan,
+        query.scans_of(stage),
+        _partition_bytes(query, stage),
+        splits=query.splits,
+        settings=state.settings,
+    )
+    stage.layout = fingerprint(
+        query.query_id, query.ordinal, stage.stage_id, shares, query.digest, stage.inlined
+    )
+    stage.tasks = [TaskRecord(TaskId(number), share) for number, share in enumerate(shares)]
+    stage.queued = len(stage.tasks)
+    state.changed()
+    stage.ready.extend(task.task_id for task in stage.tasks)
+    refresh_offer(state, query, stage, now_ms)
+
+
+def _partition_bytes(query: QueryRecord, stage: StageRecord) -> list[int]:
+    """Bytes of each reduce partition that the stage's tasks share out."""
+    totals = [0] * stage.plan.reduce_partitions
+    if stage.plan.parallelism is not Parallelism.HASH:
+        return totals
+    for source in stage.plan.parents:
+        if source.whole:
+            continue
+        for task in query.stages[source.stage_id].tasks:
+            attempt = task.committed
+            if attempt is not None and attempt.output is not None:
+                for number, partition in attempt.output.partitions.items():
+                    totals[number] += partition.bytes
+    return totals
+
+
+def refresh_offer(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> None:
+    """Make the ready index say what the stage says: that it has work, or has none (R8)."""
+    if stage.has_work:
+        state.ready.offer(query.query_id, stage.stage_id, stage.requirement, now_ms)
+    else:
+        state.ready.withdraw(query.query_id, stage.stage_id, stage.requirement)
+
+
+def became_readable(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> None:
+    """All that the stage gives out is there: its consumers wait for it no more."""
+    for consumer_id in stage.consumers:
+        consumer = query.stages[consumer_id]
+        consumer.unmet -= 1
+        _offer(state, query, consumer, now_ms)
+    choice = query.undecided.pop(stage.stage_id, None)
+    if choice is not None:
+        _decide(state, query, choice, now_ms)
+
+
+def _offer(state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int) -> None:
+    if stage.unmet == 0 and stage.layout is None:
+        lay_out_stage(state, query, stage, now_ms)
+    else:
+        refresh_offer(state, query, stage, now_ms)
+
+
+def became_unreadable(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> None:
+    """Something that it gave out is lost or made again: its consumers wait for it."""
+    for consumer_id in stage.consumers:
+        consumer = query.stages[consumer_id]
+        consumer.unmet += 1
+        refresh_offer(state, query, consumer, now_ms)
+
+
+# --- joins that sizes decide -----------------------------------------------------------------
+
+
+def _decide(state: SchedulingState, query: QueryRecord, choice: JoinChoice, now_ms: int) -> None:
+    """Decide how a join is run whose build side has just been finished."""
+    probe, stage = query.stages[choice.probe], query.stages[choice.stage_id]
+    while stage.inlined_into is not None:
+        stage = query.stages[stage.inlined_into]
+    build_bytes = sum(
+        attempt.output.bytes
+        for task in query.stages[choice.build].tasks
+        if (attempt := task.committed) is not None and attempt.output is not None
+    )
+    plan = inlined(stage.plan, probe.plan)
+    why = ""
+    if build_bytes > choice.broadcast_bytes:
+        why = f"more than {bytes_text(choice.broadcast_bytes)}"
+    elif plan.parallelism is Parallelism.SINGLE:
+        why = f"but without the exchange stage {stage.stage_id} would be one task"
+    elif plan.operators not in (stage.plan.operators, probe.plan.operators):
+        why = f"but not every worker has the operators of stages {probe.stage_id} and "
+        why += f"{stage.stage_id} together"
+    query.decisions[choice.build] = JoinDecision(choice, stage.stage_id, build_bytes, why)
+    probe.awaits = None
+    probe.unmet -= 1
+    state.changed()
+    if why:
+        _offer(state, query, probe, now_ms)
+    else:
+        _inline(query, stage, probe, plan)
+        _offer(state, query, stage, now_ms)
+
+
+def _inline(query: QueryRecord, stage: StageRecord, probe: StageRecord, plan: StagePlan) -> None:
+    """The probe stage runs no tasks; `stage`, which is not laid out yet, does its work."""
+    for parent_id in probe.parents:
+        parent = query.stages[parent_id]
+        parent.consumers = tuple(
+            sorted(stage.stage_id if each == probe.stage_id else each for each in parent.consumers)
+        )
+    stage.plan = plan
+    stage.inlined = tuple(sorted({*stage.inlined, probe.stage_id, *probe.inlined}))
+    stage.parents = tuple(sorted({source.stage_id for source in plan.parents}))
+    stage.unmet = sum(not query.stages[each].is_readable for each in stage.parents)
+    stage.unmet += stage.awaits is not None
+    stage.repeatable = is_repeatable(plan)
+    stage.requirement = attrs.evolve(stage.requirement, operators=plan.operators)
+    probe.inlined_into = stage.stage_id
+    probe.parents, probe.consumers, probe.unmet = (), (), 0
+    query.uncommitted -= 1

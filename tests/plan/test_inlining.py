@@ -1,0 +1,117 @@
+"""Stages that do the work of others: their fragments, leaves and sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ffq.errors import InvalidPlan, PlanningError
+from ffq.ids import StageId
+from ffq.plan import Parallelism, ScanSource, ShuffleSource, cut, dump_plan, model, parse_plan
+from ffq.plan.inlining import inlined, with_inlined
+from ffq.plan.stages import JoinChoice, StageGraph
+from ffq.plan.walk import stage_reads, stage_scans
+from tests.strategies.graphs import adaptive_join, exchange, gather, relations, scan
+
+
+def test_a_join_that_sizes_decide_names_its_stages() -> None:
+    """In the order of their numbers, the one within the other after it."""
+    graph = cut(adaptive_join(adaptive_join(scan("a"), scan("b"), 2, 7), scan("c"), 3, 8))
+    assert graph.joins == (
+        JoinChoice(StageId(0), StageId(1), StageId(4), 8),
+        JoinChoice(StageId(1), StageId(2), StageId(3), 7),
+    )
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_it_joins_exchanges(side: str) -> None:
+    join = adaptive_join(scan("a"), scan("b"), 2)
+    assert isinstance(join, model.AdaptiveJoin)
+    sides = {"left": join.left, "right": join.right, side: scan("c")}
+    plan = model.AdaptiveJoin(**sides, match=join.match, condition=None, keys=(), broadcast_bytes=1)
+    with pytest.raises(PlanningError, match=r"AdaptiveJoin reads ParquetScan; right would be"):
+        cut(plan)
+
+
+def test_leaves_are_numbered_anew_and_scans_keep_their_homes() -> None:
+    """0 joins what it scans and 1, the left side, which reads 2 and scans, and 3, the right one."""
+    probe = model.UnionAll(scan("b"), model.UnionAll(gather(scan("c")), scan("d")))
+    join = adaptive_join(probe, scan("e"), 4)
+    graph = cut(model.UnionAll(scan("a"), model.UnionAll(join, scan("f"))))
+    stage = inlined(graph.stages[0], graph.stages[1])
+    assert stage.stage_id == 0
+    assert [(scan.table, scan.leaf, scan.home) for scan in stage.scans] == [
+        ("a", 0, (0, 0)),
+        ("b", 1, (1, 0)),
+        ("d", 2, (1, 1)),
+        ("f", 3, (0, 1)),
+    ]
+    assert [(source.stage_id, source.leaf) for source in stage.parents] == [(2, 0), (3, 1)]
+    assert [node.table for node in stage_scans(stage.fragment)] == ["a", "b", "d", "f"]
+
+
+def test_the_stage_has_the_tasks_of_the_one_that_it_does_the_work_of() -> None:
+    graph = cut(adaptive_join(exchange(scan("t"), 5), scan("u"), 3))
+    stage = inlined(graph.stages[0], graph.stages[1])
+    assert (stage.parallelism, stage.reduce_partitions) == (Parallelism.HASH, 5)
+    assert stage.parents == (
+        ShuffleSource(0, StageId(2), 5, whole=False),
+        ShuffleSource(1, StageId(3), 3, whole=True),
+    )
+    graph = cut(adaptive_join(scan("t"), scan("u"), 3))
+    stage = inlined(graph.stages[0], graph.stages[1])
+    assert stage.parallelism is Parallelism.SCAN
+    assert stage.scans == (ScanSource(0, "t", split=True, home=(StageId(1), 0)),)
+
+
+def test_what_is_no_left_side_of_such_a_join_is_not_inlined() -> None:
+    graph = cut(adaptive_join(exchange(scan("t"), 5), scan("u"), 3))
+    for stage_id, other, said in (
+        (0, 3, "no left side of an AdaptiveJoin"),
+        (1, 2, "no left side of an AdaptiveJoin"),
+        (0, 2, "does not read"),
+        (3, 1, "does not read"),
+    ):
+        with pytest.raises(InvalidPlan, match=said):
+            with_inlined(graph, StageId(stage_id), [StageId(other)])
+
+
+def decided(graph: StageGraph) -> Iterator[tuple[JoinChoice, ...]]:
+    """Some of the joins, in every order, of few of them."""
+    joins = graph.joins[:3]
+    for count in range(len(joins) + 1):
+        for some in combinations(joins, count):
+            yield from permutations(some)
+
+
+_relations = relations(max_leaves=3)
+
+
+@given(st.builds(adaptive_join, _relations, _relations, st.integers(1, 3)))
+def test_the_order_of_decisions_makes_no_difference_nor_does_the_journey(plan: model.Node) -> None:
+    """A coordinator inlines one by one, a worker all that it is told of, in a plan that it read."""
+    graph, read = cut(plan), cut(parse_plan(dump_plan(plan)))
+    for order in decided(graph):
+        stages = {stage.stage_id: stage for stage in graph.stages}
+        into: dict[StageId, StageId] = {}
+        for choice in order:
+            at = choice.stage_id
+            while at in into:
+                at = into[at]
+            stages[at] = inlined(stages[at], stages.pop(choice.probe))
+            into[choice.probe] = at
+        for stage_id, stage in stages.items():
+            mine = [probe for probe in into if _ends_in(probe, into) == stage_id]
+            assert with_inlined(read, stage_id, mine) == stage
+            assert len(stage.parents) == len(stage_reads(stage.fragment))
+            assert len(stage.scans) == len(stage_scans(stage.fragment))
+
+
+def _ends_in(stage: StageId, into: dict[StageId, StageId]) -> StageId:
+    while stage in into:
+        stage = into[stage]
+    return stage
