@@ -53,6 +53,9 @@ class LazyRelation(Generic[S]):
         self._step = step
         self._steps = steps
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._steps} step{'s' * (self._steps > 1)}, not run>"
+
     def select(self, *columns: Columns, **named: Any) -> Self:
         """These columns alone; `named` are values, as `select(total=col("a") + col("b"))`."""
         return self._then(Selected(self._step, _outputs("select", columns, named)))

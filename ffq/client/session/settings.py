@@ -43,7 +43,6 @@ class SessionSettings:
 
 def session_settings(
     endpoint: str | None,
-    *,
     workers: int | None,
     slots: int,
     operators: str,
