@@ -207,3 +207,10 @@ def test_an_instance_is_opened_once_and_again_after_a_query_that_failed(
         assert len(opened) == 2
     finally:
         preparer.close()
+
+
+def test_tables_whose_names_differ_in_case_alone_are_refused_together(world: World) -> None:
+    path = str(world.folder / "t.parquet")
+    with pytest.raises(InvalidQuery, match="line 1, column 27: the tables 't' and 'T', whose"):
+        world.prepare('SELECT count(*) FROM t x, "T" y', tables={"t": path, "T": path})
+    assert world.prepare('SELECT k FROM "T"', tables={"t": path, "T": path}).tables == ("T",)
