@@ -19,6 +19,7 @@ import trio
 
 import ffq
 from ffq import plan as p
+from ffq.client.session.relations import Relation
 from ffq.errors import CallerError
 from ffq.messages import QueryState
 
@@ -327,7 +328,7 @@ def test_errors_name_no_place_in_a_text_that_nobody_wrote(
         of(session).collect()
 
 
-def _chain(session: ffq.Session, wrong: Callable[[ffq.Relation], ffq.Relation]) -> ffq.Relation:
+def _chain(session: ffq.Session, wrong: Callable[[Relation], Relation]) -> Relation:
     before = session.table("t").filter("v > 0").filter("v > 0").filter("v > 0")
     return wrong(before).filter("v > 0").sort("v").limit(3)
 
@@ -347,7 +348,7 @@ def _chain(session: ffq.Session, wrong: Callable[[ffq.Relation], ffq.Relation]) 
     ],
 )
 def test_of_a_chain_of_steps_the_error_names_the_one_that_is_wrong(
-    session: ffq.Session, wrong: Callable[[ffq.Relation], ffq.Relation], message: str
+    session: ffq.Session, wrong: Callable[[Relation], Relation], message: str
 ) -> None:
     with pytest.raises(CallerError, match=message):
         _chain(session, wrong).collect()

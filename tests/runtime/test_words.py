@@ -249,7 +249,12 @@ async def test_A12_the_end_of_a_deep_tree_takes_time_with_its_levels_and_not_wit
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     written = []
-    monkeypatch.setattr(trio.Cancelled, "__repr__", lambda each: written.append(each) or "C")
+
+    def write(each: trio.Cancelled) -> str:
+        written.append(each)
+        return "Cancelled"
+
+    monkeypatch.setattr(trio.Cancelled, "__repr__", write)
     async with ActorSystem() as system:
         top = await system.spawn(Level, 50, name="n")
         await top.kill()
