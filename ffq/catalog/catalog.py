@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from ffq.catalog.describe import TableDescription, count_rows, decide_format, describe_files
+from ffq.catalog.describe import TableDescription, decide_format, describe_files
 from ffq.catalog.files import folder_columns, format_of_name, list_files
 from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile, partition_values
@@ -233,12 +233,12 @@ class Catalog:
             StorageError: a file is missing or is not of its format, or the files' folders do not
                 agree.
         """
-        files, found = self._list(name)
-        format_ = _decide(self.table(name), found, files)
-        shares = make_shares(
+        files, kind = self._list(name)
+        format_ = _decide(self.table(name), kind, files)
+        found = make_shares(
             name, files, target_bytes, max_shares, format_=format_, condition=condition
         )
-        return BoundScan(shares, format_, count_rows(name, files, format_))
+        return BoundScan(found.shares, format_, found.rows)
 
     def describe(self, name: str) -> TableDescription:
         """What columns a table has, and how much of it there is.

@@ -68,14 +68,7 @@ def describe_files(
         return TableDescription(columns, None, sum(sizes))
     footers = [read_footer(table, file.path)[1] for file in files]
     size = sum(sum(footer.sizes) for footer in footers)
-    return TableDescription(columns, count_rows(table, files, format_), size)
-
-
-def count_rows(table: str, files: Sequence[TableFile], format_: TableFormat | None) -> int | None:
-    """The rows of Parquet files; None: of others, which do not say. Raises StorageError."""
-    if format_ is not None and format_.name != "parquet":
-        return None
-    return sum(read_footer(table, file.path)[1].rows for file in files)
+    return TableDescription(columns, sum(footer.rows for footer in footers), size)
 
 
 def _columns(

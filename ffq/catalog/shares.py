@@ -17,12 +17,23 @@ _PACKED = 4
 
 
 @attrs.frozen
+class Shares:
+    """A table's files, divided. rows: of all files, whatever of them is left out; None: they do not
+    say.
+    """
+
+    shares: tuple[tuple[ScanSplit, ...], ...]
+    rows: int | None
+
+
+@attrs.frozen
 class _File:
-    """One file as it is now. `empty`: the split of it that has no rows."""
+    """One file as it is now. `empty`: the split of it that has no rows. `rows`: if it says."""
 
     empty: ScanSplit
     sizes: tuple[int, ...]
     layout: Layout
+    rows: int | None
 
 
 @attrs.frozen
@@ -40,7 +51,7 @@ def make_shares(
     *,
     format_: TableFormat | None = None,
     condition: Condition | None = None,
-) -> tuple[tuple[ScanSplit, ...], ...]:
+) -> Shares:
     """Cut the files' row groups, in order, into shares of about `target_bytes`.
 
     Args:
@@ -52,6 +63,19 @@ def make_shares(
         StorageError: a file is missing or is not Parquet; names the table and the file.
     """
     found = _look_at_all(table, files, format_)
+    shares = _divided(table, found, target_bytes, max_shares, format_, condition)
+    rows = [file.rows for file in found if file.rows is not None]
+    return Shares(shares, sum(rows) if len(rows) == len(found) else None)
+
+
+def _divided(
+    table: str,
+    found: Sequence[_File],
+    target_bytes: int,
+    max_shares: int,
+    format_: TableFormat | None,
+    condition: Condition | None,
+) -> tuple[tuple[ScanSplit, ...], ...]:
     # The types that a format names need no file to show them.
     leads = _leads(found) if format_ is None else ()
     groups = [
@@ -155,11 +179,11 @@ def _look_at(table: str, path: str, partition: tuple[PartitionValue, ...]) -> _F
     status, footer = read_footer(table, path)
     file_bytes, modified_us = file_version(status)
     empty = ScanSplit(path, 0, 0, 0, file_bytes, modified_us, partition)
-    return _File(empty, footer.sizes, footer.layout)
+    return _File(empty, footer.sizes, footer.layout, footer.rows)
 
 
 def _look_at_text(table: str, path: str, partition: tuple[PartitionValue, ...]) -> _File:
     file_bytes, modified_us = file_version(read_status(table, path))
     empty = ScanSplit(path, 0, 0, 0, file_bytes, modified_us, partition)
     packed = path.endswith((".gz", ".zst", ".zstd"))
-    return _File(empty, (file_bytes * (_PACKED if packed else 1),), ())
+    return _File(empty, (file_bytes * (_PACKED if packed else 1),), (), None)

@@ -18,9 +18,9 @@ from ffq.cli.output.formats import ResultFormat
 from ffq.cli.output.writer import write_result
 from ffq.cli.progress import run_shown
 from ffq.display.grid import Grid, print_grid, visible
-from ffq.errors import FfqError
+from ffq.errors import FfqError, InvalidQuery
 from ffq.sql.explained import is_explain, read_explain
-from ffq.sql.text import is_whole
+from ffq.sql.text import is_whole, without_place
 
 if TYPE_CHECKING:
     from ffq.client import Client, QueryHandle
@@ -151,7 +151,10 @@ class Shell:
         return list(dict.fromkeys([*self.tables, *await self.client.tables()]))
 
     async def _columns(self, name: str) -> list[tuple[str, str]]:
-        planned = await self.client.plan_sql(f"FROM {name} LIMIT 0", tables=self.tables)
+        try:
+            planned = await self.client.plan_sql(f"FROM {name} LIMIT 0", tables=self.tables)
+        except InvalidQuery as error:  # its place is one in a text that nobody typed
+            raise InvalidQuery(f"\\d {name}: {without_place(error.message)}") from None
         return [(one.name, one.type) for one in planned.columns]
 
     async def _learn(self) -> None:

@@ -16,6 +16,7 @@ import attrs
 import pyarrow as pa
 import trio
 
+from ffq.client.arguments import check_count, check_modules
 from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, plan_bytes
@@ -89,18 +90,9 @@ class LocalCluster:
         coordinator: CoordinatorSettings | None = None,
     ) -> None:
         """Raises InvalidRequest: what cannot be any of these; it is named."""
-        for name, value in (("workers", workers), ("slots", slots)):
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not whole or not 1 <= value <= MAX_SLOTS:
-                raise InvalidRequest(
-                    f"LocalCluster: {name}={words(value)}; right would be a whole number from "
-                    f"1 to {MAX_SLOTS}"
-                )
-        if not isinstance(operators, str):
-            raise InvalidRequest(
-                f"LocalCluster: operators={words(operators)}; right would be a text, the names of "
-                "modules with commas between"
-            )
+        check_count("LocalCluster", "workers", workers, MAX_SLOTS)
+        check_count("LocalCluster", "slots", slots, MAX_SLOTS)
+        check_modules("LocalCluster", operators)
         if coordinator is not None and not isinstance(coordinator, CoordinatorSettings):
             raise InvalidRequest(
                 f"LocalCluster: coordinator={words(coordinator)}; right would be an "

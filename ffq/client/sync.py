@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from types import TracebackType
 
 import pyarrow as pa
 
@@ -47,12 +46,7 @@ class SyncClient:
         self._thread.open()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the calls under way (they raise Unavailable, their queries are canceled) and the
         thread.
         """

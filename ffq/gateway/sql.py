@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
 import trio
 
 from ffq.catalog import Catalog
@@ -43,12 +41,7 @@ class SqlPlanner:
     def __enter__(self) -> SqlPlanner:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._service.close()
 
     async def plan(self, message: PlanSql) -> SqlPlan:

@@ -113,6 +113,8 @@ LONGEST_MS = 2**53 - 1
 class Timeouts:
     """How long a query and each attempt of its tasks may take; 0: as long as they will.
 
+    The coordinator looks at the time four times a second: what ends before it looks has ended.
+
     Attributes:
         query_ms: from its submission; past it the query fails.
         task_ms: from an attempt's assignment; past it the attempt fails and its task is charged.

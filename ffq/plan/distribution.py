@@ -345,30 +345,29 @@ def _of_own_join(node: model.Join, left: Distribution, right: Distribution) -> D
             and all(name in key for name, key in zip(names, keys, strict=True))
             for keys, names in zip(lies, wanted, strict=True)
         ):
-            return Distribution(
-                DistributionKind.HASH,
-                reads=left.reads | right.reads,
-                partitions=left.partitions,
-                keys=None,
-                repeatable=False,
-            )
+            return _by_hash(left, right)
     replicated = right.kind is DistributionKind.REPLICATED
     if left.is_split and node.match in _OWN_WHOLE_RIGHT and replicated:
         return attrs.evolve(left, keys=None)
     return _whole(left, right)
 
 
+def _by_hash(left: Distribution, right: Distribution) -> Distribution:
+    """Of rows that meet where both sides were exchanged alike."""
+    return Distribution(
+        DistributionKind.HASH,
+        reads=left.reads | right.reads,
+        partitions=left.partitions,
+        keys=None,
+        repeatable=False,
+    )
+
+
 def _of_set(left: Distribution, right: Distribution) -> Distribution:
     """Right where equal rows of both sides lie in one task: those are exchanged by all columns."""
     both = left.kind is right.kind is DistributionKind.HASH
     if both and left.partitions == right.partitions and left.keys and right.keys:
-        return Distribution(
-            DistributionKind.HASH,
-            reads=left.reads | right.reads,
-            partitions=left.partitions,
-            keys=None,
-            repeatable=False,
-        )
+        return _by_hash(left, right)
     return _whole(left, right)
 
 

@@ -30,6 +30,9 @@ from ffq.relation.steps import (
 )
 
 MOST_STEPS: Final = 200
+"""One after the other."""
+MOST_PARTS: Final = 2_000
+"""Steps in all, each as often as it stands there: of `r.union(r)` those of both sides."""
 _MOST_ROWS: Final = 2**62
 
 S = TypeVar("S")
@@ -46,12 +49,21 @@ class LazyRelation(Generic[S]):
     PlanningError when the relation is planned.
     """
 
-    def __init__(self, session: S, step: Step, steps: int = 1) -> None:
+    def __init__(self, session: S, step: Step, steps: int = 1, parts: int = 1) -> None:
         if steps > MOST_STEPS:
             raise InvalidRequest(f"a relation of more than {MOST_STEPS} steps")
+        if parts > MOST_PARTS:
+            raise InvalidRequest(
+                f"a relation of more than {MOST_PARTS} steps, those of each side of its joins and "
+                "unions counted; right would be to write a part of it to files, and go on with them"
+            )
         self._session = session
         self._step = step
         self._steps = steps
+        self._parts = parts
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._steps} step{'s' * (self._steps > 1)}, not run>"
 
     def select(self, *columns: Columns, **named: Any) -> Self:
         """These columns alone; `named` are values, as `select(total=col("a") + col("b"))`."""
@@ -203,8 +215,10 @@ class LazyRelation(Generic[S]):
             raise InvalidRequest(f"{what}: a relation of another session, whose tables are others")
 
     def _then(self, step: Step, other: LazyRelation[S] | None = None) -> Self:
-        steps = max(self._steps, other._steps if other is not None else 0)
-        return type(self)(self._session, step, steps + 1)
+        steps, parts = self._steps, self._parts
+        if other is not None:
+            steps, parts = max(steps, other._steps), parts + other._parts
+        return type(self)(self._session, step, steps + 1, parts + 1)
 
 
 class GroupBy(Generic[R]):

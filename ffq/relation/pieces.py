@@ -59,6 +59,11 @@ def written(pieces: Pieces, relation: str) -> str:
     )
 
 
+def shown(pieces: Pieces) -> str:
+    """As `written`, for people: columns by their names alone."""
+    return "".join(piece if isinstance(piece, str) else piece.name for piece in pieces)
+
+
 def columns_in(pieces: Pieces) -> list[str]:
     """The names of the columns, as they come."""
     return [piece.name for piece in pieces if isinstance(piece, Named)]

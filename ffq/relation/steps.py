@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
-from ffq.errors import PlanningError
-from ffq.relation.pieces import Pieces, columns_in
+from ffq.errors import PlanningError, words
+from ffq.relation.pieces import Pieces, columns_in, shown
+
+_MOST_SHOWN: Final = 80
+"""Characters of a condition in an error."""
 
 How: TypeAlias = Literal["inner", "left", "right", "full", "semi", "anti", "cross"]
 Outputs: TypeAlias = tuple[tuple[Pieces, str], ...]
@@ -158,21 +161,45 @@ Known: TypeAlias = Mapping[Leaf, tuple[str, ...]]
 """The columns of tables, queries and operators."""
 
 
+def inputs_of(step: Step) -> tuple[Step, ...]:
+    """The steps that it is over: none of a table or query, two of a join or union."""
+    match step:
+        case Table() | Query():
+            return ()
+        case Joined(left, right) | United(left, right):
+            return left, right
+        case _:
+            return (step.input,)
+
+
 def leaves(step: Step) -> list[Leaf]:
     """Tables, queries and operators in it, each once, and each after those below it."""
     found: dict[Leaf, None] = {}
     pending: list[Step] = [step]
     while pending:
         each = pending.pop()
-        if isinstance(each, Table | Query):
-            found[each] = None
-        elif isinstance(each, Mapped):
+        if isinstance(each, Mapped):
             found |= dict.fromkeys([*leaves(each.input), each])
-        elif isinstance(each, Joined | United):
-            pending += [each.left, each.right]
+        elif isinstance(each, Table | Query):
+            found[each] = None
         else:
-            pending.append(each.input)
+            pending += inputs_of(each)
     return list(found)
+
+
+def number_of(step: Step) -> int:
+    """Its place among the steps that were written one after the other; the first is 1."""
+    return 1 + max(map(number_of, inputs_of(step)), default=0)
+
+
+def called(step: Step) -> str:
+    """What a program calls it: its method; of a filter, with its conditions."""
+    if isinstance(step, Filtered):
+        conditions = (
+            shown(each).removeprefix("(\n").removesuffix("\n)") for each in step.conditions
+        )
+        return f"filter({words(', '.join(conditions), _MOST_SHOWN)})"
+    return _called(step)
 
 
 def with_leaves(step: Step, new: Mapping[Leaf, Leaf]) -> Step:
@@ -290,4 +317,9 @@ def _called(step: Step) -> str:
         Grouped: "agg",
         Joined: "join",
         Renamed: "rename",
+        Filtered: "filter",
+        Sorted: "sort",
+        Cut: "limit",
+        Dropped: "drop",
+        United: "union",
     }.get(type(step), type(step).__name__.lower())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 
 import attrs
 
@@ -34,12 +33,7 @@ class ChannelPool:
     def __enter__(self) -> ChannelPool:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for pooled in self._channels.values():
             pooled.channel.close()
         self._channels.clear()

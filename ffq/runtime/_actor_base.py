@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from ffq.runtime._handlers import build_routes, check_protocol, declared_protocol
+from ffq.runtime._handlers import build_routes, check_hooks, check_protocol, declared_protocol
 from ffq.runtime.errors import ProtocolError
 from ffq.runtime.supervision import Supervision
 
@@ -29,6 +29,7 @@ class ActorBase(Generic[M_contra]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        check_hooks(cls, ("on_start", "on_stop"))
         cls.__routes__ = build_routes(cls)
         cls.__protocol__ = declared_protocol(cls, ActorBase)
         check_protocol(cls, cls.__protocol__, cls.__routes__)

@@ -17,7 +17,13 @@ from trio.lowlevel import Abort, current_task, reschedule, wait_task_rescheduled
 
 from ffq.errors import words
 from ffq.runtime._envelope import DONE, HANDLING, Envelope, busy_envelope
-from ffq.runtime._failures import is_stray, only_cancelled, split_failure, stray
+from ffq.runtime._failures import (
+    is_stray,
+    one_cancelled,
+    only_cancelled,
+    split_failure,
+    stray,
+)
 from ffq.runtime._life import Event, after
 from ffq.runtime._mailbox import MailboxCell
 from ffq.runtime._serve import serve, serve_concurrently
@@ -131,6 +137,8 @@ class Cell(MailboxCell):
                 # Whoever spawned it should see what ends the system, and not an echo of it.
                 self.system.at_end.append(self.ready_event.set)
                 self.ready_event = None
+            if isinstance(error, BaseExceptionGroup) and only_cancelled(error):
+                raise one_cancelled(error) from None
             raise
         finally:
             self._finish()

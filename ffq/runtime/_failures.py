@@ -68,3 +68,15 @@ def only_cancelled(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)[1] is None
     return isinstance(error, trio.Cancelled)
+
+
+def one_cancelled(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """One cancellation for a group of nothing else: to the scope they all go to it says as much.
+
+    Each nursery on the way would add one, and Trio writes the whole group for each it passes: of
+    nested actors that would take time with the square of their levels.
+    """
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found

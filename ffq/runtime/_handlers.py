@@ -201,6 +201,14 @@ def check_protocol(cls: type, protocol: frozenset[type], routes: Routes) -> None
             )
 
 
+def check_hooks(cls: type, names: tuple[str, ...]) -> None:
+    """Raise ProtocolError for one of these methods that is plain: it is awaited, after it ran."""
+    for name in names:
+        method = inspect.unwrap(getattr(cls, name))
+        if inspect.isfunction(method) and not inspect.iscoroutinefunction(method):
+            raise ProtocolError(f"{cls.__qualname__}.{name} must be a coroutine: async def {name}")
+
+
 def find_route(routes: Routes, message: object, path: str) -> Route:
     """The route of a message class met for the first time; remembered in `routes`.
 

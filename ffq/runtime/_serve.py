@@ -237,6 +237,8 @@ def _handler_failed(cell: MailboxCell, envelope: Envelope, error: Exception) -> 
 
     What a caller sent, and when he leaves, decides nothing about the life of the actor.
     """
+    if isinstance(error, StopIteration):
+        error = _as_raised(error)
     _settle(cell, envelope, error)
     doing = f"handling {type(envelope.message).__qualname__}"
     if envelope.task is not None:
@@ -254,6 +256,15 @@ def _handler_failed(cell: MailboxCell, envelope: Envelope, error: Exception) -> 
         logger.warning("%s goes on after a failure while %s", cell.path, doing, exc_info=error)
     else:
         cell.fail(error, doing)
+
+
+def _as_raised(error: StopIteration) -> RuntimeError:
+    """What Python makes of it in a coroutine. A plain handler's would become that in its asker, on
+    the way out of which nobody would write who raised it.
+    """
+    found = RuntimeError("a handler raised StopIteration")
+    found.__cause__ = error
+    return found
 
 
 def _handler_left(cell: MailboxCell, envelope: Envelope, error: BaseException) -> None:

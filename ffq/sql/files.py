@@ -92,6 +92,7 @@ class _Naming:
     def table(self, table: TableRef) -> None:
         found = self._find(table)
         if found is not None:
+            self._once(found, table)
             self.used[found] = None
         elif table.name.lower() in self._parsed.ctes:
             pass
@@ -119,6 +120,16 @@ class _Naming:
         if len(found) > 1:
             raise self._fail(f"the table {table.name!r} may be {' or '.join(found)}", table)
         return found[0] if found else None
+
+    def _once(self, found: str, table: TableRef) -> None:
+        """Raises InvalidQuery: the query reads another table, which SQL takes for the same."""
+        twin = next((name for name in self._folded[found.lower()] if name in self.used), found)
+        if twin != found:
+            raise self._fail(
+                f"the tables {twin!r} and {found!r}, whose names differ in case alone, cannot be "
+                "read in one query; right would be another name for one of them",
+                table,
+            )
 
     def _file(self, paths: tuple[str, ...], more: dict[str, Any], at: int) -> str:
         if not self._allowed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import attrs
@@ -55,6 +55,7 @@ _OPTIONS: Final = {
 """What the engine calls options of a table, where a catalog has another word."""
 _DEEPEST: Final = 400
 """JSON levels of what the engine says of a query: two for each call or operator."""
+_NESTING: Final = frozenset({dict, list})
 _MOST_SAID: Final = 400
 """Characters: of a function the engine lists every form there is."""
 _SETTING: Final = re.compile(r' Use "?SET .*')
@@ -183,16 +184,16 @@ def read_json(written: str) -> Any:
         raise _too_deep() from None
     level = [found]
     for _ in range(_DEEPEST):
-        level = [below for each in level for below in _below(each)]
+        # By type() and in one expression: this looks at each value of each plan.
+        level = [
+            below
+            for each in level
+            for below in (each.values() if type(each) is dict else each)
+            if type(below) in _NESTING
+        ]
         if not level:
             return found
     raise _too_deep()
-
-
-def _below(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _too_deep() -> InvalidQuery:

@@ -63,8 +63,20 @@ class Planned:
     types: tuple[str, ...]
 
 
+@attrs.frozen
+class _Held:
+    columns: tuple[tuple[str, str], ...]
+    sample: pa.Table | None = attrs.field(default=None, repr=False)
+
+    def same(self, other: _Held | None) -> bool:
+        return other is not None and self.columns == other.columns and self.sample is other.sample
+
+
 class PlanningInstance:
     """Plans queries over tables of these columns: pairs of name and the engine's type.
+
+    To open one takes longer than most plans do, and to fill its tables too. So it may be kept, and
+    told by `hold` what the next query's tables are.
 
     Args:
         samples: some of a table's rows, under the names of its columns: they decide in which order
@@ -91,10 +103,8 @@ class PlanningInstance:
             )
         self._connection = duckdb.connect(config={"memory_limit": memory, "threads": 1})
         self._set_up(time_zone)
-        for name, columns in tables.items():
-            self.add(name, columns)
-        for name, rows in (samples or {}).items():
-            self._fill(name, rows)
+        self._held: dict[str, _Held] = {}
+        self.hold(tables, samples or {})
 
     def close(self) -> None:
         self._connection.close()
@@ -118,10 +128,34 @@ class PlanningInstance:
         ):
             self._connection.execute(f"SET {setting} = ?", [value])
 
+    def hold(
+        self,
+        tables: Mapping[str, Sequence[tuple[str, str]]],
+        samples: Mapping[str, pa.Table],
+    ) -> None:
+        """These tables and no others, as they are given to `PlanningInstance`.
+
+        One that it has, of the same columns and the same sample (the object), stays as it is.
+        """
+        wanted = {
+            name: _Held(tuple(columns), samples.get(name)) for name, columns in tables.items()
+        }
+        for name, held in list(self._held.items()):
+            if not held.same(wanted.get(name)):
+                self._connection.execute(f"DROP TABLE {identifier(name)}")
+                del self._held[name]
+        for name, table in wanted.items():
+            if name not in self._held:
+                self.add(name, table.columns)
+                if table.sample is not None:
+                    self._fill(name, table.sample)
+                self._held[name] = table
+
     def add(self, name: str, columns: Sequence[tuple[str, str]]) -> None:
-        """One more table."""
+        """One more table, until others are held."""
         listed = ", ".join(f"{identifier(column)} {kind}" for column, kind in columns)
         self._connection.execute(f"CREATE TABLE {identifier(name)} ({listed})")
+        self._held[name] = _Held(tuple(columns))
 
     def _fill(self, name: str, rows: pa.Table) -> None:
         self._connection.register("the sample", rows)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
@@ -78,10 +79,26 @@ class Preparer:
         self._declared = declared
         self._parser = QueryParser()
         self._facts = Facts()
+        self._idle: PlanningInstance | None = None
 
     def close(self) -> None:
         self._parser.close()
         self._facts.close()
+        if self._idle is not None:
+            self._idle.close()
+
+    @contextmanager
+    def _instance(self, facts: Mapping[str, TableFacts]) -> Iterator[PlanningInstance]:
+        """One over these tables. It is kept for the next query, unless anything failed in it."""
+        instance, self._idle = self._idle or PlanningInstance({}), None
+        try:
+            columns = {name: each.columns for name, each in facts.items()}
+            instance.hold(columns, self._facts.samples(facts))
+            yield instance
+        except BaseException:
+            instance.close()
+            raise
+        self._idle = instance
 
     def prepare(self, query: Query) -> Prepared:
         """
@@ -141,19 +158,14 @@ class Preparer:
             estimates={name: _estimate(each) for name, each in facts.items()},
             choices=choices,
         )
-        instance = PlanningInstance(
-            {name: each.columns for name, each in facts.items()},
-            samples=self._facts.samples(facts),
-        )
-        planner = Planner(self._parser, instance, cut, self._declared)
         try:
-            operators = name_operators(named, parsed, query.parameters, planner)
-            planned = instance.plan(operators.named, operators.parameters)
-            plan = operators.put_into(cut(planned))
+            with self._instance(facts) as instance:
+                planner = Planner(self._parser, instance, cut, self._declared)
+                operators = name_operators(named, parsed, query.parameters, planner)
+                planned = instance.plan(operators.named, operators.parameters)
+                plan = operators.put_into(cut(planned))
         except NotDistributed as error:
             raise _placed(error, named, query) from None
-        finally:
-            instance.close()
         if definitions := (*own, *named.files):
             plan = WithTables(tuple(map(_canonical, definitions)), plan)
         columns = tuple(zip(planned.names, planned.types, strict=True))

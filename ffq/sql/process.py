@@ -53,7 +53,10 @@ class PlanningProcess:
 
     def __init__(self, hello: Hello) -> None:
         """Raises StartupError: it cannot be started."""
-        listening, self._lifeline = os.pipe()
+        try:
+            listening, self._lifeline = os.pipe()
+        except OSError as error:  # of as many open files as a process may have
+            raise _unstartable(error) from error
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _START, _sys_path(), str(listening)],
@@ -66,7 +69,7 @@ class PlanningProcess:
             )
         except OSError as error:
             os.close(self._lifeline)
-            raise StartupError(f"a planning process cannot be started: {error}") from error
+            raise _unstartable(error) from error
         finally:
             os.close(listening)
         self._closing = threading.Lock()
@@ -235,6 +238,10 @@ class _Watch:
         except OSError:
             pass  # it has just ended, or this system tells nobody
         return 0
+
+
+def _unstartable(error: OSError) -> StartupError:
+    return StartupError(f"a planning process cannot be started: {error}")
 
 
 def _sys_path() -> str:

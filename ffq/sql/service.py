@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 import attrs
 
-from ffq.errors import Unavailable
+from ffq.errors import StartupError, Unavailable
 from ffq.messages import PlanSql, SqlPlan
 from ffq.sql.frames import Hello
 from ffq.sql.limits import PlanningLimits
@@ -118,15 +119,18 @@ class PlanningService:
     def _give_back(self, process: PlanningProcess, *, good: bool) -> None:
         with self._lock:
             self._busy.discard(process)
-            if self._closed or self._idle is not None:
-                good = False
-            elif good and process.alive:
+            if good and process.alive and not self._closed and self._idle is None:
                 self._idle = process
-            else:
-                good = False
-                self._idle = PlanningProcess(self._hello)  # warm for the next query
+                return
+        process.kill()
         if not good:
-            process.kill()
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Start one for the next query, if it would have to wait for that."""
+        with self._lock, suppress(StartupError):  # the next query tries again, and is told
+            if not self._closed and self._idle is None:
+                self._idle = PlanningProcess(self._hello)
 
     def _check_open(self) -> None:
         if self._closed:

@@ -145,9 +145,9 @@ def test_a_file_written_anew_is_read_anew(tmp_path: Path) -> None:
 
 def of_sizes(patch: pytest.MonkeyPatch, sizes: Sequence[int], target: int, most: int) -> Shares:
     """Shares of one file whose row groups have these sizes."""
-    file = shares._File(ScanSplit("f", 0, 0), tuple(sizes), ())
+    file = shares._File(ScanSplit("f", 0, 0), tuple(sizes), (), None)
     patch.setattr(shares, "_look_at", lambda _table, _path, _partition: file)
-    return shares.make_shares("t", [TableFile("f")], target, most)
+    return shares.make_shares("t", [TableFile("f")], target, most).shares
 
 
 def test_a_large_row_group_has_a_share_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

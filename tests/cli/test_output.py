@@ -242,7 +242,14 @@ def test_a_terminal_too_narrow_gets_several_tables_and_whole_cells() -> None:
 @pytest.mark.parametrize("name", ["csv", "json", "arrow", "parquet"])
 def test_a_file_name_tells_the_format(name: str, tmp_path: Path) -> None:
     assert choose_format(None, tmp_path / f"out.{name}") is ResultFormat(name)
-    assert choose_format(ResultFormat.CSV, tmp_path / f"out.{name}") is ResultFormat.CSV
+    assert choose_format(ResultFormat(name), tmp_path / f"OUT.{name.upper()}") is ResultFormat(name)
+
+
+def test_a_file_name_and_a_format_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"out\.json is named as json and --format is csv"):
+        choose_format(ResultFormat.CSV, tmp_path / "out.json")
+    with pytest.raises(InvalidRequest, match="named as csv and --format is table"):
+        choose_format(ResultFormat.TABLE, tmp_path / "out.csv")
 
 
 def test_a_file_name_of_another_format_is_refused(tmp_path: Path) -> None:

@@ -160,6 +160,13 @@ async def test_commands(capfd: pytest.CaptureFixture[str]) -> None:
     assert script.typed == ["x"]
 
 
+async def test_what_is_not_there_is_told_without_a_text_that_nobody_typed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    await shell("\\d nope")
+    assert capfd.readouterr().err.splitlines()[-1] == "error: \\d nope: no nope"
+
+
 async def test_tab_knows_tables_and_columns() -> None:
     script, client = await shell()
     assert script.offered[:3] == ["mine", "t", 'odd "name']

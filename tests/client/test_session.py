@@ -19,6 +19,7 @@ import trio
 
 import ffq
 from ffq import plan as p
+from ffq.client.session.relations import Relation
 from ffq.errors import CallerError
 from ffq.messages import QueryState
 
@@ -325,6 +326,34 @@ def test_errors_name_no_place_in_a_text_that_nobody_wrote(
 ) -> None:
     with pytest.raises(CallerError, match=message):
         of(session).collect()
+
+
+def _chain(session: ffq.Session, wrong: Callable[[Relation], Relation]) -> Relation:
+    before = session.table("t").filter("v > 0").filter("v > 0").filter("v > 0")
+    return wrong(before).filter("v > 0").sort("v").limit(3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda r: r.filter("v > "), r"^step 5 of 8, filter\('v > '\): syntax error"),
+        (lambda r: r.filter("v > ? OR"), r"^step 5 of 8, filter"),
+        (lambda r: r.with_columns(w=ffq.col("u") + 1), "^step 5 of 8, with_columns: no column 'u'"),
+        (lambda r: r.map_batches("session.none"), r"^step 5 of 8, map_batches: op\('session.none'"),
+        (lambda r: r.join(r.filter("none(v)"), "v"), r"^step 5 of 9, filter\('none\(v\)'\): "),
+        (
+            lambda r: r.join(r.limit(1), "v", how="left").select("v", "x"),
+            "^step 7 of 10, select: no",
+        ),
+    ],
+)
+def test_of_a_chain_of_steps_the_error_names_the_one_that_is_wrong(
+    session: ffq.Session, wrong: Callable[[Relation], Relation], message: str
+) -> None:
+    with pytest.raises(CallerError, match=message):
+        _chain(session, wrong).collect()
+    with pytest.raises(CallerError, match=message):
+        _chain(session, wrong).write_parquet("never")
 
 
 def test_a_failed_query_is_raised_and_not_printed(

@@ -126,3 +126,38 @@ def test_a_killed_worker_costs_no_answer_and_no_end_leaves_anything(
             assert list(tmp_path.iterdir()) == []
     until(lambda: not any(map(alive, everybody)))
     until(lambda: not list(tmp_path.iterdir()))
+
+
+# No code of Python's runs in a process whose lock is held by code in C.
+DEAF_OPERATORS = """
+import ctypes, os, ffq
+
+@ffq.operator("deaf", output_schema={"v": "BIGINT"})
+def deaf(batch):
+    print(os.getpid(), file=open("deaf.pid", "w"))
+    ctypes.PyDLL(None).sleep(3600)
+    return batch
+"""
+DEAF_PROGRAM = """
+import ffq
+session = ffq.connect(workers=1, operators="deaf_ops", progress=False)
+session.sql("SELECT * FROM op('deaf', (SELECT CAST(1 AS BIGINT) AS v))").collect()
+"""
+
+
+def test_a_worker_that_hears_nothing_ends_with_the_killed_program(tmp_path: Path) -> None:
+    (tmp_path / "deaf_ops.py").write_text(DEAF_OPERATORS)
+    (tmp_path / "temporary").mkdir()
+    paths = os.pathsep.join((str(ROOT), str(tmp_path)))
+    told = tmp_path / "deaf.pid"
+    with subprocess.Popen(
+        [sys.executable, "-c", DEAF_PROGRAM],
+        env=environment(PYTHONPATH=paths, TMPDIR=str(tmp_path / "temporary")),
+        cwd=tmp_path,
+    ) as program:
+        try:
+            until(lambda: told.exists() and told.read_text().endswith("\n"))
+        finally:
+            program.kill()
+    until(lambda: not alive(int(told.read_text())))
+    until(lambda: not list((tmp_path / "temporary").iterdir()))

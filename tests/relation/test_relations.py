@@ -9,7 +9,7 @@ import pytest
 
 from ffq.errors import CallerError, InvalidRequest, PlanningError
 from ffq.relation import col, count, function, lit, row_number
-from ffq.relation.builder import MOST_STEPS, LazyRelation
+from ffq.relation.builder import MOST_PARTS, MOST_STEPS, LazyRelation
 from ffq.relation.steps import Table
 from tests.relation.rows import names, query, rows, sql_of, table
 
@@ -208,6 +208,13 @@ def test_many_steps_run_and_too_many_are_refused() -> None:
     with pytest.raises(InvalidRequest, match=f"more than {MOST_STEPS} steps"):
         for _ in range(MOST_STEPS):
             relation = relation.filter("v > 0")
+
+
+def test_a_relation_that_doubles_with_each_step_is_refused_before_it_fills_the_memory() -> None:
+    relation = T
+    with pytest.raises(InvalidRequest, match=f"more than {MOST_PARTS} steps"):
+        for _ in range(MOST_STEPS):
+            relation = relation.union(relation)
 
 
 def test_numbered_rows() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -506,3 +507,36 @@ async def test_A13_stash_in_another_thread_names_the_portal() -> None:
         puts = await system.spawn(Puts)
         with pytest.raises(WrongThread, match="portal"):
             await puts.ask(Stash())
+
+
+def test_A1_a_plain_start_or_stop_is_refused_where_its_class_is_made() -> None:
+    with pytest.raises(ProtocolError, match="Plain.on_start must be a coroutine: async def"):
+
+        class Plain(Counter):
+            def on_start(self) -> None:  # type: ignore[override]
+                """It would have run before anybody told."""
+
+    def wrapped(self: Any) -> Any:
+        return Counter.on_stop(self)
+
+    functools.update_wrapper(wrapped, Counter.on_stop)
+    type("Wrapped", (Counter,), {"on_stop": wrapped})
+
+
+async def test_A7_a_plain_handler_that_raises_StopIteration_is_named() -> None:
+    @attrs.frozen
+    class Take(Request[int]):
+        """The first of none."""
+
+    class Empty(Actor[Take]):
+        @handles(Take)
+        def take(self, _: Take) -> int:
+            return next(iter(()))
+
+    async with ActorSystem() as system:
+        empty = await system.spawn(Empty, name="empty")
+        with pytest.raises(RuntimeError, match="a handler raised StopIteration") as caught:
+            await empty.ask(Take())
+    (told,) = caught.value.__notes__
+    assert told.startswith("raised by the actor /empty while handling ")
+    assert isinstance(caught.value.__cause__, StopIteration)

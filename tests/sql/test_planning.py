@@ -200,3 +200,24 @@ def test_samples_decide_nothing_of_what_a_query_gives(of: str) -> None:
     finally:
         instance.close()
         bare.close()
+
+
+def test_a_kept_instance_knows_the_tables_of_the_present_query_alone() -> None:
+    first, second = pa.table({"a": [1]}), pa.table({"a": [2]})
+    instance = PlanningInstance({"t": [("a", "INTEGER")], "U": [("b", "DATE")]})
+    try:
+        instance.add("made", [("c", "INTEGER")])
+        instance.hold({"u": [("a", "BIGINT")], "t": [("a", "INTEGER")]}, {"t": first})
+        assert plan_of(instance, "FROM u").types == ("BIGINT",)
+        for gone in ("made", '"U".b'):
+            with pytest.raises(InvalidQuery):
+                plan_of(instance, f"SELECT * FROM {gone}")
+        instance.hold({"t": [("a", "INTEGER")]}, {"t": second})
+        assert instance._connection.execute("FROM t").fetchall() == [(2,)]
+        instance._connection.execute("INSERT INTO t VALUES (3)")
+        instance.hold({"t": [("a", "INTEGER")]}, {"t": second})  # nothing is done twice
+        assert instance._connection.execute("FROM t").fetchall() == [(2,), (3,)]
+        with pytest.raises(InvalidQuery, match="u"):
+            plan_of(instance, "FROM u")
+    finally:
+        instance.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from ffq.errors import (
     InvalidRequest,
     PlanningError,
     PlanningLimit,
+    StartupError,
     Unavailable,
 )
 from ffq.messages import MAX_SQL_BYTES, PlanSql, SqlColumn
@@ -129,6 +131,28 @@ def test_a_query_that_takes_its_process_down_is_refused(service: PlanningService
         service.plan(PlanSql(ENDLESS))
     thread.join()
     assert service.plan(PlanSql("SELECT 1")).columns
+
+
+def test_where_no_further_process_can_be_started_the_query_is_told_what_was_wrong_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with PlanningService() as narrow:
+        narrow.plan(PlanSql("SELECT 1"))
+        narrow._limits = PlanningLimits(time_ms=1)
+        ended = idle_pid(narrow)
+
+        def no_more() -> tuple[int, int]:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(os, "pipe", no_more)
+        with pytest.raises(PlanningLimit):
+            narrow.plan(PlanSql(ENDLESS))
+        assert gone(ended)
+        with pytest.raises(StartupError, match="cannot be started: .*Too many open files"):
+            narrow.plan(PlanSql("SELECT 1"))
+        monkeypatch.undo()
+        narrow._limits = PlanningLimits()
+        assert narrow.plan(PlanSql("SELECT 1")).columns
 
 
 def test_a_query_that_is_given_up_ends_its_process_at_once(service: PlanningService) -> None:

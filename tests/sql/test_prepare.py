@@ -9,8 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from ffq.catalog import Catalog
 from ffq.errors import FfqError, InvalidQuery, InvalidRequest, StorageError, UnsupportedPlan
 from ffq.plan.model import WithTables
+from ffq.sql.planning import PlanningInstance
 from ffq.sql.prepare import Preparer, Query
 from tests.sql.world import World
 
@@ -177,3 +179,38 @@ def test_a_coordinator_that_takes_no_tables_says_so(world: World) -> None:
 def test_a_table_that_is_none_is_refused(preparer: Preparer, text: str) -> None:
     with pytest.raises(InvalidRequest):
         preparer.prepare(Query("SELECT 1", {}, (text,)))
+
+
+def test_an_instance_is_opened_once_and_again_after_a_query_that_failed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[PlanningInstance] = []
+
+    class Counted(PlanningInstance):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            opened.append(self)
+
+    monkeypatch.setattr("ffq.sql.prepare.PlanningInstance", Counted)
+    preparer = Preparer(Catalog.of(()))
+    try:
+        for sql in (
+            "SELECT 1",
+            "FROM 't.parquet'",
+            "FROM 't.parquet' x JOIN 'T.parquet' y USING (k)",
+        ):
+            preparer.prepare(Query(sql, folder=str(world.folder)))
+        assert len(opened) == 1
+        with pytest.raises(InvalidQuery):
+            preparer.prepare(Query("SELECT nothing"))
+        preparer.prepare(Query("SELECT 1"))
+        assert len(opened) == 2
+    finally:
+        preparer.close()
+
+
+def test_tables_whose_names_differ_in_case_alone_are_refused_together(world: World) -> None:
+    path = str(world.folder / "t.parquet")
+    with pytest.raises(InvalidQuery, match="line 1, column 27: the tables 't' and 'T', whose"):
+        world.prepare('SELECT count(*) FROM t x, "T" y', tables={"t": path, "T": path})
+    assert world.prepare('SELECT k FROM "T"', tables={"t": path, "T": path}).tables == ("T",)

@@ -16,58 +16,71 @@ def _setting(text: str) -> object:
     return typer.Option(help=f"The coordinator's {text}.", min=0, max=MAX_MS, metavar="N")
 
 
+RuleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only what is there to try this rule, as R16; may be given several times.",
+        metavar="RULE",
+        show_default=False,
+    ),
+]
+SeedOption = Annotated[int, typer.Option(help="Of the random programs.", metavar="N")]
+ExamplesOption = Annotated[
+    int,
+    typer.Option(help="How many random programs to play.", min=0, max=MAX_COUNT, metavar="N"),
+]
+WorkerLivenessTimeoutMsOption = Annotated[int, _setting("worker_liveness_timeout_ms")]
+MaxTaskAttemptsOption = Annotated[int, _setting("max_task_attempts")]
+RetryBackoffBaseMsOption = Annotated[int, _setting("retry_backoff_base_ms")]
+BlacklistFailureThresholdOption = Annotated[
+    int,
+    typer.Option(
+        help="The coordinator's blacklist_failure_threshold.",
+        min=1,
+        max=MAX_COUNT,
+        metavar="N",
+    ),
+]
+BlacklistTtlMsOption = Annotated[int, _setting("blacklist_ttl_ms")]
+MaxConcurrentTasksPerWorkerOption = Annotated[int, _setting("max_concurrent_tasks_per_worker")]
+MaxConcurrentTasksPerQueryOption = Annotated[int, _setting("max_concurrent_tasks_per_query")]
+UnrunnableTimeoutMsOption = Annotated[int, _setting("unrunnable_timeout_ms")]
+SlackMsOption = Annotated[
+    int,
+    typer.Option(
+        help="How late the coordinator may do what is due, ms, before that counts as a break.",
+        min=1,
+        max=MAX_MS,
+        metavar="N",
+    ),
+]
+MaxWaitMsOption = Annotated[
+    int,
+    typer.Option(
+        help="Leave out what needs a longer wait than this, ms, by the settings given.",
+        min=0,
+        max=MAX_MS,
+        metavar="N",
+    ),
+]
+
+
 def conformance(
     context: typer.Context,
     coordinator: CoordinatorOption = None,
-    rule: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Only what is there to try this rule, as R16; may be given several times.",
-            metavar="RULE",
-            show_default=False,
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the random programs.", metavar="N")] = 0,
-    examples: Annotated[
-        int,
-        typer.Option(help="How many random programs to play.", min=0, max=MAX_COUNT, metavar="N"),
-    ] = 100,
-    worker_liveness_timeout_ms: Annotated[int, _setting("worker_liveness_timeout_ms")] = 15_000,
-    max_task_attempts: Annotated[int, _setting("max_task_attempts")] = 3,
-    retry_backoff_base_ms: Annotated[int, _setting("retry_backoff_base_ms")] = 250,
-    blacklist_failure_threshold: Annotated[
-        int,
-        typer.Option(
-            help="The coordinator's blacklist_failure_threshold.",
-            min=1,
-            max=MAX_COUNT,
-            metavar="N",
-        ),
-    ] = 3,
-    blacklist_ttl_ms: Annotated[int, _setting("blacklist_ttl_ms")] = 60_000,
-    max_concurrent_tasks_per_worker: Annotated[
-        int, _setting("max_concurrent_tasks_per_worker")
-    ] = 8,
-    max_concurrent_tasks_per_query: Annotated[int, _setting("max_concurrent_tasks_per_query")] = 32,
-    unrunnable_timeout_ms: Annotated[int, _setting("unrunnable_timeout_ms")] = 0,
-    slack_ms: Annotated[
-        int,
-        typer.Option(
-            help="How late the coordinator may do what is due, ms, before that counts as a break.",
-            min=1,
-            max=MAX_MS,
-            metavar="N",
-        ),
-    ] = 2_000,
-    max_wait_ms: Annotated[
-        int,
-        typer.Option(
-            help="Leave out what needs a longer wait than this, ms, by the settings given.",
-            min=0,
-            max=MAX_MS,
-            metavar="N",
-        ),
-    ] = 30_000,
+    rule: RuleOption = None,
+    seed: SeedOption = 0,
+    examples: ExamplesOption = 100,
+    worker_liveness_timeout_ms: WorkerLivenessTimeoutMsOption = 15_000,
+    max_task_attempts: MaxTaskAttemptsOption = 3,
+    retry_backoff_base_ms: RetryBackoffBaseMsOption = 250,
+    blacklist_failure_threshold: BlacklistFailureThresholdOption = 3,
+    blacklist_ttl_ms: BlacklistTtlMsOption = 60_000,
+    max_concurrent_tasks_per_worker: MaxConcurrentTasksPerWorkerOption = 8,
+    max_concurrent_tasks_per_query: MaxConcurrentTasksPerQueryOption = 32,
+    unrunnable_timeout_ms: UnrunnableTimeoutMsOption = 0,
+    slack_ms: SlackMsOption = 2_000,
+    max_wait_ms: MaxWaitMsOption = 30_000,
 ) -> None:
     """Try a coordinator, of whatever make, on the rules of the protocol.
 

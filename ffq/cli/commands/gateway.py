@@ -20,81 +20,95 @@ def _tuning(text: str, name: str, default: int) -> object:
     return setting(text, f"FFQ_{name.upper()}", str(default), metavar="N")
 
 
+BindOption = Annotated[
+    str | None,
+    setting(
+        "Where to listen; port 0 picks a free one.",
+        "FFQ_COORDINATOR_BIND",
+        DEFAULT_COORDINATOR,
+        metavar="HOST:PORT",
+    ),
+]
+CatalogOption = Annotated[
+    str | None,
+    setting("The tables, as JSON or TOML.", "FFQ_COORDINATOR_CATALOG_PATH", "none", metavar="FILE"),
+]
+BlacklistFailureThresholdOption = Annotated[
+    str | None,
+    _tuning("Failures in a row that exclude a worker.", "blacklist_failure_threshold", 3),
+]
+BlacklistTtlMsOption = Annotated[
+    str | None, _tuning("How long a worker stays excluded, ms.", "blacklist_ttl_ms", 60000)
+]
+MaxConcurrentTasksPerWorkerOption = Annotated[
+    str | None,
+    _tuning("Tasks a worker runs at once.", "max_concurrent_tasks_per_worker", 8),
+]
+MaxConcurrentTasksPerQueryOption = Annotated[
+    str | None,
+    _tuning("Tasks of one query that run at once.", "max_concurrent_tasks_per_query", 32),
+]
+MaxTaskAttemptsOption = Annotated[
+    str | None, _tuning("Failures of one task that fail its query.", "max_task_attempts", 3)
+]
+RetryBackoffBaseMsOption = Annotated[
+    str | None,
+    _tuning("Wait before the first retry, ms; doubles.", "retry_backoff_base_ms", 250),
+]
+WorkerLivenessTimeoutMsOption = Annotated[
+    str | None,
+    _tuning("Silence after which a worker is lost, ms.", "worker_liveness_timeout_ms", 15000),
+]
+UnrunnableTimeoutMsOption = Annotated[
+    str | None,
+    _tuning(
+        "How long a query waits for a worker that can run it, ms; 0 = forever.",
+        "unrunnable_timeout_ms",
+        0,
+    ),
+]
+ScanTargetBytesOption = Annotated[
+    str | None, _tuning("Data that one scan task reads, about.", "scan_target_bytes", 16777216)
+]
+ClientTablesOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--client-tables/--no-client-tables",
+        help="Whether queries may bring tables of their own, and name files that this machine "
+        "reads. [FFQ_CLIENT_TABLES; default: yes]",
+        show_default=False,
+    ),
+]
+ShuffleRootOption = Annotated[
+    str | None,
+    setting(
+        "Folder for map outputs that is shared by all, for workers that serve none themselves.",
+        "FFQ_SHUFFLE_ROOT",
+        "none",
+        metavar="DIR",
+    ),
+]
+MaxMessageBytesOption = Annotated[
+    str | None, _tuning("Largest gRPC message.", "max_message_bytes", 67108864)
+]
+
+
 def gateway(
     context: typer.Context,
-    bind: Annotated[
-        str | None,
-        setting(
-            "Where to listen; port 0 picks a free one.",
-            "FFQ_COORDINATOR_BIND",
-            DEFAULT_COORDINATOR,
-            metavar="HOST:PORT",
-        ),
-    ] = None,
-    catalog: Annotated[
-        str | None,
-        setting(
-            "The tables, as JSON or TOML.", "FFQ_COORDINATOR_CATALOG_PATH", "none", metavar="FILE"
-        ),
-    ] = None,
-    blacklist_failure_threshold: Annotated[
-        str | None,
-        _tuning("Failures in a row that exclude a worker.", "blacklist_failure_threshold", 3),
-    ] = None,
-    blacklist_ttl_ms: Annotated[
-        str | None, _tuning("How long a worker stays excluded, ms.", "blacklist_ttl_ms", 60000)
-    ] = None,
-    max_concurrent_tasks_per_worker: Annotated[
-        str | None,
-        _tuning("Tasks a worker runs at once.", "max_concurrent_tasks_per_worker", 8),
-    ] = None,
-    max_concurrent_tasks_per_query: Annotated[
-        str | None,
-        _tuning("Tasks of one query that run at once.", "max_concurrent_tasks_per_query", 32),
-    ] = None,
-    max_task_attempts: Annotated[
-        str | None, _tuning("Failures of one task that fail its query.", "max_task_attempts", 3)
-    ] = None,
-    retry_backoff_base_ms: Annotated[
-        str | None,
-        _tuning("Wait before the first retry, ms; doubles.", "retry_backoff_base_ms", 250),
-    ] = None,
-    worker_liveness_timeout_ms: Annotated[
-        str | None,
-        _tuning("Silence after which a worker is lost, ms.", "worker_liveness_timeout_ms", 15000),
-    ] = None,
-    unrunnable_timeout_ms: Annotated[
-        str | None,
-        _tuning(
-            "How long a query waits for a worker that can run it, ms; 0 = forever.",
-            "unrunnable_timeout_ms",
-            0,
-        ),
-    ] = None,
-    scan_target_bytes: Annotated[
-        str | None, _tuning("Data that one scan task reads, about.", "scan_target_bytes", 16777216)
-    ] = None,
-    client_tables: Annotated[
-        bool | None,
-        typer.Option(
-            "--client-tables/--no-client-tables",
-            help="Whether queries may bring tables of their own, and name files that this machine "
-            "reads. [FFQ_CLIENT_TABLES; default: yes]",
-            show_default=False,
-        ),
-    ] = None,
-    shuffle_root: Annotated[
-        str | None,
-        setting(
-            "Folder for map outputs that is shared by all, for workers that serve none themselves.",
-            "FFQ_SHUFFLE_ROOT",
-            "none",
-            metavar="DIR",
-        ),
-    ] = None,
-    max_message_bytes: Annotated[
-        str | None, _tuning("Largest gRPC message.", "max_message_bytes", 67108864)
-    ] = None,
+    bind: BindOption = None,
+    catalog: CatalogOption = None,
+    blacklist_failure_threshold: BlacklistFailureThresholdOption = None,
+    blacklist_ttl_ms: BlacklistTtlMsOption = None,
+    max_concurrent_tasks_per_worker: MaxConcurrentTasksPerWorkerOption = None,
+    max_concurrent_tasks_per_query: MaxConcurrentTasksPerQueryOption = None,
+    max_task_attempts: MaxTaskAttemptsOption = None,
+    retry_backoff_base_ms: RetryBackoffBaseMsOption = None,
+    worker_liveness_timeout_ms: WorkerLivenessTimeoutMsOption = None,
+    unrunnable_timeout_ms: UnrunnableTimeoutMsOption = None,
+    scan_target_bytes: ScanTargetBytesOption = None,
+    client_tables: ClientTablesOption = None,
+    shuffle_root: ShuffleRootOption = None,
+    max_message_bytes: MaxMessageBytesOption = None,
     log_level: LogLevelOption = LogLevel.INFO,
     stop_with_stdin: StopWithStdinOption = False,
 ) -> None:

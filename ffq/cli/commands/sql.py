@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import attrs
 import typer
 
 from ffq.cli.options import FormatOption, OutputOption, TimeoutOption, setting
@@ -20,6 +21,7 @@ from ffq.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from ffq.client import Client, QueryHandle
+    from ffq.messages import SqlPlan
 
 EXAMPLES = """\b
 Examples:
@@ -30,71 +32,78 @@ Examples:
   echo "FROM 't.parquet' LIMIT 5" | ffq sql - --format json"""
 
 
+QueryArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[QUERY]",
+        help="A query in DuckDB's SQL; - reads it from stdin. Without one, on a terminal: a shell.",
+        show_default=False,
+    ),
+]
+FileOption = Annotated[
+    Path | None,
+    typer.Option(help="Read the query from here.", metavar="FILE", show_default=False),
+]
+TableOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A table that the query may read: a file, folder or glob. May be given again.",
+        metavar="NAME=PATH",
+        show_default=False,
+    ),
+]
+ParamOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="The value of $NAME: a number, true, false or null as in JSON; anything else, and "
+        "what stands in double quotes, is a text. May be given again.",
+        metavar="NAME=VALUE",
+        show_default=False,
+    ),
+]
+OperatorsOption = Annotated[
+    str,
+    typer.Option(
+        help="Modules with custom operators, with commas between; the current folder is searched.",
+        metavar="MODULES",
+        show_default=False,
+    ),
+]
+ExplainOption = Annotated[
+    bool, typer.Option("--explain", help="Show what would be done, and do not run it.")
+]
+AnalyzeOption = Annotated[
+    bool,
+    typer.Option(
+        "--analyze",
+        help="Run it, and show what its stages and tasks did; the result only with -o.",
+    ),
+]
+WorkersOption = Annotated[int, typer.Option(help="Workers, where no coordinator is named.", min=1)]
+CoordinatorOrNoneOption = Annotated[
+    str | None,
+    setting(
+        "The coordinator, as HOST:PORT or http://HOST:PORT.",
+        "FFQ_COORDINATOR_ENDPOINT",
+        "none, and the query runs here",
+        metavar="HOST:PORT",
+    ),
+]
+
+
 def sql(
     context: typer.Context,
-    query: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[QUERY]",
-            help="A query in DuckDB's SQL; - reads it from stdin. Without one, on a terminal: a "
-            "shell.",
-            show_default=False,
-        ),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(help="Read the query from here.", metavar="FILE", show_default=False),
-    ] = None,
-    table: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A table that the query may read: a file, folder or glob. May be given again.",
-            metavar="NAME=PATH",
-            show_default=False,
-        ),
-    ] = None,
-    param: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="The value of $NAME: a number, true, false or null as in JSON; anything else, and "
-            "what stands in double quotes, is a text. May be given again.",
-            metavar="NAME=VALUE",
-            show_default=False,
-        ),
-    ] = None,
-    operators: Annotated[
-        str,
-        typer.Option(
-            help="Modules with custom operators, with commas between; the current folder is "
-            "searched.",
-            metavar="MODULES",
-            show_default=False,
-        ),
-    ] = "",
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Show what would be done, and do not run it.")
-    ] = False,
-    analyze: Annotated[
-        bool,
-        typer.Option(
-            "--analyze",
-            help="Run it, and show what its stages and tasks did; the result only with -o.",
-        ),
-    ] = False,
-    workers: Annotated[
-        int, typer.Option(help="Workers, where no coordinator is named.", min=1)
-    ] = 2,
+    query: QueryArgument = None,
+    file: FileOption = None,
+    table: TableOption = None,
+    param: ParamOption = None,
+    operators: OperatorsOption = "",
+    explain: ExplainOption = False,
+    analyze: AnalyzeOption = False,
+    workers: WorkersOption = 2,
     format_: FormatOption = None,
     output: OutputOption = None,
-    coordinator: Annotated[
-        str | None,
-        setting(
-            "The coordinator, as HOST:PORT or http://HOST:PORT.",
-            "FFQ_COORDINATOR_ENDPOINT",
-            "none, and the query runs here",
-            metavar="HOST:PORT",
-        ),
-    ] = None,
+    coordinator: CoordinatorOrNoneOption = None,
     timeout_ms: TimeoutOption = None,
 ) -> None:
     """Run a query in SQL, and write its result.
@@ -126,28 +135,47 @@ def sql(
         )
     given = [_pair(each, "--param", "NAME=VALUE") for each in param or []]
     parameters = {name.removeprefix("$"): _value(value) for name, value in given}
+    shown = _Shown(explain, analyze, chosen, output)
+    run_command(partial(_run, context, workers, text, parameters, tables, shown))
 
-    async def run() -> None:
-        from ffq.cli.output.explained import write_analyzed, write_explained
+
+@attrs.frozen
+class _Shown:
+    """What of a query is shown, and how its result is written."""
+
+    explain: bool
+    analyze: bool
+    chosen: ResultFormat
+    output: Path | None
+
+    async def use(self, client: Client, planned: SqlPlan, handle: QueryHandle) -> None:
+        from ffq.cli.output.explained import write_analyzed
         from ffq.cli.output.writer import write_result
-        from ffq.cli.progress import run_shown
 
-        async with _client(context, workers) as client:
-            planned = await client.plan_sql(text, parameters, tables=tables)
-            if explain:
-                write_explained(planned)
-                return
+        if self.analyze:
+            await write_analyzed(planned, handle)
+        if self.output is not None or not self.analyze:
+            write = partial(write_result, chosen=self.chosen, output=self.output)
+            await client.read(handle, write)
 
-            async def use(handle: QueryHandle) -> None:
-                if analyze:
-                    await write_analyzed(planned, handle)
-                if output is not None or not analyze:
-                    write = partial(write_result, chosen=chosen, output=output)
-                    await client.read(handle, write)
 
-            await run_shown(client, planned.plan_bytes, use)
+async def _run(
+    context: typer.Context,
+    workers: int,
+    text: str,
+    parameters: dict[str, Any],
+    tables: dict[str, Any],
+    shown: _Shown,
+) -> None:
+    from ffq.cli.output.explained import write_explained
+    from ffq.cli.progress import run_shown
 
-    run_command(run)
+    async with _client(context, workers) as client:
+        planned = await client.plan_sql(text, parameters, tables=tables)
+        if shown.explain:
+            write_explained(planned)
+        else:
+            await run_shown(client, planned.plan_bytes, partial(shown.use, client, planned))
 
 
 async def _shell(

@@ -19,111 +19,127 @@ if TYPE_CHECKING:
     from ffq.worker import WorkerConfig, WorkerReady
 
 
+WorkerIdOption = Annotated[
+    str | None,
+    setting("Its name.", "FFQ_WORKER_ID", "worker-HOST-PID", metavar="ID"),
+]
+SlotsOption = Annotated[
+    str | None,
+    setting("Tasks at once.", "FFQ_WORKER_CPU_SLOTS", "number of CPUs", metavar="N"),
+]
+OperatorsOption = Annotated[
+    str | None,
+    setting(
+        "Modules with custom operators, with commas between; the current folder is searched.",
+        "FFQ_WORKER_OPERATORS",
+        "none",
+        metavar="MODULES",
+    ),
+]
+CatalogOption = Annotated[
+    str | None,
+    setting(
+        "Tables that the coordinator does not know, as JSON or TOML.",
+        "FFQ_WORKER_CATALOG_PATH",
+        "none",
+        metavar="FILE",
+    ),
+]
+ShuffleBindOption = Annotated[
+    str | None,
+    setting(
+        "Where it serves its map outputs; port 0 picks a free one.",
+        "FFQ_WORKER_SHUFFLE_BIND",
+        "0.0.0.0:50061, or any free port when that is taken",
+        metavar="HOST:PORT",
+    ),
+]
+ShuffleAdvertiseOption = Annotated[
+    str | None,
+    setting(
+        "Where others reach that.",
+        "FFQ_WORKER_SHUFFLE_ADVERTISE",
+        "found out",
+        metavar="HOST[:PORT]",
+    ),
+]
+ShuffleRootOption = Annotated[
+    str | None,
+    setting(
+        "Folder for map outputs.",
+        "FFQ_SHUFFLE_ROOT",
+        "a private one, removed at exit",
+        metavar="DIR",
+    ),
+]
+PollMsOption = Annotated[
+    str | None,
+    setting("Pause between polls for tasks, ms.", "FFQ_WORKER_POLL_MS", "20", metavar="N"),
+]
+HeartbeatMsOption = Annotated[
+    str | None,
+    setting(
+        "Between heartbeats, ms; at most a fifth of the coordinator's liveness timeout.",
+        "FFQ_WORKER_HEARTBEAT_MS",
+        "1000",
+        metavar="N",
+    ),
+]
+ConnectTimeoutMsOption = Annotated[
+    str | None,
+    setting(
+        "How long to wait for the coordinator at start, ms; 0 = for ever.",
+        "FFQ_WORKER_CONNECT_TIMEOUT_MS",
+        "30000",
+        metavar="N",
+    ),
+]
+EngineThreadsOption = Annotated[
+    str | None,
+    setting("Threads of each task.", "FFQ_WORKER_ENGINE_THREADS", "number of CPUs", metavar="N"),
+]
+EngineMemoryMbOption = Annotated[
+    str | None,
+    setting(
+        "Memory of the engine for all slots together, MiB: each task has its share, and what "
+        "does not fit goes to disk; 0 = 80 % of the machine's.",
+        "FFQ_WORKER_ENGINE_MEMORY_MB",
+        "0",
+        metavar="N",
+    ),
+]
+SpillMbOption = Annotated[
+    str | None,
+    setting(
+        "Disk for what does not fit in memory, for all slots together, MiB; 0 = what is free.",
+        "FFQ_WORKER_SPILL_MB",
+        "0",
+        metavar="N",
+    ),
+]
+MaxMessageBytesOption = Annotated[
+    str | None,
+    setting("Largest gRPC message.", "FFQ_MAX_MESSAGE_BYTES", "67108864", metavar="N"),
+]
+
+
 def worker(
     context: typer.Context,
     coordinator: CoordinatorOption = None,
-    worker_id: Annotated[
-        str | None,
-        setting("Its name.", "FFQ_WORKER_ID", "worker-HOST-PID", metavar="ID"),
-    ] = None,
-    slots: Annotated[
-        str | None,
-        setting("Tasks at once.", "FFQ_WORKER_CPU_SLOTS", "number of CPUs", metavar="N"),
-    ] = None,
-    operators: Annotated[
-        str | None,
-        setting(
-            "Modules with custom operators, with commas between; the current folder is searched.",
-            "FFQ_WORKER_OPERATORS",
-            "none",
-            metavar="MODULES",
-        ),
-    ] = None,
-    catalog: Annotated[
-        str | None,
-        setting(
-            "Tables that the coordinator does not know, as JSON or TOML.",
-            "FFQ_WORKER_CATALOG_PATH",
-            "none",
-            metavar="FILE",
-        ),
-    ] = None,
-    shuffle_bind: Annotated[
-        str | None,
-        setting(
-            "Where it serves its map outputs; port 0 picks a free one.",
-            "FFQ_WORKER_SHUFFLE_BIND",
-            "0.0.0.0:50061, or any free port when that is taken",
-            metavar="HOST:PORT",
-        ),
-    ] = None,
-    shuffle_advertise: Annotated[
-        str | None,
-        setting(
-            "Where others reach that.",
-            "FFQ_WORKER_SHUFFLE_ADVERTISE",
-            "found out",
-            metavar="HOST[:PORT]",
-        ),
-    ] = None,
-    shuffle_root: Annotated[
-        str | None,
-        setting(
-            "Folder for map outputs.",
-            "FFQ_SHUFFLE_ROOT",
-            "a private one, removed at exit",
-            metavar="DIR",
-        ),
-    ] = None,
-    poll_ms: Annotated[
-        str | None,
-        setting("Pause between polls for tasks, ms.", "FFQ_WORKER_POLL_MS", "20", metavar="N"),
-    ] = None,
-    heartbeat_ms: Annotated[
-        str | None,
-        setting(
-            "Between heartbeats, ms; at most a fifth of the coordinator's liveness timeout.",
-            "FFQ_WORKER_HEARTBEAT_MS",
-            "1000",
-            metavar="N",
-        ),
-    ] = None,
-    connect_timeout_ms: Annotated[
-        str | None,
-        setting(
-            "How long to wait for the coordinator at start, ms; 0 = for ever.",
-            "FFQ_WORKER_CONNECT_TIMEOUT_MS",
-            "30000",
-            metavar="N",
-        ),
-    ] = None,
-    engine_threads: Annotated[
-        str | None,
-        setting("Threads of one task.", "FFQ_WORKER_ENGINE_THREADS", "CPUs / slots", metavar="N"),
-    ] = None,
-    engine_memory_mb: Annotated[
-        str | None,
-        setting(
-            "Memory of the engine for all slots together, MiB: each task has its share, and what "
-            "does not fit goes to disk; 0 = 80 % of the machine's.",
-            "FFQ_WORKER_ENGINE_MEMORY_MB",
-            "0",
-            metavar="N",
-        ),
-    ] = None,
-    spill_mb: Annotated[
-        str | None,
-        setting(
-            "Disk for what does not fit in memory, for all slots together, MiB; 0 = what is free.",
-            "FFQ_WORKER_SPILL_MB",
-            "0",
-            metavar="N",
-        ),
-    ] = None,
-    max_message_bytes: Annotated[
-        str | None,
-        setting("Largest gRPC message.", "FFQ_MAX_MESSAGE_BYTES", "67108864", metavar="N"),
-    ] = None,
+    worker_id: WorkerIdOption = None,
+    slots: SlotsOption = None,
+    operators: OperatorsOption = None,
+    catalog: CatalogOption = None,
+    shuffle_bind: ShuffleBindOption = None,
+    shuffle_advertise: ShuffleAdvertiseOption = None,
+    shuffle_root: ShuffleRootOption = None,
+    poll_ms: PollMsOption = None,
+    heartbeat_ms: HeartbeatMsOption = None,
+    connect_timeout_ms: ConnectTimeoutMsOption = None,
+    engine_threads: EngineThreadsOption = None,
+    engine_memory_mb: EngineMemoryMbOption = None,
+    spill_mb: SpillMbOption = None,
+    max_message_bytes: MaxMessageBytesOption = None,
     log_level: LogLevelOption = LogLevel.INFO,
     stop_with_stdin: StopWithStdinOption = False,
 ) -> None:

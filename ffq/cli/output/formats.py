@@ -36,7 +36,8 @@ def choose_format(asked: ResultFormat | None, output: Path | None) -> ResultForm
 
     Raises:
         InvalidRequest: a binary format onto a terminal, a file into a folder that is not there, a
-            folder for a file, a name that ends as no format does, or nowhere to write to at all.
+            folder for a file, a name that ends as no format does or as another one than was asked
+            for, or nowhere to write to at all.
     """
     output = file_of(output)
     if output is None:
@@ -47,7 +48,7 @@ def choose_format(asked: ResultFormat | None, output: Path | None) -> ResultForm
         )
     elif not output.absolute().parent.is_dir():
         raise InvalidRequest(f"--output {output}: its folder does not exist")
-    chosen = asked or _named(output)
+    chosen = _named(output) if asked is None else _agreed(asked, output)
     if chosen.binary and output is None and sys.stdout.isatty():
         raise InvalidRequest(
             f"--format {chosen.value} is binary and stdout is a terminal: "
@@ -78,3 +79,14 @@ def _named(output: Path | None) -> ResultFormat:
             f"{', '.join(_BY_SUFFIX)}; or say --format"
         )
     return named
+
+
+def _agreed(asked: ResultFormat, output: Path | None) -> ResultFormat:
+    """A name that says nothing agrees with all."""
+    named = None if output is None else _BY_SUFFIX.get(output.suffix.lower())
+    if named not in {None, asked}:
+        raise InvalidRequest(
+            f"--output {output} is named as {named} and --format is {asked}: right would be one of "
+            "the two, or another name"
+        )
+    return asked

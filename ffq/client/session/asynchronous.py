@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -65,12 +64,7 @@ class FeedBatches:
     async def __aenter__(self) -> FeedBatches:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._feed is not None:
             self._close_feed(self._feed)
 
@@ -115,12 +109,7 @@ class AioSession(Sources[AsyncRelation]):
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """End the calls under way, cancel their queries, and stop the embedded cluster."""
         await asyncio.shield(asyncio.to_thread(self._thread.close))
 
@@ -188,13 +177,5 @@ def connect(
 ) -> AioSession:
     """As `ffq.connect`, for asyncio: `async with ffq.aio.connect() as session:`."""
     return AioSession(
-        session_settings(
-            endpoint,
-            workers=workers,
-            slots=slots,
-            operators=operators,
-            timeout_ms=timeout_ms,
-            poll_ms=poll_ms,
-            progress=progress,
-        )
+        session_settings(endpoint, workers, slots, operators, timeout_ms, poll_ms, progress)
     )

@@ -57,12 +57,7 @@ class Session(Sources[Relation]):
         self._core()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     async def __aenter__(self) -> TrioSession:
@@ -170,12 +165,7 @@ class SessionBatches:
     def __enter__(self) -> SessionBatches:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -215,13 +205,5 @@ def connect(
         InvalidRequest: what cannot be one of these; it is named.
     """
     return Session(
-        session_settings(
-            endpoint,
-            workers=workers,
-            slots=slots,
-            operators=operators,
-            timeout_ms=timeout_ms,
-            poll_ms=poll_ms,
-            progress=progress,
-        )
+        session_settings(endpoint, workers, slots, operators, timeout_ms, poll_ms, progress)
     )

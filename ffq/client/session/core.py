@@ -18,6 +18,7 @@ from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, TableLike, plan_bytes
 from ffq.client.operators import check_somebody_has, wanted_operators
 from ffq.client.session.embedded import EmbeddedCluster, open_embedded
+from ffq.client.session.faulty import PLAN_FAULTS, of_step
 from ffq.client.session.settings import SessionSettings
 from ffq.client.session.streams import BatchFeed
 from ffq.client.session.tables import (
@@ -186,8 +187,24 @@ class SessionCore(Client):
             copy: where its rows go; None: they are the result.
 
         Raises:
-            InvalidQuery, PlanningError, UnsupportedPlan, PlanningLimit, StorageError.
+            InvalidQuery, PlanningError, UnsupportedPlan: of one step of several it is named.
+            PlanningLimit, StorageError.
         """
+        try:
+            return await self._planned(step, copy)
+        except PLAN_FAULTS as error:
+            if copy is not None and not await self._fails(step):
+                raise
+            raise await of_step(error, step, self._fails) from None
+
+    async def _fails(self, step: Step) -> bool:
+        try:
+            await self._planned(step, None)
+        except PLAN_FAULTS:
+            return True
+        return False
+
+    async def _planned(self, step: Step, copy: Copy | None) -> SqlPlan:
         tables = dict(self._definitions)
         for leaf in leaves(step):
             if isinstance(leaf, Table) and isinstance(leaf.source, TableDefinition):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import html
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Final, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -24,6 +24,62 @@ from ffq.relation.copies import Copy, OptionValue, copy_to
 from ffq.relation.steps import Cut, Step
 
 SHOWN_ROWS: Final = 20
+
+N_co = TypeVar("N_co", covariant=True)
+
+
+class Writes(ABC, Generic[N_co]):
+    """Has the workers write rows to files; `N_co`: how many, or what gives that when awaited."""
+
+    def write_parquet(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> N_co:
+        """Have the workers write the rows to Parquet files; how many.
+
+        None of them passes through this process. All files become visible at once, when the query
+        succeeds (docs/writing.md).
+
+        Args:
+            path: as the workers see it; a relative one is meant from this process's folder. With a
+                suffix (`.parquet`) and no `partition_by` it is one file, else a folder.
+            partition_by: columns that become folders `name=value`.
+            mode: "create": nothing may be there. "append": to a folder. "replace": what is there.
+            options: of the format, as those of COPY, in lower case: `compression="zstd"`.
+        """
+        return self._write(_copy("parquet", path, partition_by, mode, options), timeouts)
+
+    def write_csv(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> N_co:
+        """As `write_parquet`, to CSV files."""
+        return self._write(_copy("csv", path, partition_by, mode, options), timeouts)
+
+    def write_json(
+        self,
+        path: Place,
+        *,
+        partition_by: str | Iterable[str] = (),
+        mode: WriteHow = "create",
+        timeouts: Timeouts = NO_TIMEOUTS,
+        **options: OptionValue,
+    ) -> N_co:
+        """As `write_parquet`, to files with a JSON object on each line."""
+        return self._write(_copy("json", path, partition_by, mode, options), timeouts)
+
+    @abstractmethod
+    def _write(self, copy: Copy, timeouts: Timeouts) -> N_co: ...
 
 
 class Batches(Protocol):
@@ -53,7 +109,7 @@ class BlockingRunner(Protocol):
     def explain_step(self, step: Step) -> str: ...
 
 
-class Relation(LazyRelation[BlockingRunner]):
+class Relation(LazyRelation[BlockingRunner], Writes[int]):
     """Rows that a query would give, in a program that waits for them.
 
     Whatever asks for rows raises what planning and running the query raise: InvalidPlan,
@@ -79,54 +135,7 @@ class Relation(LazyRelation[BlockingRunner]):
         """The rows batch by batch, as they come: few of them are in memory at a time."""
         return self._session.stream_step(self._step, _options(timeouts, progress))
 
-    def write_parquet(
-        self,
-        path: Place,
-        *,
-        partition_by: str | Iterable[str] = (),
-        mode: WriteHow = "create",
-        timeouts: Timeouts = NO_TIMEOUTS,
-        **options: OptionValue,
-    ) -> int:
-        """Have the workers write the rows to Parquet files; how many.
-
-        None of them passes through this process. All files become visible at once, when the query
-        succeeds (docs/writing.md).
-
-        Args:
-            path: as the workers see it; a relative one is meant from this process's folder. With a
-                suffix (`.parquet`) and no `partition_by` it is one file, else a folder.
-            partition_by: columns that become folders `name=value`.
-            mode: "create": nothing may be there. "append": to a folder. "replace": what is there.
-            options: of the format, as those of COPY, in lower case: `compression="zstd"`.
-        """
-        copy = _copy("parquet", path, partition_by, mode, options)
-        return self._session.write_step(self._step, copy, _options(timeouts, None))
-
-    def write_csv(
-        self,
-        path: Place,
-        *,
-        partition_by: str | Iterable[str] = (),
-        mode: WriteHow = "create",
-        timeouts: Timeouts = NO_TIMEOUTS,
-        **options: OptionValue,
-    ) -> int:
-        """As `write_parquet`, to CSV files."""
-        copy = _copy("csv", path, partition_by, mode, options)
-        return self._session.write_step(self._step, copy, _options(timeouts, None))
-
-    def write_json(
-        self,
-        path: Place,
-        *,
-        partition_by: str | Iterable[str] = (),
-        mode: WriteHow = "create",
-        timeouts: Timeouts = NO_TIMEOUTS,
-        **options: OptionValue,
-    ) -> int:
-        """As `write_parquet`, to files with a JSON object on each line."""
-        copy = _copy("json", path, partition_by, mode, options)
+    def _write(self, copy: Copy, timeouts: Timeouts) -> int:
         return self._session.write_step(self._step, copy, _options(timeouts, None))
 
     def to_pandas(self, *, timeouts: Timeouts = NO_TIMEOUTS) -> Any:
@@ -163,9 +172,6 @@ class Relation(LazyRelation[BlockingRunner]):
         reader = pa.RecordBatchReader.from_batches(batches.schema, batches)
         return reader.__arrow_c_stream__(requested_schema)
 
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._steps} step{'s' * (self._steps > 1)}, not run>"
-
     def _repr_html_(self) -> str:
         """What notebooks show: the first rows."""
         try:
@@ -192,12 +198,7 @@ class AsyncBatches(Protocol):
 
     async def __aenter__(self) -> AsyncBatches: ...
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    async def __aexit__(self, *_: object) -> None: ...
 
 
 class AsyncRunner(Protocol):
@@ -214,7 +215,7 @@ class AsyncRunner(Protocol):
     async def explain_step(self, step: Step) -> str: ...
 
 
-class AsyncRelation(LazyRelation[AsyncRunner]):
+class AsyncRelation(LazyRelation[AsyncRunner], Writes[Coroutine[Any, Any, int]]):
     """As `Relation`, for programs of Trio or of asyncio: what asks for rows is awaited."""
 
     async def collect(
@@ -229,43 +230,7 @@ class AsyncRelation(LazyRelation[AsyncRunner]):
         """`async with relation.stream() as batches: async for batch in batches: …`"""
         return self._session.stream_step(self._step, _options(timeouts, progress))
 
-    async def write_parquet(
-        self,
-        path: Place,
-        *,
-        partition_by: str | Iterable[str] = (),
-        mode: WriteHow = "create",
-        timeouts: Timeouts = NO_TIMEOUTS,
-        **options: OptionValue,
-    ) -> int:
-        """As `Relation.write_parquet`."""
-        copy = _copy("parquet", path, partition_by, mode, options)
-        return await self._session.write_step(self._step, copy, _options(timeouts, None))
-
-    async def write_csv(
-        self,
-        path: Place,
-        *,
-        partition_by: str | Iterable[str] = (),
-        mode: WriteHow = "create",
-        timeouts: Timeouts = NO_TIMEOUTS,
-        **options: OptionValue,
-    ) -> int:
-        """As `Relation.write_csv`."""
-        copy = _copy("csv", path, partition_by, mode, options)
-        return await self._session.write_step(self._step, copy, _options(timeouts, None))
-
-    async def write_json(
-        self,
-        path: Place,
-        *,
-        partition_by: str | Iterable[str] = (),
-        mode: WriteHow = "create",
-        timeouts: Timeouts = NO_TIMEOUTS,
-        **options: OptionValue,
-    ) -> int:
-        """As `Relation.write_json`."""
-        copy = _copy("json", path, partition_by, mode, options)
+    async def _write(self, copy: Copy, timeouts: Timeouts) -> int:
         return await self._session.write_step(self._step, copy, _options(timeouts, None))
 
     async def to_pandas(self, *, timeouts: Timeouts = NO_TIMEOUTS) -> Any:
@@ -283,9 +248,6 @@ class AsyncRelation(LazyRelation[AsyncRunner]):
     async def explain(self) -> str:
         """The plan: stages, and the nodes that their tasks run."""
         return await self._session.explain_step(self._step)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._steps} step{'s' * (self._steps > 1)}, not run>"
 
 
 def _options(timeouts: Timeouts, progress: Progress | None) -> RunOptions:

@@ -6,6 +6,7 @@ import os
 
 import attrs
 
+from ffq.client.arguments import check_count, check_modules
 from ffq.core.settings import CoordinatorSettings
 from ffq.endpoint import parse_endpoint
 from ffq.errors import InvalidRequest, words
@@ -43,7 +44,6 @@ class SessionSettings:
 
 def session_settings(
     endpoint: str | None,
-    *,
     workers: int | None,
     slots: int,
     operators: str,
@@ -65,18 +65,9 @@ def session_settings(
                 f"{endpoint} has its own"
             )
     count = len(os.sched_getaffinity(0)) if workers is None else workers
-    for name, value, most in (("workers", count, _MOST_WORKERS), ("slots", slots, MAX_SLOTS)):
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or not 1 <= value <= most:
-            raise InvalidRequest(
-                f"ffq.connect: {name}={words(value)}; right would be a whole number from "
-                f"1 to {most}"
-            )
-    if not isinstance(operators, str):
-        raise InvalidRequest(
-            f"ffq.connect: operators={words(operators)}; right would be a text, the names of "
-            "modules with commas between"
-        )
+    check_count("ffq.connect", "workers", count, _MOST_WORKERS)
+    check_count("ffq.connect", "slots", slots, MAX_SLOTS)
+    check_modules("ffq.connect", operators)
     if not isinstance(progress, bool | None):
         raise InvalidRequest(
             f"ffq.connect: progress={words(progress)}; right would be True, False, or None for "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeAlias, TypeVar
@@ -18,7 +19,7 @@ Places: TypeAlias = Place | Sequence[Place]
 _numbers = itertools.count(1)
 
 
-class Sources(Generic[R]):
+class Sources(ABC, Generic[R]):
     """Of a session whose relations are `R`. All raise InvalidRequest."""
 
     def table(self, name: str) -> R:
@@ -54,5 +55,5 @@ class Sources(Generic[R]):
         name = f"{Path(definition.paths[0]).name or 'files'} #{next(_numbers)}"
         return self._relation(Table(name, defined(name, files, format_, options)))
 
-    def _relation(self, step: Step) -> R:
-        raise NotImplementedError
+    @abstractmethod
+    def _relation(self, step: Step) -> R: ...

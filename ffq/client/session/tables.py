@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from glob import has_magic
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ffq.catalog import check_table
+from ffq.catalog.files import format_of_name
 from ffq.engine.frames import Unconvertible, pandas_table
 from ffq.errors import InvalidRequest, StorageError, words
 
@@ -22,19 +22,8 @@ Place: TypeAlias = str | os.PathLike[str]
 """A file, a folder or a glob, or a URI."""
 
 FORMATS: Final = ("parquet", "csv", "json")
-_SUFFIXES: Final = {
-    "parquet": "parquet",
-    "pq": "parquet",
-    "csv": "csv",
-    "tsv": "csv",
-    "json": "json",
-    "jsonl": "json",
-    "ndjson": "json",
-}
-_COMPRESSED: Final = frozenset({"gz", "zst"})
 _MOST_NAME: Final = 256
 _ROW_GROUP_ROWS: Final = 131_072
-_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 
 @attrs.frozen
@@ -124,7 +113,7 @@ def absolute(what: str, path: object) -> str:
     """A path from this process's folder; a URI as it is. Raises InvalidRequest: names `what`."""
     if not isinstance(path, str) or not path or "\0" in path:
         raise InvalidRequest(f"{what}: {words(path, 80)} is no path")
-    return path if _SCHEME.match(path) else os.path.abspath(os.path.expanduser(path))
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
 
 
 def _one_format(name: str, paths: Sequence[str]) -> str:
@@ -139,7 +128,7 @@ def _one_format(name: str, paths: Sequence[str]) -> str:
 
 def _format_of(path: str) -> str:
     """By its last suffix that says one; that of a folder by its files, where they agree."""
-    if not _SCHEME.match(path) and not has_magic(path) and os.path.isdir(path):
+    if "://" not in path and not has_magic(path) and os.path.isdir(path):
         inside = {
             said for each in _files_within(Path(path)) if (said := _said_format(each)) is not None
         }
@@ -154,10 +143,7 @@ def _files_within(folder: Path) -> Iterator[str]:
 
 
 def _said_format(path: str) -> str | None:
-    parts = path.rstrip("*").lower().rsplit("/", 1)[-1].split(".")
-    while len(parts) > 1 and parts[-1] in _COMPRESSED:
-        parts.pop()
-    return _SUFFIXES.get(parts[-1]) if len(parts) > 1 else None
+    return format_of_name(path.rstrip("*"))
 
 
 def is_places(what: object) -> bool:
