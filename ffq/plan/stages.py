@@ -18,6 +18,7 @@ from ffq.errors import PlanningError
 from ffq.ids import StageId
 from ffq.plan import model
 from ffq.plan.distribution import DistributionKind, distribution_of
+from ffq.plan.inline import InlineTable
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
 from ffq.plan.names import text_of
@@ -80,6 +81,7 @@ class StagePlan:
         fragment: its subtree. The root of a non-sink is its ShuffleWrite. ShuffleReads stand in
             place as leaves; what is below them belongs to other stages.
         reduce_partitions: for HASH: the partitions that its tasks share out; else 0.
+        inline: the tables of its Inline nodes, each once, in the order of the plan's root.
     """
 
     stage_id: StageId
@@ -91,6 +93,7 @@ class StagePlan:
     output_partitions: int
     fragment: Node
     reduce_partitions: int
+    inline: tuple[InlineTable, ...] = ()
 
 
 @attrs.frozen
@@ -127,12 +130,15 @@ class _Cutter:
     _nodes: int = 0
     _roots: list[Node] = attrs.field(factory=list)
     _parents: list[list[StageId]] = attrs.field(factory=list)
+    _inline: tuple[InlineTable, ...] = ()
 
     def cut(self, plan: Node) -> StageGraph:
+        if isinstance(plan, model.WithTables):
+            self._inline = plan.inline
         self._open(plan, "plan", 0)
         return StageGraph(
             tuple(
-                _stage(StageId(index), root, tuple(parents))
+                _stage(StageId(index), root, tuple(parents), self._inline)
                 for index, (root, parents) in enumerate(
                     zip(self._roots, self._parents, strict=True)
                 )
@@ -167,6 +173,12 @@ class _Cutter:
             raise PlanningError(f"{here} has no ShuffleRead directly above it: exchanges pair up")
         if isinstance(node, model.WithTables) and depth:
             raise PlanningError(f"{here} is not the root of the plan: right would be only there")
+        if isinstance(node, model.Inline) and node.table not in (t.name for t in self._inline):
+            listed = ", ".join(each.name for each in self._inline) or "none"
+            raise PlanningError(
+                f"{here}: the plan brings no rows of table {node.table!r}; its ffq.WithTables "
+                f"brings inline: {listed}"
+            )
         for name in child_fields(node):
             self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)
 
@@ -218,7 +230,12 @@ def partition_count(partitioning: Partitioning) -> int:
             return 1
 
 
-def _stage(stage_id: StageId, root: Node, parents: tuple[StageId, ...]) -> StagePlan:
+def _stage(
+    stage_id: StageId,
+    root: Node,
+    parents: tuple[StageId, ...],
+    inline: tuple[InlineTable, ...],
+) -> StagePlan:
     rows = distribution_of(root)
     match rows.kind:
         case DistributionKind.SCAN:
@@ -228,13 +245,14 @@ def _stage(stage_id: StageId, root: Node, parents: tuple[StageId, ...]) -> Stage
         case _:
             parallelism = Parallelism.SINGLE
     output = root.partitioning if isinstance(root, ShuffleWrite) else None
+    read = {node.table for node in walk_stage(root) if isinstance(node, model.Inline)}
     return StagePlan(
         stage_id=stage_id,
         parents=tuple(
             ShuffleSource(
-                leaf, parent, partition_count(read.partitioning), whole=leaf not in rows.reads
+                leaf, parent, partition_count(source.partitioning), whole=leaf not in rows.reads
             )
-            for leaf, (read, parent) in enumerate(zip(stage_reads(root), parents, strict=True))
+            for leaf, (source, parent) in enumerate(zip(stage_reads(root), parents, strict=True))
         ),
         scans=tuple(
             ScanSource(leaf, scan.table, split=leaf in rows.scans)
@@ -248,4 +266,5 @@ def _stage(stage_id: StageId, root: Node, parents: tuple[StageId, ...]) -> Stage
         output_partitions=0 if output is None else partition_count(output),
         fragment=root,
         reduce_partitions=rows.partitions,
+        inline=tuple(each for each in inline if each.name in read),
     )
