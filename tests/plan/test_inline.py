@@ -11,7 +11,7 @@ import pytest
 from ffq.errors import InvalidPlan, PlanningError
 from ffq.plan import dump_plan, parse_plan
 from ffq.plan import model as m
-from ffq.plan.bound import SqlType
+from ffq.plan.bound import Match, SqlType
 from ffq.plan.inline import MAX_INLINE_BYTES, InlineTable
 from ffq.plan.properties import has_own_words
 from ffq.plan.stages import Parallelism, cut
@@ -65,11 +65,11 @@ def test_a_stage_has_the_tables_that_it_reads_and_no_others() -> None:
 
 
 def test_a_join_reads_them_whole_in_each_task_of_the_side_that_is_divided() -> None:
-    joined = m.Join(SCAN, m.Broadcast(inline(ONE)), m.Match.LEFT, None, ())
+    joined = m.Join(SCAN, m.Broadcast(inline(ONE)), Match.LEFT, None, ())
     (stage,) = cut(m.WithTables((), joined, (ONE,))).stages
     assert (stage.parallelism, stage.inline) == (Parallelism.SCAN, (ONE,))
     # Each of its own rows must be given out once, with a match or without.
-    mirrored = m.Join(inline(ONE), SCAN, m.Match.LEFT, None, ())
+    mirrored = m.Join(inline(ONE), SCAN, Match.LEFT, None, ())
     (stage,) = cut(m.WithTables((), mirrored, (ONE,))).stages
     assert (stage.parallelism, stage.scans[0].split) == (Parallelism.SINGLE, False)
 
@@ -86,7 +86,9 @@ def test_rows_that_the_plan_does_not_bring_are_missed_by_name() -> None:
 
 
 def document(*tables: Any) -> bytes:
-    scan = {"ParquetScan": {"table": "t", "schema": None, "projection": None, "filters": []}}
+    scan: dict[str, Any] = {
+        "ParquetScan": {"table": "t", "schema": None, "projection": None, "filters": []}
+    }
     return json.dumps(
         {"ffq.WithTables": {"tables": [], "inline": list(tables), "input": scan}}
     ).encode()

@@ -70,8 +70,8 @@ class Describer:
         match node:
             case model.ParquetScan():
                 return _scan(node)
-            case model.Inline(table=table, columns=columns):
-                names = tuple(name for name, _ in columns)
+            case model.Inline(table=table, columns=typed):
+                names = tuple(name for name, _ in typed)
                 return Line(f"Inline {table}", f"columns {_listed(names)}" if names else "", names)
             case model.Filter(predicate=predicate):
                 return Line("Filter", _short(expression_text(predicate, names)), names)
