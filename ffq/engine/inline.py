@@ -77,9 +77,7 @@ def check_inline(table: InlineTable) -> InlineFooter:
         with pq.ParquetFile(pa.BufferReader(table.parquet)) as file:
             metadata, schema = file.metadata, file.schema_arrow
             groups = [metadata.row_group(at) for at in range(metadata.num_row_groups)]
-        for field in schema:
-            _check_names(field)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last one of a name
         raise PlanningError(f"{_cannot_read(table)}: {one_line(error)}") from error
     unpacked = sum(max(0, group.total_byte_size) for group in groups)
     for count, most, what in (
@@ -92,13 +90,6 @@ def check_inline(table: InlineTable) -> InlineFooter:
                 f"and may have {most:,}; right would be a Parquet file that the workers can read"
             )
     return InlineFooter(tuple(schema.names), len(groups), metadata.num_rows)
-
-
-def _check_names(field: pa.Field) -> None:
-    """Raises UnicodeDecodeError: a name that is no text; whoever looks at it raises this."""
-    _ = field.name
-    for at in range(field.type.num_fields):
-        _check_names(field.type.field(at))
 
 
 def unreadable(table: InlineTable, file: InlineFile, error: FfqError) -> PlanningError:

@@ -18,6 +18,7 @@ from ffq.messages import PlanSql
 from ffq.plan import dump_plan, parse_plan
 from ffq.plan.inline import MAX_INLINE_BYTES, InlineTable
 from ffq.plan.model import WithTables
+from ffq.plan.stages import cut
 from ffq.sql.prepare import Prepared, Preparer, Query
 from tests.engine.runner import LocalRunner
 from tests.profiles import IS_QUICK
@@ -128,6 +129,11 @@ def test_its_rows_are_in_the_plan_once_and_its_size_is_known(check: Check) -> No
         len(OWN.parquet),
     )
     assert "broadcast" in prepared.choices[0]
+
+
+def test_rows_that_are_nowhere_divided_are_not_exchanged(preparer: Preparer) -> None:
+    sql = "SELECT k, count(*) AS n FROM small JOIN small b USING (k) GROUP BY k"
+    assert len(cut(preparer.prepare(Query(sql, inline=(OWN,))).plan).stages) == 1
 
 
 def test_it_is_explained_with_its_rows_and_bytes(preparer: Preparer) -> None:
