@@ -235,6 +235,8 @@ class Client:
             sql.encode()
         except UnicodeEncodeError:
             raise InvalidRequest("the query is no text that UTF-8 has") from None
+        if not all(isinstance(each, InlineTable) for each in inline):
+            raise InvalidRequest(f"inline: {words(inline, 80)}; right would be InlineTables")
         message = PlanSql(
             sql,
             dump_parameters(parameters),

@@ -91,6 +91,7 @@ class FragmentRun:
         self._scans = 0
         self._reads = 0
         self._inline = 0
+        self._tables = {each.name: each for each in spec.inline}
         self._profiled: list[duckdb.DuckDBPyConnection] = []
 
     def profile(self) -> EngineProfile:
@@ -138,7 +139,7 @@ class FragmentRun:
 
     def next_inline(self, node: model.Inline, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._inline = self._inline, self._inline + 1
-        table = next((each for each in self._spec.inline if each.name == node.table), None)
+        table = self._tables.get(node.table)
         if table is None:
             raise PlanningError(f"Inline: this run was given no rows of table {node.table!r}")
         return inline_source(node, table, f"inline_{leaf}", cursor)

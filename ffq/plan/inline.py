@@ -11,6 +11,8 @@ MAX_INLINE_BYTES: Final = 2 * 1024 * 1024
 """Of all inline tables of a plan together, as Parquet. In JSON they take a third more, and each
 assignment of the query's tasks holds them: an answer to GetTask has room for 3.5 MB."""
 
+_MOST_NAMED: Final = 10
+
 
 @attrs.frozen
 class InlineTable:
@@ -32,9 +34,11 @@ def too_large(sizes: Mapping[str, int]) -> str:
     total = sum(sizes.values())
     if total <= MAX_INLINE_BYTES:
         return ""
-    listed = ", ".join(f"{name!r} {size:,}" for name, size in sizes.items() if size)
+    largest = sorted(sizes.items(), key=lambda each: -each[1])[:_MOST_NAMED]
+    listed = ", ".join(f"{name!r} {size:,}" for name, size in largest if size)
+    more = ", ..." if len(sizes) > _MOST_NAMED else ""
     return (
-        f"tables whose rows travel with the query have {total:,} bytes as Parquet ({listed}), and "
-        f"may have {MAX_INLINE_BYTES:,} together; right would be a Parquet file that the workers "
-        "can read, registered by its path"
+        f"tables whose rows travel with the query have {total:,} bytes as Parquet "
+        f"({listed}{more}), and may have {MAX_INLINE_BYTES:,} together; right would be a Parquet "
+        "file that the workers can read, registered by its path"
     )

@@ -11,6 +11,7 @@ Cutting is deterministic: a coordinator and a worker that cut the same bytes get
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import attrs
 
@@ -21,7 +22,7 @@ from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.inline import InlineTable
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
-from ffq.plan.names import text_of
+from ffq.plan.names import MAX_SHOWN, text_of
 from ffq.plan.walk import child_fields, node_name, stage_reads, stage_scans, walk_stage
 
 
@@ -81,7 +82,7 @@ class StagePlan:
         fragment: its subtree. The root of a non-sink is its ShuffleWrite. ShuffleReads stand in
             place as leaves; what is below them belongs to other stages.
         reduce_partitions: for HASH: the partitions that its tasks share out; else 0.
-        inline: the tables of its Inline nodes, each once, in the order of the plan's root.
+        inline: the tables of its Inline nodes, each once, by their names.
     """
 
     stage_id: StageId
@@ -130,11 +131,11 @@ class _Cutter:
     _nodes: int = 0
     _roots: list[Node] = attrs.field(factory=list)
     _parents: list[list[StageId]] = attrs.field(factory=list)
-    _inline: tuple[InlineTable, ...] = ()
+    _inline: Mapping[str, InlineTable] = attrs.field(factory=dict)
 
     def cut(self, plan: Node) -> StageGraph:
         if isinstance(plan, model.WithTables):
-            self._inline = plan.inline
+            self._inline = {each.name: each for each in plan.inline}
         self._open(plan, "plan", 0)
         return StageGraph(
             tuple(
@@ -173,8 +174,8 @@ class _Cutter:
             raise PlanningError(f"{here} has no ShuffleRead directly above it: exchanges pair up")
         if isinstance(node, model.WithTables) and depth:
             raise PlanningError(f"{here} is not the root of the plan: right would be only there")
-        if isinstance(node, model.Inline) and node.table not in (t.name for t in self._inline):
-            listed = ", ".join(each.name for each in self._inline) or "none"
+        if isinstance(node, model.Inline) and node.table not in self._inline:
+            listed = ", ".join(list(self._inline)[:MAX_SHOWN]) or "none"
             raise PlanningError(
                 f"{here}: the plan brings no rows of table {node.table!r}; its ffq.WithTables "
                 f"brings inline: {listed}"
@@ -234,7 +235,7 @@ def _stage(
     stage_id: StageId,
     root: Node,
     parents: tuple[StageId, ...],
-    inline: tuple[InlineTable, ...],
+    inline: Mapping[str, InlineTable],
 ) -> StagePlan:
     rows = distribution_of(root)
     match rows.kind:
@@ -266,5 +267,5 @@ def _stage(
         output_partitions=0 if output is None else partition_count(output),
         fragment=root,
         reduce_partitions=rows.partitions,
-        inline=tuple(each for each in inline if each.name in read),
+        inline=tuple(inline[name] for name in sorted(read)),
     )

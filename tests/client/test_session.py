@@ -437,11 +437,11 @@ def test_how_much_data_goes_with_a_query_is_bounded(endpoint: str) -> None:
         with pytest.raises(CallerError, match="has more than 33,554,432 bytes as Parquet"):
             other.register("endless", reader)
         assert other.tables() == ()
-        for name in ("one", "two"):
-            other.register(name, {"noise": noise[:1100]})
+        for name, count in (("one", 2000), ("two", 100)):
+            other.register(name, {"noise": noise[:count]})
         # It counts what a query reads, once however often.
         counted = other.sql("SELECT count(*) AS n FROM one a JOIN one b USING (noise)")
-        assert counted.collect().to_pylist() == [{"n": 1100}]
+        assert counted.collect().to_pylist() == [{"n": 2000}]
         with pytest.raises(CallerError, match=r"have 2,\d{3},\d{3} bytes .*'one' .*, 'two' "):
             other.sql("SELECT count(*) FROM one, two").collect()
         shown = other.sql("SHOW TABLES").collect().to_pylist()

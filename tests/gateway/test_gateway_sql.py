@@ -84,6 +84,8 @@ async def test_a_client_gets_a_plan_of_its_text_and_the_result_s_columns(
             await client.plan_sql("FROM 'no*.parquet'")
         with pytest.raises(InvalidRequest, match="a object is no value"):
             await client.plan_sql("SELECT $1", [object()])
+        with pytest.raises(InvalidRequest, match=r"inline: \[3\]; right would be InlineTables"):
+            await client.plan_sql("SELECT 1", inline=[3])  # type: ignore[list-item]
         with pytest.raises(InvalidRequest, match=r"tables\['t'\] is 3"):
             await client.plan_sql("SELECT 1", tables={"t": 3})  # type: ignore[dict-item]
 

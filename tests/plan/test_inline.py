@@ -105,7 +105,7 @@ def test_their_size_is_bounded_together_before_anything_is_decoded() -> None:
     assert sum(len(each.parquet) for each in fits.inline) == MAX_INLINE_BYTES
     with pytest.raises(
         InvalidPlan,
-        match=r"inline: tables .* have 2,097,153 bytes as Parquet \('a' 1,048,576, 'b' 1,048,577\)"
+        match=r"inline: tables .* have 2,097,153 bytes as Parquet \('b' 1,048,577, 'a' 1,048,576\)"
         r", and may have 2,097,152 together; right would be a Parquet file",
     ):
         parse_plan(document(entry("a", half), entry("b", half + 1)))
