@@ -423,7 +423,10 @@ def test_data_of_the_program_goes_with_its_queries_to_a_coordinator(
         assert other.tables() == ('the "names"',)
 
 
-def test_how_much_data_goes_with_a_query_is_bounded(endpoint: str) -> None:
+def test_how_much_data_goes_with_a_query_is_bounded(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ffq.client.session.inline._COUNTED_BYTES", 3_000_000)
     noise = [os.urandom(1024) for _ in range(2048)]
     with ffq.connect(endpoint) as other:
         with pytest.raises(
@@ -434,7 +437,7 @@ def test_how_much_data_goes_with_a_query_is_bounded(endpoint: str) -> None:
             other.register("big", {"noise": noise})
         endless = itertools.repeat(pa.record_batch({"noise": noise}))
         reader = pa.RecordBatchReader.from_batches(pa.schema({"noise": pa.binary()}), endless)
-        with pytest.raises(CallerError, match="has more than 33,554,432 bytes as Parquet"):
+        with pytest.raises(CallerError, match="has more than 3,000,000 bytes as Parquet"):
             other.register("endless", reader)
         assert other.tables() == ()
         for name, count in (("one", 2000), ("two", 100)):

@@ -114,7 +114,7 @@ QUERIES = [
 ]
 
 
-@pytest.mark.parametrize("sql", QUERIES[:: 5 if IS_QUICK else 1])
+@pytest.mark.parametrize("sql", QUERIES[:: 9 if IS_QUICK else 1])
 def test_each_row_counts_once_beside_rows_that_are_divided(check: Check, sql: str) -> None:
     check(sql)
 
