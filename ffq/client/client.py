@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 
@@ -49,6 +49,7 @@ from ffq.messages import (
     Timeouts,
     WorkerStatus,
 )
+from ffq.plan.inline import InlineTable
 from ffq.proto.rows import row_of
 from ffq.retry import RetryPolicy, until_answered
 from ffq.service import Coordinator
@@ -207,6 +208,7 @@ class Client:
         parameters: Parameters | None = None,
         *,
         tables: Mapping[str, TableLike] | None = None,
+        inline: Sequence[InlineTable] = (),
         partitions: int = 0,
     ) -> SqlPlan:
         """Have the coordinator plan a query in DuckDB's SQL. It is not run.
@@ -217,6 +219,7 @@ class Client:
             parameters: values for `?` and `$1` as a list, or for `$name` by name.
             tables: tables besides the coordinator's, at paths that it and its workers can read. So
                 are files that FROM names; a relative path is meant from this process's folder.
+            inline: tables whose rows go with the query, and are in its plan.
             partitions: how many an exchange has; 0: as the coordinator thinks right.
 
         Raises:
@@ -232,8 +235,15 @@ class Client:
             sql.encode()
         except UnicodeEncodeError:
             raise InvalidRequest("the query is no text that UTF-8 has") from None
+        if not all(isinstance(each, InlineTable) for each in inline):
+            raise InvalidRequest(f"inline: {words(inline, 80)}; right would be InlineTables")
         message = PlanSql(
-            sql, dump_parameters(parameters), definitions(tables or {}), os.getcwd(), partitions
+            sql,
+            dump_parameters(parameters),
+            definitions(tables or {}),
+            os.getcwd(),
+            partitions,
+            tuple(inline),
         )
         try:
             return await PivotPlanner(self._ask, self.run).planned(message)

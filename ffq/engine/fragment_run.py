@@ -16,6 +16,7 @@ from ffq.engine.cancel import CancelToken
 from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.expressions import TypeOracle
 from ffq.engine.faults import Faults, binding_error
+from ffq.engine.inline import inline_source
 from ffq.engine.operators import OperatorRegistry
 from ffq.engine.profile import EngineProfile, profile_of, start_profile
 from ffq.engine.readers import guarded, taken_schema
@@ -27,6 +28,7 @@ from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.ids import AttemptKey
 from ffq.messages import ScanSplit, TableFormat
 from ffq.plan import model
+from ffq.plan.inline import InlineTable
 from ffq.plan.model import Node
 from ffq.plan.names import PlainColumn, marked_type, marks_of, type_mark
 from ffq.plan.walk import node_name
@@ -49,6 +51,7 @@ class FragmentSpec:
         shuffles: by number of the ShuffleRead in the stage's walk order, what opens its input.
             Each is called once, on the running thread.
         key: whose files a Write's are; needed for writes only.
+        inline: the tables of its Inline nodes.
     """
 
     fragment: Node
@@ -56,6 +59,7 @@ class FragmentSpec:
     formats: Mapping[int, TableFormat] = attrs.field(factory=dict, kw_only=True)
     shuffles: Mapping[int, ReaderFactory] = attrs.field(factory=dict)
     key: AttemptKey | None = None
+    inline: Sequence[InlineTable] = ()
 
 
 @attrs.frozen
@@ -86,6 +90,8 @@ class FragmentRun:
         self._closing = closing
         self._scans = 0
         self._reads = 0
+        self._inline = 0
+        self._tables = {each.name: each for each in spec.inline}
         self._profiled: list[duckdb.DuckDBPyConnection] = []
 
     def profile(self) -> EngineProfile:
@@ -130,6 +136,13 @@ class FragmentRun:
         leaf, self._scans = self._scans, self._scans + 1
         splits, format_ = self._spec.scans.get(leaf, ()), self._spec.formats.get(leaf)
         return scan_source(node, splits, cursor, format_)
+
+    def next_inline(self, node: model.Inline, cursor: duckdb.DuckDBPyConnection) -> Source:
+        leaf, self._inline = self._inline, self._inline + 1
+        table = self._tables.get(node.table)
+        if table is None:
+            raise PlanningError(f"Inline: this run was given no rows of table {node.table!r}")
+        return inline_source(node, table, f"inline_{leaf}", cursor)
 
     def next_read(self, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._reads = self._reads, self._reads + 1
@@ -248,6 +261,9 @@ class _Leaves:
 
     def scan(self, node: model.ParquetScan) -> Source:
         return self.run.next_scan(node, self.cursor)
+
+    def inline(self, node: model.Inline) -> Source:
+        return self.run.next_inline(node, self.cursor)
 
     def read(self, node: model.ShuffleRead) -> Source:
         del node

@@ -40,6 +40,8 @@ class Leaves(Protocol):
 
     def scan(self, node: model.ParquetScan) -> Source: ...
 
+    def inline(self, node: model.Inline) -> Source: ...
+
     def read(self, node: model.ShuffleRead) -> Source: ...
 
     def custom(self, node: model.Custom) -> Source: ...
@@ -88,6 +90,8 @@ class Translator:
         match node:
             case model.ParquetScan():
                 return self._scan(node)
+            case model.Inline():
+                return self._source(self._leaves.inline(node))
             case model.ShuffleRead():
                 return self._source(self._leaves.read(node))
             case model.Custom():

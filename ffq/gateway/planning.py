@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -11,6 +11,7 @@ import trio
 
 from ffq.catalog import Catalog, ScanSettings, plan_scans
 from ffq.core.planning import PLANNER, read_plan
+from ffq.engine.inline import check_inline
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, QuotaExceeded
 from ffq.gateway.sql import SqlPlanner
 from ffq.messages import AcceptQuery, ListTables, PlanSql, ReadPlan
@@ -83,6 +84,7 @@ class QueryPlanner:
 
     def _read(self, message: ReadPlan) -> AcceptQuery:
         query = read_plan(message, self._limits)
+        self._check_inline(query)
         catalog = self._tables_of(query)
         query = self._with_write_id(query, catalog)
         if catalog is None:
@@ -104,11 +106,17 @@ class QueryPlanner:
         except InvalidRequest as error:
             raise PlanningError(f"plan.ffq.WithTables: {error.message}") from None
         if not self._client_tables:
-            raise PlanningError(
-                f"this coordinator takes no tables from clients, and so not "
-                f"{', '.join(brought.names())}"
-            )
+            raise _takes_none(brought.names())
         return brought if self._catalog is None else self._catalog.over(root.tables)
+
+    def _check_inline(self, query: AcceptQuery) -> None:
+        """Raises PlanningError: it brings rows that cannot be read, or may bring none at all."""
+        root = query.graph.stages[0].fragment
+        brought = root.inline if isinstance(root, WithTables) else ()
+        if brought and not self._client_tables:
+            raise _takes_none(each.name for each in brought)
+        for each in brought:
+            check_inline(each)
 
     def _with_exact_search(self, query: AcceptQuery, catalog: Catalog) -> AcceptQuery:
         """Vector search as nodes that workers run. The digest stays, as with casts."""
@@ -162,6 +170,12 @@ class QueryPlanner:
             return query
         graph = cut(parse_plan(written, limits=self._limits), limits=self._limits)
         return attrs.evolve(query, plan_bytes=written, graph=graph)
+
+
+def _takes_none(names: Iterable[str]) -> PlanningError:
+    return PlanningError(
+        f"this coordinator takes no tables from clients, and so not {', '.join(names)}"
+    )
 
 
 def _write_id() -> str:

@@ -31,6 +31,7 @@ from ffq.messages.vocabulary import (
     TaskState,
     Timeouts,
 )
+from ffq.plan.inline import InlineTable, too_large
 from ffq.runtime.message import Request
 
 MAX_LISTED_QUERIES = 10_000
@@ -121,6 +122,8 @@ class PlanSql(Rpc[SqlPlan]):
         tables: definitions of tables, as entries of a catalog file, each a JSON object.
         folder: from where relative paths in the text are meant.
         partitions: how many an exchange has; 0: as many as the planner thinks right.
+        inline: tables that come with their rows, which travel in the plan; before any others of
+            their names. Of one without bytes the name is known, and its rows cannot be read.
 
     Raises InvalidQuery, InvalidRequest, UnsupportedPlan, PlanningLimit, PlanningError,
     StorageError, QuotaExceeded.
@@ -131,6 +134,7 @@ class PlanSql(Rpc[SqlPlan]):
     tables: tuple[str, ...] = attrs.field(default=(), repr=False)
     folder: str = ""
     partitions: int = 0
+    inline: tuple[InlineTable, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         size = len(self.sql.encode(errors="replace"))
@@ -143,6 +147,15 @@ class PlanSql(Rpc[SqlPlan]):
                 f"partitions {words(self.partitions, 40)} of PlanSql: want 0 to "
                 f"{MAX_SQL_PARTITIONS:,}"
             )
+        sizes = {each.name: len(each.parquet) for each in self.inline}
+        if len(sizes) < len(self.inline) or "" in sizes:
+            named = words([each.name for each in self.inline])
+            raise InvalidRequest(
+                f"inline tables of PlanSql are called {named}; right would be a name for each, "
+                "which no other has"
+            )
+        if reason := too_large(sizes):
+            raise InvalidRequest(reason)
 
 
 @attrs.frozen

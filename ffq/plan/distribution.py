@@ -133,7 +133,7 @@ class _Analysis:
                 return self.visit(node.input)
             case model.Aggregate():
                 return _of_aggregate(node, self.visit(node.input))
-            case model.Values() | model.Series() | model.RecursionRef():
+            case model.Values() | model.Series() | model.Inline() | model.RecursionRef():
                 return _REPLICATED
             case model.Recursion():
                 return _whole(self.visit(node.start), self.visit(node.step))

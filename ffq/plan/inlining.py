@@ -48,7 +48,8 @@ def inlined(stage: StagePlan, probe: StagePlan) -> StagePlan:
     homes = [each.home for each in stage.scans]
     before = _scans_before(stage.fragment, leaf)
     homes[before:before] = [each.home for each in probe.scans]
-    return stage_of(stage.stage_id, fragment, tuple(parents), tuple(homes))
+    inline = {each.name: each for each in (*stage.inline, *probe.inline)}
+    return stage_of(stage.stage_id, fragment, tuple(parents), inline, tuple(homes))
 
 
 def with_inlined(graph: StageGraph, stage_id: StageId, stages: Iterable[StageId]) -> StagePlan:

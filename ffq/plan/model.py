@@ -22,6 +22,7 @@ from ffq.plan.bound import (
     Phase,
     SqlType,
 )
+from ffq.plan.inline import InlineTable
 from ffq.plan.terms import (
     AggregateExpr,
     BinaryOperator,
@@ -328,10 +329,21 @@ class WithTables:
     """The root alone: `input`, whose scans find these tables before any of a catalog.
 
     tables: definitions as a catalog file has them, each a JSON object in its canonical text.
+    inline: tables with their rows, which Inline nodes give out. They stand here once, however often
+    they are read.
     """
 
     tables: tuple[str, ...]
     input: Node
+    inline: tuple[InlineTable, ...] = ()
+
+
+@attrs.frozen
+class Inline:
+    """The rows of an inline table, whole in each task: columns by name, and as which types."""
+
+    table: str
+    columns: tuple[tuple[str, SqlType], ...]
 
 
 @attrs.frozen
@@ -390,6 +402,7 @@ Node: TypeAlias = (
     | Series
     | Unnest
     | WithTables
+    | Inline
     | Recursion
     | RecursionRef
     | Write
@@ -429,6 +442,7 @@ OWN_NODES: Final = (
     Series,
     Unnest,
     WithTables,
+    Inline,
     Recursion,
     RecursionRef,
     Write,

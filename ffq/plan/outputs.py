@@ -59,6 +59,8 @@ class OutputsOf:
                 return None if below is None else below + added
             case model.HashJoin():
                 return _joined(node, self(node.left), self(node.right))
+            case model.Inline():
+                return tuple(Output(name) for name, _ in node.columns)
             case model.UnionAll():
                 return self(node.left)
             case model.CteRef():

@@ -11,6 +11,7 @@ Cutting is deterministic: a coordinator and a worker that cut the same bytes get
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import attrs
 
@@ -18,9 +19,10 @@ from ffq.errors import PlanningError
 from ffq.ids import StageId
 from ffq.plan import model
 from ffq.plan.distribution import DistributionKind, distribution_of
+from ffq.plan.inline import InlineTable
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
-from ffq.plan.names import text_of
+from ffq.plan.names import MAX_SHOWN, text_of
 from ffq.plan.walk import child_fields, node_name, stage_reads, stage_scans, walk_stage
 
 
@@ -83,6 +85,7 @@ class StagePlan:
         fragment: its subtree. The root of a non-sink is its ShuffleWrite. ShuffleReads stand in
             place as leaves; what is below them belongs to other stages.
         reduce_partitions: for HASH: the partitions that its tasks share out; else 0.
+        inline: the tables of its Inline nodes, each once, by their names.
     """
 
     stage_id: StageId
@@ -94,6 +97,7 @@ class StagePlan:
     output_partitions: int
     fragment: Node
     reduce_partitions: int
+    inline: tuple[InlineTable, ...] = ()
 
 
 @attrs.frozen
@@ -149,12 +153,15 @@ class _Cutter:
     _roots: list[Node] = attrs.field(factory=list)
     _parents: list[list[StageId]] = attrs.field(factory=list)
     _joins: list[JoinChoice] = attrs.field(factory=list)
+    _inline: Mapping[str, InlineTable] = attrs.field(factory=dict)
 
     def cut(self, plan: Node) -> StageGraph:
+        if isinstance(plan, model.WithTables):
+            self._inline = {each.name: each for each in plan.inline}
         self._open(plan, "plan", 0)
         return StageGraph(
             tuple(
-                stage_of(StageId(index), root, tuple(parents))
+                stage_of(StageId(index), root, tuple(parents), self._inline)
                 for index, (root, parents) in enumerate(
                     zip(self._roots, self._parents, strict=True)
                 )
@@ -190,6 +197,12 @@ class _Cutter:
             raise PlanningError(f"{here} has no ShuffleRead directly above it: exchanges pair up")
         if isinstance(node, model.WithTables) and depth:
             raise PlanningError(f"{here} is not the root of the plan: right would be only there")
+        if isinstance(node, model.Inline) and node.table not in self._inline:
+            listed = ", ".join(list(self._inline)[:MAX_SHOWN]) or "none"
+            raise PlanningError(
+                f"{here}: the plan brings no rows of table {node.table!r}; its ffq.WithTables "
+                f"brings inline: {listed}"
+            )
         for name in child_fields(node):
             self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)
         if isinstance(node, model.AdaptiveJoin):
@@ -253,12 +266,14 @@ def stage_of(
     stage_id: StageId,
     root: Node,
     parents: tuple[StageId, ...],
+    inline: Mapping[str, InlineTable],
     homes: tuple[tuple[StageId, int], ...] | None = None,
 ) -> StagePlan:
     """The stage of a fragment.
 
     Args:
         parents: the stages that its ShuffleReads read, by leaf.
+        inline: the inline tables that it may read, by name.
         homes: of its scans, by leaf; None: this stage is their home.
     """
     rows = distribution_of(root)
@@ -270,13 +285,14 @@ def stage_of(
         case _:
             parallelism = Parallelism.SINGLE
     output = root.partitioning if isinstance(root, ShuffleWrite) else None
+    read = {node.table for node in walk_stage(root) if isinstance(node, model.Inline)}
     return StagePlan(
         stage_id=stage_id,
         parents=tuple(
             ShuffleSource(
-                leaf, parent, partition_count(read.partitioning), whole=leaf not in rows.reads
+                leaf, parent, partition_count(source.partitioning), whole=leaf not in rows.reads
             )
-            for leaf, (read, parent) in enumerate(zip(stage_reads(root), parents, strict=True))
+            for leaf, (source, parent) in enumerate(zip(stage_reads(root), parents, strict=True))
         ),
         scans=tuple(
             ScanSource(
@@ -295,4 +311,5 @@ def stage_of(
         output_partitions=0 if output is None else partition_count(output),
         fragment=root,
         reduce_partitions=rows.partitions,
+        inline=tuple(inline[name] for name in sorted(read)),
     )

@@ -42,6 +42,7 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.SetOperation: ("left", "right"),
     model.Unnest: ("input",),
     model.WithTables: ("input",),
+    model.Inline: (),
     model.Recursion: ("start", "step"),
     model.RecursionRef: (),
     model.Write: ("input",),

@@ -25,47 +25,49 @@ _sym_db = _symbol_database.Default()
 from ffq.proto import ffq_distributed_pb2 as ffq_dot_proto_dot_ffq__distributed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x66q/proto/ffq_ext.proto\x12\nffq.ext.v1\x1a\x1f\x66\x66q/proto/ffq_distributed.proto\"n\n\x0ePlanSqlRequest\x12\x0b\n\x03sql\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\x0c\x12\x12\n\ntable_json\x18\x03 \x03(\t\x12\x0e\n\x06\x66older\x18\x04 \x01(\t\x12\x12\n\npartitions\x18\x05 \x01(\r\"\x9c\x01\n\x0fPlanSqlResponse\x12\x1a\n\x12physical_plan_json\x18\x01 \x01(\x0c\x12&\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x15.ffq.ext.v1.SqlColumn\x12\x0e\n\x06tables\x18\x03 \x03(\t\x12$\n\x05sizes\x18\x04 \x03(\x0b\x32\x15.ffq.ext.v1.TableSize\x12\x0f\n\x07\x63hoices\x18\x05 \x03(\t\"D\n\tTableSize\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04rows\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x42\x07\n\x05_rows\"\x13\n\x11ListTablesRequest\"$\n\x12ListTablesResponse\x12\x0e\n\x06tables\x18\x01 \x03(\t\"\'\n\tSqlColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"#\n\x12ListQueriesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"G\n\x13ListQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\"\'\n\x13ListAttemptsRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\"C\n\x14ListAttemptsResponse\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.ffq.ext.v1.AttemptStatus\"\x86\x02\n\rAttemptStatus\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1e.ffq.distributed.v1.AttemptRef\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.ffq.distributed.v1.TaskState\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61ssigned_at_ms\x18\x04 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x11\n\tcommitted\x18\x07 \x01(\x08\x12/\n\x05usage\x18\x08 \x01(\x0b\x32 .ffq.distributed.v1.AttemptUsage\"\x14\n\x12ListWorkersRequest\"@\n\x13ListWorkersResponse\x12)\n\x07workers\x18\x01 \x03(\x0b\x32\x18.ffq.ext.v1.WorkerStatus\"\xe8\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x18\n\x10running_attempts\x18\x03 \x01(\r\x12\x1c\n\x14\x63onsecutive_failures\x18\x04 \x01(\r\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\x08\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x18\n\x10shuffle_endpoint\x18\x07 \x01(\t\x12\x15\n\rengine_family\x18\x08 \x01(\t\x12\r\n\x05slots\x18\t \x01(\r\x12\x13\n\x0bstuck_tasks\x18\n \x01(\r\"\'\n\x12\x44rainWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse2\xcf\x02\n\nInspection\x12N\n\x0bListQueries\x12\x1e.ffq.ext.v1.ListQueriesRequest\x1a\x1f.ffq.ext.v1.ListQueriesResponse\x12Q\n\x0cListAttempts\x12\x1f.ffq.ext.v1.ListAttemptsRequest\x1a .ffq.ext.v1.ListAttemptsResponse\x12N\n\x0bListWorkers\x12\x1e.ffq.ext.v1.ListWorkersRequest\x1a\x1f.ffq.ext.v1.ListWorkersResponse\x12N\n\x0b\x44rainWorker\x12\x1e.ffq.ext.v1.DrainWorkerRequest\x1a\x1f.ffq.ext.v1.DrainWorkerResponse2\x96\x01\n\x03Sql\x12\x42\n\x07PlanSql\x12\x1a.ffq.ext.v1.PlanSqlRequest\x1a\x1b.ffq.ext.v1.PlanSqlResponse\x12K\n\nListTables\x12\x1d.ffq.ext.v1.ListTablesRequest\x1a\x1e.ffq.ext.v1.ListTablesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x66q/proto/ffq_ext.proto\x12\nffq.ext.v1\x1a\x1f\x66\x66q/proto/ffq_distributed.proto\"\x97\x01\n\x0ePlanSqlRequest\x12\x0b\n\x03sql\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\x0c\x12\x12\n\ntable_json\x18\x03 \x03(\t\x12\x0e\n\x06\x66older\x18\x04 \x01(\t\x12\x12\n\npartitions\x18\x05 \x01(\r\x12\'\n\x06inline\x18\x06 \x03(\x0b\x32\x17.ffq.ext.v1.InlineTable\",\n\x0bInlineTable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07parquet\x18\x02 \x01(\x0c\"\x9c\x01\n\x0fPlanSqlResponse\x12\x1a\n\x12physical_plan_json\x18\x01 \x01(\x0c\x12&\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x15.ffq.ext.v1.SqlColumn\x12\x0e\n\x06tables\x18\x03 \x03(\t\x12$\n\x05sizes\x18\x04 \x03(\x0b\x32\x15.ffq.ext.v1.TableSize\x12\x0f\n\x07\x63hoices\x18\x05 \x03(\t\"D\n\tTableSize\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04rows\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x42\x07\n\x05_rows\"\x13\n\x11ListTablesRequest\"$\n\x12ListTablesResponse\x12\x0e\n\x06tables\x18\x01 \x03(\t\"\'\n\tSqlColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"#\n\x12ListQueriesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"G\n\x13ListQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\"\'\n\x13ListAttemptsRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\"C\n\x14ListAttemptsResponse\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.ffq.ext.v1.AttemptStatus\"\x86\x02\n\rAttemptStatus\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1e.ffq.distributed.v1.AttemptRef\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.ffq.distributed.v1.TaskState\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61ssigned_at_ms\x18\x04 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x11\n\tcommitted\x18\x07 \x01(\x08\x12/\n\x05usage\x18\x08 \x01(\x0b\x32 .ffq.distributed.v1.AttemptUsage\"\x14\n\x12ListWorkersRequest\"@\n\x13ListWorkersResponse\x12)\n\x07workers\x18\x01 \x03(\x0b\x32\x18.ffq.ext.v1.WorkerStatus\"\xe8\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x18\n\x10running_attempts\x18\x03 \x01(\r\x12\x1c\n\x14\x63onsecutive_failures\x18\x04 \x01(\r\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\x08\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x18\n\x10shuffle_endpoint\x18\x07 \x01(\t\x12\x15\n\rengine_family\x18\x08 \x01(\t\x12\r\n\x05slots\x18\t \x01(\r\x12\x13\n\x0bstuck_tasks\x18\n \x01(\r\"\'\n\x12\x44rainWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse2\xcf\x02\n\nInspection\x12N\n\x0bListQueries\x12\x1e.ffq.ext.v1.ListQueriesRequest\x1a\x1f.ffq.ext.v1.ListQueriesResponse\x12Q\n\x0cListAttempts\x12\x1f.ffq.ext.v1.ListAttemptsRequest\x1a .ffq.ext.v1.ListAttemptsResponse\x12N\n\x0bListWorkers\x12\x1e.ffq.ext.v1.ListWorkersRequest\x1a\x1f.ffq.ext.v1.ListWorkersResponse\x12N\n\x0b\x44rainWorker\x12\x1e.ffq.ext.v1.DrainWorkerRequest\x1a\x1f.ffq.ext.v1.DrainWorkerResponse2\x96\x01\n\x03Sql\x12\x42\n\x07PlanSql\x12\x1a.ffq.ext.v1.PlanSqlRequest\x1a\x1b.ffq.ext.v1.PlanSqlResponse\x12K\n\nListTables\x12\x1d.ffq.ext.v1.ListTablesRequest\x1a\x1e.ffq.ext.v1.ListTablesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ffq.proto.ffq_ext_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLANSQLREQUEST']._serialized_start=72
-  _globals['_PLANSQLREQUEST']._serialized_end=182
-  _globals['_PLANSQLRESPONSE']._serialized_start=185
-  _globals['_PLANSQLRESPONSE']._serialized_end=341
-  _globals['_TABLESIZE']._serialized_start=343
-  _globals['_TABLESIZE']._serialized_end=411
-  _globals['_LISTTABLESREQUEST']._serialized_start=413
-  _globals['_LISTTABLESREQUEST']._serialized_end=432
-  _globals['_LISTTABLESRESPONSE']._serialized_start=434
-  _globals['_LISTTABLESRESPONSE']._serialized_end=470
-  _globals['_SQLCOLUMN']._serialized_start=472
-  _globals['_SQLCOLUMN']._serialized_end=511
-  _globals['_LISTQUERIESREQUEST']._serialized_start=513
-  _globals['_LISTQUERIESREQUEST']._serialized_end=548
-  _globals['_LISTQUERIESRESPONSE']._serialized_start=550
-  _globals['_LISTQUERIESRESPONSE']._serialized_end=621
-  _globals['_LISTATTEMPTSREQUEST']._serialized_start=623
-  _globals['_LISTATTEMPTSREQUEST']._serialized_end=662
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=664
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=731
-  _globals['_ATTEMPTSTATUS']._serialized_start=734
-  _globals['_ATTEMPTSTATUS']._serialized_end=996
-  _globals['_LISTWORKERSREQUEST']._serialized_start=998
-  _globals['_LISTWORKERSREQUEST']._serialized_end=1018
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1020
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1084
-  _globals['_WORKERSTATUS']._serialized_start=1087
-  _globals['_WORKERSTATUS']._serialized_end=1319
-  _globals['_DRAINWORKERREQUEST']._serialized_start=1321
-  _globals['_DRAINWORKERREQUEST']._serialized_end=1360
-  _globals['_DRAINWORKERRESPONSE']._serialized_start=1362
-  _globals['_DRAINWORKERRESPONSE']._serialized_end=1383
-  _globals['_INSPECTION']._serialized_start=1386
-  _globals['_INSPECTION']._serialized_end=1721
-  _globals['_SQL']._serialized_start=1724
-  _globals['_SQL']._serialized_end=1874
+  _globals['_PLANSQLREQUEST']._serialized_start=73
+  _globals['_PLANSQLREQUEST']._serialized_end=224
+  _globals['_INLINETABLE']._serialized_start=226
+  _globals['_INLINETABLE']._serialized_end=270
+  _globals['_PLANSQLRESPONSE']._serialized_start=273
+  _globals['_PLANSQLRESPONSE']._serialized_end=429
+  _globals['_TABLESIZE']._serialized_start=431
+  _globals['_TABLESIZE']._serialized_end=499
+  _globals['_LISTTABLESREQUEST']._serialized_start=501
+  _globals['_LISTTABLESREQUEST']._serialized_end=520
+  _globals['_LISTTABLESRESPONSE']._serialized_start=522
+  _globals['_LISTTABLESRESPONSE']._serialized_end=558
+  _globals['_SQLCOLUMN']._serialized_start=560
+  _globals['_SQLCOLUMN']._serialized_end=599
+  _globals['_LISTQUERIESREQUEST']._serialized_start=601
+  _globals['_LISTQUERIESREQUEST']._serialized_end=636
+  _globals['_LISTQUERIESRESPONSE']._serialized_start=638
+  _globals['_LISTQUERIESRESPONSE']._serialized_end=709
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=711
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=750
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=752
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=819
+  _globals['_ATTEMPTSTATUS']._serialized_start=822
+  _globals['_ATTEMPTSTATUS']._serialized_end=1084
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1086
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1106
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1108
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1172
+  _globals['_WORKERSTATUS']._serialized_start=1175
+  _globals['_WORKERSTATUS']._serialized_end=1407
+  _globals['_DRAINWORKERREQUEST']._serialized_start=1409
+  _globals['_DRAINWORKERREQUEST']._serialized_end=1448
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=1450
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=1471
+  _globals['_INSPECTION']._serialized_start=1474
+  _globals['_INSPECTION']._serialized_end=1809
+  _globals['_SQL']._serialized_start=1812
+  _globals['_SQL']._serialized_end=1962
 # @@protoc_insertion_point(module_scope)

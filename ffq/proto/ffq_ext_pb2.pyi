@@ -28,6 +28,7 @@ class PlanSqlRequest(_message.Message):
     TABLE_JSON_FIELD_NUMBER: _builtins.int
     FOLDER_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
+    INLINE_FIELD_NUMBER: _builtins.int
     sql: _builtins.str
     parameters_json: _builtins.bytes
     """Values of its parameters, by name: an object of {kind: value}; empty: there are none."""
@@ -39,6 +40,10 @@ class PlanSqlRequest(_message.Message):
     def table_json(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tables of the client's own, each as an entry of a catalog file."""
 
+    @_builtins.property
+    def inline(self) -> _containers.RepeatedCompositeFieldContainer[Global___InlineTable]:
+        """Tables whose rows the plan is to hold, before any others of their names: together at most 2 MiB."""
+
     def __init__(
         self,
         *,
@@ -47,14 +52,38 @@ class PlanSqlRequest(_message.Message):
         table_json: _abc.Iterable[_builtins.str] | None = ...,
         folder: _builtins.str = ...,
         partitions: _builtins.int = ...,
+        inline: _abc.Iterable[Global___InlineTable] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "parameters_json", b"parameters_json", "partitions", b"partitions", "sql", b"sql", "table_json", b"table_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "inline", b"inline", "parameters_json", b"parameters_json", "partitions", b"partitions", "sql", b"sql", "table_json", b"table_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanSqlRequest: _TypeAlias = PlanSqlRequest  # noqa: Y015
+
+@_typing.final
+class InlineTable(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PARQUET_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    parquet: _builtins.bytes
+    """A Parquet file. Empty: the query does not read it, and may say that there is such a table."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        parquet: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "parquet", b"parquet"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InlineTable: _TypeAlias = InlineTable  # noqa: Y015
 
 @_typing.final
 class PlanSqlResponse(_message.Message):

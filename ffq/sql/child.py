@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import sys
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import BinaryIO
 
@@ -19,6 +20,7 @@ from ffq.catalog import Catalog
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
 from ffq.messages import SqlColumn, SqlPlan, TableSize
 from ffq.plan.codec import dump_plan
+from ffq.plan.inline import InlineTable
 from ffq.sql.declared import Columns, Declared
 from ffq.sql.frames import (
     HEAD_BYTES,
@@ -102,6 +104,7 @@ def _query(data: bytes, hello: Hello) -> Query:
         folder=found["folder"] or "/",
         partitions=found["partitions"] or DEFAULT_PARTITIONS,
         client_tables=hello.client_tables,
+        inline=tuple(InlineTable(name, b64decode(each)) for name, each in found["inline"]),
     )
 
 

@@ -8,7 +8,7 @@ every task, and what needs all rows in one place gets them over a Single exchang
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Final, TypeAlias
 
 import attrs
@@ -33,6 +33,7 @@ def distribute(
     partitions: int,
     estimates: Mapping[str, TableEstimate] | None = None,
     choices: list[str] | None = None,
+    inline: Set[str] = frozenset(),
 ) -> Node:
     """A plan of ours, whose columns are those of the query.
 
@@ -41,11 +42,14 @@ def distribute(
         estimates: what tables hold, by name: a small side of a join is read whole by every task.
             Where nothing is known, both sides are exchanged.
         choices: takes a line for each join, of what was chosen and why.
+        inline: names of the tables whose rows are in the plan: they are whole in every task.
 
     Raises:
         UnsupportedPlan: names what is not distributed, and where in the query it stands.
     """
-    exchanges = Exchanges(partitions, estimates or {}, [] if choices is None else choices)
+    exchanges = Exchanges(
+        partitions, estimates or {}, [] if choices is None else choices, inline=inline
+    )
     try:
         rows = _Distributor(exchanges, _is_any_cte_read_twice(planned.plan)).visit(planned.plan)
     except RecursionError:

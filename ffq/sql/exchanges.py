@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Final
 
 import attrs
@@ -45,6 +45,7 @@ class Exchanges:
         choices: why joins broadcast or shuffle, one line each, in the order of the plan.
         repeats: what is planned now stands in the plan several times, and each must be the same.
         whole: what is planned now must be in one task, and exchange nothing but what it reads.
+        inline: names of the tables whose rows are in the plan.
     """
 
     partitions: int
@@ -52,6 +53,7 @@ class Exchanges:
     choices: list[str] = attrs.field(factory=list)
     repeats: bool = False
     whole: bool = False
+    inline: Set[str] = frozenset()
 
     def by_keys(self, rows: Rows, keys: Sequence[BoundExpr]) -> tuple[Node, tuple[Place, ...]]:
         """Rows exchanged by these keys, which are columns beside theirs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
@@ -11,10 +12,12 @@ import duckdb
 import pyarrow as pa
 
 from ffq.catalog import Catalog
+from ffq.engine.inline import InlineFile, unreadable
 from ffq.engine.scans import Source, scan_source
-from ffq.errors import FfqError, PlanningError, UnsupportedPlan
+from ffq.errors import FfqError, PlanningError, StorageError, UnsupportedPlan
 from ffq.messages import ScanSplit, TableFormat
 from ffq.plan.explain import Estimate
+from ffq.plan.inline import InlineTable
 from ffq.plan.model import ParquetScan
 
 _KEPT: Final = 256
@@ -74,15 +77,40 @@ class Facts:
         scan = ParquetScan(name, schema, None, ())
         versions = ((one.path, one.file_bytes, one.modified_us, one.partition) for one in splits)
         key = (schema, bound.format, *versions)
+        size = Estimate(bound.rows, sum(split.bytes for split in splits))
+        columns = self._columns_of(key, scan, splits, bound.format)
+        return TableFacts(columns, size, key, scan, splits, bound.format)
+
+    def of_inline(self, table: InlineTable, file: InlineFile) -> TableFacts:
+        """Of a table whose rows are here; good for as long as its file is open.
+
+        Raises:
+            PlanningError: it cannot be read, or has no columns.
+        """
+        key = ("inline", hashlib.blake2b(table.parquet, digest_size=32).digest())
+        scan, splits = ParquetScan(table.name, None, None, ()), (file.split,)
+        try:
+            columns = self._columns_of(key, scan, splits, None)
+        except StorageError as error:
+            raise unreadable(table, file, error) from error
+        size = Estimate(file.footer.rows, len(table.parquet))
+        return TableFacts(columns, size, key, scan, splits, None)
+
+    def _columns_of(
+        self,
+        key: _Version,
+        scan: ParquetScan,
+        splits: Sequence[ScanSplit],
+        format_: TableFormat | None,
+    ) -> NamesAndTypes:
         columns = self._columns.get(key)
         if columns is None:
-            found = self._source(scan, splits, bound.format).columns
+            found = self._source(scan, splits, format_).columns
             if not found:
-                raise PlanningError(f"table {name!r} has no columns")
+                raise PlanningError(f"table {scan.table!r} has no columns")
             columns = tuple((one.name, one.type) for one in found)
         _keep(self._columns, key, columns)
-        size = Estimate(bound.rows, sum(split.bytes for split in splits))
-        return TableFacts(columns, size, key, scan, splits, bound.format)
+        return columns
 
     def samples(self, tables: Mapping[str, TableFacts]) -> Mapping[str, pa.Table]:
         """Of each table its first rows, as many as its part of all rows is: for the order of joins.

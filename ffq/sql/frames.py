@@ -7,6 +7,7 @@ Before that it may ask what operators declare: they are in its parent's process.
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -56,6 +57,9 @@ def dump_request(message: PlanSql) -> bytes:
             "tables": list(message.tables),
             "folder": message.folder,
             "partitions": message.partitions,
+            "inline": [
+                [each.name, base64.b64encode(each.parquet).decode()] for each in message.inline
+            ],
         }
     ).encode()
 

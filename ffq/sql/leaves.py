@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from ffq.plan.bound import BoundExpr, Call, Constant, Place, SqlType
-from ffq.plan.model import Node, ParquetScan, Series, Unnest, Values
+from ffq.plan.model import Inline, Node, ParquetScan, Series, Unnest, Values
 from ffq.sql.exchanges import Exchanges
 from ffq.sql.pieces import (
     NOTHING,
@@ -110,6 +110,9 @@ def _scan(found: Json, exchanges: Exchanges) -> Rows:
     projection = tuple(dict.fromkeys(name for name in read if name is not None))
     places = {name: Place(at) for at, name in enumerate(projection)}
     rows: Node = ParquetScan(table, None, projection, ())
+    if table in exchanges.inline:
+        types = dict(zip(names, found["returned_types"], strict=True))
+        rows = Inline(table, tuple((name, read_type(types[name])) for name in projection))
     columns = [
         NOTHING if name is None else part_of(places[name], found["returned_types"][at], each)
         for name, at, each in zip(read, indexes, column_indexes, strict=True)
@@ -128,7 +131,8 @@ def _scan(found: Json, exchanges: Exchanges) -> Rows:
     ]
     rows = filtered(rows, conditions)
     kept = found.get("projection_ids") or range(len(columns))
-    whole = Rows(project(rows, [Place(at) for at in kept]), len(kept), split=True)
+    split = table not in exchanges.inline
+    whole = Rows(project(rows, [Place(at) for at in kept]), len(kept), split=split)
     known = exchanges.estimates.get(table)
     if known is not None:
         count = known.rows * _SELECTIVITY ** len(conditions)

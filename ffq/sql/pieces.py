@@ -20,7 +20,7 @@ from ffq.plan.bound import (
     Special,
     SqlType,
 )
-from ffq.plan.model import Filter, Node, ParquetScan, Project
+from ffq.plan.model import Filter, Inline, Node, ParquetScan, Project
 from ffq.plan.terms import Bound
 from ffq.sql.serialized import (
     BOOLEAN,
@@ -114,7 +114,7 @@ def project(below: Node, exprs: Sequence[BoundExpr]) -> Node:
 
 def _is_of_scan(node: Project) -> bool:
     """Columns of a table, as they were planned: a plan that is shown has them for the table's."""
-    return isinstance(node.input, ParquetScan)
+    return isinstance(node.input, ParquetScan | Inline)
 
 
 def is_plain(node: Node) -> bool:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Final
 
 import attrs
+import pyarrow as pa
 
 from ffq.catalog import Catalog
+from ffq.engine.inline import open_inline
 from ffq.errors import InvalidQuery, UnsupportedPlan
 from ffq.plan.explain import Estimate
+from ffq.plan.inline import InlineTable
 from ffq.plan.model import Node, WithTables
 from ffq.sql.declared import DeclaredColumns, declared_columns
 from ffq.sql.distribute import distribute
@@ -58,6 +61,7 @@ class Query:
         folder: from where relative paths in the text are meant.
         partitions: how many an exchange has.
         client_tables: whether it may bring tables, or name files, at all.
+        inline: tables with their rows; of those without bytes only the names are known.
     """
 
     sql: str
@@ -66,6 +70,7 @@ class Query:
     folder: str = "/"
     partitions: int = DEFAULT_PARTITIONS
     client_tables: bool = True
+    inline: tuple[InlineTable, ...] = ()
 
 
 class Preparer:
@@ -88,12 +93,14 @@ class Preparer:
             self._idle.close()
 
     @contextmanager
-    def _instance(self, facts: Mapping[str, TableFacts]) -> Iterator[PlanningInstance]:
+    def _instance(
+        self, facts: Mapping[str, TableFacts], samples: Mapping[str, pa.Table]
+    ) -> Iterator[PlanningInstance]:
         """One over these tables. It is kept for the next query, unless anything failed in it."""
         instance, self._idle = self._idle or PlanningInstance({}), None
         try:
             columns = {name: each.columns for name, each in facts.items()}
-            instance.hold(columns, self._facts.samples(facts))
+            instance.hold(columns, samples)
             yield instance
         except BaseException:
             instance.close()
@@ -123,7 +130,13 @@ class Preparer:
             return prepared if write is None else _writing(prepared, write.over)
         given = [name for name, _ in self._planned(query).columns]
         catalog = self._catalog.over(query.tables)
-        write = attrs.evolve(write, table=_known(write.table, catalog.names()))
+        inline = tuple(each.name for each in query.inline)
+        write = attrs.evolve(write, table=_known(write.table, (*catalog.names(), *inline)))
+        if write.table in inline:
+            raise InvalidQuery(
+                f"INSERT INTO: table {write.table!r} has the rows that came with the query, and "
+                "takes none; right would be a table that is a folder of Parquet files"
+            )
         _brought(query, write.table)
         query = attrs.evolve(
             query, sql=write.query(query.sql, given, self._facts.of(catalog, write.table).columns)
@@ -141,33 +154,45 @@ class Preparer:
         """The plan of the rows. `written`: a table that they go to, which the plan must know."""
         parsed = self._parser.parse(query.sql)
         catalog = self._catalog.over(query.tables)
+        inline = {each.name: each for each in query.inline}
         named = name_files(
             parsed,
-            catalog.names(),
+            tuple(dict.fromkeys((*catalog.names(), *inline))),
             query.parameters,
             folder=query.folder,
             allowed=query.client_tables,
         )
         own = _brought(query, *named.tables, *written)
         catalog = catalog.over(named.files)
-        facts = {name: self._facts.of(catalog, name) for name in named.tables}
+        used = tuple(inline[name] for name in named.tables if name in inline)
+        with ExitStack() as files:
+            opened = {each.name: files.enter_context(open_inline(each)) for each in used}
+            facts = {
+                name: self._facts.of_inline(inline[name], opened[name])
+                if name in opened
+                else self._facts.of(catalog, name)
+                for name in named.tables
+            }
+            samples = self._facts.samples(facts)
         choices: list[str] = []
         cut = partial(
             distribute,
             partitions=query.partitions,
             estimates={name: _estimate(each) for name, each in facts.items()},
             choices=choices,
+            inline=opened.keys(),
         )
         try:
-            with self._instance(facts) as instance:
+            with self._instance(facts, samples) as instance:
                 planner = Planner(self._parser, instance, cut, self._declared)
                 operators = name_operators(named, parsed, query.parameters, planner)
                 planned = instance.plan(operators.named, operators.parameters)
                 plan = operators.put_into(cut(planned))
         except NotDistributed as error:
             raise _placed(error, named, query) from None
-        if definitions := (*own, *named.files):
-            plan = WithTables(tuple(map(_canonical, definitions)), plan)
+        definitions = (*own, *named.files)
+        if definitions or used:
+            plan = WithTables(tuple(map(_canonical, definitions)), plan, used)
         columns = tuple(zip(planned.names, planned.types, strict=True))
         sizes = {name: each.size for name, each in facts.items()}
         return Prepared(plan, columns, named.tables, sizes, tuple(choices))
@@ -180,11 +205,23 @@ def _brought(query: Query, *used: str) -> tuple[str, ...]:
         InvalidQuery: there are some, and it may bring none.
     """
     names = Catalog.of(()).over(query.tables).names()
-    own = {name: each for name, each in zip(names, query.tables, strict=True) if name in used}
-    if own and not query.client_tables:
+    inline = {each.name: each for each in query.inline if each.name in used}
+    own = {
+        name: each
+        for name, each in zip(names, query.tables, strict=True)
+        if name in used and name not in inline
+    }
+    if (own or inline) and not query.client_tables:
         raise InvalidQuery(
-            f"this coordinator takes no tables from clients, and so not {', '.join(own)}"
+            "this coordinator takes no tables from clients, and so not "
+            f"{', '.join((*own, *inline))}"
         )
+    for each in inline.values():
+        if not each.parquet:
+            raise InvalidQuery(
+                f"the rows of table {each.name!r} did not come with the query: they do where its "
+                "text holds that name as it is"
+            )
     return tuple(own.values())
 
 

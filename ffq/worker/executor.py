@@ -293,6 +293,7 @@ class _Job:
                 if items
             },
             key=self._work.assignment.key,
+            inline=self._work.stage.inline,
         )
 
     def _scans(self) -> Mapping[int, ScanInput]:

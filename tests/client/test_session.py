@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import itertools
 import logging
+import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -422,10 +425,59 @@ def test_a_session_over_a_coordinator_brings_its_tables(endpoint: str, folder: P
     with ffq.connect(endpoint) as other:
         other.register("mine", folder)
         assert other.table("mine").agg(n=ffq.count()).collect().to_pylist() == [{"n": ROWS}]
-        with pytest.raises(CallerError, match="cannot be read by the workers of"):
-            other.register("data", {"a": [1]})
         with pytest.raises(CallerError, match="no such table: 't'"):
             other.table("t").collect()
+
+
+def test_data_of_the_program_goes_with_its_queries_to_a_coordinator(
+    endpoint: str, folder: Path
+) -> None:
+    with ffq.connect(endpoint) as other:
+        other.register("t", folder)
+        other.register('the "names"', {"k": [0, 1, 2], "name": ["none", None, "two"]})
+        named = other.table("t").join(other.table('The "NAMES"'), "k", how="left")
+        found = named.group_by("name").agg(n=ffq.count()).sort("n", "name", descending=True)
+        counted = [(row["name"], row["n"]) for row in found.collect().to_pylist()]
+        assert counted == [("none", 334), ("two", 333), (None, 333)]
+        assert re.search(r'Inline the "names"  columns k, name  \(3 rows, \d+ B\)', named.explain())
+        by_name = 'SELECT max(length(name)) AS n FROM "the ""names""" WHERE k < ?'
+        assert other.sql(by_name, [2]).collect().to_pylist() == [{"n": 4}]
+        for name in ("pandas", "polars"):
+            library = importlib.import_module(name)
+            other.register("t", library.DataFrame({"k": [1, 2], "s": ["x", None]}))
+            assert other.table("t").filter("s IS NULL").collect().to_pylist() == [
+                {"k": 2, "s": None}
+            ]
+        other.unregister("t")
+        assert other.tables() == ('the "names"',)
+
+
+def test_how_much_data_goes_with_a_query_is_bounded(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ffq.client.session.inline._COUNTED_BYTES", 3_000_000)
+    noise = [os.urandom(1024) for _ in range(2048)]
+    with ffq.connect(endpoint) as other:
+        with pytest.raises(
+            CallerError,
+            match=r"table 'big' has 2,1\d\d,\d{3} bytes as Parquet; .* may have 2,097,152; "
+            "right would be a Parquet file that the workers can read, registered by its path",
+        ):
+            other.register("big", {"noise": noise})
+        endless = itertools.repeat(pa.record_batch({"noise": noise}))
+        reader = pa.RecordBatchReader.from_batches(pa.schema({"noise": pa.binary()}), endless)
+        with pytest.raises(CallerError, match="has more than 3,000,000 bytes as Parquet"):
+            other.register("endless", reader)
+        assert other.tables() == ()
+        for name, count in (("one", 2000), ("two", 100)):
+            other.register(name, {"noise": noise[:count]})
+        # It counts what a query reads, once however often.
+        counted = other.sql("SELECT count(*) AS n FROM one a JOIN one b USING (noise)")
+        assert counted.collect().to_pylist() == [{"n": 2000}]
+        with pytest.raises(CallerError, match=r"have 2,\d{3},\d{3} bytes .*'one' .*, 'two' "):
+            other.sql("SELECT count(*) FROM one, two").collect()
+        shown = other.sql("SHOW TABLES").collect().to_pylist()
+        assert shown == [{"name": "one"}, {"name": "two"}]
 
 
 async def use_asynchronously(session: Any, folder: Path, tmp_path: Path) -> None:
@@ -441,6 +493,10 @@ async def use_asynchronously(session: Any, folder: Path, tmp_path: Path) -> None
         async for batch in batches:
             found += batch["v"].to_pylist()
     assert sorted(found) == [0, 1, 2, 3]
+    await session.register("few", {"v": [3, 3, 7000]})
+    joined = await session.table("u").join(session.table("few"), "v").collect()
+    assert joined["v"].to_pylist() == [3, 3]
+    await session.unregister("few")
     with pytest.raises(CallerError, match="no such table"):
         await session.sql("SELECT * FROM nowhere").collect()
     assert await relation.write_csv(tmp_path / "u.csv") == 4

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from ffq.client.session.inline import brought, inline_table
 from ffq.client.session.tables import arrow_reader, defined
 from ffq.errors import InvalidRequest
+from ffq.plan.inline import InlineTable
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,30 @@ def test_an_index_with_a_name_is_not_lost_silently() -> None:
     with pytest.raises(InvalidRequest, match=r"table 't': a DataFrame.*'id'.*reset_index\(\)"):
         arrow_reader("t", frame.set_index("id"))
     assert arrow_reader("t", frame[frame["v"] > 0]).read_all().column_names == ["id", "v"]
+
+
+def test_many_small_batches_are_few_row_groups() -> None:
+    batches = [pa.record_batch({"n": [number]}) for number in range(500)]
+    reader = pa.RecordBatchReader.from_batches(batches[0].schema, batches)
+    held = pq.ParquetFile(pa.BufferReader(inline_table("t", reader).parquet))
+    assert (held.num_row_groups, held.read()["n"].to_pylist()) == (1, list(range(500)))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "comes"),
+    [
+        ("small", "SELECT * FROM SMALL", True),
+        ('a "b"', 'SELECT * FROM "A ""b"""', True),
+        ('a "b"', "SELECT 'a \"b\"'", True),
+        ('""', 'SELECT * FROM """""" t', True),
+        ("small", "SELECT 1 AS smal", False),
+    ],
+)
+def test_the_rows_come_with_a_query_that_may_name_their_table(
+    name: str, text: str, comes: bool
+) -> None:
+    table = InlineTable(name, b"rows")
+    assert brought([table], text) == (InlineTable(name, b"rows" if comes else b""),)
 
 
 def test_where_files_are_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

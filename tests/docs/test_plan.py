@@ -10,8 +10,10 @@ import pytest
 from ffq import plan as p
 from ffq.core import CoordinatorSettings
 from ffq.engine import functions
+from ffq.engine.inline import MAX_ROWS, MAX_UNPACKED_BYTES
 from ffq.plan import dump_plan, model, parse_plan, terms
 from ffq.plan.codec import bound, expressions, nodes
+from ffq.plan.inline import MAX_INLINE_BYTES
 from ffq.plan.limits import DEFAULT_LIMITS
 from ffq.plan.stages import cut
 from ffq.plan.walk import child_fields, walk_stage
@@ -137,6 +139,9 @@ def test_its_bounds_are_those_of_the_code() -> None:
         "stages": DEFAULT_LIMITS.max_stages,
         "partitions of one exchange": DEFAULT_LIMITS.max_partitions,
         "tasks": settings.max_tasks_per_query,
+        "bytes of its inline tables together": MAX_INLINE_BYTES,
+        "bytes of one of them before compression": MAX_UNPACKED_BYTES,
+        "rows of one of them": MAX_ROWS,
     }
     assert dump_plan(graphs.scan())  # what is within them can be written
 

@@ -151,7 +151,7 @@ class LocalRunner:
             partitions = range(source.partitions)
             mine = partitions if source.whole else partitions[task::count]
             shuffles[source.leaf] = partial(self._read, done[source.stage_id], list(mine))
-        return FragmentSpec(stage.fragment, scans, shuffles)
+        return FragmentSpec(stage.fragment, scans, shuffles, inline=stage.inline)
 
     def _row_groups(self, table: str) -> list[ScanSplit]:
         splits = []

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
 import grpc
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +25,8 @@ from ffq.errors import (
 )
 from ffq.gateway.sql import SqlPlanner
 from ffq.messages import PlanSql
-from ffq.plan import parse_plan
+from ffq.plan import dump_plan, parse_plan
+from ffq.plan.inline import InlineTable
 from ffq.plan.model import WithTables
 from ffq.proto import ffq_ext_pb2 as ext
 from ffq.sql.limits import PlanningLimits
@@ -82,6 +84,8 @@ async def test_a_client_gets_a_plan_of_its_text_and_the_result_s_columns(
             await client.plan_sql("FROM 'no*.parquet'")
         with pytest.raises(InvalidRequest, match="a object is no value"):
             await client.plan_sql("SELECT $1", [object()])
+        with pytest.raises(InvalidRequest, match=r"inline: \[3\]; right would be InlineTables"):
+            await client.plan_sql("SELECT 1", inline=[3])  # type: ignore[list-item]
         with pytest.raises(InvalidRequest, match=r"tables\['t'\] is 3"):
             await client.plan_sql("SELECT 1", tables={"t": 3})  # type: ignore[dict-item]
 
@@ -94,10 +98,49 @@ async def test_a_client_gets_a_plan_of_its_text_and_the_result_s_columns(
                 await client.submit(elsewhere)
 
 
+def rows_of(path: Path, name: str = "x") -> InlineTable:
+    return InlineTable(name, path.read_bytes())
+
+
+async def test_rows_that_come_with_a_query_are_in_its_plan_and_checked_with_it(
+    folder: Path,
+) -> None:
+    own = rows_of(folder / "other.parquet")
+    async with opened(folder) as (gateway, client):
+        planned = await client.plan_sql("SELECT k, other FROM t, x", inline=[own])
+        plan = parse_plan(planned.plan_bytes)
+        assert isinstance(plan, WithTables)
+        assert plan.inline == (own,)
+        sizes = {one.name: (one.rows, one.bytes) for one in planned.sizes}
+        assert sizes["x"] == (1, len(own.parquet))
+        handle = await client.submit(planned.plan_bytes)
+        assert (await handle.status()).state.name == "QUEUED"
+        for data in (b"", b"PAR1", own.parquet[:-9]):
+            unsound = InlineTable("x", data)
+            with pytest.raises(PlanningError, match="rows of table 'x', .* no sound Parquet"):
+                await client.submit(dump_plan(attrs.evolve(plan, inline=(unsound,))))
+        brought = [ext.InlineTable(name="x", parquet=data) for data in (b"?", bytes(2**21))]
+        for tables, code, reason in (
+            (brought[:1], "FAILED_PRECONDITION", "PLANNING"),
+            (brought, "INVALID_ARGUMENT", "INVALID_CONFIG"),
+        ):
+            request = ext.PlanSqlRequest(sql="FROM x", inline=tables)
+            refused = await gateway.refused("PlanSql", request)
+            assert (refused.code, refused.reason) == (grpc.StatusCode[code], reason)
+        # The process that planned is as good as before.
+        assert (await client.plan_sql("FROM x", inline=[own])).columns[0].name == "other"
+
+
 async def test_a_gateway_may_take_no_tables_from_clients(folder: Path) -> None:
+    rows = [rows_of(folder / "other.parquet")]
     async with opened(folder) as (_, client):
         own = await client.plan_sql("FROM x", tables={"x": folder / "other.parquet"})
+        own_rows = await client.plan_sql("FROM x", inline=rows)
     async with opened(folder, client_tables=False) as (_, client):
+        with pytest.raises(InvalidQuery, match="takes no tables from clients, and so not x"):
+            await client.plan_sql("FROM x", inline=rows)
+        with pytest.raises(PlanningError, match="takes no tables from clients, and so not x"):
+            await client.submit(own_rows.plan_bytes)
         assert (await client.plan_sql("FROM t")).tables == ("t",)
         with pytest.raises(InvalidQuery, match="takes no tables from clients, and so not x"):
             await client.plan_sql("FROM x", tables={"x": folder / "other.parquet"})

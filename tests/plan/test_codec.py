@@ -225,7 +225,7 @@ def test_a_plan_becomes_the_model() -> None:
 def test_definitions_of_tables_are_kept_as_they_are() -> None:
     """A plan only carries them: what may stand in one is the catalog's."""
     entry = {"name": "t", "paths": ["/a"], "options": {"x": [1, None], "é": {"z": True}}}
-    document = {"ffq.WithTables": {"tables": [entry], "input": SCAN}}
+    document = {"ffq.WithTables": {"tables": [entry], "inline": [], "input": SCAN}}
     plan = read(document)
     assert isinstance(plan, m.WithTables)
     assert [json.loads(text) for text in plan.tables] == [entry]

@@ -93,12 +93,14 @@ class Session(Sources[Relation]):
 
         Args:
             what: paths, folders, globs, as text, `Path` or a list of these; or data: anything of
-                Arrow's, a pandas or Polars DataFrame, a dict of columns. Data is copied.
+                Arrow's, a pandas or Polars DataFrame, a dict of columns. Data is copied; over a
+                coordinator somewhere else it goes with each query that reads it, and may have up
+                to 2 MiB as Parquet.
             format: of the files: parquet, csv or json; None: what their names say.
             options: of the files' format.
 
         Raises:
-            InvalidRequest: no name, no place, no data.
+            InvalidRequest: no name, no place, no data, or too much of it.
             StorageError: the disk.
         """
         core = self._core()

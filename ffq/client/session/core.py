@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import pyarrow as pa
@@ -15,8 +15,9 @@ import trio
 
 from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import require_trio
-from ffq.client.conversions import PlanLike, TableLike, plan_bytes
+from ffq.client.conversions import PlanLike, plan_bytes
 from ffq.client.operators import check_somebody_has, wanted_operators
+from ffq.client.session import inline
 from ffq.client.session.embedded import EmbeddedCluster, open_embedded
 from ffq.client.session.faulty import PLAN_FAULTS, of_step
 from ffq.client.session.settings import SessionSettings
@@ -28,7 +29,7 @@ from ffq.client.session.tables import (
     defined,
     is_places,
     key_of,
-    write_parquet,
+    write_parquet_file,
 )
 from ffq.client.ungrouped import ungrouped
 from ffq.display.progress import seen
@@ -36,6 +37,7 @@ from ffq.errors import InvalidQuery, InvalidRequest, UnsupportedPlan
 from ffq.messages import NO_TIMEOUTS, SqlPlan, Timeouts
 from ffq.plan.codec import parse_plan
 from ffq.plan.explain import Estimate, explain_stages
+from ffq.plan.inline import InlineTable
 from ffq.plan.stages import cut
 from ffq.relation.copies import Copy
 from ffq.relation.steps import Leaf, Mapped, Query, Step, Table, leaves, with_leaves
@@ -46,12 +48,13 @@ from ffq.rpc.options import DEFAULT_OPTIONS
 from ffq.service import Coordinator
 from ffq.sql.constants import with_constants
 from ffq.sql.kinds import StatementKind, statement_kind
-from ffq.sql.parameters import load_parameters
+from ffq.sql.parameters import Parameters, load_parameters
 from ffq.sql.pivots import unlisted_pivots
 from ffq.sql.text import without_place
 from ffq.threads import run_blocking
 
 CoreT = TypeVar("CoreT", bound="SessionCore")
+Registered: TypeAlias = TableDefinition | InlineTable
 
 
 @attrs.frozen
@@ -87,7 +90,7 @@ class SessionCore(Client):
         self._settings = settings
         self._cluster = cluster
         self._tasks = tasks
-        self._definitions: dict[str, TableDefinition] = {}
+        self._definitions: dict[str, Registered] = {}
         self._numbers = itertools.count(1)
         self._queries = 0
         self._unused: list[Path] = []
@@ -117,21 +120,24 @@ class SessionCore(Client):
 
         Args:
             what: paths, folders, globs, as text, `Path` or a list of these; or data: anything of
-                Arrow's, a pandas or Polars DataFrame, a dict of columns. Data is copied.
+                Arrow's, a pandas or Polars DataFrame, a dict of columns. Data is copied; over a
+                coordinator somewhere else it goes with each query that reads it, and may have up
+                to 2 MiB as Parquet.
             format: of the files: parquet, csv or json; None: what their names say.
             options: of the files' format.
 
         Raises:
-            InvalidRequest: no name, no place, no data.
+            InvalidRequest: no name, no place, no data, or too much of it.
             StorageError: the disk.
         """
         checked_name(name)
+        definition: Registered
         if is_places(what):
             definition = defined(name, what, format, options)
         elif format is not None or options:
             raise InvalidRequest(f"table {name!r}: format and options are of files, not of data")
         else:
-            definition = await self._written(name, what)
+            definition = await self._copied(name, what)
         self._replace(key_of(name), definition)
 
     async def unregister(self, name: str) -> None:
@@ -148,27 +154,24 @@ class SessionCore(Client):
             name for name in await super().tables() if key_of(name) not in self._definitions
         )
 
-    async def _written(self, name: str, data: Any) -> TableDefinition:
+    async def _copied(self, name: str, data: Any) -> Registered:
         if self._cluster is None:
-            raise InvalidRequest(
-                f"table {name!r}: data of this program cannot be read by the workers of "
-                f"{self.endpoint}; right would be a path that they can read"
-            )
+            return await run_blocking(inline.inline_table, name, data)
         folder = self._cluster.folder / "tables"
         path = folder / f"{next(self._numbers)}.parquet"
 
         def write() -> None:
             folder.mkdir(exist_ok=True)
-            write_parquet(name, arrow_reader(name, data), path)
+            write_parquet_file(name, arrow_reader(name, data), path)
 
         await run_blocking(write)
         return TableDefinition(name, (str(path),), "parquet")
 
-    def _replace(self, key: str, definition: TableDefinition | None) -> None:
+    def _replace(self, key: str, definition: Registered | None) -> None:
         old = self._definitions.pop(key, None)
         if definition is not None:
             self._definitions[key] = definition
-        if old is not None and self._cluster is not None:
+        if isinstance(old, TableDefinition) and self._cluster is not None:
             own = (Path(path) for path in old.paths)
             self._unused += (path for path in own if path.is_relative_to(self._cluster.folder))
             self._remove_unused()
@@ -209,19 +212,29 @@ class SessionCore(Client):
         for leaf in leaves(step):
             if isinstance(leaf, Table) and isinstance(leaf.source, TableDefinition):
                 tables[key_of(leaf.name)] = leaf.source
-        entries = {each.name: each.entry() for each in tables.values()}
         parameters = None
         if isinstance(step, Query):
             text, parameters = step.text, load_parameters(step.parameters)
         else:
-            text = await self._text_of(step, entries)
+            text = await self._text_of(step, tables.values())
         if copy is not None:
             if isinstance(step, Query):
                 await run_blocking(_check_has_rows, text)
             text = copy.statement(text)
         own = isinstance(step, Query) and copy is None
         with nullcontext() if own else _placeless():
-            return await self.plan_sql(text, parameters, tables=entries)
+            return await self._planned(text, parameters, tables.values())
+
+    async def _planned(
+        self, text: str, parameters: Parameters | None, tables: Iterable[Registered]
+    ) -> SqlPlan:
+        given = tuple(tables)
+        return await self.plan_sql(
+            text,
+            parameters,
+            tables={each.name: each.entry() for each in given if isinstance(each, TableDefinition)},
+            inline=inline.brought((t for t in given if isinstance(t, InlineTable)), text),
+        )
 
     async def describe_step(self, step: Step) -> tuple[tuple[str, str], ...]:
         """Names and types of its columns. Raises as `plan_step`."""
@@ -264,7 +277,7 @@ class SessionCore(Client):
             planned = await self.plan_step(step)
             await self.run_using(planned.plan_bytes, read, progress, timeouts=options.timeouts)
 
-    async def _text_of(self, step: Step, tables: Mapping[str, TableLike]) -> str:
+    async def _text_of(self, step: Step, tables: Collection[Registered]) -> str:
         """Its columns are asked for where its tables and queries are: of these alone."""
         bound: dict[Leaf, Leaf] = {}
         known: dict[Leaf, tuple[str, ...]] = {}
@@ -278,7 +291,7 @@ class SessionCore(Client):
                 plain = Query(await run_blocking(with_constants, leaf.text, leaf.parameters))
             text = statement(plain, {**known, plain: ()})
             with nullcontext() if isinstance(leaf, Query) else _placeless():
-                planned = await self.plan_sql(text, tables=tables)
+                planned = await self._planned(text, None, tables)
             bound[leaf] = plain
             known[plain] = tuple(column.name for column in planned.columns)
         return statement(with_leaves(step, bound), known)

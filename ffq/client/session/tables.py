@@ -24,6 +24,7 @@ Place: TypeAlias = str | os.PathLike[str]
 FORMATS: Final = ("parquet", "csv", "json")
 _MOST_NAME: Final = 256
 _ROW_GROUP_ROWS: Final = 131_072
+_ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 
 
 @attrs.frozen
@@ -193,12 +194,36 @@ def arrow_reader(name: str, data: Any) -> pa.RecordBatchReader:
     )
 
 
-def write_parquet(name: str, reader: pa.RecordBatchReader, path: Path) -> None:
-    """Batch by batch; nothing of a failed write is left.
+def write_parquet_file(name: str, reader: pa.RecordBatchReader, path: Path) -> None:
+    """Nothing of a failed write is left.
+
+    Raises:
+        InvalidRequest: as `write_parquet`.
+        StorageError: the disk.
+    """
+    try:
+        with pa.OSFile(str(path), "wb") as file:
+            write_parquet(name, reader, file)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise StorageError(f"table {name!r}: cannot be written to {path}: {error}") from error
+    except InvalidRequest:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def write_parquet(
+    name: str, reader: pa.RecordBatchReader, sink: Any, compression: str = "snappy"
+) -> None:
+    """Some batches at a time.
+
+    Args:
+        sink: a file of Python or Arrow, open for writing.
 
     Raises:
         InvalidRequest: a type that Parquet does not have, columns of one name, or none.
-        StorageError: the disk.
+
+    And what the sink raises.
     """
     names = [field.name for field in reader.schema]
     if not names or len({each.lower() for each in names}) < len(names):
@@ -207,12 +232,21 @@ def write_parquet(name: str, reader: pa.RecordBatchReader, path: Path) -> None:
             "least one, and each name once whatever its case"
         )
     try:
-        with pq.ParquetWriter(path, reader.schema) as writer:
-            for batch in reader:
-                writer.write_batch(batch, row_group_size=_ROW_GROUP_ROWS)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise StorageError(f"table {name!r}: cannot be written to {path}: {error}") from error
+        with pq.ParquetWriter(sink, reader.schema, compression=compression) as writer:
+            for group in _row_groups(reader):
+                writer.write_table(group, row_group_size=_ROW_GROUP_ROWS)
     except pa.ArrowException as error:
-        path.unlink(missing_ok=True)
         raise InvalidRequest(f"table {name!r} cannot be held as Parquet: {error}") from error
+
+
+def _row_groups(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """Of many small batches few row groups."""
+    batches: list[pa.RecordBatch] = []
+    for batch in reader:
+        batches.append(batch)
+        rows = sum(each.num_rows for each in batches)
+        if rows >= _ROW_GROUP_ROWS or sum(each.nbytes for each in batches) >= _ROW_GROUP_BYTES:
+            yield pa.Table.from_batches(batches)
+            batches = []
+    if batches:
+        yield pa.Table.from_batches(batches)

@@ -27,6 +27,7 @@ from ffq.plan.codec.expressions import (
     OWN_PREFIX,
     WINDOW,
 )
+from ffq.plan.codec.inline import INLINE_TABLES
 from ffq.plan.codec.shapes import (
     BOOLEAN,
     FLOAT32,
@@ -258,7 +259,15 @@ _NODES: dict[str, Codec[Any]] = {
         Key("type", SQL_TYPE),
     ),
     f"{OWN_PREFIX}WithTables": record(
-        model.WithTables, Key("tables", listing(_DEFINITION)), _INPUT
+        model.WithTables,
+        Key("tables", listing(_DEFINITION)),
+        Key("inline", INLINE_TABLES, default=[]),
+        _INPUT,
+    ),
+    f"{OWN_PREFIX}Inline": record(
+        model.Inline,
+        Key("table", NAME),
+        Key("columns", listing(pair(STRING, SQL_TYPE, "column, type"))),
     ),
     f"{OWN_PREFIX}OverWindows": record(
         model.OverWindows,

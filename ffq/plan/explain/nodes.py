@@ -70,6 +70,9 @@ class Describer:
         match node:
             case model.ParquetScan():
                 return _scan(node)
+            case model.Inline(table=table, columns=typed):
+                names = tuple(name for name, _ in typed)
+                return Line(f"Inline {table}", f"columns {_listed(names)}" if names else "", names)
             case model.Filter(predicate=predicate):
                 return Line("Filter", _short(expression_text(predicate, names)), names)
             case model.Project():
@@ -183,7 +186,7 @@ def _as_planned(expr: Expr, below: Node) -> Expr:
     """A column that a scan gives out is of the type that it was planned as: nobody asked for it."""
     match expr:
         case Bound(tree=Conversion(expr=Place() as column, tries=False)) if isinstance(
-            below, model.ParquetScan
+            below, model.ParquetScan | model.Inline
         ):
             return Bound(column)
     return expr

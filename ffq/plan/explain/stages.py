@@ -138,7 +138,7 @@ class _Drawing:
         if self.reads is None and title == FINAL:
             title = "Aggregate"
         text = _one_line(f"{title}  {line.details}").rstrip()
-        if isinstance(node, model.ParquetScan):
+        if isinstance(node, model.ParquetScan | model.Inline):
             text += self._estimate(node.table)
         return text, children(node)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ffq.messages import ListTables, PlanSql, SqlColumn, SqlPlan, TableSize
+from ffq.plan.inline import InlineTable
 from ffq.proto import ffq_ext_pb2 as ext
 
 
@@ -13,6 +14,7 @@ def encode_plan_sql(request: PlanSql) -> ext.PlanSqlRequest:
         table_json=request.tables,
         folder=request.folder,
         partitions=request.partitions,
+        inline=[ext.InlineTable(name=one.name, parquet=one.parquet) for one in request.inline],
     )
 
 
@@ -23,6 +25,7 @@ def decode_plan_sql(message: ext.PlanSqlRequest) -> PlanSql:
         tables=tuple(message.table_json),
         folder=message.folder,
         partitions=message.partitions,
+        inline=tuple(InlineTable(one.name, one.parquet) for one in message.inline),
     )
 
 
