@@ -9,19 +9,17 @@ relative path is meant from the catalog file's folder. Other keys are ignored.
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote
 
 import attrs
 
 from ffq.catalog.describe import TableDescription, count_rows, decide_format, describe_files
-from ffq.catalog.files import folder_columns, format_of_name, list_files
+from ffq.catalog.files import folder_columns, format_of_name, is_folder, list_files
 from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile, partition_values
 from ffq.catalog.shares import make_shares
@@ -204,7 +202,7 @@ class Catalog:
             StorageError: it cannot be read.
         """
         table = self.table(name)
-        if len(table.locations) != 1 or not os.path.isdir(table.locations[0]):
+        if len(table.locations) != 1 or not is_folder(name, table.locations[0]):
             raise PlanningError(
                 f"table {name!r} is {', '.join(table.locations)}; right to write into would be a "
                 f"table that is one folder"
@@ -404,15 +402,12 @@ def _read_options(cursor: Cursor, format_: str | None) -> tuple[dict[str, str], 
 
 
 def _locate(folder: Path, where: str, cursor: Cursor) -> str:
-    scheme, separator, rest = where.partition("://")
+    scheme, separator, _ = where.partition("://")
     if not separator:
         return str(folder / where)
     if scheme != "file":
         return _check_store(where, cursor)
-    host, slash, path = unquote(rest).partition("/")
-    if host not in {"", "localhost"} or not slash:
-        cursor.fail(f"{where!r} is not file:///path")
-    return f"/{path}"
+    return stores.file_path(where) or cursor.fail(f"{where!r} is not file:///path")
 
 
 def _check_store(where: str, cursor: Cursor) -> str:
