@@ -2,6 +2,7 @@
 
     {place}/.ffq-staging/{write id}/{stage}-{task}-{attempt}/...   what an attempt has written
     {place}/.ffq-staging/{write id}/old-{task}-{attempt}/...       copies of what is replaced
+    {place}/.ffq-staging/{write id}/at-{task}-{attempt}            a commit that is under way
     {place}/.ffq-staging/{write id}/plan      what is to be seen, and what goes: decided once
     {place}/.ffq-staging/{write id}/done      it is so
     {place}/.ffq-staging/{write id}/settled   the query is over, and what became of its files
@@ -16,7 +17,7 @@ whatever two attempts do, they do the same, and one set of files comes to be see
 
 Two writes that make or replace the same take turns: by the claim. Whoever settles a write says so
 first, then removes what is staged: an attempt that was paused finds nothing to copy. What it was
-just copying then, it takes back itself; that is why `settled` stays where a plan was taken back.
+just doing then it takes back itself: for one that is under way `settled` and the copies stay.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from ffq.ids import AttemptKey
 from ffq.plan.terms import WriteMode, WriteTarget
 
 STAGED_END: Final = ".staged"
+_RUNNING, _OLD = "at-", "old-"
 _STAYS: Final = b"what is visible stays"
 _TAKEN_BACK: Final = b"what was visible is taken back"
 
@@ -129,21 +131,32 @@ class Publishing:
             return _Plan.load(done).rows
         with suppress(OSError, FfqError):
             self._remove_abandoned()
-        self._take_claim()
-        plan, made = self._decided(key, staged, rows), None
+        running = f"{self._root}/{_RUNNING}{key.task_id}-{key.attempt}"
+        self._objects.create(running, b"")
+        try:
+            self._take_claim()
+            plan = self._decided(key, staged, rows)
+            self._carry_out(plan, go_on)
+        finally:
+            with suppress(OSError, FfqError):
+                self._objects.remove([running])
+        return plan.rows
+
+    def _carry_out(self, plan: _Plan, go_on: Callable[[], None]) -> None:
+        made = None
         try:
             self._check_standing(plan)
             go_on()
             self._make_visible(plan, go_on)
             made = self._version()
             self._check_standing(plan)
+            self._objects.create(self._done, attrs.evolve(plan, version=made).dump())
+            self._check_standing(plan)
         except Exception:
             with suppress(OSError, FfqError):
                 self._withdraw(plan, made)
             raise
-        self._objects.create(self._done, attrs.evolve(plan, version=made).dump())
         self._release_claim()
-        return plan.rows
 
     def _take_claim(self) -> None:
         if self._target.mode is WriteMode.APPEND:
@@ -166,9 +179,13 @@ class Publishing:
         found = self._objects.read(self._plan)
         if found is None:
             plan = self._planned(key, staged, rows)
-            if self._objects.create(self._plan, plan.dump()):
+            creates = self._target.mode is WriteMode.CREATE
+            if not (plan.old and creates) and self._objects.create(self._plan, plan.dump()):
                 return plan
             found = self._objects.read(self._plan)
+            if found is None and plan.old and creates:
+                self._release_claim()
+                raise taken(self._seen)
         if found is None:
             raise self._over()
         return _Plan.load(found)
@@ -181,17 +198,19 @@ class Publishing:
             files = [(staged[0], self._inside(self._seen))]
         else:
             appends = self._target.mode is WriteMode.APPEND
-            old = [] if appends else list(self._objects.below(self._seen))
-            old = [uri for uri in old if not uri.startswith(f"{self._staging}/")]
+            old = [] if appends else sorted(self._there())
             files = [(each, self._visible_name(each)) for each in staged]
-        if old and self._target.mode is WriteMode.CREATE:
-            self._release_claim()
-            raise taken(self._seen)
-        copies = f"old-{key.task_id}-{key.attempt}"
+        copies = f"{_OLD}{key.task_id}-{key.attempt}"
         kept = [(self._inside(uri), f"{copies}/{at}{STAGED_END}") for at, uri in enumerate(old)]
-        pairs = [(self._at(name), f"{self._root}/{copy}") for name, copy in kept]
-        self._objects.copy(pairs, lambda: None)
+        if self._target.mode is WriteMode.REPLACE:
+            pairs = [(self._at(name), f"{self._root}/{copy}") for name, copy in kept]
+            self._objects.copy(pairs, lambda: None)
         return _Plan(rows, tuple(files), tuple(kept), version)
+
+    def _there(self) -> set[str]:
+        """What is in the target folder; of writes under way nothing."""
+        found = self._objects.below(self._seen)
+        return {uri for uri in found if not uri.startswith(f"{self._staging}/")}
 
     def _visible_name(self, staged: str) -> str:
         """With the write's id in it: what other writes make visible has other names."""
@@ -238,13 +257,19 @@ class Publishing:
         """
         settled = self._objects.read(self._settled)
         if settled == _TAKEN_BACK:
-            if not self._target.single_file:
+            if self._target.single_file:
+                if made is not None and made == self._version():
+                    self._put_back(plan)
+            else:
                 self._objects.remove(self._at(name) for _, name in plan.files)
-            elif made is not None and made == self._version():
-                self._put_back(plan)
+                others = self._there() - {self._at(name) for name, _ in plan.old}
+                if plan.old and not others and self._has_claim():
+                    self._put_back(plan)
+            self._objects.remove(self._objects.below(self._root))
+            self._release_claim()
         elif settled is None and not self._is_staged(plan):
-            # It was settled before this attempt made its plan, which nobody else knows.
-            self._objects.remove([self._plan])
+            # It was settled altogether: what is left is of this attempt.
+            self._objects.remove(self._objects.below(self._root))
             self._release_claim()
 
     def _is_staged(self, plan: _Plan) -> bool:
@@ -258,22 +283,23 @@ class Publishing:
 
     def settle(self, *, succeeded: bool | None) -> None:
         """As `ffq.engine.staging.settle`."""
-        there = self._objects.below(self._root)
         done = self._objects.read(self._done)
         takes_back = succeeded is False or (succeeded is None and done is None)
         word = _TAKEN_BACK if takes_back else _STAYS
-        if not there or not self._objects.create(self._settled, word):
+        if not self._objects.below(self._root) or not self._objects.create(self._settled, word):
             return  # another worker does, or has done it
+        there = self._objects.below(self._root)
+        running = any(uri.startswith(f"{self._root}/{_RUNNING}") for uri in there)
         found = self._objects.read(self._plan)
         plan = None if found is None else _Plan.load(found)
         copies = set() if plan is None else {f"{self._root}/{copy}" for _, copy in plan.old}
         self._objects.remove(there.keys() - copies - {self._plan, self._done, self._settled})
         if takes_back and plan is not None:
             self._take_back(plan, None if done is None else _Plan.load(done))
-            unwanted = [self._done, self._plan, *(() if self._target.single_file else copies)]
-        else:
-            unwanted = [*copies, self._plan, self._done, self._settled]
-        self._objects.remove(unwanted)
+        left = {*copies, self._plan, self._done, self._settled}
+        if takes_back and plan is not None and running:
+            left -= {*copies, self._settled}
+        self._objects.remove(left)
         self._release_claim()
 
     def _take_back(self, plan: _Plan, done: _Plan | None) -> None:
@@ -299,8 +325,9 @@ class Publishing:
 
     def _put_back(self, plan: _Plan) -> None:
         if plan.old:
+            there = self._objects.below(self._root)
             back = [(f"{self._root}/{copy}", self._at(name)) for name, copy in plan.old]
-            self._objects.copy(back, lambda: None)
+            self._objects.copy([pair for pair in back if pair[0] in there], lambda: None)
         else:
             self._objects.remove([self._seen])
 
@@ -320,7 +347,7 @@ class Publishing:
             if time.time() - newest[write_id] <= ABANDONED_S:
                 continue
             planned = f"{self._staging}/{write_id}/plan" in uris
-            if not (planned and any(f"/{write_id}/old-" in uri for uri in uris)):
+            if not (planned and any(f"/{write_id}/{_OLD}" in uri for uri in uris)):
                 self._objects.remove(uris)
                 held = [uri for uri in claims if self._objects.read(uri) == write_id.encode()]
                 self._objects.remove(held)

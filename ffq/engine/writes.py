@@ -209,6 +209,8 @@ def _listed(folder: str, count: int, paths: Sequence[str]) -> list[StagedFile]:
 
 def _write_error(target: WriteTarget, folder: str, error: duckdb.Error) -> Exception:
     said = one_line(error)
+    if stores.scheme_of(target.path) is not None and "Traceback" in str(error):
+        return StorageError(f"cannot write to {target.path}: {said.removeprefix('IO Error: ')}")
     if said.startswith("IO Error") and (folder in said or any(s in said for s in _NO_ROOM)):
         return StorageError(f"cannot write to {target.path}: {said}")
     return error

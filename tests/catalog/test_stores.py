@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,10 +19,9 @@ from ffq.plan.model import ParquetScan
 from ffq.plan.stages import cut
 from ffq.plan.terms import BinaryOp, BinaryOperator, Column, Literal, LiteralType
 from tests.engine.runner import run_fragment
+from tests.s3 import SECRET, s3_server
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `s3` installs fsspec")
-
-SECRET = "sekrit-7d1c40f29ab84e5c"  # the same in each process that collects the tests
 
 
 @pytest.fixture(scope="module")
@@ -37,40 +34,8 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A bucket `lake` of an S3 server; what reads it finds the server by the environment."""
-    pytest.importorskip("s3fs", reason="the extra `s3` installs s3fs")
-    pytest.importorskip("moto", reason="the extra `dev` installs moto, an S3 server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("s3") / "log"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "me",
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch, log.open("wb") as out:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        stores.store.cache_clear()
-        with subprocess.Popen(command, stdout=out, stderr=out) as server:
-            try:
-                fs = stores.store("s3")
-                _until_it_answers(server, port, log)
-                fs.mkdir("lake")
-                yield fs
-            finally:
-                server.kill()
-        stores.store.cache_clear()
-
-
-def _until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    while server.poll() is None:
-        with socket.socket() as tried:
-            if tried.connect_ex(("127.0.0.1", port)) == 0:
-                return
-    pytest.fail(f"the S3 server ended: {log.read_text()}")
+    with s3_server(tmp_path_factory.mktemp("s3")) as fs:
+        yield fs
 
 
 def put(fs: Any, path: str, values: range) -> None:

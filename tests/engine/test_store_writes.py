@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ffq.engine import CancelToken, Engine, stores
+from ffq.engine import CancelToken, Engine, publishing, stores
+from ffq.engine import objects as objects_module
 from ffq.engine.publishing import Publishing
 from ffq.engine.staging import STAGING
-from ffq.engine.writes import StagedFile, commit, settle
-from ffq.errors import StorageError
+from ffq.engine.writes import StagedFile, commit, discard_attempt, settle
+from ffq.errors import PlanningError, QueryCanceled, StorageError, UnsupportedPlan
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
 from ffq.plan import model
 from ffq.plan.model import Node, ParquetScan
@@ -228,7 +230,7 @@ def test_a_commit_that_is_killed_at_any_step(
         other = [staged(lake, target, task, 2) for task in range(3)]
 
         def die(number: int, step: int = step) -> None:
-            if number == step:
+            if number >= step:
                 raise Dies
 
         restore = at_each_step(monkeypatch, die)
@@ -274,33 +276,232 @@ def test_attempts_of_a_commit_at_the_same_time_make_one_set_visible(lake: Any) -
     assert values(lake) in [[10 * task + number for task in range(5)] for number in range(1, 5)]
 
 
+def paused(
+    target: WriteTarget,
+    files: list[StagedFile],
+    step: int,
+    meanwhile: Callable[[], object],
+    monkeypatch: pytest.MonkeyPatch,
+) -> bool:
+    """A commit that is paused before a step of it; whether it came so far."""
+    came = False
+
+    def act(number: int) -> None:
+        nonlocal came
+        if number == step:
+            came = True
+            restore()
+            meanwhile()
+
+    restore = at_each_step(monkeypatch, act)
+    with suppress(StorageError, PlanningError):
+        committed(target, 1, *files)
+    restore()
+    return came
+
+
 @ALL
-def test_after_the_end_of_a_query_a_zombie_makes_nothing_visible(
-    lake: Any, target: WriteTarget, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", [False, True], ids=["failed", "succeeded"])
+def test_a_commit_that_is_paused_while_the_query_ends_changes_nothing(
+    lake: Any, target: WriteTarget, end: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attempt that is paused before any step, while the query ends."""
+    """Before any step of it; where the query succeeded, by another attempt."""
     for step in range(100):
         lake.store.clear()
         before = existing(lake, target)
-        files = [staged(lake, target, task, 1) for task in range(3)]
-        ended = False
+        files = [staged(lake, target, task, 1) for task in range(2)]
+        other = [staged(lake, target, task, 2) for task in range(2)]
+        found: list[int] = []
 
-        def end(number: int, step: int = step) -> None:
-            nonlocal ended
-            if number == step:
-                ended = True
-                restore()
-                settle(target, succeeded=False)
+        def meanwhile(other: list[StagedFile] = other, found: list[int] = found) -> None:
+            if end:
+                committed(target, 2, *other)
+            settle(target, succeeded=end)
+            found += values(lake)
 
-        restore = at_each_step(monkeypatch, end)
-        try:
-            committed(target, 1, *files)
-        except StorageError as error:
-            assert "what was staged is gone" in error.message or "lake" in error.message
-        finally:
-            restore()
-        if not ended:
-            assert step > 10
+        if not paused(target, files, step, meanwhile, monkeypatch):
+            assert step > 5
             return
-        assert values(lake) == before, step
+        assert values(lake) == found
+        hidden = objects(lake) - seen(lake)
+        assert not end or not hidden
+        assert all(path.endswith("/settled") or "/old-" in path for path in hidden)
+        assert end or found == before
+        assert not end or len(found) >= (1 if target.single_file else 2)
     pytest.fail("the commit did not end")
+
+
+@ALL
+def test_what_a_store_was_copying_when_the_query_ended_is_taken_back(
+    lake: Any, target: WriteTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of a large object takes minutes, and nothing stops it."""
+    before = existing(lake, target)
+    files = [staged(lake, target, task, 1) for task in range(3)]
+    copies = objects_module._copy
+
+    def slow(fs: Any, pairs: list[tuple[str, str]]) -> None:
+        if STAGING in pairs[0][1]:  # of what is replaced
+            copies(fs, pairs)
+            return
+        held = [(into, fs.cat_file(source)) for source, into in pairs]
+        monkeypatch.setattr(objects_module, "_copy", copies)
+        settle(target, succeeded=False)
+        assert values(fs) == before
+        for into, data in held:
+            fs.pipe_file(into, data)
+
+    monkeypatch.setattr(objects_module, "_copy", slow)
+    with pytest.raises(StorageError, match="what was staged is gone, as the query is over"):
+        committed(target, 1, *files)
+    assert values(lake) == before
+    assert objects(lake) == seen(lake)
+
+
+def test_a_canceled_commit_ends_before_anything_is_visible(lake: Any) -> None:
+    token = CancelToken()
+    token.cancel()
+    with pytest.raises(QueryCanceled):
+        committed(FOLDER, 1, staged(lake, FOLDER, 0, 1), token=token)
+    assert seen(lake) == set()
+    settle(FOLDER, succeeded=False)
+    assert seen(lake) == set()
+
+
+def test_of_what_is_replaced_nothing_is_seen_beside_what_is_new(
+    lake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ffq.engine.objects._AT_ONCE", 1)
+    for number in range(3):
+        put(lake, f"out/old-{number}.parquet", -1)
+    files = [staged(lake, REPLACE, task, 1) for task in range(3)]
+    found: list[list[int]] = []
+    restore = at_each_step(monkeypatch, lambda _: found.append(values(lake)))
+    committed(REPLACE, 1, *files)
+    restore()
+    assert [-1, -1, -1] in found
+    assert [] in found
+    assert not [each for each in found if min(each, default=0) < 0 < max(each, default=0)]
+    assert values(lake) == [1, 11, 21]
+
+
+def test_an_attempt_that_is_not_wanted_leaves_nothing(lake: Any) -> None:
+    staged(lake, FOLDER, 0, 1)
+    discard_attempt(FOLDER, attempt(0, 1))
+    assert objects(lake) == set()
+
+
+# --- several writes --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", [FOLDER, FILE], ids=["folder", "file"])
+def test_of_two_queries_that_make_the_same_one_does(lake: Any, target: WriteTarget) -> None:
+    other = attrs.evolve(target, write_id="w2")
+    first, second = staged(lake, target, 0, 1), staged(lake, other, 0, 2)
+    committed(target, 1, first)
+    with pytest.raises(PlanningError, match=r"lake/out.* exists already; right would be"):
+        committed(other, 1, second)
+    settle(other, succeeded=False)
+    settle(target, succeeded=True)
+    assert values(lake) == [1]
+
+
+@pytest.mark.parametrize("target", [REPLACE, REPLACE_FILE], ids=["folder", "file"])
+def test_writes_that_replace_the_same_take_turns(
+    lake: Any, target: WriteTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    existing(lake, target)
+    other = attrs.evolve(target, write_id="w2")
+    mine, its = staged(lake, target, 0, 1), staged(lake, other, 0, 2)
+
+    def meanwhile() -> None:
+        with pytest.raises(PlanningError, match=r"another write does so now, 'w1'.*claim"):
+            committed(other, 1, its)
+
+    assert paused(target, [mine], 8, meanwhile, monkeypatch)
+    assert values(lake) == [1]
+    committed(other, 2, its)
+    assert values(lake) == [2]
+
+
+def test_what_another_write_has_replaced_since_is_left_alone(lake: Any) -> None:
+    put(lake, "out/a.parquet", 7)
+    other = attrs.evolve(REPLACE, write_id="w2")
+    committed(REPLACE, 1, staged(lake, REPLACE, 0, 1))
+    committed(other, 1, staged(lake, other, 0, 2))
+    settle(REPLACE, succeeded=False)
+    assert values(lake) == [2]
+
+
+def test_what_killed_workers_left_goes_with_a_later_write(
+    lake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = attrs.evolve(FOLDER, write_id="lost")
+    staged(lake, lost, 0, 1)
+    assert Publishing(lost)._has_claim()
+    file = staged(lake, FOLDER, 0, 1)
+    with pytest.raises(PlanningError, match="another write does so now, 'lost'"):
+        committed(FOLDER, 1, file)
+    monkeypatch.setattr(publishing, "ABANDONED_S", -1)
+    with pytest.raises(StorageError, match="what was staged is gone"):
+        committed(FOLDER, 1, file)  # its own files are as old
+    monkeypatch.undo()
+    assert not [path for path in objects(lake) if "lost" in path or "claim" in path]
+
+
+# --- what cannot be --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        (FOLDER, "cannot write to memory://lake/out: it exists already"),
+        (FILE, "cannot write to memory://lake/out.parquet: it exists already"),
+        (attrs.evolve(FILE, path="memory://lake/out"), "memory://lake/out: it is a folder"),
+        (attrs.evolve(APPEND, path="memory://lake/out.parquet"), "files into .*: it is a file"),
+    ],
+)
+def test_what_is_there_stays(
+    runner: LocalRunner, lake: Any, target: WriteTarget, says: str
+) -> None:
+    put(lake, "out/mine.parquet", 7)
+    put(lake, "out.parquet", 8)
+    with pytest.raises(PlanningError, match=says):
+        write(runner, target)
+    assert values(lake) == [7, 8]
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("ftp://lake/out", "right would be a path that all workers share, or one of gcs://, gs://"),
+        ("s3://lake/o*", "right would be a name without"),
+    ],
+)
+def test_places_that_cannot_be(runner: LocalRunner, uri: str, says: str) -> None:
+    with pytest.raises(UnsupportedPlan, match=says):
+        write(runner, attrs.evolve(FOLDER, path=uri))
+
+
+def test_memory_is_not_written_to_by_workers(
+    runner: LocalRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    with pytest.raises(UnsupportedPlan, match="another process would not find it there"):
+        write(runner, FOLDER)
+
+
+def test_a_store_that_fails_is_named(
+    runner: LocalRunner, lake: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While rows are written, the error comes through the engine, which says more of it."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError("SlowDown: please reduce your request rate")
+
+    monkeypatch.setattr(type(lake), "_open", full)
+    with pytest.raises(StorageError) as told:
+        write(runner, FOLDER)
+    assert told.value.message == (
+        "cannot write to memory://lake/out: SlowDown: please reduce your request rate"
+    )
