@@ -261,7 +261,10 @@ def describe_table(table: Table) -> TableDescription:
         UnsupportedPlan: a column whose values the engine would change.
     """
     files, found = list_files(table.name, table.locations, table.format)
-    return describe_files(table.name, files, _decide(table, found, files))
+    format_ = _decide(table, found, files)
+    # A format has the schema of its table, where that declares one.
+    schema = table.schema if format_ is None else None
+    return describe_files(table.name, files, format_, schema)
 
 
 def _decide(table: Table, format_: str, files: Sequence[TableFile]) -> TableFormat | None:

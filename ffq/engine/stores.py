@@ -164,12 +164,29 @@ def parquet_file(path: str) -> pq.ParquetFile:
 
 def open_bytes(path: str) -> BinaryIO:
     """A file's bytes, decompressed by the end of its name. Raises as `status`."""
-    scheme = scheme_of(path)
-    opened: Any = open(path, "rb") if scheme is None else asked(scheme, lambda fs: fs.open(path))  # noqa: SIM115
+    opened = open_file(path)
     codec = next((codec for end, codec in _COMPRESSED.items() if path.endswith(end)), None)
     if codec is None:
-        return opened  # type: ignore[no-any-return]
+        return opened
     return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(opened), codec))
+
+
+def open_file(path: str) -> BinaryIO:
+    """A file's bytes as they are. Raises as `status`."""
+    scheme = scheme_of(path)
+    opened: Any = open(path, "rb") if scheme is None else asked(scheme, lambda fs: fs.open(path))  # noqa: SIM115
+    return opened  # type: ignore[no-any-return]
+
+
+def holds_nothing(path: str) -> bool:
+    """Whether a file of text is empty, whatever its compression makes of it. Raises as `status`."""
+    if not path.endswith(tuple(_COMPRESSED)):
+        return not status(path).st_size
+    with open_bytes(path) as file:
+        try:
+            return not file.read(1)
+        except OSError:
+            return False  # it is broken, as whoever reads it says
 
 
 def attach(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> None:

@@ -159,6 +159,30 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(location: str) -> Non
     assert SECRET not in caught.value.message
 
 
+def test_rows_are_written_into_a_bucket(lake: Any, engine: Engine, tmp_path: Path) -> None:
+    """Planned in a process of its own, which finds the server as this one does."""
+    put(lake, "lake/from/a.parquet", range(10))
+    with PlanningService() as service:
+        for path, more in (
+            ("s3://lake/to", "FORMAT parquet, PARTITION_BY (half)"),
+            ("s3://lake/one.csv", "FORMAT csv"),
+            ("s3://lake/one.csv", "OVERWRITE"),
+        ):
+            sql = f"COPY (SELECT v, v // 5 AS half FROM 's3://lake/from') TO '{path}' ({more})"
+            plan = parse_plan(service.plan(PlanSql(sql)).plan_bytes)
+            assert isinstance(plan, WithTables)
+            runner = LocalRunner(engine, tmp_path / "shuffle", {})
+            write = accepted_write(plan.input, Catalog.of(()).folder_of, "w1")
+            runner.tables = {json.loads(plan.tables[0])["name"]: ["s3://lake/from/a.parquet"]}
+            assert runner.run(write).to_pylist() == [{"Count": 10}]
+            settle(write.target, succeeded=True)
+    names = ["one.csv", "to/half=0/part-00000-0-w1.parquet", "to/half=1/part-00000-0-w1.parquet"]
+    found = [path.removeprefix("lake/") for path in lake.find("lake")]
+    assert [path for path in found if path.startswith(("one", "to", "."))] == names
+    assert sorted(row["v"] for row in read(engine, "s3://lake/to")) == list(range(10))
+    assert lake.cat_file("lake/one.csv").startswith(b"v,half\n")
+
+
 def test_memory_is_read_within_one_process(engine: Engine) -> None:
     fs = fsspec.filesystem("memory")
     put(fs, "/kept/year=1/a.parquet", range(30))
