@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,11 +15,24 @@ import pytest
 
 from ffq.catalog import Catalog, ScanSettings, Table, describe_table, plan_scans
 from ffq.engine import Engine, FragmentSpec, stores
-from ffq.errors import FfqError, FileChanged, StorageError
+from ffq.engine.writes import settle
+from ffq.errors import FfqError, FileChanged, PlanningError, StorageError
+from ffq.messages import PlanSql
 from ffq.plan.model import ParquetScan
 from ffq.plan.stages import cut
-from ffq.plan.terms import BinaryOp, BinaryOperator, Column, Literal, LiteralType
-from tests.engine.runner import run_fragment
+from ffq.plan.terms import (
+    BinaryOp,
+    BinaryOperator,
+    Column,
+    FileFormat,
+    Literal,
+    LiteralType,
+    WriteMode,
+    WriteTarget,
+)
+from ffq.plan.writes import written
+from ffq.sql.service import PlanningService
+from tests.engine.runner import LocalRunner, run_fragment
 from tests.s3 import SECRET, s3_server
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `s3` installs fsspec")
@@ -159,28 +173,42 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(location: str) -> Non
     assert SECRET not in caught.value.message
 
 
-def test_rows_are_written_into_a_bucket(lake: Any, engine: Engine, tmp_path: Path) -> None:
-    """Planned in a process of its own, which finds the server as this one does."""
-    put(lake, "lake/from/a.parquet", range(10))
+def test_a_query_over_a_bucket_is_planned_in_another_process(lake: Any) -> None:
+    """Which finds the server as this one does."""
+    put(lake, "lake/planned/a.parquet", range(10))
     with PlanningService() as service:
-        for path, more in (
-            ("s3://lake/to", "FORMAT parquet, PARTITION_BY (half)"),
-            ("s3://lake/one.csv", "FORMAT csv"),
-            ("s3://lake/one.csv", "OVERWRITE"),
-        ):
-            sql = f"COPY (SELECT v, v // 5 AS half FROM 's3://lake/from') TO '{path}' ({more})"
-            plan = parse_plan(service.plan(PlanSql(sql)).plan_bytes)
-            assert isinstance(plan, WithTables)
-            runner = LocalRunner(engine, tmp_path / "shuffle", {})
-            write = accepted_write(plan.input, Catalog.of(()).folder_of, "w1")
-            runner.tables = {json.loads(plan.tables[0])["name"]: ["s3://lake/from/a.parquet"]}
-            assert runner.run(write).to_pylist() == [{"Count": 10}]
-            settle(write.target, succeeded=True)
-    names = ["one.csv", "to/half=0/part-00000-0-w1.parquet", "to/half=1/part-00000-0-w1.parquet"]
-    found = [path.removeprefix("lake/") for path in lake.find("lake")]
-    assert [path for path in found if path.startswith(("one", "to", "."))] == names
-    assert sorted(row["v"] for row in read(engine, "s3://lake/to")) == list(range(10))
-    assert lake.cat_file("lake/one.csv").startswith(b"v,half\n")
+        planned = service.plan(PlanSql("SELECT sum(v) AS s FROM 's3://lake/planned/*.parquet'"))
+    assert [column.name for column in planned.columns] == ["s"]
+
+
+def test_rows_are_written_into_a_bucket(lake: Any, engine: Engine, tmp_path: Path) -> None:
+    runner = LocalRunner(engine, tmp_path / "shuffle", {"t": [tmp_path / "t.parquet"]})
+    halves = pa.table({"v": list(range(10)), "half": [at // 5 for at in range(10)]})
+    pq.write_table(halves, tmp_path / "t.parquet")
+    rows = ParquetScan("t", None, None, ())
+    to, one = (
+        WriteTarget(f"s3://lake/written/{name}", WriteMode.REPLACE, single_file, "w1")
+        for name, single_file in (("to", False), ("one.csv", True))
+    )
+    lake.pipe_file("lake/written/to/old.parquet", b"old")
+    lake.pipe_file("lake/written/one.csv", b"old")
+    assert runner.run(written(rows, to, FileFormat.PARQUET, ("half",))).to_pylist() == [
+        {"Count": 10}
+    ]
+    assert runner.run(written(rows, one, FileFormat.CSV)).to_pylist() == [{"Count": 10}]
+    assert {row["v"] for row in read(engine, "s3://lake/written/to")} == set(range(10))
+    assert lake.cat_file("lake/written/one.csv").startswith(b"v,half\n")
+    settle(to, succeeded=True)
+    settle(one, succeeded=False)
+    assert lake.cat_file("lake/written/one.csv") == b"old"
+    assert [path.removeprefix("lake/written/") for path in lake.find("lake/written")] == [
+        "one.csv",
+        "to/half=0/part-00000-0-w1.parquet",
+        "to/half=1/part-00000-0-w1.parquet",
+    ]
+    assert Catalog.of([Table("to", (to.path,))]).folder_of("to") == (to.path, ("half",))
+    with pytest.raises(PlanningError, match=r"right to write into would be a table that is one"):
+        Catalog.of([Table("one", (one.path,))]).folder_of("one")
 
 
 def test_memory_is_read_within_one_process(engine: Engine) -> None:
