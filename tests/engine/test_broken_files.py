@@ -87,6 +87,22 @@ def test_the_end_is_missing(engine: Engine, files: tuple[Path, Path]) -> None:
         refused(engine, files[1])
 
 
+@pytest.mark.parametrize("name", ["t.csv.zst", "t.jsonl.zst"])
+def test_the_end_of_zstd_is_missing_at_the_end_of_a_line(
+    engine: Engine, tmp_path: Path, name: str
+) -> None:
+    """The engine takes it for the end of the file."""
+    write(tmp_path / f"whole-{name}")
+    text = write(tmp_path / name.removesuffix(".zst"))
+    (tmp_path / name.removesuffix(".zst")).unlink()
+    at = text.index(b"\n", len(text) // 2) + 1
+    first, second = (
+        pa.compress(part, codec="zstd", asbytes=True) for part in (text[:at], text[at:])
+    )
+    (tmp_path / name).write_bytes(first + second[: len(second) // 2])
+    refused(engine, tmp_path / name, StorageError)
+
+
 @pytest.mark.parametrize("name", ["t.parquet", "t.csv.gz", "t.jsonl.zst"])
 def test_a_part_in_the_middle_is_missing(engine: Engine, tmp_path: Path, name: str) -> None:
     """The end is there, of Parquet the footer, that tells of pages which are not."""
