@@ -9,19 +9,17 @@ relative path is meant from the catalog file's folder. Other keys are ignored.
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
-from urllib.parse import unquote
 
 import attrs
 
 from ffq.catalog.describe import TableDescription, decide_format, describe_files
-from ffq.catalog.files import folder_columns, format_of_name, list_files
+from ffq.catalog.files import folder_columns, format_of_name, is_folder, list_files
 from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile, partition_values
 from ffq.catalog.shares import make_shares
@@ -204,7 +202,7 @@ class Catalog:
             StorageError: it cannot be read.
         """
         table = self.table(name)
-        if len(table.locations) != 1 or not os.path.isdir(table.locations[0]):
+        if len(table.locations) != 1 or not is_folder(name, table.locations[0]):
             raise PlanningError(
                 f"table {name!r} is {', '.join(table.locations)}; right to write into would be a "
                 f"table that is one folder"
@@ -263,7 +261,10 @@ def describe_table(table: Table) -> TableDescription:
         UnsupportedPlan: a column whose values the engine would change.
     """
     files, found = list_files(table.name, table.locations, table.format)
-    return describe_files(table.name, files, _decide(table, found, files))
+    format_ = _decide(table, found, files)
+    # A format has the schema of its table, where that declares one.
+    schema = table.schema if format_ is None else None
+    return describe_files(table.name, files, format_, schema)
 
 
 def _decide(table: Table, format_: str, files: Sequence[TableFile]) -> TableFormat | None:
@@ -404,15 +405,12 @@ def _read_options(cursor: Cursor, format_: str | None) -> tuple[dict[str, str], 
 
 
 def _locate(folder: Path, where: str, cursor: Cursor) -> str:
-    scheme, separator, rest = where.partition("://")
+    scheme, separator, _ = where.partition("://")
     if not separator:
         return str(folder / where)
     if scheme != "file":
         return _check_store(where, cursor)
-    host, slash, path = unquote(rest).partition("/")
-    if host not in {"", "localhost"} or not slash:
-        cursor.fail(f"{where!r} is not file:///path")
-    return f"/{path}"
+    return stores.file_path(where) or cursor.fail(f"{where!r} is not file:///path")
 
 
 def _check_store(where: str, cursor: Cursor) -> str:

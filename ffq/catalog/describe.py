@@ -16,7 +16,7 @@ from ffq.catalog.footers import read_footer, read_status
 from ffq.catalog.partitions import TableFile
 from ffq.catalog.shares import lead_splits
 from ffq.engine import stores
-from ffq.engine.alike import common_type
+from ffq.engine.alike import common_type_of_files
 from ffq.engine.csvlines import ragged_line
 from ffq.engine.faults import one_line
 from ffq.engine.formats import csv_arguments, json_arguments
@@ -26,11 +26,14 @@ from ffq.engine.sql import text
 from ffq.errors import FfqError, StorageError
 from ffq.messages import ScanSplit, TableFormat
 from ffq.plan.model import ParquetScan
+from ffq.plan.terms import Schema
 
 _SNIFFED_FILES: Final = 32
 """Of how many files a sample is looked at."""
 _SAMPLE_ROWS: Final = 20_480
 _CACHED: Final = 256
+_PACKED_NOTHING: Final = 1024
+"""A compressed file of so many bytes may hold none: its name and dates may stand in it."""
 _ANY: Final = ""
 """The type of a column without a value."""
 _NUMBERED: Final = re.compile(r"(.+)_\d+")
@@ -53,16 +56,23 @@ class TableDescription:
 
 
 def describe_files(
-    table: str, files: Sequence[TableFile], format_: TableFormat | None
+    table: str,
+    files: Sequence[TableFile],
+    format_: TableFormat | None,
+    schema: Schema | None = None,
 ) -> TableDescription:
     """
+    Args:
+        schema: what is declared of Parquet files; None: they say it themselves.
+
     Raises:
         StorageError: a file that is missing or cannot be read.
-        PlanningError: files whose columns differ; names both and the column.
+        PlanningError: files whose columns differ, from each other or from the schema; names both
+            and the column.
         UnsupportedPlan: a column whose values the engine would change.
     """
     leads = lead_splits(table, files, format_)
-    columns = _columns(table, leads, format_)
+    columns = _columns(table, leads, format_, schema)
     if format_ is not None and format_.name != "parquet":
         sizes = [read_status(table, file.path).st_size for file in files]
         return TableDescription(columns, None, sum(sizes))
@@ -72,10 +82,13 @@ def describe_files(
 
 
 def _columns(
-    table: str, splits: Sequence[ScanSplit], format_: TableFormat | None
+    table: str,
+    splits: Sequence[ScanSplit],
+    format_: TableFormat | None,
+    schema: Schema | None = None,
 ) -> tuple[tuple[str, str], ...]:
     with duckdb.connect(config={"threads": 1}) as reader:
-        source = scan_source(ParquetScan(table, None, None, ()), splits, reader, format_)
+        source = scan_source(ParquetScan(table, schema, None, ()), splits, reader, format_)
     return tuple((column.name, column.type) for column in source.columns)
 
 
@@ -105,7 +118,7 @@ def decide_format(
         if options.get("union_by_name") != "true":
             return None
         return TableFormat(name, _united(table, files), tuple(options.items()))
-    read = [file.path for file in files if read_status(table, file.path).st_size]
+    read = [file.path for file in files if not _holds_nothing(table, file.path)]
     sampled = tuple(_versions(table, read[:_SNIFFED_FILES]))
     sniff = _sniff_csv if name == "csv" else _sniff_json
     try:
@@ -125,6 +138,11 @@ def decide_format(
     return TableFormat(name, columns, kept)
 
 
+def _holds_nothing(table: str, path: str) -> bool:
+    status = read_status(table, path)
+    return not status.st_size or (status.st_size < _PACKED_NOTHING and stores.holds_nothing(path))
+
+
 def _united(table: str, files: Sequence[TableFile]) -> tuple[tuple[str, str], ...]:
     """Columns of Parquet files that differ: all there are, each of a type that holds all values."""
     found: dict[str, dict[str, str]] = {}
@@ -135,10 +153,10 @@ def _united(table: str, files: Sequence[TableFile]) -> tuple[tuple[str, str], ..
 
 
 def _common(table: str, column: str, kinds: Mapping[str, str]) -> str:
-    common = common_type(kinds)
+    common = common_type_of_files(kinds)
     if common is None:
         pairs = itertools.combinations(kinds, 2)
-        apart = next((pair for pair in pairs if common_type(pair) is None), tuple(kinds))
+        apart = next((pair for pair in pairs if common_type_of_files(pair) is None), tuple(kinds))
         each = " and ".join(f"{kind} in {kinds[kind]}" for kind in apart)
         raise StorageError(
             f"table {table!r}, column {column!r}: it is {each}, which have no type in common"

@@ -13,7 +13,6 @@ from ffq.engine import stores
 from ffq.errors import FfqError, StorageError
 
 MAX_FILES = 100_000
-_MAGIC = frozenset("*?[")
 _ENDS: Final = {
     "parquet": (".parquet",),
     "csv": (".csv", ".tsv"),
@@ -73,6 +72,22 @@ def list_files(
     return tuple(found.values()), format_ or _one_format(table, tuple(found))
 
 
+def is_folder(table: str, location: str) -> bool:
+    """
+    Raises:
+        StorageError: a store does not answer; names the table and the location.
+    """
+    scheme = stores.scheme_of(location)
+    if scheme is None:
+        return os.path.isdir(location)
+    if stores.MAGIC & set(location):
+        return False
+    try:
+        return stores.asked(scheme, lambda fs: bool(fs.isdir(location)))
+    except OSError as error:
+        raise StorageError(f"table {table!r}: cannot list {location}: {error}") from None
+
+
 def folder_columns(table: str, folder: str) -> tuple[str, ...]:
     """The columns that folders `name=value` below one add, as its first file has them.
 
@@ -80,7 +95,9 @@ def folder_columns(table: str, folder: str) -> tuple[str, ...]:
         StorageError: it cannot be read; names the table and the folder.
     """
     try:
-        first = next(iter(_walk_folder(folder)), None)
+        in_store = stores.scheme_of(folder) is not None
+        files = _list_location(folder, None)[0] if in_store else _walk_folder(folder)
+        first = next(iter(files), None)
     except OSError as error:
         raise StorageError(f"table {table!r}: cannot list {folder}: {error}") from None
     return () if first is None else tuple(name for name, _ in table_file(first, folder).folders)
@@ -108,7 +125,7 @@ def _list_location(location: str, format_: str | None) -> tuple[list[str], str]:
         return [location], ""
     if os.path.isdir(location):
         return _of_format(_walk_folder(location), format_), location
-    if _MAGIC & set(location):
+    if stores.MAGIC & set(location):
         matches = glob.iglob(location, recursive=True)
         files = sorted(match for match in matches if _is_visible(match) and os.path.isfile(match))
         return files, _fixed(location)
@@ -117,7 +134,7 @@ def _list_location(location: str, format_: str | None) -> tuple[list[str], str]:
 
 def _list_store(fs: Any, scheme: str, location: str, format_: str | None) -> tuple[list[str], str]:
     where = f"{scheme}://"
-    if _MAGIC & set(location):
+    if stores.MAGIC & set(location):
         found = fs.glob(location, detail=True)
         root = _fixed(location)
     elif fs.isfile(location):
@@ -130,7 +147,7 @@ def _list_store(fs: Any, scheme: str, location: str, format_: str | None) -> tup
         parts = path[below:].strip("/").split("/")
         if info["type"] == "file" and all(map(_is_visible, parts)):
             paths.append(where + path.lstrip("/"))
-    return (sorted(paths) if _MAGIC & set(location) else _of_format(paths, format_)), root
+    return (sorted(paths) if stores.MAGIC & set(location) else _of_format(paths, format_)), root
 
 
 def _of_format(paths: Iterable[str], format_: str | None) -> list[str]:
@@ -146,7 +163,7 @@ def _of_format(paths: Iterable[str], format_: str | None) -> list[str]:
 
 def _fixed(location: str) -> str:
     """A glob's path before its first pattern."""
-    return "/".join(takewhile(lambda part: not _MAGIC & set(part), location.split("/")))
+    return "/".join(takewhile(lambda part: not stores.MAGIC & set(part), location.split("/")))
 
 
 def _walk_folder(folder: str) -> Iterable[str]:
@@ -181,6 +198,6 @@ def _nothing_at(location: str, format_: str | None) -> str:
     if os.path.isdir(location):
         known = " or ".join(f"*{end}" for end in _ENDS[format_ or "parquet"])
         return f"no {known} file in {location}"
-    if _MAGIC & set(location):
+    if stores.MAGIC & set(location):
         return f"no file matches {location}"
     return f"no such file or folder: {location}"

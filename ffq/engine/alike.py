@@ -113,6 +113,15 @@ def common_type(kinds: Iterable[str]) -> str | None:
     return _common_number(found)
 
 
+def common_type_of_files(kinds: Iterable[str]) -> str | None:
+    """As `common_type`; besides, whole numbers beside DOUBLE are DOUBLE, as DuckDB has it: scans
+    refuse the single value that DOUBLE does not hold.
+    """
+    found = set(kinds)
+    mixed = "DOUBLE" in found and found <= INTEGERS | FLOATS | {'"NULL"'}
+    return common_type(found) or ("DOUBLE" if mixed else None)
+
+
 def _common_number(found: set[str]) -> str | None:
     if found <= INTEGERS:
         sizes = [_integer_bits(kind) for kind in found]

@@ -9,6 +9,7 @@ import attrs
 import pyarrow as pa
 
 from ffq.engine.alike import fits
+from ffq.engine.types import INTEGERS
 
 Key: TypeAlias = tuple[str, int]
 """A column of a file: its name, and how many of that name stand before it."""
@@ -23,9 +24,15 @@ class FileColumn:
     arrow: pa.DataType | None
 
     def fits(self, into: str) -> bool:
-        """Whether a cast keeps every value. DuckDB reads milliseconds as microseconds."""
+        """Whether a cast keeps every value, or refuses it. DuckDB reads milliseconds as
+        microseconds.
+        """
         is_milliseconds = self.arrow == pa.timestamp("ms")
-        return fits(self.type, into) or (into == "TIMESTAMP_MS" and is_milliseconds)
+        return (
+            fits(self.type, into)
+            or (into == "TIMESTAMP_MS" and is_milliseconds)
+            or (into == "DOUBLE" and self.type in INTEGERS)
+        )
 
 
 FileColumns: TypeAlias = dict[Key, FileColumn]

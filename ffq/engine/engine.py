@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from ffq.engine.cancel import CancelToken
+from ffq.engine.culprits import by_table
 from ffq.engine.faults import Faults
 from ffq.engine.fragment_run import FragmentRun, FragmentSpec
 from ffq.engine.operators import REGISTRY, OperatorRegistry
@@ -158,6 +159,7 @@ class Engine:
             cause = faults.translate(error, cancel)
             if not cancel.canceled:
                 cause = _changed(spec) or cause  # then that is why, whatever came of it
+            cause = by_table(cause, spec)
             if isinstance(cause, OutOfMemory) and self._settings.remedy:
                 cause = OutOfMemory(f"{cause.message}; {self._settings.remedy}")
             if cause is error:

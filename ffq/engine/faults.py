@@ -65,12 +65,16 @@ def one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__
+    if _TRACEBACK in lines[0]:  # of a store's client library
+        kind, _, said = lines[-1].partition(": ")
+        return f"IO Error: {said or kind}"
     if match := _CSV_LINE.search(lines[0]):
         return _csv_complaint(match, lines)
     # Advice on SQL and the names that columns have in it help nobody who wrote a plan.
     return _OWN_SQL.sub("", lines[0].partition(". Use TRY(")[0])
 
 
+_TRACEBACK: Final = "Traceback (most recent call last):"
 _CSV_LINE: Final = re.compile(r"^(.*?)CSV Error on Line: (\d+)")
 
 

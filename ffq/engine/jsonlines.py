@@ -15,7 +15,8 @@ _COMPLAINT: Final = re.compile(
 
 
 def broken_line(path: str, last: int = _MAX_LINES) -> str:
-    """The first line that is no JSON object, as `path, line 5: why`; empty: none was found.
+    """The first line that is no JSON object, as `path, line 5: why`, or what else is wrong with the
+    file; empty: nothing was found.
 
     Args:
         last: the line to look at last, from 1.
@@ -27,8 +28,8 @@ def broken_line(path: str, last: int = _MAX_LINES) -> str:
                     break
                 if line.strip() and (why := _wrong(line)):
                     return f"{path}, line {number}: {why}"
-    except (OSError, ValueError):
-        pass  # what could not be read has been said already
+    except (OSError, ValueError) as error:
+        return f"{path} cannot be read: {stores.said(error)}"
     return ""
 
 

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from ffq.engine import stores
-from ffq.engine.alike import common_type
+from ffq.engine.alike import common_type_of_files, fits
 from ffq.engine.columns import FileColumn, FileColumns, Key, keys_of
 from ffq.engine.faults import one_line
 from ffq.engine.sql import (
@@ -255,7 +255,10 @@ def _common_columns(
         if len(having) < len(files) and name not in said:
             raise _missing(scan.table, name, files, having)
         wanted = sql_type(declared[name].data_type) if name in declared else said.get(name)
-        at, who = f"table {scan.table!r}, column {name!r}", "plan" if name in declared else "table"
+        at, who = (
+            f"table {scan.table!r}, column {name!r}",
+            "schema" if name in declared else "table",
+        )
         kind = _common_type(at, {file.path: file.columns[key] for file in having}, wanted, who)
         columns[key] = attrs.evolve(columns[key], type=kind)
     return columns
@@ -327,7 +330,7 @@ def _common_type(
                 f"{column}: this engine would change values of Arrow type {one}: {reason}"
             )
     if declared is None:
-        if kind := common_type(kinds):
+        if kind := common_type_of_files(kinds):
             return kind
     elif all(one.fits(declared) for one in found):
         return "VARCHAR" if is_enum(declared) else declared
@@ -352,9 +355,24 @@ def _outputs(columns: Mapping[Key, ColumnInfo], file: FileColumns) -> list[str]:
             outputs.append(_without_twins(found, wanted))
         elif (found.type, wanted.type) == ("VARCHAR", "DATE"):  # a cast would drop a time
             outputs.append(f"CAST(strptime({found.sql}, '%Y-%m-%d') AS DATE)")
-        else:
+        elif fits(found.type, wanted.type) or wanted.type != "DOUBLE":
             outputs.append(f"CAST({_without_twins(found, wanted)} AS {wanted.type})")
+        else:
+            outputs.append(_exact_double(found, wanted))
     return outputs
+
+
+def _exact_double(found: FileColumn, column: ColumnInfo) -> str:
+    """Of whole numbers beyond 2^53 a DOUBLE holds some: the others are refused, not rounded."""
+    double = f"CAST({found.sql} AS DOUBLE)"
+    why = (
+        f"table {column.qualifier!r}, column {column.name!r}: it is {found.type} in one file and "
+        f"DOUBLE in the table, which does not hold "
+    )
+    return (
+        f"CASE WHEN CAST({double} AS DECIMAL(38,0)) <> CAST({found.sql} AS DECIMAL(38,0)) "
+        f"THEN error({text(why)} || {found.sql}) ELSE {double} END"
+    )
 
 
 def _without_twins(found: FileColumn, column: ColumnInfo) -> str:

@@ -39,7 +39,7 @@ STAGING: Final = ".ffq-staging"
 MARK: Final = ".ffq-write"
 _OLD: Final = "old"
 _REMOVED: Final = "removed-"
-_ABANDONED_S: Final = 24 * 3600
+ABANDONED_S: Final = 24 * 3600
 """A write in whose staging folder nothing came or went for so long is no longer under way."""
 
 
@@ -118,7 +118,7 @@ def remove_abandoned(place: Path) -> None:
     """Remove what writes left there whose workers were all killed, a day after."""
     now = time.time()
     for root in _folders(place / STAGING):
-        if now - _newest(root) > _ABANDONED_S and not (root / _OLD).exists():
+        if now - _newest(root) > ABANDONED_S and not (root / _OLD).exists():
             shutil.rmtree(root, ignore_errors=True)
 
 

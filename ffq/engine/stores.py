@@ -10,9 +10,10 @@ import functools
 import io
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO, Final, TypeVar
+from urllib.parse import unquote
 
 import attrs
 import duckdb
@@ -27,11 +28,22 @@ _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _SECRET: Final = re.compile(
     r"[?&;][^=/]*(key|secret|token|password|credential|signature|sig)[^=/]*=", re.IGNORECASE
 )
-_OPTIONS: Final[dict[str, dict[str, object]]] = {
-    # A listing of before would hide what was written since.
-    scheme: {"use_listings_cache": False}
-    for scheme in _EXTRAS
-}
+# A listing of before would hide what was written since.
+_FRESH: Final[dict[str, object]] = {"use_listings_cache": False}
+# Of each file that is written so much is in memory, beside what the engine is allowed. A store
+# takes at most 10,000 of such pieces for one object.
+_S3: Final[dict[str, object]] = {**_FRESH, "default_block_size": 32 << 20}
+_OPTIONS: Final = {"s3": _S3, "s3a": _S3, "gs": _FRESH, "gcs": _FRESH}
+ENVIRONMENT: Final = re.compile(
+    r"(AWS|GOOGLE|GCSFS|FSSPEC)_\w+|STORAGE_EMULATOR_HOST|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"
+    r"|(https?|no)_proxy",
+    re.IGNORECASE,
+)
+"""Variables by which client libraries find stores and what lets them in."""
+WRITTEN: Final = frozenset(_EXTRAS)
+"""Schemes of stores that make an object only where there is none, when they are told so."""
+MAGIC: Final = frozenset("*?[")
+"""What makes a pattern of a path."""
 _COMPRESSED: Final = {".gz": "gzip", ".zst": "zstd", ".zstd": "zstd"}
 
 
@@ -58,6 +70,12 @@ def check_uri(path: str) -> None:
         )
     if scheme_of(path) is None or not rest:
         raise StorageError(f"{path!r} is no URI of a store; right would be s3://bucket/path")
+
+
+def file_path(uri: str) -> str | None:
+    """The path that a `file://` URI names; None: it names none on this machine."""
+    host, slash, path = unquote(uri.removeprefix("file://")).partition("/")
+    return f"/{path}" if slash and host in {"", "localhost"} else None
 
 
 def scheme_of(path: str) -> str | None:
@@ -124,12 +142,17 @@ def status(path: str) -> Status:
         found = os.stat(path)
         return Status(found.st_size, found.st_mtime_ns)
     info = asked(scheme, lambda fs: fs.info(path))
+    return Status(info["size"] or 0, round(changed_s(info) * 10**6) * 1000)
+
+
+def changed_s(info: Mapping[str, Any]) -> float:
+    """When an object was last written, unix seconds, as its store says; 0: it does not."""
     changed = next((info[key] for key in ("LastModified", "mtime", "created") if key in info), None)
     if isinstance(changed, str):
         changed = datetime.fromisoformat(changed)
     if isinstance(changed, datetime):
         changed = changed.timestamp()
-    return Status(info["size"] or 0, round((changed or 0) * 10**6) * 1000)
+    return float(changed or 0)
 
 
 def parquet_file(path: str) -> pq.ParquetFile:
@@ -141,12 +164,29 @@ def parquet_file(path: str) -> pq.ParquetFile:
 
 def open_bytes(path: str) -> BinaryIO:
     """A file's bytes, decompressed by the end of its name. Raises as `status`."""
-    scheme = scheme_of(path)
-    opened: Any = open(path, "rb") if scheme is None else asked(scheme, lambda fs: fs.open(path))  # noqa: SIM115
+    opened = open_file(path)
     codec = next((codec for end, codec in _COMPRESSED.items() if path.endswith(end)), None)
     if codec is None:
-        return opened  # type: ignore[no-any-return]
+        return opened
     return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(opened), codec))
+
+
+def open_file(path: str) -> BinaryIO:
+    """A file's bytes as they are. Raises as `status`."""
+    scheme = scheme_of(path)
+    opened: Any = open(path, "rb") if scheme is None else asked(scheme, lambda fs: fs.open(path))  # noqa: SIM115
+    return opened  # type: ignore[no-any-return]
+
+
+def holds_nothing(path: str) -> bool:
+    """Whether a file of text is empty, whatever its compression makes of it. Raises as `status`."""
+    if not path.endswith(tuple(_COMPRESSED)):
+        return not status(path).st_size
+    with open_bytes(path) as file:
+        try:
+            return not file.read(1)
+        except OSError:
+            return False  # it is broken, as whoever reads it says
 
 
 def attach(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> None:

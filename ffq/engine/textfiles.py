@@ -15,6 +15,7 @@ from ffq.engine.formats import csv_arguments, json_arguments
 from ffq.engine.sql import identifier, text
 from ffq.engine.textvalues import PLACE, ValueWriter, read_as_it_is
 from ffq.engine.types import is_float, travelling
+from ffq.engine.zstframes import is_whole
 from ffq.errors import PlanningError, StorageError
 from ffq.messages import PartitionValue, ScanSplit, TableFormat
 from ffq.plan.names import MAX_SHOWN
@@ -46,7 +47,8 @@ def text_groups(
     groups: dict[tuple[tuple[str, ...], tuple[PartitionValue, ...]], list[str]] = {}
     reading = reader(table, format_)
     for split in splits:
-        if not split.empty and stores.status(split.path).st_size:
+        if not split.empty and not stores.holds_nothing(split.path):
+            _check_whole(table, split.path, format_)
             header = reading.header(split.path, connection)
             groups.setdefault((header, split.partition), []).append(split.path)
     for (header, partition), paths in groups.items():
@@ -55,6 +57,19 @@ def text_groups(
     if not groups:
         nothing = "(SELECT 1 WHERE FALSE) AS nothing"
         yield TextGroup(nothing, reading.nothing(), splits[0].partition, splits[0].path)
+
+
+def _check_whole(table: str, path: str, format_: TableFormat) -> None:
+    """Raises StorageError: the rest of it is missing, which the engine would not see."""
+    packed = dict(format_.options).get("compression", "zstd")
+    if packed == "zstd" and (
+        path.endswith((".zst", ".zstd")) or "compression" in dict(format_.options)
+    ):
+        with stores.open_file(path) as file:
+            if not is_whole(file, stores.status(path).st_size):
+                raise StorageError(
+                    f"table {table!r}: {path} was cut off: it ends in the midst of its zstd data"
+                )
 
 
 @attrs.frozen(slots=False)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +16,10 @@ import attrs
 import duckdb
 import pyarrow as pa
 
+from ffq.engine import staging, stores
 from ffq.engine.cancel import CancelToken
 from ffq.engine.faults import one_line
+from ffq.engine.publishing import STAGED_END, Publishing, taken
 from ffq.engine.sql import Columns, identifier, text
 from ffq.engine.staging import Staging, marked_rows, remove_abandoned, write_mark
 from ffq.errors import FfqError, InvalidRequest, PlanningError, StorageError, UnsupportedPlan
@@ -40,6 +42,8 @@ _OPTIONS: Final[Mapping[FileFormat, frozenset[str]]] = {
     FileFormat.JSON: frozenset({"array", "compression", "dateformat", "timestampformat"}),
 }
 _SUFFIX: Final = {FileFormat.PARQUET: "parquet", FileFormat.CSV: "csv", FileFormat.JSON: "json"}
+_MAX_OPEN: Final = 8
+"""Files of partitions that are written to a store at a time: of each, a part is in memory."""
 _NO_ROOM: Final = ("No space left", "quota exceeded", "File too large")
 
 
@@ -68,13 +72,43 @@ def check_target(target: WriteTarget) -> None:
 
     Raises:
         PlanningError: something is there that must not be, or the path is no absolute one.
-        StorageError: the folder that it is to stand in is not there.
+        UnsupportedPlan: a store that is not written to.
+        StorageError: the folder that it is to stand in is not there, or the store does not answer.
     """
+    if not target.write_id or not is_valid_id(target.write_id):
+        raise PlanningError(f"cannot write to {target.path!r}: the write has no id that tells it")
+    if stores.scheme_of(target.path) is None:
+        _check_path(target)
+        return
+    check_store(target.path)
+    with _told(target):
+        Publishing(target).check()
+
+
+def check_store(uri: str) -> None:
+    """Whether files can be written to a URI at all.
+
+    Raises:
+        StorageError: it is none, or holds credentials.
+        UnsupportedPlan: such a store is not written to.
+    """
+    stores.check_uri(uri)
+    scheme = stores.scheme_of(uri)
+    if scheme not in stores.WRITTEN:
+        known = ", ".join(f"{each}://" for each in sorted(stores.WRITTEN))
+        why = "another process would not find it there; " if scheme == "memory" else ""
+        raise UnsupportedPlan(
+            f"cannot write to {uri!r}: {why}right would be a path that all workers share, or one "
+            f"of {known}"
+        )
+    if stores.MAGIC & set(uri):
+        raise UnsupportedPlan(f"cannot write to {uri!r}: right would be a name without * ? [")
+
+
+def _check_path(target: WriteTarget) -> None:
     path = Path(target.path)
     if not path.is_absolute():
         raise PlanningError(f"cannot write to {target.path!r}: right would be an absolute path")
-    if not target.write_id or not is_valid_id(target.write_id):
-        raise PlanningError(f"cannot write to {target.path!r}: the write has no id that tells it")
     if not path.parent.is_dir():
         raise StorageError(f"cannot write to {path}: there is no folder {path.parent}")
     if Staging(target).is_done():
@@ -83,18 +117,20 @@ def check_target(target: WriteTarget) -> None:
         if path.is_dir():
             raise PlanningError(f"cannot write to {path}: it is a folder")
         if path.exists() and target.mode is WriteMode.CREATE:
-            raise PlanningError(_taken(path))
+            raise taken(path)
     elif path.exists() and not path.is_dir():
         raise PlanningError(f"cannot write files into {path}: it is a file")
     elif target.mode is WriteMode.CREATE and path.is_dir() and any(path.iterdir()):
-        raise PlanningError(_taken(path))
+        raise taken(path)
 
 
-def _taken(path: Path) -> str:
-    return (
-        f"cannot write to {path}: it exists already; right would be another path, or to replace it "
-        f"(OVERWRITE)"
-    )
+@contextmanager
+def _told(target: WriteTarget) -> Iterator[None]:
+    """Errors of a store, by what is written to. Raises StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write to {target.path}: {stores.said(error)}") from error
 
 
 def stage_rows(
@@ -115,44 +151,67 @@ def stage_rows(
         duckdb.Error: the query failed.
     """
     check_target(node.target)
-    folder = Staging(node.target).of_attempt(key)
-    suffix = _SUFFIX[node.format]
+    folder, end = _open_attempt(node.target, key, cursor)
+    suffix = f"{_SUFFIX[node.format]}{end}"
     name = f"part-{key.task_id:05}"
-    place = folder if node.partition_by else folder / f"{name}.{suffix}"
-    options = [f"FORMAT {suffix}", "RETURN_FILES true", *_options(node)]
+    place = folder if node.partition_by else f"{folder}/{name}.{suffix}"
+    options = [f"FORMAT {_SUFFIX[node.format]}", "RETURN_FILES true", *_options(node)]
     if node.partition_by:
         keys = ", ".join(identifier(each) for each in _partition_columns(node, columns))
         pattern = text(name + "-{i}")
         options += [f"PARTITION_BY ({keys})", f"FILENAME_PATTERN {pattern}"]
+        # A store has no folders that could be seen to be empty.
+        options += [f"FILE_EXTENSION {text(suffix)}", "OVERWRITE_OR_IGNORE true"]
     outputs = _outputs(node, columns)
-    statement = f"COPY (SELECT {outputs} FROM ({sql})) TO {text(str(place))}"
+    statement = f"COPY (SELECT {outputs} FROM ({sql})) TO {text(place)}"
     try:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
         (found,) = cursor.execute(f"{statement} ({', '.join(options)})").fetchall()
         count, paths = found
         return _listed(folder, count, paths)
     except OSError as error:
-        raise StorageError(f"cannot write to {node.target.path}: {error.strerror}") from error
+        raise StorageError(f"cannot write to {node.target.path}: {one_line(error)}") from error
     except duckdb.Error as error:
         raise _write_error(node.target, folder, error) from error
 
 
-def _listed(folder: Path, count: int, paths: Sequence[str]) -> list[StagedFile]:
+def _open_attempt(
+    target: WriteTarget, key: AttemptKey, cursor: duckdb.DuckDBPyConnection
+) -> tuple[str, str]:
+    """An empty folder for the files of an attempt, and how their names end besides.
+
+    Raises StorageError.
+    """
+    with _told(target):
+        if stores.scheme_of(target.path) is None:
+            path = Staging(target).of_attempt(key)
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(parents=True)
+            return str(path), ""
+        publishing = Publishing(target)
+        publishing.discard_attempt(key)
+        stores.attach(cursor, [target.path])
+        cursor.execute(f"SET partitioned_write_max_open_files = {_MAX_OPEN}")
+        return publishing.of_attempt(key), STAGED_END
+
+
+def _listed(folder: str, count: int, paths: Sequence[str]) -> list[StagedFile]:
     """The files, in a fixed order; what has rows is on disk when they are listed."""
     files = []
     for at, path in enumerate(sorted(paths)):
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        inside = os.path.relpath(path, folder.parent)
+        if stores.scheme_of(path) is None:
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        size = stores.status(path).st_size
+        inside = path.removeprefix(f"{os.path.dirname(folder)}/")
         files.append(StagedFile(inside, count if at == 0 else 0, size))
     return files
 
 
-def _write_error(target: WriteTarget, folder: Path, error: duckdb.Error) -> Exception:
+def _write_error(target: WriteTarget, folder: str, error: duckdb.Error) -> Exception:
     said = one_line(error)
-    if said.startswith("IO Error") and (str(folder) in said or any(s in said for s in _NO_ROOM)):
+    if stores.scheme_of(target.path) is not None and "Traceback" in str(error):
+        return StorageError(f"cannot write to {target.path}: {said.removeprefix('IO Error: ')}")
+    if said.startswith("IO Error") and (folder in said or any(s in said for s in _NO_ROOM)):
         return StorageError(f"cannot write to {target.path}: {said}")
     return error
 
@@ -208,27 +267,54 @@ def commit(
         PlanningError: something else has come to stand there.
         QueryCanceled: before anything was visible.
     """
-    staging = Staging(target)
     rows = sum(file.rows for file in files)
-    if staging.is_done():
-        return rows if target.single_file else marked_rows(staging.seen, target) or 0
+    if stores.scheme_of(target.path) is not None:
+        check_store(target.path)
+        with _told(target):
+            kept = [file.path for file in _worth_keeping(files)]
+            return Publishing(target).commit(key, kept, rows, cancel.check)
+    staged = Staging(target)
+    if staged.is_done():
+        return rows if target.single_file else marked_rows(staged.seen, target) or 0
     check_target(target)
     try:
-        made = _assembled(staging, key, _worth_keeping(files), rows)
+        made = _assembled(staged, key, _worth_keeping(files), rows)
         cancel.check()
-        _make_visible(staging, made)
-        _sync(staging.seen.parent)
+        _make_visible(staged, made)
+        _sync(staged.seen.parent)
     except FileExistsError as error:
-        if not staging.is_done():
-            raise PlanningError(_taken(staging.path)) from error
+        if not staged.is_done():
+            raise taken(staged.path) from error
     except OSError as error:
         raise StorageError(
             f"cannot write to {target.path}: {error.filename or ''}: {error.strerror}; the path "
             f"must be on one file system that all workers share"
         ) from error
     with suppress(OSError, FfqError):
-        remove_abandoned(staging.root.parent.parent)
+        remove_abandoned(staged.root.parent.parent)
     return rows
+
+
+def discard_attempt(target: WriteTarget, key: AttemptKey) -> None:
+    """Remove what an attempt has staged. What is not there is no error.
+
+    Raises:
+        StorageError: the store does not answer.
+    """
+    if stores.scheme_of(target.path) is None:
+        staging.discard_attempt(target, key)
+        return
+    with _told(target):
+        Publishing(target).discard_attempt(key)
+
+
+def settle(target: WriteTarget, *, succeeded: bool | None) -> None:
+    """As `ffq.engine.staging.settle`, wherever the write was to."""
+    if stores.scheme_of(target.path) is None:
+        staging.settle(target, succeeded=succeeded)
+        return
+    with _told(target):
+        Publishing(target).settle(succeeded=succeeded)
 
 
 def _worth_keeping(files: Sequence[StagedFile]) -> list[StagedFile]:
@@ -241,11 +327,11 @@ def _worth_keeping(files: Sequence[StagedFile]) -> list[StagedFile]:
     return kept or ordered[:1]
 
 
-def _assembled(staging: Staging, key: AttemptKey, files: Sequence[StagedFile], rows: int) -> Path:
+def _assembled(staged: Staging, key: AttemptKey, files: Sequence[StagedFile], rows: int) -> Path:
     """A folder of this attempt's own with all files, or the one file. Raises OSError."""
-    if staging.target.single_file:
-        return staging.root / files[0].path
-    folder = staging.of_commit(key)
+    if staged.target.single_file:
+        return staged.root / files[0].path
+    folder = staged.of_commit(key)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for file in files:
@@ -254,8 +340,8 @@ def _assembled(staging: Staging, key: AttemptKey, files: Sequence[StagedFile], r
             raise InvalidRequest(f"{file.path!r} is no file of an attempt")
         into = folder / inside
         into.parent.mkdir(parents=True, exist_ok=True)
-        _link_or_copy(staging.root / attempt / inside, into)
-    write_mark(folder, staging.target, rows)
+        _link_or_copy(staged.root / attempt / inside, into)
+    write_mark(folder, staged.target, rows)
     for each in {folder, *(Path(one) for one, _, _ in os.walk(folder))}:
         _sync(each)
     return folder
@@ -271,12 +357,12 @@ def _link_or_copy(source: Path, into: Path) -> None:
         shutil.copyfile(source, into)
 
 
-def _make_visible(staging: Staging, made: Path) -> None:
+def _make_visible(staged: Staging, made: Path) -> None:
     """Raises FileExistsError: something stands there."""
-    seen, replaces = staging.seen, staging.target.mode is WriteMode.REPLACE
-    if not staging.target.single_file:
+    seen, replaces = staged.seen, staged.target.mode is WriteMode.REPLACE
+    if not staged.target.single_file:
         if replaces and seen.exists():
-            seen.rename(staging.old)
+            seen.rename(staged.old)
         try:
             made.rename(seen)
         except OSError as error:
@@ -285,7 +371,7 @@ def _make_visible(staging: Staging, made: Path) -> None:
             raise
     elif replaces and seen.exists():
         with suppress(FileExistsError):
-            os.link(seen, staging.old)
+            os.link(seen, staged.old)
         link = made.with_suffix(".link")
         with suppress(FileNotFoundError):
             link.unlink()

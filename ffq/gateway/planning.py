@@ -12,6 +12,7 @@ import trio
 from ffq.catalog import Catalog, ScanSettings, plan_scans
 from ffq.core.planning import PLANNER, read_plan
 from ffq.engine.inline import check_inline
+from ffq.engine.writes import check_store
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, QuotaExceeded
 from ffq.gateway.sql import SqlPlanner
 from ffq.messages import AcceptQuery, ListTables, PlanSql, ReadPlan
@@ -141,12 +142,14 @@ class QueryPlanner:
         plan = root.input if isinstance(root, WithTables) else root
         if isinstance(plan, ParquetWrite) and (catalog is None or plan.table not in catalog):
             return query
+        accepted = accepted_write(plan, (catalog or Catalog.of(())).folder_of, _write_id())
+        if isinstance(accepted, Commit) and "://" in accepted.target.path:
+            check_store(accepted.target.path)
         if isinstance(plan, Commit) and not self._client_tables:
             raise PlanningError(
                 f"this coordinator writes to no path that a client names, and so not to "
                 f"{plan.target.path!r}"
             )
-        accepted = accepted_write(plan, (catalog or Catalog.of(())).folder_of, _write_id())
         if accepted is plan:
             return query
         if isinstance(root, WithTables):

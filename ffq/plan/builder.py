@@ -278,8 +278,9 @@ class Relation:
         All files become visible at once, when the query succeeds (docs/writing.md).
 
         Args:
-            path: absolute, on a file system that all workers share. With a suffix (`.parquet`) and
-                no `partition_by` it is one file, else a folder.
+            path: absolute, on a file system that all workers share, or the URI of a store
+                (`s3://...`). With a suffix (`.parquet`) and no `partition_by` it is one file, else
+                a folder.
             partition_by: columns that become folders `name=value`.
             mode: "create": nothing may be there. "append": to a folder. "replace": what is there.
             options: of the format: compression, compression_level, row_group_size (rows).
@@ -288,7 +289,7 @@ class Relation:
             InvalidRequest: a path that is not absolute, or a mode that is not known.
         """
         how = _one_of("write_parquet: mode", mode, {each.value.lower(): each for each in WriteMode})
-        if not path.startswith("/"):
+        if not path.startswith("/") and "://" not in path:
             raise InvalidRequest(f"write_parquet: {path!r}: right would be an absolute path")
         for name in partition_by:
             check_column("write_parquet: partition_by", name, self.columns)

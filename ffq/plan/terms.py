@@ -299,7 +299,7 @@ class WriteTarget:
     """Where a query writes to.
 
     Attributes:
-        path: absolute, on a file system that all workers share.
+        path: absolute, on a file system that all workers share; or the URI of a store.
         single_file: the path is a file, written by one task; else a folder of files.
         write_id: tells one accepted query's write from any other's. The coordinator gives it;
             empty before.

@@ -68,7 +68,7 @@ class Facts:
         """
         Raises:
             StorageError: a table without files, or with one that cannot be read; names it.
-            PlanningError: files that have no columns in common.
+            PlanningError: files that have no columns in common, or others than the catalog says.
         """
         bound = catalog.scan_shares(name, 2**62, 1)
         (splits,) = bound.shares
@@ -147,6 +147,8 @@ class Facts:
         try:
             return scan_source(scan, splits, self._reader, format_)
         except (PlanningError, UnsupportedPlan):
+            if scan.schema is not None:
+                raise
             # Of one column, which a query need not use: where it does, its scan says what is wrong.
             unused = attrs.evolve(scan, projection=())
             return scan_source(unused, splits, self._reader, format_)

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from ffq.engine.stores import ENVIRONMENT
 from ffq.errors import (
     ExecutionError,
     FfqError,
@@ -44,7 +45,8 @@ _START: Final = (
 _START_S: Final = 60.0
 _POLL_MS: Final = 20
 _CHUNK: Final = 1 << 16
-# Nothing else of the environment is for a process that runs strangers' text.
+# Nothing else of the environment is for a process that runs strangers' text, but for what lets it
+# into stores: tables are looked at there, and no SQL reads the environment.
 _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")
 
 
@@ -250,4 +252,8 @@ def _sys_path() -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _ENVIRONMENT or ENVIRONMENT.fullmatch(name)
+    }

@@ -13,8 +13,9 @@ from typing import Final, NoReturn
 
 import attrs
 
+from ffq.engine import stores
 from ffq.engine.sql import identifier
-from ffq.engine.writes import check_options
+from ffq.engine.writes import check_options, check_store
 from ffq.errors import InvalidQuery, UnsupportedPlan
 from ffq.plan.model import Node, ParquetWrite
 from ffq.plan.terms import FileFormat, WriteMode, WriteTarget
@@ -112,6 +113,7 @@ def read_statement(
     Raises:
         InvalidQuery: what is wrong with the text, and where.
         UnsupportedPlan: names what is not done.
+        StorageError: a URI that is none, or holds credentials.
     """
     match kind:
         case StatementKind.COPY:
@@ -227,13 +229,7 @@ def _options(found: _Tokens, first: int, end: int) -> Iterator[tuple[str, tuple[
 
 
 def _copy_to(path: str, options: Mapping[str, tuple[str, ...]], folder: str | None) -> CopyTo:
-    if "://" in path:
-        raise UnsupportedPlan(f"COPY TO {path!r}: only to paths of a file system")
-    if not os.path.isabs(path):
-        if folder is None:
-            raise InvalidQuery(f"COPY TO {path!r}: right would be an absolute path")
-        path = os.path.join(folder, path)
-    path = os.path.normpath(path)
+    path = _located(path, folder)
     left = dict(options)
     format_ = _format(path, left.pop("format", ()))
     partition_by = left.pop("partition_by", ())
@@ -248,6 +244,23 @@ def _copy_to(path: str, options: Mapping[str, tuple[str, ...]], folder: str | No
     values = tuple((name, _value_of(name, value)) for name, value in sorted(left.items()))
     check_options(format_, values)
     return CopyTo(WriteTarget(path, mode, single_file), format_, partition_by, values)
+
+
+def _located(path: str, folder: str | None) -> str:
+    """An absolute path, or the URI of a store."""
+    if path.startswith("file://"):
+        named = stores.file_path(path)
+        if named is None:
+            raise InvalidQuery(f"COPY TO {path!r}: right would be file:///path")
+        path = named
+    elif "://" in path:
+        check_store(path)
+        return path.rstrip("/")
+    if not os.path.isabs(path):
+        if folder is None:
+            raise InvalidQuery(f"COPY TO {path!r}: right would be an absolute path")
+        path = os.path.join(folder, path)
+    return os.path.normpath(path)
 
 
 def _format(path: str, given: tuple[str, ...]) -> FileFormat:

@@ -17,8 +17,8 @@ import trio
 
 from ffq.catalog import Catalog
 from ffq.engine import ENGINE_FAMILY, CancelToken, Engine, FragmentSpec
-from ffq.engine.staging import discard_attempt, settle
-from ffq.errors import ExecutionError, PlanningError, StorageError
+from ffq.engine.writes import discard_attempt, settle
+from ffq.errors import ExecutionError, FfqError, PlanningError, StorageError
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import ScanInput
 from ffq.plan.model import Partitioning
@@ -167,7 +167,10 @@ class EngineExecutor:
                 await run_blocking(_remove, folder)
         if scratch is not None and not keep_output:
             for target in scratch.targets:
-                await run_blocking(discard_attempt, target, key)
+                try:
+                    await run_blocking(discard_attempt, target, key)
+                except FfqError as error:  # they are removed at the end of the query
+                    logger.warning("what attempt %s has staged stays: %s", key, error.message)
 
     def held_queries(self) -> Sequence[QueryId]:
         """As `Executor.held_queries`."""

@@ -14,6 +14,8 @@ from ffq.catalog import Catalog, Table, TableDescription, describe_table
 from ffq.engine import Engine, FragmentSpec
 from ffq.errors import PlanningError, StorageError, UnsupportedPlan
 from ffq.plan.model import ParquetScan
+from ffq.plan.terms import DataType, Field, Schema
+from ffq.sql.facts import Facts
 from tests.engine.runner import run_fragment
 
 UNITED = {"union_by_name": "true"}
@@ -85,13 +87,43 @@ def test_of_several_types_those_without_one_in_common_are_named(tmp_path: Path) 
     files = [
         write(tmp_path, "1.parquet", a=pa.array([1], pa.int64())),
         write(tmp_path, "2.parquet", a=pa.array([1], pa.int32())),
-        write(tmp_path, "3.parquet", a=[1.5]),
+        write(tmp_path, "3.parquet", a=["x"]),
     ]
     with pytest.raises(StorageError) as caught:
         describe_table(Table("t", tuple(files), options=UNITED))
     first, second, third = files
-    assert f"it is BIGINT in {first} and DOUBLE in {third}, which" in caught.value.message
+    assert f"it is BIGINT in {first} and VARCHAR in {third}, which" in caught.value.message
     assert second not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("declared", "says"),
+    [
+        (
+            {"a": "Utf8"},
+            r"column 'a': the files have BIGINT; the schema declares VARCHAR: .*1\.parq",
+        ),
+        ({"a": "Int64", "z": "Utf8"}, r"a file has no column 'z'; it has a, b: .*1\.parquet"),
+    ],
+)
+def test_a_schema_that_the_files_have_not_is_an_error(
+    tmp_path: Path, declared: dict[str, str], says: str
+) -> None:
+    """Where the table is described, and where a query over it is planned, whatever it uses."""
+    file = write(tmp_path, "1.parquet", a=[1], b=["x"])
+    fields = tuple(Field(name, DataType(kind)) for name, kind in declared.items())
+    table = Table("t", (file,), Schema(fields))
+    facts = Facts()
+    for look in (describe_table, lambda table: facts.of(Catalog.of([table]), "t")):
+        with pytest.raises(PlanningError, match=f"table 't'.*{says}"):
+            look(table)
+    facts.close()
+
+
+def test_a_schema_says_which_columns_there_are(tmp_path: Path) -> None:
+    file = write(tmp_path, "1.parquet", a=pa.array([1], pa.int32()), b=["x"])
+    table = Table("t", (file,), Schema((Field("a", DataType("Int64")),)))
+    assert describe_table(table).columns == (("a", "BIGINT"),)
 
 
 def test_a_file_that_was_cut_off_is_named(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,15 +15,27 @@ import pytest
 
 from ffq.catalog import Catalog, ScanSettings, Table, describe_table, plan_scans
 from ffq.engine import Engine, FragmentSpec, stores
-from ffq.errors import FfqError, FileChanged, StorageError
+from ffq.engine.writes import settle
+from ffq.errors import FfqError, FileChanged, PlanningError, StorageError
+from ffq.messages import PlanSql
 from ffq.plan.model import ParquetScan
 from ffq.plan.stages import cut
-from ffq.plan.terms import BinaryOp, BinaryOperator, Column, Literal, LiteralType
-from tests.engine.runner import run_fragment
+from ffq.plan.terms import (
+    BinaryOp,
+    BinaryOperator,
+    Column,
+    FileFormat,
+    Literal,
+    LiteralType,
+    WriteMode,
+    WriteTarget,
+)
+from ffq.plan.writes import written
+from ffq.sql.service import PlanningService
+from tests.engine.runner import LocalRunner, run_fragment
+from tests.s3 import SECRET, s3_server
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `s3` installs fsspec")
-
-SECRET = "sekrit-7d1c40f29ab84e5c"  # the same in each process that collects the tests
 
 
 @pytest.fixture(scope="module")
@@ -37,40 +48,8 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A bucket `lake` of an S3 server; what reads it finds the server by the environment."""
-    pytest.importorskip("s3fs", reason="the extra `s3` installs s3fs")
-    pytest.importorskip("moto", reason="the extra `dev` installs moto, an S3 server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = tmp_path_factory.mktemp("s3") / "log"
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    environment = {
-        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-        "AWS_ACCESS_KEY_ID": "me",
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch, log.open("wb") as out:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        stores.store.cache_clear()
-        with subprocess.Popen(command, stdout=out, stderr=out) as server:
-            try:
-                fs = stores.store("s3")
-                _until_it_answers(server, port, log)
-                fs.mkdir("lake")
-                yield fs
-            finally:
-                server.kill()
-        stores.store.cache_clear()
-
-
-def _until_it_answers(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    while server.poll() is None:
-        with socket.socket() as tried:
-            if tried.connect_ex(("127.0.0.1", port)) == 0:
-                return
-    pytest.fail(f"the S3 server ended: {log.read_text()}")
+    with s3_server(tmp_path_factory.mktemp("s3")) as fs:
+        yield fs
 
 
 def put(fs: Any, path: str, values: range) -> None:
@@ -192,6 +171,44 @@ def test_credentials_in_a_uri_are_refused_and_not_repeated(location: str) -> Non
     ) as caught:
         describe_table(Table("t", (location,)))
     assert SECRET not in caught.value.message
+
+
+def test_a_query_over_a_bucket_is_planned_in_another_process(lake: Any) -> None:
+    """Which finds the server as this one does."""
+    put(lake, "lake/planned/a.parquet", range(10))
+    with PlanningService() as service:
+        planned = service.plan(PlanSql("SELECT sum(v) AS s FROM 's3://lake/planned/*.parquet'"))
+    assert [column.name for column in planned.columns] == ["s"]
+
+
+def test_rows_are_written_into_a_bucket(lake: Any, engine: Engine, tmp_path: Path) -> None:
+    runner = LocalRunner(engine, tmp_path / "shuffle", {"t": [tmp_path / "t.parquet"]})
+    halves = pa.table({"v": list(range(10)), "half": [at // 5 for at in range(10)]})
+    pq.write_table(halves, tmp_path / "t.parquet")
+    rows = ParquetScan("t", None, None, ())
+    to, one = (
+        WriteTarget(f"s3://lake/written/{name}", WriteMode.REPLACE, single_file, "w1")
+        for name, single_file in (("to", False), ("one.csv", True))
+    )
+    lake.pipe_file("lake/written/to/old.parquet", b"old")
+    lake.pipe_file("lake/written/one.csv", b"old")
+    assert runner.run(written(rows, to, FileFormat.PARQUET, ("half",))).to_pylist() == [
+        {"Count": 10}
+    ]
+    assert runner.run(written(rows, one, FileFormat.CSV)).to_pylist() == [{"Count": 10}]
+    assert {row["v"] for row in read(engine, "s3://lake/written/to")} == set(range(10))
+    assert lake.cat_file("lake/written/one.csv").startswith(b"v,half\n")
+    settle(to, succeeded=True)
+    settle(one, succeeded=False)
+    assert lake.cat_file("lake/written/one.csv") == b"old"
+    assert [path.removeprefix("lake/written/") for path in lake.find("lake/written")] == [
+        "one.csv",
+        "to/half=0/part-00000-0-w1.parquet",
+        "to/half=1/part-00000-0-w1.parquet",
+    ]
+    assert Catalog.of([Table("to", (to.path,))]).folder_of("to") == (to.path, ("half",))
+    with pytest.raises(PlanningError, match=r"right to write into would be a table that is one"):
+        Catalog.of([Table("one", (one.path,))]).folder_of("one")
 
 
 def test_memory_is_read_within_one_process(engine: Engine) -> None:

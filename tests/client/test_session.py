@@ -301,7 +301,10 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "option of csv": (lambda s: s.table("t").write_parquet("x", header=True), "option 'header'"),
     "partitions": (lambda s: s.table("t").write_csv("x", partition_by=3), "partition_by=3"),
     "no path": (lambda s: s.table("t").write_json(3), "write_json: 3 is no path"),
-    "store": (lambda s: s.table("t").write_json("s3://b/k.json"), "only to paths of a file system"),
+    "store": (
+        lambda s: s.table("t").write_json("memory://b/k.json"),
+        "another process would not find it there; right would be a path that all workers share",
+    ),
     "function": (lambda s: s.table("t").map_batches(scale), "right would be the text that it is"),
     "operator": (lambda s: s._thread.call(s._core().run, ENDLESS), "no worker of this session has"),
 }  # fmt: skip

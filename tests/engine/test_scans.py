@@ -14,7 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from ffq.engine import CancelToken, Engine, FragmentSpec
-from ffq.errors import FfqError, FileChanged, PlanningError, StorageError, UnsupportedPlan
+from ffq.errors import (
+    DataError,
+    FfqError,
+    FileChanged,
+    PlanningError,
+    StorageError,
+    UnsupportedPlan,
+)
 from ffq.messages import PartitionValue, ScanSplit, file_version
 from ffq.plan.model import (
     HashPartitioning,
@@ -209,10 +216,29 @@ def test_tasks_that_read_files_of_other_widths_shuffle_together(
 def test_files_that_do_not_agree_on_a_type(engine: Engine, tmp_path: Path) -> None:
     paths = [tmp_path / f"{at}.parquet" for at in range(2)]
     pq.write_table(pa.table({"a": [1], "b": [1]}), paths[0])
-    pq.write_table(pa.table({"a": [1.5], "b": [1]}), paths[1])
-    with pytest.raises(PlanningError, match="column 'a': the files have BIGINT, DOUBLE; they do"):
+    pq.write_table(pa.table({"a": ["x"], "b": [1]}), paths[1])
+    with pytest.raises(PlanningError, match="column 'a': the files have BIGINT, VARCHAR; they do"):
         scan(engine, whole_files(paths))
     assert scan(engine, whole_files(paths), ("b",)).num_rows == 2
+
+
+def test_whole_numbers_beside_doubles_are_doubles_or_refused(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """As DuckDB has it; but of 2^53 + 1 it makes another number."""
+    paths = [tmp_path / f"{at}.parquet" for at in range(2)]
+    numbers = [1, -(2**53), 2**60, None]
+    pq.write_table(pa.table({"a": pa.array(numbers, pa.int64())}), paths[0])
+    pq.write_table(pa.table({"a": [1.5, float("nan")]}), paths[1])
+    found = scan(engine, whole_files(paths))["a"]
+    assert found.type == pa.float64()
+    assert set(map(str, found.to_pylist())) == {
+        *map(str, [1.0, -(2.0**53), 2.0**60, None, 1.5]),
+        "nan",
+    }
+    pq.write_table(pa.table({"a": pa.array([2**53 + 1], pa.int64())}), paths[0])
+    with pytest.raises(DataError, match="'t', column 'a': it is BIGINT .* hold 9007199254740993"):
+        scan(engine, whole_files(paths))
 
 
 def declared(**columns: DataType) -> Schema:
@@ -235,7 +261,7 @@ def test_a_declared_type_that_would_lose_values_is_refused(engine: Engine, tmp_p
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"price": [1.5], "n": [1]}), path)
     schema = declared(price=DataType("Int64"), n=DataType("Int64"))
-    with pytest.raises(PlanningError, match="the files have DOUBLE; the plan declares BIGINT"):
+    with pytest.raises(PlanningError, match="the files have DOUBLE; the schema declares BIGINT"):
         scan(engine, whole_files([path]), schema=schema)
     assert scan(engine, whole_files([path]), ("n",), schema=schema)["n"].to_pylist() == [1]
 
@@ -570,7 +596,8 @@ def test_a_duration_that_is_declared_a_number_is_read_as_one(
         (pa.int32(), pa.float64(), "double"),
         (pa.float32(), pa.float64(), "double"),
         (pa.int64(), pa.uint64(), "decimal128(20, 0)"),
-        (pa.int64(), pa.float64(), None),
+        (pa.int64(), pa.float64(), "double"),
+        (pa.int64(), pa.float32(), None),
         (pa.decimal128(38, 0), pa.decimal128(38, 2), None),
         (pa.int32(), pa.string(), None),
     ],

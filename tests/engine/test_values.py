@@ -701,7 +701,9 @@ def test_timestamps_of_a_millisecond_may_be_declared_what_they_are(tables: Table
         assert tables._runner.run(rows.node).schema.field("x").type == pa.timestamp("ms")
         assert tables.column(rows.filter(p.col("x") == str(NOON)), "k") == [2]
     tables.write("t", {"x": pa.array(moments, pa.timestamp("us")), "k": [1, 2]})
-    with pytest.raises(PlanningError, match="files have TIMESTAMP; the plan declares TIMESTAMP_MS"):
+    with pytest.raises(
+        PlanningError, match="files have TIMESTAMP; the schema declares TIMESTAMP_MS"
+    ):
         tables.column(query, "x")
     assert tables.column(p.scan("t", ["k"], schema=schema), "k") == [1, 2]
 

@@ -337,7 +337,7 @@ def test_what_killed_workers_left_goes_with_a_later_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staged(at(FOLDER, tmp_path / "lost", write_id="old"), 0, 1)
-    monkeypatch.setattr("ffq.engine.staging._ABANDONED_S", -1)
+    monkeypatch.setattr("ffq.engine.staging.ABANDONED_S", -1)
     now = at(FOLDER, tmp_path / "out")
     committed(now, 1, staged(now, 0, 1))
     assert not (tmp_path / STAGING / "old").exists()

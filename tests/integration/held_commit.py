@@ -8,32 +8,38 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ParamSpec
 
 import pyarrow as pa
 
 from ffq.engine import operator, writes
-from ffq.engine.staging import Staging
+from ffq.engine.publishing import Publishing
+
+P = ParamSpec("P")
 
 _when, _, _folder = os.environ["HELD_COMMIT"].partition(" ")
-_make_visible = writes._make_visible
 
 
-def _held(staging: Staging, made: Path) -> None:
-    if _when == "after":
-        _make_visible(staging, made)
-    Path(_folder, "held").touch()
-    while not Path(_folder, "go").exists():
-        time.sleep(0.01)
-    try:
-        if _when == "before":
-            _make_visible(staging, made)
-    finally:
-        Path(_folder, "went on").touch()
+def _holding(make_visible: Callable[P, None]) -> Callable[P, None]:
+    def held(*args: P.args, **more: P.kwargs) -> None:
+        if _when == "after":
+            make_visible(*args, **more)
+        Path(_folder, "held").touch()
+        while not Path(_folder, "go").exists():
+            time.sleep(0.01)
+        try:
+            if _when == "before":
+                make_visible(*args, **more)
+        finally:
+            Path(_folder, "went on").touch()
+
+    return held
 
 
-writes._make_visible = _held
+writes._make_visible = _holding(writes._make_visible)
+Publishing._make_visible = _holding(Publishing._make_visible)  # type: ignore[method-assign]
 
 
 @operator("test.held_commit")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ffq.engine.stores import ENVIRONMENT
 from ffq.errors import (
     InvalidPlan,
     InvalidQuery,
@@ -84,12 +85,16 @@ def test_one_process_stays_warm_from_query_to_query(service: PlanningService) ->
 def test_a_process_sees_nothing_of_the_environment_that_it_does_not_need(
     service: PlanningService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """But for what lets it into stores, whose tables it looks at."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("FFQ_TOKEN", "secret")
     service.plan(PlanSql("SELECT 1"))
     seen = Path(f"/proc/{idle_pid(service)}/environ").read_bytes().split(b"\0")
-    names = {entry.partition(b"=")[0] for entry in seen if entry}
-    assert names <= {
-        *(b"PATH", b"HOME", b"LANG", b"LC_ALL", b"LD_LIBRARY_PATH", b"PYTHONHOME", b"TMPDIR"),
-        b"OPENBLAS_NUM_THREADS",
+    names = {entry.partition(b"=")[0].decode() for entry in seen if entry}
+    assert "AWS_ENDPOINT_URL" in names
+    assert {name for name in names if not ENVIRONMENT.fullmatch(name)} <= {
+        *("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR"),
+        "OPENBLAS_NUM_THREADS",
     }
 
 

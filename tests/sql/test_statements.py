@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ffq.errors import InvalidQuery, UnsupportedPlan
+from ffq.errors import InvalidQuery, StorageError, UnsupportedPlan
 from ffq.plan.terms import FileFormat, WriteMode, WriteTarget
 from ffq.sql.kinds import statement_kind
 from ffq.sql.statements import CopyTo, InsertInto, Statement, read_statement
@@ -45,6 +45,16 @@ def copy(path: str, mode: WriteMode, single: bool, kind: FileFormat, *more: obje
                 "/here/o.parquet", CREATE, False, PARQUET, ("a", "b c"), (("compression", "zstd"),)
             ),
         ),
+        (
+            "COPY t TO 's3://b/o/' (FORMAT csv)",
+            "SELECT * FROM t",
+            copy("s3://b/o", CREATE, False, CSV),
+        ),
+        (
+            "COPY t TO 'file:///a%20b/o.csv'",
+            "SELECT * FROM t",
+            copy("/a b/o.csv", CREATE, True, CSV),
+        ),
         ("COPY t (a, b) TO '/o.csv'", 'SELECT "a", "b" FROM t', copy("/o.csv", CREATE, True, CSV)),
         (
             "COPY t TO '/x.parquet' (PER_THREAD_OUTPUT)",
@@ -80,7 +90,12 @@ def test_a_query_keeps_its_place_in_the_text() -> None:
         ("COPY (SELECT 1) TO 'o.parquet'", InvalidQuery, "right would be an absolute path"),
         ("COPY (SELECT 1) TO '/o'", InvalidQuery, "the format is missing"),
         ("COPY (SELECT 1) TO '/o' (FORMAT xlsx)", UnsupportedPlan, "format 'xlsx' is not written"),
-        ("COPY (SELECT 1) TO 's3://b/o.parquet'", UnsupportedPlan, "only to paths"),
+        ("COPY (SELECT 1) TO 'memory://b/o.csv'", UnsupportedPlan, "process would not find it"),
+        ("COPY (SELECT 1) TO 'https://b/o.csv'", UnsupportedPlan, "or one of gcs://, gs://, s3"),
+        ("COPY (SELECT 1) TO 's3://b/*.csv'", UnsupportedPlan, "a name without"),
+        ("COPY (SELECT 1) TO 's3://k:s@b/o.csv'", StorageError, "a s3:// URI holds credentials"),
+        ("COPY (SELECT 1) TO 'S3://b/o.csv'", StorageError, "is no URI of a store"),
+        ("COPY (SELECT 1) TO 'file://host/o.csv'", InvalidQuery, "would be file:///path"),
         ("COPY t FROM '/o.csv'", UnsupportedPlan, "COPY ... FROM"),
         ("COPY (SELECT 1) TO '/o.csv' (NOPE 1)", UnsupportedPlan, "option 'nope'; known: "),
         ("COPY (SELECT 1) TO '/o.csv' (OVERWRITE maybe)", InvalidQuery, "OVERWRITE is 'maybe'"),

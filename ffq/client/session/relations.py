@@ -46,8 +46,9 @@ class Writes(ABC, Generic[N_co]):
         succeeds (docs/writing.md).
 
         Args:
-            path: as the workers see it; a relative one is meant from this process's folder. With a
-                suffix (`.parquet`) and no `partition_by` it is one file, else a folder.
+            path: as the workers see it, or a URI (`s3://lake/out`); a relative one is meant from
+                this process's folder. With a suffix (`.parquet`) and no `partition_by` it is one
+                file, else a folder.
             partition_by: columns that become folders `name=value`.
             mode: "create": nothing may be there. "append": to a folder. "replace": what is there.
             options: of the format, as those of COPY, in lower case: `compression="zstd"`.
