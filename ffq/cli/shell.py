@@ -20,7 +20,7 @@ from ffq.cli.progress import run_shown
 from ffq.display.grid import Grid, print_grid, visible
 from ffq.errors import FfqError
 from ffq.sql.explained import is_explain, read_explain
-from ffq.sql.text import is_whole
+from ffq.sql.text import is_whole, placeless
 
 if TYPE_CHECKING:
     from ffq.client import Client, QueryHandle
@@ -151,7 +151,8 @@ class Shell:
         return list(dict.fromkeys([*self.tables, *await self.client.tables()]))
 
     async def _columns(self, name: str) -> list[tuple[str, str]]:
-        planned = await self.client.plan_sql(f"FROM {name} LIMIT 0", tables=self.tables)
+        with placeless():
+            planned = await self.client.plan_sql(f"FROM {name} LIMIT 0", tables=self.tables)
         return [(one.name, one.type) for one in planned.columns]
 
     async def _learn(self) -> None:

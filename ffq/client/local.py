@@ -20,6 +20,7 @@ from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, plan_bytes
 from ffq.client.operators import check_somebody_has, wanted_operators
+from ffq.client.session.settings import MOST_WORKERS
 from ffq.client.ungrouped import ungrouped
 from ffq.core.settings import CoordinatorSettings
 from ffq.engine.operators import REGISTRY
@@ -89,12 +90,12 @@ class LocalCluster:
         coordinator: CoordinatorSettings | None = None,
     ) -> None:
         """Raises InvalidRequest: what cannot be any of these; it is named."""
-        for name, value in (("workers", workers), ("slots", slots)):
+        for name, value, most in (("workers", workers, MOST_WORKERS), ("slots", slots, MAX_SLOTS)):
             whole = isinstance(value, int) and not isinstance(value, bool)
-            if not whole or not 1 <= value <= MAX_SLOTS:
+            if not whole or not 1 <= value <= most:
                 raise InvalidRequest(
                     f"LocalCluster: {name}={words(value)}; right would be a whole number from "
-                    f"1 to {MAX_SLOTS}"
+                    f"1 to {most}"
                 )
         if not isinstance(operators, str):
             raise InvalidRequest(

@@ -122,6 +122,13 @@ async def test_an_error_is_shown_with_its_place_and_ends_nothing(
     assert shown.out == "answer\n42\n"
 
 
+async def test_an_error_of_a_command_shows_no_query_that_nobody_wrote(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    await shell("\\d nope")
+    assert capfd.readouterr().err.endswith("error: no nope\n")
+
+
 async def test_ctrl_c_ends_the_query_and_drops_lines_not_the_shell(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
