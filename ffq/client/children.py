@@ -41,13 +41,15 @@ os.register_at_fork(after_in_child=_let_go)
 
 
 @contextmanager
-def keeping_alive(process: trio.Process) -> Iterator[None]:
-    """Tell forks of this process not to hold the stdin that the life of `process` hangs on."""
+def keeping_alive(process: trio.Process) -> Iterator[int]:
+    """Tell forks of this process not to hold the stdin that the life of `process` hangs on: its
+    file descriptor.
+    """
     assert isinstance(process.stdin, trio.lowlevel.FdStream)
     number = process.stdin.fileno()
     _LIFELINES.add(number)
     try:
-        yield
+        yield number
     finally:
         _LIFELINES.discard(number)
 
@@ -104,6 +106,7 @@ class Children:
         on_end: called with this and a child that was ready and has ended though nobody told it to;
             None: that is a StartupError in the nursery.
         variables: of the environment, beside this process's own.
+        held: file descriptors that each child has for as long as it lives.
     """
 
     _nursery: trio.Nursery
@@ -111,6 +114,7 @@ class Children:
     _on_line: Callable[[str, str], None]
     _on_end: Callable[[Children, Child], None] | None = None
     _variables: Mapping[str, str] = attrs.field(factory=dict)
+    _held: Sequence[int] = ()
 
     async def start(self, name: str, arguments: Sequence[str], *, ready_prefix: str) -> Child:
         """Start `ffq *arguments` and wait for the line that starts with `ready_prefix`.
@@ -127,6 +131,7 @@ class Children:
                 stderr=subprocess.PIPE,
                 check=False,
                 start_new_session=True,
+                pass_fds=self._held,
                 env={**_environment(), **self._variables},
             )
         )

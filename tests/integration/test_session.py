@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,15 @@ def children_of(pid: int) -> set[int]:
     return found
 
 
+def opened(pid: int) -> set[str]:
+    """What a process has open, as links in /proc."""
+    found = set()
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found.add(os.readlink(each))
+    return found
+
+
 @pytest.mark.parametrize("how", ENDS)
 def test_a_killed_worker_costs_no_answer_and_no_end_leaves_anything(
     how: str, tmp_path: Path
@@ -118,6 +128,11 @@ def test_a_killed_worker_costs_no_answer_and_no_end_leaves_anything(
         assert not set(again.values()) & set(running.values())
         everybody = children_of(program.process.pid)
         assert set(again.values()) < everybody
+        (remover,) = (
+            pid for pid in everybody if b"rmtree" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        waits_for = os.readlink(f"/proc/{remover}/fd/0")
+        assert all(waits_for in opened(pid) for pid in again.values())
         program.process.send_signal(signal.SIGINT)
         assert program.said("interrupted") == {"interrupted": "CANCELED", "after": [{"a": 1}]}
         if how == "ends":
@@ -126,3 +141,48 @@ def test_a_killed_worker_costs_no_answer_and_no_end_leaves_anything(
             assert list(tmp_path.iterdir()) == []
     until(lambda: not any(map(alive, everybody)))
     until(lambda: not list(tmp_path.iterdir()))
+
+
+PARENT = """
+import subprocess, sys, trio
+from ffq.client.session.folder import own_folder
+
+async def main():
+    async with own_folder() as own:
+        subprocess.Popen(
+            [sys.executable, "-c", sys.argv[1], str(own.path)],
+            stdin=subprocess.PIPE,
+            pass_fds=(own.lifeline,),
+        )
+        print(own.path, flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+LATE = """
+import os, sys, time
+sys.stdin.read()
+folder, begun = sys.argv[1], time.monotonic()
+while os.path.exists(folder) and time.monotonic() < begun + 1:
+    time.sleep(0.01)  # for whoever removes it without waiting for this process
+if not os.path.exists(folder):
+    time.sleep(1)
+os.makedirs(f"{folder}/late", exist_ok=True)
+"""
+
+
+def test_a_worker_that_makes_its_folder_late_leaves_none_to_a_killed_program(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, LATE],
+        env=environment(PYTHONPATH=str(ROOT), TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        folder = Path(program.stdout.readline().strip())
+        assert folder.parent == tmp_path
+        program.kill()
+        program.stdout.read()  # to the end of the late one too
+    until(lambda: not folder.exists())

@@ -23,7 +23,7 @@ import attrs
 import trio
 
 from ffq.client.children import Child, Children
-from ffq.client.session.folder import own_folder
+from ffq.client.session.folder import OwnFolder, own_folder
 from ffq.client.session.settings import EmbeddedSettings
 from ffq.engine.operators import REGISTRY, load_operators
 from ffq.errors import StartupError
@@ -49,16 +49,21 @@ _LOCAL_WORKER = WorkerId("session")
 
 @attrs.define
 class EmbeddedCluster:
-    """Made by `open_embedded`. folder: of the session's temporary files."""
+    """Made by `open_embedded`."""
 
     endpoint: str
-    folder: Path
+    _own: OwnFolder
     _settings: EmbeddedSettings
     _nursery: trio.Nursery
     _children: dict[str, Child] = attrs.field(factory=dict)
     _deaths: dict[str, int] = attrs.field(factory=dict)
     _local: trio.Lock = attrs.field(factory=trio.Lock)
     _has_local: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Of the session's temporary files."""
+        return self._own.path
 
     def processes(self) -> dict[str, int]:
         """The worker processes' ids, by the names of the workers."""
@@ -74,7 +79,12 @@ class EmbeddedCluster:
     async def start_workers(self) -> None:
         """Raises StartupError: one ended, or did not get ready."""
         children = Children(
-            self._nursery, self.folder, _nobody_listens, self._ended, _import_paths()
+            self._nursery,
+            self.folder,
+            _nobody_listens,
+            self._ended,
+            _import_paths(),
+            held=(self._own.lifeline,),
         )
         async with trio.open_nursery() as starting:
             for number in range(1, self._settings.workers + 1):
@@ -138,11 +148,11 @@ async def open_embedded(settings: EmbeddedSettings) -> AsyncIterator[EmbeddedClu
     """Raises StartupError: a process does not start, or an operators module does not import."""
     # What plans SQL asks this process for what operators declare.
     await run_blocking(load_operators, settings.operators)
-    async with own_folder() as folder, trio.open_nursery() as services:
-        gateway = GatewaySettings(_LOOPBACK, coordinator=settings.coordinator, results_in=folder)
+    async with own_folder() as own, trio.open_nursery() as services:
+        gateway = GatewaySettings(_LOOPBACK, coordinator=settings.coordinator, results_in=own.path)
         address: ServerAddress = await services.start(serve_gateway, gateway)
         async with trio.open_nursery() as workers:
-            cluster = EmbeddedCluster(address.endpoint, folder, settings, workers)
+            cluster = EmbeddedCluster(address.endpoint, own, settings, workers)
             await cluster.start_workers()
             yield cluster
             await cluster.stop_workers()

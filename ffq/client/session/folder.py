@@ -1,7 +1,8 @@
 """A session's own folder, which goes away with it, however it ends.
 
-A process beside it waits for the end of its stdin, whose other end this process alone has, and
-then removes the folder: also when this process was killed without a chance to.
+A process beside it waits for the end of its stdin, and then removes the folder: also when this
+process was killed without a chance to. The other end this process has, and each that keeps files
+there: one that is killed while they start would leave a folder to those that make theirs later.
 """
 
 from __future__ import annotations
@@ -15,24 +16,29 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import attrs
 import trio
 
 from ffq.client.children import keeping_alive
 from ffq.threads import run_blocking
 
 _REMOVER = """
-import os, shutil, sys, time
+import shutil, sys
 sys.stdin.buffer.read()
-for _ in range(300):  # workers may still be ending in it
-    if not os.path.exists(sys.argv[1]):
-        break
-    shutil.rmtree(sys.argv[1], ignore_errors=True)
-    time.sleep(0.2)
+shutil.rmtree(sys.argv[1], ignore_errors=True)
 """
 
 
+@attrs.frozen
+class OwnFolder:
+    """lifeline: a file descriptor; the folder stays for as long as any process has it."""
+
+    path: Path
+    lifeline: int
+
+
 @asynccontextmanager
-async def own_folder() -> AsyncIterator[Path]:
+async def own_folder() -> AsyncIterator[OwnFolder]:
     """A new folder for temporary files, removed at the end."""
     folder = Path(tempfile.mkdtemp(prefix="ffq-session-"))
     try:
@@ -48,8 +54,8 @@ async def own_folder() -> AsyncIterator[Path]:
                     start_new_session=True,
                 )
             )
-            with keeping_alive(remover):
-                yield folder
+            with keeping_alive(remover) as lifeline:
+                yield OwnFolder(folder, lifeline)
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
