@@ -13,7 +13,7 @@ def is_hidden_file(name: str) -> bool:
 
 
 def is_hidden_folder(name: str) -> bool:
-    """`_day=1` is none, but a value of a column that is called so; `.day=1` is one to all readers."""
+    """`_day=1` is none, but a value of a column of that name; `.day=1` is one to all readers."""
     return name.startswith(_MARKS) and not (name.startswith("_") and "=" in name)
 
 
