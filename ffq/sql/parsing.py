@@ -296,11 +296,7 @@ class _Reader:
             known = None if "query_location" in node else self._shown.named(path[0])
             at = node.get("query_location") if known is None else known.start
             dotted = ".".join(path)
-            hint = (
-                _quote(dotted)
-                if format_of_name(dotted)
-                else "tables stand in no schema here"
-            )
+            hint = _quote(dotted) if format_of_name(dotted) else "tables stand in no schema here"
             raise query_error(f"no such table: {dotted}; {hint}", self._text, at)
         if "query_location" not in node:
             self._tables.append(TableRef(name, self._shown.named(name), aliased=True))
