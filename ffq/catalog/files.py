@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 from typing import Any, Final
 
+from ffq.catalog.hidden import is_hidden_file, is_hidden_folder, is_hidden_path
 from ffq.catalog.partitions import TableFile, table_file
 from ffq.engine import stores
 from ffq.errors import FfqError, StorageError
@@ -39,9 +40,8 @@ def list_files(
     """Files at the locations, each once, sorted within each location; and their format.
 
     A folder stands for the files in it, at any depth, whose names end as the format's do; a glob
-    (`**` is any depth) for the files that match. Both leave out names that begin with `_` or `.`:
-    other engines keep their markers and unfinished files under such names. A file that is named
-    outright is taken.
+    (`**` is any depth) for the files that match. Both leave out hidden files and those in hidden
+    folders (`ffq.catalog.hidden`). What is named outright is taken.
 
     Args:
         format_: None: the names say. A folder with Parquet files is one of Parquet files; a file
@@ -126,9 +126,10 @@ def _list_location(location: str, format_: str | None) -> tuple[list[str], str]:
     if os.path.isdir(location):
         return _of_format(_walk_folder(location), format_), location
     if stores.MAGIC & set(location):
+        root = _fixed(location)
         matches = glob.iglob(location, recursive=True)
-        files = sorted(match for match in matches if _is_visible(match) and os.path.isfile(match))
-        return files, _fixed(location)
+        shown = _shown(matches, len(root), location)
+        return sorted(filter(os.path.isfile, shown)), root
     return [], ""
 
 
@@ -141,12 +142,9 @@ def _list_store(fs: Any, scheme: str, location: str, format_: str | None) -> tup
         return [location], ""
     else:
         found, root = fs.find(location, detail=True), location.rstrip("/")
-    below = len(str(fs._strip_protocol(root)))
-    paths = []
-    for path, info in found.items():
-        parts = path[below:].strip("/").split("/")
-        if info["type"] == "file" and all(map(_is_visible, parts)):
-            paths.append(where + path.lstrip("/"))
+    files = (path for path, info in found.items() if info["type"] == "file")
+    shown = _shown(files, len(str(fs._strip_protocol(root))), location)
+    paths = [where + path.lstrip("/") for path in shown]
     return (sorted(paths) if stores.MAGIC & set(location) else _of_format(paths, format_)), root
 
 
@@ -161,6 +159,14 @@ def _of_format(paths: Iterable[str], format_: str | None) -> list[str]:
     return []
 
 
+def _shown(paths: Iterable[str], below: int, location: str) -> Iterator[str]:
+    """Those that are not hidden in the path behind its first characters, `below` of them."""
+    named = [part for part in location.split("/") if not stores.MAGIC & set(part)]
+    for path in paths:
+        if not is_hidden_path(path[below:].strip("/").split("/"), named):
+            yield path
+
+
 def _fixed(location: str) -> str:
     """A glob's path before its first pattern."""
     return "/".join(takewhile(lambda part: not stores.MAGIC & set(part), location.split("/")))
@@ -169,7 +175,7 @@ def _fixed(location: str) -> str:
 def _walk_folder(folder: str) -> Iterable[str]:
     above: dict[str, tuple[str, ...]] = {folder: (os.path.realpath(folder),)}
     for root, folders, names in os.walk(folder, onerror=_raise, followlinks=True):
-        folders[:] = [name for name in folders if _is_visible(name)]
+        folders[:] = [name for name in folders if not is_hidden_folder(name)]
         for name in folders:
             below = os.path.join(root, name)
             real = os.path.realpath(below)
@@ -178,7 +184,7 @@ def _walk_folder(folder: str) -> Iterable[str]:
             above[below] = (*above[root], real)
         for name in names:
             path = os.path.join(root, name)
-            if _is_visible(name) and format_of_name(name):
+            if not is_hidden_file(name) and format_of_name(name):
                 if not os.path.isfile(path):
                     raise OSError(f"{path} is no regular file, or a link to none")
                 yield path
@@ -186,10 +192,6 @@ def _walk_folder(folder: str) -> Iterable[str]:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _is_visible(path: str) -> bool:
-    return not os.path.basename(path).startswith(("_", "."))
 
 
 def _nothing_at(location: str, format_: str | None) -> str:

@@ -18,9 +18,9 @@ from ffq.cli.output.formats import ResultFormat
 from ffq.cli.output.writer import write_result
 from ffq.cli.progress import run_shown
 from ffq.display.grid import Grid, print_grid, visible
-from ffq.errors import FfqError, InvalidQuery
+from ffq.errors import FfqError
 from ffq.sql.explained import is_explain, read_explain
-from ffq.sql.text import is_whole, without_place
+from ffq.sql.text import is_whole, placeless
 
 if TYPE_CHECKING:
     from ffq.client import Client, QueryHandle
@@ -51,6 +51,7 @@ class Shell:
     reporting: Reporting
     lines: LineReader
     timing: bool = False
+    _pending: str = ""
     _scope: trio.CancelScope | None = None
 
     async def run(self) -> None:
@@ -64,25 +65,24 @@ class Shell:
                 nursery.cancel_scope.cancel()
 
     async def _serve(self) -> None:
-        pending = ""
         while True:
             try:
-                line = await self.lines.read("...> " if pending else "ffq> ")
+                line = await self.lines.read("...> " if self._pending else "ffq> ")
             except KeyboardInterrupt:
-                pending = ""
+                self._pending = ""
                 continue
             if line is None:
                 return
-            if not pending and line.strip().startswith("\\"):
+            if not self._pending and line.strip().startswith("\\"):
                 if not await self._command(line.strip()):
                     return
                 continue
-            pending = f"{pending}\n{line}" if pending else line
-            if not pending.strip():
-                pending = ""
-            elif is_whole(pending):
-                await self._guarded(self._query, pending)
-                pending = ""
+            text = f"{self._pending}\n{line}" if self._pending else line
+            if is_whole(text):
+                self._pending = ""
+                await self._guarded(self._query, text)
+            else:
+                self._pending = text if text.strip() else ""
 
     async def _command(self, line: str) -> bool:
         """False: leave."""
@@ -151,10 +151,8 @@ class Shell:
         return list(dict.fromkeys([*self.tables, *await self.client.tables()]))
 
     async def _columns(self, name: str) -> list[tuple[str, str]]:
-        try:
+        with placeless():
             planned = await self.client.plan_sql(f"FROM {name} LIMIT 0", tables=self.tables)
-        except InvalidQuery as error:  # its place is one in a text that nobody typed
-            raise InvalidQuery(f"\\d {name}: {without_place(error.message)}") from None
         return [(one.name, one.type) for one in planned.columns]
 
     async def _learn(self) -> None:
@@ -172,6 +170,9 @@ class Shell:
         async for _ in interrupts:
             if self._scope is not None:
                 self._scope.cancel()
+            elif self._pending:  # of a reader that waits on: what it reads next begins anew
+                self._pending = ""
+                note("dropped")
             else:
                 note("\\q or Ctrl-D leaves")
 

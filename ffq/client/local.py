@@ -21,6 +21,7 @@ from ffq.client.client import Client, Progress, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, plan_bytes
 from ffq.client.operators import check_somebody_has, wanted_operators
+from ffq.client.session.settings import MOST_WORKERS
 from ffq.client.ungrouped import ungrouped
 from ffq.core.settings import CoordinatorSettings
 from ffq.engine.operators import REGISTRY
@@ -90,7 +91,7 @@ class LocalCluster:
         coordinator: CoordinatorSettings | None = None,
     ) -> None:
         """Raises InvalidRequest: what cannot be any of these; it is named."""
-        check_count("LocalCluster", "workers", workers, MAX_SLOTS)
+        check_count("LocalCluster", "workers", workers, MOST_WORKERS)
         check_count("LocalCluster", "slots", slots, MAX_SLOTS)
         check_modules("LocalCluster", operators)
         if coordinator is not None and not isinstance(coordinator, CoordinatorSettings):

@@ -136,6 +136,12 @@ class ExpressionWriter:
     # Looking at operands' types must not make the work exponential in the depth of a plan.
     _written: dict[int, tuple[Expr, str]] = attrs.field(factory=dict, init=False)
     _types: dict[str, str] = attrs.field(factory=dict, init=False)
+    # One for all expressions: it knows all columns, of which there may be as many.
+    _bound: BoundWriter = attrs.field(init=False)
+
+    @_bound.default
+    def _of_columns(self) -> BoundWriter:
+        return BoundWriter(len(self.columns), self.node)
 
     def sql(self, expr: Expr) -> str:
         """Raises PlanningError, UnsupportedPlan."""
@@ -184,7 +190,7 @@ class ExpressionWriter:
                         given = [self.sql(arg) for arg in args]
                 return self._call(name, given)
             case terms.Bound(tree=tree):
-                return BoundWriter(len(self.columns), self.node).sql(tree)
+                return self._bound.sql(tree)
             case terms.VectorDistance(function=function, vector=vector, query=query):
                 return self._distance(function, self.sql(vector), self.sql(query))
 

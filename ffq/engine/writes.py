@@ -241,6 +241,11 @@ def _kept(sql: str, kind: str) -> str:
 def _partition_columns(node: model.Write, columns: Columns) -> list[str]:
     names = {column.name.lower(): column.name for column in columns}
     for each in node.partition_by:
+        if each.startswith("."):
+            raise PlanningError(
+                f"PARTITION_BY: folders of column {each!r} would be hidden, and not be read again; "
+                "right would be a column whose name does not begin with a dot"
+            )
         if each.lower() not in names:
             raise PlanningError(
                 f"PARTITION_BY: there is no column {each!r}; there are {', '.join(names.values())}"

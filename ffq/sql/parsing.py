@@ -58,6 +58,8 @@ _DEEPEST: Final = 400
 _NESTING: Final = frozenset({dict, list})
 _MOST_SAID: Final = 400
 """Characters: of a function the engine lists every form there is."""
+_BARE_BEFORE: Final = re.compile(rb"[^\s'\"(),;]*$")
+_BARE_AFTER: Final = re.compile(rb"[^\s'\"(),;]*")
 _SETTING: Final = re.compile(r' Use "?SET .*')
 _ROWS: Final = frozenset({"range", "generate_series", "unnest"})
 """Functions in FROM that read nothing."""
@@ -208,7 +210,23 @@ def complaint(found: Json, text: Edited) -> InvalidQuery:
         said = f"{said[:_MOST_SAID]}…"
     position = found.get("position")
     at = None if position is None else text.original(int(position))
+    if at is not None and said.startswith(("syntax error", "unterminated")):
+        said += _file_hint(text.first, at)
     return query_error(said, text.first, at)
+
+
+def _file_hint(text: bytes, at: int) -> str:
+    """Where a syntax error is in what is called as a file is: how those are written."""
+    begin = _BARE_BEFORE.search(text, max(0, at - _MOST_SAID), at)
+    end = _BARE_AFTER.match(text, at, at + _MOST_SAID)
+    assert begin is not None
+    assert end is not None
+    name = (begin[0] + end[0]).decode(errors="replace")
+    return f"; {_quote(name)}" if format_of_name(name) else ""
+
+
+def _quote(name: str) -> str:
+    return f"the path of a file stands in quotes: '{name}'"
 
 
 class _Reader:
@@ -279,11 +297,7 @@ class _Reader:
             known = None if "query_location" in node else self._shown.named(path[0])
             at = node.get("query_location") if known is None else known.start
             dotted = ".".join(path)
-            hint = (
-                f"the path of a file stands in quotes: '{dotted}'"
-                if format_of_name(dotted)
-                else "tables stand in no schema here"
-            )
+            hint = _quote(dotted) if format_of_name(dotted) else "tables stand in no schema here"
             raise query_error(f"no such table: {dotted}; {hint}", self._text, at)
         if "query_location" not in node:
             self._tables.append(TableRef(name, self._shown.named(name), aliased=True))

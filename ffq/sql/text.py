@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import attrs
 
-from ffq.errors import InvalidQuery
+from ffq.errors import InvalidQuery, UnsupportedPlan
 
 # Nothing is gone back over: a text of 10 MB would take 1.6 GB of places to go back to.
 _TOKEN: Final = re.compile(
@@ -126,6 +127,15 @@ class Edited:
 def without_place(message: str) -> str:
     """What an error says, but where."""
     return _PLACE.sub("", message)
+
+
+@contextmanager
+def placeless() -> Iterator[None]:
+    """Errors of a text that nobody wrote: a line and a column of it would tell nobody anything."""
+    try:
+        yield
+    except (InvalidQuery, UnsupportedPlan) as error:
+        raise type(error)(without_place(error.message), reason=error.stable_reason) from None
 
 
 def before_edits(message: str, edited: Edited) -> InvalidQuery:

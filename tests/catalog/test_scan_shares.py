@@ -50,6 +50,26 @@ def test_a_folder_is_its_parquet_files_at_any_depth_sorted(tmp_path: Path) -> No
     assert catalog_of(str(tmp_path)).files("t") == tuple(expected)
 
 
+@pytest.mark.parametrize("location", ["", "**/*.parquet", "*/*.parquet"])
+def test_a_folder_that_gives_a_column_is_not_hidden_and_others_are(
+    tmp_path: Path, location: str
+) -> None:
+    shown = [write(tmp_path / f"_day={day}" / "part.parquet", 1) for day in (1, 2)]
+    for hidden in ("_tmp/a.parquet", ".day=1/a.parquet", "_day=1/_part.parquet"):
+        write(tmp_path / hidden, 1)
+    assert catalog_of(str(tmp_path / location)).files("t") == tuple(shown)
+
+
+def test_what_a_glob_names_outright_is_not_hidden(tmp_path: Path) -> None:
+    named = write(tmp_path / "a" / "_raw" / "part.parquet", 1)
+    write(tmp_path / "a" / "_raw" / "_part.parquet", 1)
+    write(tmp_path / "a" / "_raw" / "_tmp" / "part.parquet", 1)
+    assert catalog_of(str(tmp_path / "*" / "_raw" / "**" / "*.parquet")).files("t") == (named,)
+    assert catalog_of(str(tmp_path / "*" / "_raw" / "_part.parquet")).files("t") == (
+        str(tmp_path / "a" / "_raw" / "_part.parquet"),
+    )
+
+
 def test_globs_sort_and_overlapping_locations_give_each_file_once(tmp_path: Path) -> None:
     one, two = write(tmp_path / "p-1.parquet", 1), write(tmp_path / "p-2.parquet", 1)
     write(tmp_path / "_p-3.parquet", 1)

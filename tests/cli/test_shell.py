@@ -28,9 +28,9 @@ from ffq.sql.text import is_whole
 
 @attrs.define
 class Script:
-    """Lines that a user types; an exception is what comes instead of one."""
+    """Lines that a user types; an exception is what comes instead of one, a signal before one."""
 
-    typed: list[str | BaseException]
+    typed: list[str | signal.Signals | BaseException]
     prompts: list[str] = attrs.field(factory=list)
     offered: list[str] = attrs.field(factory=list)
 
@@ -40,6 +40,10 @@ class Script:
         if not self.typed:
             return None
         line = self.typed.pop(0)
+        while isinstance(line, signal.Signals):
+            signal.raise_signal(line)
+            await trio.testing.wait_all_tasks_blocked()
+            line = self.typed.pop(0)
         if isinstance(line, BaseException):
             raise line
         return line
@@ -80,7 +84,9 @@ class Coordinator:
         use(pa.table({"answer": [42]}).to_reader())
 
 
-async def shell(*typed: str | BaseException, timing: bool = False) -> tuple[Script, Coordinator]:
+async def shell(
+    *typed: str | signal.Signals | BaseException, timing: bool = False
+) -> tuple[Script, Coordinator]:
     script, client = Script(list(typed)), Coordinator()
     made: Any = Shell(
         client,  # type: ignore[arg-type]
@@ -122,6 +128,13 @@ async def test_an_error_is_shown_with_its_place_and_ends_nothing(
     assert shown.out == "answer\n42\n"
 
 
+async def test_an_error_of_a_command_shows_no_query_that_nobody_wrote(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    await shell("\\d nope")
+    assert capfd.readouterr().err.endswith("error: no nope\n")
+
+
 async def test_ctrl_c_ends_the_query_and_drops_lines_not_the_shell(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -131,6 +144,15 @@ async def test_ctrl_c_ends_the_query_and_drops_lines_not_the_shell(
     shown = capfd.readouterr()
     assert "canceled" in shown.err
     assert shown.out == "answer\n42\n"
+
+
+async def test_ctrl_c_drops_lines_of_a_reader_that_waits_on(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    _, client = await shell("SELECT", signal.SIGINT, "SELECT 1;", signal.SIGINT, "SELECT 2;")
+    asked = [sql for sql in client.asked if sql.startswith("SELECT")]
+    assert asked == ["SELECT 1;", "SELECT 2;"]
+    assert capfd.readouterr().err.splitlines()[-2:] == ["dropped", "\\q or Ctrl-D leaves"]
 
 
 async def test_commands(capfd: pytest.CaptureFixture[str]) -> None:
@@ -158,13 +180,6 @@ async def test_commands(capfd: pytest.CaptureFixture[str]) -> None:
     assert "error: \\nonsense is no command" in shown.err
     assert "\\timing  " in shown.err
     assert script.typed == ["x"]
-
-
-async def test_what_is_not_there_is_told_without_a_text_that_nobody_typed(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    await shell("\\d nope")
-    assert capfd.readouterr().err.splitlines()[-1] == "error: \\d nope: no nope"
 
 
 async def test_tab_knows_tables_and_columns() -> None:

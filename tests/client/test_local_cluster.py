@@ -402,7 +402,7 @@ async def test_every_thread_of_trios_may_wait_for_a_query(tables: Tables) -> Non
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"workers": "2"}, "workers='2'; right would be a whole number from 1 to 4096"),
+        ({"workers": "2"}, "workers='2'; right would be a whole number from 1 to 64"),
         ({"workers": 1.5}, "workers=1.5; right would be"),
         ({"slots": 0}, "slots=0; right would be"),
         ({"workers": 10**5000}, "workers=a number of 16610 bits; right would be"),

@@ -409,6 +409,7 @@ def test_a_write_without_an_id_is_refused(runner: LocalRunner, tmp_path: Path) -
     ("more", "says"),
     [
         ({"partition_by": ("x",)}, "PARTITION_BY: there is no column 'x'; there are k, v"),
+        ({"partition_by": (".x",)}, "PARTITION_BY: folders of column '.x' would be hidden"),
         ({"partition_by": ("k", "V")}, "PARTITION_BY: all columns are named"),
         ({"options": (("nope", "1"),)}, "Parquet files are not written with option 'nope'; known:"),
         ({"options": (("compression", "nope"),)}, "compression"),

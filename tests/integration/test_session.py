@@ -161,3 +161,47 @@ def test_a_worker_that_hears_nothing_ends_with_the_killed_program(tmp_path: Path
             program.kill()
     until(lambda: not alive(int(told.read_text())))
     until(lambda: not list((tmp_path / "temporary").iterdir()))
+
+
+PARENT = """
+import subprocess, sys, trio
+from ffq.client.session.folder import own_folder
+
+async def main():
+    async with own_folder() as own:
+        process = subprocess.Popen(
+            [sys.executable, "-c", sys.argv[1], str(own.path)], stdin=subprocess.PIPE
+        )
+        await own.end_with_it(process.pid)
+        print(own.path, flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+LATE = """
+import os, sys, time
+sys.stdin.read()
+folder, begun = sys.argv[1], time.monotonic()
+while os.path.exists(folder) and time.monotonic() < begun + 1:
+    time.sleep(0.01)  # for whoever removes it without waiting for this process
+if not os.path.exists(folder):
+    time.sleep(1)
+os.makedirs(f"{folder}/late", exist_ok=True)
+"""
+
+
+def test_a_worker_that_makes_its_folder_late_leaves_none_to_a_killed_program(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, LATE],
+        env=environment(PYTHONPATH=str(ROOT), TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        folder = Path(program.stdout.readline().strip())
+        assert folder.parent == tmp_path
+        program.kill()
+        program.stdout.read()  # to the end of the late one too
+    until(lambda: not folder.exists())

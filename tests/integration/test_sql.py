@@ -165,6 +165,11 @@ def test_the_process_that_plans_ends_with_its_gateway() -> None:
         (("sql", "SELECT 1", "--table", "x"), ("--table", "NAME=PATH")),
         (("sql", "SELECT 1", "--param", "=x"), ("--param", "NAME=VALUE")),
         (("sql", "SELECT 1", "--workers", "0"), ("--workers",)),
+        (("sql", "SELECT 1", "--workers", "1000"), ("workers=1000", "1 to 64")),
+        (("sql", "FROM t", "--table=t=a", "--table=T=b"), ("--table 'T' is given twice", "'b'")),
+        (("sql", "SELECT $x", "--param=x=1", "--param=$x=2"), ("--param 'x' is given twice",)),
+        (("sql", "SELECT '\udcff'"), ("the query is not UTF-8 text: byte 8",)),
+        (("sql", "SELECT 1", "--param=x=\udcff"), ("--param is not UTF-8 text: byte 2",)),
     ],
 )
 def test_bad_usage_is_one_line_and_code_2(

@@ -101,6 +101,8 @@ def test_columns_are_called_as_in_the_text_and_have_the_types_of_the_values(worl
         ("SELECT " + "[" * 900 + "]" * 900, None, "."),
         ("FROM ''", None, "no such table: ''; there are: t$"),
         ("FROM 'by_m'", None, "no such table: 'by_m'; .*; of a folder, right would be 'by_m/'$"),
+        ("FROM d/by_m.csv", None, "^line 1, column 7: .*; the path .* in quotes: 'd/by_m.csv'$"),
+        ("FROM (FROM /d/*.csv)", None, "the path of a file stands in quotes: '/d/\\*.csv'$"),
         ("FROM by_m.csv", None, "no such table: by_m.csv; the path .* in quotes: 'by_m.csv'$"),
         ("FROM read_parquet('')", None, "the path of a file is empty"),
     ],

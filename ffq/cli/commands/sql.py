@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import attrs
 import typer
 
+from ffq.cli.arguments import parameter_values, query_text, table_paths
 from ffq.cli.options import FormatOption, OutputOption, TimeoutOption, setting
 from ffq.cli.output.formats import ResultFormat, choose_format
 from ffq.cli.target import target_of
@@ -118,13 +118,13 @@ def sql(
     if operators:
         load_operators_here(operators)
     chosen = choose_format(format_, output)
-    tables: dict[str, Any] = dict(_pair(each, "--table", "NAME=PATH") for each in table or [])
+    tables: dict[str, Any] = {**table_paths(table or [])}
     if query is None and file is None and sys.stdin.isatty():
         if explain or analyze or param or output is not None:
             raise InvalidRequest("--explain, --analyze, --param and -o need a query")
         run_command(partial(_shell, context, workers, tables, chosen))
         return
-    text = _text(query, file)
+    text = query_text(query, file)
     if is_explain(text):
         said = read_explain(text)
         text, analyze = said.query, analyze or said.analyze is not None
@@ -133,8 +133,7 @@ def sql(
         raise InvalidRequest(
             "EXPLAIN and --explain run nothing: they take no --analyze, --format or -o"
         )
-    given = [_pair(each, "--param", "NAME=VALUE") for each in param or []]
-    parameters = {name.removeprefix("$"): _value(value) for name, value in given}
+    parameters = parameter_values(param or [])
     shown = _Shown(explain, analyze, chosen, output)
     run_command(partial(_run, context, workers, text, parameters, tables, shown))
 
@@ -199,34 +198,3 @@ async def _client(context: typer.Context, workers: int) -> AsyncIterator[Client]
 
     async with LocalCluster(workers) as cluster:
         yield cluster.client
-
-
-def _text(query: str | None, file: Path | None) -> str:
-    """Raises InvalidRequest: there is none, or two, or it cannot be read."""
-    if (query is None) == (file is None):
-        raise InvalidRequest("right would be one query: as an argument, as - for stdin, or --file")
-    if query is not None and query != "-":
-        return query
-    name = "the query from stdin" if file is None else f"query file {file}"
-    try:
-        data = sys.stdin.buffer.read() if file is None else file.read_bytes()
-        return data.decode()
-    except OSError as error:
-        raise InvalidRequest(f"{name}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InvalidRequest(f"{name} is not UTF-8 text: byte {error.start}") from None
-
-
-def _pair(text: str, flag: str, right: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not (name and sign):
-        raise InvalidRequest(f"{flag} {text!r}: right would be {right}")
-    return name, value
-
-
-def _value(text: str) -> Any:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value if isinstance(value, str | int | float | bool | None) else text

@@ -33,7 +33,7 @@ from ffq.client.session.tables import (
 )
 from ffq.client.ungrouped import ungrouped
 from ffq.display.progress import seen
-from ffq.errors import InvalidQuery, InvalidRequest, UnsupportedPlan
+from ffq.errors import InvalidQuery, InvalidRequest
 from ffq.messages import NO_TIMEOUTS, SqlPlan, Timeouts
 from ffq.plan.codec import parse_plan
 from ffq.plan.explain import Estimate, explain_stages
@@ -50,7 +50,7 @@ from ffq.sql.constants import with_constants
 from ffq.sql.kinds import StatementKind, statement_kind
 from ffq.sql.parameters import Parameters, load_parameters
 from ffq.sql.pivots import unlisted_pivots
-from ffq.sql.text import without_place
+from ffq.sql.text import placeless
 from ffq.threads import run_blocking
 
 CoreT = TypeVar("CoreT", bound="SessionCore")
@@ -222,7 +222,7 @@ class SessionCore(Client):
                 await run_blocking(_check_has_rows, text)
             text = copy.statement(text)
         own = isinstance(step, Query) and copy is None
-        with nullcontext() if own else _placeless():
+        with nullcontext() if own else placeless():
             return await self._planned(text, parameters, tables.values())
 
     async def _planned(
@@ -290,7 +290,7 @@ class SessionCore(Client):
             elif isinstance(leaf, Query) and leaf.parameters:
                 plain = Query(await run_blocking(with_constants, leaf.text, leaf.parameters))
             text = statement(plain, {**known, plain: ()})
-            with nullcontext() if isinstance(leaf, Query) else _placeless():
+            with nullcontext() if isinstance(leaf, Query) else placeless():
                 planned = await self._planned(text, None, tables)
             bound[leaf] = plain
             known[plain] = tuple(column.name for column in planned.columns)
@@ -313,15 +313,6 @@ class SessionCore(Client):
         finally:
             self._queries -= 1
             self._remove_unused()
-
-
-@contextmanager
-def _placeless() -> Iterator[None]:
-    """Errors of a text that nobody wrote: a line and a column of it would tell nobody anything."""
-    try:
-        yield
-    except (InvalidQuery, UnsupportedPlan) as error:
-        raise type(error)(without_place(error.message), reason=error.stable_reason) from None
 
 
 def _check_has_rows(sql: str) -> None:

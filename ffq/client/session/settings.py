@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 import attrs
 
@@ -12,7 +13,8 @@ from ffq.endpoint import parse_endpoint
 from ffq.errors import InvalidRequest, words
 from ffq.worker.config import MAX_SLOTS
 
-_MOST_WORKERS = 64
+MOST_WORKERS: Final = 64
+"""Of a cluster that is embedded in one machine."""
 
 
 @attrs.frozen
@@ -65,7 +67,7 @@ def session_settings(
                 f"{endpoint} has its own"
             )
     count = len(os.sched_getaffinity(0)) if workers is None else workers
-    check_count("ffq.connect", "workers", count, _MOST_WORKERS)
+    check_count("ffq.connect", "workers", count, MOST_WORKERS)
     check_count("ffq.connect", "slots", slots, MAX_SLOTS)
     check_modules("ffq.connect", operators)
     if not isinstance(progress, bool | None):
@@ -73,5 +75,5 @@ def session_settings(
             f"ffq.connect: progress={words(progress)}; right would be True, False, or None for "
             "where somebody sees it"
         )
-    embedded = EmbeddedSettings(min(count, _MOST_WORKERS), slots, operators)
+    embedded = EmbeddedSettings(min(count, MOST_WORKERS), slots, operators)
     return SessionSettings(endpoint, embedded, timeout_ms, poll_ms, progress)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ffq.catalog import check_table
 from ffq.catalog.files import format_of_name
+from ffq.catalog.hidden import is_hidden_file, is_hidden_folder
 from ffq.engine.frames import Unconvertible, pandas_table
 from ffq.errors import InvalidRequest, StorageError, words
 
@@ -139,8 +140,8 @@ def _format_of(path: str) -> str:
 
 def _files_within(folder: Path) -> Iterator[str]:
     for _, folders, files in os.walk(folder):
-        folders[:] = [each for each in folders if not each.startswith((".", "_"))]
-        yield from (each for each in files if not each.startswith((".", "_")))
+        folders[:] = [each for each in folders if not is_hidden_folder(each)]
+        yield from (each for each in files if not is_hidden_file(each))
 
 
 def _said_format(path: str) -> str | None:
