@@ -78,6 +78,7 @@ class QueryHandle:
         return self.query_id
 
     async def status(self) -> QueryStatus:
+        """State, message, times in unix ms, stages. Raises UnknownId, Unavailable."""
         return await self.client.status(self)
 
     async def wait(self, progress: Progress | None = None) -> QueryStatus:
@@ -94,9 +95,11 @@ class QueryHandle:
         return await self.fetch()
 
     async def cancel(self, reason: str = "canceled by the client") -> QueryState:
+        """The state after that: CANCELED, or how it had ended. Raises UnknownId, Unavailable."""
         return await self.client.cancel(self, reason)
 
     async def attempts(self) -> tuple[AttemptStatus, ...]:
+        """Of its tasks: worker, state, times in unix ms. Raises UnknownId, Unavailable."""
         return await self.client.attempts(self)
 
 

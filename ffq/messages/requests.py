@@ -215,6 +215,11 @@ class ReportTaskStatus(Rpc[ReportReply]):
 
 @attrs.frozen
 class StageStatus:
+    """How far a stage is: its tasks by state, and what those that are done gave out to others.
+
+    `failed_tasks`: attempts that failed or were lost, however their tasks ended.
+    """
+
     stage_id: StageId
     queued_tasks: int
     running_tasks: int
@@ -232,7 +237,10 @@ class StageStatus:
 
 @attrs.frozen
 class QueryStatus:
-    """Lifecycle of a query; times in unix ms, None where not yet."""
+    """Lifecycle of a query; times in unix ms, None where not yet.
+
+    `message`: why it failed or was canceled, or what it waits for.
+    """
 
     query_id: QueryId
     state: QueryState
