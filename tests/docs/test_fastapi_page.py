@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
-import httpx
+import httpx2
 import pytest
 
 import ffq
 from tests.docs.blocks import blocks_of, reading
+from tests.docs.pages import ROOT
 from tests.processes import END_TIMEOUT_S, gateway, running, worker
 
 PAGE = "docs/how-to/fastapi.md"
@@ -70,7 +71,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "--port=0",
             module="uvicorn",
             cwd=folder,
-            env={"FFQ_COORDINATOR_ENDPOINT": endpoint},
+            env={"FFQ_COORDINATOR_ENDPOINT": endpoint, "PYTHONPATH": str(ROOT)},
         ) as server,
         ffq.SyncClient(endpoint) as coordinator,
     ):
@@ -80,8 +81,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(url[0], coordinator)
 
 
-def get(served: Served, path: str) -> httpx.Response:
-    return httpx.get(served.url + path, timeout=END_TIMEOUT_S)
+def get(served: Served, path: str) -> httpx2.Response:
+    return httpx2.get(served.url + path, timeout=END_TIMEOUT_S)
 
 
 def test_a_parameter_has_a_type_and_is_never_text_of_the_query(served: Served) -> None:
@@ -92,7 +93,7 @@ def test_a_parameter_has_a_type_and_is_never_text_of_the_query(served: Served) -
 
 
 def test_a_result_streams_line_by_line(served: Served) -> None:
-    with httpx.stream("GET", f"{served.url}/orders?since=2025-12-01", timeout=END_TIMEOUT_S) as got:
+    with httpx2.stream("GET", f"{served.url}/orders?since=2025-12-01", timeout=END_TIMEOUT_S) as got:
         assert got.headers["content-type"] == "application/x-ndjson"
         rows = [json.loads(line) for line in got.iter_lines()]
     assert len(rows) == 500
@@ -117,7 +118,7 @@ def test_a_client_that_goes_away_takes_its_query_along(served: Served) -> None:
 
 def test_a_stream_whose_reader_goes_away_ends_its_query(served: Served) -> None:
     before = served.count(ffq.QueryState.CANCELED)
-    with httpx.stream("GET", f"{served.url}/endless.ndjson", timeout=END_TIMEOUT_S) as got:
+    with httpx2.stream("GET", f"{served.url}/endless.ndjson", timeout=END_TIMEOUT_S) as got:
         assert got.status_code == 200
         served.wait_for(1, ffq.QueryState.RUNNING)
     served.wait_for(before + 1, ffq.QueryState.CANCELED)

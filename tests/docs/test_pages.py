@@ -24,7 +24,6 @@ ELSEWHERE = {
 
 NOT_RUN = {
     ("README.md", 'pip install ".[demo]" && ffq demo'): "a minute: tests/integration/test_demo.py",
-    ("README.md", 'pip install ".[test]" && pytest'): "it is what runs this",
     ("docs/how-to/fastapi.md", "uvicorn app:app --port 8000"): "tests/docs/test_fastapi_page.py",
     ("docs/testing.md", "python -m tests.simulation --count 10        # seeds 0 to 9; with 0 until told to stop"): (
         "it must stand alone: tests/testing/test_docs_example.py, tests/property/test_simulation.py"
