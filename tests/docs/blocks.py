@@ -3,13 +3,14 @@
 | a block | is |
 |---|---|
 | with a title | a file of that name, whatever its language |
-| `python` | run; all of a page share their names. With `await` at its top it is the body of an async def under Trio |
+| `python` | run; all of a page share their names. With `await` at its top it runs under Trio |
 | `sql` | run by the page's `session`, statement by statement |
 | `bash` | a script. What it starts with `&` goes on until the page ends |
 | `console` | commands, each after `$ `, and below each what it prints |
 | `text` right below one of these | what that printed. A line `…` stands for any lines |
 
-`ffq` and `python` are this checkout's, `pip` does nothing. The port 50051 is another one, which is free.
+`ffq` and `python` are this checkout's, `pip` does nothing. The port 50051 is another one, which is
+free.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class Block:
 
     @property
     def opening(self) -> str:
-        """Its first line, by which tests name it."""
-        return self.text.partition("\n")[0]
+        """Its first line without a comment behind it, by which tests name it."""
+        return self.text.partition("\n")[0].partition("  #")[0].rstrip()
 
 
 def blocks_of(page: str) -> list[Block]:
@@ -86,7 +87,12 @@ def blocks_of(page: str) -> list[Block]:
     end = 0
     for match in _FENCE.finditer(text):
         language, title, code = match["language"], match["title"] or "", match["text"]
-        if language == "text" and found and found[-1].runs and not text[end : match.start()].strip():
+        if (
+            language == "text"
+            and found
+            and found[-1].runs
+            and not text[end : match.start()].strip()
+        ):
             found[-1] = attrs.evolve(found[-1], prints=code)
         line = text.count("\n", 0, match.start("text")) + 1
         found.append(Block(page, line, language, title, code))
@@ -164,7 +170,8 @@ class Reader:
         """What a script prints. What it leaves in the background ends with `close`."""
         with contextlib.ExitStack() as files:
             printed, said = (
-                files.enter_context((self.folder / f".{name}").open("w+")) for name in ("out", "err")
+                files.enter_context((self.folder / f".{name}").open("w+"))
+                for name in ("out", "err")
             )
             started = subprocess.Popen(
                 ["bash", "-c", _SHELL + script],

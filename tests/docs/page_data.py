@@ -13,6 +13,14 @@ import pyarrow.parquet as pq
 import ffq
 from tests.docs.blocks import Reader
 
+WARM: Final = """
+import ffq
+
+@ffq.operator("warm", output_schema=lambda schema: schema)
+def warm(batches, *, above: float = 20.0):
+    return batches
+"""
+
 
 def write(reader: Reader, file: str, columns: dict[str, Any]) -> None:
     place = reader.folder / file
@@ -23,9 +31,7 @@ def write(reader: Reader, file: str, columns: dict[str, Any]) -> None:
 def orders(reader: Reader) -> None:
     names = [("ada", "bob", "eve")[n % 3] for n in range(300)]
     days = [date(2025, 1 + n % 12, 1) for n in range(300)]
-    write(
-        reader, "orders/1.parquet", {"customer": names, "day": days, "total": list(range(300))}
-    )
+    write(reader, "orders/1.parquet", {"customer": names, "day": days, "total": list(range(300))})
 
 
 def operators(reader: Reader) -> None:
@@ -34,9 +40,7 @@ def operators(reader: Reader) -> None:
     people = {"id": [1, 2], "name": ["ada", "bob"], "months": [2, 30], "calls": [9, 1]}
     write(reader, "customers.parquet", people)
     np.save(reader.folder / "weights.npy", np.array([-0.1, 1.0]))
-    (reader.folder / "my_operators.py").write_text(
-        "import ffq\nffq.operator('warm', output_schema=lambda schema: schema)(lambda rows, *, above=1.0: rows)\n"
-    )
+    (reader.folder / "my_operators.py").write_text(WARM)
     session.register("customers", "customers.parquet")
 
 

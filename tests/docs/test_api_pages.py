@@ -1,4 +1,4 @@
-"""docs/api/: every public name is on a page, and says what it is: what has no docstring is not shown."""
+"""docs/api/: every public name is on a page, with a docstring, as others are not shown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def own(module: ModuleType) -> Iterator[tuple[str, Any]]:
 
 
 def members(kind: type) -> Iterator[tuple[str, Any]]:
-    """Methods and properties of a class and of its bases, but for what relations ask of sessions."""
+    """Methods and properties of a class and its bases, but for what relations ask of sessions."""
     for base in kind.__mro__:
         if not base.__module__.startswith("ffq"):
             continue

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import ffq
-from tests.docs.blocks import RUN, SHOWN, Block, Reader, blocks_of, reading
+from tests.docs.blocks import RUN, SHOWN, Reader, blocks_of, reading
 from tests.docs.page_data import PAGE_DATA, WITH_SESSION
 from tests.docs.pages import PAGES, ROOT, read
+from tests.profiles import IS_QUICK
 
 GUIDE = [page for page in PAGES if page == "README.md" or page.startswith("docs/")]
 
@@ -25,17 +26,25 @@ ELSEWHERE = {
 NOT_RUN = {
     ("README.md", 'pip install ".[demo]" && ffq demo'): "a minute: tests/integration/test_demo.py",
     ("docs/how-to/fastapi.md", "uvicorn app:app --port 8000"): "tests/docs/test_fastapi_page.py",
-    ("docs/testing.md", "python -m tests.simulation --count 10        # seeds 0 to 9; with 0 until told to stop"): (
-        "it must stand alone: tests/testing/test_docs_example.py, tests/property/test_simulation.py"
+    ("docs/testing.md", "python -m tests.simulation --count 10"): (
+        "long: tests/testing/test_docs_example.py, tests/property/test_simulation.py"
     ),
-    ("docs/testing.md", "python -m tests.mutants                        # all, a few minutes; --list names them"): (
-        "minutes, and a part of the gate: .ci/run"
-    ),
+    ("docs/testing.md", "python -m tests.mutants"): "minutes; a part of the gate",
     ("docs/testing.md", "ffq conformance --coordinator 127.0.0.1:50051 \\"): (
         "half a minute: tests/integration/test_conformance.py"
     ),
 }
 """Blocks that no test runs as they stand, by page and first line, and why."""
+
+LONG = {
+    "README.md",
+    "docs/how-to/fastapi.md",
+    "docs/how-to/models.md",
+    "docs/how-to/scripts.md",
+    "docs/how-to/service.md",
+}
+"""Pages that start many processes, for the gate."""
+RUN_NOW = [page for page in GUIDE if page not in ELSEWHERE and not (IS_QUICK and page in LONG)]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +58,7 @@ def no_data(reader: Reader) -> None:
     """Most pages make what they need."""
 
 
-@pytest.mark.parametrize("page", [page for page in GUIDE if page not in ELSEWHERE])
+@pytest.mark.parametrize("page", RUN_NOW)
 def test_every_block_runs(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     blocks = [block for block in blocks_of(page) if (page, block.opening) not in NOT_RUN]
     if not any(block.runs or block.title for block in blocks):
@@ -87,6 +96,8 @@ def test_no_code_is_hidden_from_the_tests_by_its_indent(page: str) -> None:
 
 @pytest.mark.parametrize("page", GUIDE)
 def test_every_extra_that_it_installs_is_there(page: str) -> None:
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    project = tomllib.loads(read("pyproject.toml"))["project"]
     named = re.findall(r"pip install[^\n`]*?(?:ffq-runtime|\.)\[([\w,]+)\]", read(page))
-    assert {extra for names in named for extra in names.split(",")} <= extras.keys()
+    assert {extra for names in named for extra in names.split(",")} <= set(
+        project["optional-dependencies"]
+    )
