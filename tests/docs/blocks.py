@@ -35,12 +35,14 @@ import trio
 
 from ffq.engine.operators import REGISTRY
 from tests.docs.pages import ROOT, read
-from tests.processes import END_TIMEOUT_S, environment
+from tests.processes import environment
 
 RUN: Final = {"python", "sql", "bash", "console"}
 SHOWN: Final = {"text", "json", "toml", "ini", "mermaid"}
 ANY_LINES: Final = "…"
 PORT: Final = "50051"
+PATIENCE_MS: Final = 600_000
+"""With a coordinator that was started in the background and is not ready yet."""
 
 _FENCE: Final = re.compile(
     r'^```(?P<language>\w*)(?: title="(?P<title>[^"]+)")?\n(?P<text>.*?)^```$', re.M | re.S
@@ -120,7 +122,7 @@ class Reader:
     names: dict[str, Any]
     clock: Callable[[], trio.abc.Clock] | None = None
     _port: str = attrs.field(factory=free_port)
-    _scripts: list[int] = attrs.field(factory=list)
+    _scripts: list[subprocess.Popen[bytes]] = attrs.field(factory=list)
 
     def follow(self, block: Block) -> None:
         """Raises whatever it raises; AssertionError: it printed something else."""
@@ -180,15 +182,15 @@ class Reader:
                     PYTHONPATH=os.pathsep.join([str(ROOT), str(self.folder)]),
                     TMPDIR=str(self.folder),  # what is killed leaves its files here
                     XDG_CACHE_HOME=str(self.folder),
-                    FFQ_CLIENT_TIMEOUT_MS=str(int(END_TIMEOUT_S * 1000)),
+                    FFQ_CLIENT_TIMEOUT_MS=str(PATIENCE_MS),
                 ),
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=said,
                 start_new_session=True,
             )
-            self._scripts.append(started.pid)
-            code = started.wait(END_TIMEOUT_S)
+            self._scripts.append(started)
+            code = started.wait()
             printed.seek(0)
             said.seek(0)
             assert code == 0, f"{where}: exit code {code} of\n{script}\n{said.read()}"
@@ -196,9 +198,10 @@ class Reader:
 
     def close(self) -> None:
         """End what scripts left running."""
-        for group in self._scripts:
+        for script in self._scripts:
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+                os.killpg(script.pid, signal.SIGKILL)
+            script.wait()
 
 
 @contextlib.contextmanager
