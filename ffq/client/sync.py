@@ -61,7 +61,10 @@ class SyncClient:
     def submit(
         self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
     ) -> str:
-        """The query's id. It goes on when the program is interrupted, as it was given away."""
+        """The query's id. It goes on when the program is interrupted, as it was given away.
+
+        Raises as `Client.submit`.
+        """
         return str(
             self._thread.call(partial(self._thread.value.submit, timeouts=timeouts), plan, query_id)
         )
@@ -93,7 +96,7 @@ class SyncClient:
         return self._thread.call(self._thread.value.status, query_id)
 
     def wait(self, query_id: str, progress: Progress | None = None) -> QueryStatus:
-        """`progress` is called on the client's own thread, where it cannot use this client."""
+        """As `Client.wait`. `progress` is called on the client's own thread, and cannot use it."""
         return self._thread.call(self._thread.value.wait, query_id, progress)
 
     def fetch(self, query_id: str) -> pa.Table:
