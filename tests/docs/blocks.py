@@ -29,6 +29,7 @@ import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
+from unittest import mock
 
 import attrs
 import trio
@@ -214,8 +215,10 @@ def reading(folder: Path, names: dict[str, Any] | None = None) -> Iterator[Reade
     sys.modules["guide"] = module
     sys.path.insert(0, str(folder))
     reader = Reader(folder, module.__dict__)
+    # A session has a worker process for each processor: here one, whatever the machine has.
+    one_processor = mock.patch.object(os, "sched_getaffinity", return_value={0})
     try:
-        with contextlib.chdir(folder):
+        with contextlib.chdir(folder), one_processor:
             yield reader
     finally:
         reader.close()

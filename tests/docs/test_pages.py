@@ -40,8 +40,11 @@ LONG = {
     "README.md",
     "docs/how-to/fastapi.md",
     "docs/how-to/models.md",
+    "docs/how-to/notebooks.md",
     "docs/how-to/scripts.md",
     "docs/how-to/service.md",
+    "docs/operators.md",
+    "docs/python-api.md",
 }
 """Pages that start many processes, for the gate."""
 RUN_NOW = [page for page in GUIDE if page not in ELSEWHERE and not (IS_QUICK and page in LONG)]
