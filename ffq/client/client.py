@@ -79,6 +79,7 @@ class QueryHandle:
         return self.query_id
 
     async def status(self) -> QueryStatus:
+        """State, message, times in unix ms, stages. Raises UnknownId, Unavailable."""
         return await self.client.status(self)
 
     async def wait(self, progress: Progress | None = None) -> QueryStatus:
@@ -90,14 +91,16 @@ class QueryHandle:
         return await self.client.fetch(self)
 
     async def result(self, progress: Progress | None = None) -> pa.Table:
-        """Wait, then fetch."""
+        """Wait, then fetch: all rows. Raises as `Client.wait` and `Client.fetch`."""
         await self.wait(progress)
         return await self.fetch()
 
     async def cancel(self, reason: str = "canceled by the client") -> QueryState:
+        """The state after that: CANCELED, or how it had ended. Raises UnknownId, Unavailable."""
         return await self.client.cancel(self, reason)
 
     async def attempts(self) -> tuple[AttemptStatus, ...]:
+        """Of its tasks: worker, state, times in unix ms. Raises UnknownId, Unavailable."""
         return await self.client.attempts(self)
 
 
@@ -253,7 +256,10 @@ class Client:
             raise
 
     async def tables(self) -> tuple[str, ...]:
-        """Names of the coordinator's tables; queries may read others that they bring."""
+        """Names of the coordinator's tables; queries may read others that they bring.
+
+        Raises Unavailable.
+        """
         return await self._ask(ListTables())
 
     async def submit_sql(
@@ -281,7 +287,7 @@ class Client:
         return await self.run(planned.plan_bytes, progress)
 
     async def status(self, query: QueryLike) -> QueryStatus:
-        """Raises UnknownId."""
+        """State, message, times in unix ms, stages. Raises UnknownId, Unavailable."""
         return await self._ask(GetQueryStatus(_id_of(query)))
 
     async def wait(self, query: QueryLike, progress: Progress | None = None) -> QueryStatus:
@@ -348,7 +354,10 @@ class Client:
             return await trio.to_thread.run_sync(read, chunks, limiter=limiter)
 
     async def cancel(self, query: QueryLike, reason: str = "canceled by the client") -> QueryState:
-        """Its state afterwards: CANCELED, or the terminal state it had already (R4, R5)."""
+        """Its state afterwards: CANCELED, or the terminal state it had already (R4, R5).
+
+        Raises UnknownId, Unavailable.
+        """
         if not isinstance(reason, str):
             raise InvalidRequest(f"reason: a {type(reason).__name__} is no text")
         try:
@@ -358,15 +367,21 @@ class Client:
         return (await self._ask(CancelQuery(_id_of(query), reason))).state
 
     async def attempts(self, query: QueryLike) -> tuple[AttemptStatus, ...]:
-        """Every attempt of its tasks, in key order: which worker ran what."""
+        """Every attempt of its tasks, in key order: which worker ran what, when in unix ms.
+
+        Raises UnknownId, Unavailable.
+        """
         return await self._ask(ListAttempts(_id_of(query)))
 
     async def queries(self, limit: int = 100) -> tuple[QueryStatus, ...]:
-        """The newest queries, newest first."""
+        """The newest queries, at most `limit`, newest first, without their stages.
+
+        Raises InvalidRequest: `limit` is not from 1 to 10,000; Unavailable.
+        """
         return await self._ask(ListQueries(limit))
 
     async def workers(self) -> tuple[WorkerStatus, ...]:
-        """The live workers."""
+        """The live workers. Raises Unavailable."""
         return await self._ask(ListWorkers())
 
     async def drain(self, worker_id: str) -> None:

@@ -55,7 +55,10 @@ class SyncClient:
     def submit(
         self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
     ) -> str:
-        """The query's id. It goes on when the program is interrupted, as it was given away."""
+        """The query's id. It goes on when the program is interrupted, as it was given away.
+
+        Raises as `Client.submit`.
+        """
         return str(
             self._thread.call(partial(self._thread.value.submit, timeouts=timeouts), plan, query_id)
         )
@@ -83,26 +86,33 @@ class SyncClient:
         return self._thread.call(run_sql, sql, parameters)
 
     def status(self, query_id: str) -> QueryStatus:
+        """As `Client.status`. Raises UnknownId, Unavailable."""
         return self._thread.call(self._thread.value.status, query_id)
 
     def wait(self, query_id: str, progress: Progress | None = None) -> QueryStatus:
-        """`progress` is called on the client's own thread, where it cannot use this client."""
+        """As `Client.wait`. `progress` is called on the client's own thread, and cannot use it."""
         return self._thread.call(self._thread.value.wait, query_id, progress)
 
     def fetch(self, query_id: str) -> pa.Table:
+        """The rows of a query that has succeeded. Raises UnknownId, NotReady, Unavailable."""
         return self._thread.call(self._thread.value.fetch, query_id)
 
     def cancel(self, query_id: str, reason: str = "canceled by the client") -> QueryState:
+        """The state after that: CANCELED, or how it had ended. Raises UnknownId, Unavailable."""
         return self._thread.call(self._thread.value.cancel, query_id, reason)
 
     def attempts(self, query_id: str) -> tuple[AttemptStatus, ...]:
+        """Each attempt of a query's tasks. Raises UnknownId, Unavailable."""
         return self._thread.call(self._thread.value.attempts, query_id)
 
     def queries(self, limit: int = 100) -> tuple[QueryStatus, ...]:
+        """The newest queries, newest first, so many at most. Raises Unavailable."""
         return self._thread.call(self._thread.value.queries, limit)
 
     def workers(self) -> tuple[WorkerStatus, ...]:
+        """The live workers. Raises Unavailable."""
         return self._thread.call(self._thread.value.workers)
 
     def drain(self, worker_id: str) -> None:
+        """No more tasks for a worker; what it runs may finish. Raises InvalidRequest, UnknownId."""
         self._thread.call(self._thread.value.drain, worker_id)

@@ -66,6 +66,7 @@ class Operator:
 
     @property
     def is_class(self) -> bool:
+        """Whether it is set up once for each config; else it is a function."""
         return inspect.isclass(self.code)
 
     def schema_over(self, input_schema: pa.Schema) -> pa.Schema | None:
@@ -99,9 +100,11 @@ class OperatorRegistry:
         self._operators[operator.name] = operator
 
     def get(self, name: str) -> Operator | None:
+        """None: there is none of that name."""
         return self._operators.get(name)
 
     def names(self) -> frozenset[str]:
+        """Of all that are registered."""
         return frozenset(self._operators)
 
     def of_module(self, module: str) -> frozenset[str]:

@@ -230,8 +230,10 @@ class ReportTaskStatus(Rpc[ReportReply]):
 
 @attrs.frozen
 class StageStatus:
-    """
+    """How far a stage is: its tasks by state, and what those that are done gave out to others.
+
     Attributes:
+        failed_tasks: attempts that failed or were lost, however their tasks ended.
         decisions: what was decided about it by sizes, one line each, for people.
         skipped: another stage does its work: it has no tasks.
     """
@@ -255,7 +257,10 @@ class StageStatus:
 
 @attrs.frozen
 class QueryStatus:
-    """Lifecycle of a query; times in unix ms, None where not yet."""
+    """Lifecycle of a query; times in unix ms, None where not yet.
+
+    `message`: why it failed or was canceled, or what it waits for.
+    """
 
     query_id: QueryId
     state: QueryState

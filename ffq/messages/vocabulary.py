@@ -17,6 +17,8 @@ MAX_NAME_LENGTH = 256
 
 
 class QueryState(enum.Enum):
+    """QUEUED until a task of it runs, then RUNNING; SUCCEEDED, FAILED and CANCELED are its ends."""
+
     QUEUED = 1
     RUNNING = 2
     SUCCEEDED = 3

@@ -114,9 +114,11 @@ class Expression:
     __hash__ = None  # type: ignore[assignment]
 
     def is_null(self) -> Expression:
+        """A boolean, never null."""
         return Expression(terms.IsNull(self.expr))
 
     def is_not_null(self) -> Expression:
+        """A boolean, never null."""
         return Expression(terms.IsNotNull(self.expr))
 
     def cast(self, to_type: str | DataType) -> Expression:
@@ -132,21 +134,27 @@ class Expression:
         return self._aggregate(AggregateFunction.COUNT)
 
     def count_distinct(self) -> Aggregation:
+        """How many different values are not null, an Int64."""
         return self._aggregate(AggregateFunction.COUNT_DISTINCT)
 
     def approx_count_distinct(self) -> Aggregation:
+        """About how many different values are not null, an Int64."""
         return self._aggregate(AggregateFunction.APPROX_COUNT_DISTINCT)
 
     def sum(self) -> Aggregation:
+        """An Int64 of integers, a decimal of decimals, a Float64 of floats; of no values null."""
         return self._aggregate(AggregateFunction.SUM)
 
     def min(self) -> Aggregation:
+        """Of the value's own type; of no values null."""
         return self._aggregate(AggregateFunction.MIN)
 
     def max(self) -> Aggregation:
+        """Of the value's own type; of no values null."""
         return self._aggregate(AggregateFunction.MAX)
 
     def avg(self) -> Aggregation:
+        """A Float64; of no values null."""
         return self._aggregate(AggregateFunction.AVG)
 
     def _aggregate(self, function: AggregateFunction) -> Aggregation:
@@ -207,12 +215,15 @@ class Case:
     _branches: tuple[tuple[Expr, Expr], ...]
 
     def when(self, condition: Expression, then: Operand) -> Case:
+        """Another condition, and its value."""
         return Case((*self._branches, (condition.expr, as_expr(then))))
 
     def otherwise(self, value: Operand) -> Expression:
+        """And this value where no condition is true."""
         return Expression(terms.CaseWhen(self._branches, as_expr(value)))
 
     def end(self) -> Expression:
+        """Null where no condition is true."""
         return Expression(terms.CaseWhen(self._branches, None))
 
 

@@ -63,9 +63,11 @@ class Expression:
         return self._with(f"{word}(", self.pieces, f" AS {type_words(to)})")
 
     def is_null(self) -> Expression:
+        """A boolean, never null."""
         return self._with("(", self.pieces, " IS NULL)")
 
     def is_not_null(self) -> Expression:
+        """A boolean, never null."""
         return self._with("(", self.pieces, " IS NOT NULL)")
 
     def is_in(self, values: Iterable[Operand]) -> Expression:
@@ -92,27 +94,35 @@ class Expression:
         return self._with("(", self.pieces, " ILIKE ", constant(pattern), ")")
 
     def fill_null(self, value: Operand) -> Expression:
+        """The value, or where it is null this one; of a type that holds both."""
         return self._called("coalesce", value)
 
     def is_nan(self) -> Expression:
+        """A boolean, of floats; null of null."""
         return self._called("isnan")
 
     def abs(self) -> Expression:
+        """Without its sign, of the number's own type."""
         return self._called("abs")
 
     def round(self, digits: int = 0) -> Expression:
+        """To so many digits behind the point; negative: before it. Halves go away from zero."""
         return self._called("round", digits)
 
     def floor(self) -> Expression:
+        """The next whole number below."""
         return self._called("floor")
 
     def ceil(self) -> Expression:
+        """The next whole number above."""
         return self._called("ceil")
 
     def sqrt(self) -> Expression:
+        """The square root, a float. Of a negative number the query fails."""
         return self._called("sqrt")
 
     def exp(self) -> Expression:
+        """e to its power, a float."""
         return self._called("exp")
 
     def log(self) -> Expression:
@@ -122,15 +132,19 @@ class Expression:
     # Aggregates, over the rows of a group or, with `over`, of a window.
 
     def sum(self) -> Expression:
+        """Of integers and decimals one of up to 38 digits, of floats a float; of none null."""
         return self._aggregate("sum")
 
     def mean(self) -> Expression:
+        """A float. Of no values null."""
         return self._aggregate("avg")
 
     def min(self) -> Expression:
+        """Of no values null. NaN is larger than any number."""
         return self._aggregate("min")
 
     def max(self) -> Expression:
+        """Of no values null. NaN is larger than any number."""
         return self._aggregate("max")
 
     def count(self) -> Expression:
@@ -142,6 +156,7 @@ class Expression:
         return self._with("count(DISTINCT ", self.pieces, ")", call=True)
 
     def median(self) -> Expression:
+        """The middle one, of two the mean; of no values null."""
         return self._aggregate("median")
 
     def quantile(self, part: float) -> Expression:
@@ -161,12 +176,15 @@ class Expression:
         return self._aggregate("first")
 
     def last(self) -> Expression:
+        """Of rows without an order: that of any."""
         return self._aggregate("last")
 
     def all(self) -> Expression:
+        """Whether all of those that are not null are true; of none null."""
         return self._aggregate("bool_and")
 
     def any(self) -> Expression:
+        """Whether one of those that are not null is true; of none null."""
         return self._aggregate("bool_or")
 
     def implode(self) -> Expression:

@@ -72,6 +72,7 @@ class When:
     _condition: Pieces
 
     def then(self, value: Operand) -> Case:
+        """The value, a column or a constant, where the condition is the first that is true."""
         pieces = joined(self._before, " WHEN ", self._condition, " THEN ", operand(value).pieces)
         name = operand(value).name
         return Case(pieces=joined("(CASE", pieces, " END)"), name=name, branches=pieces)
@@ -84,6 +85,7 @@ class Case(Expression):
     branches: Pieces = ()
 
     def when(self, condition: Expression) -> When:
+        """Another condition, whose value `then` says."""
         return When(self.branches, operand(condition).pieces)
 
     def otherwise(self, value: Operand) -> Expression:

@@ -29,12 +29,15 @@ class DateParts(Generic[E_co]):
     _call: Caller[E_co]
 
     def year(self) -> E_co:
+        """Of the calendar; 0 is the year before 1."""
         return self._call("year")
 
     def quarter(self) -> E_co:
+        """From 1 to 4."""
         return self._call("quarter")
 
     def month(self) -> E_co:
+        """From 1 to 12."""
         return self._call("month")
 
     def week(self) -> E_co:
@@ -54,12 +57,15 @@ class DateParts(Generic[E_co]):
         return self._call("dayofyear")
 
     def hour(self) -> E_co:
+        """From 0 to 23."""
         return self._call("hour")
 
     def minute(self) -> E_co:
+        """From 0 to 59."""
         return self._call("minute")
 
     def second(self) -> E_co:
+        """From 0 to 59, without its fraction."""
         return self._call("second")
 
     def truncate(self, unit: Unit) -> E_co:
@@ -82,9 +88,11 @@ class Texts(Generic[E_co]):
     _call: Caller[E_co]
 
     def upper(self) -> E_co:
+        """In capitals."""
         return self._call("upper")
 
     def lower(self) -> E_co:
+        """In small letters."""
         return self._call("lower")
 
     def strip(self) -> E_co:
@@ -100,9 +108,11 @@ class Texts(Generic[E_co]):
         return self._call("contains", part)
 
     def starts_with(self, part: Any) -> E_co:
+        """A boolean: whether this text stands at its beginning."""
         return self._call("starts_with", part)
 
     def ends_with(self, part: Any) -> E_co:
+        """A boolean: whether this text stands at its end."""
         return self._call("ends_with", part)
 
     def matches(self, pattern: str) -> E_co:
@@ -134,6 +144,7 @@ class Lists(Generic[E_co]):
     _call: Caller[E_co]
 
     def len(self) -> E_co:
+        """How many elements it has, nulls among them."""
         return self._call("len")
 
     def get(self, place: int) -> E_co:
@@ -141,21 +152,27 @@ class Lists(Generic[E_co]):
         return self._call("list_extract", place + 1 if place >= 0 else place)
 
     def contains(self, value: Any) -> E_co:
+        """A boolean: whether an element equals this value."""
         return self._call("list_contains", value)
 
     def sum(self) -> E_co:
+        """Of the elements that are not null; of none null."""
         return self._call("list_sum")
 
     def mean(self) -> E_co:
+        """A float, of the elements that are not null; of none null."""
         return self._call("list_avg")
 
     def min(self) -> E_co:
+        """Of the elements that are not null; of none null."""
         return self._call("list_min")
 
     def max(self) -> E_co:
+        """Of the elements that are not null; of none null."""
         return self._call("list_max")
 
     def sort(self) -> E_co:
+        """The same elements, the smallest first."""
         return self._call("list_sort")
 
     def unique(self) -> E_co:

@@ -113,11 +113,13 @@ class Session:
 
     @property
     def now_ms(self) -> int:
+        """The time of its clock, in ms."""
         return self._clock.now_ms()
 
     # --- clients -----------------------------------------------------------------------------
 
     def submit(self, query_id: str, shape: PlanShape) -> QueryState | Refusal:
+        """Submit a plan of a shape under an id; the state, or why not."""
         now, reply = self._call(
             f"SubmitQuery({query_id}, <{shape.name}>)",
             lambda: self.adapter.submit(query_id, shape.plan),
@@ -146,6 +148,7 @@ class Session:
         )
 
     def status(self, query_id: str) -> StatusView | Refusal:
+        """What the coordinator says of a query."""
         now, reply = self._call(
             f"GetQueryStatus({query_id})", lambda: self.adapter.status(query_id)
         )
@@ -154,12 +157,14 @@ class Session:
         return reply
 
     def cancel(self, query_id: str, reason: str) -> None:
+        """Cancel a query."""
         _, reply = self._call(
             f"CancelQuery({query_id}, {reason!r})", lambda: self.adapter.cancel(query_id, reason)
         )
         self._check(lambda: self.checker.queries.canceled(query_id, reply))
 
     def fetch_results(self, query_id: str) -> None:
+        """Fetch a query's result."""
         _, reply = self._call(
             f"FetchQueryResults({query_id})", lambda: self.adapter.fetch_results(query_id)
         )
@@ -168,6 +173,7 @@ class Session:
     # --- workers -----------------------------------------------------------------------------
 
     def heartbeat(self, worker_id: str, capabilities: frozenset[str] = frozenset()) -> None:
+        """A worker says that it lives, and what it can do."""
         names = ", ".join(sorted(capabilities))
         now, reply = self._call(
             f"Heartbeat({worker_id}, [{names}])",
@@ -176,6 +182,7 @@ class Session:
         self._check(lambda: self.checker.attempts.beaten(now, worker_id, capabilities, reply))
 
     def get_task(self, worker_id: str, capacity: int = 1) -> tuple[TaskView, ...]:
+        """A worker asks for so many tasks; those that it is given."""
         now, reply = self._call(
             f"GetTask({worker_id}, capacity={capacity})",
             lambda: self.adapter.get_task(worker_id, capacity),
@@ -184,6 +191,7 @@ class Session:
         return () if isinstance(reply, Refusal) else reply
 
     def report(self, task: TaskView, state: TaskState, message: str = "") -> None:
+        """A worker says what became of a task."""
         with self._unchanged_if_inert(task, f"ReportTaskStatus({task}, {state.name})"):
             now, reply = self._call(
                 f"ReportTaskStatus({task}, {state.name})",
@@ -192,6 +200,7 @@ class Session:
             self._check(lambda: self.checker.attempts.reported(now, task, state, message, reply))
 
     def register_map_output(self, task: TaskView, partitions: tuple[OutputPartition, ...]) -> None:
+        """A worker says what a task of a stage gave out, before it reports success."""
         sizes = ", ".join(
             f"{each.reduce_partition}:{each.bytes}{'' if each.finalized else '...'}"
             for each in partitions
@@ -204,6 +213,7 @@ class Session:
             self._check(lambda: self.checker.attempts.registered(now, task, partitions, reply))
 
     def register_results(self, query_id: str, payload: bytes) -> None:
+        """A worker hands in the result, as an Arrow IPC stream."""
         _, reply = self._call(
             f"RegisterQueryResults({query_id}, {len(payload)} bytes)",
             lambda: self.adapter.register_results(query_id, payload),
@@ -211,6 +221,7 @@ class Session:
         self._check(lambda: self.checker.attempts.uploaded(query_id, payload, reply))
 
     def fetch_partition(self, task: TaskView, reduce_partition: int) -> None:
+        """A worker fetches a reduce partition of a task's output."""
         _, reply = self._call(
             f"FetchShufflePartition({task}, {reduce_partition})",
             lambda: self.adapter.fetch_partition(task, reduce_partition),

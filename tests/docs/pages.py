@@ -13,6 +13,11 @@ TOP = {path.name for path in ROOT.iterdir()}
 TICKED = r"`([^`\n]+)`"
 BLOCK = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+)
+"""Each page, as its path in the repository."""
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 

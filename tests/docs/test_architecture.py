@@ -38,6 +38,7 @@ from ffq.rpc.routes import Unary, coordinator_routes
 from ffq.runtime import Request
 from tests.actors.harness import open_actors, step_replaced
 from tests.docs import pages
+from tests.docs.blocks import blocks_of
 from tests.strategies import graphs
 
 R = TypeVar("R")
@@ -53,6 +54,17 @@ def test_every_file_it_names_exists() -> None:
     named = pages.paths(TEXT)
     assert len(named) > 50
     assert [path for path in named if not (pages.ROOT / path).exists()] == []
+
+
+def test_the_code_it_shows_stands_in_a_file_that_it_names_just_before() -> None:
+    lines = pages.read(PAGE).splitlines()
+    shown = [block for block in blocks_of(PAGE) if block.language == "python"]
+    assert len(shown) == 2
+    for block in shown:
+        before = "\n".join(lines[block.line - 5 : block.line - 1])
+        sources = [pages.read(path) for path in pages.paths(before)]
+        for line in block.text.splitlines():
+            assert any(line.removesuffix(" ...") in source for source in sources), line
 
 
 def test_every_name_is_defined_in_a_file_it_names() -> None:

@@ -8,11 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.pages import BLOCK, ROOT, paths, prose, read
+from tests.docs.pages import BLOCK, PAGES, ROOT, paths, prose, read
 
-PAGES = sorted(
-    path.relative_to(ROOT).as_posix() for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
-)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 SOURCES = [
     path

@@ -18,6 +18,7 @@ from ffq.plan.limits import DEFAULT_LIMITS
 from ffq.plan.stages import cut
 from ffq.plan.walk import child_fields, walk_stage
 from tests.docs import pages
+from tests.docs.blocks import blocks_of
 from tests.strategies import graphs
 
 PAGE = "docs/plan.md"
@@ -38,7 +39,7 @@ def words(cell: str) -> list[str]:
 
 
 def test_the_plan_reads_and_is_the_one_that_the_builder_writes() -> None:
-    (block,) = re.findall(r"```json\n(.*?)```", pages.read(PAGE), re.DOTALL)
+    block = next(each.text for each in blocks_of(PAGE) if each.language == "json")
     counted = p.col("l_returnflag").count().alias("n")
     scan = p.scan("lineitem", ["l_returnflag"])
     built = scan.aggregate(["l_returnflag"], [counted], partitions=4)
@@ -46,7 +47,7 @@ def test_the_plan_reads_and_is_the_one_that_the_builder_writes() -> None:
 
 
 def test_the_builder_s_example_runs() -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", pages.read(PAGE), re.DOTALL)
+    (block,) = (each.text for each in blocks_of(PAGE) if each.language == "python")
     exec(block, {"print": parse_plan_text})
 
 

@@ -7,7 +7,7 @@ import importlib
 import re
 import subprocess
 import sys
-import types
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import trio
 import trio.testing
 
 from examples.actors import bank, counter, cpu_pool, fetcher, pipeline
+from tests.docs.blocks import blocks_of, reading
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = ROOT / "ffq" / "runtime"
@@ -77,40 +78,15 @@ async def test_A15_example_cpu_pool() -> None:
     assert len(digests) == 8
 
 
-def doc_examples() -> list[tuple[str, int, str]]:
-    """Kind, line and code of each Python example in docs/actors.md."""
-    text = (ROOT / "docs" / "actors.md").read_text()
-    return [
-        (match[1].strip(), text[: match.start()].count("\n") + 2, match[2])
-        for match in re.finditer(r"^```python(.*?)\n(.*?)^```", text, re.M | re.S)
-    ]
-
-
-def test_A15_every_example_in_the_docs_runs() -> None:
-    """The examples are one program in the order of the page, each with the names before it.
-
-    An example with `await` at its top is the body of an `async def` run on a virtual clock.
-    """
-    module = types.ModuleType("docs_actors")
-    sys.modules["docs_actors"] = module
-    examples = doc_examples()
-    assert len(examples) > 10
-    for _, line, code in examples:
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        compiled = compile("\n" * (line - 1) + code, "docs/actors.md", "exec", flags, True)
-        result = eval(compiled, module.__dict__)  # the docs are ours
-        if result is not None:
-
-            async def run(body: types.CoroutineType[None, None, None] = result) -> None:
-                await body
-
-            trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
-
-
-def test_A15_no_code_in_the_docs_is_left_out() -> None:
-    text = (ROOT / "docs" / "actors.md").read_text()
-    fences = re.findall(r"^```(\w*)", text, re.M)[::2]
-    assert set(fences) <= {"python", "text", "sh"}
+def test_A15_every_example_in_the_docs_runs(tmp_path: Path) -> None:
+    """The examples are one program in the order of the page, on a virtual clock."""
+    blocks = blocks_of("docs/actors.md")
+    assert {block.language for block in blocks} <= {"python", "text"}
+    assert sum(block.runs for block in blocks) > 10
+    with reading(tmp_path) as reader:
+        reader.clock = partial(trio.testing.MockClock, autojump_threshold=0)
+        for block in blocks:
+            reader.follow(block)
 
 
 def test_A15_every_guarantee_that_is_cited_is_defined_and_has_tests() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -12,10 +10,10 @@ from hypothesis import HealthCheck, Phase
 from hypothesis.stateful import run_state_machine_as_test
 
 from ffq.testing import Violation
+from tests.docs.blocks import blocks_of
 from tests.profiles import heavy, variants
 from tests.simulation.__main__ import main as simulate
 
-PAGE = (Path(__file__).parents[2] / "docs" / "testing.md").read_text()
 SEARCH = hypothesis.settings(
     max_examples=200,
     stateful_step_count=30,
@@ -57,7 +55,7 @@ FixedWorkerMachine = worker_machine(FixedWorker, slots=2)
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return [block.text for block in blocks_of("docs/testing.md") if block.language == language]
 
 
 @pytest.fixture(scope="module")

@@ -195,6 +195,7 @@ def connect(
     `TrioSession`, which is a `Client` too; asyncio has `ffq.aio.connect`.
 
     Args:
+        endpoint: `host:port` of a coordinator; None: a cluster of its own.
         workers: worker processes of the embedded cluster; None: one for each processor.
         slots: tasks at once of each.
         operators: modules with custom operators that these processes import, with commas between.

@@ -52,6 +52,13 @@ class Writes(ABC, Generic[N_co]):
             partition_by: columns that become folders `name=value`.
             mode: "create": nothing may be there. "append": to a folder. "replace": what is there.
             options: of the format, as those of COPY, in lower case: `compression="zstd"`.
+
+        Returns:
+            The number of rows.
+
+        Raises:
+            InvalidRequest: a path, mode or option that cannot be one.
+            QueryFailed: something is there already, or cannot be written; nothing is left then.
         """
         return self._write(_copy("parquet", path, partition_by, mode, options), timeouts)
 
@@ -87,13 +94,16 @@ class Batches(Protocol):
     """Batches as they come: an iterator, which `close` ends early."""
 
     @property
-    def schema(self) -> pa.Schema: ...
+    def schema(self) -> pa.Schema:
+        """It is waited for. Raises what the query failed with."""
+        ...
 
     def __iter__(self) -> Iterator[pa.RecordBatch]: ...
 
     def __next__(self) -> pa.RecordBatch: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """No more of them are wanted; the query is canceled."""
 
 
 class BlockingRunner(Protocol):
@@ -125,15 +135,23 @@ class Relation(LazyRelation[BlockingRunner], Writes[int]):
         """All rows.
 
         Args:
-            timeouts: of the query, and of each attempt of its tasks; the coordinator keeps them.
+            timeouts: of the query, and of each attempt of its tasks, in ms; the coordinator keeps
+                them.
             progress: told each status that differs from the one before, on the session's thread.
+
+        Raises:
+            QueryFailed: also past a timeout.
+            QueryCanceled: by somebody else.
         """
         return self._session.collect_step(self._step, _options(timeouts, progress))
 
     def stream(
         self, *, timeouts: Timeouts = NO_TIMEOUTS, progress: Progress | None = None
     ) -> Batches:
-        """The rows batch by batch, as they come: few of them are in memory at a time."""
+        """The rows batch by batch, as they come: few of them are in memory at a time.
+
+        What the query fails with is raised where batches are taken.
+        """
         return self._session.stream_step(self._step, _options(timeouts, progress))
 
     def _write(self, copy: Copy, timeouts: Timeouts) -> int:
@@ -148,7 +166,7 @@ class Relation(LazyRelation[BlockingRunner], Writes[int]):
         return to_polars(self.collect(timeouts=timeouts))
 
     def show(self, rows: int = SHOWN_ROWS) -> None:
-        """Print the first rows, aligned."""
+        """Print the first rows, aligned. Raises InvalidRequest: no number of rows."""
         shown, more = self._first(rows)
         sys.stdout.write(text_of(shown, max_rows=rows, more=more) + "\n")
 
@@ -191,7 +209,9 @@ class Relation(LazyRelation[BlockingRunner], Writes[int]):
 class AsyncBatches(Protocol):
     """Batches as they come. Leaving the `async with` ends them early."""
 
-    async def schema(self) -> pa.Schema: ...
+    async def schema(self) -> pa.Schema:
+        """Raises what the query failed with."""
+        ...
 
     def __aiter__(self) -> AsyncBatches: ...
 

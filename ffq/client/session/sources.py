@@ -23,14 +23,21 @@ class Sources(ABC, Generic[R]):
     """Of a session whose relations are `R`. All raise InvalidRequest."""
 
     def table(self, name: str) -> R:
-        """The rows of a table."""
+        """The rows of a table: one that is registered, else the coordinator's of that name.
+
+        Raises InvalidRequest: no name. That there is no such table is said when it is planned.
+        """
         return self._relation(Table(checked_name(name)))
 
     def sql(self, text: str, parameters: Parameters | None = None) -> R:
         """The rows of a query in DuckDB's SQL. It is planned when its rows are asked for.
 
         Args:
-            parameters: values for `?` and `$1` as a list, or for `$name` by name.
+            parameters: values for `?` and `$1` as a list, or for `$name` by name: None, numbers,
+                texts, bytes, dates and times, decimals, UUIDs; lists and dicts of these.
+
+        Raises:
+            InvalidRequest: no text, or a value that SQL has no type for.
         """
         if not isinstance(text, str):
             raise InvalidRequest(
@@ -39,15 +46,23 @@ class Sources(ABC, Generic[R]):
         return self._relation(Query(text, dump_parameters(parameters)))
 
     def read_parquet(self, files: Places, **options: object) -> R:
-        """The rows of Parquet files: a path, a folder, a glob, or several of them."""
+        """The rows of Parquet files.
+
+        Args:
+            files: a path, folder, glob or URI, or a list of these.
+            options: of the format (docs/tables.md).
+
+        Raises:
+            InvalidRequest: no place, or an option that the format has not.
+        """
         return self._files(files, "parquet", options)
 
     def read_csv(self, files: Places, **options: object) -> R:
-        """The rows of CSV files."""
+        """As `read_parquet`, of CSV files."""
         return self._files(files, "csv", options)
 
     def read_json(self, files: Places, **options: object) -> R:
-        """The rows of files with a JSON object on each line."""
+        """As `read_parquet`, of files with a JSON object on each line."""
         return self._files(files, "json", options)
 
     def _files(self, files: Places, format_: str, options: Mapping[str, object]) -> R:
