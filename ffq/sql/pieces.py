@@ -49,6 +49,8 @@ class Rows:
         bindings: the planner's numbers of the columns; None where nobody needs them.
         count: how many rows there may be at most, in rows, as far as estimates go; None: not known.
         value_bytes: of a value in them, in bytes, on the average.
+        shared: what a WITH defines and is read several times. The planner puts the first rows of
+            such rows in place wherever a WITH that is read several times defines them.
     """
 
     node: Node
@@ -59,6 +61,7 @@ class Rows:
     count: float | None = None
     value_bytes: float = 8.0
     placed: bool = False
+    shared: bool = False
 
     @property
     def size(self) -> float | None:
@@ -74,6 +77,7 @@ class Rows:
             order=None,
             bindings=None,
             placed=False,
+            shared=False,
         )
 
 
