@@ -10,6 +10,7 @@ import pytest
 from ffq.errors import InvalidQuery, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.bound import Constant, Place
+from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.model import Node
 from ffq.plan.stages import Parallelism, cut
 from ffq.plan.terms import Bound
@@ -79,6 +80,17 @@ def test_it_is_refused_by_name_and_place(planning: PlanningInstance, sql: str, s
 def test_an_error_says_where_in_the_text_it_stands(sql: str, place: str) -> None:
     with pytest.raises(UnsupportedPlan, match=place):
         prepare(sql)
+
+
+@pytest.mark.parametrize("word", ["or", "and"])
+def test_many_conditions_on_a_column_are_no_deep_plan(
+    planning: PlanningInstance, word: str
+) -> None:
+    conditions = f" {word} ".join(f"(a <> {at} or x > {at})" for at in range(100))
+    if word == "or":
+        conditions = " or ".join(f"(a = {at} and x > {at})" for at in range(100))
+    plan, _ = _plan(planning, f"select s from t where {conditions}")
+    assert parse_plan(dump_plan(plan)) == plan
 
 
 def _plan(planning: PlanningInstance, sql: str, **estimates: int) -> tuple[Node, list[str]]:
