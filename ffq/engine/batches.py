@@ -22,10 +22,23 @@ def usual_schema(schema: pa.Schema, *, nested: bool) -> pa.Schema:
     """The schema with 32-bit offsets; inside of lists and structs only if `nested`."""
     return pa.schema(
         field.with_type(
-            _usual_type(field.type) if nested or not field.type.num_fields else field.type
+            _usual_type(field.type)
+            if (nested and not has_keyless_maps(field.type)) or not field.type.num_fields
+            else field.type
         )
         for field in schema
     )
+
+
+def has_keyless_maps(kind: pa.DataType) -> bool:
+    """Whether values are, or hold, maps whose keys have no type, as `MAP {}`.
+
+    pyarrow makes no such type, and ends the process where it casts what holds one.
+    """
+    if pa.types.is_map(kind) and pa.types.is_null(kind.key_type):
+        return True
+    below = (kind.field(at).type for at in range(kind.num_fields))
+    return any(map(has_keyless_maps, below))
 
 
 def bounded(batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:

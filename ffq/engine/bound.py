@@ -49,6 +49,10 @@ _EXCLUSIONS: Final = {
 }
 _INFINITE_DAYS: Final = 2**31 - 1
 _INFINITE: Final = 2**63 - 1
+_OFFSET_BITS: Final = 24
+_MOST_SECONDS_EAST: Final = 16 * 3600 - 1
+"""A time with its offset from UTC is a number: microseconds of the day, then how many seconds it
+lies west of the place that is farthest east."""
 _FROM_THE_LARGEST: Final = {
     "quantile_cont": "percentile_cont",
     "quantile_disc": "percentile_disc",
@@ -143,10 +147,12 @@ def _value_sql(value: Scalar, kind: SqlType) -> str:  # noqa: PLR0911, PLR0912
                 return text("infinity" if value > 0 else "-infinity")
             return f"make_timestamp_ns(CAST({value} AS BIGINT))"
         case "TIME", int():
-            seconds, micros = divmod(value, 10**6)
-            return text(
-                f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}"
-            )
+            return text(_time(value))
+        case "TIME WITH TIME ZONE", int():
+            micros, west = divmod(value, 1 << _OFFSET_BITS)
+            east = _MOST_SECONDS_EAST - west
+            sign = "-" if east < 0 else "+"
+            return text(f"{_time(micros)}{sign}{_clock(abs(east))}")
         case "INTERVAL", (int(months), int(days), int(micros)):
             return f"(to_months({months}) + to_days({days}) + to_microseconds({micros}))"
         case (("LIST" | "ARRAY"), tuple()):
@@ -169,6 +175,15 @@ def _value_sql(value: Scalar, kind: SqlType) -> str:  # noqa: PLR0911, PLR0912
         case name, int() if name.endswith(("INT", "INTEGER")):
             return str(value) if name in _WRITTEN_BARE else text(str(value))
     raise PlanningError(f"a constant of type {kind.name} is a {type(value).__name__}")
+
+
+def _time(micros: int) -> str:
+    """Of a day."""
+    return f"{_clock(micros // 10**6)}.{micros % 10**6:06}"
+
+
+def _clock(seconds: int) -> str:
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def _map_sql(entries: tuple[Scalar, ...], kind: SqlType) -> str:

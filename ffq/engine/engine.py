@@ -104,7 +104,7 @@ class Engine:
             number = self._opened
             self._opened += connection is None
         if connection is None:
-            connection = _open(self._settings, number)
+            connection = opened(self._settings, number)
         try:
             yield connection
         finally:
@@ -197,12 +197,18 @@ _STATEMENTS: Final = (
     "SET GLOBAL TimeZone = 'UTC'",
     # A fragment must not download code.
     "SET GLOBAL autoinstall_known_extensions = false",
+    # A stream says not how many rows it has, and is taken for one of few: joins by < and ASOF joins
+    # would compare each row of one side with each of the other.
+    "SET GLOBAL asof_loop_join_threshold = 0",
+    "SET GLOBAL merge_join_threshold = 0",
+    "SET GLOBAL nested_loop_join_threshold = 0",
     # A batch may hold more text than 32-bit offsets reach (see ffq.engine.batches).
     "SET GLOBAL arrow_large_buffer_size = true",
 )
 
 
-def _open(settings: EngineSettings, number: int) -> duckdb.DuckDBPyConnection:
+def opened(settings: EngineSettings, number: int) -> duckdb.DuckDBPyConnection:
+    """The instance of this number, as all of an engine are. Raises StartupError."""
     try:
         connection = duckdb.connect(":memory:", config=_config(settings, number))
         for statement in _STATEMENTS:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 
+from ffq.engine.batches import has_keyless_maps
 from ffq.engine.cancel import CancelToken
 from ffq.engine.faults import Faults, one_line
 from ffq.engine.types import MAX_DIGITS
@@ -41,7 +42,12 @@ def guarded(
 def taken_schema(schema: pa.Schema) -> pa.Schema:
     """In types that DuckDB has, as it has them in files, and with names c0, c1, ..."""
     fields = [
-        pa.field(f"c{at}", _taken(field.type), field.nullable, field.metadata)
+        pa.field(
+            f"c{at}",
+            field.type if has_keyless_maps(field.type) else _taken(field.type),
+            field.nullable,
+            field.metadata,
+        )
         for at, field in enumerate(schema)
     ]
     return pa.schema(fields) if fields else PLACEHOLDER

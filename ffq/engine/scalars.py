@@ -26,8 +26,8 @@ element_at encode ends_with enum_code enum_first enum_last enum_range enum_range
 epoch_ms epoch_ns epoch_us equi_width_bins era error even exp factorial filter flatten floor fmod
 format format_bytes formatReadableDecimalSize formatReadableSize from_base64 from_binary from_hex
 from_json from_json_strict gamma gcd generate_series get_bit grade_up greatest
-greatest_common_divisor hamming hash hex hour icu_sort_key ilike_escape instr isfinite isinf isnan
-isodow isoyear jaccard jaro_similarity jaro_winkler_similarity json_array json_array_length
+greatest_common_divisor hamming hash hex hour icu_sort_key ilike_escape instr invoke isfinite isinf
+isnan isodow isoyear jaccard jaro_similarity jaro_winkler_similarity json_array json_array_length
 json_contains json_deep_merge json_exists json_extract json_extract_path json_extract_path_text
 json_extract_string json_insert json_keys json_merge_patch json_merge_patch_diff json_normalize
 json_object json_pretty json_quote json_remove json_replace json_set json_strip_nulls json_structure

@@ -431,7 +431,7 @@ class Translator:
         )
 
     def _common_type(self, left: ColumnInfo, right: ColumnInfo) -> str:
-        if left.type == right.type != '"NULL"':
+        if left.type == right.type:
             return left.type  # asking for each column of each union takes a chain of them seconds
         node = f"UnionAll of {left.name!r} ({left.type}) and {right.name!r} ({right.type})"
         kinds = {left.type, right.type} - {'"NULL"'}

@@ -69,6 +69,8 @@ _CARRIED: Final = {
     "time with time zone": "VARCHAR",
 }
 """Arrow has none of these, or has fewer digits of them."""
+_ANY_KEY: Final = duckdb.sqltype("INTEGER")
+"""Stands for that of a map without entries, which may have none: Arrow's libraries need one."""
 _A_FLOAT: Final = re.compile(r"\b(FLOAT|DOUBLE)\b")
 _ARRAY: Final = re.compile(r"\[(\d+)\]$")
 _DECIMAL: Final = re.compile(r"DECIMAL\((\d+),(\d+)\)")
@@ -249,7 +251,8 @@ def _replaced(kind: DuckDBPyType, types: Mapping[str, str]) -> DuckDBPyType:
         case "list" | "array":
             return duckdb.sqltype(f"{inner['child']}[{array_length(str(kind)) or ''}]")
         case "map":
-            return duckdb.map_type(inner["key"], inner["value"])
+            keyless = types is _CARRIED and str(inner["key"]) == '"NULL"'
+            return duckdb.map_type(_ANY_KEY if keyless else inner["key"], inner["value"])
         case "tuple" if types is _CARRIED:
             parts = (_replaced(part, types) for part in _parts(kind))
             return duckdb.struct_type({f"element{at}": part for at, part in enumerate(parts, 1)})

@@ -14,7 +14,7 @@ import attrs
 
 from ffq.errors import InvalidRequest, words
 from ffq.relation.namespaces import DateParts, Lists, Structs, Texts
-from ffq.relation.pieces import Named, Pieces, checked_column, joined, listed
+from ffq.relation.pieces import Named, Over, Pieces, checked_column, joined, listed, written
 from ffq.relation.types import type_words
 from ffq.sql.literals import literal
 from ffq.sql.parameters import plain_value
@@ -43,7 +43,9 @@ class Expression:
     call: bool = False
 
     def __repr__(self) -> Text:
-        text = "".join(p if isinstance(p, str) else f'"{p.name}"' for p in self.pieces)
+        text = "".join(
+            f'"{p.name}"' if isinstance(p, Named) else written((p,), "") for p in self.pieces
+        )
         return f"<expression {words(text, 200)[1:-1]}>"
 
     def alias(self, name: Text) -> Expression:
@@ -223,7 +225,7 @@ class Expression:
             word = " DESC" if descending else ""
             keys = [joined(column(each).pieces, word) for each in orders]
             clauses += [" ORDER BY ", listed(keys)]
-        return self._with(self.pieces, " OVER (", *clauses, ")")
+        return self._with(self.pieces, Over(), *clauses, ")")
 
     # Parts of values.
 

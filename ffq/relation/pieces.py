@@ -21,16 +21,23 @@ class Named:
     name: str
 
 
-Pieces: TypeAlias = tuple[str | Named, ...]
+@attrs.frozen
+class Over:
+    """Where the window of a function begins."""
+
+    sql: str = " OVER ("
 
 
-def joined(*parts: str | Pieces) -> Pieces:
+Pieces: TypeAlias = tuple[str | Named | Over, ...]
+
+
+def joined(*parts: str | Over | Pieces) -> Pieces:
     """Parts one after the other. Raises InvalidRequest: an expression that grew without bound."""
-    pieces: list[str | Named] = []
+    pieces: list[str | Named | Over] = []
     size = 0
     for part in parts:
-        for piece in (part,) if isinstance(part, str) else part:
-            size += len(piece) if isinstance(piece, str) else len(piece.name)
+        for piece in (part,) if isinstance(part, str | Over) else part:
+            size += len(piece.name if isinstance(piece, Named) else _sql(piece))
             if pieces and isinstance(piece, str) and isinstance(pieces[-1], str):
                 pieces[-1] += piece
             else:
@@ -54,14 +61,23 @@ def listed(parts: Sequence[Pieces]) -> Pieces:
 def written(pieces: Pieces, relation: str) -> str:
     """The SQL over the columns of a relation of this name in FROM."""
     return "".join(
-        piece if isinstance(piece, str) else f"{relation}.{identifier(piece.name)}"
+        f"{relation}.{identifier(piece.name)}" if isinstance(piece, Named) else _sql(piece)
         for piece in pieces
     )
 
 
 def shown(pieces: Pieces) -> str:
     """As `written`, for people: columns by their names alone."""
-    return "".join(piece if isinstance(piece, str) else piece.name for piece in pieces)
+    return "".join(piece.name if isinstance(piece, Named) else _sql(piece) for piece in pieces)
+
+
+def _sql(piece: str | Over) -> str:
+    return piece if isinstance(piece, str) else piece.sql
+
+
+def has_window(pieces: Pieces) -> bool:
+    """Whether a window function is in it, as far as it was not written as SQL."""
+    return any(isinstance(piece, Over) for piece in pieces)
 
 
 def columns_in(pieces: Pieces) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from ffq.engine.sql import identifier, text
 from ffq.errors import PlanningError
-from ffq.relation.pieces import Pieces, written
+from ffq.relation.pieces import Pieces, has_window, written
 from ffq.relation.steps import (
     Cut,
     Distinct,
@@ -100,7 +100,8 @@ def _columns_and_rest(step: _Plain, had: Sequence[str]) -> tuple[str, str]:
             columns = _extension(had, outputs)
         case Filtered(_, conditions):
             require_all("filter", had, conditions)
-            rest = f" WHERE {_all_of(conditions)}"
+            word = "QUALIFY" if any(map(has_window, conditions)) else "WHERE"
+            rest = f" {word} {_all_of(conditions)}"
         case Grouped(_, keys, aggregates):
             require_all("group_by", had, _expressions(keys))
             require_all("agg", had, _expressions(aggregates))

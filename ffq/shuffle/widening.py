@@ -26,8 +26,9 @@ def wider_schema(first: pa.Schema, others: Iterable[pa.Schema]) -> pa.Schema:
         order = column_order(schema.names, first.names)
         if order is None:
             continue
+        kinds = schema.types  # a new list each time: of wide tables it takes long
         for at, place in enumerate(order):
-            types[at] = wider_type(types[at], schema.types[place]) or types[at]
+            types[at] = wider_type(types[at], kinds[place]) or types[at]
     fields = [first.field(at).with_type(kind) for at, kind in enumerate(types)]
     return pa.schema(fields)
 

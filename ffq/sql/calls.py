@@ -86,6 +86,12 @@ def _value(call: Call, key: str, given: Mapping[str, Any]) -> ConfigValue:
         return [_value(call, key, each["expression"]) for each in parts]
     if given.get("function_name") == "struct_pack":
         return {each["name"]: _value(call, key, each["expression"]) for each in parts}
+    if given.get("function_name") == "map":
+        keys, values = (_value(call, key, each["expression"]) for each in parts)
+        if isinstance(keys, list) and isinstance(values, list) and len(keys) == len(values):
+            names = [each for each in keys if isinstance(each, str)]
+            if len(names) == len(keys):
+                return dict(zip(names, values, strict=True))
     return _no_constant(call, key)
 
 

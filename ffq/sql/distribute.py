@@ -97,7 +97,7 @@ class _Distributor:
         if self._exchanges.whole and rows.split:
             rows = self._exchanges.gather(rows)
         node = CteRef(f"cte{index}", rows.node)
-        return attrs.evolve(rows, node=node, bindings=bindings, placed=False)
+        return attrs.evolve(rows, node=node, bindings=bindings, placed=False, shared=self._repeats)
 
     def _distinct(self, found: Json) -> Rows:
         return groups.distinct(found, [self.visit(groups.by_collations(found))], self._exchanges)

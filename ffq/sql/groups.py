@@ -61,6 +61,9 @@ _BIGINT: Final = SqlType("BIGINT")
 _JOINS: Final = {"LOGICAL_EXCEPT": "ANTI", "LOGICAL_INTERSECT": "SEMI"}
 _IN_TURN: Final = frozenset({"row_number", "ntile", "lag", "lead"})
 """Window functions of which the order decides among rows that it leaves alike."""
+_VALUES: Final = frozenset({"first_value", "last_value", "nth_value"})
+"""Window functions that give out the value of one row of the frame."""
+_LISTS: Final = frozenset({"array_agg", "group_concat", "list", "listagg", "string_agg"})
 _RANKS: Final = frozenset({"rank", "rank_dense", "dense_rank", "percent_rank", "cume_dist"})
 """Window functions that count rows which the order leaves alike: another order has fewer."""
 
@@ -274,6 +277,8 @@ def _numbered(rows: Rows) -> Rows:
 def _in_turn(one: BoundWindow, below: Rows, exchanges: Exchanges) -> BoundWindow:
     """The window with an order that says it all, where the order decides."""
     name, rows = one.function.name, one.frame is not None and one.frame.units == "ROWS"
+    if name not in _IN_TURN:
+        one = _within_frames(one, below, exchanges)
     if name not in _IN_TURN and not (rows and name not in _RANKS):
         return one
     called = one.function
@@ -288,6 +293,27 @@ def _in_turn(one: BoundWindow, below: Rows, exchanges: Exchanges) -> BoundWindow
     if numbers or exchanges.repeats:
         return attrs.evolve(one, order=one.order + by_all(below.width))
     return one
+
+
+def _within_frames(one: BoundWindow, below: Rows, exchanges: Exchanges) -> BoundWindow:
+    """The window whose function takes each frame's rows in an order, where that decides."""
+    called, name = one.function, one.function.name
+    exact = name in _EXACT_SUMS and called.type.name not in _FLOATS
+    if exact or name in _ORDERLESS | _RANKS:
+        return one
+    if one.order and name not in _VALUES | _LISTS:
+        return one  # the engine would sort the rows of each frame anew
+    order = called.order or one.order or below.order or ()
+    if exchanges.repeats:
+        args = tuple(
+            BoundKey(arg, asc=True, nulls_first=False)
+            for arg in called.args
+            if not isinstance(arg, Constant)
+        )
+        order = called.order + args if called.distinct else order + by_all(below.width)
+    elif one.order or called.distinct or name not in _VALUES | _BY_ORDER:
+        return one
+    return attrs.evolve(one, function=attrs.evolve(called, order=order))
 
 
 def _over(windows: tuple[BoundWindow, ...], below: Rows, exchanges: Exchanges) -> Rows:

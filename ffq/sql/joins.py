@@ -80,6 +80,13 @@ def join(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     match = _MATCHES.get(str(_FLIPPED.get(name, name)))
     if found["type"] == "LOGICAL_ASOF_JOIN":
         match = _ASOF.get(name)
+        if match is None:  # the engine loses rows of the right side, where the left has no such key
+            kind = {"OUTER": "FULL"}.get(name, name)
+            refuse(
+                f"an ASOF {kind} JOIN; right would be ASOF LEFT JOIN, and UNION ALL with the rows "
+                "of the right side that none of it is paired with",
+                found,
+            )
     if match is None:
         refuse(f"a join of kind {name}", found)
     sides = _Sides(match, left, right, tuple(equal), tuple(others))

@@ -167,6 +167,14 @@ class _Naming:
         self._depth -= 1
         name = f"{OPERATOR} {len(self.nodes) + 1}"
         node, columns = self._planned(call, known)
+        seen: set[str] = set()
+        for column, _ in columns:
+            if column.lower() in seen:
+                call.refuse(
+                    f"it gives out two columns that are called {column!r}; right would be names "
+                    "that differ"
+                )
+            seen.add(column.lower())
         self.planner.instance.add(name, columns)
         self.nodes[name] = _typed(node, columns, self._types(name))
         begin = found["query_location"]

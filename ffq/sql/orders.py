@@ -84,7 +84,8 @@ _COUNT: Final = Place(2**30)
 
 def _settled(keys: tuple[BoundKey, ...], below: Rows, exchanges: Exchanges) -> tuple[BoundKey, ...]:
     """Where the rows are computed several times, rows that the keys leave alike get an order."""
-    return keys + by_all(below.width) if exchanges.repeats else keys
+    repeats = exchanges.repeats or below.shared
+    return keys + by_all(below.width) if repeats else keys
 
 
 def _first(
@@ -118,7 +119,8 @@ def _first_by_number(
     """Rows are numbered, and kept by their numbers: how many, only they or others say."""
     order = below.order
     whole = exchanges.gather(below)
-    keys = order if order is not None and not exchanges.repeats else None
+    repeats = exchanges.repeats or below.shared
+    keys = order if order is not None and not repeats else None
     if below.placed and order is None:
         keys = ()
     number = BoundWindow(

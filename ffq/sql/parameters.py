@@ -9,7 +9,7 @@ import base64
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
@@ -99,6 +99,8 @@ def _write(value: Value, name: str, depth: int) -> dict[str, Any]:  # noqa: PLR0
     match value:
         case None:
             return {"null": None}
+        case dt.date() | dt.timedelta() if value != value:  # noqa: PLR0124  # NaT of pandas
+            return {"null": None}
         case bool():
             return {"bool": value}
         case int():
@@ -123,6 +125,8 @@ def _write(value: Value, name: str, depth: int) -> dict[str, Any]:  # noqa: PLR0
             return {"decimal": str(value)}
         case uuid.UUID():
             return {"uuid": str(value)}
+        case Pairs():  # a map that has travelled before
+            return _written_map(value, name, depth)
         case list() | tuple():
             return {"list": [_write(one, name, depth + 1) for one in value]}
         case Mapping():
@@ -138,10 +142,15 @@ def _write_mapping(value: Mapping[Any, Value], name: str, depth: int) -> dict[st
             raise InvalidRequest(f"{name}: fields of a struct that differ in case alone")
         fields = [[_checked(key, name), _write(one, name, depth + 1)] for key, one in value.items()]
         return {"struct": fields}
-    pairs = [
-        [_write(key, name, depth + 1), _write(one, name, depth + 1)] for key, one in value.items()
-    ]
-    return {"map": pairs}
+    return _written_map(value.items(), name, depth)
+
+
+def _written_map(
+    pairs: Iterable[tuple[Value, Value]], name: str, depth: int
+) -> dict[str, list[list[dict[str, Any]]]]:
+    return {
+        "map": [[_write(key, name, depth + 1), _write(one, name, depth + 1)] for key, one in pairs]
+    }
 
 
 def _write_other(value: Value, name: str, depth: int) -> dict[str, Any]:

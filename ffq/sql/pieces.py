@@ -49,6 +49,8 @@ class Rows:
         bindings: the planner's numbers of the columns; None where nobody needs them.
         count: how many rows there may be at most, in rows, as far as estimates go; None: not known.
         value_bytes: of a value in them, in bytes, on the average.
+        shared: what a WITH defines and is read several times. The planner puts the first rows of
+            such rows in place wherever a WITH that is read several times defines them.
     """
 
     node: Node
@@ -59,6 +61,7 @@ class Rows:
     count: float | None = None
     value_bytes: float = 8.0
     placed: bool = False
+    shared: bool = False
 
     @property
     def size(self) -> float | None:
@@ -74,6 +77,7 @@ class Rows:
             order=None,
             bindings=None,
             placed=False,
+            shared=False,
         )
 
 
@@ -241,11 +245,20 @@ def table_filter(found: Json, column: BoundExpr) -> BoundExpr | None:  # noqa: P
             sign = COMPARISONS[found["comparison_type"]]
             return Call(sign, (column, read_constant(found["constant"])), BOOLEAN)
         case "CONJUNCTION_AND" | "CONJUNCTION_OR":
+            any_ = kind == "CONJUNCTION_OR"
             parts = [table_filter(each, column) for each in found["child_filters"]]
             sure = [part for part in parts if part is not None]
-            if kind == "CONJUNCTION_AND":
-                return all_of(sure)
-            return Conjunction(tuple(sure), any=True) if len(sure) == len(parts) else None
+            # The planner nests them pair by pair, deeper than a plan may.
+            flat = [
+                term
+                for part in sure
+                for term in (
+                    part.terms if isinstance(part, Conjunction) and part.any == any_ else (part,)
+                )
+            ]
+            if not any_:
+                return all_of(flat)
+            return Conjunction(tuple(flat), any=True) if len(sure) == len(parts) else None
         case "IS_NULL":
             return Special(Form.IS_NULL, (column,))
         case "IS_NOT_NULL":

@@ -19,6 +19,7 @@ from ffq.engine.sql import identifier
 from ffq.errors import InvalidQuery, StartupError, UnsupportedPlan
 from ffq.sql.files import Named
 from ffq.sql.kinds import ENGINE_ERRORS
+from ffq.sql.literals import literal
 from ffq.sql.parameters import Value
 from ffq.sql.parsing import complaint, read_json
 
@@ -196,8 +197,13 @@ class PlanningInstance:
         """What a query with parameters calls its columns: `$1`, and not what $1 is."""
         if not parameters:
             return []
-        sql = f"DESCRIBE {named.described.text.decode()}"
-        found = self._connection.execute(sql, dict(parameters)).fetchall()
+        values = ", ".join(
+            f"{identifier(name)} := {literal(value, f'parameter ${name}')}"
+            for name, value in parameters.items()
+        )
+        # Not as values of Python: of these the engine makes others than of literals.
+        self._connection.execute(f"PREPARE names AS DESCRIBE {named.described.text.decode()}")
+        found = self._connection.execute(f"EXECUTE names({values})").fetchall()
         return [name for name, *_ in found]
 
 

@@ -71,6 +71,7 @@ _COUNTED: Final = frozenset(
         "DATE",
         "TIME",
         "TIME_NS",
+        "TIME WITH TIME ZONE",
         "TIMESTAMP",
         "TIMESTAMP_S",
         "TIMESTAMP_MS",
@@ -410,13 +411,15 @@ class ExpressionReader:
         return Call(name, self.all(children), read_type(found["return_type"]), names)
 
     def _with_lambda(self, found: Json, name: str, children: Sequence[Json]) -> BoundExpr:
-        """A lambda's captures stand behind it; before them what it starts with, if anything."""
+        """A lambda's captures stand behind it; before them what it starts with, if anything, or
+        what it is called with."""
         (at,) = (at for at, each in enumerate(children) if each["type"] == "LAMBDA")
-        initial = bool((found.get("function_data") or {}).get("has_initial"))
+        parameters = children[at]["parameter_count"]
+        initial = int(bool((found.get("function_data") or {}).get("has_initial")))
+        own = parameters if name == "invoke" else initial
         first = self.all(children[:at])
         rest = self.all(children[at + 1 :])
-        given, captures = rest[:initial], rest[initial:]
-        parameters = children[at]["parameter_count"]
+        given, captures = rest[:own], rest[own:]
         body = ExpressionReader(parameters + len(captures))(children[at]["lambda_expr"])
         function = Lambda(parameters, body, captures)
         return Call(name, (*first, function, *given), read_type(found["return_type"]))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 
 from ffq.engine import CancelToken, Engine, FragmentSpec, batches
 from ffq.engine.batches import bounded, usual_schema
+from ffq.engine.readers import taken_schema
 from ffq.errors import ExecutionError
 from ffq.plan.model import Limit, Node, ShuffleWrite, SinglePartitioning
 from tests.engine.runner import TableSink, leaf, run_over
@@ -32,6 +34,19 @@ def test_rows_past_what_32_bits_reach_are_kept(tmp_path: Path) -> None:
     assert pa.Table.from_batches(parts)["s"].to_pylist() == ["\0" * 5, "\0" * 7]
     with pytest.raises(ExecutionError, match="column 's' has a value of 3221225"):
         list(bounded(batch.slice(0, 1), schema))
+
+
+@pytest.mark.parametrize("sql", ["MAP {}", "[MAP {}]", "{'m': [MAP {}]}"])
+def test_maps_whose_keys_have_no_type_come_through(sql: str) -> None:
+    with duckdb.connect() as con:
+        con.execute("SET arrow_large_buffer_size = true")
+        found = con.sql(f"SELECT {sql} AS m, 'x' AS s FROM range(2)").to_arrow_table()
+    schema = usual_schema(found.schema, nested=True)
+    assert schema.field("s").type == pa.string()
+    (batch,) = found.to_batches()
+    parts = list(bounded(batch, schema))
+    assert pa.Table.from_batches(parts).to_pylist() == found.to_pylist()
+    assert taken_schema(schema).types == schema.types
 
 
 def test_a_batch_is_halved_until_it_is_small_or_one_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ffq.engine import Engine
+from ffq.engine import Engine, EngineSettings
+from ffq.engine.engine import opened
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.model import (
     Broadcast,
@@ -230,3 +231,21 @@ def test_every_pair_of_join_types_nests(engine: Engine) -> None:
             continue
         expected = naive_join(list(left.elements()), [(1,), (2,), (None,)], outer)
         assert rows_of(run_over(engine, node, table, others, table)) == expected
+
+
+@pytest.mark.parametrize(
+    ("join", "operator"),
+    [
+        ("ASOF JOIN r ON l.a >= r.a", "Asof Join"),
+        ("JOIN r ON l.a < r.a", "Piecewise Merge Join"),
+        ("JOIN r ON l.a < r.a AND l.b > r.b", "IE Join"),
+    ],
+)
+def test_joins_of_streams_compare_no_row_with_all_others(join: str, operator: str) -> None:
+    """The engine takes streams for tables of few rows, as they say nothing of their number."""
+    with opened(EngineSettings(), 0) as connection:
+        for name in "lr":
+            rows = pa.table({"a": [1, 2], "b": [3, 4]})
+            connection.register(name, rows.to_reader())
+        ((_, plan),) = connection.execute(f"EXPLAIN SELECT * FROM l {join}").fetchall()
+    assert operator in plan

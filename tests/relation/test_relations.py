@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ffq.errors import CallerError, InvalidRequest, PlanningError
-from ffq.relation import col, count, function, lit, row_number
+from ffq.relation import col, count, function, lit, row_number, when
 from ffq.relation.builder import MOST_PARTS, MOST_STEPS, LazyRelation
 from ffq.relation.steps import Table
 from tests.relation.rows import names, query, rows, sql_of, table
@@ -42,6 +42,16 @@ def test_filter_takes_expressions_and_sql() -> None:
 def test_conditions_that_are_joined_keep_apart() -> None:
     """An OR in one must not take in what follows."""
     assert rows(T.filter("k = 1 OR k = 2", "v > 25").select("v")) == [(30,)]
+
+
+def test_filter_takes_windows_over_the_rows_before_it() -> None:
+    biggest = col("v") == col("v").max().over("k")
+    wanted = rows(query("FROM t QUALIFY v = max(v) OVER (PARTITION BY k) AND v > 10"))
+    assert 0 < len(wanted) < len(rows(T))
+    assert rows(T.filter(biggest, "v > 10")) == wanted
+    assert rows(T.filter(~~biggest & (col("v") > 10))) == wanted
+    numbered = when(row_number().over("k", order_by="v") == 1).then(col("v"))
+    assert rows(T.filter(numbered.is_in([10, 30])).select("v")) == [(10,), (30,)]
 
 
 def test_groups() -> None:

@@ -54,6 +54,11 @@ def counts(batches: Batches) -> Batches:
     yield pa.record_batch({"n": pa.array([sum(batch.num_rows for batch in batches)], pa.int64())})
 
 
+@operator("sql.same", output_schema=lambda schema: schema)
+def same(batches: Batches) -> Batches:
+    return batches
+
+
 @operator("sql.odd", output_schema={"x": pa.duration("s")})
 def odd(batches: Batches) -> Batches:
     return batches
@@ -151,6 +156,10 @@ def test_config_arrives_with_its_types(sql: Sql) -> None:
     )
     assert rows == [{"s": 1.5 * SUM}]
     assert Score.seen == [{"weights": [1.0, 0.5], "names": {"x": "5"}, "fast": True}]
+    Score.seen.clear()
+    sql("FROM op('sql.score', t, weights => [1], names => MAP {'': 'of no struct'})")
+    sql("FROM op('sql.score', t, weights => [1], names => $names)", names={})
+    assert [each["names"] for each in Score.seen] == [{"": "of no struct"}, {}]
 
 
 def test_parameters_stand_in_its_config_and_input_and_beside_it(sql: Sql) -> None:
@@ -235,6 +244,11 @@ def test_the_plan_holds_the_config_as_the_wire_has_it(sql: Sql) -> None:
         ),
         ("SELECT\n nope FROM op('sql.times', t)", InvalidPlan, "line 2, column 2: Referenced colu"),
         ("FROM op('sql.times', (SELECT", InvalidPlan, "line 1, column .*: syntax error"),
+        (
+            "FROM op('sql.same', (SELECT a, a + 1 AS A FROM t))",
+            InvalidPlan,
+            "it gives out two columns that are called 'A'; right would be names that differ",
+        ),
         ("FROM op('sql.odd', t)", UnsupportedPlan, "operator 'sql.odd' gives out column 'x' of ty"),
     ],
 )

@@ -78,7 +78,17 @@ VALUES: list[tuple[Any, str]] = [
     ([], '"NULL"[]'),
     ({"a": 1, 'b "c': ["'"]}, 'STRUCT(a INTEGER, "b ""c" VARCHAR[])'),
     ({1: "x"}, "MAP(INTEGER, VARCHAR)"),
+    ({1: {2: 3}}, "MAP(INTEGER, MAP(INTEGER, INTEGER))"),
+    ([{dt.date(2020, 2, 29): [1]}], "MAP(DATE, INTEGER[])[]"),
+    ({}, 'MAP("NULL", "NULL")'),
 ]
+
+
+class NotATime(dt.datetime):
+    """As pandas has it: a datetime that no datetime equals."""
+
+    def __ne__(self, other: object) -> bool:
+        return True
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +99,10 @@ def engine() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def travelled(value: Any) -> Any:
-    return load_parameters(dump_parameters([value]))["1"]
+    """Twice, as those of a session do: to its thread, and to the coordinator."""
+    for _ in range(2):
+        value = load_parameters(dump_parameters([value]))["1"]
+    return value
 
 
 def asked(engine: duckdb.DuckDBPyConnection, value: Any) -> tuple[Any, str]:
@@ -127,6 +140,10 @@ def test_an_interval_has_the_days_that_the_engine_gives_it(
     written = literal(travelled(value), "$1")
     wanted = engine.execute(parts.format("$1"), [value]).fetchall()
     assert engine.execute(parts.format(written)).fetchall() == wanted
+
+
+def test_no_time_is_null() -> None:
+    assert travelled([NotATime(2020, 1, 1)]) == [None]
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -10,6 +10,7 @@ import pytest
 from ffq.errors import InvalidQuery, UnsupportedPlan
 from ffq.plan import model
 from ffq.plan.bound import Constant, Place
+from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.model import Node
 from ffq.plan.stages import Parallelism, cut
 from ffq.plan.terms import Bound
@@ -56,6 +57,8 @@ def planning() -> Iterator[PlanningInstance]:
             "select 'a' intersect all (select 'A' collate nocase union all select 'b')",
             "INTERSECT ALL of columns with COLLATE",
         ),
+        ("select * from t asof right join u on t.a >= u.a", "ASOF RIGHT JOIN; right would be ASOF"),
+        ("select * from t asof full join u on t.a >= u.a", "ASOF FULL JOIN; right would be ASOF L"),
         ("select * from t positional join u", "POSITIONAL JOIN of rows that are in no order"),
         ("select " + "(" * 5000 + "1" + ")" * 5000, "depth|nests"),
         ("select " + "+".join(["a"] * 900) + " from t", "nests|depth"),
@@ -77,6 +80,17 @@ def test_it_is_refused_by_name_and_place(planning: PlanningInstance, sql: str, s
 def test_an_error_says_where_in_the_text_it_stands(sql: str, place: str) -> None:
     with pytest.raises(UnsupportedPlan, match=place):
         prepare(sql)
+
+
+@pytest.mark.parametrize("word", ["or", "and"])
+def test_many_conditions_on_a_column_are_no_deep_plan(
+    planning: PlanningInstance, word: str
+) -> None:
+    conditions = f" {word} ".join(f"(a <> {at} or x > {at})" for at in range(100))
+    if word == "or":
+        conditions = " or ".join(f"(a = {at} and x > {at})" for at in range(100))
+    plan, _ = _plan(planning, f"select s from t where {conditions}")
+    assert parse_plan(dump_plan(plan)) == plan
 
 
 def _plan(planning: PlanningInstance, sql: str, **estimates: int) -> tuple[Node, list[str]]:
@@ -161,6 +175,35 @@ def test_an_answer_of_one_row_is_broadcast_from_a_stage_of_its_own(
 def test_unlike_sides_of_a_union_are_in_several_tasks(planning: PlanningInstance) -> None:
     plan, _ = _plan(planning, "select a from t union all select a from u group by a")
     assert cut(plan).stages[0].parallelism is Parallelism.HASH
+
+
+_WINDOWS = [
+    "first_value(s) over (partition by a order by x)",
+    "nth_value(s, 2) over (partition by a order by x)",
+    "last_value(s) over (partition by a)",
+    "string_agg(s) over (partition by a order by x)",
+    "list(s order by x) over (partition by a order by x rows 1 preceding)",
+    "mode(s) over (partition by a)",
+    "sum(x) over (partition by a)",
+]
+
+
+@pytest.mark.parametrize("window", _WINDOWS)
+def test_a_window_that_is_read_twice_takes_its_rows_in_one_order(
+    planning: PlanningInstance, window: str
+) -> None:
+    """Where it does not, only now and then its two readings differ."""
+    twice = f"with w as (select s, {window} v from t) select p.v = q.v from w p join w q using (s)"
+    for sql, orders in ((twice, True), (f"select s, {window} v from t", False)):
+        plan, _ = _plan(planning, sql)
+        found = [node for stage in cut(plan).stages for node in walk_stage(stage.fragment)]
+        windows = [
+            each for node in found if isinstance(node, model.OverWindows) for each in node.windows
+        ]
+        assert len(windows) == 1 + orders
+        for each in windows:
+            by = {key.expr for key in each.function.order}
+            assert ({Place(0), Place(1)} <= by) == orders
 
 
 @pytest.mark.parametrize("zero", ["-0.0::double", "[-0.0::double][1]", "'-0'::float"])

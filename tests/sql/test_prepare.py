@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from ffq.plan.model import WithTables
 from ffq.sql.planning import PlanningInstance
 from ffq.sql.prepare import Preparer, Query
 from tests.sql.world import World
+
+BEHIND = dt.timezone(dt.timedelta(hours=-3, minutes=-30))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,13 @@ def test_parameters_are_values(world: World, sql: str, parameters: Any) -> None:
 def test_columns_are_called_as_in_the_text_and_have_the_types_of_the_values(world: World) -> None:
     prepared = world.prepare("SELECT $1, k + $1, d FROM t", [2**40])
     assert prepared.columns == (("$1", "BIGINT"), ("(k + $1)", "BIGINT"), ("d", "DATE"))
+    odd = {"m": {dt.date(2020, 1, 1): [1]}, "t": dt.time(1, tzinfo=BEHIND), "key": {"key": [1]}}
+    prepared = world.prepare("SELECT $m, $t, $KEY.key", odd)
+    assert prepared.columns == (
+        ("$m", "MAP(DATE, INTEGER[])"),
+        ("$t", "TIME WITH TIME ZONE"),
+        ('($KEY)."key"', "INTEGER[]"),
+    )
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ _JOINS = {
     Match.SINGLE: "SINGLE",
     Match.ASOF: "ASOF",
     Match.ASOF_LEFT: "ASOF LEFT",
+    Match.POSITIONAL: "POSITIONAL",
 }
 
 
@@ -258,7 +259,8 @@ def _classic(one: AggregateExpr, names: Names) -> str:
 def _join(node: model.Join, left: Names, right: Names) -> Line:
     both = left + right
     condition = "" if node.condition is None else bound_text(node.condition, both)
-    title = f"Join {_JOINS[node.match]}" if condition else "Join CROSS"
+    every = node.match is Match.INNER and not condition
+    title = f"Join {'CROSS' if every else _JOINS[node.match]}"
     names = left if node.match in _LEFT else both
     if node.match is Match.MARK:
         names = (*names, "mark")

@@ -17,3 +17,17 @@ with a as (select id, row_number() over () r from emp) select count(*) from a x 
     = y.id and x.r = y.r;
 with a as (select any_value(id) i, dept from emp group by dept) select count(*) from a x join a
     y on x.i = y.i;
+with a as (select id, first_value(id) over (partition by flag order by dept) f, last_value(id) over
+    (partition by dept) l, list(id) over (partition by dept) i, mode(m) over (partition by flag) m
+    from emp) select count(*) from a x join a y using (id) where (x.f, x.l, x.i, x.m) is distinct
+    from (y.f, y.l, y.i, y.m);
+with a as (select id, nth_value(id, 2) over (partition by flag order by dept) n, string_agg(dept)
+    over (partition by flag order by dept) s, list(distinct id) over (partition by flag) d, sum(bonus)
+    over (partition by flag) b from emp) select count(*) from a x join a y using (id) where (x.n,
+    x.s, x.d, x.b) is distinct from (y.n, y.s, y.d, y.b);
+with a as (select id, list(id order by dept) over (partition by flag order by hired rows 3
+    preceding) l from emp) select count(*) from a x join a y using (id) where x.l <> y.l;
+with a as (select distinct on (flag, dept) flag, dept, id from emp), b as (select * from a limit
+    3), c as (select * from a order by flag limit 30%) select (select list(id order by id) from b) =
+    (select list(id order by id) from b), (select list(id order by id) from c) = (select list(id
+    order by id) from c);

@@ -26,3 +26,14 @@ select isnan(x), isinf(x), isfinite(x), abs(x), sqrt(abs(x)) from (values ('nan'
 select -0.0::double, -0.0::float, '-0'::double, 0.0 * -1, -(0.0::double), [0.0::double, -0.0],
     {'a': -0.0::double}, 0.0::double;
 select x, 1/x from (values (0.0::double), (-0.0)) v(x);
+select timetz '12:00:00+01' a, timetz '12:00:00.5-15:59:59' b, timetz '24:00:00+05:30' c, 
+    ['00:00:00+00'::timetz] d, (timetz '01:02:03-03:30')::varchar e from dept;
+select tm::timetz t, count(*) from emp where tm::timetz >= '11:00:00+00' group by t;
+select null union all select null;
+select null a, null b from dept union select null, null;
+select map {} m, {'m': map {}} s, id from emp;
+select map {} m, {'m': map {}} s, count(*) from emp group by all;
+select distinct {'i': iv, 'l': [iv]} s from emp;
+select count(*), count(distinct s) from (select {'i': iv} s from emp) group by s;
+select count(*) from (select {'i': iv} s from emp) a join (select {'i': iv} s from emp) b using (s);
+select invoke(lambda x, y: list_transform([x, y], lambda z: z + id), small, 3) from emp;

@@ -43,3 +43,5 @@ with n as (select id, row_number(order by m desc, id) over (order by dept) r fro
 with n as (select id, cume_dist() over (order by dept rows 1 preceding) c, percent_rank() over
     (order by dept rows 1 preceding) p from emp) select a.* from n a join n b using (id, c, p);
 select id, cume_dist() over (rows 1 preceding) from (select * from emp order by id);
+select id, first_value(id) over (partition by dept), string_agg(m) over (partition by dept) from
+    (select * from emp order by salary desc, id);
