@@ -129,6 +129,8 @@ def _both(left: Rows, right: Rows) -> tuple[tuple[int, int], ...] | None:
 
 def _joined(sides: _Sides, exchanges: Exchanges) -> Rows:
     """The join's rows: left columns, then right ones or the mark, as the match gives them out."""
+    if sides.match is Match.MARK:  # its right side is read for what is true, and for what is null
+        sides = attrs.evolve(sides, right=exchanges.steady(sides.right))
     if not (sides.left.split or sides.right.split):
         return _together(sides, sides.left.node, sides.right.node, split=False)
     if sides.match is Match.MARK or not sides.equal:

@@ -149,7 +149,7 @@ class Preparer:
         try:
             operators = name_operators(named, parsed, query.parameters, planner)
             planned = instance.plan(operators.named, operators.parameters)
-            plan = operators.put_into(cut(planned))
+            plan = operators.put_into(cut(planned, operators.volatile))
         except NotDistributed as error:
             raise _placed(error, named, query) from None
         finally:
