@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import attrs
 
+from ffq.catalog.catalog import check_table
 from ffq.engine.sql import identifier
-from ffq.errors import InvalidQuery
+from ffq.errors import InvalidQuery, InvalidRequest
 from ffq.sql.literals import literal
 from ffq.sql.parameters import Value
 from ffq.sql.parsing import FileCall, Parsed, TableRef
@@ -108,6 +109,10 @@ class _Naming:
         if call.options:
             entry["options"] = dict(call.options)
         name = self._file(call.paths, entry, call.start)
+        try:
+            check_table(self.files[name])
+        except InvalidRequest as error:
+            raise query_error(error.message, self._parsed.text, call.start) from None
         alias = "" if call.aliased else f" AS {identifier(call.function)}"
         self.edits.append(Edit(call.start, call.end, f"{identifier(name)}{alias}".encode()))
 

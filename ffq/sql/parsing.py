@@ -17,6 +17,7 @@ import duckdb
 from ffq.catalog.files import format_of_name
 from ffq.engine.faults import one_line
 from ffq.errors import InvalidQuery
+from ffq.sql.filecalls import READERS, table_options
 from ffq.sql.kinds import ENGINE_ERRORS
 from ffq.sql.shown import ShownTables, TableList, as_query
 from ffq.sql.text import Edit, Edited, Token, query_error, tokens
@@ -31,28 +32,6 @@ _READ: Final = "SELECT json_serialize_sql(?::VARCHAR)"
 _WRITE: Final = "SELECT json_deserialize_sql(?::JSON)"
 OPERATOR: Final = "op"
 """The function in FROM that runs an operator."""
-_READERS: Final = {
-    "read_parquet": "parquet",
-    "parquet_scan": "parquet",
-    "read_csv": "csv",
-    "read_csv_auto": "csv",
-    "read_json": "json",
-    "read_json_auto": "json",
-    "read_ndjson": "json",
-    "read_ndjson_auto": "json",
-}
-"""Functions that read tables, by the format of what they read."""
-_OPTIONS: Final = {
-    "delim": "delimiter",
-    "sep": "delimiter",
-    "sample_size": "sample_rows",
-    "max_line_size": "max_line_bytes",
-    "maximum_line_size": "max_line_bytes",
-    "maximum_object_size": "max_line_bytes",
-    "dtypes": "types",
-    "column_types": "types",
-}
-"""What the engine calls options of a table, where a catalog has another word."""
 _DEEPEST: Final = 400
 """JSON levels of what the engine says of a query: two for each call or operator."""
 _MOST_SAID: Final = 400
@@ -299,27 +278,31 @@ class _Reader:
             self._operators = True
             self._operator_input(function)
             return
-        kind = _READERS.get(name)
+        kind = READERS.get(name)
         if kind is None or len(function["qualified_name"]["path"]) > 1:
             raise self._fail(
                 f"the table function {name} is not run; those that are: "
-                f"{', '.join(sorted([OPERATOR, *_ROWS, *_READERS]))}",
+                f"{', '.join(sorted([OPERATOR, *_ROWS, *READERS]))}",
                 node,
             )
         paths: tuple[str, ...] | None = None
         options = []
         for argument in function.get("arguments", ()):
-            option, given = _named(argument)
-            value = self._constant(given, name, node)
+            option, expression = _named(argument)
+            value = self._constant(expression, name, node)
             if option:
-                options.append((_OPTIONS.get(option, option), value))
+                options.append((option, value))
             elif paths is None:
                 paths = tuple(value if isinstance(value, list) else [value])
         if not paths or not all(isinstance(path, str) for path in paths):
             raise self._fail(f"{name}: right would be a path in quotes, or a list of such", node)
+        try:
+            given = table_options(name, options)
+        except InvalidQuery as error:
+            raise self._fail(error.message, node) from None
         start, end = self._call(name, node)
         aliased = bool(node.get("alias"))
-        self._files.append(FileCall(name, start, end, kind, paths, tuple(options), aliased))
+        self._files.append(FileCall(name, start, end, kind, paths, tuple(given.items()), aliased))
 
     def _operator_input(self, function: Json) -> None:
         """What it names as its input is a table; a query there is read as any other."""

@@ -58,7 +58,8 @@ def _answer(world: Compared, sql: str) -> list[tuple[Any, ...]]:
         f"SELECT sum(n) = {ROWS} FROM (SELECT b, count(DISTINCT k) AS n FROM "
         "(SELECT k, (random() * 3)::INT AS b FROM t) GROUP BY b)",
         f"SELECT count(*) = {ROWS} AND bool_and(a.b = c.b) FROM "
-        "(SELECT k, (random() * 9)::INT AS b FROM t) a JOIN (SELECT range AS b FROM range(10)) c ON a.b = c.b",
+        "(SELECT k, (random() * 9)::INT AS b FROM t) a "
+        "JOIN (SELECT range AS b FROM range(10)) c ON a.b = c.b",
         "SELECT count(*) BETWEEN 800 AND 1200 FROM t WHERE random() < 0.5",
         "SELECT bool_and(r < 0.5) FROM (SELECT * FROM (SELECT random() AS r FROM t) WHERE r < 0.5)",
         "SELECT bool_and(w >= r) FROM (SELECT r, max(r) OVER (PARTITION BY g) AS w FROM "
@@ -68,7 +69,8 @@ def _answer(world: Compared, sql: str) -> list[tuple[Any, ...]]:
         "SELECT bool_and(i OR NOT i) AND count(i) = 1 FROM "
         "(SELECT 0.5 IN (SELECT random() UNION ALL SELECT 1) AS i)",
         "WITH RECURSIVE c AS MATERIALIZED (SELECT random() AS x), "
-        "r(n, x) AS (SELECT 1, NULL::DOUBLE UNION ALL SELECT n + 1, c.x FROM r, c WHERE n < 5) SELECT count(DISTINCT x) = 1 FROM r",
+        "r(n, x) AS (SELECT 1, NULL::DOUBLE UNION ALL SELECT n + 1, c.x FROM r, c WHERE n < 5) "
+        "SELECT count(DISTINCT x) = 1 FROM r",
         "WITH RECURSIVE r(n, x) AS (SELECT 1, random() UNION ALL SELECT n + 1, random() FROM r "
         "WHERE n < 5) SELECT count(DISTINCT x) = 5 FROM r",
         "WITH a AS (SELECT uuid() AS u, k FROM t) SELECT count(*) = count(DISTINCT u) FROM a",
