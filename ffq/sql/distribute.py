@@ -118,7 +118,7 @@ class _Distributor:
         if self._exchanges.whole and (rows.split or index in self._volatile):
             rows = self._exchanges.once(rows)
         node = CteRef(f"cte{index}", rows.node)
-        return attrs.evolve(rows, node=node, bindings=bindings, placed=False)
+        return attrs.evolve(rows, node=node, bindings=bindings)
 
     def _distinct(self, found: Json) -> Rows:
         return groups.distinct(found, [self.visit(groups.by_collations(found))], self._exchanges)
