@@ -199,8 +199,8 @@ class _Naming:
         except InvalidQuery as error:
             # Its place is one in a text that nobody wrote.
             call.refuse(
-                f"its input is a query of its own, which sees no table beside it: "
-                f"{without_place(error.message)}",
+                f"its input is a query of its own, which sees no table beside it, LATERAL or not "
+                f"(right would be that table in its input): {without_place(error.message)}",
                 error,
             )
         below = _put(self.nodes, self.planner.distribute(planned, self.volatile), {})

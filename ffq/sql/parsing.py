@@ -245,6 +245,12 @@ class _Reader:
 
     def _function(self, node: Json) -> None:
         name = node["function_name"].lower()
+        if name == OPERATOR:
+            raise self._fail(
+                f"{OPERATOR}(...) gives rows, and stands in FROM; right would be "
+                f"SELECT ... FROM {OPERATOR}('name', (SELECT ...))",
+                node,
+            )
         if name in _SESSION or (name.startswith(_SESSION_PREFIXES) and name not in _OF_VALUES):
             raise self._fail(
                 f"the function {name} tells of a session or acts on it, and is not run", node
