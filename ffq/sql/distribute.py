@@ -23,6 +23,8 @@ from ffq.sql.pieces import Rows, filtered, mapped, projected
 from ffq.sql.planning import Planned
 from ffq.sql.serialized import ExpressionReader, Json, read_type, refuse, volatile_call
 
+_CORRELATED: Final = "__duckdb_delim"
+"""What the planner calls a WITH of its own, of rows that a correlated subquery is over."""
 _Step: TypeAlias = Callable[[Json, Sequence[Rows], Exchanges], Rows]
 """Makes a node's rows of its inputs'."""
 
@@ -94,10 +96,12 @@ class _Distributor:
         if call is not None:
             self._volatile[index] = call
             if self._reads.get(index, 0) > 1:
+                delim = str(found.get("ctename", "")).startswith(_CORRELATED)
+                where = "rows that a correlated subquery reads" if delim else "a WITH that is read"
                 refuse(
-                    f"{call['qname']['path'][-1]}() in a WITH that is read {self._reads[index]} "
-                    "times, and would be computed anew each time; right would be a table that a "
-                    "COPY has written",
+                    f"{call['qname']['path'][-1]}() in {where} {self._reads[index]} times, and "
+                    "would be computed anew each time; right would be a table that a COPY has "
+                    "written",
                     call,
                 )
         repeats = any(count > 1 for count in self._reads.values())
