@@ -115,7 +115,7 @@ def _names(node: Node) -> _Names:  # noqa: PLR0911
         case model.Aggregate(groups=groups, aggregates=aggregates):
             below = _below(node)
             return (*(_name(Bound(each), below) for each in groups), *(None,) * len(aggregates))
-        case model.Join() | model.OverWindows() | model.Unnest():
+        case model.Join() | model.OverWindows() | model.Unnest() | model.RowsOf():
             return _below(node)
         case model.UnionAll(left=left, right=right):
             pairs = zip(_names(left), _names(right), strict=False)

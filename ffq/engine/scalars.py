@@ -93,6 +93,10 @@ rank_dense row_number
 WINDOWS: Final = frozenset(_WINDOWS.split())
 
 
+ROW_FUNCTIONS: Final = frozenset({"json_each", "json_tree"})
+"""Functions that give rows, of values alone."""
+
+
 def is_run(name: str, args: int) -> bool:
     """Whether a scalar function of this name, over so many arguments, may be called."""
     return (

@@ -142,7 +142,7 @@ class _Analysis:
                 return _REPLICATED
             case model.Recursion():
                 return _whole(self.visit(node.start), self.visit(node.step))
-            case model.Unnest():
+            case model.Unnest() | model.RowsOf():
                 return self.visit(node.input)
             case model.SetOperation():
                 return _of_set(self.visit(node.left), self.visit(node.right))

@@ -21,7 +21,8 @@ VOLATILE: Final = frozenset({"random", "uuid", "gen_random_uuid", "uuidv4", "uui
 def is_volatile(node: Node) -> bool:
     """Whether one is among the node's own expressions."""
     below = child_fields(node)
-    pending: list[Any] = [getattr(node, name) for name in _fields(type(node)) if name not in below]
+    names = (name for name in _fields(node.__class__) if name not in below)
+    pending: list[Any] = [getattr(node, name) for name in names]
     while pending:
         each = pending.pop()
         if isinstance(each, Call) and each.name in VOLATILE:
@@ -29,10 +30,10 @@ def is_volatile(node: Node) -> bool:
         if isinstance(each, tuple):
             pending.extend(each)
         elif not isinstance(each, Place | Constant | SqlType) and attrs.has(type(each)):
-            pending.extend(getattr(each, name) for name in _fields(type(each)))
+            pending.extend(getattr(each, name) for name in _fields(each.__class__))
     return False
 
 
 @functools.cache
-def _fields(kind: type[Any]) -> tuple[str, ...]:
+def _fields(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in attrs.fields(kind))

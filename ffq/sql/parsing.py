@@ -16,6 +16,7 @@ import duckdb
 
 from ffq.catalog.files import format_of_name
 from ffq.engine.faults import one_line
+from ffq.engine.scalars import ROW_FUNCTIONS
 from ffq.errors import InvalidQuery
 from ffq.sql.filecalls import READERS, table_options
 from ffq.sql.kinds import ENGINE_ERRORS
@@ -37,7 +38,7 @@ _DEEPEST: Final = 400
 _MOST_SAID: Final = 400
 """Characters: of a function the engine lists every form there is."""
 _SETTING: Final = re.compile(r' Use "?SET .*')
-_ROWS: Final = frozenset({"range", "generate_series", "unnest"})
+_ROWS: Final = frozenset({"range", "generate_series", "unnest"}) | ROW_FUNCTIONS
 """Functions in FROM that read nothing."""
 _SESSION_NAMES: Final = """
     current_catalog current_connection_id current_database current_query current_query_id
@@ -197,6 +198,8 @@ class _Reader:
         self._parameters: dict[int, ParameterRef] = {}
         self._ctes: set[str] = set()
         self._operators = False
+        self._in_from: set[int] = set()
+        """By id, the calls of functions that stand in FROM: they are met after where they stand."""
         self._shown = ShownTables(text)
 
     def read(self, statements: Any) -> Parsed:
@@ -245,7 +248,7 @@ class _Reader:
 
     def _function(self, node: Json) -> None:
         name = node["function_name"].lower()
-        if name == OPERATOR:
+        if name == OPERATOR and id(node) not in self._in_from:
             raise self._fail(
                 f"{OPERATOR}(...) gives rows, and stands in FROM; right would be "
                 f"SELECT ... FROM {OPERATOR}('name', (SELECT ...))",
@@ -282,6 +285,7 @@ class _Reader:
             return
         if name == OPERATOR:
             self._operators = True
+            self._in_from.add(id(function))
             self._operator_input(function)
             return
         kind = READERS.get(name)

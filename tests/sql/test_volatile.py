@@ -108,6 +108,11 @@ def test_each_row_is_drawn_as_often_as_any_other(world: Compared) -> None:
             "FROM t LIMIT (random() * 3)::INT",
             r"^line 1, column 15: .*LIMIT or OFFSET by random\(\)",
         ),
+        (
+            "SELECT k, n FROM (FROM t ORDER BY random() LIMIT 3) a, "
+            "LATERAL (SELECT count(*) AS n FROM t b WHERE b.k < a.k)",
+            r"^line 1, column 35: .*: random\(\) in rows that a correlated subquery reads 2 times",
+        ),
         ("SELECT setseed(0.5)", "^line 1, column 8: the function setseed"),
         ("SELECT nextval('q')", "^line 1, column 8: the function nextval"),
     ],
