@@ -34,6 +34,7 @@ _SAMPLE_ROWS: Final = 20_480
 _CACHED: Final = 256
 _ANY: Final = ""
 """The type of a column without a value."""
+_HUGE: Final = re.compile(r"\bU?HUGEINT\b")
 _NUMBERED: Final = re.compile(r"(.+)_\d+")
 _FORMS: Final = ("dateformat", "timestampformat")
 _OF_SAMPLES: Final = frozenset({"sample_rows", "all_varchar"})
@@ -236,8 +237,10 @@ def _sniff_csv(
                 for name, _ in pairs:  # what has no value says nothing of its type
                     columns.setdefault(name, _ANY)
                 continue
+            nothing = _valueless(reader, path, said, pairs) if len(files) > 1 else frozenset()
             for name, kind in pairs:
-                columns[name] = _wider(columns.get(name, kind), kind)
+                found = _ANY if name in nothing else kind
+                columns[name] = _wider(columns.get(name, found), found)
     plain = said.get("all_varchar") == "true"
     columns = {name: "VARCHAR" if plain or kind == _ANY else kind for name, kind in columns.items()}
     return tuple({**columns, **_known(table, columns, types)}.items()), tuple(said.items())
@@ -273,8 +276,30 @@ def _has_rows(reader: duckdb.DuckDBPyConnection, path: str, said: Mapping[str, s
         return True  # what is wrong with it, its scan will say
 
 
+def _valueless(
+    reader: duckdb.DuckDBPyConnection,
+    path: str,
+    said: Mapping[str, str],
+    pairs: Sequence[tuple[str, str]],
+) -> frozenset[str]:
+    """Texts without one value in the sample: another file says what the column is."""
+    texts = {at: name for at, (name, kind) in enumerate(pairs) if kind == "VARCHAR"}
+    if not texts:
+        return frozenset()
+    names = ", ".join(f"c{at}" for at in range(len(pairs)))
+    source = f"read_csv({text(path)}{csv_arguments(said)}, all_varchar = true) AS file({names})"
+    rows = f"SELECT * FROM {source} LIMIT {said.get('sample_rows', _SAMPLE_ROWS)}"
+    counts = ", ".join(f"count(c{at})" for at in texts)
+    try:
+        (found,) = reader.execute(f"SELECT {counts} FROM ({rows})").fetchall()
+    except duckdb.Error:
+        return frozenset()  # what is wrong with it, its scan will say
+    return frozenset(name for name, count in zip(texts.values(), found, strict=True) if not count)
+
+
 def _exact(kind: str) -> str:
-    return "DECIMAL(38,0)" if kind == "HUGEINT" else kind
+    """As a type that scans give out with all its digits."""
+    return _HUGE.sub("DECIMAL(38,0)", kind)
 
 
 def _check_delimiter(table: str, path: str, names: Sequence[str], said: Mapping[str, str]) -> None:
@@ -361,7 +386,7 @@ def _sniff_json(
             broken = next(filter(None, map(broken_line, paths)), "")
             broken = broken or _other_layout(paths, layout) or one_line(error)
             raise StorageError(f"table {table!r}: {broken}") from error
-        columns = {name: kind for name, kind, *_ in rows}
+        columns = {name: _exact(kind) for name, kind, *_ in rows}
         _check_case(table, list(columns), paths, reader, layout)
     kept = tuple(said.items()) if layout != LINES else options
     return tuple({**columns, **_known(table, columns, types)}.items()), kept

@@ -21,7 +21,8 @@ VOLATILE: Final = frozenset({"random", "uuid", "gen_random_uuid", "uuidv4", "uui
 def is_volatile(node: Node) -> bool:
     """Whether one is among the node's own expressions."""
     below = child_fields(node)
-    names = (name for name in _fields(node.__class__) if name not in below)
+    kind: Any = type(node)
+    names = (name for name in _fields(kind) if name not in below)
     pending: list[Any] = [getattr(node, name) for name in names]
     while pending:
         each = pending.pop()
@@ -30,7 +31,7 @@ def is_volatile(node: Node) -> bool:
         if isinstance(each, tuple):
             pending.extend(each)
         elif not isinstance(each, Place | Constant | SqlType) and attrs.has(type(each)):
-            pending.extend(getattr(each, name) for name in _fields(each.__class__))
+            pending.extend(getattr(each, name) for name in _fields(type(each)))
     return False
 
 

@@ -411,6 +411,26 @@ def test_json_objects_may_stand_in_an_array_or_on_several_lines(
         columns(table(str(tmp_path)))
 
 
+def test_a_file_without_a_value_of_a_column_says_nothing_of_it(
+    engine: Engine, tmp_path: Path
+) -> None:
+    paths = [
+        write(tmp_path, "a.csv", "k,n,s", "1,,", "2,,"),
+        write(tmp_path, "b.csv", "k,n,s", "3,4,"),
+        write(tmp_path, "c.csv", "k,n,s", "5,,"),
+    ]
+    assert columns(table(*paths)) == {"k": "BIGINT", "n": "BIGINT", "s": "VARCHAR"}
+    assert [row["n"] for row in read(engine, table(*paths))] == [None, None, 4, None]
+
+
+def test_json_integers_beyond_64_bits_keep_their_digits(engine: Engine, tmp_path: Path) -> None:
+    path = write(tmp_path, "t.jsonl", '{"a": 12345678901234567890, "l": [1]}', '{"a": -1}')
+    assert read(engine, table(path)) == [
+        {"a": Decimal(12345678901234567890), "l": [1]},
+        {"a": Decimal(-1), "l": None},
+    ]
+
+
 def test_a_column_has_the_path_of_each_file(engine: Engine, tmp_path: Path) -> None:
     paths = [write(tmp_path, f"p={at}/t.csv", "a", str(at)) for at in range(2)]
     of = table(str(tmp_path), options={"filename": "true"})
