@@ -31,7 +31,8 @@ def is_volatile(node: Node) -> bool:
         if isinstance(each, tuple):
             pending.extend(each)
         elif not isinstance(each, Place | Constant | SqlType) and attrs.has(type(each)):
-            pending.extend(getattr(each, name) for name in _fields(type(each)))
+            inner: Any = type(each)
+            pending.extend(getattr(each, name) for name in _fields(inner))
     return False
 
 

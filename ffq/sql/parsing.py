@@ -68,13 +68,22 @@ class TableRef:
 
 
 @attrs.frozen
+class ParameterRef:
+    """`?`, `$1` or `$name`; those without a name are numbered."""
+
+    name: str
+    start: int
+    end: int
+
+
+@attrs.frozen
 class FileCall:
     """A function in FROM that reads files: `read_csv('a.csv', delim := ';')`.
 
     Attributes:
         function: its name; `start` and `end` are the bytes of the whole call.
         format: of the files.
-        paths: as the text has them.
+        paths: as the text has them, or parameters that say them.
         options: by the names that an entry of a catalog file has for them.
     """
 
@@ -82,18 +91,9 @@ class FileCall:
     start: int
     end: int
     format: str
-    paths: tuple[str, ...]
+    paths: tuple[str | ParameterRef, ...]
     options: tuple[tuple[str, Any], ...]
     aliased: bool
-
-
-@attrs.frozen
-class ParameterRef:
-    """`?`, `$1` or `$name`; those without a name are numbered."""
-
-    name: str
-    start: int
-    end: int
 
 
 @attrs.frozen
@@ -231,9 +231,8 @@ class _Reader:
                 if (shown := self._shown.read(node)) is not None:
                     self._tables.append(TableRef(*shown, aliased=True))
             case "VALUE_PARAMETER":
-                start = node["query_location"]
-                end = start + node["query_location_length"]
-                self._parameters[start] = ParameterRef(node["identifier"], start, end)
+                found = self._parameter(node)
+                self._parameters[found.start] = found
             case "FUNCTION":
                 self._function(node)
             case _:
@@ -245,6 +244,10 @@ class _Reader:
     def _span(self, node: Json) -> tuple[int, int]:
         start = node.get("query_location", 0)
         return start, start + node.get("query_location_length", len(self._text) - start)
+
+    def _parameter(self, node: Json) -> ParameterRef:
+        start: int = node["query_location"]
+        return ParameterRef(node["identifier"], start, start + node["query_location_length"])
 
     def _function(self, node: Json) -> None:
         name = node["function_name"].lower()
@@ -295,16 +298,18 @@ class _Reader:
                 f"{', '.join(sorted([OPERATOR, *_ROWS, *READERS]))}",
                 node,
             )
-        paths: tuple[str, ...] | None = None
+        paths: tuple[Any, ...] | None = None
         options = []
         for argument in function.get("arguments", ()):
             option, expression = _named(argument)
             value = self._constant(expression, name, node)
             if option:
+                if isinstance(value, ParameterRef):
+                    raise self._fail(f"{name}: {option} is a parameter, and not a constant", node)
                 options.append((option, value))
             elif paths is None:
                 paths = tuple(value if isinstance(value, list) else [value])
-        if not paths or not all(isinstance(path, str) for path in paths):
+        if not paths or not all(isinstance(path, str | ParameterRef) for path in paths):
             raise self._fail(f"{name}: right would be a path in quotes, or a list of such", node)
         try:
             given = table_options(name, options)
@@ -337,6 +342,8 @@ class _Reader:
                 return dict(items) if keyed else [value for _, value in items]
             case "ARRAY_CONSTRUCTOR":
                 return [self._constant(each, function, call) for each in node.get("children", ())]
+            case "VALUE_PARAMETER":
+                return self._parameter(node)
             case _:
                 raise self._fail(f"{function}: its arguments are constants, and this is none", call)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -71,6 +72,43 @@ def test_functions_give_the_columns_of_the_engine(world: World, source: str) -> 
     want = world.their_table(f"DESCRIBE FROM {source}").to_pylist()
     prepared = world.prepare(f"FROM {source}", tables={})
     assert list(prepared.columns) == [(one["column_name"], one["column_type"]) for one in want]
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters"),
+    [
+        (
+            "SELECT count(*), max(k) + $more FROM read_parquet($path)",
+            {"more": 1, "path": "c.parquet"},
+        ),
+        ("SELECT ? AS a, count(*) FROM read_parquet(?) WHERE k > ?", ["x", "c.parquet", 2]),
+        ("SELECT k FROM read_parquet(?) WHERE k > ?", ["c.parquet", 2]),
+        ("SELECT count(*) FROM read_parquet(?)", ["c.parquet"]),
+        ("SELECT count(*) FROM read_parquet([$1, $2])", ["c.parquet", "c.parquet"]),
+        ("SELECT k, $2, count(*) FROM read_parquet($1) GROUP BY ALL", ["c.parquet", 5]),
+    ],
+)
+def test_parameters_may_say_which_files(
+    world: World, folder: Path, sql: str, parameters: Any
+) -> None:
+    def located(value: Any) -> Any:
+        return str(folder / value) if str(value).endswith(".parquet") else value
+
+    if isinstance(parameters, dict):
+        given: Any = {name: located(value) for name, value in parameters.items()}
+    else:
+        given = list(map(located, parameters))
+    if "[$1" in sql:  # the engine reads a file as often as it is named
+        given[1] = str(folder / "t.parquet")
+        sql = sql.replace("])", "], union_by_name = true)")
+    assert world.run(sql, given, tables={}) == world.expected(sql, given)
+
+
+def test_a_parameter_that_is_no_path_is_named(world: World) -> None:
+    with pytest.raises(InvalidQuery, match=r"^line 1, column 19: the parameter \$1 is 5; right"):
+        world.prepare("FROM read_parquet(?)", [5], tables={})
+    with pytest.raises(InvalidQuery, match="delim is a parameter, and not a constant"):
+        world.prepare("FROM read_csv('x.csv', delim = ?)", [";"], tables={})
 
 
 @pytest.mark.parametrize(
