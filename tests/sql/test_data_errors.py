@@ -36,7 +36,7 @@ from tests.sql.world import World
         # What is made of columns has no name, and nobody wrote what it is called in SQL of ours.
         ("SELECT lower(s)::INT FROM t", "to INT32$"),
         ("SELECT n // 0 FROM (SELECT k * 2 AS n FROM t)", "Division by zero$"),
-    ][:: CHOSEN.every_query // 8 or 1],
+    ][:: CHOSEN.every_variant],
 )
 def test_it_names_the_column(world: World, sql: str, said: str) -> None:
     with pytest.raises(DataError, match=said) as caught:

@@ -67,7 +67,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     read_json('wide.json')
     read_json('wide.json', format = 'unstructured')
     'a.parquet'
-    """.strip().splitlines()[:: CHOSEN.every_query // 4 or 1],
+    """.strip().splitlines()[:: CHOSEN.every_variant],
 )
 def test_functions_give_the_columns_of_the_engine(world: World, source: str) -> None:
     want = world.their_table(f"DESCRIBE FROM {source}").to_pylist()
@@ -146,7 +146,7 @@ def test_other_options_are_refused_where_they_stand(
         "SELECT u, count(*) FROM (SELECT u FROM a UNION ALL SELECT u FROM c) GROUP BY u "
         "ORDER BY 2 DESC, 1 LIMIT 5",
         "SELECT row_number() OVER (ORDER BY u) AS n, k FROM a ORDER BY u LIMIT 3",
-    ][:: CHOSEN.every_query // 4 or 1],
+    ][:: CHOSEN.every_variant],
 )
 def test_columns_have_the_types_of_the_engine(world: World, folder: Path, sql: str) -> None:
     names = {name: str(folder / f"{name}.parquet") for name in ("a", "b", "c")}
