@@ -18,14 +18,22 @@ from typing import Final
 
 import attrs
 
-from ffq.catalog.describe import TableDescription, decide_format, describe_files
+from ffq.catalog.describe import Said, TableDescription, decide_format, describe_files
 from ffq.catalog.files import folder_columns, format_of_name, is_folder, list_files
 from ffq.catalog.floats import float_columns
-from ffq.catalog.partitions import TableFile, partition_values
+from ffq.catalog.partitions import TableFile, partition_values, with_filename
 from ffq.catalog.shares import make_shares
 from ffq.catalog.vectors import vector_columns
 from ffq.engine import stores
-from ffq.engine.formats import OPTIONS, VECTOR_OPTIONS, option_name, read_option, read_type
+from ffq.engine.formats import (
+    LISTED,
+    OPTIONS,
+    PATH_OPTIONS,
+    VECTOR_OPTIONS,
+    option_name,
+    read_option,
+    read_type,
+)
 from ffq.engine.types import sql_type
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, StorageError
 from ffq.messages import ScanSplit, TableFormat
@@ -56,6 +64,8 @@ class Table:
         format: parquet, csv or json; None: the names of the files say it.
         options: how the files are written, and by what vector search goes.
         types: of single columns of CSV and JSON files, in the engine's words.
+        columns: all of them, of such files.
+        names: of the columns of CSV files without a header, from the first on.
     """
 
     name: str
@@ -64,6 +74,8 @@ class Table:
     format: str | None = None
     options: Mapping[str, object] = attrs.field(factory=dict, eq=False)
     types: Mapping[str, str] = attrs.field(factory=dict, eq=False)
+    columns: Mapping[str, str] = attrs.field(factory=dict, eq=False)
+    names: tuple[str, ...] = attrs.field(default=(), eq=False)
 
 
 @attrs.frozen
@@ -248,8 +260,17 @@ class Catalog:
         return describe_table(self.table(name))
 
     def _list(self, name: str) -> tuple[tuple[TableFile, ...], str]:
-        table = self.table(name)
-        return list_files(table.name, table.locations, table.format)
+        return _files_of(self.table(name))
+
+
+def _files_of(table: Table) -> tuple[tuple[TableFile, ...], str]:
+    """Its files, with the columns that their paths add, and their format."""
+    files, format_ = list_files(table.name, table.locations, table.format)
+    if table.options.get("hive_partitioning") == "false":
+        files = tuple(attrs.evolve(file, folders=()) for file in files)
+    if table.options.get("filename") == "true":
+        files = tuple(with_filename(file) for file in files)
+    return files, format_
 
 
 def describe_table(table: Table) -> TableDescription:
@@ -260,7 +281,7 @@ def describe_table(table: Table) -> TableDescription:
         PlanningError: files whose columns differ; names both and the column.
         UnsupportedPlan: a column whose values the engine would change.
     """
-    files, found = list_files(table.name, table.locations, table.format)
+    files, found = _files_of(table)
     format_ = _decide(table, found, files)
     # A format has the schema of its table, where that declares one.
     schema = table.schema if format_ is None else None
@@ -268,15 +289,16 @@ def describe_table(table: Table) -> TableDescription:
 
 
 def _decide(table: Table, format_: str, files: Sequence[TableFile]) -> TableFormat | None:
-    declared = None
+    declared = list(table.columns.items()) or None
     if table.schema is not None and format_ != "parquet":
         declared = [(one.name, sql_type(one.data_type)) for one in table.schema.fields]
     options = {
         name: read_option(format_, name, value)
         for name, value in table.options.items()
-        if name not in VECTOR_OPTIONS
+        if name not in VECTOR_OPTIONS | PATH_OPTIONS
     }
-    return decide_format(table.name, format_, files, options, table.types, declared)
+    said = Said(options, table.types, declared, table.names)
+    return decide_format(table.name, format_, files, said)
 
 
 def _read_entries(file: Path) -> object:
@@ -346,7 +368,12 @@ def _entry_of(table: Table) -> dict[str, object]:
         "paths": list(table.locations),
         "schema": None if schema is None else SCHEMA.write(schema, Budget(DEFAULT_LIMITS)),
         "format": table.format,
-        "options": {**table.options, **({"types": dict(table.types)} if table.types else {})},
+        "options": {
+            **table.options,
+            **({"types": dict(table.types)} if table.types else {}),
+            **({"columns": dict(table.columns)} if table.columns else {}),
+            **({"names": list(table.names)} if table.names else {}),
+        },
     }
 
 
@@ -365,14 +392,19 @@ def _read_table(entry: Cursor, folder: Path) -> Table:
     key = ".paths" if paths else ".uri"
     locations = tuple(_locate(folder, where, entry.into(where, key)) for where in given)
     of = format_ or next(filter(None, map(format_of_name, locations)), None)
-    options, types = _read_options(entry.field("options", default={}), of)
+    options = entry.field("options", default={})
+    listed = LISTED.get(of or "", frozenset())
+    plain = [each for each in options.object() if each not in listed]
+    names = options.field("names", default=[])
     return Table(
         name=name,
         locations=locations,
         schema=optional(SCHEMA).read(schema),
         format=format_,
-        options=MappingProxyType(options),
-        types=MappingProxyType(types),
+        options=MappingProxyType(_read_options(options, plain, of)),
+        types=MappingProxyType(_read_types(options, "types") if "types" in listed else {}),
+        columns=MappingProxyType(_read_types(options, "columns") if "columns" in listed else {}),
+        names=listing(NAME).read(names) if "names" in listed else (),
     )
 
 
@@ -386,22 +418,31 @@ def _read_format(cursor: Cursor) -> str | None:
     return found
 
 
-def _read_options(cursor: Cursor, format_: str | None) -> tuple[dict[str, str], dict[str, str]]:
+def _read_options(cursor: Cursor, names: Iterable[str], format_: str | None) -> dict[str, str]:
+    """Those that are one value each."""
     options: dict[str, str] = {}
-    types: dict[str, str] = {}
-    for name in cursor.object():
+    for name in names:
         at = cursor.field(name)
+        # Where the names of files in a folder say the format, it is not known yet.
+        called = option_name(name)
         try:
-            if name == "types" and format_ in {"csv", "json"}:
-                for column in at.object():
-                    types[column] = read_type(column, STRING.read(at.field(column)))
-            else:
-                # Where the names of files in a folder say the format, it is not known yet.
-                called = option_name(name)
-                options[called] = read_option(format_, called, at.value)
+            options[called] = read_option(format_, called, at.value)
         except InvalidRequest as error:
             at.fail(error.message)
-    return options, types
+    return options
+
+
+def _read_types(cursor: Cursor, option: str) -> dict[str, str]:
+    """A type by column."""
+    given = cursor.field(option, default={})
+    types: dict[str, str] = {}
+    for column in given.object():
+        at = given.field(column)
+        try:
+            types[column] = read_type(column, STRING.read(at))
+        except InvalidRequest as error:
+            at.fail(error.message)
+    return types
 
 
 def _locate(folder: Path, where: str, cursor: Cursor) -> str:

@@ -20,9 +20,10 @@ from ffq.engine.alike import common_type_of_files
 from ffq.engine.csvlines import ragged_line
 from ffq.engine.faults import one_line
 from ffq.engine.formats import csv_arguments, json_arguments
-from ffq.engine.jsonlines import broken_line
-from ffq.engine.scans import scan_source
+from ffq.engine.jsonlines import LINES, broken_line, layout_of
+from ffq.engine.scans import Source, scan_source
 from ffq.engine.sql import text
+from ffq.engine.types import travelling
 from ffq.errors import FfqError, StorageError
 from ffq.messages import ScanSplit, TableFormat
 from ffq.plan.model import ParquetScan
@@ -36,8 +37,11 @@ _PACKED_NOTHING: Final = 1024
 """A compressed file of so many bytes may hold none: its name and dates may stand in it."""
 _ANY: Final = ""
 """The type of a column without a value."""
+_HUGE: Final = re.compile(r"\bU?HUGEINT\b")
 _NUMBERED: Final = re.compile(r"(.+)_\d+")
 _FORMS: Final = ("dateformat", "timestampformat")
+_OF_SAMPLES: Final = frozenset({"sample_rows", "all_varchar"})
+"""Options that decide what columns there are, and nothing of how they are read."""
 
 
 @attrs.frozen
@@ -87,54 +91,75 @@ def _columns(
     format_: TableFormat | None,
     schema: Schema | None = None,
 ) -> tuple[tuple[str, str], ...]:
-    with duckdb.connect(config={"threads": 1}) as reader:
-        source = scan_source(ParquetScan(table, schema, None, ()), splits, reader, format_)
+    source = _source(table, splits, format_, schema)
     return tuple((column.name, column.type) for column in source.columns)
+
+
+def _source(
+    table: str,
+    splits: Sequence[ScanSplit],
+    format_: TableFormat | None,
+    schema: Schema | None = None,
+) -> Source:
+    with duckdb.connect(config={"threads": 1}) as reader:
+        return scan_source(ParquetScan(table, schema, None, ()), splits, reader, format_)
 
 
 # --- the format of a table -------------------------------------------------------------------
 
 
+@attrs.frozen
+class Said:
+    """What a catalog says of how a table's files are read.
+
+    Attributes:
+        types: of single columns, where they are not to be taken from a sample.
+        declared: all columns; then no sample decides them.
+        names: of CSV files without a header, from the first column on.
+    """
+
+    options: Mapping[str, str]
+    types: Mapping[str, str]
+    declared: Sequence[tuple[str, str]] | None = None
+    names: tuple[str, ...] = ()
+
+
 def decide_format(
-    table: str,
-    name: str,
-    files: Sequence[TableFile],
-    options: Mapping[str, str],
-    types: Mapping[str, str],
-    declared: Sequence[tuple[str, str]] | None,
+    table: str, name: str, files: Sequence[TableFile], given: Said
 ) -> TableFormat | None:
     """How a table's files are read; None: they are Parquet files that say all.
 
     Args:
         name: parquet, csv or json.
-        types: of single columns, where they are not to be taken from a sample.
-        declared: all columns; then no sample decides them.
 
     Raises:
         StorageError: a file that is missing or cannot be read.
         PlanningError: files without a type in common, where it is to be found.
     """
     if name == "parquet":
-        if options.get("union_by_name") != "true":
+        if given.options.get("union_by_name") != "true":
             return None
-        return TableFormat(name, _united(table, files), tuple(options.items()))
+        return TableFormat(name, _united(table, files), tuple(given.options.items()))
     read = [file.path for file in files if not _holds_nothing(table, file.path)]
     sampled = tuple(_versions(table, read[:_SNIFFED_FILES]))
-    sniff = _sniff_csv if name == "csv" else _sniff_json
+    options, types = tuple(given.options.items()), tuple(given.types.items())
     try:
-        columns, said = sniff(table, sampled, tuple(options.items()), tuple(types.items()))
+        if name == "csv":
+            columns, said = _sniff_csv(table, sampled, options, types, given.names)
+        else:
+            columns, said = _sniff_json(table, sampled, options, types)
     except FfqError:
         raise
     except (OSError, duckdb.Error) as error:
         raise StorageError(f"table {table!r}: {one_line(error)}") from error
-    if declared is not None:
-        columns = tuple(declared)
+    if given.declared is not None:
+        columns = tuple(given.declared)
     if not columns:
         raise StorageError(
             f"table {table!r}: its files are empty, and no schema in the catalog says what "
             f"columns it has"
         )
-    kept = tuple((option, value) for option, value in said if option != "sample_rows")
+    kept = tuple((option, value) for option, value in said if option not in _OF_SAMPLES)
     return TableFormat(name, columns, kept)
 
 
@@ -147,12 +172,16 @@ def _united(table: str, files: Sequence[TableFile]) -> tuple[tuple[str, str], ..
     """Columns of Parquet files that differ: all there are, each of a type that holds all values."""
     found: dict[str, dict[str, str]] = {}
     for lead in lead_splits(table, files):
-        for name, kind in _columns(table, [attrs.evolve(lead, partition=())], None):
-            found.setdefault(name, {}).setdefault(kind, lead.path)
+        source = _source(table, [attrs.evolve(lead, partition=())], None)
+        for column, kind in zip(source.columns, source.own, strict=True):
+            found.setdefault(column.name, {}).setdefault(kind, lead.path)
     return tuple((name, _common(table, name, kinds)) for name, kinds in found.items())
 
 
 def _common(table: str, column: str, kinds: Mapping[str, str]) -> str:
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    kinds = {travelling("", kind)[1]: path for kind, path in kinds.items()}
     common = common_type_of_files(kinds)
     if common is None:
         pairs = itertools.combinations(kinds, 2)
@@ -180,6 +209,7 @@ def _sniff_csv(
     files: tuple[tuple[str, int, int], ...],
     options: tuple[tuple[str, str], ...],
     types: tuple[tuple[str, str], ...],
+    names: tuple[str, ...],
 ) -> _Sniffed:
     """The first file says how all are written; samples of all say the types."""
     said = {"quote": '"', "comment": "", "skip": "0", **dict(options)}
@@ -201,6 +231,8 @@ def _sniff_csv(
                 raise StorageError(f"table {table!r}: {broken}") from error
             delimiter, escape, header, *forms, found = row
             pairs = [(one["name"], _exact(one["type"])) for one in json.loads(found)]
+            if names:
+                pairs = _named(table, path, names, pairs, said.get("header", str(header).lower()))
             if first is None:
                 first = [name for name, _ in pairs]
                 _check_delimiter(table, path, first, said)
@@ -221,10 +253,35 @@ def _sniff_csv(
                 for name, _ in pairs:  # what has no value says nothing of its type
                     columns.setdefault(name, _ANY)
                 continue
+            nothing = _valueless(reader, path, said, pairs) if len(files) > 1 else frozenset()
             for name, kind in pairs:
-                columns[name] = _wider(columns.get(name, kind), kind)
-    columns = {name: "VARCHAR" if kind == _ANY else kind for name, kind in columns.items()}
+                found = _ANY if name in nothing else kind
+                columns[name] = _wider(columns.get(name, found), found)
+    plain = said.get("all_varchar") == "true"
+    columns = {name: "VARCHAR" if plain or kind == _ANY else kind for name, kind in columns.items()}
     return tuple({**columns, **_known(table, columns, types)}.items()), tuple(said.items())
+
+
+def _named(
+    table: str,
+    path: str,
+    names: Sequence[str],
+    pairs: Sequence[tuple[str, str]],
+    header: str,
+) -> list[tuple[str, str]]:
+    """A file's columns under the names that the table gives them, of which it may have more."""
+    if header != "false":
+        raise StorageError(
+            f"table {table!r}: the option names is for files without a header, and {path} has one; "
+            f"right would be header = false beside it, or AS t(a, b) in a query"
+        )
+    if len(names) > len(pairs):
+        raise StorageError(
+            f"table {table!r}: the option names has {len(names)} names; {path} has {len(pairs)} "
+            f"columns"
+        )
+    listed = [*names, *(name for name, _ in pairs[len(names) :])]
+    return [(name, kind) for name, (_, kind) in zip(listed, pairs, strict=True)]
 
 
 def _has_rows(reader: duckdb.DuckDBPyConnection, path: str, said: Mapping[str, str]) -> bool:
@@ -235,8 +292,30 @@ def _has_rows(reader: duckdb.DuckDBPyConnection, path: str, said: Mapping[str, s
         return True  # what is wrong with it, its scan will say
 
 
+def _valueless(
+    reader: duckdb.DuckDBPyConnection,
+    path: str,
+    said: Mapping[str, str],
+    pairs: Sequence[tuple[str, str]],
+) -> frozenset[str]:
+    """Texts without one value in the sample: another file says what the column is."""
+    texts = {at: name for at, (name, kind) in enumerate(pairs) if kind == "VARCHAR"}
+    if not texts:
+        return frozenset()
+    names = ", ".join(f"c{at}" for at in range(len(pairs)))
+    source = f"read_csv({text(path)}{csv_arguments(said)}, all_varchar = true) AS file({names})"
+    rows = f"SELECT * FROM {source} LIMIT {said.get('sample_rows', _SAMPLE_ROWS)}"
+    counts = ", ".join(f"count(c{at})" for at in texts)
+    try:
+        (found,) = reader.execute(f"SELECT {counts} FROM ({rows})").fetchall()
+    except duckdb.Error:
+        return frozenset()  # what is wrong with it, its scan will say
+    return frozenset(name for name, count in zip(texts.values(), found, strict=True) if not count)
+
+
 def _exact(kind: str) -> str:
-    return "DECIMAL(38,0)" if kind == "HUGEINT" else kind
+    """As a type that scans give out with all its digits."""
+    return _HUGE.sub("DECIMAL(38,0)", kind)
 
 
 def _check_delimiter(table: str, path: str, names: Sequence[str], said: Mapping[str, str]) -> None:
@@ -302,15 +381,16 @@ def _sniff_json(
     options: tuple[tuple[str, str], ...],
     types: tuple[tuple[str, str], ...],
 ) -> _Sniffed:
-    said = dict(options)
     if not files:
         return types, options
     paths = [path for path, *_ in files]
+    said = {"layout": layout_of(paths[0]), **dict(options)}
+    layout = said["layout"]
     with duckdb.connect(config={"threads": 1}) as reader:
         stores.attach(reader, paths)
         sql = (
             f"DESCRIBE SELECT * FROM read_json([{', '.join(map(text, paths))}]"
-            f"{json_arguments(said)}{_forms(said)}, format = 'newline_delimited', records = true, "
+            f"{json_arguments(said)}{_forms(said)}, records = true, "
             f"union_by_name = true, hive_partitioning = false, "
             f"maximum_sample_files = {_SNIFFED_FILES}, "
             f"sample_size = {said.get('sample_rows', _SAMPLE_ROWS)})"
@@ -319,15 +399,28 @@ def _sniff_json(
             rows = reader.execute(sql).fetchall()
         except duckdb.Error as error:
             # Which file and line are wrong it does not say, or not rightly.
-            broken = next(filter(None, map(broken_line, paths)), one_line(error))
+            broken = next(filter(None, map(broken_line, paths)), "")
+            broken = broken or _other_layout(paths, layout) or one_line(error)
             raise StorageError(f"table {table!r}: {broken}") from error
-        columns = {name: kind for name, kind, *_ in rows}
-        _check_case(table, list(columns), paths, reader)
-    return tuple({**columns, **_known(table, columns, types)}.items()), options
+        columns = {name: _exact(kind) for name, kind, *_ in rows}
+        _check_case(table, list(columns), paths, reader, layout)
+    kept = tuple(said.items()) if layout != LINES else options
+    return tuple({**columns, **_known(table, columns, types)}.items()), kept
+
+
+def _other_layout(paths: Sequence[str], layout: str) -> str:
+    for path in paths:
+        if (found := layout_of(path)) != layout:
+            return f"{path} is {found}, and {paths[0]} is {layout}: a table is of one layout"
+    return ""
 
 
 def _check_case(
-    table: str, names: Sequence[str], paths: Sequence[str], reader: duckdb.DuckDBPyConnection
+    table: str,
+    names: Sequence[str],
+    paths: Sequence[str],
+    reader: duckdb.DuckDBPyConnection,
+    layout: str,
 ) -> None:
     """Of keys that differ in case alone DuckDB calls the second one `a_1`, and then finds none."""
     lower = {name.lower() for name in names}
@@ -337,7 +430,7 @@ def _check_case(
     if not made:
         return
     listed = ", ".join(map(text, paths))
-    objects = f"read_json_objects([{listed}], format = 'newline_delimited')"
+    objects = f"read_json_objects([{listed}], format = {text(layout)})"
     sample = f"SELECT json FROM {objects} LIMIT {_SAMPLE_ROWS}"
     rows = reader.execute(f"SELECT DISTINCT unnest(json_keys(json)) FROM ({sample})").fetchall()
     keys = {key for (key,) in rows}

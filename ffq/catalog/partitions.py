@@ -46,6 +46,11 @@ def table_file(path: str, root: str) -> TableFile:
     )
 
 
+def with_filename(file: TableFile) -> TableFile:
+    """The file, with its path in a column `filename` before those of its folders."""
+    return attrs.evolve(file, folders=(("filename", file.path), *file.folders))
+
+
 def _unquoted(part: str) -> str:
     """As it is where that would be no text: two such must not become one value."""
     try:

@@ -17,11 +17,17 @@ Key: TypeAlias = tuple[str, int]
 
 @attrs.frozen
 class FileColumn:
-    """sql: how a SELECT over the file gets it. type: of that SQL. arrow: the type in the file."""
+    """
+    Attributes:
+        sql: how a SELECT over the file gets it; type: of that SQL.
+        arrow: the type in the file.
+        own: what the engine takes the column for, of whose values `sql` may be the text.
+    """
 
     sql: str
     type: str
     arrow: pa.DataType | None
+    own: str = ""
 
     def fits(self, into: str) -> bool:
         """Whether a cast keeps every value, or refuses it. DuckDB reads milliseconds as

@@ -136,7 +136,7 @@ class Engine:
             OutOfMemory, DiskError: what this machine lacks.
             ExecutionError: anything else.
         """
-        faults = Faults()
+        faults = Faults(fragment=spec.fragment)
         rows = size = batches = writing = 0
         began = perf_counter_ns()
         try:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ffq.engine.cancel import CancelToken
 from ffq.engine.jsonlines import explained
+from ffq.engine.origins import with_names
 from ffq.errors import (
     DataError,
     DiskError,
@@ -26,17 +27,18 @@ from ffq.errors import (
     StorageError,
     UnsupportedPlan,
 )
-
-_OWN_SQL: Final = re.compile(
-    r" when casting from source column (c\d+|.*\(.*)$| in expression \(.*\)$"
-)
+from ffq.plan.model import Node
 
 
 @attrs.define
 class Faults:
-    """Notes the first error raised inside readers of one fragment."""
+    """Notes the first error raised inside readers of one fragment.
+
+    fragment: it, by which errors name columns.
+    """
 
     first: FfqError | None = None
+    fragment: Node | None = None
     _closed: bool = False
 
     def note(self, error: FfqError) -> FfqError:
@@ -57,11 +59,14 @@ class Faults:
             return self.first
         if isinstance(error, FfqError):
             return error
-        return execution_error(error)
+        return execution_error(error, self.fragment)
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of an error's text: DuckDB adds the SQL below it."""
+def one_line(error: BaseException, fragment: Node | None = None) -> str:
+    """The first line of an error's text: DuckDB adds the SQL below it.
+
+    fragment: that it ran, by which columns have names.
+    """
     lines = str(error).strip().splitlines()
     if not lines:
         return type(error).__name__
@@ -70,8 +75,8 @@ def one_line(error: BaseException) -> str:
         return f"IO Error: {said or kind}"
     if match := _CSV_LINE.search(lines[0]):
         return _csv_complaint(match, lines)
-    # Advice on SQL and the names that columns have in it help nobody who wrote a plan.
-    return _OWN_SQL.sub("", lines[0].partition(". Use TRY(")[0])
+    # Advice on SQL helps nobody who wrote a plan.
+    return with_names(lines[0].partition(". Use TRY(")[0], fragment)
 
 
 _TRACEBACK: Final = "Traceback (most recent call last):"
@@ -124,13 +129,13 @@ _OF_OWN_DISK: Final = (
 )
 
 
-def execution_error(error: BaseException) -> FfqError:
+def execution_error(error: BaseException, fragment: Node | None = None) -> FfqError:
     """An error of running SQL or reading data, by whose fault it is (R17).
 
     DataError: no run of it can succeed. StorageError: a table's file could not be read here.
     DiskError, OutOfMemory: this process lacks room. What is not known is ExecutionError.
     """
-    text = explained(one_line(error))
+    text = explained(one_line(error, fragment))
     if isinstance(error, MemoryError):
         return OutOfMemory(text)
     if isinstance(error, pa.ArrowException):

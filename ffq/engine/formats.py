@@ -34,14 +34,20 @@ _KINDS: Final[Mapping[str, str]] = {
     "max_line_bytes": _COUNT,
     "sample_rows": _COUNT,
     "union_by_name": _FLAG,
+    "filename": _FLAG,
+    "hive_partitioning": _FLAG,
+    "all_varchar": _FLAG,
+    "layout": "newline_delimited, array or unstructured",
     # Of vector search, which looks at them itself (ffq/catalog/vectors.py).
     "id_column": _TEXT,
     "vector_column": _TEXT,
     "metric": _TEXT,
 }
 VECTOR_OPTIONS: Final = frozenset({"id_column", "vector_column", "metric"})
+PATH_OPTIONS: Final = frozenset({"filename", "hive_partitioning"})
+"""Of the columns that the paths of files add, which scans get with each file."""
 _JSON: Final = frozenset(
-    {"dateformat", "timestampformat", "compression", "max_line_bytes", "sample_rows"}
+    {"dateformat", "timestampformat", "compression", "max_line_bytes", "sample_rows", "layout"}
 )
 PLAIN_TYPES: Final = frozenset(
     {"BOOLEAN", "FLOAT", "DOUBLE", "VARCHAR", "DATE", "TIME", "TIMESTAMP"}
@@ -57,11 +63,11 @@ _ALSO: Final = {
     "maximum_object_size": "max_line_bytes",
 }
 """What DuckDB calls options, as calls of its functions in SQL have them."""
-_TEXTS: Final = {"true": True, "false": False}
+_FLAGS: Final[Mapping[str | int, bool]] = {"true": True, "false": False, 1: True, 0: False}
 OPTIONS: Final[Mapping[str, frozenset[str]]] = {
-    "parquet": VECTOR_OPTIONS | {"union_by_name"},
-    "csv": frozenset(_KINDS) - VECTOR_OPTIONS,
-    "json": _JSON | {"union_by_name"},
+    "parquet": VECTOR_OPTIONS | PATH_OPTIONS | {"union_by_name"},
+    "csv": frozenset(_KINDS) - VECTOR_OPTIONS - {"layout"},
+    "json": _JSON | PATH_OPTIONS | {"union_by_name"},
 }
 """Options by format."""
 _CSV_SQL: Final = {
@@ -77,7 +83,17 @@ _CSV_SQL: Final = {
     "compression": "compression",
     "max_line_bytes": "max_line_size",
 }
-_JSON_SQL: Final = {"compression": "compression", "max_line_bytes": "maximum_object_size"}
+_JSON_SQL: Final = {
+    "compression": "compression",
+    "max_line_bytes": "maximum_object_size",
+    "layout": "format",
+}
+LISTED: Final[Mapping[str, frozenset[str]]] = {
+    "parquet": frozenset(),
+    "csv": frozenset({"types", "columns", "names"}),
+    "json": frozenset({"types", "columns"}),
+}
+"""Options by format that say something of each column."""
 
 
 def option_name(name: str) -> str:
@@ -96,14 +112,15 @@ def read_option(format_: str | None, name: str, value: object) -> str:
     """
     known = set(_KINDS) if format_ is None else OPTIONS[format_]
     if name not in known:
-        listed: list[str] = sorted(known | (set() if format_ == "parquet" else {"types"}))
+        listed: list[str] = sorted(known | LISTED.get(format_ or "csv", frozenset()))
         near = difflib.get_close_matches(name, listed, n=1)
         meant = f" (did you mean {near[0]!r}?)" if near else ""
         raise InvalidRequest(
             f"a {format_ or 'text'} table has no option {name!r}{meant}; "
             f"it has: {', '.join(listed)}"
         )
-    value = _TEXTS.get(value, value) if _KINDS[name] == _FLAG and isinstance(value, str) else value
+    if _KINDS[name] == _FLAG and isinstance(value, str | int):
+        value = _FLAGS.get(value, value)
     if _KINDS[name] == _COUNT and isinstance(value, str) and value.isdecimal():
         value = int(value)
     if not _is_right(name, value):
@@ -126,6 +143,8 @@ def _is_right(name: str, value: object) -> bool:  # noqa: PLR0911
             return value in {".", ","}
         case "encoding":
             return value in {"utf-8", "utf-16", "latin-1"}
+        case "layout":
+            return value in {"newline_delimited", "array", "unstructured"}
         case "compression":
             return value in {"none", "gzip", "zstd"}
     return kind != _SIGN or len(value.encode()) <= 1

@@ -9,9 +9,30 @@ from typing import Final
 from ffq.engine import stores
 
 _MAX_LINES: Final = 10_000_000
+LINES: Final = "newline_delimited"
+_OPEN: Final = (b"{", b"[", b",", b":")
+"""What a line ends with whose object goes on."""
+_LOOKED: Final = 64 * 1024
+"""Bytes of a line, at most, that are looked at: an array may be one line."""
 _COMPLAINT: Final = re.compile(
     r"(?:Malformed JSON|JSON transform error) in file \"(.*?)\", (?:at byte \d+ )?in line (\d+)"
 )
+
+
+def layout_of(path: str) -> str:
+    """How its objects stand in it, as its beginning has it: each on a line, in one array, or over
+    several lines each. What is broken is taken for lines.
+
+    Raises OSError.
+    """
+    with stores.open_bytes(path) as data:
+        lines = iter(lambda: data.readline(_LOOKED), b"")
+        line = next((line for line in lines if line.strip()), b"")
+    first = line.strip()
+    if first.startswith(b"["):
+        return "array"
+    goes_on = line.endswith(b"\n") and first.startswith(b"{") and first.endswith(_OPEN)
+    return "unstructured" if goes_on else LINES
 
 
 def broken_line(path: str, last: int = _MAX_LINES) -> str:
@@ -22,6 +43,8 @@ def broken_line(path: str, last: int = _MAX_LINES) -> str:
         last: the line to look at last, from 1.
     """
     try:
+        if layout_of(path) != LINES:
+            return ""
         with stores.open_bytes(path) as lines:
             for number, line in enumerate(lines, 1):
                 if number > last:

@@ -1,14 +1,16 @@
 """The functions of the engine that bound expressions may call.
 
-Each gives the same for the same arguments, wherever it runs: none reads files, settings, the
-catalog or the environment, waits, writes a log, or says what the session is. What differs from call
-to call (now, random, uuid) is folded by the planner, or refused.
+Each gives the same for the same arguments, wherever it runs, but for those that give another value
+each time (`VOLATILE`). None reads files, settings, the catalog or the environment, waits, writes a
+log, or says what the session is: now() is folded by the planner.
 """
 
 from __future__ import annotations
 
 import re
 from typing import Final
+
+from ffq.plan.volatile import VOLATILE
 
 _NAMES: Final = """
 abs acos acosh add age apply array_aggr array_aggregate array_apply array_cat array_concat
@@ -91,10 +93,15 @@ rank_dense row_number
 WINDOWS: Final = frozenset(_WINDOWS.split())
 
 
+ROW_FUNCTIONS: Final = frozenset({"json_each", "json_tree"})
+"""Functions that give rows, of values alone."""
+
+
 def is_run(name: str, args: int) -> bool:
     """Whether a scalar function of this name, over so many arguments, may be called."""
     return (
         name in RUN
+        or (name in VOLATILE and not args)
         or (name in INFIX and args == 2)
         or (name in PREFIX and args == 1)
         or COLLATIONS.fullmatch(name) is not None

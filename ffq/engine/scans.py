@@ -60,10 +60,14 @@ class _Piece:
 
 @attrs.frozen
 class Source:
-    """A table expression and its columns: SQL whose columns are c0, c1, ..."""
+    """A table expression and its columns: SQL whose columns are c0, c1, ...
+
+    own: types that the engine has for the columns, of whose values the SQL may give the texts.
+    """
 
     sql: str
     columns: Columns
+    own: Sequence[str] = ()
 
 
 def scan_source(
@@ -109,7 +113,17 @@ def scan_source(
         for each in files
         for source in each.sources
     )
-    return Source(" UNION ALL ".join(selects), tuple(columns.values()))
+    own = [_own_type(key, column.type, files, format_) for key, column in columns.items()]
+    return Source(" UNION ALL ".join(selects), tuple(columns.values()), own)
+
+
+def _own_type(key: Key, scanned: str, files: Sequence[_Alike], format_: TableFormat | None) -> str:
+    """The type of a column that scans give out as another, where all files agree on it."""
+    said = {} if format_ is None else dict(format_.columns)
+    found = {file.columns[key].own for file in files if key in file.columns}
+    own = said.get(key[0]) or (found.pop() if len(found) == 1 else "")
+    gives = own and "GEOMETRY" not in own and travelling("", own)[1] == scanned
+    return own if gives else scanned
 
 
 @attrs.frozen
@@ -219,7 +233,7 @@ def _describe(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> FileColum
     except duckdb.Error as error:
         raise StorageError(f"cannot read {path!r} as Parquet: {one_line(error)}") from error
     found = [
-        FileColumn(*travelling(f"c{at}", kind), field.type)
+        FileColumn(*travelling(f"c{at}", kind), field.type, kind)
         for at, ((_, kind, *_), field) in enumerate(zip(rows, piece.layout, strict=True))
     ]
     return dict(zip(keys_of(piece.layout.names), found, strict=True))

@@ -164,13 +164,14 @@ class _JsonReader(_Reader):
 
     def source(self, paths: Sequence[str], header: Sequence[str]) -> str:
         del header
+        options = {"layout": "newline_delimited", **self.options}
         listed = ", ".join(
             f"{text(name)}: {text('VARCHAR' if kind == 'VARCHAR' else 'JSON')}"
             for name, kind in self.format.columns
         )
         return _aliased(
-            f"read_json([{', '.join(map(text, paths))}]{json_arguments(self.options)}, "
-            f"format = 'newline_delimited', records = true, columns = {{{listed}}}",
+            f"read_json([{', '.join(map(text, paths))}]{json_arguments(options)}, "
+            f"records = true, columns = {{{listed}}}",
             len(self.format.columns),
         )
 

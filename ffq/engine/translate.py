@@ -17,6 +17,7 @@ from ffq.engine.aggregates import final_sql, partial_sql
 from ffq.engine.bound import BoundWriter, constant_sql, type_sql
 from ffq.engine.expressions import ExpressionWriter, TypeOracle
 from ffq.engine.joins import LEFT_MATCHES, MATCHES, join_columns, join_keys, join_sql
+from ffq.engine.scalars import ROW_FUNCTIONS
 from ffq.engine.scans import Source
 from ffq.engine.sql import ColumnInfo, Columns, Relation, row_bound, select_list, text
 from ffq.engine.subqueries import subquery_condition
@@ -131,6 +132,8 @@ class Translator:
                 return self._set(node, self.visit(node.left), self.visit(node.right))
             case model.Unnest():
                 return self._unnest(node, self.visit(node.input))
+            case model.RowsOf():
+                return self._rows_of(node, self.visit(node.input))
             case model.Recursion():
                 return self._recursion(node)
             case model.RecursionRef():
@@ -387,6 +390,21 @@ class Translator:
         )
         outputs = select_list(_positions(below.columns) + lists)
         return self._add(f"SELECT {outputs} FROM {below.name}", columns)
+
+    def _rows_of(self, node: model.RowsOf, below: Relation) -> Relation:
+        if node.function not in ROW_FUNCTIONS:
+            raise UnsupportedPlan(f"this engine does not run the table function {node.function!r}")
+        writer = BoundWriter(len(below.columns), node_name(node))
+        args = ", ".join(map(writer.sql, node.args))
+        width = len(below.columns)
+        columns = below.columns + tuple(
+            ColumnInfo(f"c{at}", type_sql(kind)) for at, kind in enumerate(node.types, width)
+        )
+        added = [f"f.x{at}" for at in range(len(node.types))]
+        names = ", ".join(each.removeprefix("f.") for each in added)
+        outputs = select_list([f"b.c{at}" for at in range(width)] + added)
+        sql = f"SELECT {outputs} FROM {below.name} AS b, {node.function}({args}) AS f({names})"
+        return self._add(sql, columns)
 
     def _series(self, node: model.Series) -> Relation:
         if node.function not in {"range", "generate_series"}:

@@ -42,6 +42,7 @@ from ffq.plan.outputs import (
     place_of,
 )
 from ffq.plan.terms import Column, ColumnName, JoinStrategy, JoinType
+from ffq.plan.volatile import is_volatile
 
 # One set of names per hash key: a Project may give the same column out under several names.
 Keys = tuple[frozenset[ColumnName], ...]
@@ -100,7 +101,11 @@ class _Analysis:
         self._reads = 0
         self._outputs = OutputsOf()
 
-    def visit(self, node: Node) -> Distribution:  # noqa: PLR0911, PLR0912
+    def visit(self, node: Node) -> Distribution:
+        found = self._of(node)
+        return attrs.evolve(found, repeatable=False) if is_volatile(node) else found
+
+    def _of(self, node: Node) -> Distribution:  # noqa: PLR0911, PLR0912
         match node:
             case model.ParquetScan():
                 leaf, self._scans = self._scans, self._scans + 1
@@ -137,7 +142,7 @@ class _Analysis:
                 return _REPLICATED
             case model.Recursion():
                 return _whole(self.visit(node.start), self.visit(node.step))
-            case model.Unnest():
+            case model.Unnest() | model.RowsOf():
                 return self.visit(node.input)
             case model.SetOperation():
                 return _of_set(self.visit(node.left), self.visit(node.right))
@@ -196,11 +201,11 @@ class _Analysis:
             )
         if left.is_split and node.join_type in _WHOLE_RIGHT:
             by_hint = node.strategy_hint is JoinStrategy.BROADCAST_RIGHT and _is_replicable(right)
-            if by_hint or right.kind is DistributionKind.REPLICATED:
+            if by_hint or _is_replicated(right):
                 return attrs.evolve(left, keys=self._left_keys(node, left))
         if right.is_split and node.join_type in _WHOLE_LEFT:
             by_hint = node.strategy_hint is JoinStrategy.BROADCAST_LEFT and _is_replicable(left)
-            if by_hint or left.kind is DistributionKind.REPLICATED:
+            if by_hint or _is_replicated(left):
                 return attrs.evolve(right, keys=None)
         return _whole(left, right)
 
@@ -231,6 +236,10 @@ def _of_read(node: model.ShuffleRead, leaf: int) -> Distribution:
 
 def _replicate(below: Distribution) -> Distribution:
     return _REPLICATED if _is_replicable(below) else _PIN
+
+
+def _is_replicated(below: Distribution) -> bool:
+    return below.kind is DistributionKind.REPLICATED and below.repeatable
 
 
 def _is_replicable(below: Distribution) -> bool:
@@ -346,8 +355,7 @@ def _of_own_join(node: model.Join, left: Distribution, right: Distribution) -> D
             for keys, names in zip(lies, wanted, strict=True)
         ):
             return _by_hash(left, right)
-    replicated = right.kind is DistributionKind.REPLICATED
-    if left.is_split and node.match in _OWN_WHOLE_RIGHT and replicated:
+    if left.is_split and node.match in _OWN_WHOLE_RIGHT and _is_replicated(right):
         return attrs.evolve(left, keys=None)
     return _whole(left, right)
 

@@ -304,6 +304,17 @@ class Unnest:
 
 
 @attrs.frozen
+class RowsOf:
+    """The input's columns, then those of a function that gives rows: json_each or json_tree of each
+    row's arguments. A row for each of them."""
+
+    function: str
+    args: tuple[BoundExpr, ...]
+    types: tuple[SqlType, ...]
+    input: Node
+
+
+@attrs.frozen
 class Series:
     """One column: what `function`, range or generate_series, makes of constants."""
 
@@ -401,6 +412,7 @@ Node: TypeAlias = (
     | SetOperation
     | Series
     | Unnest
+    | RowsOf
     | WithTables
     | Inline
     | Recursion
@@ -441,6 +453,7 @@ OWN_NODES: Final = (
     SetOperation,
     Series,
     Unnest,
+    RowsOf,
     WithTables,
     Inline,
     Recursion,

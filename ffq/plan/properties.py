@@ -17,8 +17,9 @@ from ffq.plan.walk import children, walk_stage
 def is_repeatable(stage: StagePlan) -> bool:
     """Whether a task of it, run again on the same input, is sure to give the same rows.
 
-    Which rows a Limit takes, how ties are broken and what an operator does may differ from run to
-    run. Tasks that read one run must then not be mixed with tasks that read another (R25).
+    Which rows a Limit takes, how ties are broken, what random() gives and what an operator does
+    may differ from run to run. Tasks that read one run must then not be mixed with tasks that read
+    another (R25).
     """
     rows = distribution_of(stage.fragment)
     return rows.kind is not DistributionKind.PIN and rows.repeatable

@@ -41,6 +41,7 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.OverWindows: ("input",),
     model.SetOperation: ("left", "right"),
     model.Unnest: ("input",),
+    model.RowsOf: ("input",),
     model.WithTables: ("input",),
     model.Inline: (),
     model.Recursion: ("start", "step"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -137,14 +137,3 @@ def _text(given: Mapping[str, Any]) -> str | None:
 
 def _right_returns(given: object) -> str:
     return f"returns is {given!r}; right would be a type by column, as {{'score': 'DOUBLE'}}"
-
-
-def dicts(value: Any) -> Iterator[Mapping[str, Any]]:
-    pending = [value]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, list):
-            pending.extend(each)
-        elif isinstance(each, dict):
-            yield each
-            pending.extend(each.values())

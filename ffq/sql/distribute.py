@@ -21,14 +21,17 @@ from ffq.sql import groups, joins, leaves, orders
 from ffq.sql.exchanges import Exchanges, TableEstimate
 from ffq.sql.pieces import Rows, filtered, mapped, projected
 from ffq.sql.planning import Planned
-from ffq.sql.serialized import ExpressionReader, Json, read_type, refuse
+from ffq.sql.serialized import ExpressionReader, Json, read_type, refuse, volatile_call
 
+_CORRELATED: Final = "__duckdb_delim"
+"""What the planner calls a WITH of its own, of rows that a correlated subquery is over."""
 _Step: TypeAlias = Callable[[Json, Sequence[Rows], Exchanges], Rows]
 """Makes a node's rows of its inputs'."""
 
 
 def distribute(
     planned: Planned,
+    volatile: Mapping[str, Json] | None = None,
     *,
     partitions: int,
     estimates: Mapping[str, TableEstimate] | None = None,
@@ -38,6 +41,8 @@ def distribute(
     """A plan of ours, whose columns are those of the query.
 
     Args:
+        volatile: tables whose rows are made with a function that gives another value each time:
+            a call of it, by the table's name.
         partitions: how many an exchange has.
         estimates: what tables hold, by name: a small side of a join is read whole by every task.
             Where nothing is known, both sides are exchanged.
@@ -51,7 +56,9 @@ def distribute(
         partitions, estimates or {}, [] if choices is None else choices, inline=inline
     )
     try:
-        rows = _Distributor(exchanges, _is_any_cte_read_twice(planned.plan)).visit(planned.plan)
+        rows = _Distributor(exchanges, _reads_of_ctes(planned.plan), volatile or {}).visit(
+            planned.plan
+        )
     except RecursionError:
         raise UnsupportedPlan("SQL: the query nests deeper than a plan may") from None
     names = planned.names
@@ -61,11 +68,20 @@ def distribute(
 
 
 class _Distributor:
-    def __init__(self, exchanges: Exchanges, repeats: bool) -> None:
-        """repeats: what a WITH defines stands in the plan several times."""
+    def __init__(
+        self, exchanges: Exchanges, reads: Mapping[int, int], tables: Mapping[str, Json]
+    ) -> None:
+        """
+        Args:
+            reads: how often what a WITH defines stands in the plan, by its number.
+            tables: those that are volatile.
+        """
         self._exchanges = exchanges
-        self._repeats = repeats
+        self._reads = reads
+        self._repeats = any(count > 1 for count in reads.values())
+        self._tables = tables
         self._ctes: dict[int, Rows] = {}
+        self._volatile: dict[int, Json] = {}
 
     def visit(self, found: Json) -> Rows:
         kind = found["type"]
@@ -80,8 +96,21 @@ class _Distributor:
 
     def _cte(self, found: Json) -> Rows:
         definition, body = found["children"]
+        index = found.get("table_index", 0)
+        call = volatile_call(definition, self._tables, self._volatile)
+        if call is not None:
+            self._volatile[index] = call
+            if self._reads.get(index, 0) > 1:
+                delim = str(found.get("ctename", "")).startswith(_CORRELATED)
+                where = "rows that a correlated subquery reads" if delim else "a WITH that is read"
+                refuse(
+                    f"{call['qname']['path'][-1]}() in {where} {self._reads[index]} times, and "
+                    "would be computed anew each time; right would be a table that a COPY has "
+                    "written",
+                    call,
+                )
         before, self._exchanges.repeats = self._exchanges.repeats, self._repeats
-        self._ctes[found.get("table_index", 0)] = self.visit(definition)
+        self._ctes[index] = self.visit(definition)
         self._exchanges.repeats = before
         return self.visit(body)
 
@@ -94,10 +123,10 @@ class _Distributor:
         bindings = tuple((own, at) for at in range(rows.width))
         if isinstance(rows.node, RecursionRef):
             return attrs.evolve(rows, bindings=bindings)
-        if self._exchanges.whole and rows.split:
-            rows = self._exchanges.gather(rows)
+        if self._exchanges.whole and (rows.split or index in self._volatile):
+            rows = self._exchanges.once(rows)
         node = CteRef(f"cte{index}", rows.node)
-        return attrs.evolve(rows, node=node, bindings=bindings, placed=False, shared=self._repeats)
+        return attrs.evolve(rows, node=node, bindings=bindings, shared=self._repeats)
 
     def _distinct(self, found: Json) -> Rows:
         return groups.distinct(found, [self.visit(groups.by_collations(found))], self._exchanges)
@@ -181,11 +210,10 @@ _STEPS: Final[Mapping[str, _Step]] = {
 }
 
 
-def _is_any_cte_read_twice(plan: Json) -> bool:
-    reads = Counter(
+def _reads_of_ctes(plan: Json) -> Mapping[int, int]:
+    return Counter(
         node.get("cte_index", 0) for node in _nodes(plan) if node["type"] == "LOGICAL_CTE_REF"
     )
-    return any(count > 1 for count in reads.values())
 
 
 def _nodes(plan: Json) -> Iterator[Json]:

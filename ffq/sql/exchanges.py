@@ -17,6 +17,8 @@ from ffq.plan.model import (
     ShuffleWrite,
     SinglePartitioning,
 )
+from ffq.plan.volatile import is_volatile
+from ffq.plan.walk import walk_stage
 from ffq.sql.pieces import Rows, project
 
 BROADCAST_BYTES: Final = 8 * 1024 * 1024
@@ -65,19 +67,24 @@ class Exchanges:
 
     def gather(self, rows: Rows) -> Rows:
         """All rows in one task."""
-        if not rows.split:
-            return rows
+        return self.once(rows) if rows.split else rows
+
+    def broadcast(self, rows: Rows) -> Node:
+        """Rows that every task reads whole. What is not the query's own is computed once."""
+        lies = distribution_of(rows.node)
+        if lies.kind is DistributionKind.REPLICATED and lies.repeatable:
+            return Broadcast(rows.node)
+        return Broadcast(self.once(rows).node)
+
+    def once(self, rows: Rows) -> Rows:
+        """Rows that are computed once, however often whoever gets them reads them."""
         single = SinglePartitioning()
         node = ShuffleRead(ShuffleWrite(rows.node, single), single)
         return attrs.evolve(rows, node=node, split=False, order=None, placed=False)
 
-    def broadcast(self, rows: Rows) -> Node:
-        """Rows that every task reads whole. What is not the query's own is computed once."""
-        kind = distribution_of(rows.node).kind
-        if kind is DistributionKind.REPLICATED:
-            return Broadcast(rows.node)
-        single = SinglePartitioning()
-        return Broadcast(ShuffleRead(ShuffleWrite(rows.node, single), single))
+    def steady(self, rows: Rows) -> Rows:
+        """Rows that are the same each time that they are read, within one task."""
+        return self.once(rows) if any(map(is_volatile, walk_stage(rows.node))) else rows
 
     def alike(self, inputs: Sequence[Rows]) -> list[Rows]:
         """Rows that lie in the same tasks: as they do, or exchanged by all of their columns."""

@@ -1,4 +1,4 @@
-"""What planning knows of tables: their columns as scans give them out, their size, some rows."""
+"""What planning knows of tables: their columns as the engine has them, their size, some rows."""
 
 from __future__ import annotations
 
@@ -105,10 +105,11 @@ class Facts:
     ) -> NamesAndTypes:
         columns = self._columns.get(key)
         if columns is None:
-            found = self._source(scan, splits, format_).columns
-            if not found:
+            source = self._source(scan, splits, format_)
+            if not source.columns:
                 raise PlanningError(f"table {scan.table!r} has no columns")
-            columns = tuple((one.name, one.type) for one in found)
+            names = (one.name for one in source.columns)
+            columns = tuple(zip(names, source.own, strict=True))
         _keep(self._columns, key, columns)
         return columns
 

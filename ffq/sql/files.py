@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import attrs
 
+from ffq.catalog.catalog import check_table
 from ffq.engine.sql import identifier
-from ffq.errors import InvalidQuery
+from ffq.errors import InvalidQuery, InvalidRequest
 from ffq.sql.literals import literal
 from ffq.sql.parameters import Value
-from ffq.sql.parsing import FileCall, Parsed, TableRef
+from ffq.sql.parsing import FileCall, ParameterRef, Parsed, TableRef
 from ffq.sql.text import Edit, Edited, query_error
 
 _MAGIC: Final = frozenset("*?[")
@@ -61,23 +62,48 @@ def name_files(
             parameter; says where.
     """
     known = tuple(known)
-    naming = _Naming(parsed, known, folder, allowed)
+    values = parameter_edits(parsed, parameters)
+    naming = _Naming(parsed, known, folder, allowed, parameters)
     for table in parsed.tables:
         naming.table(table)
     for call in parsed.files:
         naming.call(call)
     edits = [*parsed.edits, *(each.edit(known) for each in parsed.lists), *naming.edits]
     return Named(
-        Edited.of(parsed.text, [*edits, *parameter_edits(parsed, parameters)]),
+        Edited.of(parsed.text, [*edits, *(each for each in values if not _in_files(parsed, each))]),
         Edited.of(parsed.text, edits),
         tuple(naming.used),
         tuple(json.dumps(entry) for entry in naming.files.values()),
     )
 
 
+def _in_files(parsed: Parsed, place: Edit | ParameterRef) -> bool:
+    return any(call.start <= place.start < call.end for call in parsed.files)
+
+
+def parameters_left(parsed: Parsed, parameters: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Those that the query has still where its files have names, under what it calls them then."""
+    left = [each for each in parsed.parameters if not _in_files(parsed, each)]
+    if len(left) == len(parsed.parameters):
+        return parameters
+    by_name = {name.lower(): (name, value) for name, value in parameters.items()}
+    if all(parsed.text[each.start : each.end] == b"?" for each in left):
+        ordered = sorted(left, key=lambda each: each.start)
+        return {str(at): by_name[each.name][1] for at, each in enumerate(ordered, 1)}
+    return dict(by_name[each.name.lower()] for each in left)
+
+
 class _Naming:
-    def __init__(self, parsed: Parsed, known: tuple[str, ...], folder: str, allowed: bool) -> None:
+    def __init__(
+        self,
+        parsed: Parsed,
+        known: tuple[str, ...],
+        folder: str,
+        allowed: bool,
+        parameters: Mapping[str, Value],
+    ) -> None:
         self._parsed = parsed
+        self._values = {name.lower(): value for name, value in parameters.items()}
         self._known = known
         self._folded: dict[str, list[str]] = {}
         for name in known:
@@ -108,9 +134,29 @@ class _Naming:
         entry: dict[str, Any] = {"format": call.format}
         if call.options:
             entry["options"] = dict(call.options)
-        name = self._file(call.paths, entry, call.start)
+        paths = tuple(path for each in call.paths for path in self._paths(each))
+        name = self._file(paths, entry, call.start)
+        try:
+            check_table(self.files[name])
+        except InvalidRequest as error:
+            raise query_error(error.message, self._parsed.text, call.start) from None
         alias = "" if call.aliased else f" AS {identifier(call.function)}"
         self.edits.append(Edit(call.start, call.end, f"{identifier(name)}{alias}".encode()))
+
+    def _paths(self, given: str | ParameterRef) -> tuple[str, ...]:
+        if isinstance(given, str):
+            return (given,)
+        value: object = self._values[given.name.lower()]
+        listed = tuple(value) if isinstance(value, list | tuple) else (value,)
+        texts = tuple(each for each in listed if isinstance(each, str))
+        if not texts or len(texts) < len(listed):
+            raise query_error(
+                f"the parameter ${given.name} is {value!r}; right would be a path, or a list of "
+                f"such",
+                self._parsed.text,
+                given.start,
+            )
+        return texts
 
     def _find(self, table: TableRef) -> str | None:
         """The one table of that name; in the text its case says nothing."""

@@ -31,7 +31,7 @@ from ffq.plan.model import (
     SinglePartitioning,
 )
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Rows, by_all, filtered, mapped, project, projected
+from ffq.sql.pieces import Rows, by_all, filtered, mapped, numbered, project, projected
 from ffq.sql.serialized import BOOLEAN, ExpressionReader, Json, refuse, type_of
 
 _STATEFUL: Final = """
@@ -205,7 +205,7 @@ def _distinct_on(found: Json, below: Rows, exchanges: Exchanges) -> Rows:
     targets = reader.all(found.get("distinct_targets", []))
     order = reader.keys((found.get("order_by") or {}).get("orders", []))
     width = below.width
-    below = _numbered(below)
+    below = numbered(below)
     order = order or below.order or ()
     number = BoundWindow(
         BoundAggregate("row_number", (), _BIGINT),
@@ -213,9 +213,9 @@ def _distinct_on(found: Json, below: Rows, exchanges: Exchanges) -> Rows:
         (*order, *by_all(below.width)),
         None,
     )
-    numbered = _over((number,), below, exchanges)
+    rows = _over((number,), below, exchanges)
     first = Call("=", (Place(below.width), Constant(_BIGINT, 1)), BOOLEAN)
-    kept = attrs.evolve(numbered, node=filtered(numbered.node, [first]))
+    kept = attrs.evolve(rows, node=filtered(rows.node, [first]))
     return projected(kept, [Place(at) for at in range(width)])
 
 
@@ -255,23 +255,12 @@ def window(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     ):  # the rows are numbered where they are made
         return below
     reader = ExpressionReader(below.width, below.bindings)
-    numbered = _numbered(below)
+    lined = numbered(below)
     windows = tuple(
-        _in_turn(reader.window(each), numbered, exchanges) for each in found["expressions"]
+        _in_turn(reader.window(each), lined, exchanges) for each in found["expressions"]
     )
-    rows = _over(windows, numbered, exchanges)
-    return mapped(rows, [*range(below.width), *range(numbered.width, rows.width)])
-
-
-def _numbered(rows: Rows) -> Rows:
-    """Rows whose order columns have left: by a number of each, behind the columns."""
-    if not rows.placed:
-        return rows
-    number = BoundWindow(BoundAggregate("row_number", (), _BIGINT), (), (), None)
-    order = (BoundKey(Place(rows.width), asc=True, nulls_first=False),)
-    made = rows.made(OverWindows((number,), rows.node), rows.width + 1)
-    bindings = None if rows.bindings is None else (*rows.bindings, (-1, -1))
-    return attrs.evolve(made, order=order, bindings=bindings)
+    rows = _over(windows, lined, exchanges)
+    return mapped(rows, [*range(below.width), *range(lined.width, rows.width)])
 
 
 def _in_turn(one: BoundWindow, below: Rows, exchanges: Exchanges) -> BoundWindow:

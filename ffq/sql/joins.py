@@ -10,9 +10,19 @@ from typing import Final, TypeAlias
 import attrs
 
 from ffq.plan.bound import BoundExpr, Call, Match, Place
-from ffq.plan.model import AdaptiveJoin, Join, Node
+from ffq.plan.model import AdaptiveJoin, Join, Node, Sort
 from ffq.sql.exchanges import BROADCAST_BYTES, Exchanges
-from ffq.sql.pieces import Rows, all_of, is_plain, mapped, project, shifted, swapped, widened
+from ffq.sql.pieces import (
+    Rows,
+    all_of,
+    is_plain,
+    mapped,
+    numbered,
+    project,
+    shifted,
+    swapped,
+    widened,
+)
 from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, refuse
 
 _MATCHES: Final = {
@@ -76,6 +86,8 @@ class _Sides:
 def join(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     name = found.get("join_type", "INNER")
     left, right = inputs
+    if found["type"] == "LOGICAL_CROSS_PRODUCT" and right.count == 1:
+        return _beside_one_row(left, right, exchanges)
     equal, others = _conditions(found, left, right)
     match = _MATCHES.get(str(_FLIPPED.get(name, name)))
     if found["type"] == "LOGICAL_ASOF_JOIN":
@@ -101,6 +113,17 @@ def join(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     elif match not in _ONE_SIDED:
         kept += [sides.left.width + at for at in (maps[1] or range(sides.right.width))]
     return mapped(rows, kept)
+
+
+def _beside_one_row(left: Rows, right: Rows, exchanges: Exchanges) -> Rows:
+    """As a scalar subquery stands beside rows: an order that these have is theirs still."""
+    below = numbered(left)
+    rows = _joined(_Sides(Match.INNER, below, right, (), ()), exchanges)
+    if not left.split and below.order:
+        node = Sort(below.order, None, 0, partial=False, input=rows.node)
+        rows = attrs.evolve(rows, node=node, order=below.order)
+    kept = [*range(left.width), *range(below.width, rows.width)]
+    return mapped(rows, kept) if below.width > left.width else rows
 
 
 def positional(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
@@ -146,6 +169,8 @@ def _both(left: Rows, right: Rows) -> tuple[tuple[int, int], ...] | None:
 
 def _joined(sides: _Sides, exchanges: Exchanges) -> Rows:
     """The join's rows: left columns, then right ones or the mark, as the match gives them out."""
+    if sides.match is Match.MARK:  # its right side is read for what is true, and for what is null
+        sides = attrs.evolve(sides, right=exchanges.steady(sides.right))
     if not (sides.left.split or sides.right.split):
         return _together(sides, sides.left.node, sides.right.node, split=False)
     if sides.match is Match.MARK or not sides.equal:

@@ -7,8 +7,9 @@ from typing import Final
 
 import attrs
 
+from ffq.engine.scalars import ROW_FUNCTIONS
 from ffq.plan.bound import BoundExpr, Call, Constant, Place, SqlType
-from ffq.plan.model import Inline, Node, ParquetScan, Series, Unnest, Values
+from ffq.plan.model import Inline, Node, ParquetScan, RowsOf, Series, Unnest, Values
 from ffq.sql.exchanges import Exchanges
 from ffq.sql.pieces import (
     NOTHING,
@@ -38,7 +39,7 @@ def get(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     function = found["qname"]["path"][-1]
     if function == "seq_scan" and not inputs:
         return _scan(found, exchanges)
-    if function not in _SERIES and function != "unnest":
+    if function not in _SERIES | ROW_FUNCTIONS and function != "unnest":
         refuse(f"the table function {function}", found)
     if found.get("table_filters", {}).get("filters"):
         refuse(f"a filter within the table function {function}", found)
@@ -48,6 +49,11 @@ def get(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     if function in _SERIES and not found.get("source_ordinality"):
         series = Series(function, args, read_type(found["returned_types"][0]))
         return _of_parameters(found, series, 0)
+    if function in ROW_FUNCTIONS:
+        rows = _rows_of(found, args, Rows(_ONE_ROW, 1, split=False, order=(), count=_SOME_ROWS))
+        return projected(
+            rows, [Place(at) for at in found.get("projection_ids") or range(rows.width)]
+        )
     return _of_parameters(found, _unnested(found, args, _ONE_ROW), 1)
 
 
@@ -82,9 +88,29 @@ def _unnested(found: Json, args: Sequence[BoundExpr], below: Node) -> Unnest:
     return Unnest((items, numbered), (kind, BIGINT), below)
 
 
+def _rows_of(found: Json, args: tuple[BoundExpr, ...], below: Rows) -> Rows:
+    """A function of ours over each row, and of the row the columns that it keeps."""
+    if found.get("source_ordinality"):
+        refuse(f"WITH ORDINALITY of {found['qname']['path'][-1]}", found)
+    types = tuple(map(read_type, found["returned_types"]))
+    node = RowsOf(found["qname"]["path"][-1], args, types, below.node)
+    indexes = [each.get("index", 0) for each in found.get("column_indexes", [{}])]
+    beside = found.get("projected_input", [])
+    places = [Place(below.width + at) if at < _NO_COLUMN else NOTHING for at in indexes]
+    places += [Place(at) for at in beside]
+    rows = below.made(project(node, places), len(places))
+    if below.bindings is None:
+        return rows
+    own = found.get("table_index", 0)
+    bindings = (*((own, at) for at in range(len(indexes))), *(below.bindings[at] for at in beside))
+    return attrs.evolve(rows, bindings=bindings)
+
+
 def _over_rows(found: Json, below: Rows) -> Rows:
     """A table function whose arguments are columns of other rows, of which it keeps some."""
     args = tuple(map(Place, range(len(found["input_table_types"]))))
+    if found["qname"]["path"][-1] in ROW_FUNCTIONS:
+        return _rows_of(found, args, below)
     node = _unnested(found, args, below.node)
     beside = found.get("projected_input", [])
     own_columns = [each.get("index", 0) for each in found.get("column_indexes", [{}])]

@@ -29,7 +29,7 @@ from ffq.plan.model import (
 )
 from ffq.plan.terms import Bound, Column
 from ffq.plan.walk import child_fields
-from ffq.sql.calls import Call, dicts, is_operator, read_call
+from ffq.sql.calls import Call, is_operator, read_call
 from ffq.sql.declared import Columns, Declared, DeclaredColumns
 from ffq.sql.files import Named
 from ffq.sql.kinds import ENGINE_ERRORS
@@ -37,7 +37,7 @@ from ffq.sql.parameters import Value
 from ffq.sql.parsing import OPERATOR, Parsed, QueryParser
 from ffq.sql.pieces import project
 from ffq.sql.planning import Planned, PlanningInstance
-from ffq.sql.serialized import NotDistributed, read_type
+from ffq.sql.serialized import Json, NotDistributed, dicts, read_type, volatile_call
 from ffq.sql.text import Edit, Edited, query_error, without_place
 
 _NOWHERE: Final = 2**64 - 1
@@ -51,11 +51,13 @@ class Operators:
     Attributes:
         named: the query.
         parameters: those that are left in it.
+        volatile: a function that gives another value each time, in what gives a table its rows.
     """
 
     named: Named
     parameters: Mapping[str, Value]
     nodes: Mapping[str, Node]
+    volatile: Mapping[str, Json] = attrs.field(factory=dict)
 
     def put_into(self, plan: Node) -> Node:
         """The plan, in which operators stand where it scans their tables."""
@@ -69,13 +71,13 @@ class Planner:
     Attributes:
         parser: reads and writes queries.
         instance: plans them; operators become tables of it.
-        distribute: makes plans of ours of them.
+        distribute: makes plans of ours of them; it is told which tables are volatile, and why.
         declared: what operators give out.
     """
 
     parser: QueryParser
     instance: PlanningInstance
-    distribute: Callable[[Planned], Node]
+    distribute: Callable[[Planned, Mapping[str, Json]], Node]
     declared: DeclaredColumns
 
     def plan(self, sql: str) -> Planned:
@@ -111,6 +113,7 @@ def name_operators(
         attrs.evolve(named, sql=named.sql.over(edits), described=named.described.over(edits)),
         {name: value for name, value in parameters.items() if name.lower() in left},
         naming.nodes,
+        naming.volatile,
     )
 
 
@@ -124,6 +127,7 @@ class _Naming:
     planner: Planner
     text: Edited
     nodes: dict[str, Node] = attrs.field(factory=dict)
+    volatile: dict[str, Json] = attrs.field(factory=dict)
     edits: list[Edit] = attrs.field(factory=list)
     _depth: int = 0
 
@@ -166,7 +170,7 @@ class _Naming:
         self.visit(call.query, known)
         self._depth -= 1
         name = f"{OPERATOR} {len(self.nodes) + 1}"
-        node, columns = self._planned(call, known)
+        node, columns = self._planned(call, known, name)
         seen: set[str] = set()
         for column, _ in columns:
             if column.lower() in seen:
@@ -197,17 +201,20 @@ class _Naming:
         found.clear()
         found.update(table)
 
-    def _planned(self, call: Call, known: tuple[Any, ...]) -> tuple[Node, Columns]:
+    def _planned(self, call: Call, known: tuple[Any, ...], name: str) -> tuple[Node, Columns]:
         try:
             planned = self.planner.plan(self.planner.parser.write(_whole(call.query, known)))
         except InvalidQuery as error:
             # Its place is one in a text that nobody wrote.
             call.refuse(
-                f"its input is a query of its own, which sees no table beside it: "
-                f"{without_place(error.message)}",
+                f"its input is a query of its own, which sees no table beside it, LATERAL or not "
+                f"(right would be that table in its input): {without_place(error.message)}",
                 error,
             )
-        below = _put(self.nodes, self.planner.distribute(planned), {})
+        below = _put(self.nodes, self.planner.distribute(planned, self.volatile), {})
+        volatile = volatile_call(planned.plan, self.volatile)
+        if volatile is not None:  # its place is one in that text, too
+            self.volatile[name] = {**volatile, "query_location": None}
         if call.whole:
             single = SinglePartitioning()
             below = ShuffleRead(ShuffleWrite(below, single), single)

@@ -26,7 +26,14 @@ from ffq.plan.bound import (
 from ffq.plan.model import OverWindows, Sort
 from ffq.sql.exchanges import Exchanges
 from ffq.sql.pieces import Rows, by_all, filtered, mapped, projected, replaced
-from ffq.sql.serialized import BOOLEAN, ExpressionReader, Json, read_constant, refuse
+from ffq.sql.serialized import (
+    BOOLEAN,
+    ExpressionReader,
+    Json,
+    read_constant,
+    refuse,
+    volatile_call,
+)
 
 _BIGINT: Final = SqlType("BIGINT")
 _DOUBLE: Final = SqlType("DOUBLE")
@@ -61,6 +68,8 @@ def limit(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
             case "CONSTANT_PERCENTAGE":
                 counts.append(_share(value.get("constant_percentage", 0.0)))
             case "EXPRESSION_VALUE":
+                if (call := volatile_call(value["expression"], {})) is not None:
+                    refuse(f"a LIMIT or OFFSET by {call['qname']['path'][-1]}()", call)
                 reader = ExpressionReader(below.width, below.bindings)
                 counts.append(reader(value["expression"]))
             case other:

@@ -16,7 +16,9 @@ import duckdb
 
 from ffq.catalog.files import format_of_name
 from ffq.engine.faults import one_line
+from ffq.engine.scalars import ROW_FUNCTIONS
 from ffq.errors import InvalidQuery
+from ffq.sql.filecalls import READERS, table_options
 from ffq.sql.kinds import ENGINE_ERRORS
 from ffq.sql.shown import ShownTables, TableList, as_query
 from ffq.sql.text import Edit, Edited, Token, query_error, tokens
@@ -31,28 +33,6 @@ _READ: Final = "SELECT json_serialize_sql(?::VARCHAR)"
 _WRITE: Final = "SELECT json_deserialize_sql(?::JSON)"
 OPERATOR: Final = "op"
 """The function in FROM that runs an operator."""
-_READERS: Final = {
-    "read_parquet": "parquet",
-    "parquet_scan": "parquet",
-    "read_csv": "csv",
-    "read_csv_auto": "csv",
-    "read_json": "json",
-    "read_json_auto": "json",
-    "read_ndjson": "json",
-    "read_ndjson_auto": "json",
-}
-"""Functions that read tables, by the format of what they read."""
-_OPTIONS: Final = {
-    "delim": "delimiter",
-    "sep": "delimiter",
-    "sample_size": "sample_rows",
-    "max_line_size": "max_line_bytes",
-    "maximum_line_size": "max_line_bytes",
-    "maximum_object_size": "max_line_bytes",
-    "dtypes": "types",
-    "column_types": "types",
-}
-"""What the engine calls options of a table, where a catalog has another word."""
 _DEEPEST: Final = 400
 """JSON levels of what the engine says of a query: two for each call or operator."""
 _NESTING: Final = frozenset({dict, list})
@@ -61,7 +41,7 @@ _MOST_SAID: Final = 400
 _BARE_BEFORE: Final = re.compile(rb"[^\s'\"(),;]*$")
 _BARE_AFTER: Final = re.compile(rb"[^\s'\"(),;]*")
 _SETTING: Final = re.compile(r' Use "?SET .*')
-_ROWS: Final = frozenset({"range", "generate_series", "unnest"})
+_ROWS: Final = frozenset({"range", "generate_series", "unnest"}) | ROW_FUNCTIONS
 """Functions in FROM that read nothing."""
 _SESSION_NAMES: Final = """
     current_catalog current_connection_id current_database current_query current_query_id
@@ -91,13 +71,22 @@ class TableRef:
 
 
 @attrs.frozen
+class ParameterRef:
+    """`?`, `$1` or `$name`; those without a name are numbered."""
+
+    name: str
+    start: int
+    end: int
+
+
+@attrs.frozen
 class FileCall:
     """A function in FROM that reads files: `read_csv('a.csv', delim := ';')`.
 
     Attributes:
         function: its name; `start` and `end` are the bytes of the whole call.
         format: of the files.
-        paths: as the text has them.
+        paths: as the text has them, or parameters that say them.
         options: by the names that an entry of a catalog file has for them.
     """
 
@@ -105,18 +94,9 @@ class FileCall:
     start: int
     end: int
     format: str
-    paths: tuple[str, ...]
+    paths: tuple[str | ParameterRef, ...]
     options: tuple[tuple[str, Any], ...]
     aliased: bool
-
-
-@attrs.frozen
-class ParameterRef:
-    """`?`, `$1` or `$name`; those without a name are numbered."""
-
-    name: str
-    start: int
-    end: int
 
 
 @attrs.frozen
@@ -237,6 +217,8 @@ class _Reader:
         self._parameters: dict[int, ParameterRef] = {}
         self._ctes: set[str] = set()
         self._operators = False
+        self._in_from: set[int] = set()
+        """By id, the calls of functions that stand in FROM: they are met after where they stand."""
         self._shown = ShownTables(text)
 
     def read(self, statements: Any) -> Parsed:
@@ -268,9 +250,8 @@ class _Reader:
                 if (shown := self._shown.read(node)) is not None:
                     self._tables.append(TableRef(*shown, aliased=True))
             case "VALUE_PARAMETER":
-                start = node["query_location"]
-                end = start + node["query_location_length"]
-                self._parameters[start] = ParameterRef(node["identifier"], start, end)
+                found = self._parameter(node)
+                self._parameters[found.start] = found
             case "FUNCTION":
                 self._function(node)
             case _:
@@ -283,8 +264,18 @@ class _Reader:
         start = node.get("query_location", 0)
         return start, start + node.get("query_location_length", len(self._text) - start)
 
+    def _parameter(self, node: Json) -> ParameterRef:
+        start: int = node["query_location"]
+        return ParameterRef(node["identifier"], start, start + node["query_location_length"])
+
     def _function(self, node: Json) -> None:
         name = node["function_name"].lower()
+        if name == OPERATOR and id(node) not in self._in_from:
+            raise self._fail(
+                f"{OPERATOR}(...) gives rows, and stands in FROM; right would be "
+                f"SELECT ... FROM {OPERATOR}('name', (SELECT ...))",
+                node,
+            )
         if name in _SESSION or (name.startswith(_SESSION_PREFIXES) and name not in _OF_VALUES):
             raise self._fail(
                 f"the function {name} tells of a session or acts on it, and is not run", node
@@ -312,29 +303,36 @@ class _Reader:
             return
         if name == OPERATOR:
             self._operators = True
+            self._in_from.add(id(function))
             self._operator_input(function)
             return
-        kind = _READERS.get(name)
+        kind = READERS.get(name)
         if kind is None or len(function["qualified_name"]["path"]) > 1:
             raise self._fail(
                 f"the table function {name} is not run; those that are: "
-                f"{', '.join(sorted([OPERATOR, *_ROWS, *_READERS]))}",
+                f"{', '.join(sorted([OPERATOR, *_ROWS, *READERS]))}",
                 node,
             )
-        paths: tuple[str, ...] | None = None
+        paths: tuple[Any, ...] | None = None
         options = []
         for argument in function.get("arguments", ()):
-            option, given = _named(argument)
-            value = self._constant(given, name, node)
+            option, expression = _named(argument)
+            value = self._constant(expression, name, node)
             if option:
-                options.append((_OPTIONS.get(option, option), value))
+                if isinstance(value, ParameterRef):
+                    raise self._fail(f"{name}: {option} is a parameter, and not a constant", node)
+                options.append((option, value))
             elif paths is None:
                 paths = tuple(value if isinstance(value, list) else [value])
-        if not paths or not all(isinstance(path, str) for path in paths):
+        if not paths or not all(isinstance(path, str | ParameterRef) for path in paths):
             raise self._fail(f"{name}: right would be a path in quotes, or a list of such", node)
+        try:
+            given = table_options(name, options)
+        except InvalidQuery as error:
+            raise self._fail(error.message, node) from None
         start, end = self._call(name, node)
         aliased = bool(node.get("alias"))
-        self._files.append(FileCall(name, start, end, kind, paths, tuple(options), aliased))
+        self._files.append(FileCall(name, start, end, kind, paths, tuple(given.items()), aliased))
 
     def _operator_input(self, function: Json) -> None:
         """What it names as its input is a table; a query there is read as any other."""
@@ -359,6 +357,8 @@ class _Reader:
                 return dict(items) if keyed else [value for _, value in items]
             case "ARRAY_CONSTRUCTOR":
                 return [self._constant(each, function, call) for each in node.get("children", ())]
+            case "VALUE_PARAMETER":
+                return self._parameter(node)
             case _:
                 raise self._fail(f"{function}: its arguments are constants, and this is none", call)
 

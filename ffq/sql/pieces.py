@@ -8,8 +8,10 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ffq.plan.bound import (
+    BoundAggregate,
     BoundExpr,
     BoundKey,
+    BoundWindow,
     Call,
     Conjunction,
     Constant,
@@ -20,7 +22,7 @@ from ffq.plan.bound import (
     Special,
     SqlType,
 )
-from ffq.plan.model import Filter, Inline, Node, ParquetScan, Project
+from ffq.plan.model import Filter, Inline, Node, OverWindows, ParquetScan, Project
 from ffq.plan.terms import Bound
 from ffq.sql.serialized import (
     BOOLEAN,
@@ -170,6 +172,17 @@ def projected(rows: Rows, exprs: Sequence[BoundExpr]) -> Rows:
         bindings=bindings,
         placed=rows.placed or (order is None and rows.order is not None),
     )
+
+
+def numbered(rows: Rows) -> Rows:
+    """Rows whose order columns have left: by a number of each, behind the columns."""
+    if not rows.placed:
+        return rows
+    number = BoundWindow(BoundAggregate("row_number", (), SqlType("BIGINT")), (), (), None)
+    order = (BoundKey(Place(rows.width), asc=True, nulls_first=False),)
+    made = rows.made(OverWindows((number,), rows.node), rows.width + 1)
+    bindings = None if rows.bindings is None else (*rows.bindings, (-1, -1))
+    return attrs.evolve(made, order=order, bindings=bindings)
 
 
 def by_all(width: int) -> tuple[BoundKey, ...]:

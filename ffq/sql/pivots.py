@@ -22,8 +22,8 @@ MAX_VALUES: Final = 1000
 """Columns that the data may make of one PIVOT, for each of its aggregates."""
 _PIVOT: Final = frozenset({"pivot", "pivot_wider"})
 _AFTER: Final = frozenset({"using", "group", "order", "limit", "offset"})
-_NO_SOURCE: Final = _AFTER | {"join"}
-"""The conditions of a JOIN have an ON of their own: its PIVOT must list its values."""
+_WITHOUT_CONDITION: Final = frozenset({"natural", "cross", "positional"})
+"""Of a JOIN, which has no ON or USING then."""
 _AFTER_ON: Final = _AFTER | {"union", "intersect", "except"}
 _CLOSING: Final = {b"(": b")", b"[": b"]", b"{": b"}"}
 
@@ -166,9 +166,8 @@ class _Reader:
     def _read(self, at: int) -> _Pivot | None:
         if self._is_of_standard(at + 1):
             return None
-        words = [(each, self.word(each)) for each in self._beside(at)]
-        on = next((each for each, word in words[1:] if word in {"on", *_NO_SOURCE}), None)
-        if on is None or self.word(on) != "on" or on == at + 1 or on + 1 == len(self.tokens):
+        on = self._on(at)
+        if on is None or on == at + 1 or on + 1 == len(self.tokens):
             return None
         columns = [
             (first, end) for first, end in self._items(on + 1) if not self._is_listed(first, end)
@@ -190,6 +189,23 @@ class _Reader:
                 for part in parts
             ),
         )
+
+    def _on(self, at: int) -> int | None:
+        """The ON of a PIVOT: the first one that is no JOIN's in what it is over."""
+        joins, before = 0, set[str]()
+        for each in list(self._beside(at))[1:]:
+            word = self.word(each)
+            if word == "join":
+                joins += not before & _WITHOUT_CONDITION
+                before = set()
+            elif word in {"on", "using"} and joins:
+                joins -= 1
+            elif word == "on":
+                return each
+            elif word in _AFTER:
+                return None
+            before = {*before, word} if word else set()
+        return None
 
     def _is_of_standard(self, at: int) -> bool:
         """`FROM t PIVOT (sum(v) FOR k IN (...))`."""

@@ -23,7 +23,7 @@ from ffq.sql.distribute import distribute
 from ffq.sql.exchanges import TableEstimate
 from ffq.sql.explained import COLUMNS, explained, read_explain
 from ffq.sql.facts import Facts, TableFacts
-from ffq.sql.files import Named, name_files
+from ffq.sql.files import Named, name_files, parameters_left
 from ffq.sql.kinds import StatementKind, statement_kind
 from ffq.sql.operators import Planner, name_operators
 from ffq.sql.parameters import Parameters, Value, dump_parameters, load_parameters
@@ -185,9 +185,10 @@ class Preparer:
         try:
             with self._instance(facts, samples) as instance:
                 planner = Planner(self._parser, instance, cut, self._declared)
-                operators = name_operators(named, parsed, query.parameters, planner)
+                left = parameters_left(parsed, query.parameters)
+                operators = name_operators(named, parsed, left, planner)
                 planned = instance.plan(operators.named, operators.parameters)
-                plan = operators.put_into(cut(planned))
+                plan = operators.put_into(cut(planned, operators.volatile))
         except NotDistributed as error:
             raise _placed(error, named, query) from None
         definitions = (*own, *named.files)

@@ -6,7 +6,7 @@ leaves out what is zero, false or empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 import attrs
@@ -33,6 +33,7 @@ from ffq.plan.bound import (
     Special,
     SqlType,
 )
+from ffq.plan.volatile import VOLATILE
 
 COMPARISONS: Final = {
     "COMPARE_EQUAL": "=",
@@ -101,6 +102,43 @@ class NotDistributed(UnsupportedPlan):
 def refuse(what: str, node: Json) -> NoReturn:
     """Raises NotDistributed: says where in the text, as far as the engine does."""
     raise NotDistributed(_SAYS + what, node.get("query_location"))
+
+
+def dicts(value: Any) -> Iterator[Json]:
+    pending = [value]
+    while pending:
+        each = pending.pop()
+        if isinstance(each, list):
+            pending.extend(each)
+        elif isinstance(each, dict):
+            yield each
+            pending.extend(each.values())
+
+
+def volatile_call(
+    plan: Any, tables: Mapping[str, Json], ctes: Mapping[int, Json] | None = None
+) -> Json | None:
+    """A call of a function that gives another value each time, in a plan or in what it reads.
+
+    Args:
+        tables, ctes: those whose rows are made with one.
+    """
+    for each in dicts(plan):
+        if _is_volatile(each):
+            return each
+        found = None
+        if each.get("type") == "LOGICAL_CTE_REF":
+            found = (ctes or {}).get(each.get("cte_index", 0))
+        elif each.get("type") == "LOGICAL_GET" and tables:
+            found = tables.get((each.get("function_data") or {}).get("table", ""))
+        if found is not None:
+            return found
+    return None
+
+
+def _is_volatile(found: Json) -> bool:
+    is_call = found.get("expression_class") == "BOUND_FUNCTION"
+    return is_call and found["qname"]["path"][-1] in VOLATILE
 
 
 # --- types -----------------------------------------------------------------------------------
@@ -230,6 +268,8 @@ def _distance(found: Json, unit: str) -> Json:
 
 def type_of(found: Json) -> Json:
     """An expression's type, as the plan writes it."""
+    if found["expression_class"] == "BOUND_CONJUNCTION":  # which says none
+        return {"id": "BOOLEAN"}
     kind: Json = found["value"]["type"] if "value" in found else found["return_type"]
     return kind
 
@@ -401,6 +441,12 @@ class ExpressionReader:
             return Call(COMPARISONS[kind], self.all(children), BOOLEAN)
         if name == "__between":
             return self._between(found)
+        if name == "invoke":
+            refuse(
+                "the function invoke, by which structs with COLLATE in them are compared; right "
+                "would be lower(...) or the like in them",
+                found,
+            )
         if name.startswith("__"):
             refuse(f"the function {name}", found)
         if not is_run(name, len(children)):

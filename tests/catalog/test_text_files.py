@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import attrs
 import duckdb
 import pytest
 
@@ -220,7 +221,7 @@ def test_folders_add_columns_to_text_files_too(engine: Engine, tmp_path: Path) -
         ("t.jsonl", b'{"a": 1}\nnope\n', "t.jsonl, line 2: it is no JSON: Expecting value"),
         ("t.jsonl", b'{"a": 1}\n\n{"a": 2\n', "t.jsonl, line 3: it is no JSON"),
         ("t.jsonl", b'{"a": 1}\n[1]\n', "t.jsonl, line 2: it is JSON, and no object"),
-        ("t.json", b'[\n{"a": 1}\n]\n', "t.json, line 1: it is no JSON"),
+        ("t.json", b'[\n{"a": 1},\nnope]\n', "t.json"),
         ("t.jsonl", b'{"a": 1}\n{"A": 2}\n', "the keys 'A', 'a' differ in case alone"),
         ("t.csv.gz", b"no gzip", "t.csv.gz"),
     ],
@@ -362,6 +363,81 @@ def test_options_are_checked_by_name(
         load(tmp_path, entry)
     assert "tables[0] (t).options." in caught.value.message
     assert complaint in caught.value.message
+
+
+def test_names_and_types_of_all_columns(engine: Engine, tmp_path: Path) -> None:
+    bare = write(tmp_path, "bare.csv", "1,2", "3,4")
+    options = {"header": "false"}
+    assert read(engine, table(bare, options=options, names=("x",))) == [
+        {"x": 1, "column1": 2},
+        {"x": 3, "column1": 4},
+    ]
+    given = {"x": "VARCHAR", "y": "DOUBLE"}
+    assert read(engine, table(bare, options=options, columns=given)) == [
+        {"x": "1", "y": 2.0},
+        {"x": "3", "y": 4.0},
+    ]
+    path = write(tmp_path, "t.csv", "a,b", "1,2")
+    assert read(engine, table(path, options={"all_varchar": "true"})) == [{"a": "1", "b": "2"}]
+    with pytest.raises(StorageError, match=r"option names is for files without .*t\.csv has one"):
+        columns(table(path, names=("x", "y")))
+    with pytest.raises(StorageError, match="option names has 3 names; .* has 2 columns"):
+        columns(table(bare, options=options, names=("x", "y", "z")))
+
+
+@pytest.mark.parametrize(
+    ("text", "layout"),
+    [
+        ('[{"a": 1, "b": {"c": 2}}, {"a": 3}]', "array"),
+        ('  [\n  {"a": 1,\n "b": {"c": 2}},\n {"a": 3}\n]\n', "array"),
+        ('{\n "a": 1,\n "b": {"c": 2}\n}\n{"a":\n3}\n', "unstructured"),
+    ],
+)
+def test_json_objects_may_stand_in_an_array_or_on_several_lines(
+    engine: Engine, tmp_path: Path, text: str, layout: str
+) -> None:
+    (tmp_path / "t.json").write_text(text)
+    of = table(str(tmp_path / "t.json"))
+    want = [{"a": 1, "b": {"c": 2}}, {"a": 3, "b": None}]
+    assert read(engine, of) == want
+    assert read(engine, attrs.evolve(of, options={"layout": layout})) == want
+    assert read(engine, attrs.evolve(of, columns={"a": "DOUBLE"})) == [{"a": 1.0}, {"a": 3.0}]
+    if layout == "unstructured":
+        return  # which lines are, too
+    (tmp_path / "u.json").write_text('{"a": 5}\n')
+    with pytest.raises(
+        StorageError, match=f"u.json is newline_delimited, and .*t.json is {layout}"
+    ):
+        columns(table(str(tmp_path)))
+
+
+def test_a_file_without_a_value_of_a_column_says_nothing_of_it(
+    engine: Engine, tmp_path: Path
+) -> None:
+    paths = [
+        write(tmp_path, "a.csv", "k,n,s", "1,,", "2,,"),
+        write(tmp_path, "b.csv", "k,n,s", "3,4,"),
+        write(tmp_path, "c.csv", "k,n,s", "5,,"),
+    ]
+    assert columns(table(*paths)) == {"k": "BIGINT", "n": "BIGINT", "s": "VARCHAR"}
+    assert [row["n"] for row in read(engine, table(*paths))] == [None, None, 4, None]
+
+
+def test_json_integers_beyond_64_bits_keep_their_digits(engine: Engine, tmp_path: Path) -> None:
+    path = write(tmp_path, "t.jsonl", '{"a": 12345678901234567890, "l": [1]}', '{"a": -1}')
+    assert read(engine, table(path)) == [
+        {"a": Decimal(12345678901234567890), "l": [1]},
+        {"a": Decimal(-1), "l": None},
+    ]
+
+
+def test_a_column_has_the_path_of_each_file(engine: Engine, tmp_path: Path) -> None:
+    paths = [write(tmp_path, f"p={at}/t.csv", "a", str(at)) for at in range(2)]
+    of = table(str(tmp_path), options={"filename": "true"})
+    assert read(engine, of) == [{"a": at, "filename": paths[at], "p": at} for at in range(2)]
+    bare = attrs.evolve(of, options={"filename": "true", "hive_partitioning": "false"})
+    assert read(engine, bare) == [{"a": at, "filename": paths[at]} for at in range(2)]
+    assert read(engine, attrs.evolve(of, options={"hive_partitioning": "false"}))[0] == {"a": 0}
 
 
 def test_a_folder_of_two_formats_is_refused(tmp_path: Path) -> None:

@@ -223,7 +223,11 @@ WRONG = [
         "INVALID_ARGUMENT",
         "INVALID_CONFIG",
     ),
-    (ext.PlanSqlRequest(sql="SELECT random() FROM t"), "UNIMPLEMENTED", "UNSUPPORTED"),
+    (
+        ext.PlanSqlRequest(sql="SELECT reservoir_quantile(k, 0.5) FROM t"),
+        "UNIMPLEMENTED",
+        "UNSUPPORTED",
+    ),
     (ext.PlanSqlRequest(sql="FROM 'no.parquet'"), "INTERNAL", "IO"),
 ]
 

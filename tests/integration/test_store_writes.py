@@ -13,7 +13,8 @@ import pytest
 from ffq.messages import QueryState
 from ffq.plan import Relation
 from tests.integration.cluster import LIVENESS_MS, ROWS, ROWS_OF_T, Cluster, cluster
-from tests.integration.test_writes import heavy, holding, is_held
+from tests.integration.test_writes import holding, is_held
+from tests.profiles import heavy
 from tests.s3 import SECRET, s3_server
 
 OUT = "s3://lake/out"

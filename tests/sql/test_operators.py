@@ -227,14 +227,15 @@ def test_the_plan_holds_the_config_as_the_wire_has_it(sql: Sql) -> None:
         ("FROM op('sql.times', 5)", InvalidPlan, "its input is neither a query nor a table's name"),
         ("FROM op('sql.times', [t])", InvalidPlan, "its input is neither a query nor a table's"),
         ("FROM op(t, 'sql.times')", InvalidPlan, "its first argument is no text"),
+        ("SELECT\n op('sql.times', t)", InvalidPlan, "line 2, column 2: op.*, and stands in FROM"),
         ("FROM op()", InvalidPlan, "its first argument is no text"),
         ("FROM op('sql.times', nope)", InvalidPlan, "line 1, column 22: no such table: 'nope'"),
         ("FROM op('sql.times', (SELECT z FROM t))", InvalidPlan, "Referenced column .z. not found"),
         (
             "FROM t, LATERAL op('sql.times', (SELECT t.a))",
             InvalidPlan,
-            r"op\('sql.times'\): its input is a query of its own, which sees no table beside it: "
-            r'Referenced table "t" not found',
+            r"op\('sql.times'\): its input is a query of its own, which sees no table beside it, "
+            r'LATERAL or not .*: Referenced table "t" not found',
         ),
         ("FROM op('sql.times', t) TABLESAMPLE 5%", InvalidPlan, "TABLESAMPLE is not for operators"),
         (

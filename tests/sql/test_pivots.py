@@ -62,6 +62,17 @@ class Local:
         ),
         (f"FROM (PIVOT (PIVOT {SOURCE} ON a USING sum(v) GROUP BY b) ON b USING max('1'))", 2),
         (f"FROM (PIVOT {SOURCE} ON a USING sum(v) GROUP BY b) WHERE b <> '3'", 1),
+        ("PIVOT t JOIN (SELECT k, k % 2 AS p FROM t) u USING (k) ON p USING sum(v) GROUP BY d", 1),
+        (
+            "PIVOT t a JOIN (SELECT k AS l FROM t) b ON a.k = b.l ON l % 2 USING sum(v) GROUP BY d",
+            1,
+        ),
+        ("PIVOT t NATURAL JOIN (SELECT k, 1 AS q FROM t) ON q USING count(*) GROUP BY s", 1),
+        (
+            "PIVOT t LEFT JOIN (SELECT k AS l FROM t) b JOIN (SELECT k AS m FROM t) c ON l = m "
+            "ON k = l ON m % 3, l % 2 USING count(*) GROUP BY v",
+            1,
+        ),
         ("DESCRIBE PIVOT t ON k % 2 USING sum(v) GROUP BY d", 1),
         ("PIVOT t ON k % 2 IN (0) USING sum(v) GROUP BY d", 1),
         ("PIVOT t ON (k % 2) IN (0, 1) USING sum(v) GROUP BY d", 0),
@@ -99,7 +110,7 @@ async def test_parameters_go_where_they_are_used(world: World) -> None:
         ),
         ("PIVOT t ON k = ? USING sum(v)", r"^line 1, column 1: PIVOT: .* right would be \$1"),
         ("PIVOT (FROM t WHERE k < 0) ON k", "^line 1, column 31: PIVOT: the data has no value"),
-        ("PIVOT t JOIN t u USING (k) ON k", "^line 1, column 1: PIVOT over values"),
+        ("PIVOT t JOIN t u USING (k) ON nope", '^line 1, column 1: PIVOT: its .*"nope" not found'),
         (" PIVOT t ON k IN (SELECT 2)", "^line 1, column 2: PIVOT over values .* list of them"),
         (
             f"PIVOT range({MAX_VALUES + 1}) r(i) ON i USING count(*)",
@@ -119,10 +130,10 @@ async def test_what_is_wrong_is_named_with_its_place(world: World, sql: str, mes
 
 
 async def test_what_is_not_distributed_is_named_where_it_stands(world: World) -> None:
-    with pytest.raises(UnsupportedPlan, match="^line 1, column 1: PIVOT: its values .*random"):
-        await Local(world).answer("PIVOT t ON k > random()")
-    with pytest.raises(UnsupportedPlan, match="^line 1, column 32: .*random"):
-        await Local(world).answer("PIVOT t ON k > 3 USING sum(k + random())")
+    with pytest.raises(UnsupportedPlan, match="^line 1, column 1: PIVOT: its values .*_bin"):
+        await Local(world).answer("PIVOT t ON is_histogram_other_bin(k)")
+    with pytest.raises(UnsupportedPlan, match="reservoir_quantile"):
+        await Local(world).answer("PIVOT t ON k > 3 USING reservoir_quantile(k, 0.5)")
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_what_is_wrong_is_named_with_its_place(
         ("FROM 'no*.parquet'", StorageError, r"table 'no\*\.parquet': no file matches /.*/no\*"),
         ("FROM 'no.parquet'", StorageError, "table 'no.parquet': no such file or folder: /"),
         ("UPDATE t SET k = 1", InvalidQuery, "UPDATE is no query.* INSERT INTO"),
-        ("SELECT random() FROM t", UnsupportedPlan, "random"),
+        ("SELECT reservoir_quantile(k, 0.5) FROM t", UnsupportedPlan, "reservoir_quantile"),
     ],
 )
 def test_what_cannot_be_read_or_run_is_named(

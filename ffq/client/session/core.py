@@ -223,9 +223,9 @@ class SessionCore(Client):
             text = copy.statement(text)
         own = isinstance(step, Query) and copy is None
         with nullcontext() if own else placeless():
-            return await self._planned(text, parameters, tables.values())
+            return await self._planned_text(text, parameters, tables.values())
 
-    async def _planned(
+    async def _planned_text(
         self, text: str, parameters: Parameters | None, tables: Iterable[Registered]
     ) -> SqlPlan:
         given = tuple(tables)
@@ -291,7 +291,7 @@ class SessionCore(Client):
                 plain = Query(await run_blocking(with_constants, leaf.text, leaf.parameters))
             text = statement(plain, {**known, plain: ()})
             with nullcontext() if isinstance(leaf, Query) else placeless():
-                planned = await self._planned(text, None, tables)
+                planned = await self._planned_text(text, None, tables)
             bound[leaf] = plain
             known[plain] = tuple(column.name for column in planned.columns)
         return statement(with_leaves(step, bound), known)

@@ -236,6 +236,13 @@ _NODES: dict[str, Codec[Any]] = {
     f"{OWN_PREFIX}Unnest": record(
         model.Unnest, Key("lists", listing(BOUND)), Key("types", listing(SQL_TYPE)), _INPUT
     ),
+    f"{OWN_PREFIX}RowsOf": record(
+        model.RowsOf,
+        Key("function", STRING),
+        Key("args", listing(BOUND)),
+        Key("types", listing(SQL_TYPE)),
+        _INPUT,
+    ),
     f"{OWN_PREFIX}Recursion": record(
         model.Recursion,
         Key("number", COUNT),

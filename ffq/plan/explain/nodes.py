@@ -101,6 +101,10 @@ class Describer:
             case model.Unnest(lists=lists):
                 added = tuple(f"unnest({bound_text(each, names)})" for each in lists)
                 return Line("Unnest", _listed(added), names + added)
+            case model.RowsOf(function=function, args=args, types=types):
+                called = f"{function}({_listed([bound_text(each, names) for each in args])})"
+                added = tuple(f"{function}.{at}" for at in range(len(types)))
+                return Line("RowsOf", called, names + added)
             case model.SetOperation(kind=kind):
                 return Line(f"{kind.value.upper()} ALL", "", names)
             case model.Values(rows=rows, types=types):
