@@ -21,6 +21,7 @@ from tests.integration.cluster import (
     Dataset,
     cluster,
 )
+from tests.profiles import heavy
 
 
 def joined(dataset: Dataset, most: int) -> bytes:
@@ -86,6 +87,7 @@ async def test_the_right_side_is_lost_with_its_worker_when_it_was_decided_to_rea
             assert status.stages[2].decisions[0].startswith("skipped: stage 3 has ")
 
 
+@heavy
 async def test_both_sides_are_exchanged_where_the_right_one_is_large(tmp_path: Path) -> None:
     async with cluster(tmp_path) as it:
         it.dataset.gate.touch()

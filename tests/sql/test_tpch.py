@@ -32,7 +32,7 @@ def test_it_gives_what_the_engine_gives(over_tpch: Compared, name: str) -> None:
     assert answer.num_rows or name in _EMPTY
 
 
-@pytest.mark.parametrize("name", ["q5", "q8", "q9", "q21"])
+@pytest.mark.parametrize("name", variants(["q5", "q8", "q9", "q21"]))
 def test_so_it_does_where_joins_are_done_in_place(over_tpch: Compared, name: str) -> None:
     """As when all right sides turn out small; of a chain of joins, one within the other."""
     over_tpch.runner.inlines = True
