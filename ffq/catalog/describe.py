@@ -216,6 +216,7 @@ def _sniff_csv(
     sample = said.get("sample_rows", str(_SAMPLE_ROWS))
     columns: dict[str, str] = {}
     first: list[str] | None = None
+    several = len(files) > 1
     with duckdb.connect(config={"threads": 1}) as reader:
         for path, *_ in files:
             stores.attach(reader, [path])
@@ -253,7 +254,7 @@ def _sniff_csv(
                 for name, _ in pairs:  # what has no value says nothing of its type
                     columns.setdefault(name, _ANY)
                 continue
-            nothing = _valueless(reader, path, said, pairs) if len(files) > 1 else frozenset()
+            nothing = _valueless(reader, path, said, pairs) if several else frozenset()
             for name, kind in pairs:
                 found = _ANY if name in nothing else kind
                 columns[name] = _wider(columns.get(name, found), found)
