@@ -137,11 +137,12 @@ class ExpressionWriter:
     _written: dict[int, tuple[Expr, str]] = attrs.field(factory=dict, init=False)
     _types: dict[str, str] = attrs.field(factory=dict, init=False)
     # One for all expressions: it knows all columns, of which there may be as many.
-    _bound: BoundWriter = attrs.field(init=False)
-
-    @_bound.default
-    def _of_columns(self) -> BoundWriter:
-        return BoundWriter(len(self.columns), self.node)
+    _bound: BoundWriter = attrs.field(
+        default=attrs.Factory(
+            lambda self: BoundWriter(len(self.columns), self.node), takes_self=True
+        ),
+        init=False,
+    )
 
     def sql(self, expr: Expr) -> str:
         """Raises PlanningError, UnsupportedPlan."""

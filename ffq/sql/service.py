@@ -123,11 +123,10 @@ class PlanningService:
                 self._idle = process
                 return
         process.kill()
-        if not good:
-            self._warm_up()
+        self._warm_up()
 
     def _warm_up(self) -> None:
-        """Start one for the next query, if it would have to wait for that."""
+        """Start one for the next query, if that would have to wait for it."""
         with self._lock, suppress(StartupError):  # the next query tries again, and is told
             if not self._closed and self._idle is None:
                 self._idle = PlanningProcess(self._hello)

@@ -61,6 +61,7 @@ def no_data(reader: Reader) -> None:
     """Most pages make what they need."""
 
 
+@pytest.mark.timeout(600)  # for what hangs: a page has a dozen processes to start
 @pytest.mark.parametrize("page", RUN_NOW)
 def test_every_block_runs(page: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     blocks = [block for block in blocks_of(page) if (page, block.opening) not in NOT_RUN]
