@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -96,8 +97,9 @@ def children_of(pid: int) -> set[int]:
     """Those that live, and theirs."""
     found: set[int] = set()
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found |= {child} | children_of(child)
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has just ended
+            for child in map(int, task.read_text().split()):
+                found |= {child} | children_of(child)
     return found
 
 

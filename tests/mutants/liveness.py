@@ -277,7 +277,7 @@ def _(surgeon: Surgeon) -> None:
     "R30",
     "a machine is not checked after a bug of ours",
     "simulation",
-    seed=160,
+    seed=220,
 )
 def _(surgeon: Surgeon) -> None:
     surgeon.replace(MachineActor, "_check_after_bug", lambda _self: None)
@@ -302,7 +302,7 @@ def _(surgeon: Surgeon) -> None:
 
 
 @mutant(
-    "worker-runs-on", "R5", "a worker does not stop what it is told to stop", "simulation", seed=137
+    "worker-runs-on", "R5", "a worker does not stop what it is told to stop", "simulation", seed=180
 )
 def _(surgeon: Surgeon) -> None:
     original = WorkerLoop._obey
