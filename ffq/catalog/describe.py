@@ -385,7 +385,11 @@ def _sniff_json(
     if not files:
         return types, options
     paths = [path for path, *_ in files]
-    said = {"layout": layout_of(paths[0]), **dict(options)}
+    try:
+        said = {"layout": layout_of(paths[0]), **dict(options)}
+    except OSError as error:
+        why = f"{paths[0]} cannot be read: {stores.said(error)}"
+        raise StorageError(f"table {table!r}: {why}") from error
     layout = said["layout"]
     with duckdb.connect(config={"threads": 1}) as reader:
         stores.attach(reader, paths)

@@ -13,7 +13,7 @@ LINES: Final = "newline_delimited"
 _OPEN: Final = (b"{", b"[", b",", b":")
 """What a line ends with whose object goes on."""
 _LOOKED: Final = 64 * 1024
-"""Bytes of a line, at most, that are looked at: an array may be one line."""
+"""Bytes, at most, that are looked at: an array may be one line."""
 _COMPLAINT: Final = re.compile(
     r"(?:Malformed JSON|JSON transform error) in file \"(.*?)\", (?:at byte \d+ )?in line (\d+)"
 )
@@ -25,13 +25,15 @@ def layout_of(path: str) -> str:
 
     Raises OSError.
     """
+    head = b""
     with stores.open_bytes(path) as data:
-        lines = iter(lambda: data.readline(_LOOKED), b"")
-        line = next((line for line in lines if line.strip()), b"")
+        while len(head) < _LOOKED and (more := data.read(_LOOKED - len(head))):
+            head = (head + more).lstrip()
+    line, end, _ = head.partition(b"\n")
     first = line.strip()
     if first.startswith(b"["):
         return "array"
-    goes_on = line.endswith(b"\n") and first.startswith(b"{") and first.endswith(_OPEN)
+    goes_on = end and first.startswith(b"{") and first.endswith(_OPEN)
     return "unstructured" if goes_on else LINES
 
 

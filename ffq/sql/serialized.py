@@ -441,12 +441,6 @@ class ExpressionReader:
             return Call(COMPARISONS[kind], self.all(children), BOOLEAN)
         if name == "__between":
             return self._between(found)
-        if name == "invoke":
-            refuse(
-                "the function invoke, by which structs with COLLATE in them are compared; right "
-                "would be lower(...) or the like in them",
-                found,
-            )
         if name.startswith("__"):
             refuse(f"the function {name}", found)
         if not is_run(name, len(children)):

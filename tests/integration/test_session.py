@@ -37,18 +37,24 @@ def say(**what):
 def known():
     return core.processes()
 
-def begun(told=[]):
+def begun(before):
+    told = []
     def progress(status):
-        if not told and any(stage.running_tasks for stage in status.stages):
-            told.append(1)
-            say(running=known())
+        now = known()
+        others = not before & set(now.values())
+        if not told and others and any(stage.running_tasks for stage in status.stages):
+            told.append(now)
+            say(running=now)
+            before.update(now.values())
     return progress
 
+before = set()
+
 say(pids=known(), folder=str(core._cluster.folder), endpoint=session.endpoint)
-say(answer=session.sql(SLOW).collect(progress=begun([])).to_pylist())
+say(answer=session.sql(SLOW).collect(progress=begun(before)).to_pylist())
 try:
     endless = SLOW.replace("t c", "t c, t d, t e")
-    session.sql(endless).collect(progress=begun([]))
+    session.sql(endless).collect(progress=begun(before))
 except KeyboardInterrupt:
     while (state := session._thread.call(core.queries, 1)[0].state.name) == "RUNNING":
         pass

@@ -83,13 +83,14 @@ def test_one_process_stays_warm_from_query_to_query(service: PlanningService) ->
 
 
 def test_a_process_sees_nothing_of_the_environment_that_it_does_not_need(
-    service: PlanningService, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """But for what lets it into stores, whose tables it looks at."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("FFQ_TOKEN", "secret")
-    service.plan(PlanSql("SELECT 1"))
-    seen = Path(f"/proc/{idle_pid(service)}/environ").read_bytes().split(b"\0")
+    with PlanningService() as service:
+        service.plan(PlanSql("SELECT 1"))
+        seen = Path(f"/proc/{idle_pid(service)}/environ").read_bytes().split(b"\0")
     names = {entry.partition(b"=")[0].decode() for entry in seen if entry}
     assert "AWS_ENDPOINT_URL" in names
     assert {name for name in names if not ENVIRONMENT.fullmatch(name)} <= {
