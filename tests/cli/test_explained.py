@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.processes import ffq
+from tests.profiles import heavy, variants
 
 
 @pytest.fixture
@@ -47,6 +48,7 @@ def test_analyze_shows_the_plans_and_what_was_done_and_writes_the_result_where_t
     assert {line.split()[3] for line in lines if "local-" in line} == {"local-1"}
 
 
+@heavy
 def test_of_a_join_that_a_size_decides_it_says_what_does_and_what_was_decided(
     folder: Path,
 ) -> None:
@@ -82,10 +84,12 @@ def test_of_a_join_that_a_size_decides_it_says_what_does_and_what_was_decided(
 
 @pytest.mark.parametrize(
     "words",
-    [
-        ("--explain", "SELECT v + 1 AS w FROM 't.parquet'"),
-        ("explain /* it */ SELECT v + 1 AS w FROM 't.parquet'",),
-    ],
+    variants(
+        [
+            ("--explain", "SELECT v + 1 AS w FROM 't.parquet'"),
+            ("explain /* it */ SELECT v + 1 AS w FROM 't.parquet'",),
+        ]
+    ),
 )
 def test_explain_runs_nothing(folder: Path, words: tuple[str, ...]) -> None:
     ran = ffq("sql", *words, cwd=folder)

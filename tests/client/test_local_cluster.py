@@ -22,6 +22,7 @@ from ffq.client.local import Tables
 from ffq.core import CoordinatorSettings
 from ffq.errors import InvalidRequest, QueryFailed
 from tests.processes import END_TIMEOUT_S
+from tests.profiles import heavy
 
 ROWS = 1_000
 
@@ -380,6 +381,7 @@ def test_importing_ffq_alone_is_light() -> None:
     assert all(hasattr(ffq, name) for name in ffq.__all__)
 
 
+@heavy
 async def test_every_thread_of_trios_may_wait_for_a_query(tables: Tables) -> None:
     """Work of ours takes no thread of the program's: all of its may be waiting for that work."""
     most = int(trio.to_thread.current_default_thread_limiter().total_tokens)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.processes import END_TIMEOUT_S, alive, environment
-from tests.profiles import CHOSEN
+from tests.profiles import CHOSEN, heavy
 
 ROOT = Path(__file__).parents[2]
 
@@ -153,6 +153,7 @@ session.sql("SELECT * FROM op('deaf', (SELECT CAST(1 AS BIGINT) AS v))").collect
 """
 
 
+@heavy
 def test_a_worker_that_hears_nothing_ends_with_the_killed_program(tmp_path: Path) -> None:
     (tmp_path / "deaf_ops.py").write_text(DEAF_OPERATORS)
     (tmp_path / "temporary").mkdir()
