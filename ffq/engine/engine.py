@@ -156,12 +156,7 @@ class Engine:
                     raise changed
                 profile = run.profile()
         except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
-            cause = faults.translate(error, cancel)
-            if not cancel.canceled:
-                cause = _changed(spec) or cause  # then that is why, whatever came of it
-            cause = by_table(cause, spec)
-            if isinstance(cause, OutOfMemory) and self._settings.remedy:
-                cause = OutOfMemory(f"{cause.message}; {self._settings.remedy}")
+            cause = self._cause(faults.translate(error, cancel), spec, cancel)
             if cause is error:
                 raise
             raise cause from error
@@ -182,6 +177,15 @@ class Engine:
             peak_memory_bytes=profile.peak_bytes,
         )
         return RunStats(rows, size, batches, usage)
+
+    def _cause(self, error: FfqError, spec: FragmentSpec, cancel: CancelToken) -> FfqError:
+        """Why a run failed, by what it was given and by what can be done."""
+        if not cancel.canceled:
+            error = _changed(spec) or error  # then that is why, whatever came of it
+        cause = by_table(error, spec)
+        if isinstance(cause, OutOfMemory) and self._settings.remedy:
+            return OutOfMemory(f"{cause.message}; {self._settings.remedy}")
+        return cause
 
 
 # GLOBAL: a fragment runs on a connection of its own, which takes no settings from this one.

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from ffq.plan.bound import BoundExpr, Call, Match, Place
+from ffq.plan.explain import bytes_text
 from ffq.plan.model import AdaptiveJoin, Join, Node, Sort
 from ffq.sql.exchanges import BROADCAST_BYTES, Exchanges
 from ffq.sql.pieces import (
@@ -206,25 +207,25 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
     title = f"{sides.match.value} join"
     if small is not None and known[small] <= BROADCAST_BYTES:
         exchanges.choices.append(
-            f"{title}: broadcast, its {small} side has about {_size(known[small])}"
+            f"{title}: broadcast, its {small} side has about {bytes_text(known[small])}"
         )
         return _Way.BROADCAST, small
     unsure = [side for side in sizes if side not in known or not is_plain(rows[side].node)]
     if exchanges.repeats or not unsure:
-        why = "each needs both" if small is None else f"the smaller has about {_size(known[small])}"
+        why = (
+            "each needs both"
+            if small is None
+            else f"the smaller has about {bytes_text(known[small])}"
+        )
         exchanges.choices.append(f"{title}: both sides are shuffled, {why}")
         return _Way.SHUFFLE, ""
     build = min(unsure, key=lambda side: known.get(side, math.inf))
-    about = f"about {_size(known[build])}" if build in known else "nothing is known of it"
+    about = f"about {bytes_text(known[build])}" if build in known else "nothing is known of it"
     exchanges.choices.append(
         f"{title}: decided when its {build} side is finished ({about}): broadcast up to "
-        f"{_size(BROADCAST_BYTES)}, else both sides are shuffled"
+        f"{bytes_text(BROADCAST_BYTES)}, else both sides are shuffled"
     )
     return _Way.ADAPTIVE, build
-
-
-def _size(count: float) -> str:
-    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
 
 
 def _together(sides: _Sides, left: Node, right: Node, *, split: bool) -> Rows:

@@ -94,8 +94,9 @@ def test_of_a_join_that_a_size_decides_it_says_what_does_and_what_was_decided(
 def test_explain_runs_nothing(folder: Path, words: tuple[str, ...]) -> None:
     ran = ffq("sql", *words, cwd=folder)
     assert ran.returncode == 0
-    # A busy machine may keep the embedded worker waiting for its coordinator.
-    assert all("trying on" in line for line in ran.stderr.splitlines())
+    # A busy machine may keep the embedded worker waiting for its coordinator; nothing else is said.
+    waits = r"coordinator 127\.0\.0\.1:\d+ is unreachable, trying on: .*"
+    assert [line for line in ran.stderr.splitlines() if not re.fullmatch(waits, line)] == []
     assert ran.stdout.splitlines()[2].startswith("Project  v + 1 AS w")
 
 

@@ -209,3 +209,21 @@ def _(surgeon: Surgeon) -> None:
         return worker
 
     surgeon.replace(WorkerTable, "remove", broken)
+
+
+@mutant(
+    "inlined-stage-is-still-told",
+    "R8",
+    "what an inlined stage read still counts to it",
+    "simulation",
+)
+def _(surgeon: Surgeon) -> None:
+    original = stages._inline
+
+    def broken(query: Any, stage: StageRecord, probe: StageRecord, plan: Any) -> None:
+        told = {parent: query.stages[parent].consumers for parent in probe.parents}
+        original(query, stage, probe, plan)
+        for parent, consumers in told.items():
+            query.stages[parent].consumers = consumers
+
+    surgeon.replace(stages, "_inline", broken)

@@ -87,9 +87,7 @@ class Describer:
             case model.Join():
                 return _join(node, below[0].names, below[1].names)
             case model.HashJoin():
-                on = ", ".join(f"{text_of(a)} = {text_of(b)}" for a, b in node.on)
-                both = names if node.join_type in LEFT_ONLY else names + below[1].names
-                return Line(f"Join {node.join_type.value.upper()}", f"on {on}", both)
+                return _hash_join(node, names, below[1].names)
             case model.OverWindows(windows=windows, partial=partial):
                 added = tuple(_window(each, names) for each in windows)
                 details = f"{_listed(added)}{', of each task' * partial}"
@@ -258,6 +256,12 @@ def _hash_aggregate(
 
 def _classic(one: AggregateExpr, names: Names) -> str:
     return f"{one.function.value}({expression_text(one.argument, names)})"
+
+
+def _hash_join(node: model.HashJoin, left: Names, right: Names) -> Line:
+    on = ", ".join(f"{text_of(a)} = {text_of(b)}" for a, b in node.on)
+    both = left if node.join_type in LEFT_ONLY else left + right
+    return Line(f"Join {node.join_type.value.upper()}", f"on {on}", both)
 
 
 def _join(node: model.Join, left: Names, right: Names) -> Line:

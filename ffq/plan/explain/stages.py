@@ -172,7 +172,7 @@ def _one_line(text: str) -> str:
     )
 
 
-def bytes_text(count: int) -> str:
+def bytes_text(count: float) -> str:
     """A number of bytes in the largest unit that leaves at least one of it."""
     size, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
     while size >= _KIB and len(units) > 1:
