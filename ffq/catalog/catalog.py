@@ -14,11 +14,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from ffq.catalog.describe import Said, TableDescription, decide_format, describe_files
 from ffq.catalog.files import folder_columns, format_of_name, is_folder, list_files
 from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile, partition_values, with_filename
@@ -32,9 +31,7 @@ from ffq.engine.formats import (
     VECTOR_OPTIONS,
     option_name,
     read_option,
-    read_type,
 )
-from ffq.engine.types import sql_type
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, StorageError
 from ffq.messages import ScanSplit, TableFormat
 from ffq.plan.codec.cursor import Budget, Cursor
@@ -44,6 +41,9 @@ from ffq.plan.conditions import Condition
 from ffq.plan.limits import DEFAULT_LIMITS
 from ffq.plan.terms import Schema
 from ffq.plan.vector_tables import VectorTable
+
+if TYPE_CHECKING:
+    from ffq.catalog.describe import TableDescription
 
 _FORMATS: Final = {
     **{format_: format_ for format_ in OPTIONS},
@@ -285,18 +285,29 @@ def describe_table(table: Table) -> TableDescription:
     format_ = _decide(table, found, files)
     # A format has the schema of its table, where that declares one.
     schema = table.schema if format_ is None else None
+    from ffq.catalog.describe import describe_files  # noqa: PLC0415  # DuckDB
+
     return describe_files(table.name, files, format_, schema)
 
 
 def _decide(table: Table, format_: str, files: Sequence[TableFile]) -> TableFormat | None:
-    declared = list(table.columns.items()) or None
-    if table.schema is not None and format_ != "parquet":
-        declared = [(one.name, sql_type(one.data_type)) for one in table.schema.fields]
+    """How its files are read; None: they are Parquet files that say all.
+
+    What only DuckDB tells is imported here: a coordinator of Parquet tables does without.
+    """
     options = {
         name: read_option(format_, name, value)
         for name, value in table.options.items()
         if name not in VECTOR_OPTIONS | PATH_OPTIONS
     }
+    if format_ == "parquet" and options.get("union_by_name") != "true":
+        return None
+    from ffq.catalog.describe import Said, decide_format  # noqa: PLC0415  # DuckDB
+    from ffq.engine.types import sql_type  # noqa: PLC0415
+
+    declared = list(table.columns.items()) or None
+    if table.schema is not None and format_ != "parquet":
+        declared = [(one.name, sql_type(one.data_type)) for one in table.schema.fields]
     said = Said(options, table.types, declared, table.names)
     return decide_format(table.name, format_, files, said)
 
@@ -434,6 +445,8 @@ def _read_options(cursor: Cursor, names: Iterable[str], format_: str | None) -> 
 
 def _read_types(cursor: Cursor, option: str) -> dict[str, str]:
     """A type by column."""
+    from ffq.engine.filetypes import read_type  # noqa: PLC0415  # DuckDB
+
     given = cursor.field(option, default={})
     types: dict[str, str] = {}
     for column in given.object():

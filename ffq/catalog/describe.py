@@ -19,6 +19,7 @@ from ffq.engine import stores
 from ffq.engine.alike import common_type_of_files
 from ffq.engine.csvlines import ragged_line
 from ffq.engine.faults import one_line
+from ffq.engine.filesystems import attach
 from ffq.engine.formats import csv_arguments, json_arguments
 from ffq.engine.jsonlines import LINES, broken_line, layout_of
 from ffq.engine.scans import Source, scan_source
@@ -124,10 +125,8 @@ class Said:
     names: tuple[str, ...] = ()
 
 
-def decide_format(
-    table: str, name: str, files: Sequence[TableFile], given: Said
-) -> TableFormat | None:
-    """How a table's files are read; None: they are Parquet files that say all.
+def decide_format(table: str, name: str, files: Sequence[TableFile], given: Said) -> TableFormat:
+    """How a table's files are read that do not say it: text, or Parquet files united by name.
 
     Args:
         name: parquet, csv or json.
@@ -137,8 +136,6 @@ def decide_format(
         PlanningError: files without a type in common, where it is to be found.
     """
     if name == "parquet":
-        if given.options.get("union_by_name") != "true":
-            return None
         return TableFormat(name, _united(table, files), tuple(given.options.items()))
     read = [file.path for file in files if not _holds_nothing(table, file.path)]
     sampled = tuple(_versions(table, read[:_SNIFFED_FILES]))
@@ -219,7 +216,7 @@ def _sniff_csv(
     several = len(files) > 1
     with duckdb.connect(config={"threads": 1}) as reader:
         for path, *_ in files:
-            stores.attach(reader, [path])
+            attach(reader, [path])
             sql = (
                 "SELECT Delimiter, Escape, HasHeader, DateFormat, TimestampFormat, "
                 f"to_json(Columns) FROM sniff_csv({text(path)}{csv_arguments(said)}{_forms(said)}, "
@@ -392,7 +389,7 @@ def _sniff_json(
         raise StorageError(f"table {table!r}: {why}") from error
     layout = said["layout"]
     with duckdb.connect(config={"threads": 1}) as reader:
-        stores.attach(reader, paths)
+        attach(reader, paths)
         sql = (
             f"DESCRIBE SELECT * FROM read_json([{', '.join(map(text, paths))}]"
             f"{json_arguments(said)}{_forms(said)}, records = true, "

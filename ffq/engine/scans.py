@@ -18,6 +18,7 @@ from ffq.engine import stores
 from ffq.engine.alike import common_type_of_files, fits
 from ffq.engine.columns import FileColumn, FileColumns, Key, keys_of
 from ffq.engine.faults import one_line
+from ffq.engine.filesystems import attach
 from ffq.engine.sql import (
     ColumnInfo,
     Columns,
@@ -93,7 +94,7 @@ def scan_source(
     for split in splits:
         _check(split)
     try:
-        stores.attach(connection, (split.path for split in splits))
+        attach(connection, (split.path for split in splits))
         if format_ is None or format_.name == "parquet":
             files = _parquet_files(splits, connection)
         elif format_.name in {"csv", "json"}:

@@ -10,17 +10,16 @@ import functools
 import io
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO, Final, TypeVar
 from urllib.parse import unquote
 
 import attrs
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ffq.errors import StorageError
+from ffq.errors import StorageError, UnsupportedPlan
 
 T = TypeVar("T")
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -189,16 +188,21 @@ def holds_nothing(path: str) -> bool:
             return False  # it is broken, as whoever reads it says
 
 
-def attach(connection: duckdb.DuckDBPyConnection, paths: Iterable[str]) -> None:
-    """Have DuckDB read these paths by fsspec. Raises StorageError, as `store`."""
-    for scheme in {scheme_of(path) for path in paths} - {None}:
-        fs = store(str(scheme))
-        names = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
-        if names & set(connection.list_filesystems()):
-            continue
-        try:
-            connection.register_filesystem(fs)
-        except duckdb.InvalidInputException:
-            # Another thread was first: fragments share one instance.
-            if not names & set(connection.list_filesystems()):
-                raise
+def check_writable(uri: str) -> None:
+    """Whether files can be written to a URI at all.
+
+    Raises:
+        StorageError: it is none, or holds credentials.
+        UnsupportedPlan: such a store is not written to.
+    """
+    check_uri(uri)
+    scheme = scheme_of(uri)
+    if scheme not in WRITTEN:
+        known = ", ".join(f"{each}://" for each in sorted(WRITTEN))
+        why = "another process would not find it there; " if scheme == "memory" else ""
+        raise UnsupportedPlan(
+            f"cannot write to {uri!r}: {why}right would be a path that all workers share, or one "
+            f"of {known}"
+        )
+    if MAGIC & set(uri):
+        raise UnsupportedPlan(f"cannot write to {uri!r}: right would be a name without * ? [")

@@ -19,6 +19,7 @@ import pyarrow as pa
 from ffq.engine import staging, stores
 from ffq.engine.cancel import CancelToken
 from ffq.engine.faults import one_line
+from ffq.engine.filesystems import attach
 from ffq.engine.publishing import STAGED_END, Publishing, taken
 from ffq.engine.sql import Columns, identifier, text
 from ffq.engine.staging import Staging, marked_rows, remove_abandoned, write_mark
@@ -80,29 +81,9 @@ def check_target(target: WriteTarget) -> None:
     if stores.scheme_of(target.path) is None:
         _check_path(target)
         return
-    check_store(target.path)
+    stores.check_writable(target.path)
     with _told(target):
         Publishing(target).check()
-
-
-def check_store(uri: str) -> None:
-    """Whether files can be written to a URI at all.
-
-    Raises:
-        StorageError: it is none, or holds credentials.
-        UnsupportedPlan: such a store is not written to.
-    """
-    stores.check_uri(uri)
-    scheme = stores.scheme_of(uri)
-    if scheme not in stores.WRITTEN:
-        known = ", ".join(f"{each}://" for each in sorted(stores.WRITTEN))
-        why = "another process would not find it there; " if scheme == "memory" else ""
-        raise UnsupportedPlan(
-            f"cannot write to {uri!r}: {why}right would be a path that all workers share, or one "
-            f"of {known}"
-        )
-    if stores.MAGIC & set(uri):
-        raise UnsupportedPlan(f"cannot write to {uri!r}: right would be a name without * ? [")
 
 
 def _check_path(target: WriteTarget) -> None:
@@ -189,7 +170,7 @@ def _open_attempt(
             return str(path), ""
         publishing = Publishing(target)
         publishing.discard_attempt(key)
-        stores.attach(cursor, [target.path])
+        attach(cursor, [target.path])
         cursor.execute(f"SET partitioned_write_max_open_files = {_MAX_OPEN}")
         return publishing.of_attempt(key), STAGED_END
 
@@ -274,7 +255,7 @@ def commit(
     """
     rows = sum(file.rows for file in files)
     if stores.scheme_of(target.path) is not None:
-        check_store(target.path)
+        stores.check_writable(target.path)
         with _told(target):
             kept = [file.path for file in _worth_keeping(files)]
             return Publishing(target).commit(key, kept, rows, cancel.check)

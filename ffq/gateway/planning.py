@@ -11,8 +11,7 @@ import trio
 
 from ffq.catalog import Catalog, ScanSettings, plan_scans
 from ffq.core.planning import PLANNER, read_plan
-from ffq.engine.inline import check_inline
-from ffq.engine.writes import check_store
+from ffq.engine.stores import check_writable
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, QuotaExceeded
 from ffq.gateway.sql import SqlPlanner
 from ffq.messages import AcceptQuery, ListTables, PlanSql, ReadPlan
@@ -116,8 +115,11 @@ class QueryPlanner:
         brought = root.inline if isinstance(root, WithTables) else ()
         if brought and not self._client_tables:
             raise _takes_none(each.name for each in brought)
-        for each in brought:
-            check_inline(each)
+        if brought:
+            from ffq.engine.inline import check_inline  # noqa: PLC0415  # DuckDB, for few plans
+
+            for each in brought:
+                check_inline(each)
 
     def _with_exact_search(self, query: AcceptQuery, catalog: Catalog) -> AcceptQuery:
         """Vector search as nodes that workers run. The digest stays, as with casts."""
@@ -144,7 +146,7 @@ class QueryPlanner:
             return query
         accepted = accepted_write(plan, (catalog or Catalog.of(())).folder_of, _write_id())
         if isinstance(accepted, Commit) and "://" in accepted.target.path:
-            check_store(accepted.target.path)
+            check_writable(accepted.target.path)
         if isinstance(plan, Commit) and not self._client_tables:
             raise PlanningError(
                 f"this coordinator writes to no path that a client names, and so not to "

@@ -8,9 +8,6 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from ffq.engine.arrow_types import arrow_schema, sql_columns
-from ffq.engine.operators import REGISTRY, declared_schema
-
 _MOST_NAMED: Final = 20
 
 Columns: TypeAlias = Sequence[tuple[str, str]]
@@ -41,6 +38,10 @@ def declared_columns(name: str, config: Mapping[str, str], columns: Columns) -> 
         OperatorError: its function of the input's schema raised, or gave no schema.
         UnsupportedPlan: it declares a type that the engine has not.
     """
+    # Few processes are asked: a coordinator does without DuckDB until it is.
+    from ffq.engine.arrow_types import arrow_schema, sql_columns  # noqa: PLC0415
+    from ffq.engine.operators import REGISTRY, declared_schema  # noqa: PLC0415
+
     known = REGISTRY.names()
     if name not in known:
         return Declared(unknown=_unknown(name, sorted(known)))

@@ -15,7 +15,7 @@ import attrs
 
 from ffq.engine import stores
 from ffq.engine.sql import identifier
-from ffq.engine.writes import check_options, check_store
+from ffq.engine.writes import check_options
 from ffq.errors import InvalidQuery, UnsupportedPlan
 from ffq.plan.model import Node, ParquetWrite
 from ffq.plan.terms import FileFormat, WriteMode, WriteTarget
@@ -254,7 +254,7 @@ def _located(path: str, folder: str | None) -> str:
             raise InvalidQuery(f"COPY TO {path!r}: right would be file:///path")
         path = named
     elif "://" in path:
-        check_store(path)
+        stores.check_writable(path)
         return path.rstrip("/")
     if not os.path.isabs(path):
         if folder is None:
