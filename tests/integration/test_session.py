@@ -187,6 +187,23 @@ async def main():
 
 trio.run(main)
 """
+TWO_PARENT = """
+from functools import partial
+import trio
+from ffq.client.session.folder import own_folder
+
+async def main():
+    async with own_folder() as own:
+        async with trio.open_nursery() as nursery:
+            sleep = partial(nursery.start, trio.run_process, ["sleep", "120"])
+            workers = [(await sleep()).pid for _ in range(2)]
+            async with trio.open_nursery() as together:  # as two that were killed are started again
+                for pid in workers:
+                    together.start_soon(own.end_with_it, pid)
+            print(*workers, flush=True)
+
+trio.run(main)
+"""
 LATE = """
 import os, sys, time
 sys.stdin.read()
@@ -197,6 +214,21 @@ if not os.path.exists(folder):
     time.sleep(1)
 os.makedirs(f"{folder}/late", exist_ok=True)
 """
+
+
+def test_workers_that_start_together_both_end_with_the_killed_program(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", TWO_PARENT],
+        env=environment(PYTHONPATH=str(ROOT), TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout is not None
+        workers = [int(pid) for pid in program.stdout.readline().split()]
+        program.kill()
+    assert len(workers) == 2, "it raised"
+    until(lambda: not any(map(alive, workers)))
+    until(lambda: not list(tmp_path.iterdir()))
 
 
 def test_a_worker_that_makes_its_folder_late_leaves_none_to_a_killed_program(

@@ -56,12 +56,15 @@ class OwnFolder:
 
     path: Path
     _remover: trio.Process
+    _turn: trio.Lock = attrs.field(factory=trio.Lock)
+    """Workers that ended together are started again together, and the pipe takes one of them."""
 
     async def end_with_it(self, pid: int) -> None:
         """Have a worker process of this session killed where it outlives it."""
         assert self._remover.stdin is not None
-        with suppress(trio.BrokenResourceError):  # somebody has killed what would do it
-            await self._remover.stdin.send_all(b"%d\n" % pid)
+        async with self._turn:
+            with suppress(trio.BrokenResourceError):  # somebody has killed what would do it
+                await self._remover.stdin.send_all(b"%d\n" % pid)
 
 
 @asynccontextmanager
