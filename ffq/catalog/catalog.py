@@ -281,12 +281,12 @@ def describe_table(table: Table) -> TableDescription:
         PlanningError: files whose columns differ; names both and the column.
         UnsupportedPlan: a column whose values the engine would change.
     """
+    from ffq.catalog.describe import describe_files  # noqa: PLC0415  # DuckDB
+
     files, found = _files_of(table)
     format_ = _decide(table, found, files)
     # A format has the schema of its table, where that declares one.
     schema = table.schema if format_ is None else None
-    from ffq.catalog.describe import describe_files  # noqa: PLC0415  # DuckDB
-
     return describe_files(table.name, files, format_, schema)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -284,3 +286,16 @@ def test_folders_that_do_not_agree_are_an_error_that_names_the_file(
         write(tmp_path / folder / "f.parquet", 1)
     with pytest.raises(StorageError, match="table 't': the (path|folders of) '.*f.parquet'"):
         catalog_of(str(tmp_path)).scan_shares("t", 1, 8)
+
+
+def test_a_scan_of_parquet_is_divided_without_duckdb(tmp_path: Path) -> None:
+    """A coordinator that has it in memory for nothing is 40 MiB larger."""
+    write(tmp_path / "a.parquet", 40)
+    code = (
+        "import sys; from ffq.catalog import Catalog, Table; "
+        "found = Catalog.of([Table('t', (sys.argv[1],))]).scan_shares('t', 1, 4); "
+        "print(len(found.shares), 'duckdb' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["4", "False"]
