@@ -46,5 +46,5 @@ select first(id), last(id) from (select id from emp order by salary desc);
 select dept, list(id) from (select * from emp order by id desc) group by dept;
 select dept, bool_and(salary > 0 or flag), bool_or(id > 3 and flag), count_if(flag or small > 9) from emp group by dept;
 select bool_and(a between 1 and 3 and b is not null), bool_or(not (a = 1 or b = 2)) from (values (1, 2), (3, null)) v(a, b);
-select max(case when flag or id = 2 then salary end), arg_max(id, flag or id = 1), count(distinct flag and id > 3) from emp;
+select max(case when flag or id = 2 then salary end), arg_max(id, flag and id = 4 or id > 99), count(distinct flag and id > 3) from emp;
 select first(flag or id = 1 order by id), list(distinct flag and id = 1 order by 1), last(flag and id = 1 order by id) from emp;
