@@ -1,19 +1,36 @@
-"""What every benchmark shares: an aligned table, and JSON that names the machine."""
+"""How a run is shown, as aligned tables, and what of it goes on record, as JSON."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parents[1] / "results"
+import attrs
 
+from benchmarks._benchmark import Benchmark, CannotRun, Outcome
+from benchmarks._figures import Amount, Better, Ratio, Spread
+from benchmarks._machine import commit, machine, versions
+
+FORMAT = 1
 Cell = str | int | float | None
+
+
+@attrs.frozen
+class Record:
+    """One benchmark in a file of figures.
+
+    Attributes:
+        arguments: with which it can be run again.
+        failures: of that run.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    ratios: Sequence[Ratio]
+    failures: Sequence[str]
 
 
 def format_cell(value: Cell) -> str:
@@ -41,38 +58,133 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) ->
     return "\n".join([title, text[0], "-" * len(text[0]), *text[1:]])
 
 
-def machine() -> dict[str, Any]:
-    """What the figures hold for: processor count, memory, Python and system."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def verdict(found: Ratio | Amount) -> str:
+    """Whether its target was met; empty: it has none."""
+    return "" if found.met is None else "met" if found.met else "MISSED"
+
+
+def shown(outcome: Outcome) -> str:
+    """The tables of one run."""
+    parts = []
+    if outcome.ratios:
+        columns = ("ratio", "of", "median", "quartiles", "least-most", "rounds", "target", "")
+        rows = [(each.figure, _pair(each), *_cells(each)) for each in outcome.ratios]
+        parts.append(table("Ratios, one a round", columns, rows))
+    if outcome.amounts:
+        columns = ("context", "of", "median", "quartiles", "least-most", "rounds", "target", "")
+        rows = [(_with_unit(each), each.side, *_cells(each)) for each in outcome.amounts]
+        parts.append(table("On this machine, in this run", columns, rows))
+    lines = [
+        *(f"held: {text}" for text in outcome.checks),
+        *(f"note: {text}" for text in outcome.notes),
+        *(f"FAILED: {text}" for text in outcome.failures),
+    ]
+    return "\n\n".join([*parts, *(["\n".join(lines)] if lines else [])])
+
+
+def _pair(ratio: Ratio) -> str:
+    return f"{ratio.side} / {ratio.over}"
+
+
+def _with_unit(amount: Amount) -> str:
+    return f"{amount.figure}, {amount.unit}" if amount.unit else amount.figure
+
+
+def _cells(found: Ratio | Amount) -> tuple[Cell, ...]:
+    spread = found.spread
+    return (
+        spread.median,
+        f"{format_cell(spread.low)}-{format_cell(spread.high)}",
+        f"{format_cell(spread.least)}-{format_cell(spread.most)}",
+        str(spread.rounds),
+        "" if found.target is None else found.better.bound(found.target),
+        verdict(found),
+    )
+
+
+def record(
+    name: str, benchmark: Benchmark, arguments: Sequence[str], outcome: Outcome
+) -> dict[str, Any]:
+    """What goes on record of a run. Absolute figures are in it as context alone."""
     return {
-        "cpus": os.cpu_count(),
-        "memory_mib": memory // 2**20,
-        "python": platform.python_version(),
-        "system": platform.platform(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": machine(),
+        "versions": versions(["ffq-runtime", *benchmark.packages]),
+        "arguments": list(arguments),
+        "question": benchmark.question,
+        "baseline": benchmark.baseline,
+        "ratios": [_ratio_json(each) for each in outcome.ratios],
+        "checks": list(outcome.checks),
+        "failures": list(outcome.failures),
+        "notes": list(outcome.notes),
+        "context": [_amount_json(each) for each in outcome.amounts],
     }
 
 
-def versions(packages: Iterable[str]) -> dict[str, str]:
-    """Installed versions of the packages measured; absent ones are left out."""
+def _ratio_json(ratio: Ratio) -> dict[str, Any]:
+    return {
+        "figure": ratio.figure,
+        "side": ratio.side,
+        "over": ratio.over,
+        **attrs.asdict(ratio.spread),
+        "better": ratio.better.value,
+        "target": ratio.target,
+        "met": ratio.met,
+    }
+
+
+def _amount_json(amount: Amount) -> dict[str, Any]:
+    return {
+        "figure": amount.figure,
+        "side": amount.side,
+        "unit": amount.unit,
+        "median": amount.spread.median,
+    }
+
+
+def write(path: Path, name: str, entry: Mapping[str, Any]) -> None:
+    """Put a benchmark's record into a file; those of other benchmarks in it stay.
+
+    Raises CannotRun: the file is there and holds something else.
+    """
+    entries = _entries(path) if path.exists() else {}
+    document = {"format": FORMAT, "benchmarks": {**entries, name: dict(entry)}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(document, indent=2) + "\n")
+
+
+def read(path: Path) -> dict[str, Record]:
+    """The records of a file, by benchmark.
+
+    Raises CannotRun: it is missing, or is not one that `write` wrote; says which.
+    """
     found = {}
-    for package in packages:
+    for name, entry in _entries(path).items():
         try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
+            ratios = [_parse_ratio(each) for each in entry["ratios"]]
+            found[name] = Record(name, entry["arguments"], ratios, entry["failures"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CannotRun(f"{path}: the record of {name} is damaged: {error!r}") from error
     return found
 
 
-def write_json(name: str, results: Mapping[str, Any], packages: Iterable[str] = ()) -> Path:
-    """Write results/NAME.json, with time, machine and versions; returns its path."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    document = {
-        "benchmark": name,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine(),
-        "versions": versions(packages),
-        "results": dict(results),
-    }
-    path.write_text(json.dumps(document, indent=2) + "\n")
-    return path
+def _entries(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text())
+    except OSError as error:
+        raise CannotRun(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise CannotRun(f"{path} is not JSON: {error}") from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise CannotRun(f"{path} holds no figures of benchmarks, format {FORMAT}")
+    entries = document.get("benchmarks")
+    if not isinstance(entries, dict):
+        raise CannotRun(f"{path} has no object `benchmarks`")
+    return entries
+
+
+def _parse_ratio(entry: Mapping[str, Any]) -> Ratio:
+    spread = Spread(**{each.name: entry[each.name] for each in attrs.fields(Spread)})
+    better, target = Better(entry["better"]), entry["target"]
+    return Ratio(entry["figure"], entry["side"], entry["over"], spread, better, target)

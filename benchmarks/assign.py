@@ -1,11 +1,9 @@
 """Cost of one GetTask in the core, with 10 and with a million tasks that wait (R11).
 
-    python -m benchmarks assign [--waiting 1000000] [--calls 2000] [--json]
-
-Each row is a kind of waiting work, each column how much of it there is. In `other queries` the
+Each figure is a kind of waiting work, each side how much of it there is. In `other queries` the
 waiting tasks belong to queries of 100 tasks each; in `same query` to the query that is served.
-Unrunnable ones need an operator that the asking worker has not. The figures are microseconds of
-processor time of one call that assigns one task, on the core machine alone: no actor, no wire.
+Unrunnable ones need an operator that the asking worker has not. Measured is processor time of one
+call that assigns one task, on the core machine alone: no actor, no wire.
 """
 
 from __future__ import annotations
@@ -15,7 +13,8 @@ import gc
 import time
 from collections.abc import Callable
 
-from benchmarks._report import Cell, table, write_json
+from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
+from benchmarks._figures import Samples
 from ffq.core import CoordinatorSettings
 from ffq.core.scheduling import scheduling_machine
 from ffq.ids import QueryId, StageId, WorkerId
@@ -127,28 +126,36 @@ CASES: dict[str, Callable[[int, int], _Bench]] = {
 }
 
 
-def main(arguments: list[str]) -> int:
-    """Run the cases and print a table; with --json, write results/assign.json too."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks assign")
-    parser.add_argument("--waiting", type=int, default=1_000_000)
-    parser.add_argument("--calls", type=int, default=2_000)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    amounts = [10, options.waiting]
-    figures: dict[str, dict[str, float]] = {}
-    for case, build in CASES.items():
-        figures[case] = {}
-        for waiting in amounts:
-            bench = build(waiting, options.calls)
-            # The first call starts the query and lays out its tasks, whatever their number.
-            bench.core.step(GetTask(WORKER, 1, 1), 0)
-            figures[case][str(waiting)] = bench.microseconds(options.calls - 1)
-    columns = ["waiting tasks", *(f"{each:,}" for each in amounts), "ratio"]
-    rows: list[tuple[Cell, ...]] = [
-        (case, *row.values(), row[str(amounts[1])] / row[str(amounts[0])])
-        for case, row in figures.items()
-    ]
-    print(table("microseconds per GetTask that assigns one task", columns, rows))
-    if options.json:
-        print(write_json("assign", {"microseconds_per_call": figures}))
-    return 0
+def measure(request: Request) -> Outcome:
+    """Each kind with ten and with many tasks that wait, in each round."""
+    options, samples = request.options, Samples()
+    amounts = {"10 waiting": 10, f"{options.waiting:,} waiting": options.waiting}
+    few, many = amounts
+    for number in range(request.rounds):
+        for case, build in CASES.items():
+            for side in in_turn(list(amounts), number):
+                bench = build(amounts[side], options.calls)
+                # The first call starts the query and lays out its tasks, whatever their number.
+                bench.core.step(GetTask(WORKER, 1, 1), 0)
+                samples.add(case, side, bench.microseconds(options.calls - 1))
+                bench.core.validate_state()
+    return Outcome(
+        ratios=[samples.ratio(case, many, few) for case in CASES],
+        amounts=[samples.amount(case, side, "us a call") for case in CASES for side in amounts],
+        checks=["validate_state of the core, after each run"],
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--waiting", type=int, default=1_000_000, help="tasks that wait (1000000)")
+    parser.add_argument("--calls", type=int, default=2_000, help="that are measured (2000)")
+
+
+BENCHMARK = Benchmark(
+    question="What does one GetTask in the core cost when a million tasks wait (R11)?",
+    baseline="the same call when ten tasks wait",
+    measure=measure,
+    rounds=3,
+    packages=("attrs",),
+    options=_options,
+)

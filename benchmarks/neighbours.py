@@ -1,13 +1,11 @@
 """Latency of good queries beside a bad one in a loop, on two workers: what one user costs another.
 
-    python -m benchmarks neighbours [--seconds 10] [--json]
-
 A gateway and two workers of two slots each, as processes. A worker that ends is replaced by one of
 another id; the coordinator takes it for dead when it was silent for two seconds. One caller runs a
 good query over and over: a scan of four files and a sum. Beside it another runs a bad one over and
-over, of one kind per row. `bare` is the good query alone, and each ratio is to it. `failed`: good
+over, of one kind per side. `bare` is the good query alone, and each ratio is to it. `failed`: good
 queries that did not succeed. `excluded`: how often a worker was seen to be newly excluded. `ended`:
-worker processes that ended.
+worker processes that ended. Each kind has a cluster of its own in each round.
 """
 
 from __future__ import annotations
@@ -29,11 +27,14 @@ import pyarrow.parquet as pq
 import trio
 
 import ffq
-from benchmarks._report import Cell, table, write_json
+from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
+from benchmarks._figures import Samples
 from ffq import plan as p
 
 FILES = 4
 ROWS = 50_000
+LATENCY = "median latency"
+COUNTS = ("failed", "bad", "excluded", "ended")
 CATALOG = '[{"name": "t", "paths": ["t"]}]'
 OPERATORS = """
 import os
@@ -178,40 +179,58 @@ def _run(folder: Path, bad: p.Relation | None, seconds: float) -> Row:
         return workers.row
 
 
-def _cells(kind: str, row: Row, bare_ms: float) -> tuple[Cell, ...]:
-    found = row.latencies_ms
-    median = statistics.median(found) if found else None
-    worst = max(found) if found else None
-    ratio = median / bare_ms if median is not None else None
-    done = len(found)
-    return kind, done, median, ratio, worst, row.failed, row.bad, row.excluded, row.ended
+def _write_world(folder: Path) -> None:
+    (folder / "t").mkdir()
+    for number in range(FILES):
+        data = {"k": [at % 7 for at in range(ROWS)], "s": ["zz"] * ROWS, "v": [1.0] * ROWS}
+        pq.write_table(pa.table(data), folder / "t" / f"{number}.parquet")
+    (folder / "tables.json").write_text(CATALOG)
+    (folder / "bad_operators.py").write_text(OPERATORS)
 
 
-def main(arguments: list[str]) -> int:
-    """Print the table; with --json write results/neighbours.json as well."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks neighbours", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0, help="per row (10)")
-    parser.add_argument("--json", action="store_true", help="write results/neighbours.json")
-    options = parser.parse_args(arguments)
-    counts = ("failed", "bad", "excluded", "ended")
-    columns = ("beside", "good", "median ms", "ratio", "worst ms", *counts)
-    cells: list[tuple[Cell, ...]] = []
+def measure(request: Request) -> Outcome:
+    """Every kind in each round."""
+    samples, lost = Samples(), set[str]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "t").mkdir()
-        for number in range(FILES):
-            data = {"k": [at % 7 for at in range(ROWS)], "s": ["zz"] * ROWS, "v": [1.0] * ROWS}
-            pq.write_table(pa.table(data), folder / "t" / f"{number}.parquet")
-        (folder / "tables.json").write_text(CATALOG)
-        (folder / "bad_operators.py").write_text(OPERATORS)
-        for kind, bad in BAD.items():
-            row = _run(folder, bad, options.seconds)
-            bare_ms = cells[0][2] if cells else statistics.median(row.latencies_ms)
-            assert isinstance(bare_ms, float)
-            cells.append(_cells(kind, row, bare_ms))
-    title = f"A good query in a loop beside another in a loop, {options.seconds:g} s each"
-    print(table(title, columns, cells))
-    if options.json:
-        rows = {str(each[0]): dict(zip(columns[1:], each[1:], strict=True)) for each in cells}
-        print(write_json("neighbours", rows))
-    return 0
+        _write_world(folder)
+        for number in range(request.rounds):
+            for kind in in_turn(list(BAD), number):
+                row = _run(folder, BAD[kind], request.options.seconds)
+                # Where none succeeded the row says so, and its latency is all the time there was.
+                latencies = row.latencies_ms or [request.options.seconds * 1_000]
+                samples.add(LATENCY, kind, statistics.median(latencies))
+                samples.add("worst", kind, max(latencies))
+                if not row.latencies_ms:
+                    lost.add(kind)
+                for count in COUNTS:
+                    samples.add(count, kind, getattr(row, count))
+    kinds = [kind for kind in BAD if kind != "bare"]
+    return Outcome(
+        ratios=[samples.ratio(LATENCY, kind, "bare") for kind in kinds],
+        amounts=[
+            *(samples.amount(LATENCY, kind, "ms") for kind in BAD),
+            *(samples.amount("worst", kind, "ms") for kind in BAD),
+            *(
+                samples.amount(count, kind, "")
+                for count in COUNTS
+                for kind in BAD
+                if any(samples.values(count, kind))
+            ),
+        ],
+        failures=[f"no good query succeeded beside {kind}" for kind in sorted(lost)],
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=5.0, help="per kind and round (5)")
+
+
+BENCHMARK = Benchmark(
+    question="What does one user's bad query cost another user's good one?",
+    baseline="the good query in a loop, alone",
+    measure=measure,
+    rounds=3,
+    packages=("trio", "duckdb", "pyarrow"),
+    options=_options,
+)

@@ -1,9 +1,7 @@
 """Partitioning a table by hash, and writing and reading it as map output.
 
-    python -m benchmarks partition [--rows 6000000] [--partitions 16] [--json]
-
-Processor seconds of one thread, best of three, beside DuckDB's own hash as a column. The rows look
-like TPC-H's lineitem: two keys, decimals, dates, short strings.
+Processor time of one thread. The rows look like TPC-H's lineitem: two keys, decimals, dates, short
+strings. The baseline divides nothing yet: what is above it is the price of dividing and writing.
 """
 
 from __future__ import annotations
@@ -21,7 +19,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from benchmarks._report import table, write_json
+from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
+from benchmarks._figures import Samples
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
 from ffq.plan.model import HashPartitioning
 from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream, partition_batch
@@ -29,6 +28,11 @@ from ffq.shuffle.writer import Compression
 
 KEY: Final = AttemptKey(QueryId("1"), StageId(0), TaskId(0), Attempt(1))
 BATCH_ROWS: Final = 64 * 1024
+WRITE: Final = "partition and write"
+READ: Final = "read"
+BARE: Final = "DuckDB's hash"
+MEMORY: Final = "in memory"
+OUTPUTS: Final[dict[str, Compression | None]] = {"plain": None, "lz4": "lz4", "zstd": "zstd"}
 MODES: Final = ["AIR", "FOB", "MAIL", "RAIL", "REG AIR", "SHIP", "TRUCK"]
 
 
@@ -49,17 +53,14 @@ def lines(rows: int) -> pa.Table:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Processor time of one call, best of three."""
-    times = []
-    for _ in range(3):
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
-    return min(times)
+    """Processor time of one call."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
 
 
 def duckdb_seconds(rows: pa.Table, partitions: int) -> float:
-    """DuckDB on one thread, its hash as one more column, read as Arrow: nothing is divided yet."""
+    """DuckDB on one thread, its hash as one more column, read as Arrow."""
     with duckdb.connect(config={"threads": 1}) as connection:
         connection.register("lines", rows)
         sql = f"SELECT *, hash(orderkey) % {partitions} AS part FROM lines"
@@ -89,38 +90,55 @@ def read(root: Path, partitions: int) -> int:
     )
 
 
-def main(arguments: list[str]) -> int:
-    """Measure and print a table; with --json, write results/partition.json too."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks partition")
-    parser.add_argument("--rows", type=int, default=6_000_000)
-    parser.add_argument("--partitions", type=int, default=16)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
+def measure(request: Request) -> Outcome:
+    """All ways in each round."""
+    options, samples = request.options, Samples()
     rows, partitions = lines(options.rows), options.partitions
     batches = rows.to_batches(max_chunksize=BATCH_ROWS)
-    figures: dict[str, dict[str, float]] = {
-        "DuckDB, hash as a column": {"write_s": duckdb_seconds(rows, partitions)},
-        "partition in memory": {
-            "write_s": seconds(lambda: [partition_batch(each, [0], partitions) for each in batches])
-        },
-    }
     root = Path(tempfile.mkdtemp(prefix="ffq-partition-"))
+
+    def in_memory() -> object:
+        return [partition_batch(each, [0], partitions) for each in batches]
+
+    def one(side: str) -> None:
+        if side == BARE:
+            samples.add(WRITE, side, duckdb_seconds(rows, partitions))
+        elif side == MEMORY:
+            samples.add(WRITE, side, seconds(in_memory))
+        else:
+            how = OUTPUTS[side]
+            samples.add(WRITE, side, seconds(lambda: write(batches, root, partitions, how)))
+            samples.add(READ, side, seconds(lambda: read(root, partitions)))
+            samples.add("size", side, write(batches, root, partitions, how) / 2**20)
+
+    sides = [BARE, MEMORY, *OUTPUTS]
     try:
-        how: Compression | None
-        for how in (None, "lz4", "zstd"):
-            figures[f"map output, {how or 'plain'}"] = {
-                "write_s": seconds(lambda how=how: write(batches, root, partitions, how)),  # type: ignore[misc]
-                "read_s": seconds(lambda: read(root, partitions)),
-                "mib": write(batches, root, partitions, how) / 2**20,
-            }
+        for number in range(request.rounds):
+            for side in in_turn(sides, number):
+                one(side)
+            # What reading costs is told beside the same bare side.
+            samples.add(READ, BARE, samples.values(WRITE, BARE)[-1])
     finally:
         shutil.rmtree(root)
-    title = f"{options.rows:,} rows, {rows.nbytes >> 20} MiB, into {partitions}; processor seconds"
-    cells = [
-        [name, each["write_s"], each.get("read_s"), each.get("mib")]
-        for name, each in figures.items()
-    ]
-    print(table(title, ["", "partition, write", "read", "MiB"], cells))
-    if options.json:
-        print(f"written: {write_json('partition', figures, ('duckdb', 'pyarrow', 'numpy'))}")
-    return 0
+    return Outcome(
+        ratios=[
+            *(samples.ratio(WRITE, side, BARE) for side in sides[1:]),
+            *(samples.ratio(READ, side, BARE) for side in OUTPUTS),
+        ],
+        amounts=[samples.amount("size", side, "MiB") for side in OUTPUTS],
+        notes=[f"{options.rows:,} rows, {rows.nbytes >> 20} MiB, into {partitions}"],
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=int, default=6_000_000, help="(6000000)")
+    parser.add_argument("--partitions", type=int, default=16, help="(16)")
+
+
+BENCHMARK = Benchmark(
+    question="What does dividing rows by hash cost, and writing and reading them as map output?",
+    baseline="DuckDB on one thread, its own hash as one more column, nothing divided",
+    measure=measure,
+    packages=("duckdb", "pyarrow", "numpy"),
+    options=_options,
+)

@@ -1,10 +1,8 @@
 """Simulated clusters: simulations, queries and virtual hours in wall time, over all processors.
 
-    python -m benchmarks simulation [--count 2000] [--first 0] [--processes N]
-
-Rows: the harness as the tests use it, with faults and all checks; the same scenarios without their
-faults; and, as the bare baseline, the same queries on the core machines alone, played to their end
-by a worker that never fails: no actors, no worker loops, no network, no checks.
+The sides: the harness as the tests use it, with faults and all checks; the same scenarios without
+their faults; and, as the bare baseline, the same queries on the core machines alone, played to
+their end by a worker that never fails: no actors, no worker loops, no network, no checks.
 """
 
 from __future__ import annotations
@@ -15,11 +13,11 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
 
 import attrs
 
-from benchmarks._report import Cell, table, write_json
+from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
+from benchmarks._figures import Better, Samples
 from ffq.core import CoreCoordinator
 from ffq.ids import QueryId, WorkerId
 from ffq.messages import (
@@ -37,6 +35,8 @@ from tests.simulation.queries import OPERATOR, plans
 from tests.simulation.settings import COORDINATOR_SETTINGS
 
 TARGET_SIMULATIONS, TARGET_SECONDS = 2_000, 300
+TARGET = f"{TARGET_SIMULATIONS:,} simulations"
+PER_QUERY = "time a query"
 CHUNK = 20
 """Scenarios that a process takes at a time."""
 
@@ -119,8 +119,8 @@ def run_chunk(row: str, first: int, count: int) -> Work:
     return sum(map(ROWS[row], range(first, first + count)), Work())
 
 
-def measure(row: str, first: int, count: int, processes: int) -> dict[str, Any]:
-    """All scenarios of one row, over the processes; the time does not count their start."""
+def _timed(row: str, first: int, count: int, processes: int) -> tuple[Work, float]:
+    """Some scenarios of one row, over the processes, and seconds; their start does not count."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
         list(pool.map(run_chunk, [row] * processes, [first] * processes, [1] * processes))
@@ -128,50 +128,47 @@ def measure(row: str, first: int, count: int, processes: int) -> dict[str, Any]:
         counts = [min(CHUNK, first + count - each) for each in firsts]
         started = time.perf_counter()
         work = sum(pool.map(run_chunk, [row] * len(counts), firsts, counts), Work())
-        seconds = time.perf_counter() - started
-    return {
-        "seconds": seconds,
-        "simulations_per_second": count / seconds,
-        "queries_per_second": work.queries / seconds,
-        "calls_per_second": work.calls / seconds,
-        "virtual_hours_per_minute": work.virtual_s / 3600 / (seconds / 60),
-        **attrs.asdict(work),
-    }
+        return work, time.perf_counter() - started
 
 
-def main(arguments: list[str]) -> int:
-    """Print the table and write results/simulation.json; status 1 when the target is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks simulation")
-    parser.add_argument("--count", type=int, default=TARGET_SIMULATIONS, help="scenarios a row")
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
-    options = parser.parse_args(arguments)
-    figures = {row: measure(row, options.first, options.count, options.processes) for row in ROWS}
-    bare = figures["core alone"]["queries_per_second"]
-    rows: list[tuple[Cell, ...]] = [
-        (
-            row,
-            each["seconds"],
-            each["simulations_per_second"],
-            each["queries_per_second"],
-            each["virtual_hours_per_minute"] or None,
-            each["faults"],
-            bare / each["queries_per_second"],
-        )
-        for row, each in figures.items()
-    ]
-    columns = ("", "s", "simulations/s", "queries/s", "virtual h/min", "faults", "times the core")
-    title = f"{options.count:,} scenarios, {options.processes} processes"
-    print(table(title, columns, rows), end="\n\n")
-    needed = figures["as tested"]["seconds"] / options.count * TARGET_SIMULATIONS
-    met = needed <= TARGET_SECONDS
-    target = f"{TARGET_SIMULATIONS:,} simulations, s"
-    line = (target, f"<= {TARGET_SECONDS}", f"{needed:.0f}", "met" if met else "MISSED")
-    print(table("Target", ("", "target", "measured", ""), [line]))
-    written = write_json(
-        "simulation",
-        {"figures": figures, "scenarios": options.count, "processes": options.processes},
-        packages=("trio", "attrs", "hypothesis"),
+def measure(request: Request) -> Outcome:
+    """Each round takes scenarios of its own, the same ones on each side."""
+    options, samples = request.options, Samples()
+    share = max(1, options.count // request.rounds)
+    for number in range(request.rounds):
+        for row in in_turn(list(ROWS), number):
+            work, seconds = _timed(row, options.first + number * share, share, options.processes)
+            samples.add(PER_QUERY, row, seconds / work.queries)
+            samples.add("virtual hours a minute", row, work.virtual_s / 60 / seconds)
+            samples.add("faults", row, work.faults)
+            samples.add(TARGET, row, seconds / share * TARGET_SIMULATIONS)
+    bare, *others = reversed(ROWS)
+    return Outcome(
+        ratios=[samples.ratio(PER_QUERY, row, bare) for row in reversed(others)],
+        amounts=[
+            samples.amount(TARGET, "as tested", "s", target=TARGET_SECONDS),
+            *(
+                samples.amount("virtual hours a minute", row, "", better=Better.HIGHER)
+                for row in others
+            ),
+            samples.amount("faults", "as tested", "a round"),
+        ],
+        checks=["every check of the harness, in each scenario that has one"],
+        notes=[f"{share:,} scenarios a side and round, {options.processes} processes"],
     )
-    print(f"\nwritten to {written.relative_to(written.parents[1])}")
-    return 0 if met else 1
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    processors = len(os.sched_getaffinity(0))
+    parser.add_argument("--count", type=int, default=TARGET_SIMULATIONS, help="scenarios a side")
+    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+    parser.add_argument("--processes", type=int, default=processors, help="(all processors)")
+
+
+BENCHMARK = Benchmark(
+    question="What does simulating a cluster cost, and how many fit into five minutes?",
+    baseline="the same queries on the core machines alone, one worker that never fails, no checks",
+    measure=measure,
+    packages=("trio", "attrs", "hypothesis"),
+    options=_options,
+)
