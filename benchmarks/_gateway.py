@@ -1,0 +1,48 @@
+"""`python -m benchmarks._gateway [FLAGS]`: `ffq gateway`; its coordinator checks itself when told.
+
+Nothing is different while it serves. On SIGUSR1 every machine of the coordinator validates its
+state: what a load has left behind must be consistent. Otherwise the process ends with an error.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from ffq.actors import open_coordinator
+from ffq.actors.coordinator import ActorCoordinator
+from ffq.cli.main import main as ffq_command
+from ffq.gateway import app
+
+CONSISTENT = "the coordinator's state is consistent"
+
+
+@asynccontextmanager
+async def checked_coordinator(*arguments: Any, **options: Any) -> AsyncIterator[ActorCoordinator]:
+    """As `open_coordinator`. Raises InvariantViolated: told to look, it found an inconsistency."""
+    async with open_coordinator(*arguments, **options) as coordinator, trio.open_nursery() as own:
+        own.start_soon(_check_when_told, coordinator)
+        yield coordinator
+        own.cancel_scope.cancel()
+
+
+async def _check_when_told(coordinator: ActorCoordinator) -> None:
+    with trio.open_signal_receiver(signal.SIGUSR1) as signals:
+        async for _ in signals:
+            await coordinator.validate_state()
+            print(CONSISTENT, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Serve until stopped."""
+    vars(app)["open_coordinator"] = checked_coordinator
+    return ffq_command(["gateway", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
