@@ -23,18 +23,23 @@ from benchmarks._report import Record, read, record, shown, write
 HERE = Path(__file__).parent
 
 
-def names() -> list[str]:
-    """The benchmarks there are: modules without a leading underscore, with dashes."""
-    stems = (path.stem for path in HERE.glob("*.py"))
-    return sorted(stem.replace("_", "-") for stem in stems if not stem.startswith("_"))
+def name_of(stem: str) -> str:
+    """Of a module's benchmark: with dashes, and without the underscore that a keyword needs."""
+    return stem.rstrip("_").replace("_", "-")
+
+
+def modules() -> dict[str, str]:
+    """The benchmarks there are, by name: modules without a leading underscore."""
+    stems = sorted(path.stem for path in HERE.glob("*.py"))
+    return {name_of(stem): stem for stem in stems if not stem.startswith("_")}
 
 
 def load(name: str) -> Benchmark:
     """Raises CannotRun: there is none of that name; names those that there are."""
-    if name not in names():
-        raise CannotRun(f"no benchmark is called {name!r}; there are: {', '.join(names())}")
-    module = importlib.import_module(f"benchmarks.{name.replace('-', '_')}")
-    benchmark = module.BENCHMARK
+    found = modules()
+    if name not in found:
+        raise CannotRun(f"no benchmark is called {name!r}; there are: {', '.join(found)}")
+    benchmark = importlib.import_module(f"benchmarks.{found[name]}").BENCHMARK
     assert isinstance(benchmark, Benchmark)
     return benchmark
 
@@ -42,7 +47,7 @@ def load(name: str) -> Benchmark:
 def listing() -> str:
     """Each benchmark's name, question, baseline and peers."""
     lines = []
-    for name in names():
+    for name in modules():
         benchmark = load(name)
         lines += [
             f"{name}",

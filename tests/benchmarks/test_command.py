@@ -14,7 +14,7 @@ from benchmarks._figures import Ratio, spread_of
 from benchmarks._report import read
 
 MODULES = {
-    path.stem.replace("_", "-")
+    path.stem.rstrip("_").replace("_", "-")
     for path in Path(command.__file__).parent.glob("*.py")
     if not path.stem.startswith("_")
 }
