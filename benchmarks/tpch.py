@@ -1,0 +1,158 @@
+"""All 22 queries of TPC-H through a gateway and worker processes, warm, beside DuckDB.
+
+By default two workers of one slot and one engine thread each, against DuckDB with two threads over
+the same files; `--workers 1 --threads 2` is one worker with both. Answers of ours are compared as
+multisets, floats to nine digits. Polars runs the same texts, as far as it can; nobody looks at its
+answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+
+import ffq
+from benchmarks._benchmark import Benchmark, Outcome, Request
+from benchmarks._figures import Ratio, Samples
+from benchmarks._processes import INVARIANTS, gateway
+from benchmarks.sql import (
+    BARE,
+    GEOMETRIC_MEAN,
+    OURS,
+    Sides,
+    chosen,
+    compare_answers,
+    time_round,
+    tpch_files,
+)
+from tests.processes import worker
+from tests.sql.compared import reading
+from tests.sql.tpch import QUERIES
+
+POLARS = "polars"
+TABLES: Final = "customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"
+MEAN_SPLIT, MEAN_WHOLE = 1.4, 1.15
+MOST_TIMES, MOST_MS = 3.0, 80.0
+"""No query may take more than so many times as long, or so much longer: whichever is larger."""
+
+Files = Mapping[str, list[Path]]
+
+
+@contextmanager
+def cluster(files: Files, folder: Path, workers: int, threads: int) -> Iterator[str]:
+    """A gateway and worker processes of one slot each; the gateway's endpoint."""
+    entries = [
+        {"name": name, "paths": [str(path) for path in paths]} for name, paths in files.items()
+    ]
+    (folder / "tables.json").write_text(json.dumps(entries))
+    options = ("--slots=1", f"--engine-threads={threads}", "--log-level=warning")
+    with gateway(f"--catalog={folder / 'tables.json'}") as server, ExitStack() as running:
+        for number in range(workers):
+            running.enter_context(worker(server.endpoint, f"w{number}", *options))
+        yield server.endpoint
+
+
+def _polars(files: Files) -> Callable[[str], pa.Table]:
+    import polars  # noqa: PLC0415  # a peer, of the extra `polars`
+
+    context = polars.SQLContext(
+        {name: polars.scan_parquet(paths) for name, paths in files.items()}, eager=True
+    )
+    return lambda sql: context.execute(sql).to_arrow()
+
+
+def _without(queries: Mapping[str, str], ask: Callable[[str], pa.Table]) -> set[str]:
+    """Those that a peer has no answer for, whatever it says about that."""
+    lacking = set()
+    for name, sql in queries.items():
+        try:
+            ask(sql)
+        except Exception:  # noqa: BLE001  # a peer may raise what it likes
+            lacking.add(name)
+    return lacking
+
+
+def _most(samples: Samples, name: str) -> float:
+    """What the query's ratio may be."""
+    bare_ms = samples.median(name, BARE)
+    return max(MOST_TIMES, (bare_ms + MOST_MS) / bare_ms)
+
+
+def _ratios(samples: Samples, right: list[str], lacking: set[str], mean: float) -> list[Ratio]:
+    found = [samples.ratio(name, OURS, BARE, target=_most(samples, name)) for name in right]
+    if right:
+        found.append(samples.mean_ratio(GEOMETRIC_MEAN, right, OURS, BARE, target=mean))
+    both = [name for name in right if samples.has(name, POLARS) and name not in lacking]
+    if both:
+        found.append(samples.mean_ratio(f"{GEOMETRIC_MEAN} of {len(both)}", both, OURS, POLARS))
+    return found
+
+
+def measure(request: Request) -> Outcome:
+    """Each query in turn on all sides, in each round; those that were answered rightly before."""
+    options, samples, notes = request.options, Samples(), []
+    lacking: set[str] = set()
+    with ExitStack() as closing:
+        folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="ffq-tpch-")))
+        data = options.data or folder / "data"
+        if not (data / "lineitem").is_dir():
+            tpch_files(options.scale, data)
+        files: Files = {name: sorted((data / name).glob("*.parquet")) for name in TABLES}
+        con = closing.enter_context(
+            duckdb.connect(config={"threads": options.workers * options.threads})
+        )
+        for name, paths in files.items():
+            con.execute(f"CREATE VIEW {name} AS {reading(paths)}")
+        endpoint = closing.enter_context(cluster(files, folder, options.workers, options.threads))
+        session = closing.enter_context(ffq.connect(endpoint))
+        sides: Sides = {
+            OURS: lambda sql: session.sql(sql).collect(),
+            BARE: lambda sql: con.sql(sql).to_arrow_table(),
+        }
+        queries = chosen(QUERIES, options.only)
+        wrong = {name: compare_answers(name, sql, sides, BARE) for name, sql in queries.items()}
+        right = {name: sql for name, sql in queries.items() if not wrong[name]}
+        peers: Sides = {POLARS: _polars(files)} if POLARS in request.peers else {}
+        for name, ask in peers.items():
+            lacking = _without(right, ask)
+            notes.append(f"{name} has no answer to {', '.join(sorted(lacking)) or 'none'}")
+        for number in range(request.rounds):
+            for name, sql in right.items():
+                asked = sides if name in lacking else {**sides, **peers}
+                time_round(samples, {name: sql}, asked, number)
+    mean = MEAN_WHOLE if options.workers == 1 else MEAN_SPLIT
+    return Outcome(
+        ratios=_ratios(samples, list(right), lacking, mean),
+        amounts=[
+            samples.amount(name, side, "ms") for name in right for side in samples.sides(name)
+        ],
+        checks=[f"{len(right)} of {len(queries)} answers equal", INVARIANTS],
+        failures=[text for texts in wrong.values() for text in texts],
+        notes=[*notes, f"scale {options.scale}; {options.workers} workers of {options.threads}"],
+    )
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scale", default="1", help="of the tables (1)")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="keep the tables there")
+    parser.add_argument("--workers", type=int, default=2, help="processes of one slot (2)")
+    parser.add_argument("--threads", type=int, default=1, help="of each worker's engine (1)")
+    parser.add_argument("--only", nargs="*", help="names of queries")
+
+
+BENCHMARK = Benchmark(
+    question="How much slower than DuckDB are queries of TPC-H through gateway and workers?",
+    baseline="DuckDB in process over the same files, with as many threads as the workers together",
+    measure=measure,
+    peers={POLARS: "polars"},
+    packages=("duckdb", "pyarrow", "polars"),
+    options=_options,
+)
