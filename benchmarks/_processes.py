@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
 
 import attrs
+import trio
 
 from benchmarks._gateway import CONSISTENT
-from tests.processes import Running, running
+from ffq.actors import open_coordinator
+from ffq.actors.coordinator import ActorCoordinator
+from ffq.gateway import app
+from tests.processes import Running, running, worker
 
 INVARIANTS = "validate_state of each of the coordinator's machines, after the load"
 
@@ -57,3 +64,57 @@ def bare_server(*arguments: str) -> Iterator[Server]:
     with running(*arguments, module="benchmarks._bare_server") as process:
         line = process.wait_for("bare server ready on ")
         yield Server(process, line.removeprefix("bare server ready on ").strip())
+
+
+@contextmanager
+def checked_inside() -> Iterator[Callable[[], None]]:
+    """For clusters of this process: what is yielded has each of their coordinators check itself.
+
+    To be called from another thread than theirs. Raises InvariantViolated, and RuntimeError where
+    there is no coordinator.
+    """
+    alive: list[tuple[ActorCoordinator, trio.lowlevel.TrioToken]] = []
+
+    @asynccontextmanager
+    async def kept(*arguments: Any, **options: Any) -> AsyncIterator[ActorCoordinator]:
+        async with open_coordinator(*arguments, **options) as coordinator:
+            own = (coordinator, trio.lowlevel.current_trio_token())
+            alive.append(own)
+            try:
+                yield coordinator
+            finally:
+                alive.remove(own)
+
+    def check() -> None:
+        if not alive:
+            raise RuntimeError("no coordinator is alive in this process")
+        for coordinator, token in alive:
+            trio.from_thread.run(coordinator.validate_state, trio_token=token)
+
+    vars(app)["open_coordinator"] = kept
+    try:
+        yield check
+    finally:
+        vars(app)["open_coordinator"] = open_coordinator
+
+
+@contextmanager
+def cluster(
+    files: Mapping[str, Sequence[Path]], folder: Path, workers: int, *options: str
+) -> Iterator[Server]:
+    """A gateway with tables, and worker processes with these options.
+
+    Args:
+        files: of each table by its name.
+        folder: for the catalog.
+    """
+    entries = [
+        {"name": name, "paths": [str(path) for path in paths]} for name, paths in files.items()
+    ]
+    catalog = folder / "tables.json"
+    catalog.write_text(json.dumps(entries))
+    with gateway(f"--catalog={catalog}") as server, ExitStack() as running_workers:
+        for number in range(workers):
+            each = worker(server.endpoint, f"w{number}", "--log-level=warning", *options)
+            running_workers.enter_context(each)
+        yield server

@@ -9,10 +9,9 @@ answers.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +21,7 @@ import pyarrow as pa
 import ffq
 from benchmarks._benchmark import Benchmark, Outcome, Request
 from benchmarks._figures import Ratio, Samples
-from benchmarks._processes import INVARIANTS, gateway
+from benchmarks._processes import INVARIANTS, cluster
 from benchmarks.sql import (
     BARE,
     GEOMETRIC_MEAN,
@@ -33,7 +32,6 @@ from benchmarks.sql import (
     time_round,
     tpch_files,
 )
-from tests.processes import worker
 from tests.sql.compared import reading
 from tests.sql.tpch import QUERIES
 
@@ -44,20 +42,6 @@ MOST_TIMES, MOST_MS = 3.0, 80.0
 """No query may take more than so many times as long, or so much longer: whichever is larger."""
 
 Files = Mapping[str, list[Path]]
-
-
-@contextmanager
-def cluster(files: Files, folder: Path, workers: int, threads: int) -> Iterator[str]:
-    """A gateway and worker processes of one slot each; the gateway's endpoint."""
-    entries = [
-        {"name": name, "paths": [str(path) for path in paths]} for name, paths in files.items()
-    ]
-    (folder / "tables.json").write_text(json.dumps(entries))
-    options = ("--slots=1", f"--engine-threads={threads}", "--log-level=warning")
-    with gateway(f"--catalog={folder / 'tables.json'}") as server, ExitStack() as running:
-        for number in range(workers):
-            running.enter_context(worker(server.endpoint, f"w{number}", *options))
-        yield server.endpoint
 
 
 def _polars(files: Files) -> Callable[[str], pa.Table]:
@@ -111,8 +95,9 @@ def measure(request: Request) -> Outcome:
         )
         for name, paths in files.items():
             con.execute(f"CREATE VIEW {name} AS {reading(paths)}")
-        endpoint = closing.enter_context(cluster(files, folder, options.workers, options.threads))
-        session = closing.enter_context(ffq.connect(endpoint))
+        each = ("--slots=1", f"--engine-threads={options.threads}")
+        server = closing.enter_context(cluster(files, folder, options.workers, *each))
+        session = closing.enter_context(ffq.connect(server.endpoint))
         sides: Sides = {
             OURS: lambda sql: session.sql(sql).collect(),
             BARE: lambda sql: con.sql(sql).to_arrow_table(),
