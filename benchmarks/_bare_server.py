@@ -42,6 +42,9 @@ def services(tasks: Any) -> dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]
             "ReportTaskStatus": _handler(
                 pb.ReportTaskStatusRequest, pb.ReportTaskStatusResponse(counted=True)
             ),
+            "RegisterQueryResults": _handler(
+                pb.RegisterQueryResultsRequest, pb.RegisterQueryResultsResponse(counted=True)
+            ),
         },
         "ShuffleService": {
             "RegisterMapOutput": _handler(
