@@ -2,12 +2,16 @@
 
 Nothing is different while it serves. On SIGUSR1 every machine of the coordinator validates its
 state: what a load has left behind must be consistent. Otherwise the process ends with an error.
+Where BENCHMARK_TIMES is set it says of each query when it was accepted, and so runnable, on the
+clock that all processes of a machine share.
 """
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,14 +22,34 @@ from ffq.actors import open_coordinator
 from ffq.actors.coordinator import ActorCoordinator
 from ffq.cli.main import main as ffq_command
 from ffq.gateway import app
+from ffq.messages import AcceptQuery
+from ffq.runtime import Hooks
 
+TIMES = "BENCHMARK_TIMES"
 CONSISTENT = "the coordinator's state is consistent"
+
+
+class AcceptedTimes(Hooks):
+    """Says "accepted ID NANOSECONDS" of each query."""
+
+    def message_handled(self, _path: str, message: Any, error: BaseException | None) -> None:
+        if isinstance(message, AcceptQuery) and error is None:
+            say("accepted", message.query_id)
+
+
+def say(what: str, query_id: str) -> None:
+    """A line with the monotonic time, in ns."""
+    sys.stderr.write(f"{what} {query_id} {time.monotonic_ns()}\n")
 
 
 @asynccontextmanager
 async def checked_coordinator(*arguments: Any, **options: Any) -> AsyncIterator[ActorCoordinator]:
     """As `open_coordinator`. Raises InvariantViolated: told to look, it found an inconsistency."""
-    async with open_coordinator(*arguments, **options) as coordinator, trio.open_nursery() as own:
+    hooks = AcceptedTimes() if os.environ.get(TIMES) else None
+    async with (
+        open_coordinator(*arguments, hooks=hooks, **options) as coordinator,
+        trio.open_nursery() as own,
+    ):
         own.start_soon(_check_when_told, coordinator)
         yield coordinator
         own.cancel_scope.cancel()

@@ -1,17 +1,20 @@
 """`python -m benchmarks._noop_worker [FLAGS]`: `ffq worker`, whose fragments are not run.
 
 All but the engine and the data is as it is: beats, pulls, plans, reports. An attempt ends at once,
-with an empty output, and what another one reads of it is empty.
+with an empty output, and what another one reads of it is empty. Where BENCHMARK_TIMES is set it
+says when each was started.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 
+from benchmarks._gateway import TIMES, say
 from ffq.cli.main import main as ffq_command
 from ffq.messages import NO_USAGE, AttemptUsage, ShuffleChunk
 from ffq.worker.executor import EngineExecutor
@@ -44,6 +47,8 @@ class NoData:
 
 async def run_nothing(_executor: EngineExecutor, work: Work) -> TaskOutput:
     """In place of `EngineExecutor.run`."""
+    if os.environ.get(TIMES):
+        say("started", work.assignment.key.query_id)
     await trio.lowlevel.checkpoint()
     return NoResult() if work.stage.output is None else EMPTY
 
