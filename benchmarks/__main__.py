@@ -2,6 +2,7 @@
 
     python -m benchmarks NAME [--json FILE] [--peers] [--rounds N] [options of its own]
     python -m benchmarks --compare OLD.json [NEW.json] [--tolerance 0.05]
+    python -m benchmarks --table FILE.json
 
 Exit status: 0 when all is well; 1 when a run's answers or checks are wrong, a target is missed, or
 a ratio got worse; 2 when it could not be run.
@@ -19,6 +20,7 @@ from benchmarks._benchmark import Benchmark, CannotRun, Outcome, Request, instal
 from benchmarks._compare import TOLERANCE, Change, compare
 from benchmarks._compare import shown as shown_comparison
 from benchmarks._report import Record, read, record, shown, write
+from benchmarks._table import markdown
 
 HERE = Path(__file__).parent
 
@@ -144,6 +146,9 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if any(each == "--compare" or each.startswith("--compare=") for each in arguments):
             return _compare(arguments)
+        if len(arguments) == 2 and arguments[0] == "--table":
+            print(markdown(Path(arguments[1])))
+            return 0
         if arguments and not arguments[0].startswith("-"):
             outcome, _ = run(arguments[0], arguments[1:])
             return 0 if succeeded(outcome) else 1

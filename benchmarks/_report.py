@@ -140,6 +140,8 @@ def _amount_json(amount: Amount) -> dict[str, Any]:
         "side": amount.side,
         "unit": amount.unit,
         "median": amount.spread.median,
+        "better": amount.better.value,
+        "target": amount.target,
     }
 
 
@@ -148,8 +150,8 @@ def write(path: Path, name: str, entry: Mapping[str, Any]) -> None:
 
     Raises CannotRun: the file is there and holds something else.
     """
-    entries = _entries(path) if path.exists() else {}
-    document = {"format": FORMAT, "benchmarks": {**entries, name: dict(entry)}}
+    kept = entries(path) if path.exists() else {}
+    document = {"format": FORMAT, "benchmarks": {**kept, name: dict(entry)}}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=2) + "\n")
 
@@ -160,16 +162,17 @@ def read(path: Path) -> dict[str, Record]:
     Raises CannotRun: it is missing, or is not one that `write` wrote; says which.
     """
     found = {}
-    for name, entry in _entries(path).items():
+    for name, entry in entries(path).items():
         try:
-            ratios = [_parse_ratio(each) for each in entry["ratios"]]
+            ratios = [parse_ratio(each) for each in entry["ratios"]]
             found[name] = Record(name, entry["arguments"], ratios, entry["failures"])
         except (KeyError, TypeError, ValueError) as error:
             raise CannotRun(f"{path}: the record of {name} is damaged: {error!r}") from error
     return found
 
 
-def _entries(path: Path) -> dict[str, Any]:
+def entries(path: Path) -> dict[str, Any]:
+    """What a file has of each benchmark, unread. Raises CannotRun."""
     try:
         document = json.loads(path.read_text())
     except OSError as error:
@@ -178,13 +181,14 @@ def _entries(path: Path) -> dict[str, Any]:
         raise CannotRun(f"{path} is not JSON: {error}") from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise CannotRun(f"{path} holds no figures of benchmarks, format {FORMAT}")
-    entries = document.get("benchmarks")
-    if not isinstance(entries, dict):
+    found = document.get("benchmarks")
+    if not isinstance(found, dict):
         raise CannotRun(f"{path} has no object `benchmarks`")
-    return entries
+    return found
 
 
-def _parse_ratio(entry: Mapping[str, Any]) -> Ratio:
+def parse_ratio(entry: Mapping[str, Any]) -> Ratio:
+    """Raises KeyError, TypeError, ValueError: it is damaged."""
     spread = Spread(**{each.name: entry[each.name] for each in attrs.fields(Spread)})
     better, target = Better(entry["better"]), entry["target"]
     return Ratio(entry["figure"], entry["side"], entry["over"], spread, better, target)

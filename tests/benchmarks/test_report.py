@@ -10,6 +10,7 @@ import pytest
 from benchmarks._benchmark import Benchmark, CannotRun, Outcome, Request
 from benchmarks._figures import Amount, Better, Ratio, spread_of
 from benchmarks._report import format_cell, read, record, shown, table, write
+from benchmarks._table import markdown
 
 SPREAD = spread_of([1.1, 1.2, 1.4])
 MET = Ratio("call", "ours", "bare", SPREAD, Better.LOWER, 1.25)
@@ -65,12 +66,31 @@ def test_a_file_gives_back_what_went_on_record(tmp_path: Path) -> None:
     assert found["two"].ratios == [MISSED], "a run replaces its own record"
 
 
+def test_a_file_becomes_a_table_of_what_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    untargeted = Amount("rows", "ours", "", spread_of([3.0]))
+    outcome = Outcome([MET, MISSED], [TIME, untargeted])
+    write(path, "one", record("one", BENCHMARK, [], outcome))
+    origin, _, *lines = markdown(path).splitlines()
+    assert "processors" in origin
+    assert "commit" in origin
+    assert lines == [
+        "| benchmark | figure | of | median | quartiles | target |  |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| one | call | ours / bare | 1.2 | 1.15 to 1.3 | <= 1.25 | met |",
+        "| one | call | ours / peer | 1.2 | 1.15 to 1.3 | >= 5 | MISSED |",
+        "| one | call, us | ours | 540 |  | <= 60 | MISSED |",
+    ]
+
+
 def test_a_record_says_where_it_comes_from_and_judges_no_absolute_figure() -> None:
     entry = record("one", BENCHMARK, [], OUTCOME)
     assert {"time", "commit", "machine", "versions"} <= set(entry)
     assert entry["machine"]["cpus"] >= 1
     assert "attrs" in entry["versions"]
-    assert entry["context"] == [{"figure": "call", "side": "ours", "unit": "us", "median": 540.0}]
+    (context,) = entry["context"]
+    assert (context["unit"], context["median"], context["target"]) == ("us", 540.0, 60.0)
+    assert "met" not in context
     assert [each["met"] for each in entry["ratios"]] == [True, False]
 
 
