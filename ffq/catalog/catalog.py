@@ -21,7 +21,7 @@ import attrs
 from ffq.catalog.files import folder_columns, format_of_name, is_folder, list_files
 from ffq.catalog.floats import float_columns
 from ffq.catalog.partitions import TableFile, partition_values, with_filename
-from ffq.catalog.shares import make_shares
+from ffq.catalog.shares import Division, make_shares
 from ffq.catalog.vectors import vector_columns
 from ffq.engine import stores
 from ffq.engine.formats import (
@@ -227,16 +227,22 @@ class Catalog:
         target_bytes: int,
         max_shares: int,
         condition: Condition | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        slots: int = 1,
     ) -> BoundScan:
-        """A table's row groups in 1 to `max_shares` shares of about `target_bytes` each.
+        """A table's row groups in 1 to `max_shares` shares: as many as `slots`, of about equal
+        size, and more where they would be larger than `target_bytes`.
 
-        Sizes are those of the Parquet footers: encoded, before compression. An empty table is one
-        share: an empty row group range of its first file, which still tells the schema. Where
-        files differ in their columns, every share begins with empty ranges of files that show all
-        there are: each task must find the same types. A CSV or JSON file is not divided.
+        Sizes are those of the Parquet footers: what the columns that are read take in the files. An
+        empty table is one share: an empty row group range of its first file, which still tells the
+        schema. Where files differ in their columns, every share begins with empty ranges of files
+        that show all there are: each task must find the same types. A CSV or JSON file is not
+        divided.
 
         Args:
             condition: what is asked of the rows: row groups without any such row are left out.
+            columns: those that are read, by name; None: all.
 
         Raises:
             PlanningError: no such table.
@@ -246,7 +252,12 @@ class Catalog:
         files, kind = self._list(name)
         format_ = _decide(self.table(name), kind, files)
         found = make_shares(
-            name, files, target_bytes, max_shares, format_=format_, condition=condition
+            name,
+            files,
+            Division(target_bytes, max_shares, slots),
+            format_=format_,
+            condition=condition,
+            columns=columns,
         )
         return BoundScan(found.shares, format_, found.rows)
 

@@ -13,10 +13,12 @@ from ffq.catalog.statistics import Known, row_groups
 from ffq.engine import stores
 from ffq.engine.stores import Status
 from ffq.errors import FfqError, StorageError
-from ffq.messages import ScanSplit
+from ffq.messages import ScanSplit, file_version
 
 _CACHED: Final = 4096
 _CACHED_STATISTICS: Final = 16_384
+_CACHED_WHOLE: Final = 16
+"""Footers that are kept as they were read: whoever asks one thing of a file asks others soon."""
 
 Layout: TypeAlias = tuple[tuple[str, str], ...]
 """A file's columns, in order, as (name, Arrow type); then what Arrow's types do not tell apart."""
@@ -62,7 +64,8 @@ def read_footer(table: str, path: str) -> tuple[Status, Footer]:
     """
     try:
         status = stores.status(path)
-        return status, _footer(path, status.st_mtime_ns, status.st_size)
+        size, modified_us = file_version(status)
+        return status, _footer(path, modified_us, size)
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"table {table!r}: {path} is not readable Parquet: {error}") from None
 
@@ -81,10 +84,25 @@ def column_statistics(table: str, split: ScanSplit, column: str) -> tuple[Known,
         ) from None
 
 
+def stored_sizes(table: str, split: ScanSplit, columns: tuple[str, ...] | None) -> tuple[int, ...]:
+    """Bytes that the columns of these names take in each row group of a split's file, compressed;
+    None: all columns.
+
+    Raises:
+        StorageError: it is missing or is not Parquet; names the table and the file.
+    """
+    try:
+        return _stored(split.path, split.modified_us, split.file_bytes, columns)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"table {table!r}: {split.path} is not readable Parquet: {error}"
+        ) from None
+
+
 @functools.lru_cache(maxsize=_CACHED)
-def _footer(path: str, _mtime_ns: int, _size: int) -> Footer:
+def _footer(path: str, modified_us: int, size: int) -> Footer:
     """A file that was written anew has another time or size, so that its old footer is not used."""
-    metadata = _metadata(path)
+    metadata = _metadata(path, modified_us, size)
     sizes: list[int] = []
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
@@ -98,10 +116,30 @@ def _footer(path: str, _mtime_ns: int, _size: int) -> Footer:
 
 
 @functools.lru_cache(maxsize=_CACHED_STATISTICS)
-def _statistics(path: str, _modified_us: int, _size: int, column: str) -> tuple[Known, ...]:
-    return row_groups(_metadata(path), column)
+def _statistics(path: str, modified_us: int, size: int, column: str) -> tuple[Known, ...]:
+    return row_groups(_metadata(path, modified_us, size), column)
 
 
-def _metadata(path: str) -> pq.FileMetaData:
+@functools.lru_cache(maxsize=_CACHED_STATISTICS)
+def _stored(
+    path: str, modified_us: int, size: int, columns: tuple[str, ...] | None
+) -> tuple[int, ...]:
+    metadata = _metadata(path, modified_us, size)
+    paths = [metadata.schema.column(at).path for at in range(metadata.num_columns)]
+    wanted = None if columns is None else frozenset(columns)
+    read = [at for at, leaf in enumerate(paths) if wanted is None or _is_within(leaf, wanted)]
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    return tuple(
+        sum(max(0, group.column(at).total_compressed_size) for at in read) for group in groups
+    )
+
+
+def _is_within(leaf: str, columns: frozenset[str]) -> bool:
+    """Whether a leaf is a part of one of them: `a.b.c` is one of `a`. A name may have dots, too."""
+    return any(leaf[:end] in columns for end, sign in enumerate(f"{leaf}.") if sign == ".")
+
+
+@functools.lru_cache(maxsize=_CACHED_WHOLE)
+def _metadata(path: str, _modified_us: int, _size: int) -> pq.FileMetaData:
     with stores.parquet_file(path) as file:
         return file.metadata

@@ -11,11 +11,12 @@ class ScanSettings:
     """How finely a scan is divided.
 
     Attributes:
-        target_bytes: size of a share, encoded bytes before compression.
+        target_bytes: largest share, about: stored bytes of the columns that are read. Below that
+            a scan has as many shares as there are slots.
         max_shares: most shares, and so tasks, of one scan.
     """
 
-    target_bytes: int = attrs.field(default=16 * 1024 * 1024, validator=validators.ge(1))
+    target_bytes: int = attrs.field(default=64 * 1024 * 1024, validator=validators.ge(1))
     max_shares: int = attrs.field(default=128, validator=validators.ge(1))
 
 

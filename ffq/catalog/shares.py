@@ -6,7 +6,13 @@ from collections.abc import Sequence
 
 import attrs
 
-from ffq.catalog.footers import Layout, column_statistics, read_footer, read_status
+from ffq.catalog.footers import (
+    Layout,
+    column_statistics,
+    read_footer,
+    read_status,
+    stored_sizes,
+)
 from ffq.catalog.partitions import TableFile, partition_values
 from ffq.catalog.statistics import NOTHING, Known, may_hold, of_folder
 from ffq.messages import PartitionValue, ScanSplit, TableFormat, file_version
@@ -14,6 +20,26 @@ from ffq.plan.conditions import Condition
 
 _PACKED = 4
 """How many bytes of text a byte of a compressed file stands for, about."""
+
+
+@attrs.frozen
+class Division:
+    """How many shares a table is divided into.
+
+    Attributes:
+        target_bytes: a share is of at most so many, about, however few slots there are.
+        max_shares: at most so many shares.
+        slots: as many shares as this, where there are as many row groups.
+    """
+
+    target_bytes: int
+    max_shares: int
+    slots: int = 1
+
+    def shares(self, total_bytes: int, groups: int) -> int:
+        """Of `groups` row groups, which have so many bytes together."""
+        wanted = max(self.slots, -(-total_bytes // self.target_bytes))
+        return min(wanted, self.max_shares, groups)
 
 
 @attrs.frozen
@@ -38,32 +64,37 @@ class _File:
 
 @attrs.frozen
 class _RowGroup:
+    """stored: bytes in the file, of the columns that are read; at least 1."""
+
     file: _File
     index: int
     bytes: int
+    stored: int
 
 
 def make_shares(
     table: str,
     files: Sequence[TableFile],
-    target_bytes: int,
-    max_shares: int,
+    division: Division,
     *,
     format_: TableFormat | None = None,
     condition: Condition | None = None,
+    columns: Sequence[str] | None = None,
 ) -> Shares:
-    """Cut the files' row groups, in order, into shares of about `target_bytes`.
+    """Cut the files' row groups, in order, into shares of about the same size.
 
     Args:
         format_: how the files are read that do not say so themselves. Text is not cut: each such
             file is one row group here.
         condition: row groups of which it is true nowhere are left out.
+        columns: names of those that are read: what these take in the files is a share's size; None:
+            all.
 
     Raises:
         StorageError: a file is missing or is not Parquet; names the table and the file.
     """
     found = _look_at_all(table, files, format_)
-    shares = _divided(table, found, target_bytes, max_shares, format_, condition)
+    shares = _divided(table, found, division, format_, condition, columns)
     rows = [file.rows for file in found if file.rows is not None]
     return Shares(shares, sum(rows) if len(rows) == len(found) else None)
 
@@ -71,32 +102,63 @@ def make_shares(
 def _divided(
     table: str,
     found: Sequence[_File],
-    target_bytes: int,
-    max_shares: int,
+    division: Division,
     format_: TableFormat | None,
     condition: Condition | None,
+    columns: Sequence[str] | None,
 ) -> tuple[tuple[ScanSplit, ...], ...]:
     # The types that a format names need no file to show them.
     leads = _leads(found) if format_ is None else ()
     groups = [
-        _RowGroup(file, index, size)
+        _RowGroup(file, index, size, stored)
         for file in found
-        for index, size in enumerate(file.sizes)
+        for index, (size, stored) in enumerate(
+            zip(file.sizes, _stored(table, file, format_, columns), strict=True)
+        )
         if size > 0
     ]
     if condition is not None:
         groups = _kept(table, groups, condition, format_)
     if not groups:
         return (leads or (found[0].empty,),)
-    total = sum(group.bytes for group in groups)
-    wanted = min(max(1, -(-total // target_bytes)), max_shares, len(groups))
+    total = sum(group.stored for group in groups)
+    wanted = division.shares(total, len(groups))
     shares: list[list[_RowGroup]] = [[] for _ in range(wanted)]
     before = 0
     for group in groups:
         # By the middle of the group: shares stay near equal however sizes vary, and in order.
-        shares[(2 * before + group.bytes) * wanted // (2 * total)].append(group)
-        before += group.bytes
+        shares[(2 * before + group.stored) * wanted // (2 * total)].append(group)
+        before += group.stored
     return tuple(leads + _merge(share) for share in shares if share)
+
+
+def _stored(
+    table: str, file: _File, format_: TableFormat | None, columns: Sequence[str] | None
+) -> tuple[int, ...]:
+    """Of each row group; one that is read for the number of its rows alone counts as a byte."""
+    if format_ is not None and format_.name != "parquet":
+        return file.sizes
+    read = None if columns is None else tuple(sorted(columns))
+    return tuple(max(1, size) for size in stored_sizes(table, file.empty, read))
+
+
+def stored_bytes(
+    table: str,
+    splits: Sequence[ScanSplit],
+    format_: TableFormat | None,
+    columns: Sequence[str] | None,
+) -> int:
+    """What the columns that are read take in the files, of these splits; None: all columns.
+
+    Raises as `make_shares`.
+    """
+    if format_ is not None and format_.name != "parquet":
+        return sum(split.bytes for split in splits)
+    read = None if columns is None else tuple(sorted(columns))
+    return sum(
+        sum(stored_sizes(table, split, read)[split.row_group_start : split.row_group_end])
+        for split in splits
+    )
 
 
 def lead_splits(

@@ -13,12 +13,14 @@ from ffq.errors import NotReady, UnknownId
 from ffq.ids import AttemptKey, StageId
 from ffq.messages import (
     AttemptStatus,
+    ClusterSize,
     GetQueryStatus,
     ListAttempts,
     ListQueries,
     ListWorkers,
     QueryState,
     QueryStatus,
+    ReadClusterSize,
     ResolvedOutput,
     ResolveMapOutput,
     ResolveResult,
@@ -196,6 +198,17 @@ def resolve_map_output(
     if attempt.output is None and attempt.state is TaskState.RUNNING:
         raise NotReady(f"attempt {attempt.key} has not registered any output")
     return ResolvedOutput(attempt.key, registered=attempt.output is not None)
+
+
+def cluster_size(state: SchedulingState, _msg: ReadClusterSize, now_ms: int) -> ClusterSize:
+    """Slots of the workers that are given tasks now. One that does not say has one, for certain."""
+    settings = state.settings
+    slots = [
+        min(max(worker.slots, 1), settings.max_concurrent_tasks_per_worker)
+        for worker in state.workers.live.values()
+        if worker.profile is not None and not state.workers.is_excluded(worker, now_ms)
+    ]
+    return ClusterSize(min(sum(slots), settings.max_concurrent_tasks_per_query), len(slots))
 
 
 def resolve_result(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ffq.errors import UnsupportedPlan
-from ffq.messages import AcceptQuery, DigestPlan, ListTables, PlanSql, ReadPlan, SqlPlan
+from ffq.messages import AcceptQuery, DigestPlan, ListTables, PlanText, ReadPlan, SqlPlan
 from ffq.plan.codec import parse_plan, plan_digest
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.stages import cut
@@ -29,7 +29,7 @@ def digest_plan(msg: DigestPlan) -> bytes:
     return plan_digest(msg.plan_bytes)
 
 
-def refuse_sql(_: PlanSql) -> SqlPlan:
+def refuse_sql(_: PlanText) -> SqlPlan:
     """Raises UnsupportedPlan: to plan a text takes an engine, which is none of the core's."""
     raise UnsupportedPlan("this coordinator plans no SQL: it takes plans")
 
@@ -42,7 +42,7 @@ def no_tables(_: ListTables) -> tuple[str, ...]:
 PLANNER: Final[Mapping[type, Callable[[Any], Any]]] = {
     ReadPlan: read_plan,
     DigestPlan: digest_plan,
-    PlanSql: refuse_sql,
+    PlanText: refuse_sql,
     ListTables: no_tables,
 }
 """What a planner answers, and how: it may do so on a thread, bind what it has read to files, and

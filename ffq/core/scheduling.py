@@ -45,6 +45,7 @@ from ffq.messages import (
     ListAttempts,
     ListQueries,
     ListWorkers,
+    ReadClusterSize,
     RegisterMapOutput,
     ReportTaskStatus,
     ResolveMapOutput,
@@ -77,6 +78,7 @@ def tick(state: SchedulingState, _msg: Tick, now_ms: int) -> None:
 
 # Clients
 reads(FindQuery)(lifecycle.find_query)
+reads(ReadClusterSize)(answers.cluster_size)
 changes(AcceptQuery)(lifecycle.accept_query)
 changes(CancelQuery)(lifecycle.cancel_query)
 changes(FreeQueryId)(lifecycle.free_query_id)

@@ -32,6 +32,9 @@ from ffq.messages import (
     Heartbeat,
     HeartbeatReply,
     OutputLocation,
+    PlanSql,
+    PlanText,
+    ReadClusterSize,
     ReadMapOutput,
     ReadPlan,
     ReadResult,
@@ -44,6 +47,7 @@ from ffq.messages import (
     ResolveMapOutput,
     ResolveResult,
     ResultParts,
+    SqlPlan,
     SubmitQuery,
     SubmitReply,
 )
@@ -81,7 +85,13 @@ async def submit_query(ask: Ask, msg: SubmitQuery) -> SubmitReply:
     known = await ask(FindQuery(msg.query_id, len(msg.plan_bytes)))
     if known is not None:
         return answer_for(msg.query_id, known, await ask(DigestPlan(msg.query_id, msg.plan_bytes)))
-    return await ask(await ask(ReadPlan(msg.query_id, msg.plan_bytes, msg.timeouts)))
+    cluster = await ask(ReadClusterSize())
+    return await ask(await ask(ReadPlan(msg.query_id, msg.plan_bytes, msg.timeouts, cluster)))
+
+
+async def plan_sql(ask: Ask, msg: PlanSql) -> SqlPlan:
+    """Planned for the cluster as it is. The plan is right in any other one too."""
+    return await ask(PlanText(msg, await ask(ReadClusterSize())))
 
 
 async def fetch_query_results(ask: Ask, msg: FetchQueryResults) -> ResultParts:
@@ -139,6 +149,7 @@ async def _evidence(ask: Ask, worker_id: WorkerId | None, incarnation: int = 0) 
 
 
 walks(SubmitQuery)(submit_query)
+walks(PlanSql)(plan_sql)
 walks(FetchQueryResults)(fetch_query_results)
 walks(Heartbeat)(heartbeat)
 walks(GetTask)(get_task)

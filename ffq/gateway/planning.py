@@ -14,7 +14,7 @@ from ffq.core.planning import PLANNER, read_plan
 from ffq.engine.stores import check_writable
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, QuotaExceeded
 from ffq.gateway.sql import SqlPlanner
-from ffq.messages import AcceptQuery, ListTables, PlanSql, ReadPlan
+from ffq.messages import AcceptQuery, ListTables, PlanText, ReadPlan
 from ffq.plan.casts import write_literal_casts
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.codec.cursor import check_size
@@ -27,6 +27,8 @@ from ffq.runtime.message import Request
 
 R = TypeVar("R")
 _INTEGER: Final = b'"Int64"'
+_ASSUMED_SLOTS: Final = 8
+"""Where no worker is there yet: more tasks than slots cost little, fewer leave slots idle."""
 
 
 class QueryPlanner:
@@ -66,8 +68,8 @@ class QueryPlanner:
         Raises InvalidPlan, PlanningError, UnsupportedPlan, StorageError, QuotaExceeded.
         """
         asked: Any = message
-        if self._sql is not None and isinstance(asked, PlanSql):
-            planned: R = await self._sql.plan(asked)  # type: ignore[assignment]
+        if self._sql is not None and isinstance(asked, PlanText):
+            planned: R = await self._sql.plan(asked.asked, asked.cluster)  # type: ignore[assignment]
             return planned
         if isinstance(asked, ListTables):
             names: R = () if self._catalog is None else self._catalog.names()  # type: ignore[assignment]
@@ -90,7 +92,8 @@ class QueryPlanner:
         if catalog is None:
             return query
         query = self._with_exact_search(query, catalog)
-        scans = plan_scans(query.graph, catalog, self._scans)
+        slots = message.cluster.slots or _ASSUMED_SLOTS
+        scans = plan_scans(query.graph, catalog, self._scans, slots)
         return attrs.evolve(self._with_casts(query, catalog), scans=scans)
 
     def _tables_of(self, query: AcceptQuery) -> Catalog | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import trio
 
 from ffq.catalog import Catalog
 from ffq.errors import QuotaExceeded
-from ffq.messages import PlanSql, SqlPlan
+from ffq.messages import NO_CLUSTER, ClusterSize, PlanSql, SqlPlan
 from ffq.sql.limits import PlanningLimits
 from ffq.sql.service import Job, PlanningService
 
@@ -44,7 +46,7 @@ class SqlPlanner:
     def __exit__(self, *_: object) -> None:
         self._service.close()
 
-    async def plan(self, message: PlanSql) -> SqlPlan:
+    async def plan(self, message: PlanSql, cluster: ClusterSize = NO_CLUSTER) -> SqlPlan:
         """Cancelled, it ends the process that plans.
 
         Raises QuotaExceeded, and as `PlanningService.plan`.
@@ -52,9 +54,10 @@ class SqlPlanner:
         if self._threads.statistics().tasks_waiting >= self._max_waiting:
             raise QuotaExceeded(f"{self._max_waiting} queries wait to be planned: try again later")
         job = Job()
+        plan = partial(self._service.plan, message, job, cluster)
         try:
             return await trio.to_thread.run_sync(
-                self._service.plan, message, job, limiter=self._threads, abandon_on_cancel=True
+                plan, limiter=self._threads, abandon_on_cancel=True
             )
         except trio.Cancelled:
             job.give_up()

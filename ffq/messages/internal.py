@@ -15,12 +15,22 @@ from ffq.messages.requests import (
     Heartbeat,
     HeartbeatReply,
     OutputLocation,
+    PlanSql,
     RegisterQueryResults,
     RegisterReply,
     ResultParts,
+    SqlPlan,
     SubmitReply,
 )
-from ffq.messages.vocabulary import NO_TIMEOUTS, OutputPartition, QueryState, StageScan, Timeouts
+from ffq.messages.vocabulary import (
+    NO_CLUSTER,
+    NO_TIMEOUTS,
+    ClusterSize,
+    OutputPartition,
+    QueryState,
+    StageScan,
+    Timeouts,
+)
 from ffq.plan.stages import StageGraph
 from ffq.runtime.message import Request
 
@@ -63,6 +73,11 @@ class AcceptQuery(Request[SubmitReply]):
 
 
 @attrs.frozen
+class ReadClusterSize(Request[ClusterSize]):
+    """To scheduling: how much of the live workers a query can use that is planned now."""
+
+
+@attrs.frozen
 class ReadPlan(Request[AcceptQuery]):
     """To the planner: digest, stages and scans of a plan, in one pass.
 
@@ -72,6 +87,15 @@ class ReadPlan(Request[AcceptQuery]):
     query_id: QueryId
     plan_bytes: bytes = attrs.field(repr=False)
     timeouts: Timeouts = NO_TIMEOUTS
+    cluster: ClusterSize = NO_CLUSTER
+
+
+@attrs.frozen
+class PlanText(Request[SqlPlan]):
+    """To the planner: a query's text, and the cluster that is to run it. Raises as PlanSql."""
+
+    asked: PlanSql
+    cluster: ClusterSize = NO_CLUSTER
 
 
 @attrs.frozen

@@ -189,6 +189,22 @@ def file_version(status: FileStatus) -> tuple[int, int]:
 
 
 @attrs.frozen
+class ClusterSize:
+    """How much of a cluster a query may use, when it is planned: for its cost, never for its rows.
+
+    Attributes:
+        slots: tasks of one query that can run at a time; 0: no worker is known.
+        workers: on how many workers these are.
+    """
+
+    slots: int = 0
+    workers: int = 0
+
+
+NO_CLUSTER = ClusterSize()
+
+
+@attrs.frozen
 class TableFormat:
     """How the files of a table are read, where each does not say that itself.
 

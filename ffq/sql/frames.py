@@ -16,7 +16,7 @@ import attrs
 
 from ffq import errors
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
-from ffq.messages import PlanSql, SqlColumn, SqlPlan, TableSize
+from ffq.messages import ClusterSize, PlanSql, SqlColumn, SqlPlan, TableSize
 from ffq.sql.declared import Columns, Declared, DeclaredColumns
 
 HEAD_BYTES: Final = 4
@@ -49,7 +49,7 @@ def framed(data: bytes) -> bytes:
     return len(data).to_bytes(HEAD_BYTES, "big") + data
 
 
-def dump_request(message: PlanSql) -> bytes:
+def dump_request(message: PlanSql, cluster: ClusterSize) -> bytes:
     return json.dumps(
         {
             "sql": message.sql,
@@ -57,6 +57,7 @@ def dump_request(message: PlanSql) -> bytes:
             "tables": list(message.tables),
             "folder": message.folder,
             "partitions": message.partitions,
+            "cluster": [cluster.slots, cluster.workers],
             "inline": [
                 [each.name, base64.b64encode(each.parquet).decode()] for each in message.inline
             ],

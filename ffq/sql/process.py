@@ -24,14 +24,13 @@ from ffq.errors import (
     StartupError,
     Unavailable,
 )
-from ffq.messages import PlanSql, SqlPlan
+from ffq.messages import SqlPlan
 from ffq.sql.declared import declared_columns
 from ffq.sql.frames import (
     HEAD_BYTES,
     MAX_FRAME_BYTES,
     Hello,
     answered,
-    dump_request,
     framed,
     load_header,
     load_reply,
@@ -93,8 +92,11 @@ class PlanningProcess:
         """Whether it was not ended, as far as is known."""
         return self._open and self._process.poll() is None
 
-    def ask(self, message: PlanSql, limits: PlanningLimits) -> SqlPlan:
+    def ask(self, request: bytes, limits: PlanningLimits) -> SqlPlan:
         """Blocks until it has answered, or is ended because it took too much.
+
+        Args:
+            request: as `dump_request` writes it.
 
         Raises:
             PlanningLimit: it took more time or memory than `limits` allow. The process is ended.
@@ -104,7 +106,7 @@ class PlanningProcess:
         if not self._ready:
             self._begin()
         watch = _Watch(self.pid, limits)
-        self._outgoing = memoryview(framed(dump_request(message)))
+        self._outgoing = memoryview(framed(request))
         try:
             header = load_header(self._frame(watch.check))
             while (question := header.get("operator")) is not None:

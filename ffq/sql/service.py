@@ -9,8 +9,8 @@ from contextlib import suppress
 import attrs
 
 from ffq.errors import StartupError, Unavailable
-from ffq.messages import PlanSql, SqlPlan
-from ffq.sql.frames import Hello
+from ffq.messages import NO_CLUSTER, ClusterSize, PlanSql, SqlPlan
+from ffq.sql.frames import Hello, dump_request
 from ffq.sql.limits import PlanningLimits
 from ffq.sql.process import PlanningProcess
 
@@ -75,10 +75,13 @@ class PlanningService:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def plan(self, message: PlanSql, job: Job | None = None) -> SqlPlan:
+    def plan(
+        self, message: PlanSql, job: Job | None = None, cluster: ClusterSize = NO_CLUSTER
+    ) -> SqlPlan:
         """
         Args:
             job: by which another thread may give it up.
+            cluster: what is to run it, as far as that is known.
 
         Raises:
             InvalidQuery, InvalidRequest, UnsupportedPlan, StorageError: as `Preparer.prepare`.
@@ -92,7 +95,7 @@ class PlanningService:
         try:
             job.take(process)
             try:
-                return process.ask(message, self._limits)
+                return process.ask(dump_request(message, cluster), self._limits)
             finally:
                 good = job.leave()
         finally:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from ffq.catalog import Catalog, ScanSettings, Table, plan_scans, shares
 from ffq.catalog.partitions import TableFile
+from ffq.catalog.shares import Division, stored_bytes
 from ffq.errors import StorageError
 from ffq.messages import ScanSplit
 from ffq.plan.model import Broadcast, HashJoin, ParquetScan
@@ -165,11 +168,62 @@ def test_a_file_written_anew_is_read_anew(tmp_path: Path) -> None:
     assert len(catalog.scan_shares("t", 1, 100).shares) == 3
 
 
-def of_sizes(patch: pytest.MonkeyPatch, sizes: Sequence[int], target: int, most: int) -> Shares:
+def of_sizes(
+    patch: pytest.MonkeyPatch, sizes: Sequence[int], target: int, most: int, slots: int = 1
+) -> Shares:
     """Shares of one file whose row groups have these sizes."""
     file = shares._File(ScanSplit("f", 0, 0), tuple(sizes), (), None)
     patch.setattr(shares, "_look_at", lambda _table, _path, _partition: file)
-    return shares.make_shares("t", [TableFile("f")], target, most).shares
+    patch.setattr(shares, "stored_sizes", lambda _table, _split, _columns: tuple(sizes))
+    return shares.make_shares("t", [TableFile("f")], Division(target, most, slots)).shares
+
+
+def test_a_scan_has_a_share_for_each_slot_and_more_only_where_these_were_too_large(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "a.parquet", 200)
+    graph = cut(ParquetScan("t", None, None, ()))
+
+    def shares_of(target: int, slots: int) -> int:
+        settings = ScanSettings(target_bytes=target)
+        (scan,) = plan_scans(graph, catalog_of(str(tmp_path)), settings, slots)
+        assert groups_of([split for share in scan.shares for split in share]) == [
+            (str(tmp_path / "a.parquet"), group) for group in range(20)
+        ]
+        return len(scan.shares)
+
+    assert [shares_of(2**60, slots) for slots in (1, 2, 3, 20, 21)] == [1, 2, 3, 20, 20]
+    assert shares_of(1, 2) == 20
+
+
+def test_shares_are_equal_in_what_the_columns_that_are_read_take(tmp_path: Path) -> None:
+    """The other column, of which the first row groups have much, decides nothing."""
+    path = tmp_path / "t.parquet"
+    noise = random.Random(1)
+    texts = [noise.randbytes(2_000).hex() if row < 40 else "" for row in range(80)]
+    numbers = [noise.getrandbits(60) for _ in range(80)]
+    table = pa.table({"t": texts, "s": [{"n": each} for each in numbers]})
+    pq.write_table(table, path, row_group_size=10)
+
+    def groups(*columns: str) -> list[int]:
+        scan = ParquetScan("t", None, columns or None, ())
+        (bound,) = plan_scans(cut(scan), catalog_of(str(path)), slots=2)
+        return [len(groups_of(share)) for share in bound.shares]
+
+    assert groups("s") == [4, 4]
+    assert groups("t") == groups() == [2, 6]
+    assert groups("nowhere") == [4, 4], "rows that are only counted"
+    found = pq.read_metadata(path)
+    sizes = [
+        sum(found.row_group(at).column(leaf).total_compressed_size for at in range(8))
+        for leaf in range(2)
+    ]
+    ((split,),) = catalog_of(str(path)).scan_shares("t", 2**60, 1).shares
+    assert stored_bytes("t", [split], None, ["t"]) == sizes[0]
+    assert stored_bytes("t", [split], None, ["s"]) == sizes[1]
+    assert stored_bytes("t", [split], None, None) == sum(sizes)
+    part = attrs.evolve(split, row_group_start=2)
+    assert 0 < stored_bytes("t", [part], None, ["s"]) < sizes[1]
 
 
 def test_a_large_row_group_has_a_share_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,13 +235,19 @@ def test_a_large_row_group_has_a_share_of_its_own(monkeypatch: pytest.MonkeyPatc
     sizes=st.lists(st.integers(1, 1000), min_size=1, max_size=40),
     target=st.integers(1, 5000),
     most=st.integers(1, 20),
+    slots=st.integers(1, 12),
 )
-def test_shares_keep_order_bounds_and_balance(sizes: list[int], target: int, most: int) -> None:
+def test_shares_keep_order_bounds_and_balance(
+    sizes: list[int], target: int, most: int, slots: int
+) -> None:
+    """Nothing is lost or read twice, whatever the slots: concatenated, shares are the groups."""
     with pytest.MonkeyPatch.context() as patch:
-        made = of_sizes(patch, sizes, target, most)
+        made = of_sizes(patch, sizes, target, most, slots)
+        assert made == of_sizes(patch, sizes, target, most, slots)
     assert 1 <= len(made) <= most
     assert [g for share in made for g in groups_of(share)] == [("f", i) for i in range(len(sizes))]
-    wanted = min(-(-sum(sizes) // target), most, len(sizes))
+    wanted = min(max(slots, -(-sum(sizes) // target)), most, len(sizes))
+    assert len(made) <= wanted
     fair = sum(sizes) / wanted
     for share in made:
         assert sum(split.bytes for split in share) <= fair + max(sizes)

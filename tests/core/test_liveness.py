@@ -10,9 +10,12 @@ from ffq.errors import InvalidRequest, QuotaExceeded
 from ffq.ids import WorkerId
 from ffq.messages import (
     BeatReply,
+    ClusterSize,
+    DrainWorker,
     GetTask,
     Heartbeat,
     QueryState,
+    ReadClusterSize,
     RecordEvidence,
     RecordHeartbeat,
     SweepStaleWorkers,
@@ -379,3 +382,37 @@ def test_a_worker_is_told_which_queries_need_its_files_no_more() -> None:
     d.cancel("ended")
     reply = d.beat("w", held=["ended", "running", "never heard of"])
     assert reply.ended_queries == ("ended", "never heard of")
+
+
+# --- how much of the cluster a query can use --------------------------------------------------
+
+
+def test_a_query_can_use_the_slots_of_the_workers_that_are_given_tasks() -> None:
+    d = Driver(CoordinatorSettings(max_concurrent_tasks_per_worker=4, worker_liveness_timeout_ms=9))
+    sizes = [d.ask(ReadClusterSize())]
+    for worker, slots in (("a", 2), ("b", 9), ("drained", 3)):
+        d.beat(worker, slots=slots)
+        sizes.append(d.ask(ReadClusterSize()))
+    d.ask(DrainWorker(WorkerId("drained")))
+    sizes.append(d.ask(ReadClusterSize()))
+    d.ask(GetTask(WorkerId("unknown yet"), 1, 1))
+    d.pull("fixed wire")
+    sizes.append(d.ask(ReadClusterSize()))
+    assert [(each.slots, each.workers) for each in sizes] == [
+        (0, 0),
+        (2, 1),
+        (6, 2),
+        (9, 3),
+        (6, 2),
+        (7, 3),
+    ]
+    d.now_ms = 10
+    d.core.sweep(10)
+    assert d.ask(ReadClusterSize()) == ClusterSize(0, 0)
+
+
+def test_a_query_can_use_no_more_slots_than_it_may_have_attempts() -> None:
+    d = Driver(CoordinatorSettings(max_concurrent_tasks_per_query=5))
+    for number in range(4):
+        d.beat(f"w{number}", slots=2)
+    assert d.ask(ReadClusterSize()) == ClusterSize(5, 4)

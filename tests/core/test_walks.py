@@ -9,6 +9,7 @@ import pytest
 
 from ffq.core import CoreCoordinator
 from ffq.core.walks import OWNERS, WALKS
+from ffq.errors import UnsupportedPlan
 from ffq.ids import Attempt, QueryId, WorkerId
 from ffq.messages import (
     Assignment,
@@ -18,6 +19,7 @@ from ffq.messages import (
     Heartbeat,
     Layout,
     OutputPartition,
+    PlanSql,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
@@ -59,13 +61,16 @@ class Hops:
 
 
 def walk(d: Driver, message: Outer, last: int | None = None) -> tuple[list[str], Any]:
-    """Carry a message through: the hops, and the reply (None when it was cut)."""
+    """Carry a message through: the hops, and the reply (None when it was cut). Of a text, which the
+    core does not plan, it is what the planner says of that."""
     hops = Hops(d.core, d.now_ms, last)
     coroutine = WALKS[type(message)](hops, message)
     try:
         coroutine.send(None)
     except StopIteration as done:
         return hops.told, done.value
+    except UnsupportedPlan as refused:
+        return hops.told, refused.message
     except Cut:
         return hops.told, None
     raise AssertionError("it waits for something other than an ask")
@@ -96,6 +101,11 @@ def _submit(_: Driver) -> Outer:
 def _submit_again(d: Driver) -> Outer:
     d.ask(SubmitQuery(Q, BYTES))
     return SubmitQuery(Q, BYTES)
+
+
+def _plan(d: Driver) -> Outer:
+    d.ask(beat())
+    return PlanSql("SELECT 1")
 
 
 def _beat(d: Driver) -> Outer:
@@ -171,7 +181,13 @@ def _fetch(d: Driver) -> Outer:
 
 
 STORIES: dict[Story, list[str]] = {
-    _submit: ["scheduling FindQuery", "planner ReadPlan", "scheduling AcceptQuery"],
+    _submit: [
+        "scheduling FindQuery",
+        "scheduling ReadClusterSize",
+        "planner ReadPlan",
+        "scheduling AcceptQuery",
+    ],
+    _plan: ["scheduling ReadClusterSize", "planner PlanText"],
     _submit_again: ["scheduling FindQuery", "planner DigestPlan"],
     _beat: ["liveness RecordHeartbeat", "scheduling ConfirmHeartbeat"],
     _old_beat: ["liveness RecordHeartbeat"],

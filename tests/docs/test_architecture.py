@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from ffq.core import CoreCoordinator
 from ffq.core.machine import MAY_ASK, Kind, Party, Removal, Told
 from ffq.core.scheduling import SCHEDULING
 from ffq.core.walks import OWNERS, TABLES, WALKS
+from ffq.errors import UnsupportedPlan
 from ffq.ids import QueryId, WorkerId
 from ffq.messages import (
     Assignment,
@@ -26,6 +28,7 @@ from ffq.messages import (
     GetTask,
     Heartbeat,
     OutputPartition,
+    PlanSql,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
@@ -193,20 +196,22 @@ class Recording(CoreCoordinator):
 
     def path_of(self, message: Request[Any]) -> str:
         self._hops, self._later = [[]], ""
-        self.ask(message, 0)
+        with suppress(UnsupportedPlan):  # of a text: the core plans none
+            self.ask(message, 0)
         return " → ".join(self._hops[0]) + self._later
 
     def ask_owner(self, message: Request[R], now_ms: int) -> R:
         said = f"{OWNERS[type(message)].value} {type(message).__name__}"
         later = isinstance(message, Removal)
         self._hops.append([])
-        reply = super().ask_owner(message, now_ms)
-        inner = self._hops.pop()
-        if later:
-            self._later += f" ⇢ {said}"
-        else:
-            self._hops[-1].append(said + (f" [{' → '.join(inner)}]" if inner else ""))
-        return reply
+        try:
+            return super().ask_owner(message, now_ms)
+        finally:
+            inner = self._hops.pop()
+            if later:
+                self._later += f" ⇢ {said}"
+            else:
+                self._hops[-1].append(said + (f" [{' → '.join(inner)}]" if inner else ""))
 
 
 Q = QueryId("q")
@@ -282,6 +287,7 @@ def finish() -> tuple[Recording, str, str]:
 PATHS: dict[str, Callable[[], str]] = {
     "SubmitQuery": lambda: after()(SUBMIT),
     "SubmitQuery, known": lambda: after(SUBMIT)(SUBMIT),
+    "PlanSql": lambda: after()(PlanSql("SELECT 1")),
     "FetchQueryResults": lambda: finish()[0].path_of(FetchQueryResults(Q)),
     "GetTask": lambda: after(beat())(pull()),
     "GetTask, unknown": lambda: after()(pull()),

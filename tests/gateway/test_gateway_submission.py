@@ -85,6 +85,35 @@ async def test_R30_plans_that_wait_to_be_read_are_bounded() -> None:
     assert "2 plans wait to be read" in refused[0].message
 
 
+async def test_R31_a_scan_is_cut_for_the_slots_that_are_there_when_it_is_submitted(
+    tmp_path: Path,
+) -> None:
+    """A peer on the fixed wire still gets one task, over the whole plan."""
+    table = pa.table({"k": range(30), "v": range(30)})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=2)
+    catalog = tmp_path / "tables.json"
+    catalog.write_text(json.dumps([{"name": "t", "uri": str(tmp_path)}]))
+    request = wire.HeartbeatRequest(
+        worker_id="w",
+        custom_operator_capabilities=["ffq.splits"],
+        incarnation=1,
+        engine_family="test",
+        shuffle_endpoint="127.0.0.1:1",
+        slots=3,
+    )
+    pull = wire.GetTaskRequest(worker_id="w", capacity=1, incarnation=1)
+    async with open_gateway(catalog_path=catalog) as gateway:
+        await gateway.submit("before-any-worker", ONE_STAGE)
+        await gateway.call("Heartbeat", request)
+        await gateway.submit("for-three-slots", ONE_STAGE)
+        tasks = [(await gateway.call("GetTask", pull)).tasks[0] for _ in range(2)]
+        counts = {task.query_id: task.task_count for task in tasks}
+        assert counts == {"before-any-worker": 8, "for-three-slots": 3}
+        await gateway.submit("for-a-peer", ONE_STAGE)
+        (task,) = await gateway.pull("peer", capacity=8)
+        assert (task.query_id, list(task.scans)) == ("for-a-peer", [])
+
+
 async def test_peers_get_the_casts_that_their_planner_left_out(tmp_path: Path) -> None:
     """An engine that computes on operands of one type only expects them in the plan.
 

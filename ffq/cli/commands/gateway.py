@@ -68,7 +68,7 @@ UnrunnableTimeoutMsOption = Annotated[
     ),
 ]
 ScanTargetBytesOption = Annotated[
-    str | None, _tuning("Data that one scan task reads, about.", "scan_target_bytes", 16777216)
+    str | None, _tuning("Most data that one scan task reads, about.", "scan_target_bytes", 67108864)
 ]
 ClientTablesOption = Annotated[
     bool | None,
