@@ -21,6 +21,7 @@ from ffq.rpc.options import DEFAULT_OPTIONS, MAX_MESSAGE_BYTES, MESSAGE_OVERHEAD
 from ffq.sql.limits import PlanningLimits
 
 _MIB = 1024 * 1024
+DEFAULT_ONE_TASK_BYTES = 8 * _MIB
 _SWITCH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 DEFAULT_SHUFFLE_PORT = 50061
 LIVENESS_TIMEOUT = ("worker_liveness_timeout_ms", "FFQ_WORKER_LIVENESS_TIMEOUT_MS")
@@ -118,6 +119,7 @@ class GatewaySettings:
         shuffle_root: the folder that peers on the fixed wire share; None: there is none.
         scans: how finely scans are divided.
         planning: what planning a query's SQL may take.
+        one_task_bytes: a query in SQL that reads less, stored, is one task; 0: none is.
         client_tables: whether queries may bring tables, or name files.
         results_in: where files of results are; None: where temporary files are.
     """
@@ -129,6 +131,7 @@ class GatewaySettings:
     shuffle_root: Path | None = None
     scans: ScanSettings = attrs.field(factory=ScanSettings)
     planning: PlanningLimits = attrs.field(factory=PlanningLimits)
+    one_task_bytes: int = DEFAULT_ONE_TASK_BYTES
     client_tables: bool = True
     results_in: Path | None = None
 
@@ -177,8 +180,14 @@ def gateway_settings(source: SettingSource) -> GatewaySettings:
                 minimum=1,
             ),
         ),
+        one_task_bytes=one_task_bytes(source),
         client_tables=source.switch("client_tables", "FFQ_CLIENT_TABLES", default=True),
     )
+
+
+def one_task_bytes(source: SettingSource) -> int:
+    """As of GatewaySettings; raises InvalidRequest naming the bad one."""
+    return source.integer("one_task_bytes", "FFQ_ONE_TASK_BYTES", DEFAULT_ONE_TASK_BYTES, minimum=0)
 
 
 def rpc_options(source: SettingSource) -> RpcOptions:

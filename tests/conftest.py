@@ -34,6 +34,10 @@ settings.register_profile(
 )
 settings.load_profile(NAME)
 
+# Tests of stages, exchanges and retries are over little data: it is cut as much would be. Those of
+# one task set another bound.
+os.environ["FFQ_ONE_TASK_BYTES"] = "0"
+
 MOST_PROCESSES = 4  # each collects all tests first
 
 # A shell starts what is to run in its background with Ctrl-C ignored, and so are all processes that

@@ -18,9 +18,10 @@ END_TIMEOUT_S = 60.0
 
 
 def environment(**more: str) -> dict[str, str]:
-    """This process's environment without FFQ_* variables, and `more`."""
+    """This process's environment without FFQ_* variables, and `more`. Queries over little are cut
+    into stages all the same, if `more` does not say otherwise: tests are of what these do."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("FFQ_")}
-    return inherited | more
+    return inherited | {"FFQ_ONE_TASK_BYTES": "0"} | more
 
 
 def ffq(

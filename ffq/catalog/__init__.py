@@ -11,7 +11,7 @@ from ffq.lazily import importing
 if TYPE_CHECKING:
     from ffq.catalog.catalog import BoundScan, Catalog, Table, check_table, describe_table
     from ffq.catalog.describe import TableDescription
-    from ffq.catalog.scans import plan_scans
+    from ffq.catalog.scans import columns_read, plan_scans
 
 __getattr__ = importing(
     __name__,
@@ -20,6 +20,7 @@ __getattr__ = importing(
         "Catalog": "ffq.catalog.catalog",
         "Table": "ffq.catalog.catalog",
         "TableDescription": "ffq.catalog.describe",
+        "columns_read": "ffq.catalog.scans",
         "check_table": "ffq.catalog.catalog",
         "describe_table": "ffq.catalog.catalog",
         "plan_scans": "ffq.catalog.scans",
@@ -33,6 +34,7 @@ __all__ = [
     "Table",
     "TableDescription",
     "check_table",
+    "columns_read",
     "describe_table",
     "plan_scans",
 ]

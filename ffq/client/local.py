@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,7 +34,7 @@ from ffq.rpc.client import open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.options import DEFAULT_OPTIONS
 from ffq.rpc.server import ServerAddress
-from ffq.settings import GatewaySettings
+from ffq.settings import GatewaySettings, SettingSource, one_task_bytes
 from ffq.worker import WorkerConfig, run_worker
 from ffq.worker.config import MAX_SLOTS, default_heartbeat_ms
 from ffq.worker.loop import LoopSettings
@@ -176,7 +177,11 @@ class LocalCluster:
             catalog = Path(folder) / "tables.json"
             catalog.write_text(json.dumps(_catalog_entries(self._tables)))
             settings = GatewaySettings(
-                _LOOPBACK, catalog, self._coordinator, results_in=Path(folder)
+                _LOOPBACK,
+                catalog,
+                self._coordinator,
+                results_in=Path(folder),
+                one_task_bytes=one_task_bytes(SettingSource({}, os.environ)),
             )
             async with trio.open_nursery() as gateway:
                 address: ServerAddress = await gateway.start(serve_gateway, settings)

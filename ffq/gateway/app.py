@@ -47,7 +47,12 @@ async def serve_gateway(
     with (
         payload_folder(settings.results_in) as payloads,
         ChannelPool(settings.rpc) as peers,
-        SqlPlanner(catalog, client_tables=own, limits=settings.planning) as sql,
+        SqlPlanner(
+            catalog,
+            client_tables=own,
+            one_task_bytes=settings.one_task_bytes,
+            limits=settings.planning,
+        ) as sql,
     ):
         limits = _plan_limits(settings)
         planner = QueryPlanner(catalog, settings.scans, limits, sql, client_tables=own)

@@ -19,6 +19,7 @@ class SqlPlanner:
     Args:
         catalog: tables that every query may read.
         client_tables: whether queries may bring tables, or name files.
+        one_task_bytes: a query that reads less, stored, is one task; 0: none is.
         processes: queries planned at a time; further ones wait.
         max_waiting: how many may wait, each with its text in memory; more are refused (R30).
     """
@@ -28,6 +29,7 @@ class SqlPlanner:
         catalog: Catalog | None,
         *,
         client_tables: bool = True,
+        one_task_bytes: int = 0,
         limits: PlanningLimits | None = None,
         processes: int = 2,
         max_waiting: int = 64,
@@ -35,6 +37,7 @@ class SqlPlanner:
         self._service = PlanningService(
             () if catalog is None else catalog.definitions(),
             client_tables=client_tables,
+            one_task_bytes=one_task_bytes,
             limits=limits,
         )
         self._threads = trio.CapacityLimiter(processes)

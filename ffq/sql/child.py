@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from ffq.catalog import Catalog
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
-from ffq.messages import SqlColumn, SqlPlan, TableSize
+from ffq.messages import ClusterSize, SqlColumn, SqlPlan, TableSize
 from ffq.plan.codec import dump_plan
 from ffq.plan.inline import InlineTable
 from ffq.sql.declared import Columns, Declared
@@ -33,7 +33,7 @@ from ffq.sql.frames import (
     load_declared,
 )
 from ffq.sql.parameters import load_parameters
-from ffq.sql.prepare import DEFAULT_PARTITIONS, Preparer, Query
+from ffq.sql.prepare import Preparer, Query
 
 
 def main(lifeline: int) -> None:
@@ -102,9 +102,11 @@ def _query(data: bytes, hello: Hello) -> Query:
         parameters=load_parameters(found["parameters"].encode()),
         tables=tuple(found["tables"]),
         folder=found["folder"] or "/",
-        partitions=found["partitions"] or DEFAULT_PARTITIONS,
+        partitions=found["partitions"],
         client_tables=hello.client_tables,
         inline=tuple(InlineTable(name, b64decode(each)) for name, each in found["inline"]),
+        cluster=ClusterSize(*found["cluster"]),
+        one_task_bytes=hello.one_task_bytes,
     )
 
 

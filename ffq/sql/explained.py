@@ -75,7 +75,7 @@ def explained(plan: Node, sizes: Mapping[str, Estimate], choices: Sequence[str])
     parts = {
         "logical_plan": explain_logical(plan, sizes),
         "physical_plan": explain_stages(cut(plan), sizes),
-        **({"joins": "\n".join(choices)} if choices else {}),
+        **({"choices": "\n".join(choices)} if choices else {}),
     }
     rows = tuple((Constant(_VARCHAR, key), Constant(_VARCHAR, said)) for key, said in parts.items())
     named = ((Bound(Place(at)), name) for at, (name, _) in enumerate(COLUMNS))

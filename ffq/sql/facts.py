@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from ffq.catalog import Catalog
+from ffq.catalog.shares import stored_bytes
 from ffq.engine.inline import InlineFile, unreadable
 from ffq.engine.scans import Source, scan_source
 from ffq.errors import FfqError, PlanningError, StorageError, UnsupportedPlan
@@ -51,6 +52,13 @@ class TableFacts:
         if self.size.rows is not None:
             return self.size.rows
         return (self.size.files_bytes or 0) // (_VALUE_BYTES * len(self.columns))
+
+    def stored_bytes(self, columns: Sequence[str] | None) -> int:
+        """What columns of these names take in its files; None: all.
+
+        Raises StorageError: a file that has gone meanwhile.
+        """
+        return stored_bytes(self._scan.table, self._splits, self._format, columns)
 
 
 class Facts:

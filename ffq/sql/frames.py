@@ -31,10 +31,12 @@ class Hello:
     Attributes:
         tables: definitions of the catalog's tables, in JSON.
         client_tables: whether queries may bring tables, or name files.
+        one_task_bytes: a query that reads less is one task; 0: none is.
     """
 
     tables: tuple[str, ...]
     client_tables: bool
+    one_task_bytes: int
 
     def dump(self) -> bytes:
         return json.dumps(attrs.asdict(self)).encode()
@@ -42,7 +44,7 @@ class Hello:
     @classmethod
     def load(cls, data: bytes) -> Hello:
         found = json.loads(data)
-        return cls(tuple(found["tables"]), found["client_tables"])
+        return cls(tuple(found["tables"]), found["client_tables"], found["one_task_bytes"])
 
 
 def framed(data: bytes) -> bytes:

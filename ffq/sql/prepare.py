@@ -12,10 +12,11 @@ from typing import Final
 import attrs
 import pyarrow as pa
 
-from ffq.catalog import Catalog
+from ffq.catalog import Catalog, columns_read
 from ffq.engine.inline import open_inline
 from ffq.errors import InvalidQuery, UnsupportedPlan
-from ffq.plan.explain import Estimate
+from ffq.messages import NO_CLUSTER, ClusterSize
+from ffq.plan.explain import Estimate, bytes_text
 from ffq.plan.inline import InlineTable
 from ffq.plan.model import Node, WithTables
 from ffq.sql.declared import DeclaredColumns, declared_columns
@@ -32,6 +33,7 @@ from ffq.sql.planning import PlanningInstance
 from ffq.sql.serialized import NotDistributed
 from ffq.sql.statements import InsertInto, read_statement
 from ffq.sql.text import query_error
+from ffq.sql.together import in_one_task, scans_of
 
 DEFAULT_PARTITIONS: Final = 8
 
@@ -59,18 +61,22 @@ class Query:
         parameters: by name; those given by place are named 1, 2, ...
         tables: definitions, as entries of a catalog file, each in JSON.
         folder: from where relative paths in the text are meant.
-        partitions: how many an exchange has.
+        partitions: how many an exchange has; 0: as many as are thought right.
         client_tables: whether it may bring tables, or name files, at all.
         inline: tables with their rows; of those without bytes only the names are known.
+        cluster: what is to run it, as far as that is known.
+        one_task_bytes: a query that reads less, stored, is one task; 0: none is.
     """
 
     sql: str
     parameters: Mapping[str, Value] = attrs.field(factory=dict)
     tables: tuple[str, ...] = ()
     folder: str = "/"
-    partitions: int = DEFAULT_PARTITIONS
+    partitions: int = 0
     client_tables: bool = True
     inline: tuple[InlineTable, ...] = ()
+    cluster: ClusterSize = NO_CLUSTER
+    one_task_bytes: int = 0
 
 
 class Preparer:
@@ -177,7 +183,7 @@ class Preparer:
         choices: list[str] = []
         cut = partial(
             distribute,
-            partitions=query.partitions,
+            partitions=query.partitions or DEFAULT_PARTITIONS,
             estimates={name: _estimate(each) for name, each in facts.items()},
             choices=choices,
             inline=opened.keys(),
@@ -191,12 +197,13 @@ class Preparer:
                 plan = operators.put_into(cut(planned, operators.volatile))
         except NotDistributed as error:
             raise _placed(error, named, query) from None
+        plan, said = _small_in_one_task(plan, query, facts)
         definitions = (*own, *named.files)
         if definitions or used:
             plan = WithTables(tuple(map(_canonical, definitions)), plan, used)
         columns = tuple(zip(planned.names, planned.types, strict=True))
         sizes = {name: each.size for name, each in facts.items()}
-        return Prepared(plan, columns, named.tables, sizes, tuple(choices))
+        return Prepared(plan, columns, named.tables, sizes, said or tuple(choices))
 
 
 def _brought(query: Query, *used: str) -> tuple[str, ...]:
@@ -224,6 +231,22 @@ def _brought(query: Query, *used: str) -> tuple[str, ...]:
                 "text holds that name as it is"
             )
     return tuple(own.values())
+
+
+def _small_in_one_task(
+    plan: Node, query: Query, facts: Mapping[str, TableFacts]
+) -> tuple[Node, tuple[str, ...]]:
+    """A query that reads little costs more to share out than to run; and says so. Who says how many
+    partitions there are to be gets them."""
+    if query.partitions or not query.one_task_bytes or not facts:
+        return plan, ()
+    read = sum(facts[scan.table].stored_bytes(columns_read(scan)) for scan in scans_of(plan))
+    read += sum(len(each.parquet) for each in query.inline if each.name in facts)
+    whole = in_one_task(plan) if read < query.one_task_bytes else None
+    if whole is None:
+        return plan, ()
+    bound = bytes_text(query.one_task_bytes)
+    return whole, (f"the query is one task: it reads about {bytes_text(read)}, less than {bound}",)
 
 
 def _estimate(facts: TableFacts) -> TableEstimate:

@@ -53,6 +53,7 @@ class PlanningService:
     Args:
         tables: definitions of the tables that every query may read, as entries of a catalog file.
         client_tables: whether queries may bring tables, or name files.
+        one_task_bytes: a query that reads less, stored, is one task; 0: none is.
     """
 
     def __init__(
@@ -60,9 +61,10 @@ class PlanningService:
         tables: Sequence[str] = (),
         *,
         client_tables: bool = True,
+        one_task_bytes: int = 0,
         limits: PlanningLimits | None = None,
     ) -> None:
-        self._hello = Hello(tuple(tables), client_tables)
+        self._hello = Hello(tuple(tables), client_tables, one_task_bytes)
         self._limits = limits or PlanningLimits()
         self._lock = threading.Lock()
         self._idle: PlanningProcess | None = None

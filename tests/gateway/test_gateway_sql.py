@@ -28,6 +28,7 @@ from ffq.messages import PlanSql
 from ffq.plan import dump_plan, parse_plan
 from ffq.plan.inline import InlineTable
 from ffq.plan.model import WithTables
+from ffq.plan.stages import cut
 from ffq.proto import ffq_ext_pb2 as ext
 from ffq.sql.limits import PlanningLimits
 from tests.gateway.harness import CALL_TIMEOUT_S, Wire, open_gateway
@@ -96,6 +97,20 @@ async def test_a_client_gets_a_plan_of_its_text_and_the_result_s_columns(
             elsewhere = each.plan_bytes.replace(b"other.parquet", b"nowhere.parquet")
             with pytest.raises(StorageError, match=r"no such file or folder: .*/nowhere\.parquet"):
                 await client.submit(elsewhere)
+
+
+async def test_a_gateway_plans_small_queries_as_one_task_up_to_its_bound(folder: Path) -> None:
+    sql = "SELECT s, max(k) AS k FROM t GROUP BY s"
+
+    async def planned(**settings: int) -> tuple[int, tuple[str, ...]]:
+        async with opened(folder, **settings) as (_, client):
+            found = await client.plan_sql(sql)
+            return len(cut(parse_plan(found.plan_bytes)).stages), found.choices
+
+    count, choices = await planned()
+    assert count == 1
+    assert choices[0].startswith("the query is one task: it reads about")
+    assert await planned(one_task_bytes=0) == (2, ())
 
 
 def rows_of(path: Path, name: str = "x") -> InlineTable:

@@ -15,11 +15,13 @@ import pyarrow.parquet as pq
 from ffq.engine import Engine
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.model import Node
+from ffq.plan.stages import Parallelism, cut
 from ffq.sql.distribute import distribute
 from ffq.sql.exchanges import TableEstimate
 from ffq.sql.files import Named
 from ffq.sql.planning import Planned, PlanningInstance
 from ffq.sql.text import Edited
+from ffq.sql.together import in_one_task
 from tests.engine.runner import LocalRunner
 
 _ORDERS = {"LOGICAL_ORDER_BY", "LOGICAL_TOP_N"}
@@ -65,13 +67,14 @@ def reading(files: Sequence[Path]) -> str:
 
 @attrs.define
 class Compared:
-    """con: over views of the tables' files."""
+    """con: over views of the tables' files. together: queries that can be are run in one task."""
 
     con: duckdb.DuckDBPyConnection
     instance: PlanningInstance
     runner: LocalRunner
     partitions: int = 3
     estimates: dict[str, TableEstimate] = attrs.field(factory=dict)
+    together: bool = False
 
     @classmethod
     def over(
@@ -98,7 +101,13 @@ class Compared:
         return planned, self.runner.run(plan)
 
     def plan(self, planned: Planned) -> Node:
-        return distribute(planned, partitions=self.partitions, estimates=self.estimates)
+        plan = distribute(planned, partitions=self.partitions, estimates=self.estimates)
+        whole = in_one_task(plan) if self.together else None
+        if whole is None:
+            return plan
+        (stage,) = cut(whole).stages
+        assert stage.parallelism is Parallelism.SINGLE
+        return whole
 
     def check(self, sql: str) -> pa.Table:
         """Asserts that the answer is the engine's own, to its names and types."""

@@ -47,3 +47,12 @@ def everyday(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compared]:
 @pytest.mark.parametrize("sql", _ALL[:: CHOSEN.every_query])
 def test_it_gives_what_the_engine_gives(everyday: Compared, sql: str) -> None:
     everyday.check(sql)
+
+
+@pytest.mark.parametrize("sql", _ALL[:: CHOSEN.every_query])
+def test_so_it_does_in_one_task(everyday: Compared, sql: str) -> None:
+    everyday.together = True
+    try:
+        everyday.check(sql)
+    finally:
+        everyday.together = False

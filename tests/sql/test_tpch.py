@@ -42,5 +42,14 @@ def test_so_it_does_where_joins_are_done_in_place(over_tpch: Compared, name: str
         over_tpch.runner.inlines = False
 
 
+@pytest.mark.parametrize("name", variants(list(QUERIES)))
+def test_so_it_does_in_one_task(over_tpch: Compared, name: str) -> None:
+    over_tpch.together = True
+    try:
+        over_tpch.check(QUERIES[name])
+    finally:
+        over_tpch.together = False
+
+
 _EMPTY = {"q2", "q17", "q18", "q20", "q21"}
 """At this scale some find nothing."""

@@ -66,7 +66,7 @@ HUGE = "1" + "0" * 30
 @pytest.mark.parametrize(
     "name",
     [field.name for field in attrs.fields(CoordinatorSettings)]
-    + ["scan_target_bytes", "max_message_bytes"],
+    + ["scan_target_bytes", "one_task_bytes", "max_message_bytes"],
 )
 def test_a_number_that_nothing_could_hold_is_refused_by_name(name: str) -> None:
     with pytest.raises(InvalidRequest, match=rf"^FFQ_{name.upper()}: 10+ is more than \d+$"):

@@ -70,6 +70,14 @@ UnrunnableTimeoutMsOption = Annotated[
 ScanTargetBytesOption = Annotated[
     str | None, _tuning("Most data that one scan task reads, about.", "scan_target_bytes", 67108864)
 ]
+OneTaskBytesOption = Annotated[
+    str | None,
+    _tuning(
+        "A query in SQL that reads less, in bytes as they are stored, is one task; 0: none is.",
+        "one_task_bytes",
+        8388608,
+    ),
+]
 ClientTablesOption = Annotated[
     bool | None,
     typer.Option(
@@ -106,6 +114,7 @@ def gateway(
     worker_liveness_timeout_ms: WorkerLivenessTimeoutMsOption = None,
     unrunnable_timeout_ms: UnrunnableTimeoutMsOption = None,
     scan_target_bytes: ScanTargetBytesOption = None,
+    one_task_bytes: OneTaskBytesOption = None,
     client_tables: ClientTablesOption = None,
     shuffle_root: ShuffleRootOption = None,
     max_message_bytes: MaxMessageBytesOption = None,

@@ -27,7 +27,7 @@ def write_explained(planned: SqlPlan) -> StageGraph:
     parts = (
         ("Logical plan", explain_logical(plan, sizes)),
         ("Distributed plan", explain_stages(graph, sizes)),
-        ("Joins", "\n".join(planned.choices)),
+        ("Choices", "\n".join(planned.choices)),
     )
     for title, text in parts:
         _write_part(title, text)

@@ -30,7 +30,7 @@ from ffq.errors import StartupError
 from ffq.gateway import serve_gateway
 from ffq.ids import WorkerId
 from ffq.rpc.server import ServerAddress
-from ffq.settings import GatewaySettings
+from ffq.settings import GatewaySettings, SettingSource, one_task_bytes
 from ffq.threads import run_blocking
 from ffq.worker import WorkerConfig, run_worker
 from ffq.worker.config import default_heartbeat_ms
@@ -145,7 +145,12 @@ async def open_embedded(settings: EmbeddedSettings) -> AsyncIterator[EmbeddedClu
     # What plans SQL asks this process for what operators declare.
     await run_blocking(load_operators, settings.operators)
     async with own_folder() as own, trio.open_nursery() as services:
-        gateway = GatewaySettings(_LOOPBACK, coordinator=settings.coordinator, results_in=own.path)
+        gateway = GatewaySettings(
+            _LOOPBACK,
+            coordinator=settings.coordinator,
+            results_in=own.path,
+            one_task_bytes=one_task_bytes(SettingSource({}, os.environ)),
+        )
         address: ServerAddress = await services.start(serve_gateway, gateway)
         async with trio.open_nursery() as workers:
             cluster = EmbeddedCluster(address.endpoint, own, settings, workers)

@@ -1,0 +1,91 @@
+"""A small query in one task: its plan without exchanges.
+
+The plan is made of the one for several tasks: what settles the order of rows there, where they are
+computed more than once, holds here as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from ffq.plan.bound import Phase
+from ffq.plan.distribution import distribution_of
+from ffq.plan.model import (
+    Aggregate,
+    Broadcast,
+    Custom,
+    Join,
+    Node,
+    ParquetScan,
+    Project,
+    Recursion,
+    ShuffleRead,
+    ShuffleWrite,
+    Sort,
+)
+from ffq.plan.volatile import is_volatile
+from ffq.plan.walk import child_fields, children
+
+
+def scans_of(plan: Node) -> Iterator[ParquetScan]:
+    """All scans of a plan, each as often as it is read."""
+    return (node for node in _nodes(plan) if isinstance(node, ParquetScan))
+
+
+def in_one_task(plan: Node) -> Node | None:
+    """The plan as one stage of one task, with the same columns; None: it needs its exchanges.
+
+    An operator of a user's may take any time over few rows. What a recursion reads, and what is
+    made with a function that gives another value each time, is computed once behind an exchange.
+    """
+    for node in _nodes(plan):
+        if isinstance(node, Custom | Recursion) or is_volatile(node):
+            return None
+    together = _visit(plan, {})
+    if isinstance(together, Project) and distribution_of(together).is_split:
+        # What every task computes whole, one task computes.
+        together = attrs.evolve(together, input=Broadcast(together.input))
+    return together
+
+
+def _nodes(plan: Node) -> Iterator[Node]:
+    pending = [plan]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(children(node))
+
+
+def _visit(node: Node, done: dict[int, Node]) -> Node:
+    """done: by id, what was made of a node: one that stands twice in the plan still does."""
+    if id(node) not in done:
+        done[id(node)] = _made(node, done)
+    return done[id(node)]
+
+
+def _made(node: Node, done: dict[int, Node]) -> Node:
+    match node:
+        case ShuffleRead() | ShuffleWrite() | Broadcast() | Sort(partial=True):
+            return _visit(node.input, done)
+        case Aggregate(phase=Phase.MERGED):
+            states = _behind_exchange(node.input)
+            if isinstance(states, Aggregate) and states.phase is Phase.STATES:
+                below = _visit(states.input, done)
+                return attrs.evolve(states, input=below, phase=Phase.WHOLE)
+        case Join():
+            left, right = _visit(node.left, done), _visit(node.right, done)
+            return Join(left, right, node.match, node.condition, ())
+    below_by_name: Mapping[str, Any] = {
+        name: _visit(getattr(node, name), done) for name in child_fields(node)
+    }
+    changed: Node = attrs.evolve(node, **below_by_name)
+    return changed
+
+
+def _behind_exchange(node: Node) -> Node:
+    while isinstance(node, ShuffleRead | ShuffleWrite):
+        node = node.input
+    return node
