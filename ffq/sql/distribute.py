@@ -9,22 +9,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from math import ceil
 from typing import Final, TypeAlias
 
 import attrs
 
 from ffq.errors import UnsupportedPlan
+from ffq.messages import MAX_SQL_PARTITIONS, NO_CLUSTER, ClusterSize
 from ffq.plan.bound import Place
 from ffq.plan.model import CteRef, Node, Project, Recursion, RecursionRef, UnionAll
 from ffq.plan.terms import Bound
 from ffq.sql import groups, joins, leaves, orders
-from ffq.sql.exchanges import Exchanges, TableEstimate
+from ffq.sql.exchanges import PARTITION_BYTES, Exchanges, TableEstimate
 from ffq.sql.pieces import Rows, filtered, mapped, projected
 from ffq.sql.planning import Planned
 from ffq.sql.serialized import ExpressionReader, Json, read_type, refuse, volatile_call
 
 _CORRELATED: Final = "__duckdb_delim"
 """What the planner calls a WITH of its own, of rows that a correlated subquery is over."""
+_PARTITIONS: Final = 8
+"""Of an exchange, where no worker is there yet."""
 _Step: TypeAlias = Callable[[Json, Sequence[Rows], Exchanges], Rows]
 """Makes a node's rows of its inputs'."""
 
@@ -37,30 +41,39 @@ def distribute(
     estimates: Mapping[str, TableEstimate] | None = None,
     choices: list[str] | None = None,
     inline: Set[str] = frozenset(),
+    cluster: ClusterSize = NO_CLUSTER,
 ) -> Node:
     """A plan of ours, whose columns are those of the query.
 
     Args:
         volatile: tables whose rows are made with a function that gives another value each time:
             a call of it, by the table's name.
-        partitions: how many an exchange has.
+        partitions: how many an exchange has; 0: one for each slot of the cluster, and more where
+            these would be large by estimate.
         estimates: what tables hold, by name: a small side of a join is read whole by every task.
             Where nothing is known, both sides are exchanged.
         choices: takes a line for each join, of what was chosen and why.
         inline: names of the tables whose rows are in the plan: they are whole in every task.
+        cluster: what is to run the plan, as far as that is known.
 
     Raises:
         UnsupportedPlan: names what is not distributed, and where in the query it stands.
     """
-    exchanges = Exchanges(
-        partitions, estimates or {}, [] if choices is None else choices, inline=inline
-    )
-    try:
-        rows = _Distributor(exchanges, _reads_of_ctes(planned.plan), volatile or {}).visit(
-            planned.plan
-        )
-    except RecursionError:
-        raise UnsupportedPlan("SQL: the query nests deeper than a plan may") from None
+    reads = _reads_of_ctes(planned.plan)
+
+    def rows_over(count: int) -> tuple[Rows, Exchanges]:
+        exchanges = Exchanges(count, estimates or {}, inline=inline, cluster=cluster)
+        try:
+            return _Distributor(exchanges, reads, volatile or {}).visit(planned.plan), exchanges
+        except RecursionError:
+            raise UnsupportedPlan("SQL: the query nests deeper than a plan may") from None
+
+    rows, exchanges = rows_over(partitions or cluster.slots or _PARTITIONS)
+    large = min(ceil(exchanges.most_bytes / PARTITION_BYTES), MAX_SQL_PARTITIONS)
+    if not partitions and large > exchanges.partitions:
+        rows, exchanges = rows_over(large)
+    if choices is not None:
+        choices += exchanges.choices
     names = planned.names
     if len(names) != rows.width:
         raise UnsupportedPlan(f"SQL: {len(names)} columns are described, {rows.width} planned")

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from ffq.messages import NO_CLUSTER, ClusterSize
 from ffq.plan.bound import BoundExpr, Place
 from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.model import (
@@ -21,8 +22,16 @@ from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import walk_stage
 from ffq.sql.pieces import Rows, project
 
-BROADCAST_BYTES: Final = 8 * 1024 * 1024
-"""A side of at most so many bytes, by estimate, is read whole by every task."""
+_MIB: Final = 1024 * 1024
+BROADCAST_BYTES: Final = 8 * _MIB
+"""A side of at most so many bytes, by estimate, is read whole by every task, where not more is
+known: neither how many workers there are, nor how large the other side is."""
+_LEAST_BROADCAST: Final = _MIB
+"""So much is always sent: two exchanges take longer than that does."""
+_MOST_BROADCAST: Final = 64 * _MIB
+"""More is never sent: each task has the side in memory."""
+PARTITION_BYTES: Final = 32 * _MIB
+"""An exchange has a partition for so many bytes, by estimate, and for each slot."""
 
 
 @attrs.frozen
@@ -48,6 +57,8 @@ class Exchanges:
         repeats: what is planned now stands in the plan several times, and each must be the same.
         whole: what is planned now must be in one task, and exchange nothing but what it reads.
         inline: names of the tables whose rows are in the plan.
+        cluster: what is to run the plan, as far as that is known.
+        most_bytes: of an exchange by keys, by estimate, the largest that was made.
     """
 
     partitions: int
@@ -56,9 +67,25 @@ class Exchanges:
     repeats: bool = False
     whole: bool = False
     inline: Set[str] = frozenset()
+    cluster: ClusterSize = NO_CLUSTER
+    most_bytes: float = 0.0
+
+    def broadcast_bytes(self, other: float | None) -> int:
+        """Of a side, up to which each worker gets it whole, so that the other side stays where it
+        is: what that sends to all workers but one is less than the other side has.
+
+        Args:
+            other: bytes of the other side, by estimate; None: not known.
+        """
+        if other is None or not self.cluster.workers:
+            return BROADCAST_BYTES
+        receivers = self.cluster.workers - 1
+        pays = other / receivers if receivers else _MOST_BROADCAST
+        return int(min(max(pays, _LEAST_BROADCAST), _MOST_BROADCAST))
 
     def by_keys(self, rows: Rows, keys: Sequence[BoundExpr]) -> tuple[Node, tuple[Place, ...]]:
         """Rows exchanged by these keys, which are columns beside theirs."""
+        self.most_bytes = max(self.most_bytes, rows.size or 0.0)
         places = [*map(Place, range(rows.width)), *keys]
         added = range(rows.width, len(places))
         node = project(rows.node, places)

@@ -12,7 +12,7 @@ import attrs
 from ffq.plan.bound import BoundExpr, Call, Match, Place
 from ffq.plan.explain import bytes_text
 from ffq.plan.model import AdaptiveJoin, Join, Node, Sort
-from ffq.sql.exchanges import BROADCAST_BYTES, Exchanges
+from ffq.sql.exchanges import Exchanges
 from ffq.sql.pieces import (
     Rows,
     all_of,
@@ -190,7 +190,8 @@ def _joined(sides: _Sides, exchanges: Exchanges) -> Rows:
 def _run(way: _Way, sides: _Sides, exchanges: Exchanges) -> Rows:
     if way is _Way.BROADCAST:
         return _beside_whole(sides, exchanges)
-    return _by_hash(sides, exchanges, broadcast_bytes=BROADCAST_BYTES)
+    bound = exchanges.broadcast_bytes(sides.left.size)
+    return _by_hash(sides, exchanges, broadcast_bytes=bound)
 
 
 def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
@@ -204,8 +205,12 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
     sizes = {side: each.size for side, each in rows.items() if fits[side]}
     known = {side: size for side, size in sizes.items() if size is not None}
     small = min(known, key=lambda side: known[side], default=None)
+    bounds = {
+        "right": exchanges.broadcast_bytes(sides.left.size),
+        "left": exchanges.broadcast_bytes(sides.right.size),
+    }
     title = f"{sides.match.value} join"
-    if small is not None and known[small] <= BROADCAST_BYTES:
+    if small is not None and known[small] <= bounds[small]:
         exchanges.choices.append(
             f"{title}: broadcast, its {small} side has about {bytes_text(known[small])}"
         )
@@ -223,7 +228,7 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
     about = f"about {bytes_text(known[build])}" if build in known else "nothing is known of it"
     exchanges.choices.append(
         f"{title}: decided when its {build} side is finished ({about}): broadcast up to "
-        f"{bytes_text(BROADCAST_BYTES)}, else both sides are shuffled"
+        f"{bytes_text(bounds[build])}, else both sides are shuffled"
     )
     return _Way.ADAPTIVE, build
 

@@ -183,10 +183,11 @@ class Preparer:
         choices: list[str] = []
         cut = partial(
             distribute,
-            partitions=query.partitions or DEFAULT_PARTITIONS,
+            partitions=query.partitions,
             estimates={name: _estimate(each) for name, each in facts.items()},
             choices=choices,
             inline=opened.keys(),
+            cluster=query.cluster,
         )
         try:
             with self._instance(facts, samples) as instance:

@@ -8,9 +8,11 @@ import pyarrow as pa
 import pytest
 
 from ffq.errors import InvalidQuery, UnsupportedPlan
+from ffq.messages import MAX_SQL_PARTITIONS, ClusterSize
 from ffq.plan import model
 from ffq.plan.bound import Constant, Place
 from ffq.plan.codec import dump_plan, parse_plan
+from ffq.plan.explain import bytes_text
 from ffq.plan.model import Node
 from ffq.plan.stages import Parallelism, cut
 from ffq.plan.terms import Bound
@@ -261,3 +263,83 @@ def test_a_kept_instance_knows_the_tables_of_the_present_query_alone() -> None:
             plan_of(instance, "FROM u")
     finally:
         instance.close()
+
+
+# --- what the cluster decides ------------------------------------------------------------------
+
+_MIB = 1024 * 1024
+
+
+def _planned_for(
+    planning: PlanningInstance, sql: str, cluster: ClusterSize, partitions: int = 0, **bytes_of: int
+) -> tuple[Node, str]:
+    known = {name: TableEstimate(size // 100, size) for name, size in bytes_of.items()}
+    choices: list[str] = []
+    plan = distribute(
+        plan_of(planning, sql),
+        partitions=partitions,
+        estimates=known,
+        choices=choices,
+        cluster=cluster,
+    )
+    return plan, choices[0]
+
+
+@pytest.mark.parametrize(
+    ("workers", "small", "large", "said"),
+    [
+        (2, 12, 16, "broadcast"),
+        (3, 12, 16, "both sides are shuffled"),
+        (3, 7, 16, "broadcast"),
+        (100, 7, 16, "both sides are shuffled"),
+        (1, 40, 50, "broadcast"),
+        (1, 80, 90, "both sides are shuffled"),
+        (2, 80, 10**6, "both sides are shuffled"),
+        (1000, 1, 2, "broadcast"),
+    ],
+)
+def test_a_side_is_broadcast_where_that_sends_less_than_the_other_side_has(
+    planning: PlanningInstance, workers: int, small: int, large: int, said: str
+) -> None:
+    """Sizes in MiB of all rows; the join reads as large a part of both."""
+    sql = "select t.a, t.s, t.x, u.* from t join u on t.a = u.a"
+    cluster = ClusterSize(2 * workers, workers)
+    _, choice = _planned_for(planning, sql, cluster, t=large * _MIB, u=small * _MIB)
+    assert said in choice, choice
+
+
+def test_a_join_that_sizes_decide_has_the_bound_of_the_cluster(planning: PlanningInstance) -> None:
+    sql = "select t.s, u.k from t join u on t.a = u.a where u.k < 3"
+    bounds = []
+    for workers in (0, 1, 2, 9, 10**6):
+        plan, choice = _planned_for(
+            planning, sql, ClusterSize(workers, workers), t=400 * _MIB, u=2 * 10**10
+        )
+        (join,) = cut(plan).joins
+        bounds.append(join.broadcast_bytes)
+        assert f"broadcast up to {bytes_text(join.broadcast_bytes)}" in choice
+    assert bounds[:2] == [BROADCAST_BYTES, 64 * _MIB]
+    assert bounds[2] == 64 * _MIB
+    assert BROADCAST_BYTES < bounds[3] < 64 * _MIB
+    assert bounds[4] == _MIB
+
+
+def _partitions(plan: Node) -> set[int]:
+    return {stage.output_partitions for stage in cut(plan).stages[1:]}
+
+
+def test_an_exchange_has_a_partition_for_each_slot_and_more_where_it_is_large(
+    planning: PlanningInstance,
+) -> None:
+    sql = "select t.s, t.x, t.a, u.* from t join u on t.a = u.a"
+    sizes = {"t": 320 * 1000 * _MIB, "u": 300 * 1000 * _MIB}
+    small = {"t": 80 * _MIB, "u": 80 * _MIB}
+    for slots, most in ((3, 3), (0, 8), (7, 7)):
+        plan, _ = _planned_for(planning, sql, ClusterSize(slots, 10**6 * bool(slots)), **small)
+        assert _partitions(plan) == {most}
+    plan, choice = _planned_for(planning, sql, ClusterSize(3, 10**6), **sizes)
+    (count,) = _partitions(plan)
+    assert 1000 < count <= MAX_SQL_PARTITIONS
+    assert "shuffled" in choice
+    plan, _ = _planned_for(planning, sql, ClusterSize(3, 3), 5, **sizes)
+    assert _partitions(plan) == {5}
