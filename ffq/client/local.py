@@ -214,6 +214,7 @@ class LocalCluster:
             shuffle_bind=_LOOPBACK,
             shuffle_bind_given=True,
             engine_threads=self._slots,
+            lone_engine_threads=len(os.sched_getaffinity(0)),
             memory_percent=max(1, 80 // self._workers),
         )
 

@@ -32,6 +32,7 @@ class EngineSettings:
 
     Attributes:
         threads: of DuckDB.
+        lone_threads: of a fragment that is all that its stage has to run; None: `threads`.
         memory_limit: in DuckDB's words, as "4GB" or "10%" of all; beyond it DuckDB spills.
         temp_directory: what is spilled goes into folders of this one.
         spill_limit: bytes on disk, in DuckDB's words; beyond it the fragment fails.
@@ -43,6 +44,24 @@ class EngineSettings:
     temp_directory: Path | None = None
     spill_limit: str | None = None
     remedy: str = ""
+    lone_threads: int | None = None
+
+    def threads_of(self, spec: FragmentSpec) -> int | None:
+        """None: as many as DuckDB takes by itself."""
+        return self.lone_threads if spec.alone and self.lone_threads else self.threads
+
+
+@attrs.define(eq=False)
+class _Instance:
+    """threads: as they are set."""
+
+    connection: duckdb.DuckDBPyConnection
+    threads: int | None
+
+    def use(self, threads: int | None) -> None:
+        if threads is not None and threads != self.threads:
+            self.connection.execute(f"SET GLOBAL threads = {threads}")
+            self.threads = threads
 
 
 @attrs.frozen
@@ -84,32 +103,32 @@ class Engine:
         self._lock = threading.Lock()
         self._opened = 0
         # What was used last is used next: few instances keep their memory.
-        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._idle: list[_Instance] = []
         with self._instance():
             """A setting that DuckDB refuses is told at the start."""
         registry.instances.open()
 
     def close(self) -> None:
         """No fragment may be running."""
-        for connection in self._idle:
-            connection.close()
+        for instance in self._idle:
+            instance.connection.close()
         self._idle.clear()
         self._registry.instances.close()
 
     @contextmanager
-    def _instance(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _instance(self) -> Iterator[_Instance]:
         """One that nobody else uses meanwhile. Raises StartupError."""
         with self._lock:
-            connection = self._idle.pop() if self._idle else None
+            instance = self._idle.pop() if self._idle else None
             number = self._opened
-            self._opened += connection is None
-        if connection is None:
-            connection = opened(self._settings, number)
+            self._opened += instance is None
+        if instance is None:
+            instance = _Instance(opened(self._settings, number), self._settings.threads)
         try:
-            yield connection
+            yield instance
         finally:
             with self._lock:
-                self._idle.append(connection)
+                self._idle.append(instance)
 
     def run(
         self,
@@ -140,8 +159,11 @@ class Engine:
         rows = size = batches = writing = 0
         began = perf_counter_ns()
         try:
-            with self._instance() as connection, ExitStack() as closing:
-                run = FragmentRun(connection, spec, self._registry, cancel, faults, closing)
+            with self._instance() as instance, ExitStack() as closing:
+                instance.use(self._settings.threads_of(spec))
+                run = FragmentRun(
+                    instance.connection, spec, self._registry, cancel, faults, closing
+                )
                 stream = run.stream(spec.fragment)
                 sink = open_sink(stream.schema)
                 for batch in stream.batches:

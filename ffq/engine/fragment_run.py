@@ -52,6 +52,7 @@ class FragmentSpec:
             Each is called once, on the running thread.
         key: whose files a Write's are; needed for writes only.
         inline: the tables of its Inline nodes.
+        alone: its stage has no other task.
     """
 
     fragment: Node
@@ -60,6 +61,7 @@ class FragmentSpec:
     shuffles: Mapping[int, ReaderFactory] = attrs.field(factory=dict)
     key: AttemptKey | None = None
     inline: Sequence[InlineTable] = ()
+    alone: bool = False
 
 
 @attrs.frozen

@@ -44,6 +44,7 @@ class WorkerConfig:
             that sets no extension fields; None: a private one, removed at exit.
         catalog_path: tables for scans that an assignment does not resolve.
         engine_threads: threads of the engine for each fragment.
+        lone_engine_threads: for one that is its stage's only task; at least `engine_threads`.
         engine_memory_bytes: memory the engine may use for all fragments together, each of them its
             share; 0: `memory_percent` of the machine's.
         spill_bytes: disk that fragments may spill to, each its share; 0: what is free.
@@ -61,6 +62,7 @@ class WorkerConfig:
     shuffle_root: Path | None = None
     catalog_path: Path | None = None
     engine_threads: int = 1
+    lone_engine_threads: int = 0
     engine_memory_bytes: int = 0
     memory_percent: int = 80
     spill_bytes: int = 0
@@ -72,8 +74,8 @@ def worker_config(source: SettingSource) -> WorkerConfig:
     """Parse the settings of `ffq worker`.
 
     Flags: coordinator, worker-id, slots, operators, poll-ms, heartbeat-ms, connect-timeout-ms,
-    shuffle-bind, shuffle-advertise, shuffle-root, catalog, engine-threads, engine-memory-mb,
-    spill-mb.
+    shuffle-bind, shuffle-advertise, shuffle-root, catalog, engine-threads, lone-engine-threads,
+    engine-memory-mb, spill-mb.
 
     Raises:
         InvalidRequest: a value is bad; names the flag or variable.
@@ -113,6 +115,13 @@ def worker_config(source: SettingSource) -> WorkerConfig:
         catalog_path=source.path("catalog", "FFQ_WORKER_CATALOG_PATH"),
         engine_threads=source.integer(
             "engine_threads", "FFQ_WORKER_ENGINE_THREADS", processors, minimum=1, maximum=MAX_SLOTS
+        ),
+        lone_engine_threads=source.integer(
+            "lone_engine_threads",
+            "FFQ_WORKER_LONE_ENGINE_THREADS",
+            processors,
+            minimum=1,
+            maximum=MAX_SLOTS,
         ),
         engine_memory_bytes=memory_mb * _MIB,
         spill_bytes=spill_mb * _MIB,

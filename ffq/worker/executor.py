@@ -297,6 +297,7 @@ class _Job:
             },
             key=self._work.assignment.key,
             inline=self._work.stage.inline,
+            alone=self._work.assignment.task_count == 1,
         )
 
     def _scans(self) -> Mapping[int, ScanInput]:

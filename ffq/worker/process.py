@@ -189,7 +189,16 @@ def _engine(config: WorkerConfig, folders: WorkerFolders) -> Engine:
         f"tasks of this worker have 1/{slots} each of its memory (--engine-memory-mb) and of its "
         f"disk for what does not fit there (--spill-mb)"
     )
-    return Engine(EngineSettings(config.engine_threads, memory, folders.engine, spill, remedy))
+    return Engine(
+        EngineSettings(
+            config.engine_threads,
+            memory,
+            folders.engine,
+            spill,
+            remedy,
+            lone_threads=max(config.engine_threads, config.lone_engine_threads),
+        )
+    )
 
 
 async def _stop_when(stop: trio.Event, loop: WorkerLoop) -> None:

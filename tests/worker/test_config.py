@@ -59,6 +59,7 @@ def test_a_bad_number_of_slots_is_refused_with_its_name() -> None:
         "heartbeat_ms",
         "connect_timeout_ms",
         "engine_threads",
+        "lone_engine_threads",
         "engine_memory_mb",
         "spill_mb",
         "max_message_bytes",

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pyarrow as pa
@@ -15,7 +16,8 @@ import pytest
 import trio
 
 from ffq.catalog import Catalog, Table
-from ffq.engine import Engine, OperatorRegistry, operator
+from ffq.engine import Engine, FragmentSpec, OperatorRegistry, operator
+from ffq.engine.engine import RunStats
 from ffq.errors import (
     ExecutionError,
     OperatorError,
@@ -329,3 +331,23 @@ async def test_an_operator_that_never_looks_up_is_left_behind(tmp_path: Path) ->
         release.set()
         while it.executor.stuck:  # noqa: ASYNC110 - a thread ends it
             await trio.sleep(0.01)
+
+
+async def test_a_task_that_is_all_of_its_stage_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    run = Engine.run
+
+    def seeing(engine: Engine, spec: FragmentSpec, *more: Any) -> RunStats:
+        seen.append(spec.alone)
+        return run(engine, spec, *more)
+
+    monkeypatch.setattr(Engine, "run", seeing)
+    async with rig(tmp_path) as it:
+        for count in (1, 2, 0):
+            work = it.work(EXCHANGED, 1)
+            assignment = attrs.evolve(work.assignment, task_count=count)
+            await it.executor.run(attrs.evolve(work, assignment=assignment))
+            await it.executor.release(key(1), keep_output=False)
+    assert seen == [True, False, False]

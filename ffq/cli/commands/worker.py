@@ -98,6 +98,15 @@ EngineThreadsOption = Annotated[
     str | None,
     setting("Threads of each task.", "FFQ_WORKER_ENGINE_THREADS", "number of CPUs", metavar="N"),
 ]
+LoneEngineThreadsOption = Annotated[
+    str | None,
+    setting(
+        "Threads of a task that is all of its stage, where those of each task are fewer.",
+        "FFQ_WORKER_LONE_ENGINE_THREADS",
+        "number of CPUs",
+        metavar="N",
+    ),
+]
 EngineMemoryMbOption = Annotated[
     str | None,
     setting(
@@ -137,6 +146,7 @@ def worker(
     heartbeat_ms: HeartbeatMsOption = None,
     connect_timeout_ms: ConnectTimeoutMsOption = None,
     engine_threads: EngineThreadsOption = None,
+    lone_engine_threads: LoneEngineThreadsOption = None,
     engine_memory_mb: EngineMemoryMbOption = None,
     spill_mb: SpillMbOption = None,
     max_message_bytes: MaxMessageBytesOption = None,
