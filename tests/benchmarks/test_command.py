@@ -143,3 +143,9 @@ def test_a_comparison_with_nothing_is_refused(
 ) -> None:
     assert command.main(["--compare", str(tmp_path / "none.json")]) == 2
     assert "none.json" in capsys.readouterr().err
+
+
+def test_the_readme_says_what_each_benchmark_asks() -> None:
+    text = (Path(command.__file__).parent / "README.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert [row.split("`")[1] for row in rows] == sorted(MODULES)
