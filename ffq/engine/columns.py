@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import attrs
@@ -42,6 +42,18 @@ class FileColumn:
 
 
 FileColumns: TypeAlias = dict[Key, FileColumn]
+
+
+@attrs.frozen
+class Footer:
+    """What a Parquet file says of itself. rows: of each row group.
+
+    columns: what the engine calls them; empty until it was asked, which one file of each layout is.
+    """
+
+    layout: pa.Schema
+    rows: Sequence[int]
+    columns: FileColumns = attrs.field(factory=dict)
 
 
 def keys_of(names: Iterable[str]) -> Iterator[Key]:

@@ -17,6 +17,7 @@ from ffq.engine.cancel import CancelToken
 from ffq.engine.culprits import by_table
 from ffq.engine.faults import Faults
 from ffq.engine.fragment_run import FragmentRun, FragmentSpec
+from ffq.engine.known import Known
 from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.scans import confirm_files
 from ffq.errors import FfqError, FileChanged, OutOfMemory, StartupError
@@ -100,6 +101,7 @@ class Engine:
     ) -> None:
         self._registry = registry
         self._settings = EngineSettings() if settings is None else settings
+        self._known = Known()
         self._lock = threading.Lock()
         self._opened = 0
         # What was used last is used next: few instances keep their memory.
@@ -162,7 +164,13 @@ class Engine:
             with self._instance() as instance, ExitStack() as closing:
                 instance.use(self._settings.threads_of(spec))
                 run = FragmentRun(
-                    instance.connection, spec, self._registry, cancel, faults, closing
+                    instance.connection,
+                    spec,
+                    self._registry,
+                    self._known,
+                    cancel,
+                    faults,
+                    closing,
                 )
                 stream = run.stream(spec.fragment)
                 sink = open_sink(stream.schema)

@@ -21,6 +21,7 @@ from ffq.engine import alike, types
 from ffq.engine.bound import BoundWriter
 from ffq.engine.faults import binding_error
 from ffq.engine.functions import function_sql
+from ffq.engine.known import Known
 from ffq.engine.sql import ColumnInfo, Columns, select_list, text
 from ffq.errors import PlanningError
 from ffq.plan import terms
@@ -68,21 +69,28 @@ _DISTANCES: Final = {
 
 
 class TypeOracle:
-    """Asks DuckDB what types expressions over given columns have."""
+    """Asks DuckDB what types expressions over given columns have, where it is not known yet."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, known: Known | None = None) -> None:
         self._connection = connection
+        self._known = (known or Known()).types
 
     def types(self, expressions: list[str], columns: Columns, node: str) -> tuple[str, ...]:
         """Raises PlanningError: DuckDB refuses an expression; names the node."""
         if not expressions:
             return ()
-        row = select_list(f"CAST(NULL AS {column.type})" for column in columns)
-        sql = f"DESCRIBE SELECT {select_list(expressions)} FROM (SELECT {row})"
-        try:
-            return tuple(kind for _, kind, *_ in self._connection.execute(sql).fetchall())
-        except duckdb.Error as error:
-            raise binding_error(node, error) from error
+        asked = tuple(expressions), tuple(column.type for column in columns)
+        found = self._known.get(asked)
+        if found is None:
+            row = select_list(f"CAST(NULL AS {kind})" for kind in asked[1])
+            sql = f"DESCRIBE SELECT {select_list(expressions)} FROM (SELECT {row})"
+            try:
+                rows = self._connection.execute(sql).fetchall()
+            except duckdb.Error as error:
+                raise binding_error(node, error) from error
+            found = tuple(kind for _, kind, *_ in rows)
+            self._known.keep(asked, found, len(sql) + sum(map(len, found)))
+        return found
 
     def made_one(self, kinds: Sequence[str], sql: str, columns: Columns, what: str) -> str:
         """The type that values of these types become, where `sql` makes one value of them.
@@ -112,10 +120,14 @@ class TypeOracle:
 
     def check_constant(self, sql: str, kind: str, node: str) -> None:
         """Raises PlanningError: a constant that has no value of the type; names the node."""
+        asked = f"SELECT CAST({sql} AS {kind})"
+        if self._known.get(asked) is not None:
+            return
         try:
-            self._connection.execute(f"SELECT CAST({sql} AS {kind})").fetchall()
+            self._connection.execute(asked).fetchall()
         except duckdb.Error as error:
             raise binding_error(node, error) from error
+        self._known.keep(asked, (kind,), len(asked))
 
     def can_be(self, sql: str, kind: str) -> bool:
         """Whether a constant has a value of the type."""

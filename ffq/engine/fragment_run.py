@@ -17,6 +17,7 @@ from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.expressions import TypeOracle
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.inline import inline_source
+from ffq.engine.known import Known
 from ffq.engine.operators import OperatorRegistry
 from ffq.engine.profile import EngineProfile, profile_of, start_profile
 from ffq.engine.readers import guarded, taken_schema
@@ -80,6 +81,7 @@ class FragmentRun:
         connection: duckdb.DuckDBPyConnection,
         spec: FragmentSpec,
         registry: OperatorRegistry,
+        known: Known,
         cancel: CancelToken,
         faults: Faults,
         closing: ExitStack,
@@ -87,6 +89,7 @@ class FragmentRun:
         self._connection = connection
         self._spec = spec
         self._registry = registry
+        self._known = known
         self._cancel = cancel
         self._faults = faults
         self._closing = closing
@@ -128,7 +131,7 @@ class FragmentRun:
         cursor = self._connection.cursor()
         self._closing.callback(cursor.close)
         self._closing.enter_context(self._cancel.interrupting(cursor.interrupt))
-        translator = Translator(TypeOracle(cursor), _Leaves(self, cursor))
+        translator = Translator(TypeOracle(cursor, self._known), _Leaves(self, cursor))
         sql, columns = translator.query(fragment)
         start_profile(cursor)
         self._profiled.append(cursor)
@@ -137,7 +140,7 @@ class FragmentRun:
     def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._scans = self._scans, self._scans + 1
         splits, format_ = self._spec.scans.get(leaf, ()), self._spec.formats.get(leaf)
-        return scan_source(node, splits, cursor, format_)
+        return scan_source(node, splits, cursor, format_, self._known.footers)
 
     def next_inline(self, node: model.Inline, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._inline = self._inline, self._inline + 1
@@ -220,8 +223,9 @@ class FragmentRun:
         names = reader.schema.names
         self._closing.callback(reader.close)
         try:
-            cursor.register(name, guarded(reader, self._faults, self._cancel))
-            rows = cursor.execute(f"DESCRIBE SELECT * FROM {name}").fetchall()
+            stream = guarded(reader, self._faults, self._cancel)
+            cursor.register(name, stream)
+            kinds = self._kinds(stream.schema, name, cursor)
         except duckdb.Error as error:
             unknown = (field for field in reader.schema if not _is_taken(field.type, cursor))
             field = next(unknown, None)
@@ -230,13 +234,25 @@ class FragmentRun:
             raise UnsupportedPlan(
                 f"{who} column {field.name!r} of type {field.type}, which this engine does not take"
             ) from error
-        kinds = [kind for _, kind, *_ in rows][: len(names)]
-        travelling = [types.travelling(f"c{at}", kind) for at, kind in enumerate(kinds)]
+        pairs = enumerate(kinds[: len(names)])
+        travelling = [types.travelling(f"c{at}", kind) for at, kind in pairs]
         outputs = select_list(sql for sql, _ in travelling)
         columns = (
             ColumnInfo(name, kind) for name, (_, kind) in zip(names, travelling, strict=True)
         )
         return Source(f"SELECT {outputs} FROM {name}", tuple(columns))
+
+    def _kinds(
+        self, schema: pa.Schema, name: str, cursor: duckdb.DuckDBPyConnection
+    ) -> tuple[str, ...]:
+        """The engine's types of a registered stream's columns."""
+        asked = schema.serialize().to_pybytes()  # an Arrow type may be another one by its metadata
+        kinds = self._known.streams.get(asked)
+        if kinds is None:
+            rows = cursor.execute(f"DESCRIBE SELECT * FROM {name}").fetchall()
+            kinds = tuple(kind for _, kind, *_ in rows)
+            self._known.streams.keep(asked, kinds, len(asked) + sum(map(len, kinds)))
+        return kinds
 
 
 def _is_taken(kind: pa.DataType, cursor: duckdb.DuckDBPyConnection) -> bool:

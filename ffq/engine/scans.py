@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from ffq.engine import stores
 from ffq.engine.alike import common_type_of_files, fits
-from ffq.engine.columns import FileColumn, FileColumns, Key, keys_of
+from ffq.engine.columns import FileColumn, FileColumns, Footer, Key, keys_of
 from ffq.engine.faults import one_line
 from ffq.engine.filesystems import attach
+from ffq.engine.known import Answers
 from ffq.engine.sql import (
     ColumnInfo,
     Columns,
@@ -53,7 +54,7 @@ class _Piece:
     """Rows [start, end) of a file: of the row groups of its split; all when `whole`."""
 
     split: ScanSplit
-    layout: pa.Schema
+    footer: Footer
     whole: bool
     start: int
     end: int
@@ -76,11 +77,13 @@ def scan_source(
     splits: Sequence[ScanSplit],
     connection: duckdb.DuckDBPyConnection,
     format_: TableFormat | None = None,
+    known: Answers[Footer] | None = None,
 ) -> Source:
     """All columns that the scan may use, over its splits. Filters and projection come after.
 
     Args:
         format_: how the files are read that do not say so themselves.
+        known: footers read before.
 
     Raises:
         StorageError: a file that is missing or not Parquet; names it.
@@ -96,7 +99,7 @@ def scan_source(
     try:
         attach(connection, (split.path for split in splits))
         if format_ is None or format_.name == "parquet":
-            files = _parquet_files(splits, connection)
+            files = _parquet_files(splits, connection, known)
         elif format_.name in {"csv", "json"}:
             files = [
                 _Alike(_with_folders(group.partition, group.columns), [group.source], group.path)
@@ -137,15 +140,20 @@ class _Alike:
 
 
 def _parquet_files(
-    splits: Sequence[ScanSplit], connection: duckdb.DuckDBPyConnection
+    splits: Sequence[ScanSplit],
+    connection: duckdb.DuckDBPyConnection,
+    known: Answers[Footer] | None,
 ) -> list[_Alike]:
     described: dict[pa.Schema, FileColumns] = {}
     groups: dict[tuple[pa.Schema, tuple[PartitionValue, ...]], list[_Piece]] = {}
     for split in splits:
-        piece = _piece(split)
-        if piece.layout not in described:
-            described[piece.layout] = _describe(piece, connection)
-        groups.setdefault((piece.layout, split.partition), []).append(piece)
+        piece = _piece(split, known)
+        layout = piece.footer.layout
+        if layout not in described:
+            footer = _described(piece, connection)
+            _keep(known, split, footer)
+            described[layout] = footer.columns
+        groups.setdefault((layout, split.partition), []).append(piece)
     return [
         _Alike(
             _with_folders(partition, described[layout]),
@@ -154,6 +162,17 @@ def _parquet_files(
         )
         for (layout, partition), pieces in groups.items()
     ]
+
+
+def _keep(known: Answers[Footer] | None, split: ScanSplit, footer: Footer) -> None:
+    """Of a file whose version is told: under it no other file is taken for this one."""
+    if known is not None and split.modified_us:
+        parts = len(footer.layout) + len(footer.rows)
+        known.keep(_version(split), footer, parts)
+
+
+def _version(split: ScanSplit) -> tuple[str, int, int]:
+    return split.path, split.file_bytes, split.modified_us
 
 
 def confirm_files(splits: Iterable[ScanSplit]) -> None:
@@ -200,28 +219,39 @@ def _check(split: ScanSplit) -> None:
         raise StorageError(f"cannot read {split.path!r}: {one_line(error)}") from error
 
 
-def _piece(split: ScanSplit) -> _Piece:
-    try:
-        with stores.parquet_file(split.path) as file:
-            metadata = file.metadata
-            schema = file.schema_arrow
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"cannot read {split.path!r} as Parquet: {one_line(error)}") from error
-    groups = metadata.num_row_groups
+def _piece(split: ScanSplit, known: Answers[Footer] | None) -> _Piece:
+    found = None if known is None else known.get(_version(split))
+    if found is None:
+        found = _footer(split.path)
+        _keep(known, split, found)
+    groups = len(found.rows)
     first, last = min(split.row_group_start, groups), min(split.row_group_end, groups)
-    rows = [metadata.row_group(at).num_rows for at in range(last)]
     return _Piece(
         split=split,
-        layout=schema.remove_metadata(),
+        footer=found,
         whole=first == 0 and last == groups,
-        start=sum(rows[:first]),
-        end=sum(rows),
+        start=sum(found.rows[:first]),
+        end=sum(found.rows[:last]),
     )
 
 
-def _describe(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> FileColumns:
-    path = piece.split.path
-    names = piece.layout.names
+def _footer(path: str) -> Footer:
+    try:
+        with stores.parquet_file(path) as file:
+            metadata = file.metadata
+            schema = file.schema_arrow
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(f"cannot read {path!r} as Parquet: {one_line(error)}") from error
+    rows = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+    return Footer(schema.remove_metadata(), rows)
+
+
+def _described(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> Footer:
+    """The footer with what the engine calls the columns."""
+    if piece.footer.columns:
+        return piece.footer
+    path, layout = piece.split.path, piece.footer.layout
+    names = layout.names
     lower = {name.lower() for name in names}
     if any(not name and f"c{at}" in lower for at, name in enumerate(names)):
         taken = next(f"c{at}" for at, name in enumerate(names) if not name and f"c{at}" in lower)
@@ -235,9 +265,9 @@ def _describe(piece: _Piece, connection: duckdb.DuckDBPyConnection) -> FileColum
         raise StorageError(f"cannot read {path!r} as Parquet: {one_line(error)}") from error
     found = [
         FileColumn(*travelling(f"c{at}", kind), field.type, kind)
-        for at, ((_, kind, *_), field) in enumerate(zip(rows, piece.layout, strict=True))
+        for at, ((_, kind, *_), field) in enumerate(zip(rows, layout, strict=True))
     ]
-    return dict(zip(keys_of(piece.layout.names), found, strict=True))
+    return attrs.evolve(piece.footer, columns=dict(zip(keys_of(names), found, strict=True)))
 
 
 def _with_folders(values: Sequence[PartitionValue], file: FileColumns) -> FileColumns:
@@ -405,7 +435,7 @@ def _without_twins(found: FileColumn, column: ColumnInfo) -> str:
 def _sources(pieces: Sequence[_Piece]) -> Iterator[str]:
     """Table expressions over pieces of files alike."""
     # Under other names no column of a file hides the number of its rows.
-    names = ", ".join(f"c{at}" for at in range(len(pieces[0].layout)))
+    names = ", ".join(f"c{at}" for at in range(len(pieces[0].footer.layout)))
     if whole := [piece.split.path for piece in pieces if piece.whole]:
         yield f"{_read(whole)} AS file({names})"
     for piece in pieces:
