@@ -40,7 +40,15 @@ def decode_stream(chunks: Iterable[bytes]) -> pa.RecordBatchReader:
         ShuffleInputError: the bytes are no IPC stream. What the iterable raises passes through
             while the schema is read; later it comes wrapped by Arrow, as any reader's error.
     """
-    source = pa.PythonFile(io.BufferedReader(_ChunkReader(chunks), 1 << 16), mode="r")
+    return open_stream(pa.PythonFile(io.BufferedReader(_ChunkReader(chunks), 1 << 16), mode="r"))
+
+
+def open_stream(source: pa.NativeFile) -> pa.RecordBatchReader:
+    """A reader over a stream that is at hand; batches share the memory of one that is in memory.
+
+    Raises:
+        ShuffleInputError: the bytes are no IPC stream.
+    """
     try:
         return pa.ipc.open_stream(source)
     except (pa.ArrowException, OSError) as error:

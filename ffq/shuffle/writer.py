@@ -32,19 +32,10 @@ Compression: TypeAlias = Literal["lz4", "zstd"]
 DEFAULT_BUFFER_BYTES: Final = 64 * 1024 * 1024
 # A batch on the wire is decoded whole by its reader, so it stays small.
 _MAX_BATCH_ROWS: Final = 64 * 1024
-
-
-@attrs.define
-class _Part:
-    """One reduce partition being written. `sink` holds bytes of the stream not yet in its file."""
-
-    path: Path
-    sink: _Chunks
-    stream: pa.ipc.RecordBatchStreamWriter
-    pending: list[pa.RecordBatch] = attrs.field(factory=list)
-    rows: int = 0
-    batches: int = 0
-    bytes: int = 0
+_SMALL_BYTES: Final = 64 * 1024
+"""Of a partition at its first write: below it there is nothing to gain by compression."""
+_LARGE_BYTES: Final = 1024 * 1024
+"""From here on compression on several threads gains more than handing over to them costs."""
 
 
 class _Chunks:
@@ -77,6 +68,19 @@ class _Chunks:
         return sum(map(len, chunks))
 
 
+@attrs.define
+class _Part:
+    """One reduce partition being written. `sink` holds bytes of the stream not yet in its file."""
+
+    path: Path
+    pending: list[pa.RecordBatch] = attrs.field(factory=list)
+    sink: _Chunks = attrs.field(factory=_Chunks)
+    stream: pa.ipc.RecordBatchStreamWriter | None = None
+    rows: int = 0
+    batches: int = 0
+    bytes: int = 0
+
+
 class MapOutputWriter:
     """Writes one attempt's output, one Arrow IPC stream per reduce partition (R22, R23).
 
@@ -90,7 +94,7 @@ class MapOutputWriter:
         family: the engine's, which every stream is marked with (R31).
         compression: of the Arrow buffers; None writes them plain. lz4 halves the bytes to
             keep and to send, and costs about what sending the other half would
-            (`benchmarks/partition.py`).
+            (`benchmarks/partition.py`). What is small stays plain.
         buffer_bytes: rows held back, over all partitions, before they are written out.
 
     Raises:
@@ -112,7 +116,7 @@ class MapOutputWriter:
         self._schema = schema
         self._marked = marked(schema, family)
         self._keys, self._partitions = _layout(partitioning, schema)
-        self._options = pa.ipc.IpcWriteOptions(compression=compression)
+        self._compression = compression
         self._buffer_bytes = buffer_bytes
         self._buffered = 0
         self._parts: dict[int, _Part] = {}
@@ -151,7 +155,8 @@ class MapOutputWriter:
         try:
             self._flush()
             for part in self._parts.values():
-                part.stream.close()
+                if part.stream is not None:
+                    part.stream.close()
                 part.bytes += part.sink.drain_to(part.path)
             if self._final.exists():
                 shutil.rmtree(self._final)
@@ -181,12 +186,19 @@ class MapOutputWriter:
     def _part(self, number: int) -> _Part:
         part = self._parts.get(number)
         if part is None:
-            sink = _Chunks()
-            stream = pa.ipc.new_stream(
-                pa.PythonFile(sink, mode="w"), self._marked, options=self._options
-            )
-            part = self._parts[number] = _Part(self._folder / part_file(number), sink, stream)
+            part = self._parts[number] = _Part(self._folder / part_file(number))
         return part
+
+    def _stream(self, part: _Part, first: pa.Table) -> pa.ipc.RecordBatchStreamWriter:
+        if part.stream is None:
+            small = first.nbytes < _SMALL_BYTES
+            options = pa.ipc.IpcWriteOptions(
+                compression=None if small else self._compression,
+                use_threads=first.nbytes >= _LARGE_BYTES,
+            )
+            sink = pa.PythonFile(part.sink, mode="w")
+            part.stream = pa.ipc.new_stream(sink, self._marked, options=options)
+        return part.stream
 
     def _flush(self) -> None:
         for part in self._parts.values():
@@ -194,9 +206,10 @@ class MapOutputWriter:
                 continue
             table = pa.Table.from_batches(part.pending, self._schema)
             part.pending = []
+            stream = self._stream(part, table)
             # One stretch of memory per column, so that small slices become large batches.
             for batch in table.combine_chunks().to_batches(max_chunksize=_MAX_BATCH_ROWS):
-                part.stream.write_batch(batch)
+                stream.write_batch(batch)
                 part.rows += batch.num_rows
                 part.batches += 1
             try:

@@ -102,7 +102,7 @@ class EngineExecutor:
         path = attempt_folder(self._store.root, part.key) / part_file(part.reduce_partition)
         if not part.bytes or not path.is_file() or path.stat().st_size != part.bytes:
             return None
-        return FragmentSpool.stored(path, part.bytes)
+        return FragmentSpool.stored(path, part.bytes, is_ours=True)
 
     async def newest_output(self, key: AttemptKey) -> SharedOutput | None:
         """As `Executor.newest_output`."""

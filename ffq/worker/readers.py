@@ -9,7 +9,7 @@ from typing import Protocol, cast
 import pyarrow as pa
 
 from ffq.errors import FfqError, ShuffleInputError
-from ffq.shuffle.ipc import decode_stream, merge_streams
+from ffq.shuffle.ipc import decode_stream, merge_streams, open_stream
 from ffq.shuffle.layout import SCHEMA_FILE, attempt_folder
 from ffq.shuffle.mark import unmarked
 from ffq.shuffle.store import ShuffleStore
@@ -23,6 +23,8 @@ class _Chunked(Protocol):
     def size(self) -> int: ...
 
     def chunks(self) -> Iterator[bytes]: ...
+
+    def source(self) -> pa.NativeFile | None: ...
 
 
 def input_reader(
@@ -71,7 +73,8 @@ def _schema_of(part: InputPart, family: str, shared: ShuffleStore | None) -> Fra
 
 def _opened(part: InputPart, spool: _Chunked, family: str) -> pa.RecordBatchReader:
     try:
-        reader = decode_stream(spool.chunks())
+        source = spool.source()
+        reader = decode_stream(spool.chunks()) if source is None else open_stream(source)
         schema = unmarked(reader.schema, family)
     except (ShuffleInputError, pa.ArrowException, OSError) as error:
         raise _corrupt(part, error) from error

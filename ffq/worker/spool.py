@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
+import pyarrow as pa
 
 from ffq.errors import DiskError
 from ffq.threads import run_blocking
@@ -43,12 +44,31 @@ class FragmentSpool:
     _chunks: list[bytes] = attrs.field(factory=list, repr=False)
     _held: int = 0
     _spilled: bool = attrs.field(default=False, alias="spilled")
+    _is_ours: bool = attrs.field(default=False, alias="is_ours")
     size: int = 0
 
     @classmethod
-    def stored(cls, file: Path, size: int) -> FragmentSpool:
-        """A part that is complete in a file already, `size` bytes."""
-        return cls(file, MemoryBudget(0), spilled=True, size=size)
+    def stored(cls, file: Path, size: int, *, is_ours: bool = False) -> FragmentSpool:
+        """A part that is complete in a file already, `size` bytes.
+
+        is_ours: nobody else writes to the file, so that it may be read where it lies.
+        """
+        return cls(file, MemoryBudget(0), spilled=True, size=size, is_ours=is_ours)
+
+    def source(self) -> pa.NativeFile | None:
+        """The bytes where they lie; None where they lie in several places.
+
+        Raises:
+            DiskError: the file cannot be read.
+        """
+        if not self._spilled and len(self._chunks) == 1:
+            return pa.BufferReader(self._chunks[0])
+        if not (self._is_ours and self.size):
+            return None
+        try:
+            return pa.memory_map(str(self._file))
+        except OSError as error:
+            raise DiskError(f"cannot read {self._file}: {error.strerror}") from error
 
     async def write(self, data: bytes) -> None:
         """Append. Raises DiskError: the disk is full or not writable."""
