@@ -4,7 +4,8 @@
                                                       schema.ipc
 
 Each part file is one Arrow IPC stream; empty partitions have none. `schema.ipc` is a stream of no
-rows: what an empty partition yields (R23). An attempt's folder appears whole, by a rename.
+rows: what an empty partition yields (R23). An attempt's folder appears whole, by a rename. Small
+outputs of a worker's own stay in its memory (`ffq.shuffle.held`) and are in no file.
 
 The root is a folder of the worker's own. Under a coordinator that serves from a folder which all
 share it is `{FFQ_SHUFFLE_ROOT}/shuffle`.

@@ -1,18 +1,20 @@
-"""Serving map output from disk by byte ranges, and removing it."""
+"""Serving map output from disk and memory by byte ranges, and removing it."""
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import attrs
 
 from ffq.errors import StorageError, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, is_valid_id
 from ffq.messages import ShuffleChunk
+from ffq.shuffle.held import SmallOutputs
 from ffq.shuffle.layout import (
     SCHEMA_FILE,
     attempt_folder,
@@ -28,18 +30,30 @@ _ATTEMPT: Final = re.compile("[1-9][0-9]{0,8}")
 
 
 class ShuffleStore:
-    """Map output under one root folder. Thread-safe: it keeps no state but the files."""
+    """Map output under one root folder. Thread-safe: it keeps no state but the files, and small
+    outputs where it is given memory for them.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        memory_bytes: for small outputs. 0 where others than this process look into the folder.
+    """
+
+    def __init__(self, root: Path, *, memory_bytes: int = 0) -> None:
         self._root = root
+        self._small = SmallOutputs(memory_bytes)
 
     @property
     def root(self) -> Path:
         return self._root
 
+    @property
+    def small(self) -> SmallOutputs:
+        """The outputs in memory."""
+        return self._small
+
     def holds(self, key: AttemptKey) -> bool:
         """Whether a finished output of exactly this attempt stands here. Raises InvalidRequest."""
-        return (attempt_folder(self._root, key) / SCHEMA_FILE).is_file()
+        found = (attempt_folder(self._root, key) / SCHEMA_FILE).is_file()
+        return found or self._small.get(key) is not None
 
     def newest(self, key: AttemptKey) -> AttemptKey | None:
         """The attempt of `key`'s task that has the highest number here; None: there is none.
@@ -92,6 +106,10 @@ class ShuffleStore:
             InvalidRequest: an id that must not become a file name.
         """
         folder = attempt_folder(self._root, key)
+        if (small := self._small.get(key)) is not None:
+            data = small.parts.get(partition, small.schema)
+            yield from _read_range(io.BytesIO(data), len(data), start, max_bytes, chunk_bytes)
+            return
         if not self.holds(key):
             raise UnknownId(f"no map output of attempt {key} here", reason="UNKNOWN_ATTEMPT")
         path = folder / part_file(partition)
@@ -104,7 +122,9 @@ class ShuffleStore:
 
     def delete_query(self, query_id: QueryId) -> None:
         """Remove all outputs of a query, also those being written. Raises InvalidRequest."""
-        shutil.rmtree(query_folder(self._root, query_id), ignore_errors=True)
+        folder = query_folder(self._root, query_id)
+        self._small.drop_query(query_id)
+        shutil.rmtree(folder, ignore_errors=True)
 
     def held_queries(self) -> tuple[QueryId, ...]:
         """Queries with anything on disk, sorted."""
@@ -140,15 +160,19 @@ def read_file_range(
         OSError: reading failed.
     """
     watermark = path.stat().st_size
+    with path.open("rb") as file:
+        yield from _read_range(file, watermark, start, max_bytes, chunk_bytes)
+
+
+def _read_range(
+    file: BinaryIO, watermark: int, start: int, max_bytes: int, chunk_bytes: int
+) -> Iterator[ShuffleChunk]:
     position = min(start, watermark)
     end = watermark if max_bytes == 0 else min(watermark, position + max_bytes)
-    with path.open("rb") as file:
-        file.seek(position)
-        while True:
-            payload = file.read(min(chunk_bytes, end - position))
-            yield ShuffleChunk(
-                payload, position, position + len(payload), watermark, finalized=True
-            )
-            position += len(payload)
-            if position >= end or not payload:
-                return
+    file.seek(position)
+    while True:
+        payload = file.read(min(chunk_bytes, end - position))
+        yield ShuffleChunk(payload, position, position + len(payload), watermark, finalized=True)
+        position += len(payload)
+        if position >= end or not payload:
+            return

@@ -17,6 +17,7 @@ from ffq.messages import OutputPartition
 from ffq.plan.model import HashPartitioning, Partitioning
 from ffq.plan.names import PlainColumn, find_column
 from ffq.shuffle.hashing import partition_batch
+from ffq.shuffle.held import SMALL_OUTPUT_BYTES, SmallOutput, SmallOutputs
 from ffq.shuffle.ipc import empty_stream
 from ffq.shuffle.layout import (
     SCHEMA_FILE,
@@ -60,9 +61,15 @@ class _Chunks:
     def close(self) -> None:
         """Arrow calls it; what was written is kept."""
 
+    def joined(self) -> bytes:
+        """What is kept."""
+        return b"".join(self._chunks)
+
     def drain_to(self, path: Path) -> int:
         """Append to the file and forget. Returns bytes written; raises OSError."""
         chunks, self._chunks = self._chunks, []
+        if not chunks:
+            return 0
         with path.open("ab") as file:
             file.writelines(chunks)
         return sum(map(len, chunks))
@@ -80,6 +87,12 @@ class _Part:
     batches: int = 0
     bytes: int = 0
 
+    def close(self) -> None:
+        """End the stream; once."""
+        if self.stream is not None:
+            self.stream.close()
+            self.stream = None
+
 
 class MapOutputWriter:
     """Writes one attempt's output, one Arrow IPC stream per reduce partition (R22, R23).
@@ -96,6 +109,7 @@ class MapOutputWriter:
             keep and to send, and costs about what sending the other half would
             (`benchmarks/partition.py`). What is small stays plain.
         buffer_bytes: rows held back, over all partitions, before they are written out.
+        small: where a small output goes that has room there, and none of it to disk.
 
     Raises:
         PlanningError: a key that is no column of `schema`, or may be several.
@@ -112,6 +126,7 @@ class MapOutputWriter:
         family: str,
         compression: Compression | None = "lz4",
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
+        small: SmallOutputs | None = None,
     ) -> None:
         self._schema = schema
         self._marked = marked(schema, family)
@@ -120,17 +135,16 @@ class MapOutputWriter:
         self._buffer_bytes = buffer_bytes
         self._buffered = 0
         self._parts: dict[int, _Part] = {}
+        self._key = key
+        self._small = small
+        self._begun = False
         self._final = attempt_folder(root, key)
         self._folder = (
             task_folder(root, key) / f"{TEMPORARY_PREFIX}{key.attempt}-{uuid.uuid4().hex}"
         )
         self._open = True
-        try:
-            self._folder.mkdir(parents=True)
-            (self._folder / SCHEMA_FILE).write_bytes(empty_stream(self._marked))
-        except OSError as error:
-            self.abort()
-            raise _disk_error(self._folder, error) from error
+        if small is None:
+            self._begin()
 
     def __enter__(self) -> MapOutputWriter:
         return self
@@ -144,6 +158,7 @@ class MapOutputWriter:
             self._part(partition).pending.append(rows)
         self._buffered += batch.nbytes
         if self._buffered >= self._buffer_bytes:
+            self._begin()
             self._flush()
 
     def finish(self) -> tuple[OutputPartition, ...]:
@@ -152,18 +167,21 @@ class MapOutputWriter:
         Raises:
             DiskError: and the output is gone.
         """
-        try:
+        if not self._keep_small():
+            self._begin()
             self._flush()
-            for part in self._parts.values():
-                if part.stream is not None:
-                    part.stream.close()
-                part.bytes += part.sink.drain_to(part.path)
-            if self._final.exists():
-                shutil.rmtree(self._final)
-            self._folder.rename(self._final)
-        except OSError as error:
-            self.abort()
-            raise _disk_error(self._folder, error) from error
+            try:
+                for part in self._parts.values():
+                    part.close()
+                    part.bytes += part.sink.drain_to(part.path)
+                if self._final.exists():
+                    shutil.rmtree(self._final)
+                self._folder.rename(self._final)
+            except OSError as error:
+                self.abort()
+                raise _disk_error(self._folder, error) from error
+            if self._small is not None:
+                self._small.drop(self._key)
         self._open = False
         return tuple(
             OutputPartition(
@@ -181,6 +199,8 @@ class MapOutputWriter:
         if self._open:
             self._open = False
             self._parts.clear()
+            if not self._begun:
+                return
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _part(self, number: int) -> _Part:
@@ -200,24 +220,56 @@ class MapOutputWriter:
             part.stream = pa.ipc.new_stream(sink, self._marked, options=options)
         return part.stream
 
-    def _flush(self) -> None:
+    def _begin(self) -> None:
+        """The folder; made when it is clear that there will be files. Raises DiskError."""
+        if self._begun:
+            return
+        self._begun = True
+        try:
+            self._folder.mkdir(parents=True)
+            (self._folder / SCHEMA_FILE).write_bytes(empty_stream(self._marked))
+        except OSError as error:
+            self.abort()
+            raise _disk_error(self._folder, error) from error
+
+    def _keep_small(self) -> bool:
+        """Whether the output, of which nothing is on disk, stays in memory."""
+        if self._small is None or self._begun or self._buffered > SMALL_OUTPUT_BYTES:
+            return False
+        if self._final.exists():
+            return False
         for part in self._parts.values():
-            if not part.pending:
-                continue
-            table = pa.Table.from_batches(part.pending, self._schema)
-            part.pending = []
-            stream = self._stream(part, table)
-            # One stretch of memory per column, so that small slices become large batches.
-            for batch in table.combine_chunks().to_batches(max_chunksize=_MAX_BATCH_ROWS):
-                stream.write_batch(batch)
-                part.rows += batch.num_rows
-                part.batches += 1
+            self._encode(part)
+            part.close()
+        parts = {number: part.sink.joined() for number, part in self._parts.items()}
+        kept = self._small.keep(self._key, SmallOutput(empty_stream(self._marked), parts))
+        if kept:
+            for number, part in self._parts.items():
+                part.bytes = len(parts[number])
+        return kept
+
+    def _flush(self) -> None:
+        """Each part to its file, so that one at a time is held twice."""
+        for part in self._parts.values():
+            self._encode(part)
             try:
                 part.bytes += part.sink.drain_to(part.path)
             except OSError as error:
                 self.abort()
                 raise _disk_error(part.path, error) from error
         self._buffered = 0
+
+    def _encode(self, part: _Part) -> None:
+        if not part.pending:
+            return
+        table = pa.Table.from_batches(part.pending, self._schema)
+        part.pending = []
+        stream = self._stream(part, table)
+        # One stretch of memory per column, so that small slices become large batches.
+        for batch in table.combine_chunks().to_batches(max_chunksize=_MAX_BATCH_ROWS):
+            stream.write_batch(batch)
+            part.rows += batch.num_rows
+            part.batches += 1
 
 
 def _layout(partitioning: Partitioning, schema: pa.Schema) -> tuple[tuple[int, ...], int]:

@@ -99,6 +99,9 @@ class EngineExecutor:
 
     def local(self, part: InputPart) -> FragmentSpool | None:
         """As `Executor.local`."""
+        small = self._store.small.get(part.key)
+        if small is not None and len(small.parts.get(part.reduce_partition, b"")) == part.bytes > 0:
+            return FragmentSpool.held(small.parts[part.reduce_partition])
         path = attempt_folder(self._store.root, part.key) / part_file(part.reduce_partition)
         if not part.bytes or not path.is_file() or path.stat().st_size != part.bytes:
             return None
@@ -161,6 +164,7 @@ class EngineExecutor:
         unwanted = [] if scratch is None else [scratch.folder]
         outputs = None if scratch is None else scratch.outputs
         if not keep_output:
+            (outputs or self._store).small.drop(key)
             unwanted.append(attempt_folder((outputs or self._store).root, key))
         for folder in unwanted:
             if folder.exists():
@@ -256,7 +260,12 @@ class _Job:
             )
 
         def open_sink(schema: pa.Schema) -> MapOutputWriter:
-            writers.append(MapOutputWriter(outputs.root, key, output, schema, family=ENGINE_FAMILY))
+            small = None if self._work.assignment.fixed_wire else outputs.small
+            writers.append(
+                MapOutputWriter(
+                    outputs.root, key, output, schema, family=ENGINE_FAMILY, small=small
+                )
+            )
             return writers[-1]
 
         try:

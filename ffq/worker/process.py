@@ -34,6 +34,8 @@ from ffq.worker.transport import GrpcTransport
 
 _CHANCE_BITS = 16
 """Of an incarnation; with the time in ms it stays below 2^63."""
+_SMALL_OUTPUTS_BYTES = 32 * 1024 * 1024
+"""Memory for small map outputs: about five hundred of the largest that go there."""
 
 
 @attrs.frozen
@@ -84,7 +86,7 @@ async def run_worker(
     catalog = Catalog.of(()) if config.catalog_path is None else Catalog.load(config.catalog_path)
     with worker_folders(config.shuffle_root, config.worker_id) as folders:
         engine = _engine(config, folders)
-        store = ShuffleStore(folders.outputs)
+        store = ShuffleStore(folders.outputs, memory_bytes=_SMALL_OUTPUTS_BYTES)
         root = config.shuffle_root
         executor = EngineExecutor(
             engine,

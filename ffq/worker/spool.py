@@ -41,7 +41,7 @@ class FragmentSpool:
 
     _file: Path
     _budget: MemoryBudget
-    _chunks: list[bytes] = attrs.field(factory=list, repr=False)
+    _chunks: list[bytes] = attrs.field(factory=list, repr=False, alias="chunks")
     _held: int = 0
     _spilled: bool = attrs.field(default=False, alias="spilled")
     _is_ours: bool = attrs.field(default=False, alias="is_ours")
@@ -54,6 +54,11 @@ class FragmentSpool:
         is_ours: nobody else writes to the file, so that it may be read where it lies.
         """
         return cls(file, MemoryBudget(0), spilled=True, size=size, is_ours=is_ours)
+
+    @classmethod
+    def held(cls, data: bytes) -> FragmentSpool:
+        """A part that is complete in memory already, whose bytes count elsewhere."""
+        return cls(Path(), MemoryBudget(0), chunks=[data], size=len(data))
 
     def source(self) -> pa.NativeFile | None:
         """The bytes where they lie; None where they lie in several places.

@@ -54,6 +54,9 @@ SCAN = ParquetScan("t", None, None, ())
 EXCHANGED = ShuffleRead(ShuffleWrite(SCAN, EXCHANGE), EXCHANGE)
 
 
+IN_MEMORY_OR_ON_DISK = pytest.mark.parametrize("memory_bytes", [1 << 20, 0])
+
+
 @attrs.frozen
 class Rig:
     """An executor, its store, and the table `t` of ROWS rows: k 0..9, v 0..ROWS-1."""
@@ -89,13 +92,15 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(tmp_path: Path, *, tables: tuple[Table, ...] = ()) -> AsyncIterator[Rig]:
+async def rig(
+    tmp_path: Path, *, tables: tuple[Table, ...] = (), memory_bytes: int = 0
+) -> AsyncIterator[Rig]:
     file = tmp_path / "t.parquet"
     pq.write_table(pa.table({"k": [n % 10 for n in range(ROWS)], "v": range(ROWS)}), file)
     registry = OperatorRegistry()
     with worker_folders(tmp_path, "w1") as folders:  # type: ignore[arg-type]
         engine = Engine(registry=registry)
-        store = ShuffleStore(folders.outputs)
+        store = ShuffleStore(folders.outputs, memory_bytes=memory_bytes)
         executor = EngineExecutor(
             engine, store, folders, Catalog.of(tables), spool_bytes=100, stop_grace_ms=500
         )
@@ -108,9 +113,12 @@ async def served(store: ShuffleStore, request: FetchShufflePartition) -> list[Sh
         return [chunk async for chunk in chunks]
 
 
-async def test_map_output_is_written_served_and_read_again(tmp_path: Path) -> None:
+@IN_MEMORY_OR_ON_DISK
+async def test_map_output_is_written_served_and_read_again(
+    tmp_path: Path, memory_bytes: int
+) -> None:
     """R22 to R25: what a map attempt wrote is what a reducer's fragment sees, once."""
-    async with rig(tmp_path) as it:
+    async with rig(tmp_path, memory_bytes=memory_bytes) as it:
         output = await it.run(EXCHANGED, 1)
         assert isinstance(output, MapOutput)
         assert sum(part.rows for part in output.partitions) == ROWS
@@ -131,9 +139,10 @@ async def test_map_output_is_written_served_and_read_again(tmp_path: Path) -> No
         assert list((it.base / "attempts").iterdir()) == []
 
 
-async def test_ranges_are_contiguous_and_resumable(tmp_path: Path) -> None:
+@IN_MEMORY_OR_ON_DISK
+async def test_ranges_are_contiguous_and_resumable(tmp_path: Path, memory_bytes: int) -> None:
     """R24."""
-    async with rig(tmp_path) as it:
+    async with rig(tmp_path, memory_bytes=memory_bytes) as it:
         await it.run(EXCHANGED, 1)
         whole = await served(it.store, FetchShufflePartition(key(1), 0))
         data = b"".join(chunk.payload for chunk in whole)
@@ -147,9 +156,10 @@ async def test_ranges_are_contiguous_and_resumable(tmp_path: Path) -> None:
         assert (beyond.payload, beyond.finalized) == (b"", True)
 
 
-async def test_own_output_is_read_in_place(tmp_path: Path) -> None:
+@IN_MEMORY_OR_ON_DISK
+async def test_own_output_is_read_in_place(tmp_path: Path, memory_bytes: int) -> None:
     """Only a whole part counts as there: of the size that was registered."""
-    async with rig(tmp_path) as it:
+    async with rig(tmp_path, memory_bytes=memory_bytes) as it:
         output = await it.run(EXCHANGED, 1)
         assert isinstance(output, MapOutput)
         fetched = []
@@ -176,8 +186,9 @@ async def test_an_attempt_that_is_not_here_is_an_explicit_error(tmp_path: Path) 
             await served(it.store, FetchShufflePartition(key(1, attempt=2), 0))
 
 
-async def test_an_output_nobody_wants_is_removed(tmp_path: Path) -> None:
-    async with rig(tmp_path) as it:
+@IN_MEMORY_OR_ON_DISK
+async def test_an_output_nobody_wants_is_removed(tmp_path: Path, memory_bytes: int) -> None:
+    async with rig(tmp_path, memory_bytes=memory_bytes) as it:
         await it.run(EXCHANGED, 1)
         await it.executor.release(key(1), keep_output=True)
         assert it.store.holds(key(1))
@@ -186,8 +197,9 @@ async def test_an_output_nobody_wants_is_removed(tmp_path: Path) -> None:
         assert not it.store.holds(key(1))
 
 
-async def test_a_querys_outputs_are_forgotten_together(tmp_path: Path) -> None:
-    async with rig(tmp_path) as it:
+@IN_MEMORY_OR_ON_DISK
+async def test_a_querys_outputs_are_forgotten_together(tmp_path: Path, memory_bytes: int) -> None:
+    async with rig(tmp_path, memory_bytes=memory_bytes) as it:
         await it.run(EXCHANGED, 1)
         await it.executor.forget(key(1).query_id)
         assert not it.store.holds(key(1))

@@ -1,0 +1,134 @@
+"""Small outputs stay in memory, and are served as those on disk are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+import pyarrow as pa
+import pytest
+
+from ffq.errors import UnknownId
+from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
+from ffq.messages import OutputPartition
+from ffq.plan.model import HashPartitioning
+from ffq.shuffle import MapOutputWriter, ShuffleStore
+from ffq.shuffle.held import SMALL_OUTPUT_BYTES, SmallOutput, SmallOutputs
+
+KEY = AttemptKey(QueryId("q"), StageId(1), TaskId(0), Attempt(1))
+SMALL = pa.table({"k": [1, 2, 3], "s": ["a", None, "c"]})
+LARGE = pa.table({"k": range(SMALL_OUTPUT_BYTES), "s": ["x"] * SMALL_OUTPUT_BYTES})
+MANY = 7
+
+
+def write(
+    store: ShuffleStore, table: pa.Table, key: AttemptKey = KEY
+) -> tuple[OutputPartition, ...]:
+    partitioning = HashPartitioning(("k",), MANY)
+    with MapOutputWriter(
+        store.root, key, partitioning, table.schema, family="f", small=store.small
+    ) as writer:
+        for batch in table.to_batches():
+            writer.write(batch)
+        return writer.finish()
+
+
+def files(store: ShuffleStore) -> list[Path]:
+    return [path for path in store.root.rglob("*") if path.is_file()]
+
+
+def served(store: ShuffleStore, partition: int, **bounds: int) -> bytes:
+    chunks = store.read_range(KEY, partition, **bounds)
+    return b"".join(chunk.payload for chunk in chunks)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ShuffleStore:
+    return ShuffleStore(tmp_path / "memory", memory_bytes=1 << 20)
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> ShuffleStore:
+    return ShuffleStore(tmp_path / "disk")
+
+
+def test_R23_R24_a_small_output_is_served_as_from_disk(
+    store: ShuffleStore, on_disk: ShuffleStore
+) -> None:
+    assert write(store, SMALL) == write(on_disk, SMALL)
+    assert (files(store), len(files(on_disk)) > 1) == ([], True)
+    for partition in range(MANY):
+        whole = served(on_disk, partition)
+        assert served(store, partition) == whole
+        assert served(store, partition, start=5, max_bytes=9, chunk_bytes=2) == whole[5:14]
+        far = next(store.read_range(KEY, partition, start=10**6))
+        assert (far.payload, far.watermark_offset, far.finalized) == (b"", len(whole), True)
+
+
+def test_an_attempt_that_is_not_here_is_unknown(store: ShuffleStore) -> None:
+    write(store, SMALL)
+    other = attrs.evolve(KEY, attempt=Attempt(2))
+    assert (store.holds(KEY), store.holds(other)) == (True, False)
+    with pytest.raises(UnknownId):
+        next(store.read_range(other, 0))
+
+
+def test_a_large_output_goes_to_disk(store: ShuffleStore) -> None:
+    write(store, LARGE)
+    assert store.holds(KEY)
+    assert store.small.used == 0
+    assert files(store)
+
+
+def test_where_there_is_no_room_it_goes_to_disk(tmp_path: Path, on_disk: ShuffleStore) -> None:
+    write(on_disk, SMALL)
+    for room in (0, 2000):
+        full = ShuffleStore(tmp_path / str(room), memory_bytes=room)
+        assert write(full, SMALL) == write(on_disk, SMALL)
+        assert full.small.used == 0
+        assert [served(full, at) for at in range(MANY)] == [
+            served(on_disk, at) for at in range(MANY)
+        ]
+
+
+@pytest.mark.parametrize(("first", "second"), [(SMALL, LARGE), (LARGE, SMALL), (SMALL, SMALL)])
+def test_what_stands_under_the_key_is_replaced(
+    store: ShuffleStore, on_disk: ShuffleStore, first: pa.Table, second: pa.Table
+) -> None:
+    write(store, first)
+    write(store, second)
+    write(on_disk, second)
+    assert [served(store, at) for at in range(MANY)] == [served(on_disk, at) for at in range(MANY)]
+
+
+def test_it_goes_with_its_query_and_no_other(store: ShuffleStore) -> None:
+    other = attrs.evolve(KEY, query_id=QueryId("other"))
+    write(store, SMALL)
+    write(store, SMALL, other)
+    store.delete_query(KEY.query_id)
+    assert (store.holds(KEY), store.holds(other)) == (False, True)
+    store.delete_query(other.query_id)
+    assert store.small.used == 0
+
+
+def test_one_that_is_given_up_leaves_nothing(store: ShuffleStore) -> None:
+    with MapOutputWriter(
+        store.root, KEY, HashPartitioning(("k",), MANY), SMALL.schema, family="f", small=store.small
+    ) as writer:
+        writer.write(SMALL.to_batches()[0])
+    assert not store.holds(KEY)
+    assert (files(store), store.small.used) == ([], 0)
+
+
+def test_memory_is_bounded_whatever_is_kept() -> None:
+    outputs = SmallOutputs(10_000)
+    kept = []
+    for number in range(50):
+        key = attrs.evolve(KEY, task_id=TaskId(number))
+        kept.append(outputs.keep(key, SmallOutput(b"s" * 100, {0: b"x" * (number * 50)})))
+        assert outputs.used <= 10_000
+    assert kept[0]
+    assert not kept[-1]
+    for number in range(50):
+        outputs.drop(attrs.evolve(KEY, task_id=TaskId(number)))
+    assert outputs.used == 0
