@@ -14,11 +14,11 @@ from ffq.engine import types
 from ffq.engine.batches import bounded, usual_schema
 from ffq.engine.cancel import CancelToken
 from ffq.engine.custom import OperatorInput, operator_reader
-from ffq.engine.expressions import TypeOracle
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.inline import inline_source
 from ffq.engine.known import Known
 from ffq.engine.operators import OperatorRegistry
+from ffq.engine.oracle import TypeOracle
 from ffq.engine.profile import EngineProfile, profile_of, start_profile
 from ffq.engine.readers import guarded, taken_schema
 from ffq.engine.scans import Source, scan_source
@@ -108,11 +108,14 @@ class FragmentRun:
 
         Raises as `Translator.query`, and duckdb.Error for what fails before the first rows.
         """
-        cursor, sql, columns = self._query(fragment)
+        cursor, oracle, sql, columns = self._query(fragment)
         try:
             relation = cursor.sql(sql)
-        except duckdb.BinderException as error:
-            raise binding_error("the fragment", error) from error
+        except duckdb.Error as error:
+            oracle.check_unasked()
+            if isinstance(error, duckdb.BinderException):
+                raise binding_error("the fragment", error) from error
+            raise
         varying = any(types.varies_in_size(column.type) for column in columns)
         reader = relation.to_arrow_reader(VARYING_BATCH_ROWS if varying else BATCH_ROWS)
         self._closing.callback(reader.close)
@@ -126,16 +129,17 @@ class FragmentRun:
         schema = pa.schema(fields)
         return Stream(schema, (part for batch in reader for part in bounded(batch, schema)))
 
-    def _query(self, fragment: Node) -> tuple[duckdb.DuckDBPyConnection, str, Columns]:
+    def _query(self, fragment: Node) -> tuple[duckdb.DuckDBPyConnection, TypeOracle, str, Columns]:
         """The fragment's SQL, and a connection of its own that has all that it reads."""
         cursor = self._connection.cursor()
         self._closing.callback(cursor.close)
         self._closing.enter_context(self._cancel.interrupting(cursor.interrupt))
-        translator = Translator(TypeOracle(cursor, self._known), _Leaves(self, cursor))
+        oracle = TypeOracle(cursor, self._known)
+        translator = Translator(oracle, _Leaves(self, cursor))
         sql, columns = translator.query(fragment)
         start_profile(cursor)
         self._profiled.append(cursor)
-        return cursor, sql, columns
+        return cursor, oracle, sql, columns
 
     def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._scans = self._scans, self._scans + 1
@@ -194,7 +198,7 @@ class FragmentRun:
 
     def run_write(self, node: model.Write, cursor: duckdb.DuckDBPyConnection) -> Source:
         """Writes all rows before it returns; the source has the files."""
-        writing, sql, columns = self._query(node.input)
+        writing, _, sql, columns = self._query(node.input)
         files = stage_rows(node, self._key(node), sql, columns, writing)
         rows = [attrs.asdict(file) for file in files]
         return self._rows(pa.Table.from_pylist(rows, STAGED), "staged", cursor)

@@ -115,3 +115,9 @@ def _reads_hash(join: HashJoin) -> bool:
         )
         for side in (join.left, join.right)
     )
+
+
+def renumbered(side: Relation, start: int) -> str:
+    """The side's rows, its columns named by their places from `start` on."""
+    columns = (f"c{at} AS c{at + start}" for at in range(len(side.columns)))
+    return f"(SELECT {', '.join(columns) or '1 AS _'} FROM {side.name})"

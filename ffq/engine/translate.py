@@ -15,8 +15,17 @@ import attrs
 from ffq.engine import alike, types
 from ffq.engine.aggregates import final_sql, partial_sql
 from ffq.engine.bound import BoundWriter, constant_sql, type_sql
-from ffq.engine.expressions import ExpressionWriter, TypeOracle
-from ffq.engine.joins import LEFT_MATCHES, MATCHES, join_columns, join_keys, join_sql
+from ffq.engine.expressions import ExpressionWriter
+from ffq.engine.joins import (
+    LEFT_MATCHES,
+    MATCHES,
+    join_columns,
+    join_keys,
+    join_sql,
+    renumbered,
+)
+from ffq.engine.oracle import TypeOracle
+from ffq.engine.rules import types_by_rule
 from ffq.engine.scalars import ROW_FUNCTIONS
 from ffq.engine.scans import Source
 from ffq.engine.sql import ColumnInfo, Columns, Relation, row_bound, select_list, text
@@ -24,7 +33,7 @@ from ffq.engine.subqueries import subquery_condition
 from ffq.engine.windows import window_sql
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan import model
-from ffq.plan.bound import Match, Phase, SqlType
+from ffq.plan.bound import BoundExpr, Match, Phase, SqlType
 from ffq.plan.model import Node
 from ffq.plan.names import find_column
 from ffq.plan.outputs import group_name
@@ -33,7 +42,6 @@ from ffq.plan.walk import node_name
 
 _NO_CATALOG: Final = ": its coordinator does that where its catalog has the table of vectors"
 _WHY_NOT: Final = {model.VectorTopK: _NO_CATALOG, model.VectorKnn: _NO_CATALOG}
-_LARGEST: Final = 2**127 - 1
 
 
 class Leaves(Protocol):
@@ -81,7 +89,8 @@ class Translator:
             ]
         else:
             outputs = [
-                _within_digits(at, one) for at, one in zip(outputs, relation.columns, strict=True)
+                types.within_digits(at, one)
+                for at, one in zip(outputs, relation.columns, strict=True)
             ]
         chain = f"WITH RECURSIVE {', '.join(self._tables)}"
         sql = f"{chain} SELECT {select_list(outputs)} FROM {relation.name}"
@@ -206,6 +215,12 @@ class Translator:
     def _writer(self, node: Node, below: Relation) -> ExpressionWriter:
         return ExpressionWriter(below.columns, self._oracle, node_name(node))
 
+    def _types(
+        self, sqls: list[str], exprs: Sequence[Expr | BoundExpr], below: Relation, node: Node
+    ) -> tuple[str, ...]:
+        told = types_by_rule(exprs, below.columns)
+        return self._oracle.types(sqls, below.columns, node_name(node), told)
+
     def _typed(
         self, expressions: list[tuple[str, str]], writer: ExpressionWriter, below: Relation
     ) -> Relation:
@@ -224,7 +239,7 @@ class Translator:
     def _filter(self, node: Node, predicates: Sequence[Expr], below: Relation) -> Relation:
         writer = self._writer(node, below)
         conditions = [writer.sql(predicate) for predicate in predicates]
-        for kind in self._oracle.types(conditions, below.columns, node_name(node)):
+        for kind in self._types(conditions, predicates, below, node):
             if kind not in {"BOOLEAN", '"NULL"'}:
                 raise PlanningError(f"{node_name(node)}: the predicate is a {kind}, not a BOOLEAN")
         return self._add(
@@ -237,7 +252,7 @@ class Translator:
         if not all(isinstance(expr, Bound) for expr, _ in node.exprs):
             return self._typed(exprs, writer, below)
         sqls = [sql for sql, _ in exprs]
-        kinds = self._oracle.types(sqls, below.columns, node_name(node))
+        kinds = self._types(sqls, [expr for expr, _ in node.exprs], below, node)
         columns = tuple(
             ColumnInfo(name, kind) for (_, name), kind in zip(exprs, kinds, strict=True)
         )
@@ -306,7 +321,7 @@ class Translator:
     def _whole_aggregate(self, node: model.Aggregate, below: Relation) -> Relation:
         writer = BoundWriter(len(below.columns), node_name(node))
         groups = [writer.sql(each) for each in node.groups]
-        kinds = self._oracle.types(groups, below.columns, node_name(node))
+        kinds = self._types(groups, node.groups, below, node)
         match node.phase:
             case Phase.WHOLE:
                 values = [writer.aggregate(each) for each in node.aggregates]
@@ -335,7 +350,7 @@ class Translator:
         condition = "TRUE"
         if node.condition is not None:
             condition = BoundWriter(len(both), node_name(node)).sql(node.condition)
-        one, other = _numbered(left, 0), _numbered(right, width)
+        one, other = renumbered(left, 0), renumbered(right, width)
         kept = left.columns if node.match in LEFT_MATCHES else both
         outputs = [f"c{at}" for at in range(len(kept))]
         rows = f"{one} AS l"
@@ -478,19 +493,5 @@ def _typed_columns(kinds: Sequence[SqlType]) -> Columns:
     return tuple(ColumnInfo(f"c{at}", type_sql(kind)) for at, kind in enumerate(kinds))
 
 
-def _within_digits(sql: str, column: ColumnInfo) -> str:
-    """A result: Arrow has such whole numbers as decimals, and would wrap what has more digits."""
-    if column.type != "UHUGEINT":
-        return sql
-    why = text(f"column {column.name!r}: a UHUGEINT of more than {_LARGEST}")
-    return f"CASE WHEN {sql} > {_LARGEST}::UHUGEINT THEN error({why}) ELSE {sql} END"
-
-
 def _positions(columns: Columns) -> list[str]:
     return [f"c{at}" for at in range(len(columns))]
-
-
-def _numbered(side: Relation, start: int) -> str:
-    """The side's rows, its columns named by their places from `start` on."""
-    columns = (f"c{at} AS c{at + start}" for at in range(len(side.columns)))
-    return f"(SELECT {', '.join(columns) or '1 AS _'} FROM {side.name})"

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
 
-from ffq.engine.sql import identifier, text
+from ffq.engine.sql import ColumnInfo, identifier, text
 from ffq.errors import DataError, UnsupportedPlan
 from ffq.plan.terms import DataType
 
@@ -50,6 +50,7 @@ INTEGERS: Final = frozenset(sign + kind for sign in ("", "U") for kind in BITS)
 FLOATS: Final = frozenset({"FLOAT", "DOUBLE"})
 MAX_DIGITS: Final = 38
 """Of a DECIMAL."""
+_LARGEST_HUGE: Final = 2**127 - 1
 NESTED: Final = frozenset({"struct", "list", "array", "map"})
 _TRAVELLING: Final = {
     "varchar": "VARCHAR",  # JSON is a name of it
@@ -310,3 +311,11 @@ def unkept(kind: pa.DataType) -> str:
 def parts_of(kind: DuckDBPyType) -> dict[str, str]:
     """The types inside a nested type; for DuckDB the case of a field's name does not count."""
     return {name.lower(): str(part) for name, part in children_of(kind).items()}
+
+
+def within_digits(sql: str, column: ColumnInfo) -> str:
+    """A result: Arrow has such whole numbers as decimals, and would wrap what has more digits."""
+    if column.type != "UHUGEINT":
+        return sql
+    why = text(f"column {column.name!r}: a UHUGEINT of more than {_LARGEST_HUGE}")
+    return f"CASE WHEN {sql} > {_LARGEST_HUGE}::UHUGEINT THEN error({why}) ELSE {sql} END"

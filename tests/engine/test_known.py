@@ -14,8 +14,8 @@ import pytest
 from ffq import plan as p
 from ffq.engine import Engine, FragmentSpec
 from ffq.engine.columns import Footer
-from ffq.engine.expressions import TypeOracle
 from ffq.engine.known import Answers, Known
+from ffq.engine.oracle import TypeOracle
 from ffq.engine.scans import scan_source
 from ffq.engine.sql import ColumnInfo
 from ffq.errors import FileChanged, PlanningError

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ffq.engine import Engine, FragmentSpec
-from ffq.engine.expressions import TypeOracle
+from ffq.engine.oracle import TypeOracle
 from ffq.engine.sql import Columns
 from ffq.errors import InvalidPlan
 from ffq.plan import model
@@ -189,10 +190,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     types = TypeOracle.types
 
     def noted(
-        oracle: TypeOracle, expressions: list[str], columns: Columns, node: str
+        oracle: TypeOracle, expressions: list[str], columns: Columns, node: str, *told: Any
     ) -> tuple[str, ...]:
         nodes.append(node)
-        return types(oracle, expressions, columns, node)
+        return types(oracle, expressions, columns, node, *told)
 
     monkeypatch.setattr(TypeOracle, "types", noted)
     return nodes
