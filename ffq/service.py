@@ -30,6 +30,38 @@ class Coordinator(Protocol):
         ...
 
 
+OnReply: TypeAlias = Callable[[Any, BaseException | None], None]
+"""Called once, with a reply and None, or with None and the error; quick, and raises nothing."""
+
+
+class Posted(Protocol):
+    """A message under way whose reply goes to a function."""
+
+    def give_up(self) -> None:
+        """As the cancellation of an `ask`: the function is not called any more."""
+        ...
+
+
+class Posting(Protocol):
+    """What a coordinator in this process can do besides: answer without a task that waits."""
+
+    def posts(self, message: type, /) -> bool:
+        """Whether messages of this class can be posted; the others are asked."""
+        ...
+
+    def post(self, message: Rpc[Any], on_reply: OnReply, deadline: float, /) -> Posted:
+        """As `ask`, with the reply or error for `on_reply`, and never within this call.
+
+        What has not been handled by the `deadline` (seconds of Trio's clock) is MessageExpired
+        when its turn comes. Raises what is known at once.
+        """
+        ...
+
+
+class LocalCoordinator(Coordinator, Posting, Protocol):
+    """One in this process: it can be asked, and posted to."""
+
+
 class Planner(Protocol):
     """Reads plans for a coordinator, off its thread."""
 

@@ -13,16 +13,17 @@ from attrs import validators
 
 from ffq.actors.machine import Clock, MachineActor, Timer, ValidateState
 from ffq.actors.parties import Parties
+from ffq.actors.posting import PostedWalk, hop
 from ffq.core.liveness import liveness_machine
 from ffq.core.machine import Machine, Party
 from ffq.core.registry import registry_machine
 from ffq.core.results import results_machine
 from ffq.core.scheduling import scheduling_machine
 from ffq.core.settings import CoordinatorSettings
-from ffq.core.walks import OWNERS, WALKS
+from ffq.core.walks import OWNERS, PLANS, WALKS
 from ffq.messages import Rpc, StreamRpc, SweepStaleWorkers, Tick
 from ffq.runtime import ActorSystem, Hooks
-from ffq.service import Chunks, Planner
+from ffq.service import Chunks, OnReply, Planner, Posted
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -68,6 +69,19 @@ class ActorCoordinator:
         else:
             reply = await self.parties.actors[owner].ask(message)
         return reply
+
+    def posts(self, message: type) -> bool:
+        """All that is answered by actors alone: to plan takes a thread, and so does it wait."""
+        return message not in PLANS and OWNERS.get(message) is not Party.PLANNER
+
+    def post(self, message: Rpc[Any], on_reply: OnReply, deadline: float) -> Posted:
+        """As `Posting.post`."""
+        walk = WALKS.get(type(message))
+        if walk is None:
+            return self.parties.post(message, on_reply, deadline)
+        walking = PostedWalk(walk(hop, message), self.parties, on_reply, deadline)
+        walking.begin()
+        return walking
 
     @asynccontextmanager
     async def stream(self, message: StreamRpc[C, R]) -> AsyncIterator[AsyncIterator[C]]:

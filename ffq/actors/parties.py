@@ -10,7 +10,7 @@ from ffq.core.machine import MAY_ASK, Party
 from ffq.core.walks import OWNERS
 from ffq.errors import InvariantViolated
 from ffq.runtime import ActorRef, Request
-from ffq.service import Planner
+from ffq.service import OnReply, Planner, Posted
 
 R = TypeVar("R")
 
@@ -29,6 +29,11 @@ class Parties:
             return await self.planner.ask(message)
         reply: R = await self.actors[party].ask(message)
         return reply
+
+    def post(self, message: Request[Any], on_reply: OnReply, deadline: float) -> Posted:
+        """As `ask` of an actor, without waiting for the reply: see `ActorRef.post`."""
+        actor = self.actors[OWNERS[type(message)]]
+        return actor.post(message, on_reply, deadline=deadline)
 
     async def ask_from(self, asker: Party, message: Request[R]) -> R:
         """As `ask`, by a machine that serves nobody meanwhile.

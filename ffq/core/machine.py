@@ -20,7 +20,7 @@ grew it, each with its message and its time, in their order.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import attrs
@@ -86,7 +86,7 @@ class MachineState(Protocol):
 class Ask(Protocol):
     """Asks whichever party answers this message. Raises what that party raises."""
 
-    async def __call__(self, message: Request[R], /) -> R: ...
+    def __call__(self, message: Request[R], /) -> Awaitable[R]: ...
 
 
 class Step(Protocol[S_contra, M_contra, R_co]):

@@ -69,6 +69,10 @@ WALKS: Final[dict[type, Walk[Any, Any]]] = {}
 """The messages that are not simply asked of their owner."""
 
 
+PLANS: Final[frozenset[type]] = frozenset({SubmitQuery, PlanSql})
+"""The messages whose walks ask the planner, who is no machine and takes a thread."""
+
+
 def walks(message: type[Sendable[M, R]]) -> RegisterWalk[M, R]:
     """Raises InvariantViolated: the message has a walk already."""
 

@@ -58,7 +58,8 @@ async def serve_gateway(
         planner = QueryPlanner(catalog, settings.scans, limits, sql, client_tables=own)
         chunks = stream_chunks(settings, peers)
         async with open_coordinator(planner, settings.coordinator, chunks=chunks) as coordinator:
-            routes = coordinator_routes(KeepsResultsOnDisk(coordinator, payloads))
+            kept = KeepsResultsOnDisk(coordinator, payloads)
+            routes = coordinator_routes(kept, kept)
             await serve(routes, settings.bind, settings.rpc, task_status=task_status)
 
 

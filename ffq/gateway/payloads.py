@@ -21,7 +21,7 @@ import attrs
 
 from ffq.errors import DiskError, QuotaExceeded
 from ffq.messages import RegisterQueryResults, Rpc, StreamRpc
-from ffq.service import Coordinator
+from ffq.service import LocalCoordinator, OnReply, Posted
 from ffq.threads import run_blocking
 
 C = TypeVar("C")
@@ -114,7 +114,7 @@ def payload_folder(place: Path | None) -> Iterator[PayloadFolder]:
 class KeepsResultsOnDisk:
     """A `Coordinator` that puts large pieces of results into files before it passes them on."""
 
-    inner: Coordinator
+    inner: LocalCoordinator
     folder: PayloadFolder
 
     async def ask(self, message: Rpc[R], /) -> R:
@@ -125,6 +125,14 @@ class KeepsResultsOnDisk:
         stored = await run_blocking(self.folder.keep, large.payload)
         kept: Any = attrs.evolve(large, payload=b"", stored=stored)
         return await self.inner.ask(cast(Rpc[R], kept))
+
+    def posts(self, message: type) -> bool:
+        """As the coordinator behind; what may have to be written into a file is asked."""
+        return message is not RegisterQueryResults and self.inner.posts(message)
+
+    def post(self, message: Rpc[Any], on_reply: OnReply, deadline: float) -> Posted:
+        """As the coordinator behind."""
+        return self.inner.post(message, on_reply, deadline)
 
     def stream(
         self, message: StreamRpc[C, Any], /

@@ -1,9 +1,10 @@
 """From grpc.aio handlers, on the loop's thread, to Trio handlers and back.
 
-A call comes in on the asyncio loop, is decoded once, and runs as one Trio task. When the caller
-cancels or its deadline passes, the Trio task is cancelled. The counts of open calls belong to the
-loop's thread alone; the Trio side is reached by `run_sync_soon`, the loop by
-`call_soon_threadsafe`: both keep order.
+A call comes in on the asyncio loop and is decoded once. Where its route can be posted to, that is
+done in Trio at once, and the reply comes back without a task of its own; else it runs as one Trio
+task. When the caller cancels or its deadline passes, gRPC cancels the handler on the loop, and that
+gives up what was posted, or cancels the task. The counts of open calls belong to the loop's thread
+alone. Each side reaches the other by a `Handover`, which keeps order.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import Any, Never
 
 import attrs
@@ -20,10 +22,12 @@ import trio
 from google.protobuf.message import Message
 
 from ffq.errors import InvalidRequest, QuotaExceeded, Unavailable
+from ffq.rpc.handover import Handover
 from ffq.rpc.options import RpcOptions
 from ffq.rpc.routes import Route, Routes, Send, ServerStream, Unary
 from ffq.rpc.status import BUSY_RETRY_MS, status_of
 from ffq.runtime.errors import MessageExpired
+from ffq.service import OnReply, Posted
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
 Handler = Callable[[bytes, Context], Awaitable[Any]]
@@ -43,6 +47,17 @@ class _Call:
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
 
+@attrs.define(eq=False)
+class _PostedCall:
+    """One call without a Trio task. `under_way` is set in Trio, once it has been posted."""
+
+    post: Callable[[Any, OnReply, float], Posted]
+    request: Message
+    timeout_s: float | None
+    finished: asyncio.Future[Any]
+    under_way: Posted | None = None
+
+
 class Bridge:
     """Runs the calls of one server in a Trio nursery."""
 
@@ -54,16 +69,21 @@ class Bridge:
         options: RpcOptions,
     ) -> None:
         self._loop = loop
-        self._token = token
+        self._to_trio = Handover(token.run_sync_soon)
+        self._to_loop = Handover(loop.call_soon_threadsafe)
         self._nursery = nursery
         self._options = options
         self._open_calls = 0
         self._open_streams = 0
         self._closed = False
+        self._posted: set[_PostedCall] = set()
+        """In Trio: calls that wait for the reply to what was posted."""
 
     def close(self) -> None:
         """In Trio, before the nursery goes: calls that still come are refused."""
         self._closed = True
+        for call in list(self._posted):
+            self._give_up(call)
         self._nursery.cancel_scope.cancel()
 
     def unary(self, route: Unary[Any, Any]) -> Handler:
@@ -73,7 +93,11 @@ class Bridge:
             try:
                 self._check_calls()
                 request = _parse(route, raw)
-                call = self._begin(partial(route.handle, request), context)
+                call: _Call | _PostedCall = (
+                    self._begin(partial(route.handle, request), context)
+                    if route.post is None
+                    else self._begin_posted(route.post, request, context)
+                )
                 try:
                     reply: Message = await call.finished
                 except BaseException:
@@ -113,7 +137,7 @@ class Bridge:
 
         async def send(message: Message) -> None:
             await slots.acquire()
-            self._loop.call_soon_threadsafe(outbox.put_nowait, message.SerializeToString())
+            self._to_loop.put(outbox.put_nowait, message.SerializeToString())
 
         call = self._begin(partial(handle, send), context, partial(outbox.put_nowait, None))
         try:
@@ -121,7 +145,7 @@ class Bridge:
             # operation at a time, so a status must not overtake a message being written.
             while (message := await outbox.get()) is not None:
                 await context.write(message)
-                self._to_trio(slots.release)
+                self._to_trio.put(slots.release)
             await call.finished
         except BaseException:
             self._abandon(call)
@@ -135,18 +159,59 @@ class Bridge:
     ) -> _Call:
         """Run `work` as a Trio task. `on_end` is called on the loop when it has ended."""
         call = _Call(work, context.time_remaining(), self._loop.create_future(), on_end)
-        self._open_calls += 1
-        self._to_trio(partial(self._start, call))
+        self._hand_over(self._start, call)
         return call
 
-    def _abandon(self, call: _Call) -> None:
-        """The caller has gone, or has its error: nobody waits for the Trio task any more."""
-        call.finished.cancel()
-        self._to_trio(call.scope.cancel)
+    def _begin_posted(self, post: Any, request: Message, context: Context) -> _PostedCall:
+        call = _PostedCall(post, request, context.time_remaining(), self._loop.create_future())
+        self._hand_over(self._post, call)
+        return call
 
-    def _to_trio(self, action: Callable[[], object]) -> None:
+    def _hand_over(self, begin: Callable[[Any], None], call: _Call | _PostedCall) -> None:
+        """Raises Unavailable: there is no Trio any more."""
+        try:
+            self._to_trio.put(begin, call)
+        except trio.RunFinishedError:
+            raise Unavailable(CLOSING) from None
+        self._open_calls += 1
+
+    def _abandon(self, call: _Call | _PostedCall) -> None:
+        """The caller has gone, or has its error: nobody waits for the call in Trio any more."""
+        if call.finished.done() and not call.finished.cancelled():
+            return  # nor is it under way there
+        call.finished.cancel()
         with suppress(trio.RunFinishedError):
-            self._token.run_sync_soon(action)
+            if isinstance(call, _Call):
+                self._to_trio.put(call.scope.cancel)
+            else:
+                self._to_trio.put(self._give_up, call)
+
+    def _post(self, call: _PostedCall) -> None:
+        """In Trio: begin a call that needs no task."""
+        if self._closed:
+            self._ended(call, None, Unavailable(CLOSING))
+            return
+        left = call.timeout_s
+        deadline = inf if left is None else trio.current_time() + left
+        try:
+            call.under_way = call.post(call.request, partial(self._answer, call), deadline)
+        except Exception as error:  # noqa: BLE001  # travels to the caller as a status
+            self._ended(call, None, error)
+        else:
+            self._posted.add(call)
+
+    def _answer(self, call: _PostedCall, reply: Any, error: BaseException | None) -> None:
+        """In Trio: what was posted has been answered."""
+        self._posted.discard(call)
+        self._ended(call, reply, error)
+
+    def _give_up(self, call: _PostedCall) -> None:
+        """In Trio: nobody wants the reply any more, or the server ends; it may be there already."""
+        if call in self._posted:
+            self._posted.discard(call)
+            assert call.under_way is not None
+            call.under_way.give_up()
+            self._ended(call, None, Unavailable(CLOSING))
 
     def _start(self, call: _Call) -> None:
         """In Trio: begin a call's task."""
@@ -170,13 +235,13 @@ class Bridge:
         finally:
             self._ended(call, result, error)
 
-    def _ended(self, call: _Call, result: Any, error: Exception | None) -> None:
-        self._loop.call_soon_threadsafe(self._end, call, result, error)
+    def _ended(self, call: _Call | _PostedCall, result: Any, error: BaseException | None) -> None:
+        self._to_loop.put(self._end, call, result, error)
 
-    def _end(self, call: _Call, result: Any, error: Exception | None) -> None:
-        """On the loop's thread: the Trio task has ended."""
+    def _end(self, call: _Call | _PostedCall, result: Any, error: BaseException | None) -> None:
+        """On the loop's thread: the call is over in Trio."""
         self._open_calls -= 1
-        if call.on_end is not None:
+        if isinstance(call, _Call) and call.on_end is not None:
             call.on_end()
         if call.finished.done():
             return

@@ -11,7 +11,7 @@ import trio
 from google.protobuf.message import Message
 
 from ffq.proto.rows import ROWS, Streamed, Wire
-from ffq.service import Coordinator
+from ffq.service import Coordinator, OnReply, Posted, Posting
 
 C = TypeVar("C")
 M = TypeVar("M")
@@ -27,11 +27,16 @@ class Send(Protocol[R_contra]):
     async def __call__(self, message: R_contra, /) -> None: ...
 
 
+Post = Callable[[Q, OnReply, float], Posted]
+
+
 @attrs.frozen
 class Unary(Generic[Q, R]):
     """One request, one reply. `handle` runs in Trio; what it raises becomes the status.
 
-    A request of more than `max_request_bytes` is refused before it is read.
+    A request of more than `max_request_bytes` is refused before it is read. `post` does the same as
+    `handle` where no task need wait: called in Trio with the request, a function for the reply or
+    the error, and the deadline on Trio's clock.
     """
 
     service: str
@@ -39,6 +44,7 @@ class Unary(Generic[Q, R]):
     request_type: type[Q]
     handle: Callable[[Q], Awaitable[R]]
     max_request_bytes: int | None = None
+    post: Post[Q] | None = None
 
 
 @attrs.frozen
@@ -56,22 +62,44 @@ Route = Unary[Any, Any] | ServerStream[Any, Any]
 Routes = tuple[Route, ...]
 
 
-def coordinator_routes(coordinator: Coordinator) -> Routes:
-    """Every RPC: decoded once, asked of the coordinator, and its reply encoded."""
+def coordinator_routes(coordinator: Coordinator, posting: Posting | None = None) -> Routes:
+    """Every RPC: decoded once, asked of the coordinator, and its reply encoded.
+
+    `posting` is the same coordinator where it is in this process: what it posts takes no task.
+    """
     return tuple(
         stream_route(row.message, coordinator.stream)
         if row.streams
-        else _unary_route(row, coordinator)
+        else _unary_route(row, coordinator, posting)
         for row in ROWS.values()
     )
 
 
-def _unary_route(row: Wire[Any, Any, Any, Any], coordinator: Coordinator) -> Route:
+def _unary_route(
+    row: Wire[Any, Any, Any, Any], coordinator: Coordinator, posting: Posting | None
+) -> Route:
     async def handle(request: Message) -> Message:
         reply: Message = row.encode_reply(await coordinator.ask(row.decode(request)))
         return reply
 
-    return Unary(row.service, row.method, row.request_type, handle, row.max_request_bytes)
+    post = _post(row, posting) if posting is not None and posting.posts(row.message) else None
+    return Unary(row.service, row.method, row.request_type, handle, row.max_request_bytes, post)
+
+
+def _post(row: Wire[Any, Any, Any, Any], posting: Posting) -> Post[Any]:
+    def post(request: Message, on_reply: OnReply, deadline: float) -> Posted:
+        def answer(reply: Any, error: BaseException | None) -> None:
+            encoded: Message | None = None
+            if error is None:
+                try:
+                    encoded = row.encode_reply(reply)
+                except Exception as failure:  # noqa: BLE001  # becomes the status
+                    error = failure
+            on_reply(encoded, error)
+
+        return posting.post(row.decode(request), answer, deadline)
+
+    return post
 
 
 def stream_route(

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ffq.runtime._handlers import Route
     from ffq.runtime._system_base import SystemBase
 
+    OnReply = Callable[[Any, BaseException | None], None]
+
 QUEUED = 0
 RUNNING = 1
 DONE = 2
@@ -85,6 +87,8 @@ class Envelope:
     """A failure of a message that is no ask is logged, and does not fail the actor."""
     of_incarnation = False
     """A timer's or a watch's: it goes with the incarnation that set that."""
+    on_reply: OnReply | None = None
+    """Who is called with the reply, where no task waits for it (`ActorRef.post`)."""
 
     def __init__(
         self,
@@ -106,6 +110,15 @@ class Envelope:
         self.error: BaseException | None = None
         self.scope: trio.CancelScope | None = None
         self.waits: list[Envelope | Node] | None = None
+
+    @property
+    def awaited(self) -> bool:
+        """Whether somebody still waits for what becomes of it."""
+        return self.task is not None
+
+    def leave_out(self) -> None:
+        """Whoever waits hears of it by an exception of the very call that sends it."""
+        self.task = None
 
     def abandon(self, _raise_cancel: Callable[[], Any]) -> Abort:
         """The asker was cancelled: cancel its handler, unless the message is detached (A5)."""
@@ -140,6 +153,47 @@ class Envelope:
     def __repr__(self) -> str:
         what = "start or end" if self.route is None else type(self.message).__qualname__
         return f"<{what} to {self.cell.path}>"
+
+
+class Posted(Envelope):
+    """An ask whose reply goes to a function. No task waits, so none stands at its end of a wait."""
+
+    __slots__ = ("on_reply",)
+
+    def __init__(
+        self, cell: Node, message: Any, route: Route, deadline: float, on_reply: OnReply
+    ) -> None:
+        super().__init__(cell, message, route, deadline, None, True)
+        self.on_reply: OnReply | None = on_reply
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the function is still to be called."""
+        return self.on_reply is not None
+
+    def leave_out(self) -> None:
+        """Whoever posts hears of it by an exception of the very call that posts it."""
+        self.on_reply = None
+
+    def give_up(self) -> None:
+        """As an ask that is cancelled (A5): the function is not called any more."""
+        if self.on_reply is not None:
+            self.on_reply = None
+            self.abandon(_no_exception)
+
+    def wake(self, error: BaseException | None = None) -> None:
+        """Call the function, once, with the reply or with `error`."""
+        on_reply = self.on_reply
+        if on_reply is None:
+            return
+        self.on_reply = None
+        if isinstance(error, Late):
+            error = MessageExpired(str(error))
+        try:
+            on_reply(self.value, error)
+        except Exception as failure:  # noqa: BLE001  # of nobody here: as a hook's
+            what = type(self.message).__qualname__
+            self.cell.system.fail(failure, f"handing over the reply to {what}")
 
 
 class TimerEnvelope(Envelope):
@@ -208,6 +262,10 @@ def _is_below(owner: Task | None) -> bool:
             return False
         task = task.parent_nursery.parent_task
     return True
+
+
+def _no_exception() -> None:
+    """Stands for what Trio hands to an abort function, where no task was cancelled."""
 
 
 def busy_envelope(cell: Node) -> Envelope:

@@ -311,7 +311,7 @@ class MailboxCell(ABC):
         self.check_stash(envelope.message)
         self.current = None
         envelope.status = QUEUED
-        if envelope.asks and envelope.task is None:  # its asker went while its handler was left
+        if envelope.asks and not envelope.awaited:  # its asker went while its handler was left
             self._expired(envelope)
             return
         if self.stashed is None:
@@ -360,7 +360,7 @@ class MailboxCell(ABC):
         envelope.wake(self._gone(envelope, why) if envelope.asks else None)
 
     def _refuse(self, envelope: Envelope) -> None:
-        envelope.task = None  # the sender runs this very call: it gets the error as a raise
+        envelope.leave_out()  # the sender runs this very call: it gets the error as a raise
         self.bury(envelope, "the actor takes no new messages")
         if self.books is not None:
             self.books.add(sent=1, dead=1)

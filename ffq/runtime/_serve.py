@@ -119,6 +119,9 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
                 envelope.task = None
                 envelope.value = value
                 reschedule(asker)
+            elif envelope.on_reply is not None:
+                envelope.value = value
+                envelope.wake()
         try:  # quick where nothing was set: a context and its copy share all they hold
             unlike = before != task.context
         except Exception:  # noqa: BLE001  # of the values' own `==`: another value than before
@@ -241,7 +244,7 @@ def _handler_failed(cell: MailboxCell, envelope: Envelope, error: Exception) -> 
         error = _as_raised(error)
     _settle(cell, envelope, error)
     doing = f"handling {type(envelope.message).__qualname__}"
-    if envelope.task is not None:
+    if envelope.awaited:
         cell.note(error, doing)
         envelope.wake(error)
     elif envelope.asks:
@@ -310,7 +313,7 @@ def _interrupted(cell: MailboxCell, envelope: Envelope, error: BaseException) ->
         # should see if the system's end cancels it.
         gone = ActorEnded(f"{cell.path} ended with the system {cell.system.name}")
         cell.system.at_end.append(lambda: envelope.wake(gone))
-    elif envelope.task is not None:
+    elif envelope.awaited:
         what = type(envelope.message).__qualname__
         if envelope.deadline <= trio.current_time():
             envelope.wake(Late(f"{cell.path}: {what} was not done by its deadline", begun=True))

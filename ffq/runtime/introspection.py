@@ -38,7 +38,7 @@ class ActorInfo:
 
 @attrs.frozen
 class PendingAsk:
-    """An ask without a reply yet; `asker` is the Trio task that waits."""
+    """An ask without a reply yet; `asker` is the Trio task that waits, "posted" where none does."""
 
     target: str
     message: Any
@@ -75,8 +75,9 @@ def pending_asks(cells: Iterable[Cell]) -> Iterator[PendingAsk]:
     """Every ask that waits for a reply in these actors."""
     for cell in cells:
         for envelope in cell.pending():
-            if envelope.asks and envelope.task is not None:
-                yield PendingAsk(cell.path, envelope.message, envelope.task.name)
+            if envelope.asks and envelope.awaited:
+                asker = "posted" if envelope.task is None else envelope.task.name
+                yield PendingAsk(cell.path, envelope.message, asker)
 
 
 def render(name: str, actors: Iterable[ActorInfo]) -> str:

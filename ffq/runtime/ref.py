@@ -18,12 +18,14 @@ from trio.lowlevel import (
 from ffq.errors import words
 from ffq.runtime._checks import check_seconds, is_number
 from ffq.runtime._debug_checks import check_payload
-from ffq.runtime._envelope import HANDLING, Envelope, Late, handling
+from ffq.runtime._envelope import HANDLING, Envelope, Late, Posted, handling
 from ffq.runtime._waits import enter, leave, waiting
 from ffq.runtime.errors import InvalidOption, MessageExpired, UnsendableRef
 from ffq.runtime.message import Sendable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     # The default makes a bare `ActorRef` one that takes any message. Type checkers know
     # typing_extensions without it being installed.
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -169,6 +171,39 @@ class ActorRef(Generic[M_contra]):
         if deadline != inf:
             _expect_deadline(cell, message, deadline)
         cell.post_nowait(Envelope(cell, message, route, deadline, None, False))
+
+    def post(
+        self,
+        message: Sendable[M_contra, R],
+        on_reply: Callable[[Any, BaseException | None], None],
+        *,
+        deadline: float = inf,
+    ) -> Posted:
+        """Ask without a task that waits: `on_reply(reply, None)` or `on_reply(None, error)`.
+
+        It is called once, in the Trio thread, by whoever has the reply: so it must be quick and
+        wait for nothing. What it raises fails the system. It is never called within this call, nor
+        after `give_up()` of what is returned. With a full mailbox the message waits for room, as an
+        ask does. `deadline` is absolute, in seconds of `trio.current_time()`: a handler that has
+        not ended by then is cancelled, one that has not begun never does. Whoever cannot wait for
+        the actor to come to that calls `give_up` himself.
+
+        The errors handed over are those of `ask`, with MessageExpired at the deadline. A handler
+        that posts does not wait: no WaitCycle is looked for.
+
+        Raises ActorEnded, SystemClosed, UnhandledMessage, UnfrozenMessage, WrongThread.
+        """
+        cell = self._cell_for(message)
+        if get_ident() != cell.system.thread:
+            cell.system.check_thread(cell.path)
+        route = cell.routes.get(message.__class__)
+        if route is None:
+            route = cell.route_for(message)
+        if cell.observed:
+            _inspect(cell, message)
+        envelope = Posted(cell, message, route, deadline, on_reply)
+        cell.post(envelope)
+        return envelope
 
     def stop_nowait(self) -> None:
         """Ask the actor to take no new mail, finish what it has, and end. Raises WrongThread."""

@@ -28,6 +28,7 @@ from ffq.messages import (
     ResultParts,
     loaded,
 )
+from ffq.service import OnReply, Posted
 from ffq.shuffle.ipc import decode_stream, encode_stream
 
 QUERY = QueryId("q")
@@ -46,6 +47,18 @@ class Coordinator:
 
     def stream(self, message: Any, /) -> AbstractAsyncContextManager[Any]:
         raise NotImplementedError
+
+    def posts(self, _message: type, /) -> bool:
+        return True
+
+    def post(self, _message: Any, _on_reply: OnReply, _deadline: float, /) -> Posted:
+        raise NotImplementedError
+
+
+def test_what_may_go_to_a_file_takes_a_thread_and_so_is_not_posted(tmp_path: Path) -> None:
+    coordinator = KeepsResultsOnDisk(Coordinator(), PayloadFolder(tmp_path))
+    assert not coordinator.posts(RegisterQueryResults)
+    assert coordinator.posts(FetchQueryResults)
 
 
 async def test_large_pieces_go_to_files_and_small_ones_do_not(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""A message of the outer world answered without a task of its own.
+
+A walk awaits nothing but `ask`. So nobody needs to run it as a task: it is sent on, by one
+`send(None)` and then by each reply, from where that reply is there: in the actor that gave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Coroutine, Generator
+from typing import Any, Generic, TypeVar
+
+from ffq.actors.parties import Parties
+from ffq.runtime.message import Request
+from ffq.service import OnReply, Posted
+
+R = TypeVar("R")
+
+
+class _Hop(Generic[R]):
+    """Awaited, it hands the message to whoever drives the walk, and is given the reply."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: Request[R]) -> None:
+        self._message = message
+
+    def __await__(self) -> Generator[Request[Any], R, R]:
+        return (yield self._message)
+
+
+def hop(message: Request[R]) -> Awaitable[R]:
+    """What a walk asks by when a `PostedWalk` drives it."""
+    return _Hop(message)
+
+
+class PostedWalk:
+    """A walk under way. Each hop is posted to its party, and its reply sends the walk on."""
+
+    __slots__ = ("_deadline", "_hop", "_on_reply", "_parties", "_walk")
+
+    def __init__(
+        self,
+        walk: Coroutine[Request[Any], Any, Any],
+        parties: Parties,
+        on_reply: OnReply,
+        deadline: float,
+    ) -> None:
+        self._walk = walk
+        self._parties = parties
+        self._on_reply = on_reply
+        self._deadline = deadline
+        self._hop: Posted | None = None
+
+    def begin(self) -> None:
+        """To its first hop. Raises what the walk raises before any reply."""
+        message = self._walk.send(None)
+        self._hop = self._parties.post(message, self._go_on, self._deadline)
+
+    def give_up(self) -> None:
+        """As a walk whose caller is cancelled: the hop under way is its last."""
+        if self._hop is not None:
+            self._hop.give_up()
+        self._walk.close()
+
+    def _go_on(self, reply: Any, error: BaseException | None) -> None:
+        """A hop has been answered."""
+        while True:
+            try:
+                message = self._walk.send(reply) if error is None else self._walk.throw(error)
+            except StopIteration as end:
+                self._on_reply(end.value, None)
+                return
+            except Exception as failure:  # noqa: BLE001  # is the answer
+                self._on_reply(None, failure)
+                return
+            try:
+                self._hop = self._parties.post(message, self._go_on, self._deadline)
+            except Exception as failure:  # noqa: BLE001  # the walk's own to deal with
+                reply, error = None, failure
+            else:
+                return
