@@ -35,7 +35,12 @@ OnReply: TypeAlias = Callable[[Any, BaseException | None], None]
 
 
 class Posted(Protocol):
-    """A message under way whose reply goes to a function."""
+    """A message whose reply goes to a function."""
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the function is still to be called."""
+        ...
 
     def give_up(self) -> None:
         """As the cancellation of an `ask`: the function is not called any more."""
@@ -50,7 +55,7 @@ class Posting(Protocol):
         ...
 
     def post(self, message: Rpc[Any], on_reply: OnReply, deadline: float, /) -> Posted:
-        """As `ask`, with the reply or error for `on_reply`, and never within this call.
+        """As `ask`, with the reply or error for `on_reply`: within this call or later.
 
         What has not been handled by the `deadline` (seconds of Trio's clock) is MessageExpired
         when its turn comes. Raises what is known at once.

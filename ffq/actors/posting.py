@@ -36,7 +36,7 @@ def hop(message: Request[R]) -> Awaitable[R]:
 class PostedWalk:
     """A walk under way. Each hop is posted to its party, and its reply sends the walk on."""
 
-    __slots__ = ("_deadline", "_hop", "_on_reply", "_parties", "_walk")
+    __slots__ = ("_deadline", "_hop", "_on_reply", "_over", "_parties", "_walk")
 
     def __init__(
         self,
@@ -50,32 +50,49 @@ class PostedWalk:
         self._on_reply = on_reply
         self._deadline = deadline
         self._hop: Posted | None = None
+        self._over = False
 
     def begin(self) -> None:
         """To its first hop. Raises what the walk raises before any reply."""
-        message = self._walk.send(None)
-        self._hop = self._parties.post(message, self._go_on, self._deadline)
+        self._ask(self._walk.send(None))
+
+    @property
+    def awaited(self) -> bool:
+        """Whether the function is still to be called."""
+        return not self._over
 
     def give_up(self) -> None:
         """As a walk whose caller is cancelled: the hop under way is its last."""
+        self._over = True
         if self._hop is not None:
             self._hop.give_up()
         self._walk.close()
 
     def _go_on(self, reply: Any, error: BaseException | None) -> None:
         """A hop has been answered."""
+        if self._over:  # given up within this hop, before it was known here
+            return
         while True:
             try:
                 message = self._walk.send(reply) if error is None else self._walk.throw(error)
             except StopIteration as end:
-                self._on_reply(end.value, None)
+                self._end(end.value, None)
                 return
             except Exception as failure:  # noqa: BLE001  # is the answer
-                self._on_reply(None, failure)
+                self._end(None, failure)
                 return
             try:
-                self._hop = self._parties.post(message, self._go_on, self._deadline)
+                self._ask(message)
             except Exception as failure:  # noqa: BLE001  # the walk's own to deal with
                 reply, error = None, failure
             else:
                 return
+
+    def _end(self, reply: Any, error: BaseException | None) -> None:
+        self._over = True
+        self._on_reply(reply, error)
+
+    def _ask(self, message: Request[Any]) -> None:
+        hop = self._parties.post(message, self._go_on, self._deadline)
+        if hop.awaited:  # else it has been answered already, and a later one may be under way
+            self._hop = hop

@@ -193,12 +193,11 @@ class Bridge:
             return
         left = call.timeout_s
         deadline = inf if left is None else trio.current_time() + left
+        self._posted.add(call)
         try:
             call.under_way = call.post(call.request, partial(self._answer, call), deadline)
         except Exception as error:  # noqa: BLE001  # travels to the caller as a status
-            self._ended(call, None, error)
-        else:
-            self._posted.add(call)
+            self._answer(call, None, error)
 
     def _answer(self, call: _PostedCall, reply: Any, error: BaseException | None) -> None:
         """In Trio: what was posted has been answered."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-MOST = 256
+MOST = 64
 """Actions done at one wake-up; then the other side's loop has its turn."""
 
 

@@ -54,6 +54,7 @@ class MailboxCell(ABC):
     __slots__ = (
         "accepting",
         "actor",
+        "begun",
         "books",
         "born",
         "capacity",
@@ -114,6 +115,8 @@ class MailboxCell(ABC):
         self.running: dict[Envelope, None] | None = None
         self.accepting = True
         self.idle = False
+        # What was begun within the call that posted it, and the actor's task is to go on with.
+        self.begun: Envelope | None = None
         self.task: Task | None = None
         # The context variables that each incarnation starts with; None before and after its life.
         self.born: Context | None = None

@@ -23,19 +23,22 @@ from trio.lowlevel import (
 
 from ffq.errors import FfqError
 from ffq.runtime._debug_checks import check_reply
-from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope, Late
+from ffq.runtime._envelope import DONE, HANDLING, RUNNING, Envelope, Late, Posted
 from ffq.runtime._failures import Stashed, is_stray, only_cancelled, split_failure, stray
 from ffq.runtime.errors import ActorEnded, StashFull
 from ffq.runtime.hooks import Hooks
 from ffq.runtime.remarks import RemarkLogger
 
 if TYPE_CHECKING:
+    from ffq.runtime._handlers import Route
     from ffq.runtime._mailbox import MailboxCell
 
 logger = RemarkLogger(logging.getLogger("ffq.runtime"))
 
 # Messages handled without a checkpoint before other tasks get their turn.
 BATCH = 32
+# Messages handled within each other's `post`, at most: Python's stack has an end.
+NESTED = 8
 
 
 async def serve(cell: MailboxCell) -> None:
@@ -85,12 +88,14 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             cell.idle = True
             await wait_task_rescheduled(cell.abort_idle)
             credit = BATCH
-            continue
+            if cell.begun is None:
+                continue
+            envelope, cell.begun = cell.begun, None
         deadline = envelope.deadline
         route = envelope.route
         assert route is not None
         if deadline != inf:
-            if deadline <= trio.current_time():
+            if deadline <= trio.current_time() and envelope.value is None:
                 cell.expire(envelope)
                 continue
             if not route.detached:
@@ -101,7 +106,12 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
         HANDLING.set(envelope)
         before = task.context.copy()
         try:
-            value = route.function(actor, envelope.message)
+            value = envelope.value  # what there is to wait for, of one that was begun elsewhere
+            if value is None:
+                value = route.function(actor, envelope.message)
+            elif not envelope.awaited and not route.detached:  # and given up since
+                envelope.scope = None
+                scope.cancel()
             if value.__class__ is CoroutineType:
                 value = await value
             if observed:
@@ -139,6 +149,57 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             await checkpoint()
             credit = BATCH
     return True
+
+
+def serve_now(cell: MailboxCell, envelope: Posted) -> bool:
+    """Handle a posted message within the call that posts it; False where the mailbox has to.
+
+    That is what the actor would do at its next turn, without two turns of Trio's scheduler and the
+    system calls in them, which cost more than most handlers. So it must be idle, which it is only
+    without mail, and have begun nothing. What turns out to have to wait, or raises, goes on in the
+    actor's task.
+    """
+    system, task, route = cell.system, cell.task, envelope.route
+    if not cell.idle or cell.current is not None or cell.running is not None:
+        return False
+    if system.nested >= NESTED or envelope.deadline <= trio.current_time():
+        return False
+    assert task is not None
+    assert route is not None
+    cell.sent += 1
+    cell.current = envelope
+    envelope.status = RUNNING
+    system.nested += 1
+    try:
+        # A copy of its context: what a handler sets goes with the message.
+        value = task.context.copy().run(_handle_now, cell, route, envelope)
+        if value.__class__ is not CoroutineType:
+            cell.current = None
+            cell.handled += 1
+            envelope.status = DONE
+            envelope.value = value
+            envelope.wake()
+            return True
+    except BaseException as error:  # noqa: BLE001  # raised where it would have been
+        value = _raised(error)
+    finally:
+        system.nested -= 1
+    envelope.value = value
+    cell.begun = envelope
+    cell.wake()
+    return True
+
+
+def _handle_now(cell: MailboxCell, route: Route, envelope: Posted) -> Any:
+    HANDLING.set(envelope)
+    value = route.function(cell.actor, envelope.message)
+    if cell.observed and value.__class__ is not CoroutineType:
+        _observe(cell, envelope, value)
+    return value
+
+
+async def _raised(error: BaseException) -> None:
+    raise error
 
 
 async def serve_concurrently(cell: MailboxCell, nursery: trio.Nursery) -> None:

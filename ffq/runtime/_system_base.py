@@ -35,6 +35,8 @@ class SystemBase(ABC):
         self.stopping = False
         self.closed = False
         self._to_cancel: list[trio.CancelScope] | None = None
+        self.nested = 0
+        """Posted messages that are handled within each other's `post` right now."""
         self.at_end: list[Callable[[], object]] = []
         """Frees who waited for what ended the whole system by worse than an Exception."""
 

@@ -19,6 +19,7 @@ from ffq.errors import words
 from ffq.runtime._checks import check_seconds, is_number
 from ffq.runtime._debug_checks import check_payload
 from ffq.runtime._envelope import HANDLING, Envelope, Late, Posted, handling
+from ffq.runtime._serve import serve_now
 from ffq.runtime._waits import enter, leave, waiting
 from ffq.runtime.errors import InvalidOption, MessageExpired, UnsendableRef
 from ffq.runtime.message import Sendable
@@ -182,8 +183,9 @@ class ActorRef(Generic[M_contra]):
         """Ask without a task that waits: `on_reply(reply, None)` or `on_reply(None, error)`.
 
         It is called once, in the Trio thread, by whoever has the reply: so it must be quick and
-        wait for nothing. What it raises fails the system. It is never called within this call, nor
-        after `give_up()` of what is returned. With a full mailbox the message waits for room, as an
+        wait for nothing. What it raises fails the system. It is not called after `give_up()` of
+        what is returned. The plain handler of an idle actor is run within this very call, and the
+        function then called in it too. With a full mailbox the message waits for room, as an
         ask does. `deadline` is absolute, in seconds of `trio.current_time()`: a handler that has
         not ended by then is cancelled, one that has not begun never does. Whoever cannot wait for
         the actor to come to that calls `give_up` himself.
@@ -202,7 +204,8 @@ class ActorRef(Generic[M_contra]):
         if cell.observed:
             _inspect(cell, message)
         envelope = Posted(cell, message, route, deadline, on_reply)
-        cell.post(envelope)
+        if not serve_now(cell, envelope):
+            cell.post(envelope)
         return envelope
 
     def stop_nowait(self) -> None:

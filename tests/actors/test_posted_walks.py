@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from ffq.actors import ActorCoordinator, open_coordinator
+from ffq.actors.machine import ValidateState
 from ffq.core.liveness import LIVENESS
 from ffq.core.machine import Party
 from ffq.core.scheduling import SCHEDULING
@@ -117,30 +118,56 @@ async def test_a_bug_in_a_hop_is_the_answer_and_the_next_call_is_served() -> Non
 
 
 @pytest.mark.parametrize("gives_up", [True, False])
-async def test_given_up_during_a_hop_the_next_one_is_never_asked(gives_up: bool) -> None:
+@pytest.mark.parametrize("during", ["evidence", "assign"])
+async def test_given_up_during_a_hop_nothing_comes_after_it(gives_up: bool, during: str) -> None:
     seen: list[str] = []
     evidence: Any = LIVENESS.rows[RecordEvidence].step
     assign: Any = SCHEDULING.rows[GetTask].step
     walks: list[Any] = []
 
-    def first(state: Any, message: Any, now: int) -> Any:
-        seen.append("evidence")
-        if gives_up:
+    def see(hop: str) -> None:
+        seen.append(hop)
+        if gives_up and hop == during:
             walks[0].give_up()
+
+    def first(state: Any, message: Any, now: int) -> Any:
+        see("evidence")
         return evidence(state, message, now)
 
     def second(state: Any, message: Any, now: int) -> Any:
-        seen.append("assign")
+        see("assign")
         return assign(state, message, now)
 
     answer = Answer()
     async with open_actors() as coordinator:
         await coordinator.ask(beat())
         with step_replaced(RecordEvidence, first), step_replaced(GetTask, second):
+            # So that it is not idle, and the first hop comes when the walk is known here.
+            coordinator.parties.actors[Party.LIVENESS].tell_nowait(ValidateState())
             walks.append(coordinator.post(pull(), answer, trio.current_time() + 10))
             await settle()
-    assert seen == (["evidence"] if gives_up else ["evidence", "assign"])
+    assert seen == ["evidence", "assign"][: 1 if gives_up and during == "evidence" else 2]
     assert answer.got == ([] if gives_up else [((), None)])
+
+
+async def test_given_up_while_its_second_hop_waits_that_is_never_handled() -> None:
+    seen: list[str] = []
+
+    def step(_state: Any, message: Any, _now: int) -> Any:
+        seen.append(type(message).__name__)
+        return ()
+
+    answer = Answer()
+    async with open_actors() as coordinator:
+        await coordinator.ask(beat())
+        await settle()
+        with step_replaced(GetTask, step):
+            # Its actor has something to do before; that of the first hop is idle.
+            coordinator.parties.actors[Party.SCHEDULING].tell_nowait(ValidateState())
+            coordinator.post(pull(), answer, trio.current_time() + 10).give_up()
+            await settle()
+    assert seen == []
+    assert answer.got == []
 
 
 async def test_a_coordinator_that_has_ended_says_so_at_once() -> None:

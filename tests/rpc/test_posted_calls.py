@@ -150,6 +150,8 @@ class Touchy(Actor[Hold]):
 class _Answered:
     """Answers at the next turn."""
 
+    awaited = True
+
     def __init__(self, answer: Any) -> None:
         trio.lowlevel.current_trio_token().run_sync_soon(answer)
 

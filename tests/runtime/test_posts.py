@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
@@ -27,6 +29,37 @@ from tests.runtime.stock import (
 @attrs.frozen
 class Plus(Request[int]):
     n: int
+
+
+@attrs.frozen
+class Later(Request[str]):
+    """Handled by a plain function that gives something to wait for."""
+
+    who: str
+
+
+WORD: ContextVar[str] = ContextVar("word", default="")
+
+
+class Plain(Actor[Plus | Later]):
+    """Its handlers are plain functions. Of a Plus they do what the test wants."""
+
+    def __init__(self, work: Callable[[], Any], gate: Gate) -> None:
+        self.work = work
+        self.gate = gate
+
+    @handles(Plus)
+    def plus(self, message: Plus) -> Any:
+        return self.work()
+
+    @handles(Later)
+    def later(self, message: Later) -> Any:
+        self.gate.log.append(f"{message.who} begins")
+        return self._wait(message)
+
+    async def _wait(self, message: Later) -> str:
+        await self.gate.wait(message.who)
+        return message.who
 
 
 class Adder(Actor[Plus]):
@@ -257,3 +290,168 @@ async def test_who_looks_sees_that_a_reply_is_waited_for() -> None:
         posted.give_up()
         assert len(list(system.pending_asks())) == 1
         gate.open.set()
+
+
+async def test_an_idle_actors_plain_handler_is_run_at_once() -> None:
+    replies = Replies()
+    async with ActorSystem() as system:
+        ref = await system.spawn(Adder)
+        await settle()
+        assert not ref.post(Plus(2), replies).awaited
+        assert replies.got == [2]
+        ref.cell.check_ledger()
+        assert ref.cell.handled == 1
+
+
+async def test_one_with_mail_is_not_overtaken() -> None:
+    seen: list[str] = []
+    async with ActorSystem() as system:
+        ref = await system.spawn(Adder)
+        await settle()
+        ref.tell_nowait(Plus(1))
+        ref.post(Plus(1), lambda reply, _: seen.append(f"second {reply}"))
+        assert seen == []
+        await settle()
+        assert seen == ["second 2"]
+
+
+async def test_what_a_handler_sends_to_itself_comes_after_it() -> None:
+    replies = Replies()
+
+    def work() -> int:
+        if not replies.got:
+            ref.post(Plus(0), replies)
+            assert replies.got == []
+            replies.got.append("outer")
+        return len(replies.got)
+
+    async with ActorSystem() as system:
+        ref = await system.spawn(Plain, work, Gate())
+        await settle()
+        ref.post(Plus(0), replies)
+        await settle()
+    assert replies.got == ["outer", 1, 2]
+
+
+async def test_what_turns_out_to_wait_goes_on_in_the_actors_task() -> None:
+    replies, gate = Replies(), Gate()
+    async with ActorSystem() as system:
+        ref = await system.spawn(Plain, int, gate, name="p")
+        await settle()
+        ref.post(Later("a"), replies)
+        assert gate.log == ["a begins"]
+        ref.post(Later("b"), replies)  # the actor is not free for it
+        await settle()
+        assert gate.log == ["a begins", "a waits"]
+        assert [each.target for each in system.pending_asks()] == ["/p", "/p"]
+        gate.open.set()
+        await settle()
+        assert replies.got == ["a", "b"]
+        ref.cell.check_ledger()
+
+
+@pytest.mark.parametrize("settled", [True, False])
+async def test_A5_given_up_when_it_has_begun_it_is_cancelled(settled: bool) -> None:
+    replies, gate = Replies(), Gate()
+    async with ActorSystem() as system:
+        ref = await system.spawn(Plain, int, gate)
+        await settle()
+        posted = ref.post(Later("a"), replies)
+        if settled:
+            await settle()
+        posted.give_up()
+        ref.post(Plus(0), replies)
+        await settle()
+        assert gate.log == ["a begins", "a waits", "a cancelled"]
+        assert replies.got == [0]
+        gate.open.set()
+        ref.post(Later("b"), replies)
+        await settle()
+        assert replies.got == [0, "b"]
+        ref.cell.check_ledger()
+
+
+async def test_A5_past_its_deadline_what_has_begun_is_cancelled_and_answered(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    replies, gate = Replies(), Gate()
+    async with ActorSystem() as system:
+        ref = await system.spawn(Plain, int, gate)
+        await settle()
+        ref.post(Later("a"), replies, deadline=trio.current_time() + 1)
+        autojump_clock.jump(2)
+        await settle()
+        assert "a done" not in gate.log
+        assert [type(each) for each in replies.got] == [MessageExpired]
+        ref.cell.check_ledger()
+
+
+async def test_A4_killed_when_it_has_begun_it_is_answered_once() -> None:
+    replies, gate = Replies(), Gate()
+    async with ActorSystem() as system:
+        ref = await system.spawn(Plain, int, gate)
+        await settle()
+        ref.post(Later("a"), replies)
+        await ref.kill()
+        assert [type(each) for each in replies.got] == [ActorEnded]
+    assert len(replies.got) == 1
+
+
+async def test_what_a_plain_handler_raises_is_raised_in_the_actors_task() -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    replies = Replies()
+    with pytest.raises(SystemExit):
+        async with ActorSystem() as system:
+            ref = await system.spawn(Plain, leave, Gate())
+            await settle()
+            ref.post(Plus(1), replies)
+            await trio.sleep_forever()
+
+
+async def test_context_variables_of_a_handler_are_seen_by_nobody_else() -> None:
+    replies = Replies()
+
+    def work() -> str:
+        before = WORD.get()
+        WORD.set("theirs")
+        return before
+
+    async with ActorSystem() as system:
+        WORD.set("born with")
+        ref = await system.spawn(Plain, work, Gate())
+        await settle()
+        WORD.set("mine")
+        for _ in range(2):
+            ref.post(Plus(1), replies)
+        await settle()
+        assert await ref.ask(Plus(1)) == replies.got[0]
+        assert WORD.get() == "mine"
+    assert len(set(replies.got)) == 1
+    assert "mine" not in replies.got
+
+
+async def test_a_stopping_actor_takes_no_more() -> None:
+    async with ActorSystem() as system:
+        ref = await system.spawn(Adder)
+        await settle()
+        ref.stop_nowait()
+        with pytest.raises(ActorEnded):
+            ref.post(Plus(1), Replies())
+
+
+async def test_A10_an_actor_with_several_slots_handles_posts_side_by_side() -> None:
+    replies, gate = Replies(), Gate()
+    async with ActorSystem() as system:
+        ref = await system.spawn(Plain, int, gate, max_concurrency=2)
+        await settle()
+        for who in "abc":
+            ref.post(Later(who), replies)
+        ref.post(Plus(0), replies)
+        await settle()
+        assert gate.log == ["a begins", "a waits", "b begins", "b waits"]
+        gate.open.set()
+        await settle()
+        assert sorted(map(str, replies.got)) == ["0", "a", "b", "c"]
+        ref.cell.check_ledger()
