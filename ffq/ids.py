@@ -62,7 +62,7 @@ class TaskKey:
         return f"{self.query_id}/{self.stage_id}/{self.task_id}"
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class AttemptKey:
     """One attempt of one task: the key of every report, output and result (R12)."""
 

@@ -33,6 +33,7 @@ from ffq.messages import (
     DropResults,
     FreeQueryId,
     PublishMapOutput,
+    PublishMapOutputs,
     WorkerChanged,
     WorkerLost,
 )
@@ -65,7 +66,7 @@ MAY_ASK: Final[Mapping[Party, frozenset[Party]]] = {
 }
 """Whom a machine may wait for while it serves nobody else. It has no cycle: no wait is for ever."""
 
-Told: TypeAlias = WorkerChanged | WorkerLost | PublishMapOutput
+Told: TypeAlias = WorkerChanged | WorkerLost | PublishMapOutput | PublishMapOutputs
 """Notices that are delivered before the step that made them is answered."""
 
 Removal: TypeAlias = (

@@ -18,6 +18,7 @@ from ffq.messages import (
     OutputLocation,
     OutputPartition,
     PublishMapOutput,
+    PublishMapOutputs,
     ReadMapOutput,
 )
 
@@ -43,6 +44,12 @@ class RegistryState:
             for records in self.queries.values()
             for record in records.values()
         )
+
+
+def publish_map_outputs(state: RegistryState, msg: PublishMapOutputs, now_ms: int) -> None:
+    """Each as by itself, in their order."""
+    for each in msg.outputs:
+        publish_map_output(state, each, now_ms)
 
 
 def publish_map_output(state: RegistryState, msg: PublishMapOutput, _now_ms: int) -> None:
@@ -100,6 +107,7 @@ def validate(state: RegistryState) -> None:
 
 REGISTRY = Table[RegistryState](Party.REGISTRY, validate)
 REGISTRY.changes(PublishMapOutput)(publish_map_output)
+REGISTRY.changes(PublishMapOutputs)(publish_map_outputs)
 REGISTRY.changes(DropMapOutputs)(drop_map_outputs)
 REGISTRY.changes(DropQueryOutputs)(drop_query_outputs)
 REGISTRY.reads(ReadMapOutput)(read_map_output)

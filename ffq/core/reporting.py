@@ -14,21 +14,27 @@ from ffq.core.tasks import (
     fail_uncharged,
     renew_lease,
 )
-from ffq.errors import InvalidRequest, QuotaExceeded, UnknownId
+from ffq.errors import FfqError, InvalidRequest, InvariantViolated, QuotaExceeded, UnknownId
 from ffq.ids import AttemptKey, WorkerId
 from ffq.messages import (
     AdmitResult,
+    AttemptReport,
     ErrorKind,
+    FinishAttempts,
     Layout,
     OutputPartition,
     PublishMapOutput,
+    PublishMapOutputs,
     RegisterMapOutput,
     RegisterReply,
+    ReportAnswer,
     ReportReply,
     ReportTaskStatus,
     ResultAdmission,
     TaskState,
 )
+
+_COUNTED, _NOT_COUNTED = ReportAnswer(counted=True), ReportAnswer(counted=False)
 
 
 def report_task_status(state: SchedulingState, msg: ReportTaskStatus, now_ms: int) -> ReportReply:
@@ -39,21 +45,73 @@ def report_task_status(state: SchedulingState, msg: ReportTaskStatus, now_ms: in
         UnknownId: no such query, or the attempt was never assigned.
     """
     if msg.state is TaskState.QUEUED:
-        raise InvalidRequest(
-            f"report of {msg.key}: a worker reports RUNNING, SUCCEEDED or FAILED, not QUEUED"
-        )
+        raise _not_reportable(msg.key)
     at = state.locate(msg.key)
-    if not _counts(at, msg.layout, msg.worker_id, msg.incarnation):
-        return ReportReply(counted=False, worker_id=at.attempt.worker_id)
-    match msg.state:
+    counted = _counts(at, msg.layout, msg.worker_id, msg.incarnation)
+    if counted:
+        _take(state, at, msg, now_ms)
+    return ReportReply(counted, at.attempt.worker_id)
+
+
+def finish_attempts(
+    state: SchedulingState, msg: FinishAttempts, now_ms: int
+) -> tuple[ReportAnswer, ...]:
+    """Take reports one after the other, each with the output that it carries (R13, R22).
+
+    Each is exactly RegisterMapOutput, where it carries one, and then ReportTaskStatus. What either
+    would raise is its answer; it then has changed nothing after that, and the others are taken all
+    the same. Readers find the outputs at the registry before this is answered.
+    """
+    answers = tuple([_finish(state, msg, report, now_ms) for report in msg.reports])
+    published = [each for each in state.notices if isinstance(each, PublishMapOutput)]
+    if len(published) > 1:
+        # What else there is are removals, of attempts whose outputs are told of before.
+        others = [each for each in state.notices if not isinstance(each, PublishMapOutput)]
+        state.notices[:] = [PublishMapOutputs(tuple(published)), *others]
+    return answers
+
+
+def _finish(
+    state: SchedulingState, batch: FinishAttempts, report: AttemptReport, now_ms: int
+) -> ReportAnswer:
+    try:
+        if report.output is None and report.state is TaskState.QUEUED:
+            raise _not_reportable(report.key)
+        at = state.locate(report.key)
+        counted = _counts(at, report.layout, batch.worker_id, batch.incarnation)
+        if report.output is not None:
+            _check_partitions(at, report.output)
+            if counted:
+                _merge_output(state, at, report.output, batch.endpoint)
+        if report.state is TaskState.QUEUED:
+            raise _not_reportable(report.key)
+        if counted:
+            _take(state, at, report, now_ms)
+    except InvariantViolated:
+        raise
+    except FfqError as error:
+        return ReportAnswer(counted=False, error=error.with_traceback(None))
+    return _COUNTED if counted else _NOT_COUNTED
+
+
+def _take(
+    state: SchedulingState, at: Located, report: ReportTaskStatus | AttemptReport, now_ms: int
+) -> None:
+    """A report that counts: the attempt runs, has succeeded or has failed (R14, R15)."""
+    match report.state:
         case TaskState.RUNNING:
             renew_lease(state, at.attempt, now_ms)
         case TaskState.SUCCEEDED:
-            at.attempt.usage = msg.usage
+            at.attempt.usage = report.usage
             _succeeded(state, at, now_ms)
         case _:
-            _failed(state, at, msg, now_ms)
-    return ReportReply(counted=True, worker_id=at.attempt.worker_id)
+            _failed(state, at, report, now_ms)
+
+
+def _not_reportable(key: AttemptKey) -> InvalidRequest:
+    return InvalidRequest(
+        f"report of {key}: a worker reports RUNNING, SUCCEEDED or FAILED, not QUEUED"
+    )
 
 
 def _counts(
@@ -87,7 +145,9 @@ def _succeeded(state: SchedulingState, at: Located, now_ms: int) -> None:
     commit(state, at, now_ms)
 
 
-def _failed(state: SchedulingState, at: Located, msg: ReportTaskStatus, now_ms: int) -> None:
+def _failed(
+    state: SchedulingState, at: Located, msg: ReportTaskStatus | AttemptReport, now_ms: int
+) -> None:
     match msg.kind:
         case ErrorKind.PLAN | ErrorKind.DATA:
             fail_query(state, at, msg.message, now_ms)
@@ -105,7 +165,9 @@ def _failed(state: SchedulingState, at: Located, msg: ReportTaskStatus, now_ms: 
             fail_charged(state, at, msg.message, now_ms, blame=True)
 
 
-def _lost_inputs(state: SchedulingState, at: Located, msg: ReportTaskStatus, now_ms: int) -> None:
+def _lost_inputs(
+    state: SchedulingState, at: Located, msg: ReportTaskStatus | AttemptReport, now_ms: int
+) -> None:
     """The inputs are made again first; where none has to be, the reader pauses before it retries.
 
     That way a reader that cannot reach an output which is still there does not spin.
@@ -134,26 +196,34 @@ def register_map_output(
         UnknownId: no such query, or the attempt was never assigned.
     """
     at = state.locate(msg.key)
-    written = at.stage.plan.output_partitions
-    for partition in msg.partitions:
-        if not 0 <= partition.reduce_partition < written:
-            raise InvalidRequest(
-                f"output of {msg.key}: stage {msg.key.stage_id} writes {written} reduce "
-                f"partitions, there is no partition {partition.reduce_partition}"
-            )
+    _check_partitions(at, msg.partitions)
     reply = RegisterReply(
         counted=_counts(at, msg.layout, msg.worker_id, msg.incarnation),
         worker_id=at.attempt.worker_id,
     )
     if reply.counted:
-        _merge_output(state, at, msg)
+        _merge_output(state, at, msg.partitions, msg.endpoint)
     return reply
 
 
-def _merge_output(state: SchedulingState, at: Located, msg: RegisterMapOutput) -> None:
+def _check_partitions(at: Located, partitions: tuple[OutputPartition, ...]) -> None:
+    written = at.stage.plan.output_partitions
+    for partition in partitions:
+        if not 0 <= partition.reduce_partition < written:
+            key = at.attempt.key
+            raise InvalidRequest(
+                f"output of {key}: stage {key.stage_id} writes {written} reduce "
+                f"partitions, there is no partition {partition.reduce_partition}"
+            )
+
+
+def _merge_output(
+    state: SchedulingState, at: Located, partitions: tuple[OutputPartition, ...], endpoint: str
+) -> None:
+    key = at.attempt.key
     output = at.attempt.output if at.attempt.output is not None else Output()
     changed: dict[int, OutputPartition] = {}
-    for new in msg.partitions:
+    for new in partitions:
         old = changed.get(new.reduce_partition) or output.partitions.get(new.reduce_partition)
         if old is None or _progress(new) > _progress(old):
             changed[new.reduce_partition] = new
@@ -161,9 +231,9 @@ def _merge_output(state: SchedulingState, at: Located, msg: RegisterMapOutput) -
     if state.output_partitions + growth > state.settings.max_registered_partitions:
         raise QuotaExceeded(
             f"{state.settings.max_registered_partitions} map output partitions are registered: "
-            f"register {msg.key} again later"
+            f"register {key} again later"
         )
-    endpoint = msg.endpoint or output.endpoint
+    endpoint = endpoint or output.endpoint
     if at.attempt.output is not None and not changed and endpoint == output.endpoint:
         return
     for partition in changed.values():
@@ -172,7 +242,7 @@ def _merge_output(state: SchedulingState, at: Located, msg: RegisterMapOutput) -
     at.attempt.output = output
     at.query.output_partitions += growth
     state.output_partitions += growth
-    state.notices.append(PublishMapOutput(msg.key, endpoint, tuple(changed.values())))
+    state.notices.append(PublishMapOutput(key, endpoint, tuple(changed.values())))
     state.changed()
 
 

@@ -39,6 +39,7 @@ from ffq.messages import (
     ConfirmHeartbeat,
     DrainWorker,
     FindQuery,
+    FinishAttempts,
     FreeQueryId,
     GetQueryStatus,
     GetTask,
@@ -93,6 +94,7 @@ changes(DrainWorker)(membership.drain_worker)
 changes(GetTask)(assignment.get_task)
 changes(ReportTaskStatus)(reporting.report_task_status)
 tells(RegisterMapOutput)(reporting.register_map_output)
+tells(FinishAttempts)(reporting.finish_attempts)
 changes(AdmitResult)(reporting.admit_result)
 reads(ResolveMapOutput)(answers.resolve_map_output)
 changes(ConfirmHeartbeat)(membership.confirm_heartbeat)

@@ -19,14 +19,14 @@ from ffq.errors import InvariantViolated
 from ffq.messages import QueryState, TaskState
 
 
-class QueryEvent(enum.Enum):
+class QueryEvent(enum.StrEnum):  # of texts the hash is kept: they are keys at every change
     ASSIGN = "assign"
     SUCCEED = "succeed"
     FAIL = "fail"
     CANCEL = "cancel"
 
 
-class AttemptEvent(enum.Enum):
+class AttemptEvent(enum.StrEnum):
     ASSIGN = "assign"
     SUCCEED = "succeed"
     FAIL = "fail"

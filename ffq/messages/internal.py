@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import attrs
 
+from ffq.errors import InvalidRequest
 from ffq.ids import AttemptKey, QueryId, WorkerId
 from ffq.messages.requests import (
     Heartbeat,
@@ -23,11 +24,14 @@ from ffq.messages.requests import (
     SubmitReply,
 )
 from ffq.messages.vocabulary import (
+    MAX_REPORTS,
     NO_CLUSTER,
     NO_TIMEOUTS,
+    AttemptReport,
     ClusterSize,
     OutputPartition,
     QueryState,
+    ReportAnswer,
     StageScan,
     Timeouts,
 )
@@ -197,6 +201,40 @@ class PublishMapOutput(Request[None]):
     key: AttemptKey
     endpoint: str
     partitions: tuple[OutputPartition, ...]
+
+
+@attrs.frozen
+class PublishMapOutputs(Request[None]):
+    """Scheduling to the registry, after a batch of reports: these outputs, one after the other."""
+
+    outputs: tuple[PublishMapOutput, ...]
+
+
+@attrs.frozen
+class FinishAttempts(Request[tuple[ReportAnswer, ...]]):
+    """To scheduling: reports of one worker, taken in this order; an answer for each.
+
+    A report that carries an output is a RegisterMapOutput and then a ReportTaskStatus; else it is
+    the latter alone. Who asks this has told liveness that the worker is alive (R18), and has
+    registered the results of sink attempts.
+
+    Attributes:
+        endpoint: where the outputs can be fetched; empty: on a folder shared by all.
+    """
+
+    detached: ClassVar[bool] = True
+
+    worker_id: WorkerId
+    incarnation: int
+    reports: tuple[AttemptReport, ...]
+    endpoint: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.reports) > MAX_REPORTS:
+            raise InvalidRequest(
+                f"{len(self.reports)} reports of worker {self.worker_id} at once; "
+                f"at most {MAX_REPORTS} are allowed"
+            )
 
 
 @attrs.frozen

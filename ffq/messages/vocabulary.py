@@ -7,13 +7,15 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
-from ffq.errors import InvalidRequest, words
-from ffq.ids import Attempt, StageId, TaskId
+from ffq.errors import FfqError, InvalidRequest, words
+from ffq.ids import Attempt, AttemptKey, StageId, TaskId
 
 SPLITS = "ffq.splits"
 """The capability of taking a share of a stage, rather than all of it."""
 MAX_NAME_LENGTH = 256
 """Of a capability, an endpoint and an engine family, in characters."""
+MAX_REPORTS = 1024
+"""Reports that one message may carry: taking them keeps scheduling from others meanwhile."""
 
 
 class QueryState(enum.Enum):
@@ -329,3 +331,33 @@ Payload: TypeAlias = bytes | StoredPayload
 def loaded(payload: Payload) -> bytes:
     """The bytes themselves. Raises DiskError."""
     return payload if isinstance(payload, bytes) else payload.load()
+
+
+@attrs.frozen
+class AttemptReport:
+    """An attempt's state as its worker saw it, and with it the map output that it made.
+
+    Attributes:
+        output: partitions to be registered before the state is taken (R22); None: nothing is.
+    """
+
+    key: AttemptKey
+    state: TaskState
+    layout: Layout
+    output: tuple[OutputPartition, ...] | None = None
+    message: str = ""
+    kind: ErrorKind | None = None
+    lost_inputs: tuple[LostInput, ...] = ()
+    usage: AttemptUsage | None = None
+
+
+def _said(error: FfqError | None) -> tuple[type, str, str] | None:
+    return None if error is None else (type(error), error.stable_reason, error.message)
+
+
+@attrs.frozen
+class ReportAnswer:
+    """Whether a report counted (R13). `error`: what it would have raised by itself."""
+
+    counted: bool
+    error: FfqError | None = attrs.field(default=None, eq=_said)

@@ -151,13 +151,13 @@ def _(surgeon: Surgeon) -> None:
 def _(surgeon: Surgeon) -> None:
     original = reporting._merge_output
 
-    def broken(core: Any, at: Any, msg: Any) -> None:
+    def broken(core: Any, at: Any, partitions: Any, endpoint: str) -> None:
         if at.attempt.output is not None:
             at.query.output_partitions -= at.attempt.output.named
             core.output_partitions -= at.attempt.output.named
             at.attempt.output = None
-            core.notices.append(DropMapOutputs((msg.key,)))
-        original(core, at, msg)
+            core.notices.append(DropMapOutputs((at.attempt.key,)))
+        original(core, at, partitions, endpoint)
 
     surgeon.replace(reporting, "_merge_output", broken)
 
@@ -166,10 +166,10 @@ def _(surgeon: Surgeon) -> None:
 def _(surgeon: Surgeon) -> None:
     original = reporting._merge_output
 
-    def broken(core: Any, at: Any, msg: Any) -> None:
+    def broken(core: Any, at: Any, partitions: Any, endpoint: str) -> None:
         known = at.attempt.output.partitions if at.attempt.output is not None else {}
-        new = tuple(each for each in msg.partitions if each.reduce_partition not in known)
-        original(core, at, attrs.evolve(msg, partitions=new))
+        new = tuple(each for each in partitions if each.reduce_partition not in known)
+        original(core, at, new, endpoint)
 
     surgeon.replace(reporting, "_merge_output", broken)
 
