@@ -10,7 +10,7 @@ from ffq.core.records import QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
 from ffq.core.waiting import Waiting
 from ffq.errors import NotReady, UnknownId
-from ffq.ids import AttemptKey, StageId
+from ffq.ids import Attempt, AttemptKey, StageId, TaskId
 from ffq.messages import (
     AttemptStatus,
     ClusterSize,
@@ -97,7 +97,7 @@ def _stage_status(
         map_output_batches=sum(output.batches for output in outputs),
         map_output_partitions=sum(output.named for output in outputs),
         planned_reduce_tasks=stage.plan.reduce_partitions,
-        adaptive_reduce_tasks=len(stage.tasks) if shares_partitions else 0,
+        adaptive_reduce_tasks=len(stage.shares) if shares_partitions else 0,
         adaptive_target_bytes=state.settings.adaptive_target_bytes if shares_partitions else 0,
         layout_finalize_count=0 if stage.layout is None else 1,
         decisions=tuple(told.get(stage.stage_id, ())),
@@ -114,12 +114,14 @@ def list_attempts(
         UnknownId: no such query.
     """
     query = state.query(msg.query_id)
-    return tuple(
-        status
-        for stage in query.stages
-        for task in stage.tasks
-        for status in _attempts(query, stage.stage_id, task)
-    )
+    return tuple(status for stage in query.stages for status in _stage_attempts(query, stage))
+
+
+def _stage_attempts(query: QueryRecord, stage: StageRecord) -> Iterator[AttemptStatus]:
+    for task in stage.tasks:
+        yield from _attempts(query, stage.stage_id, task)
+    for fresh in range(len(stage.tasks), len(stage.shares)):
+        yield _queued(AttemptKey(query.query_id, stage.stage_id, TaskId(fresh), Attempt(1)))
 
 
 def _attempts(query: QueryRecord, stage_id: StageId, task: TaskRecord) -> Iterator[AttemptStatus]:
@@ -136,15 +138,19 @@ def _attempts(query: QueryRecord, stage_id: StageId, task: TaskRecord) -> Iterat
             usage=attempt.usage,
         )
     if task.state is TaskState.QUEUED:
-        yield AttemptStatus(
-            key=AttemptKey(query.query_id, stage_id, task.task_id, task.next_attempt),
-            state=TaskState.QUEUED,
-            worker_id=None,
-            assigned_at_ms=None,
-            finished_at_ms=None,
-            message="",
-            committed=False,
-        )
+        yield _queued(AttemptKey(query.query_id, stage_id, task.task_id, task.next_attempt))
+
+
+def _queued(key: AttemptKey) -> AttemptStatus:
+    return AttemptStatus(
+        key=key,
+        state=TaskState.QUEUED,
+        worker_id=None,
+        assigned_at_ms=None,
+        finished_at_ms=None,
+        message="",
+        committed=False,
+    )
 
 
 def list_workers(
@@ -182,10 +188,10 @@ def resolve_map_output(
     if key.attempt == 0:
         if stage.layout is None:
             raise NotReady(f"stage {key.stage_id} of query {query.query_id} has not started")
-        if not 0 <= key.task_id < len(stage.tasks):
+        if not 0 <= key.task_id < len(stage.shares):
             raise UnknownId(f"there is no task {key.task}", reason="UNKNOWN_TASK")
-        task = stage.tasks[key.task_id]
-        if task.committed is None:
+        task = stage.tasks[key.task_id] if key.task_id < len(stage.tasks) else None
+        if task is None or task.committed is None:
             raise NotReady(f"task {key.task} has no committed attempt")
         attempt = task.committed
     else:

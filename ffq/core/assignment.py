@@ -108,7 +108,7 @@ def _suits(
 ) -> bool:
     """Whether this worker may be given something of a stage that has work."""
     stage = state.queries[query_id].stages[stage_id]
-    return bool(stage.ready) or (  # quick: what is ready and not choosy suits every worker
+    return stage.is_ready or (  # quick: what is ready and not choosy suits every worker
         stage.layout is None or next_task(state, worker, stage, now_ms) is not None
     )
 
@@ -155,7 +155,8 @@ def _assign(
     query.running[attempt.key] = attempt
     worker.running[attempt.key] = attempt
     worker.taken_at_ms = now_ms
-    refresh_offer(state, query, stage, now_ms)
+    if not stage.has_work:
+        refresh_offer(state, query, stage, now_ms)
     state.ready.served(query.query_id)
     if len(query.running) >= state.settings.max_concurrent_tasks_per_query:
         state.ready.close(query.query_id)
@@ -167,7 +168,7 @@ def _assign(
         layout=attempt.layout,
         scans=scan_inputs(stage.plan, query.scans_of(stage), task.share) if ours else (),
         inputs=_shuffle_inputs(query, stage, task) if ours else (),
-        task_count=len(stage.tasks),
+        task_count=len(stage.shares),
         inlined=stage.inlined,
     )
 

@@ -97,7 +97,7 @@ def _wrong_in_state(query: QueryRecord) -> Iterator[str]:
     if query.state is QueryState.QUEUED:
         if query.started_at_ms is not None:
             yield " is QUEUED but has started (R2)"
-        if any(stage.tasks for stage in query.stages):
+        if any(stage.shares for stage in query.stages):
             yield " is laid out early"
     elif query.state is QueryState.RUNNING:
         # All that the first assignment does, was done: one started by half is never served.
@@ -122,7 +122,7 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
     states = [task.state for task in stage.tasks]
     counted = (stage.queued, stage.running, stage.committed)
     actual = (
-        states.count(TaskState.QUEUED),
+        states.count(TaskState.QUEUED) + stage.fresh,
         states.count(TaskState.RUNNING),
         states.count(TaskState.SUCCEEDED),
     )
@@ -135,8 +135,12 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
         yield f" counts {stage.failed} failed attempts of {failed}"
     if stage.lost != sum(task.lost for task in stage.tasks):
         yield " miscounts lost outputs"
-    if (stage.layout is None) != (not stage.tasks):
+    if (stage.layout is None) != (not stage.shares):
         yield ": a layout is its tasks"
+    if any(task.task_id != position for position, task in enumerate(stage.tasks)):
+        yield ": its tasks are not in their positions"
+    if stage.fresh < 0 or len(stage.tasks) + stage.fresh != len(stage.shares):
+        yield f" has {len(stage.tasks)} tasks and {stage.fresh} fresh ones of {len(stage.shares)}"
     parents = [query.stages[each] for each in stage.parents]
     unmet = sum(not parent.is_readable for parent in parents) + (stage.awaits is not None)
     if stage.unmet != unmet:
@@ -177,12 +181,12 @@ def _wrong_in_offer(stage: StageRecord, lost: list[StageRecord]) -> Iterator[str
     ready = [
         task.task_id for task in stage.tasks if task.state is TaskState.QUEUED and not task.waiting
     ]
-    if sorted([*stage.ready, *stage.choosy]) != ready:
+    if sorted([*stage.again, *stage.choosy]) != ready:
         yield ": its ready tasks are not the queued ones"
     choosy = {each.task_id for each in stage.tasks if each.suspect or each.avoids}
     if not choosy.issuperset(stage.choosy):
         yield ": a task is choosy without cause"
-    if not choosy.isdisjoint(stage.ready):
+    if not choosy.isdisjoint(stage.again):
         yield ": a choosy task is anybody's (R17, R19)"
     if lost and not stage.is_committed:
         yield f" still needs lost outputs of stages {[each.stage_id for each in lost]}"
@@ -206,6 +210,10 @@ def _wrong_in_task(state: SchedulingState, stage: StageRecord, task: TaskRecord)
         yield " miscounts its losses (R19)"
     if len(task.avoids) > task.failures:
         yield " avoids too many workers (R30)"
+    if not task.attempts:
+        yield " is kept, though it was never assigned"
+    elif task.share != stage.shares[task.task_id]:
+        yield " reads what another is to read (R31)"
     is_queued, is_committed = task.state is TaskState.QUEUED, task.state is TaskState.SUCCEEDED
     if task.lost and not is_committed:
         yield " is lost, not committed"

@@ -13,6 +13,7 @@ from itertools import takewhile
 
 from ffq.core.records import TaskShare
 from ffq.core.settings import CoordinatorSettings
+from ffq.core.shares import PartitionShares, ScanShares
 from ffq.ids import QueryId, StageId
 from ffq.messages import Layout, ScanInput, StageScan
 from ffq.plan.stages import Parallelism, StagePlan
@@ -27,7 +28,7 @@ def lay_out(
     *,
     splits: bool,
     settings: CoordinatorSettings,
-) -> tuple[TaskShare, ...]:
+) -> Sequence[TaskShare]:
     """The tasks of a stage, task 0 first.
 
     Args:
@@ -38,14 +39,10 @@ def lay_out(
         settings: targets.
     """
     if splits and _is_divisible_scan(stage, scans):
-        return tuple(
-            TaskShare(scan=(source.leaf, number))
-            for source in stage.scans
-            if source.split
-            for number in range(len(scans[source.leaf].shares))
-        )
+        split = [source.leaf for source in stage.scans if source.split]
+        return ScanShares(tuple((leaf, len(scans[leaf].shares)) for leaf in split))
     if splits and stage.parallelism is Parallelism.HASH:
-        return tuple(TaskShare(partitions=group) for group in group_partitions(sizes, settings))
+        return PartitionShares.of(group_partitions(sizes, settings))
     every = max((source.partitions for source in stage.parents), default=0)
     return (TaskShare(partitions=tuple(range(every))),)
 
@@ -101,8 +98,7 @@ def fingerprint(
     """
     text = hashlib.blake2b(plan_digest, digest_size=8)
     text.update(f"{query_id}/{ordinal}/{stage_id}/v{LAYOUT_VERSION}".encode())
-    for task in tasks:
-        text.update(f"|{task.scan}:{task.partitions}".encode())
+    text.update(f"|{tasks}".encode())
     for each in inlined:
         text.update(f"+{each}".encode())
     return Layout(LAYOUT_VERSION, int.from_bytes(text.digest(), "big"))

@@ -47,7 +47,7 @@ def make_ready(
 ) -> None:
     """Its next attempt may be assigned from now on."""
     if not task.suspect and not task.avoids:
-        stage.ready.append(task.task_id)
+        stage.again.append(task.task_id)
         return
     stage.choosy[task.task_id] = None
     if is_solitary(state.settings, task):
@@ -60,8 +60,11 @@ def take(state: SchedulingState, query: QueryRecord, stage: StageRecord, task: T
         del stage.choosy[task.task_id]
         state.solitary.pop(_name(query, stage, task), None)
         task.keeper = None
+    elif task.task_id == len(stage.tasks):
+        stage.tasks.append(task)
+        stage.fresh -= 1
     else:
-        stage.ready.remove(task.task_id)
+        stage.again.remove(task.task_id)
 
 
 def forget(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> None:
@@ -69,7 +72,7 @@ def forget(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> No
     for task_id in stage.choosy:
         state.solitary.pop(_name(query, stage, stage.tasks[task_id]), None)
     stage.choosy.clear()
-    stage.ready.clear()
+    stage.again.clear()
 
 
 def _name(
@@ -81,7 +84,10 @@ def _name(
 def next_task(
     state: SchedulingState, worker: WorkerRecord, stage: StageRecord, now_ms: int
 ) -> TaskRecord | None:
-    """The first ready task of the stage that this worker may be given beside what it runs."""
+    """The first ready task of the stage that this worker may be given beside what it runs.
+
+    The record of one that was never assigned is made here; it is the stage's when it is taken.
+    """
     for task_id in stage.choosy:
         task = stage.tasks[task_id]
         if (
@@ -90,7 +96,10 @@ def next_task(
             and _is_welcome(state, worker, stage, task, now_ms)
         ):
             return task
-    return stage.tasks[stage.ready[0]] if stage.ready else None
+    if stage.fresh:
+        fresh = len(stage.tasks)
+        return TaskRecord(TaskId(fresh), stage.shares[fresh])
+    return stage.tasks[stage.again[0]] if stage.again else None
 
 
 def solitary_task(state: SchedulingState, worker: WorkerRecord, now_ms: int) -> Placed | None:
@@ -173,7 +182,7 @@ def _kept_by_another(
 def waits(state: SchedulingState, query: QueryRecord) -> Iterator[str]:
     """What its choosy tasks wait for, where no other task of their stage is ready (R10)."""
     for stage in query.stages:
-        if stage.unmet or stage.ready:
+        if stage.unmet or stage.is_ready:
             continue
         for task_id in stage.choosy:
             task = stage.tasks[task_id]

@@ -8,6 +8,7 @@ gap or a reuse of numbers cannot be written down.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import attrs
 
@@ -145,15 +146,19 @@ class TaskRecord:
 
 @attrs.define(eq=False)
 class StageRecord:
-    """One stage. `tasks` is empty until it is laid out; `unmet`: parents that are not readable.
+    """One stage. `unmet`: parents that are not readable.
+
+    `shares`: what its tasks read, by their position; empty until it is laid out. Tasks are first
+    assigned in that order: `tasks` are the records of those that were, and the `fresh` ones behind
+    them are QUEUED and ready, and cost nothing.
 
     `awaits`: the stage whose size decides whether this one is inlined, and for which it waits like
     for a parent. `inlined_into`: the stage that does its work, so that it has no tasks. `inlined`:
     the stages whose work it does.
 
-    `ready` holds its tasks that are QUEUED and past their backoff, in the order they became so;
-    but those that not every worker may be given are in `choosy`, in that order too (R17, R19). The
-    counts are of tasks by state; `failed` counts failed attempts.
+    `again` holds those that are QUEUED once more and past their backoff, in the order they became
+    so, behind the fresh ones; but those that not every worker may be given are in `choosy`, in that
+    order too (R17, R19). The counts are of tasks by state; `failed` counts failed attempts.
     """
 
     plan: StagePlan
@@ -162,9 +167,11 @@ class StageRecord:
     consumers: tuple[StageId, ...]
     repeatable: bool
     unmet: int
+    shares: Sequence[TaskShare] = ()
     tasks: list[TaskRecord] = attrs.field(factory=list)
     layout: Layout | None = None
-    ready: deque[TaskId] = attrs.field(factory=deque)
+    fresh: int = 0
+    again: deque[TaskId] = attrs.field(factory=deque)
     choosy: dict[TaskId, None] = attrs.field(factory=dict)
     queued: int = 0
     running: int = 0
@@ -180,6 +187,11 @@ class StageRecord:
         return self.plan.stage_id
 
     @property
+    def is_ready(self) -> bool:
+        """Whether it has a task that may be given to any worker that meets its requirement."""
+        return bool(self.fresh or self.again)
+
+    @property
     def is_sink(self) -> bool:
         return self.plan.output is None
 
@@ -188,7 +200,7 @@ class StageRecord:
         """Whether every task has a committed attempt (R3), or another stage does its work."""
         if self.layout is None:
             return self.inlined_into is not None
-        return self.committed == len(self.tasks)
+        return self.committed == len(self.shares)
 
     @property
     def is_readable(self) -> bool:
@@ -200,7 +212,7 @@ class StageRecord:
         """Whether a task of it could be assigned now: a stage not laid out yet has some too."""
         if self.unmet or self.inlined_into is not None:
             return False
-        return self.layout is None or bool(self.ready or self.choosy)
+        return self.layout is None or self.is_ready or bool(self.choosy)
 
 
 @attrs.frozen
@@ -266,4 +278,4 @@ class QueryRecord:
 
     @property
     def task_count(self) -> int:
-        return sum(len(stage.tasks) for stage in self.stages)
+        return sum(len(stage.shares) for stage in self.stages)

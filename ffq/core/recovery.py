@@ -140,10 +140,10 @@ def _restart_consumers(
             for attempt in task.attempts
             if attempt.state is TaskState.SUCCEEDED
         ]
-        if len(consumer.tasks) == 1 and not consumer.is_committed:
+        if len(consumer.shares) == 1 and not consumer.is_committed:
             # Its one running attempt reads one run of everything, whichever that is. It may commit
             # what only it has read.
-            for attempt in consumer.tasks[0].attempts[-1:]:
+            for attempt in (each.attempts[-1] for each in consumer.tasks):
                 attempt.outdated = attempt.state is TaskState.RUNNING
         else:
             _restart_tasks(state, query, consumer, message, now_ms)

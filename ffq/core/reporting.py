@@ -304,12 +304,12 @@ def _sink_attempt(
             raise InvalidRequest(f"attempt {key} is not of the sink of query {query.query_id}")
         return at.attempt
     sink = query.stages[0]
-    if len(sink.tasks) > 1:
+    if len(sink.shares) > 1:
         raise InvalidRequest(
-            f"the sink of query {query.query_id} has {len(sink.tasks)} tasks: "
+            f"the sink of query {query.query_id} has {len(sink.shares)} tasks: "
             f"a result needs the key of its attempt"
         )
-    if not sink.tasks or not sink.tasks[0].attempts:
+    if not sink.tasks:
         raise UnknownId(
             f"no attempt of the sink of query {query.query_id} was ever assigned",
             reason="UNKNOWN_TASK",

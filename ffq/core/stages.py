@@ -11,9 +11,8 @@ from __future__ import annotations
 import attrs
 
 from ffq.core.layout import fingerprint, lay_out
-from ffq.core.records import JoinDecision, QueryRecord, StageRecord, TaskRecord
+from ffq.core.records import JoinDecision, QueryRecord, StageRecord
 from ffq.core.state import SchedulingState
-from ffq.ids import TaskId
 from ffq.plan.explain import bytes_text
 from ffq.plan.inlining import inlined
 from ffq.plan.properties import is_repeatable
@@ -24,7 +23,7 @@ def lay_out_stage(
     state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
 ) -> None:
     """Give a stage its tasks, all queued. It keeps this layout whatever is run again (R31)."""
-    shares = lay_out(
+    stage.shares = lay_out(
         stage.plan,
         query.scans_of(stage),
         _partition_bytes(query, stage),
@@ -32,12 +31,10 @@ def lay_out_stage(
         settings=state.settings,
     )
     stage.layout = fingerprint(
-        query.query_id, query.ordinal, stage.stage_id, shares, query.digest, stage.inlined
+        query.query_id, query.ordinal, stage.stage_id, stage.shares, query.digest, stage.inlined
     )
-    stage.tasks = [TaskRecord(TaskId(number), share) for number, share in enumerate(shares)]
-    stage.queued = len(stage.tasks)
+    stage.queued = stage.fresh = len(stage.shares)
     state.changed()
-    stage.ready.extend(task.task_id for task in stage.tasks)
     refresh_offer(state, query, stage, now_ms)
 
 

@@ -83,7 +83,7 @@ class Waiting:
         their turn. Choosy tasks may have cause to pass a free worker by; what they wait for is told
         elsewhere.
         """
-        if free is None or (stage.choosy and not stage.ready):
+        if free is None or (stage.choosy and not stage.is_ready):
             return ""
         patience_ms = self._state.settings.worker_liveness_timeout_ms
         offered_ms = self._state.ready.offered_since_ms(query.query_id, stage.requirement)

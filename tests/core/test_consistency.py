@@ -8,6 +8,7 @@ import attrs
 import pytest
 
 from ffq.core import CoordinatorSettings
+from ffq.core.records import TaskRecord
 from ffq.core.state import SchedulingState
 from ffq.errors import InvariantViolated
 from ffq.ids import QueryId, TaskId, WorkerId
@@ -46,7 +47,17 @@ def corrupt(state: SchedulingState, what: str) -> None:  # noqa: PLR0912
         case "the running attempts":
             query.running.clear()
         case "the ready tasks":
-            maps.ready.append(TaskId(0))
+            maps.again.append(TaskId(0))
+        case "a share":
+            maps.tasks[1].share = maps.tasks[0].share
+        case "a position":
+            maps.tasks.reverse()
+        case "a record of what waits":
+            maps.tasks.append(TaskRecord(TaskId(4), maps.shares[4]))
+            maps.fresh -= 1
+            maps.again.append(TaskId(4))
+        case "more tasks than shares":
+            maps.shares = maps.shares[:3]
         case "an offer":
             state.ready.drop(Q)
         case "a closed query":
@@ -85,9 +96,9 @@ def corrupt(state: SchedulingState, what: str) -> None:  # noqa: PLR0912
         case "a family":
             maps.requirement = attrs.evolve(maps.requirement, family="another")
         case "a layout":
-            maps.tasks, maps.layout = [], None
-            maps.queued = maps.running = maps.committed = maps.failed = 0
-            maps.ready.clear()
+            maps.tasks, maps.shares, maps.layout = [], (), None
+            maps.fresh = maps.queued = maps.running = maps.committed = maps.failed = 0
+            maps.again.clear()
             query.running.clear()
         case "a notice":
             state.notices.append(DropQueryOutputs(Q))
@@ -103,6 +114,10 @@ def corrupt(state: SchedulingState, what: str) -> None:  # noqa: PLR0912
         ("a slot", "the slots of w"),
         ("the running attempts", "query q: its running attempts"),
         ("the ready tasks", "stage 1 of query q: its ready tasks"),
+        ("a share", "task q/1/1 reads what another"),
+        ("a position", "stage 1 of query q: its tasks are not in their positions"),
+        ("a record of what waits", "task q/1/4 is kept, though it was never"),
+        ("more tasks than shares", "stage 1 of query q has 4 tasks and 1 fresh ones of 3"),
         ("an offer", "what is offered is not what has work"),
         ("a closed query", "the closed queries"),
         ("an unmet parent", "stage 0 of query q counts 0 unmet parents of 1"),

@@ -35,7 +35,7 @@ class CoordinatedRunner(LocalRunner):
 
     target_bytes: int = 1
     _scans: dict[StageId, dict[int, StageScan]] = attrs.field(factory=dict)
-    _layouts: dict[StageId, tuple[TaskShare, ...]] = attrs.field(factory=dict)
+    _layouts: dict[StageId, Sequence[TaskShare]] = attrs.field(factory=dict)
 
     def rows(self, plan: Node) -> list[Row]:
         catalog = Catalog.of(

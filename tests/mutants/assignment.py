@@ -76,7 +76,7 @@ def _(surgeon: Surgeon) -> None:
 @mutant("barrier-open", "R8", "a stage is assigned though its parents are not committed")
 def _(surgeon: Surgeon) -> None:
     def broken(self: StageRecord) -> bool:
-        return self.layout is None or bool(self.ready or self.choosy)
+        return self.layout is None or self.is_ready or bool(self.choosy)
 
     surgeon.replace(StageRecord, "has_work", property(broken))
 
@@ -87,7 +87,7 @@ def _(surgeon: Surgeon) -> None:
 
     def broken(core: Any, worker: Any, query: Any, stage: Any, task: Any, now_ms: int) -> Any:
         given = original(core, worker, query, stage, task, now_ms)
-        stage.ready.append(task.task_id)
+        stage.again.append(task.task_id)
         stages.refresh_offer(core, query, stage, now_ms)
         return given
 

@@ -67,5 +67,5 @@ def _places(query: QueryRecord, limit: int) -> Iterator[_Place]:
     if query.state.terminal or len(query.running) >= limit:
         return
     for stage in query.stages:
-        if stage.has_work and (stage.layout is None or stage.ready):
+        if stage.has_work and (stage.layout is None or stage.is_ready):
             yield _Place(query.ordinal, stage.stage_id, stage.requirement)

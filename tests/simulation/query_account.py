@@ -77,6 +77,12 @@ class QueryAccount:
         if query.state is not QueryState.SUCCEEDED:
             return
         for stage in query.stages:
+            require(
+                "success-needs-everything",
+                not stage.fresh,
+                f"query {query.query_id} SUCCEEDED; of stage {stage.stage_id} {stage.fresh} tasks "
+                f"were never assigned",
+            )
             for task in stage.tasks:
                 newest = task.attempts[-1] if task.attempts else None
                 require(
@@ -158,11 +164,12 @@ class QueryAccount:
         )
         inputs: Inputs = {}
         for parent_id in stage.parents:
-            tasks = query.stages[parent_id].tasks
-            newest = [task.attempts[-1] if task.attempts else None for task in tasks]
+            parent = query.stages[parent_id]
+            newest = [task.attempts[-1] if task.attempts else None for task in parent.tasks]
             done = [each is not None and each.state is TaskState.SUCCEEDED for each in newest]
+            done += [False] * parent.fresh
             checks.barrier_open(require, key, parent_id, done)
-            for task, made in zip(tasks, newest, strict=True):
+            for task, made in zip(parent.tasks, newest, strict=True):
                 if made is not None:
                     inputs[parent_id, task.task_id] = made.key.attempt
         self.committed[key] = inputs
