@@ -130,6 +130,7 @@ def gateway(
 
     import trio
 
+    from ffq.cli.collector import settle
     from ffq.cli.options import log_to_stderr
     from ffq.cli.output.consoles import note
     from ffq.cli.signals import run_command, until_signalled
@@ -142,6 +143,7 @@ def gateway(
     async def serve() -> None:
         async with trio.open_nursery() as nursery:
             address = await nursery.start(serve_gateway, settings)
+            settle()
             note(f"gateway ready on {address.endpoint}")
 
     run_command(partial(until_signalled, serve, stop_with_stdin=stop_with_stdin))

@@ -162,6 +162,7 @@ def worker(
 
     import trio
 
+    from ffq.cli.collector import settle
     from ffq.cli.loading import load_operators_here
     from ffq.cli.options import log_to_stderr
     from ffq.cli.output.consoles import excuse_stdout, note
@@ -180,6 +181,7 @@ def worker(
         async with trio.open_nursery() as nursery:
             ready = await nursery.start(partial(run_worker, config, stop=stop))
             if ready is not None:
+                settle()
                 note(_ready_line(config, ready))
 
     run_command(
