@@ -33,12 +33,6 @@ _FRESH: Final[dict[str, object]] = {"use_listings_cache": False}
 # takes at most 10,000 of such pieces for one object.
 _S3: Final[dict[str, object]] = {**_FRESH, "default_block_size": 32 << 20}
 _OPTIONS: Final = {"s3": _S3, "s3a": _S3, "gs": _FRESH, "gcs": _FRESH}
-ENVIRONMENT: Final = re.compile(
-    r"(AWS|GOOGLE|GCSFS|FSSPEC)_\w+|STORAGE_EMULATOR_HOST|SSL_CERT_(FILE|DIR)|REQUESTS_CA_BUNDLE"
-    r"|(https?|no)_proxy",
-    re.IGNORECASE,
-)
-"""Variables by which client libraries find stores and what lets them in."""
 WRITTEN: Final = frozenset(_EXTRAS)
 """Schemes of stores that make an object only where there is none, when they are told so."""
 MAGIC: Final = frozenset("*?[")

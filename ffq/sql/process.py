@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ffq.engine.stores import ENVIRONMENT
 from ffq.errors import (
     ExecutionError,
     FfqError,
@@ -35,18 +31,12 @@ from ffq.sql.frames import (
     load_header,
     load_reply,
 )
+from ffq.sql.interpreter import interpreter
 from ffq.sql.limits import PlanningLimits
 
-_START: Final = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from ffq.sql.child import main; main(int(sys.argv[2]))"
-)
 _START_S: Final = 60.0
 _POLL_MS: Final = 20
 _CHUNK: Final = 1 << 16
-# Nothing else of the environment is for a process that runs strangers' text, but for what lets it
-# into stores: tables are looked at there, and no SQL reads the environment.
-_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR")
 
 
 class PlanningProcess:
@@ -54,25 +44,8 @@ class PlanningProcess:
 
     def __init__(self, hello: Hello) -> None:
         """Raises StartupError: it cannot be started."""
-        try:
-            listening, self._lifeline = os.pipe()
-        except OSError as error:  # of as many open files as a process may have
-            raise _unstartable(error) from error
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, _sys_path(), str(listening)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(listening,),
-                start_new_session=True,  # a Ctrl-C on the terminal is for its parent
-                env={**_environment(), "OPENBLAS_NUM_THREADS": "1"},
-            )
-        except OSError as error:
-            os.close(self._lifeline)
-            raise _unstartable(error) from error
-        finally:
-            os.close(listening)
+        self._interpreter = interpreter()
+        self._process = self._interpreter.process
         self._closing = threading.Lock()
         self._open = True
         assert self._process.stdin is not None
@@ -203,12 +176,7 @@ class PlanningProcess:
             if not self._open:
                 return
             self._open = False
-            self._process.kill()
-            os.close(self._lifeline)
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    with suppress(OSError):
-                        stream.close()
+            self._interpreter.kill()
         self._process.wait()
 
 
@@ -242,20 +210,3 @@ class _Watch:
         except OSError:
             pass  # it has just ended, or this system tells nobody
         return 0
-
-
-def _unstartable(error: OSError) -> StartupError:
-    return StartupError(f"a planning process cannot be started: {error}")
-
-
-def _sys_path() -> str:
-    """The child finds the modules that this process finds, in the same order."""
-    return json.dumps([os.path.abspath(folder) for folder in sys.path])
-
-
-def _environment() -> dict[str, str]:
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name in _ENVIRONMENT or ENVIRONMENT.fullmatch(name)
-    }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ffq.engine.stores import ENVIRONMENT
+from ffq.engine.variables import ENVIRONMENT
 from ffq.errors import (
     InvalidPlan,
     InvalidQuery,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -112,11 +112,14 @@ def sql(
     tables and those named here. Without one the query runs in this process, over files.
     """
     from ffq.cli.loading import load_operators_here
-    from ffq.cli.signals import run_command
-    from ffq.sql.explained import is_explain, read_explain
 
     if operators:
         load_operators_here(operators)
+    context.with_resource(_planning_ahead(context))
+
+    from ffq.cli.signals import run_command
+    from ffq.sql.explained import is_explain, read_explain
+
     chosen = choose_format(format_, output)
     tables: dict[str, Any] = {**table_paths(table or [])}
     if query is None and file is None and sys.stdin.isatty():
@@ -189,8 +192,7 @@ async def _shell(
 
 @asynccontextmanager
 async def _client(context: typer.Context, workers: int) -> AsyncIterator[Client]:
-    named = context.params["coordinator"] or os.environ.get("FFQ_COORDINATOR_ENDPOINT")
-    if named:
+    if _named(context):
         async with target_of(context).connect() as client:
             yield client
         return
@@ -198,3 +200,15 @@ async def _client(context: typer.Context, workers: int) -> AsyncIterator[Client]
 
     async with LocalCluster(workers) as cluster:
         yield cluster.client
+
+
+def _planning_ahead(context: typer.Context) -> AbstractContextManager[None]:
+    """What plans here gets ready while this process imports what it needs itself."""
+    from ffq.sql.interpreter import started_ahead
+
+    return nullcontext() if _named(context) else started_ahead()
+
+
+def _named(context: typer.Context) -> str | None:
+    """The coordinator; None: the query runs here."""
+    return context.params["coordinator"] or os.environ.get("FFQ_COORDINATOR_ENDPOINT")

@@ -31,6 +31,7 @@ from ffq.gateway import serve_gateway
 from ffq.ids import WorkerId
 from ffq.rpc.server import ServerAddress
 from ffq.settings import GatewaySettings, SettingSource, one_task_bytes
+from ffq.sql.interpreter import started_ahead
 from ffq.threads import run_blocking
 from ffq.worker import WorkerConfig, run_worker
 from ffq.worker.config import default_heartbeat_ms
@@ -155,7 +156,8 @@ async def open_embedded(settings: EmbeddedSettings) -> AsyncIterator[EmbeddedClu
         async with trio.open_nursery() as workers:
             cluster = EmbeddedCluster(address.endpoint, own, settings, workers)
             await cluster.start_workers()
-            yield cluster
+            with started_ahead():  # the first query finds what plans it ready
+                yield cluster
             await cluster.stop_workers()
             workers.cancel_scope.cancel()
         services.cancel_scope.cancel()
