@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -14,6 +15,7 @@ from attrs import validators
 from ffq.actors.machine import Clock, MachineActor, Timer, ValidateState
 from ffq.actors.parties import Parties
 from ffq.actors.posting import PostedWalk, hop
+from ffq.actors.watches import Watch, Watches
 from ffq.core.liveness import liveness_machine
 from ffq.core.machine import Machine, Party
 from ffq.core.registry import registry_machine
@@ -21,7 +23,7 @@ from ffq.core.results import results_machine
 from ffq.core.scheduling import scheduling_machine
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.walks import OWNERS, PLANS, WALKS
-from ffq.messages import Rpc, StreamRpc, SweepStaleWorkers, Tick
+from ffq.messages import FetchQueryResults, Rpc, StreamRpc, SweepStaleWorkers, Tick, WatchQuery
 from ffq.runtime import ActorSystem, Hooks
 from ffq.service import Chunks, OnReply, Planner, Posted
 
@@ -37,11 +39,13 @@ class ActorSettings:
         mailbox: messages that wait for one actor; further senders wait.
         tick_ms: how often scheduling looks at what time alone has changed (R10, R27).
         sweep_ms: how often stale workers are looked for (R19); at most a tenth of the timeout.
+        watches: queries that may be watched at a time; each holds a stream open.
     """
 
     mailbox: int = attrs.field(default=1024, validator=validators.ge(1))
     tick_ms: int = attrs.field(default=250, validator=validators.ge(1))
     sweep_ms: int = attrs.field(default=500, validator=validators.ge(1))
+    watches: int = attrs.field(default=128, validator=validators.ge(0))
 
 
 @attrs.frozen
@@ -52,11 +56,13 @@ class ActorCoordinator:
 
     Attributes:
         parties: the actors and the planner.
-        chunks: how the value behind each stream becomes its chunks.
+        chunks: how the value behind each stream becomes its chunks. Behind a WatchQuery they find
+            a `Watch`.
     """
 
     parties: Parties
     chunks: Mapping[type, Chunks]
+    watches: Watches
 
     async def ask(self, message: Rpc[R] | StreamRpc[Any, R]) -> R:
         """The reply, or the frozen value that stands behind a stream."""
@@ -85,8 +91,20 @@ class ActorCoordinator:
 
     @asynccontextmanager
     async def stream(self, message: StreamRpc[C, R]) -> AsyncIterator[AsyncIterator[C]]:
+        if isinstance(message, WatchQuery):
+            with self._watching(message) as watch:
+                async with self.chunks[WatchQuery](message, watch) as updates:
+                    yield updates
+            return
         async with self.chunks[type(message)](message, await self.ask(message)) as chunks:
             yield chunks
+
+    @contextmanager
+    def _watching(self, message: WatchQuery) -> Iterator[Watch]:
+        result = FetchQueryResults(message.query_id)
+        with self.watches.registered(message.query_id) as ended:
+            look, ask_result = partial(self.ask, message), partial(self.ask, result)
+            yield Watch(look, ask_result, self.watches, ended)
 
     async def validate_state(self) -> None:
         """Every machine checks itself. Raises InvariantViolated."""
@@ -121,6 +139,7 @@ async def open_coordinator(
     own = actors or ActorSettings()
     now = clock or steady_unix_ms()
     parties = Parties(planner)
+    watches = Watches(own.watches)
     sweep_ms = max(1, min(own.sweep_ms, core.worker_liveness_timeout_ms // 10))
     # Each starts after those that it may ask, and so ends before them.
     machines: list[tuple[Machine[Any], Timer | None]] = [
@@ -139,7 +158,8 @@ async def open_coordinator(
                 now,
                 parties,
                 timer,
+                watches if machine.party is Party.SCHEDULING else None,
                 name=machine.party.value,
                 mailbox=own.mailbox,
             )
-        yield ActorCoordinator(parties, chunks or {})
+        yield ActorCoordinator(parties, chunks or {}, watches)

@@ -16,9 +16,11 @@ import attrs
 
 from ffq.actors.outbox import Outbox
 from ffq.actors.parties import Parties
+from ffq.actors.watches import Watches
 from ffq.core.machine import Machine, Notice, Outcome, Removal, Walk
 from ffq.core.walks import OWNERS
 from ffq.errors import FfqError, InvariantViolated
+from ffq.messages import Tick
 from ffq.runtime import Actor, Request, handles
 from ffq.runtime.remarks import RemarkLogger
 
@@ -54,15 +56,22 @@ class MachineActor(Actor[Any]):
     Args:
         parties: the others, whom it asks and tells.
         timer: what it sends itself; None: nothing.
+        watches: told of each step; None: nobody watches this machine.
     """
 
     def __init__(
-        self, machine: Machine[Any], clock: Clock, parties: Parties, timer: Timer | None = None
+        self,
+        machine: Machine[Any],
+        clock: Clock,
+        parties: Parties,
+        timer: Timer | None = None,
+        watches: Watches | None = None,
     ) -> None:
         self._machine = machine
         self._clock = clock
         self._parties = parties
         self._timer = timer
+        self._watches = watches
         self._outbox = Outbox()
         self._others_know = False
 
@@ -89,6 +98,9 @@ class MachineActor(Actor[Any]):
                 logger.exception("%s failed in %s", type(message).__name__, self.ctx.path)
                 self._check_after_bug()
             raise
+        if self._watches:
+            passed = isinstance(message, Tick)
+            self._watches.heard(self._machine.version, outcome.notices, time_passed=passed)
         return self._pass_on(outcome) if outcome.notices else outcome.reply
 
     handles(Request)(handle)  # of whatever class: the machine's table says which it takes

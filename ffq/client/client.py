@@ -16,6 +16,7 @@ import trio
 from ffq.client.batches import ResultBatches
 from ffq.client.conversions import PlanLike, TableLike, definitions, plan_bytes, table_of
 from ffq.client.pivots import PivotPlanner
+from ffq.client.watching import LONGEST_SILENCE_S, Follower
 from ffq.core.settings import MAX_MS
 from ffq.errors import (
     CallerError,
@@ -42,6 +43,7 @@ from ffq.messages import (
     PlanSql,
     QueryState,
     QueryStatus,
+    QueryUpdate,
     Rpc,
     SqlPlan,
     StreamRpc,
@@ -52,6 +54,7 @@ from ffq.messages import (
 from ffq.plan.inline import InlineTable
 from ffq.proto.rows import row_of
 from ffq.retry import RetryPolicy, until_answered
+from ffq.rpc.chunks import InMemory
 from ffq.service import Coordinator
 from ffq.sql.parameters import Parameters, dump_parameters
 from ffq.sql.text import excerpt
@@ -74,6 +77,7 @@ class QueryHandle:
 
     client: Client = attrs.field(repr=False)
     query_id: QueryId
+    _result: bytes | None = attrs.field(default=None, repr=False, eq=False)
 
     def __str__(self) -> str:
         return self.query_id
@@ -92,8 +96,12 @@ class QueryHandle:
 
     async def result(self, progress: Progress | None = None) -> pa.Table:
         """Wait, then fetch: all rows. Raises as `Client.wait` and `Client.fetch`."""
-        await self.wait(progress)
-        return await self.fetch()
+        return await self.client.fetch(await self.client.finished(self, progress))
+
+    @property
+    def small_result(self) -> bytes | None:
+        """Its result as an Arrow IPC stream, where it came along when it was waited for."""
+        return self._result
 
     async def cancel(self, reason: str = "canceled by the client") -> QueryState:
         """The state after that: CANCELED, or how it had ended. Raises UnknownId, Unavailable."""
@@ -119,7 +127,8 @@ class Client:
     Args:
         coordinator: whom to ask.
         timeout_ms: patience with an absent coordinator.
-        poll_ms: between two looks at a query that `wait` waits for.
+        poll_ms: between two looks at a query that `wait` waits for, where the coordinator does not
+            tell by itself.
         endpoint: what errors call it.
 
     Raises:
@@ -139,7 +148,8 @@ class Client:
                 raise InvalidRequest(f"{name}: {words(value, 40)} is not from 0 to {MAX_MS} ms")
         self._coordinator = coordinator
         self._timeout_ms = timeout_ms
-        self._poll_s = poll_ms / 1000
+        silence_s = min(max(timeout_ms, _MIN_ANSWER_MS) / 1000, LONGEST_SILENCE_S)
+        self._follower = Follower(coordinator, self.status, poll_ms / 1000, silence_s)
         self._name = f"{endpoint}: " if endpoint else ""
 
     def query(self, query_id: str) -> QueryHandle:
@@ -195,8 +205,7 @@ class Client:
         try:
             handle = await self.submit(data, query_id, timeouts=timeouts)
             over = (QueryFailed, QueryCanceled, UnknownId)  # it has ended
-            await handle.wait(progress)
-            return await use(handle)
+            return await use(await self.finished(handle, progress))
         except BaseException as error:
             if isinstance(error, over):
                 raise
@@ -297,20 +306,34 @@ class Client:
             QueryFailed, QueryCanceled: it ended otherwise, with the coordinator's message.
             UnknownId: there is no such query (any more).
         """
+        return (await self._ended(query, progress, result=False)).status
+
+    async def finished(self, query: QueryLike, progress: Progress | None = None) -> QueryHandle:
+        """As `wait`, for who reads the result: `fetch`, `chunks` and `read` of what this gives ask
+        for nothing that came along.
+        """
+        last = await self._ended(query, progress, result=True)
+        return QueryHandle(self, last.status.query_id, last.result)
+
+    async def _ended(
+        self, query: QueryLike, progress: Progress | None, *, result: bool
+    ) -> QueryUpdate:
         _check_progress(progress)
         shown: QueryStatus | None = None
-        while True:
-            status = await self.status(query)
+
+        def tell(status: QueryStatus) -> None:
+            nonlocal shown
             if progress is not None and status != shown:
                 progress(status)
                 shown = status
-            if status.state is QueryState.FAILED:
-                raise QueryFailed(f"query {status.query_id} failed: {status.message}")
-            if status.state is QueryState.CANCELED:
-                raise QueryCanceled(f"query {status.query_id} was canceled: {status.message}")
-            if status.state is QueryState.SUCCEEDED:
-                return status
-            await trio.sleep(self._poll_s)
+
+        last = await self._follower.to_its_end(_id_of(query), tell, result=result)
+        status = last.status
+        if status.state is QueryState.FAILED:
+            raise QueryFailed(f"query {status.query_id} failed: {status.message}")
+        if status.state is QueryState.CANCELED:
+            raise QueryCanceled(f"query {status.query_id} was canceled: {status.message}")
+        return last
 
     async def fetch(self, query: QueryLike) -> pa.Table:
         """The result of a query that has SUCCEEDED.
@@ -320,6 +343,8 @@ class Client:
             UnknownId: there is no such query, or its result is no longer kept.
             ExecutionError: the result is no Arrow IPC stream.
         """
+        if (small := _small_result(query)) is not None:
+            return table_of((small,))
         message = FetchQueryResults(_id_of(query))
 
         async def collect() -> tuple[bytes, ...]:
@@ -335,6 +360,9 @@ class Client:
         Raises:
             Unavailable: the coordinator cannot be reached; and as `fetch`.
         """
+        if (small := _small_result(query)) is not None:
+            yield InMemory(iter((small,)))
+            return
         async with self._coordinator.stream(FetchQueryResults(_id_of(query))) as chunks:
             yield chunks
 
@@ -344,7 +372,8 @@ class Client:
 
         Raises as `fetch`, and what `use` raises.
         """
-        await self.status(query)  # the stream itself is tried once
+        if _small_result(query) is None:
+            await self.status(query)  # the stream itself is tried once
 
         def read(chunks: AsyncIterator[bytes]) -> T:
             return use(ResultBatches(chunks))
@@ -418,6 +447,10 @@ def _check_progress(progress: Progress | None) -> None:
 
 def _random_id() -> str:
     return str(1 + secrets.randbelow(_MAX_DEFAULT_ID))
+
+
+def _small_result(query: QueryLike) -> bytes | None:
+    return query.small_result if isinstance(query, QueryHandle) else None
 
 
 def _id_of(query: QueryLike) -> QueryId:

@@ -26,6 +26,7 @@ from ffq.messages import (
     ResolveResult,
     StageStatus,
     TaskState,
+    WatchQuery,
     WorkerStatus,
 )
 from ffq.plan.explain import bytes_text
@@ -42,6 +43,11 @@ def query_status(state: SchedulingState, msg: GetQueryStatus, now_ms: int) -> Qu
     told = _decisions(query)
     stages = tuple(_stage_status(state, stage, told) for stage in query.stages)
     return _status(Waiting(state, now_ms), query, stages)
+
+
+def watched_status(state: SchedulingState, msg: WatchQuery, now_ms: int) -> QueryStatus:
+    """What a watch tells now. Raises UnknownId."""
+    return query_status(state, GetQueryStatus(msg.query_id), now_ms)
 
 
 def list_queries(state: SchedulingState, msg: ListQueries, now_ms: int) -> tuple[QueryStatus, ...]:

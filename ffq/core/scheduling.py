@@ -52,6 +52,7 @@ from ffq.messages import (
     ResolveMapOutput,
     ResolveResult,
     Tick,
+    WatchQuery,
     WorkerChanged,
     WorkerLost,
 )
@@ -84,6 +85,7 @@ changes(AcceptQuery)(lifecycle.accept_query)
 changes(CancelQuery)(lifecycle.cancel_query)
 changes(FreeQueryId)(lifecycle.free_query_id)
 reads(GetQueryStatus)(answers.query_status)
+reads(WatchQuery)(answers.watched_status)
 reads(ResolveResult)(answers.resolve_result)
 reads(ListQueries)(answers.list_queries)
 reads(ListAttempts)(answers.list_attempts)

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 import attrs
 import trio
 
-from ffq.actors import open_coordinator
+from ffq.actors import ActorSettings, open_coordinator
 from ffq.catalog import Catalog
 from ffq.gateway.payloads import KeepsResultsOnDisk, payload_folder
 from ffq.gateway.planning import QueryPlanner
 from ffq.gateway.results import ResultChunks
 from ffq.gateway.shuffle import ShuffleChunks
 from ffq.gateway.sql import SqlPlanner
-from ffq.messages import FetchQueryResults, FetchShufflePartition
+from ffq.gateway.watching import QueryUpdates
+from ffq.messages import FetchQueryResults, FetchShufflePartition, WatchQuery
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.rpc.pool import ChannelPool
 from ffq.rpc.routes import coordinator_routes
@@ -57,7 +58,11 @@ async def serve_gateway(
         limits = _plan_limits(settings)
         planner = QueryPlanner(catalog, settings.scans, limits, sql, client_tables=own)
         chunks = stream_chunks(settings, peers)
-        async with open_coordinator(planner, settings.coordinator, chunks=chunks) as coordinator:
+        # Half of the streams stay for what is fetched.
+        actors = ActorSettings(watches=settings.rpc.max_streams // 2)
+        async with open_coordinator(
+            planner, settings.coordinator, actors, chunks=chunks
+        ) as coordinator:
             kept = KeepsResultsOnDisk(coordinator, payloads)
             routes = coordinator_routes(kept, kept)
             await serve(routes, settings.bind, settings.rpc, task_status=task_status)
@@ -67,8 +72,10 @@ def stream_chunks(settings: GatewaySettings, peers: ChannelPool) -> Mapping[type
     """How the streams of a coordinator become chunks."""
     reads = trio.CapacityLimiter(SHARED_READS)
     chunk_bytes = settings.rpc.chunk_bytes
+    results = ResultChunks(chunk_bytes)
     return {
-        FetchQueryResults: ResultChunks(chunk_bytes),
+        FetchQueryResults: results,
+        WatchQuery: QueryUpdates(results),
         FetchShufflePartition: ShuffleChunks(peers, settings.shuffle_root, chunk_bytes, reads),
     }
 

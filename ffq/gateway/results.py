@@ -9,6 +9,7 @@ import pyarrow as pa
 import trio
 
 from ffq.messages import FetchQueryResults, Payload, ResultParts, loaded
+from ffq.rpc.chunks import InMemory
 from ffq.rpc.routes import OnThreads
 from ffq.shuffle.ipc import decode_stream, empty_stream, encode_stream, merge_streams, with_rows
 
@@ -43,7 +44,7 @@ class ResultChunks:
         pieces = parts[0] if parts else (empty_stream(pa.schema([])),)
         chunks = self._cut(map(loaded, pieces))
         if all(isinstance(piece, bytes) for piece in pieces):
-            yield _InMemory(chunks)
+            yield InMemory(chunks)
         else:
             yield OnThreads(chunks, self._threads)
 
@@ -57,21 +58,6 @@ class ResultChunks:
         for piece in pieces:
             for start in range(0, len(piece), size):
                 yield piece[start : start + size] if len(piece) > size else piece
-
-
-class _InMemory:
-    """Chunks that are there already; who takes them waits between them."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def __aiter__(self) -> _InMemory:
-        return self
-
-    async def __anext__(self) -> bytes:
-        for chunk in self._chunks:
-            return chunk
-        raise StopAsyncIteration
 
 
 def _opener(part: Pieces) -> Callable[[], pa.RecordBatchReader]:

@@ -426,6 +426,28 @@ class FetchQueryResults(StreamRpc[bytes, ResultParts]):
 
 
 @attrs.frozen
+class QueryUpdate:
+    """A query as it stands. `result`: all of it, once it has SUCCEEDED, if it was asked for and is
+    small; None: it is to be fetched.
+    """
+
+    status: QueryStatus
+    result: bytes | None = attrs.field(default=None, repr=False)
+
+
+@attrs.frozen
+class WatchQuery(StreamRpc[QueryUpdate, QueryStatus]):
+    """A query's status when the watch begins, and whenever it has changed, until it has ended. Who
+    is slow gets the newest. `result`: with its result, if that is small.
+
+    Raises UnknownId; QuotaExceeded: too many are watched.
+    """
+
+    query_id: QueryId
+    result: bool = False
+
+
+@attrs.frozen
 class OutputLocation:
     """Where one reduce partition of one exact map attempt can be read.
 

@@ -55,6 +55,11 @@ class InspectionStub:
                 request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.DrainWorkerRequest.SerializeToString,
                 response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.DrainWorkerResponse.FromString,
                 _registered_method=True)
+        self.WatchQuery = channel.unary_stream(
+                '/ffq.ext.v1.Inspection/WatchQuery',
+                request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.WatchQueryRequest.SerializeToString,
+                response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.QueryUpdate.FromString,
+                _registered_method=True)
 
 
 class InspectionServicer:
@@ -85,6 +90,12 @@ class InspectionServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchQuery(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_InspectionServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -107,6 +118,11 @@ def add_InspectionServicer_to_server(servicer, server):
                     servicer.DrainWorker,
                     request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.DrainWorkerRequest.FromString,
                     response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.DrainWorkerResponse.SerializeToString,
+            ),
+            'WatchQuery': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchQuery,
+                    request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.WatchQueryRequest.FromString,
+                    response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.QueryUpdate.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -218,6 +234,33 @@ class Inspection:
             '/ffq.ext.v1.Inspection/DrainWorker',
             ffq_dot_proto_dot_ffq__ext__pb2.DrainWorkerRequest.SerializeToString,
             ffq_dot_proto_dot_ffq__ext__pb2.DrainWorkerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ffq.ext.v1.Inspection/WatchQuery',
+            ffq_dot_proto_dot_ffq__ext__pb2.WatchQueryRequest.SerializeToString,
+            ffq_dot_proto_dot_ffq__ext__pb2.QueryUpdate.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,7 @@ class InspectionStub:
     ListAttempts: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.ListAttemptsRequest, _ffq_ext_pb2.ListAttemptsResponse]
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.ListWorkersRequest, _ffq_ext_pb2.ListWorkersResponse]
     DrainWorker: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.DrainWorkerRequest, _ffq_ext_pb2.DrainWorkerResponse]
+    WatchQuery: _grpc.UnaryStreamMultiCallable[_ffq_ext_pb2.WatchQueryRequest, _ffq_ext_pb2.QueryUpdate]
 
 @_typing.type_check_only
 class InspectionAsyncStub(InspectionStub):
@@ -47,6 +48,7 @@ class InspectionAsyncStub(InspectionStub):
     ListAttempts: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.ListAttemptsRequest, _ffq_ext_pb2.ListAttemptsResponse]  # type: ignore[assignment]
     ListWorkers: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.ListWorkersRequest, _ffq_ext_pb2.ListWorkersResponse]  # type: ignore[assignment]
     DrainWorker: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.DrainWorkerRequest, _ffq_ext_pb2.DrainWorkerResponse]  # type: ignore[assignment]
+    WatchQuery: _aio.UnaryStreamMultiCallable[_ffq_ext_pb2.WatchQueryRequest, _ffq_ext_pb2.QueryUpdate]  # type: ignore[assignment]
 
 class InspectionServicer(metaclass=_abc_1.ABCMeta):
     """What the coordinator knows, for people and tools, and the orders an operator may give."""
@@ -78,6 +80,13 @@ class InspectionServicer(metaclass=_abc_1.ABCMeta):
         request: _ffq_ext_pb2.DrainWorkerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ffq_ext_pb2.DrainWorkerResponse, _abc.Awaitable[_ffq_ext_pb2.DrainWorkerResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def WatchQuery(
+        self,
+        request: _ffq_ext_pb2.WatchQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ffq_ext_pb2.QueryUpdate], _abc.AsyncIterator[_ffq_ext_pb2.QueryUpdate]]: ...
 
 def add_InspectionServicer_to_server(servicer: InspectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -36,6 +36,7 @@ from ffq.messages import (
     Rpc,
     StreamRpc,
     SubmitQuery,
+    WatchQuery,
 )
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto import ffq_ext_pb2 as ext
@@ -297,4 +298,12 @@ unary(
     (inspection.encode_drain, inspection.decode_drain),
     (inspection.encode_drain_reply, inspection.decode_drain_reply),
     Role.OPERATOR,
+)
+streaming(
+    INSPECTION,
+    WatchQuery,
+    (inspection.encode_watch, inspection.decode_watch),
+    (inspection.encode_update, inspection.decode_update),
+    Role.CLIENT,
+    time_limit_ms=24 * _HOUR_MS,  # its client notices a watch that has fallen silent
 )

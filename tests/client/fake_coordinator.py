@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import attrs
 import trio
 
-from ffq.errors import FfqError, Unavailable
+from ffq.errors import FfqError, Unavailable, UnknownMethod
 from ffq.ids import QueryId
 from ffq.messages import (
     CancelQuery,
@@ -22,6 +22,7 @@ from ffq.messages import (
     StreamRpc,
     SubmitQuery,
     SubmitReply,
+    WatchQuery,
 )
 
 C = TypeVar("C")
@@ -74,6 +75,8 @@ class ScriptedCoordinator:
 
     @asynccontextmanager
     async def stream(self, message: StreamRpc[C, R]) -> AsyncIterator[AsyncIterator[C]]:
+        if isinstance(message, WatchQuery):
+            raise UnknownMethod("WatchQuery is not known here")
         assert isinstance(message, FetchQueryResults)
         await self._answer()
         chunks: Any = self._pieces()

@@ -10,6 +10,8 @@ from ffq.messages import (
     ListQueries,
     ListWorkers,
     QueryStatus,
+    QueryUpdate,
+    WatchQuery,
     WorkerStatus,
 )
 from ffq.proto import ffq_ext_pb2 as ext
@@ -143,3 +145,20 @@ def decode_worker(message: ext.WorkerStatus) -> WorkerStatus:
         endpoint=message.shuffle_endpoint,
         family=message.engine_family,
     )
+
+
+def encode_watch(request: WatchQuery) -> ext.WatchQueryRequest:
+    return ext.WatchQueryRequest(query_id=request.query_id, result=request.result)
+
+
+def decode_watch(message: ext.WatchQueryRequest) -> WatchQuery:
+    return WatchQuery(parse_query_id(message.query_id), message.result)
+
+
+def encode_update(update: QueryUpdate) -> ext.QueryUpdate:
+    return ext.QueryUpdate(status=encode_status(update.status), result=update.result)
+
+
+def decode_update(message: ext.QueryUpdate) -> QueryUpdate:
+    result = message.result if message.HasField("result") else None
+    return QueryUpdate(decode_status(message.status), result)
