@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
 import attrs
 import trio
@@ -20,7 +21,7 @@ from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.rpc.pool import ChannelPool
 from ffq.rpc.routes import coordinator_routes
 from ffq.rpc.server import ServerAddress, serve
-from ffq.service import Chunks
+from ffq.service import Chunks, LocalCoordinator
 from ffq.settings import GatewaySettings
 from ffq.threads import run_blocking
 
@@ -39,6 +40,29 @@ async def serve_gateway(
 
     Raises:
         StartupError: the address cannot be bound.
+        InvalidRequest: the catalog is not one; it names file, entry and field.
+        ActorFailed: the coordinator found itself inconsistent and stopped.
+    """
+    async with open_gateway(settings) as coordinator:
+        await serve_coordinator(coordinator, settings, task_status=task_status)
+
+
+async def serve_coordinator(
+    coordinator: LocalCoordinator,
+    settings: GatewaySettings,
+    *,
+    task_status: trio.TaskStatus[ServerAddress] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve one over gRPC until cancelled. Raises StartupError: the address cannot be bound."""
+    routes = coordinator_routes(coordinator, coordinator)
+    await serve(routes, settings.bind, settings.rpc, task_status=task_status)
+
+
+@asynccontextmanager
+async def open_gateway(settings: GatewaySettings) -> AsyncIterator[LocalCoordinator]:
+    """A coordinator with all that a gateway has but its server.
+
+    Raises:
         InvalidRequest: the catalog is not one; it names file, entry and field.
         ActorFailed: the coordinator found itself inconsistent and stopped.
     """
@@ -63,9 +87,7 @@ async def serve_gateway(
         async with open_coordinator(
             planner, settings.coordinator, actors, chunks=chunks
         ) as coordinator:
-            kept = KeepsResultsOnDisk(coordinator, payloads)
-            routes = coordinator_routes(kept, kept)
-            await serve(routes, settings.bind, settings.rpc, task_status=task_status)
+            yield KeepsResultsOnDisk(coordinator, payloads)
 
 
 def stream_chunks(settings: GatewaySettings, peers: ChannelPool) -> Mapping[type, Chunks]:

@@ -142,6 +142,27 @@ def error_of(error: FailedCall, peer: str) -> FfqError:
     return _made(kinds[0] if kinds else fallback, message, reason, retry_ms, place)
 
 
+def as_told(error: Exception, peer: str) -> FfqError:
+    """What a caller elsewhere sees of `error`, for one that is here."""
+    return error_of(_Told(status_of(error)), peer)
+
+
+@attrs.frozen
+class _Told:
+    """A `FailedCall` that no wire was needed for."""
+
+    status: RpcStatus
+
+    def code(self) -> grpc.StatusCode:
+        return self.status.code
+
+    def details(self) -> str:
+        return self.status.text
+
+    def trailing_metadata(self) -> Iterable[tuple[str, str | bytes]]:
+        return self.status.metadata
+
+
 def _code_of(error: Exception) -> grpc.StatusCode | None:
     if isinstance(error, errors.AccessDenied) and error.stable_reason == PERMISSION_DENIED:
         return Code.PERMISSION_DENIED

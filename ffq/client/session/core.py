@@ -343,24 +343,27 @@ async def open_core(settings: SessionSettings, make: Callable[..., CoreT]) -> As
 @asynccontextmanager
 async def _opened(settings: SessionSettings, make: Callable[..., CoreT]) -> AsyncIterator[CoreT]:
     if settings.endpoint is not None:
-        async with _over(settings, settings.endpoint, None, make) as core:
+        async with (
+            open_channel(settings.endpoint, DEFAULT_OPTIONS) as channel,
+            _made(make, RemoteCoordinator(channel), settings, channel.endpoint, None) as core,
+        ):
             yield core
         return
     async with (
         open_embedded(settings.embedded) as cluster,
-        _over(settings, cluster.endpoint, cluster, make) as core,
+        _made(make, cluster.coordinator, settings, cluster.endpoint, cluster) as core,
     ):
         yield core
 
 
 @asynccontextmanager
-async def _over(
+async def _made(
+    make: Callable[..., CoreT],
+    coordinator: Coordinator,
     settings: SessionSettings,
     endpoint: str,
     cluster: EmbeddedCluster | None,
-    make: Callable[..., CoreT],
 ) -> AsyncIterator[CoreT]:
-    async with open_channel(endpoint, DEFAULT_OPTIONS) as channel, trio.open_nursery() as tasks:
-        coordinator = RemoteCoordinator(channel)
-        yield make(coordinator, settings, channel.endpoint, cluster, tasks)
+    async with trio.open_nursery() as tasks:
+        yield make(coordinator, settings, endpoint, cluster, tasks)
         tasks.cancel_scope.cancel()

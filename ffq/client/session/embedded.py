@@ -27,9 +27,11 @@ from ffq.client.session.folder import OwnFolder, own_folder
 from ffq.client.session.settings import EmbeddedSettings
 from ffq.engine.operators import REGISTRY, load_operators
 from ffq.errors import StartupError
-from ffq.gateway import serve_gateway
+from ffq.gateway import open_gateway, serve_coordinator
 from ffq.ids import WorkerId
+from ffq.rpc.direct import DirectCoordinator
 from ffq.rpc.server import ServerAddress
+from ffq.service import Coordinator
 from ffq.settings import GatewaySettings, SettingSource, one_task_bytes
 from ffq.sql.interpreter import started_ahead
 from ffq.threads import run_blocking
@@ -50,9 +52,10 @@ _LOCAL_WORKER = WorkerId("session")
 
 @attrs.define
 class EmbeddedCluster:
-    """Made by `open_embedded`."""
+    """Made by `open_embedded`. `coordinator`: for this process, without gRPC."""
 
     endpoint: str
+    coordinator: Coordinator
     _own: OwnFolder
     _settings: EmbeddedSettings
     _nursery: trio.Nursery
@@ -145,22 +148,45 @@ async def open_embedded(settings: EmbeddedSettings) -> AsyncIterator[EmbeddedClu
     """Raises StartupError: a process does not start, or an operators module does not import."""
     # What plans SQL asks this process for what operators declare.
     await run_blocking(load_operators, settings.operators)
-    async with own_folder() as own, trio.open_nursery() as services:
+    async with own_folder() as own:
         gateway = GatewaySettings(
             _LOOPBACK,
             coordinator=settings.coordinator,
             results_in=own.path,
             one_task_bytes=one_task_bytes(SettingSource({}, os.environ)),
         )
-        address: ServerAddress = await services.start(serve_gateway, gateway)
-        async with trio.open_nursery() as workers:
-            cluster = EmbeddedCluster(address.endpoint, own, settings, workers)
-            await cluster.start_workers()
+        async with (
+            open_gateway(gateway) as coordinator,
+            _served(coordinator, gateway) as endpoint,
+            _with_workers(coordinator, endpoint, own, settings) as cluster,
+        ):
+            yield cluster
+
+
+@asynccontextmanager
+async def _served(coordinator: Coordinator, settings: GatewaySettings) -> AsyncIterator[str]:
+    """For the workers: the endpoint."""
+    async with trio.open_nursery() as services:
+        address: ServerAddress = await services.start(serve_coordinator, coordinator, settings)
+        yield address.endpoint
+        services.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _with_workers(
+    coordinator: Coordinator, endpoint: str, own: OwnFolder, settings: EmbeddedSettings
+) -> AsyncIterator[EmbeddedCluster]:
+    direct = DirectCoordinator(coordinator, endpoint)
+    async with trio.open_nursery() as workers:
+        cluster = EmbeddedCluster(endpoint, direct, own, settings, workers)
+        await cluster.start_workers()
+        try:
             with started_ahead():  # the first query finds what plans it ready
                 yield cluster
-            await cluster.stop_workers()
-            workers.cancel_scope.cancel()
-        services.cancel_scope.cancel()
+        finally:
+            direct.close()
+        await cluster.stop_workers()
+        workers.cancel_scope.cancel()
 
 
 def _nobody_listens(_name: str, _line: str) -> None:
