@@ -151,12 +151,13 @@ class _Shown:
     output: Path | None
 
     async def use(self, client: Client, planned: SqlPlan, handle: QueryHandle) -> None:
-        from ffq.cli.output.explained import write_analyzed
-        from ffq.cli.output.writer import write_result
-
         if self.analyze:
+            from ffq.cli.output.explained import write_analyzed
+
             await write_analyzed(planned, handle)
         if self.output is not None or not self.analyze:
+            from ffq.cli.output.writer import write_result
+
             write = partial(write_result, chosen=self.chosen, output=self.output)
             await client.read(handle, write)
 
@@ -169,12 +170,13 @@ async def _run(
     tables: dict[str, Any],
     shown: _Shown,
 ) -> None:
-    from ffq.cli.output.explained import write_explained
     from ffq.cli.progress import run_shown
 
     async with _client(context, workers) as client:
         planned = await client.plan_sql(text, parameters, tables=tables)
         if shown.explain:
+            from ffq.cli.output.explained import write_explained
+
             write_explained(planned)
         else:
             await run_shown(client, planned.plan_bytes, partial(shown.use, client, planned))
