@@ -201,7 +201,8 @@ def connect(
         operators: modules with custom operators that these processes import, with commas between.
             Other operators that are registered in this process run in this process.
         timeout_ms: patience with a coordinator that cannot be reached.
-        poll_ms: between two looks at a query that is waited for.
+        poll_ms: between two looks at a query that is waited for, where the coordinator does not
+            tell by itself how it stands.
         progress: show it on stderr, or in the notebook; None: where somebody sees it.
 
     Raises:
