@@ -7,11 +7,11 @@ stands in tables: who answers it (`ffq.core.walks`), how it travels (`ffq.proto.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from ffq.messages import Rpc, StreamRpc
+from ffq.messages import FromWorker, Rpc, StreamRpc, ToWorker
 from ffq.runtime.message import Request
 
 C = TypeVar("C")
@@ -63,8 +63,44 @@ class Posting(Protocol):
         ...
 
 
-class LocalCoordinator(Coordinator, Posting, Protocol):
-    """One in this process: it can be asked, and posted to."""
+class Exchange(Protocol):
+    """A worker's end of a stream that it holds open with its coordinator."""
+
+    async def send(self, message: FromWorker, /) -> None:
+        """Waits while the coordinator is behind. Raises as `receive`."""
+        ...
+
+    async def receive(self) -> ToWorker | None:
+        """What the coordinator says next; None: it has said all, in order.
+
+        Raises:
+            UnknownMethod: it knows no such stream.
+            Unavailable: the stream broke.
+            FfqError: the coordinator ended it with this error.
+        """
+        ...
+
+    def finish(self) -> None:
+        """The worker says no more: the coordinator ends the stream with what is under way."""
+        ...
+
+
+OpenExchange: TypeAlias = Callable[[], AbstractAsyncContextManager[Exchange]]
+"""Opens a worker's stream. Raises Unavailable, on entry or when it is first used."""
+
+
+class ServesExchange(Protocol):
+    """The other end of such streams."""
+
+    async def serve_exchange(
+        self, incoming: AsyncIterator[FromWorker], send: Callable[[ToWorker], Awaitable[None]], /
+    ) -> None:
+        """One stream, from its first message to its last. Raises what is to end it."""
+        ...
+
+
+class LocalCoordinator(Coordinator, Posting, ServesExchange, Protocol):
+    """One in this process: it can be asked, posted to, and holds workers' streams."""
 
 
 class Planner(Protocol):

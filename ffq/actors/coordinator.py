@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,6 +12,8 @@ import attrs
 import trio
 from attrs import validators
 
+from ffq.actors.bell import WorkBell
+from ffq.actors.exchange import Exchanges, Send
 from ffq.actors.machine import Clock, MachineActor, Timer, ValidateState
 from ffq.actors.parties import Parties
 from ffq.actors.posting import PostedWalk, hop
@@ -23,9 +25,17 @@ from ffq.core.results import results_machine
 from ffq.core.scheduling import scheduling_machine
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.walks import OWNERS, PLANS, WALKS
-from ffq.messages import FetchQueryResults, Rpc, StreamRpc, SweepStaleWorkers, Tick, WatchQuery
+from ffq.messages import (
+    FetchQueryResults,
+    FromWorker,
+    Rpc,
+    StreamRpc,
+    SweepStaleWorkers,
+    Tick,
+    WatchQuery,
+)
 from ffq.runtime import ActorSystem, Hooks
-from ffq.service import Chunks, OnReply, Planner, Posted
+from ffq.service import Chunks, Exchange, OnReply, Planner, Posted
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -58,11 +68,13 @@ class ActorCoordinator:
         parties: the actors and the planner.
         chunks: how the value behind each stream becomes its chunks. Behind a WatchQuery they find
             a `Watch`.
+        exchanges: the streams that workers hold open.
     """
 
     parties: Parties
     chunks: Mapping[type, Chunks]
     watches: Watches
+    exchanges: Exchanges
 
     async def ask(self, message: Rpc[R] | StreamRpc[Any, R]) -> R:
         """The reply, or the frozen value that stands behind a stream."""
@@ -106,6 +118,14 @@ class ActorCoordinator:
             look, ask_result = partial(self.ask, message), partial(self.ask, result)
             yield Watch(look, ask_result, self.watches, ended)
 
+    async def serve_exchange(self, incoming: AsyncIterator[FromWorker], send: Send) -> None:
+        """The coordinator's end of a worker's stream; see `Exchanges.serve`."""
+        await self.exchanges.serve(incoming, send)
+
+    def exchange(self) -> AbstractAsyncContextManager[Exchange]:
+        """A worker's end of such a stream, in this process: an `ffq.service.OpenExchange`."""
+        return self.exchanges.connect()
+
     async def validate_state(self) -> None:
         """Every machine checks itself. Raises InvariantViolated."""
         for actor in self.parties.actors.values():
@@ -142,9 +162,11 @@ async def open_coordinator(
     watches = Watches(own.watches)
     sweep_ms = max(1, min(own.sweep_ms, core.worker_liveness_timeout_ms // 10))
     # Each starts after those that it may ask, and so ends before them.
+    scheduling = scheduling_machine(core)
+    bell = WorkBell(scheduling.state)
     machines: list[tuple[Machine[Any], Timer | None]] = [
         (registry_machine(), None),
-        (scheduling_machine(core), Timer(own.tick_ms, Tick)),
+        (scheduling, Timer(own.tick_ms, Tick)),
         # Stamped before it queues behind evidence that arrived earlier: a worker whose beat still
         # waits in the mailbox is not stale.
         (liveness_machine(core), Timer(sweep_ms, lambda: SweepStaleWorkers(now()))),
@@ -158,8 +180,9 @@ async def open_coordinator(
                 now,
                 parties,
                 timer,
-                watches if machine.party is Party.SCHEDULING else None,
+                watches if machine is scheduling else None,
+                bell.ring if machine is scheduling else None,
                 name=machine.party.value,
                 mailbox=own.mailbox,
             )
-        yield ActorCoordinator(parties, chunks or {}, watches)
+        yield ActorCoordinator(parties, chunks or {}, watches, Exchanges(parties, bell))

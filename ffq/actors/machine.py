@@ -57,6 +57,7 @@ class MachineActor(Actor[Any]):
         parties: the others, whom it asks and tells.
         timer: what it sends itself; None: nothing.
         watches: told of each step; None: nobody watches this machine.
+        changed: called, between two steps, whenever one has changed the machine; None: nobody is.
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class MachineActor(Actor[Any]):
         parties: Parties,
         timer: Timer | None = None,
         watches: Watches | None = None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         self._machine = machine
         self._clock = clock
         self._parties = parties
         self._timer = timer
         self._watches = watches
+        self._changed = changed
         self._outbox = Outbox()
         self._others_know = False
 
@@ -91,6 +94,7 @@ class MachineActor(Actor[Any]):
         walk = self._machine.walk_of(message)
         if walk is not None:
             return self._hold(walk, message)
+        version = self._machine.version
         try:
             outcome = self._machine.step(message, self._clock())
         except Exception as error:
@@ -98,6 +102,8 @@ class MachineActor(Actor[Any]):
                 logger.exception("%s failed in %s", type(message).__name__, self.ctx.path)
                 self._check_after_bug()
             raise
+        if self._changed is not None and self._machine.version != version:
+            self._changed()
         if self._watches:
             passed = isinstance(message, Tick)
             self._watches.heard(self._machine.version, outcome.notices, time_passed=passed)

@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar, cast
 import attrs
 
 from ffq.errors import DiskError, QuotaExceeded
-from ffq.messages import RegisterQueryResults, Rpc, StreamRpc
+from ffq.messages import FromWorker, RegisterQueryResults, Rpc, StreamRpc, ToWorker
 from ffq.service import LocalCoordinator, OnReply, Posted
 from ffq.threads import run_blocking
 
@@ -133,6 +133,12 @@ class KeepsResultsOnDisk:
     def post(self, message: Rpc[Any], on_reply: OnReply, deadline: float) -> Posted:
         """As the coordinator behind."""
         return self.inner.post(message, on_reply, deadline)
+
+    async def serve_exchange(
+        self, incoming: AsyncIterator[FromWorker], send: Callable[[ToWorker], Awaitable[None]]
+    ) -> None:
+        """As the coordinator behind: the results that come on a worker's stream are small."""
+        await self.inner.serve_exchange(incoming, send)
 
     def stream(
         self, message: StreamRpc[C, Any], /

@@ -20,6 +20,62 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class WorkRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BEAT_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    LIMIT_MS_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """How many assignments it takes on this stream all in all, those that it got included."""
+    limit_ms: _builtins.int
+    """How long the limit holds, unless it is said again."""
+    @_builtins.property
+    def beat(self) -> _ffq_distributed_pb2.HeartbeatRequest:
+        """Of the first message: whose the stream is. Later ones name the same worker and incarnation."""
+
+    def __init__(
+        self,
+        *,
+        beat: _ffq_distributed_pb2.HeartbeatRequest | None = ...,
+        limit: _builtins.int = ...,
+        limit_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "limit", b"limit", "limit_ms", b"limit_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkRequest: _TypeAlias = WorkRequest  # noqa: Y015
+
+@_typing.final
+class WorkResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASKS_FIELD_NUMBER: _builtins.int
+    BEAT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_ffq_distributed_pb2.TaskAssignment]: ...
+    @_builtins.property
+    def beat(self) -> _ffq_distributed_pb2.HeartbeatResponse:
+        """The answer to the oldest beat that had none."""
+
+    def __init__(
+        self,
+        *,
+        tasks: _abc.Iterable[_ffq_distributed_pb2.TaskAssignment] | None = ...,
+        beat: _ffq_distributed_pb2.HeartbeatResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkResponse: _TypeAlias = WorkResponse  # noqa: Y015
+
+@_typing.final
 class PlanSqlRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -388,3 +388,78 @@ class Sql:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ExchangeStub:
+    """A worker's own stream: Heartbeat and GetTask without a call for each.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Work = channel.stream_stream(
+                '/ffq.ext.v1.Exchange/Work',
+                request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.WorkRequest.SerializeToString,
+                response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.WorkResponse.FromString,
+                _registered_method=True)
+
+
+class ExchangeServicer:
+    """A worker's own stream: Heartbeat and GetTask without a call for each.
+    """
+
+    def Work(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ExchangeServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Work': grpc.stream_stream_rpc_method_handler(
+                    servicer.Work,
+                    request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.WorkRequest.FromString,
+                    response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.WorkResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'ffq.ext.v1.Exchange', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('ffq.ext.v1.Exchange', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Exchange:
+    """A worker's own stream: Heartbeat and GetTask without a call for each.
+    """
+
+    @staticmethod
+    def Work(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/ffq.ext.v1.Exchange/Work',
+            ffq_dot_proto_dot_ffq__ext__pb2.WorkRequest.SerializeToString,
+            ffq_dot_proto_dot_ffq__ext__pb2.WorkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -126,3 +126,31 @@ class SqlServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ffq_ext_pb2.ListTablesResponse, _abc.Awaitable[_ffq_ext_pb2.ListTablesResponse]]: ...
 
 def add_SqlServicer_to_server(servicer: SqlServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class ExchangeStub:
+    """A worker's own stream: Heartbeat and GetTask without a call for each."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> ExchangeAsyncStub: ...
+    Work: _grpc.StreamStreamMultiCallable[_ffq_ext_pb2.WorkRequest, _ffq_ext_pb2.WorkResponse]
+
+@_typing.type_check_only
+class ExchangeAsyncStub(ExchangeStub):
+    """A worker's own stream: Heartbeat and GetTask without a call for each."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Work: _aio.StreamStreamMultiCallable[_ffq_ext_pb2.WorkRequest, _ffq_ext_pb2.WorkResponse]  # type: ignore[assignment]
+
+class ExchangeServicer(metaclass=_abc_1.ABCMeta):
+    """A worker's own stream: Heartbeat and GetTask without a call for each."""
+
+    @_abc_1.abstractmethod
+    def Work(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ffq_ext_pb2.WorkRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ffq_ext_pb2.WorkResponse], _abc.AsyncIterator[_ffq_ext_pb2.WorkResponse]]: ...
+
+def add_ExchangeServicer_to_server(servicer: ExchangeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

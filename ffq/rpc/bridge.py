@@ -24,7 +24,7 @@ from google.protobuf.message import Message
 from ffq.errors import InvalidRequest, QuotaExceeded, Unavailable
 from ffq.rpc.handover import Handover
 from ffq.rpc.options import RpcOptions
-from ffq.rpc.routes import Route, Routes, Send, ServerStream, Unary
+from ffq.rpc.routes import Duplex, Route, Routes, Send, ServerStream, Unary
 from ffq.rpc.status import BUSY_RETRY_MS, status_of
 from ffq.runtime.errors import MessageExpired
 from ffq.service import OnReply, Posted
@@ -92,7 +92,7 @@ class Bridge:
         async def handler(raw: bytes, context: Context) -> bytes:
             try:
                 self._check_calls()
-                request = _parse(route, raw)
+                request = parse(route, raw)
                 call: _Call | _PostedCall = (
                     self._begin(partial(route.handle, request), context)
                     if route.post is None
@@ -105,7 +105,7 @@ class Bridge:
                     raise
                 return reply.SerializeToString()
             except Exception as error:  # noqa: BLE001  # each becomes a status
-                await _refuse(context, error)
+                await refuse(context, error)
 
         return handler
 
@@ -115,15 +115,16 @@ class Bridge:
         async def handler(raw: bytes, context: Context) -> None:
             try:
                 self._check_calls()
-                self._check_streams()
-                request = _parse(route, raw)
-                self._open_streams += 1
+                if route.counted:
+                    self._check_streams()
+                request = parse(route, raw)
+                self._open_streams += route.counted
                 try:
                     await self._pump(partial(route.handle, request), context)
                 finally:
-                    self._open_streams -= 1
+                    self._open_streams -= route.counted
             except Exception as error:  # noqa: BLE001  # each becomes a status
-                await _refuse(context, error)
+                await refuse(context, error)
 
         return handler
 
@@ -262,7 +263,7 @@ class Bridge:
             )
 
 
-def _parse(route: Route, raw: bytes) -> Message:
+def parse(route: Route | Duplex[Any, Any], raw: bytes) -> Message:
     """Size is checked before sense. Raises InvalidRequest, DecodeError."""
     bound = route.max_request_bytes
     if bound is not None and len(raw) > bound:
@@ -273,7 +274,8 @@ def _parse(route: Route, raw: bytes) -> Message:
     return message
 
 
-async def _refuse(context: Context, error: Exception) -> Never:
+async def refuse(context: Context, error: Exception) -> Never:
+    """End a call with an error's status."""
     if isinstance(error, grpc.aio.BaseError):
         # grpc.aio's own: the connection is gone, or it has answered already.
         raise error

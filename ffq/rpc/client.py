@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import grpc
 import trio
@@ -18,10 +18,19 @@ from ffq.rpc.status import FailedCall, error_of
 from ffq.rpc.waiting import wait_future
 
 R = TypeVar("R", bound=Message)
+R_co = TypeVar("R_co", bound=Message, covariant=True)
 T = TypeVar("T")
 
 # The wire's deadline only serves a peer that no longer hears us: Trio's own comes first.
 DEADLINE_SLACK_S = 0.5
+
+
+class DuplexCall(Protocol[R_co]):
+    """What gRPC gives for such a call."""
+
+    def __iter__(self) -> Iterator[R_co]: ...
+
+    def cancel(self) -> bool: ...
 
 
 class RpcChannel:
@@ -62,7 +71,7 @@ class RpcChannel:
             response_deserializer=reply_type.FromString,
         )
         limit_s = self._options.call_timeout_s if timeout_s is None else timeout_s
-        with self._typed_errors(), trio.move_on_after(limit_s):
+        with self.typed_errors(), trio.move_on_after(limit_s):
             return await wait_future(method.future(request, timeout=_wire_timeout()))
         raise Unavailable(f"{self.endpoint}: no answer to {path} within {limit_s:g} s")
 
@@ -92,7 +101,7 @@ class RpcChannel:
         async def reader() -> None:
             with send:
                 try:
-                    with self._typed_errors(), suppress(trio.BrokenResourceError):
+                    with self.typed_errors(), suppress(trio.BrokenResourceError):
                         await trio.to_thread.run_sync(read, limiter=self._threads)
                 except FfqError as error:
                     messages.failure = error
@@ -106,6 +115,19 @@ class RpcChannel:
                 receive.close()
                 call.cancel()
 
+    def duplex(self, path: str, requests: Iterator[Message], chunk_type: type[R]) -> DuplexCall[R]:
+        """A stream both ways, for threads; `ffq.rpc.duplex` gives it to Trio.
+
+        `requests` is iterated on a thread of gRPC's, the call on the caller's.
+        """
+        self._check_open()
+        method = self._channel.stream_stream(
+            path,
+            request_serializer=_serialize,
+            response_deserializer=chunk_type.FromString,
+        )
+        return cast("DuplexCall[R]", method(requests))
+
     def _check_open(self) -> None:
         check_process()
         if self._closed:
@@ -114,7 +136,8 @@ class RpcChannel:
             )
 
     @contextmanager
-    def _typed_errors(self) -> Iterator[None]:
+    def typed_errors(self) -> Iterator[None]:
+        """What a call raises, as FfqErrors."""
         try:
             yield
         except grpc.FutureCancelledError:

@@ -22,6 +22,8 @@ class RpcOptions:
         stream_window: messages of one stream that may wait for a slow receiver.
         max_concurrent_rpcs: calls a server handles at once; more are refused.
         max_streams: streams a server has open at once; more are refused.
+        max_duplex: streams both ways that a server has open at once, beside those: one for each
+            worker; more are refused.
         call_timeout_s: how long a client waits for a unary call, seconds.
         idle_timeout_s: how long a client waits for the next message of a stream, seconds.
         keepalive_s: a connection on which nothing came for so long is pinged, and given up when no
@@ -36,6 +38,7 @@ class RpcOptions:
     stream_window: int = attrs.field(default=4, validator=validators.ge(1))
     max_concurrent_rpcs: int = attrs.field(default=1024, validator=validators.ge(1))
     max_streams: int = attrs.field(default=256, validator=validators.ge(1))
+    max_duplex: int = attrs.field(default=512, validator=validators.ge(1))
     call_timeout_s: float = attrs.field(default=30.0, validator=validators.gt(0))
     idle_timeout_s: float = attrs.field(default=60.0, validator=validators.gt(0))
     keepalive_s: float = attrs.field(default=10.0, validator=validators.ge(0.1))

@@ -49,17 +49,36 @@ class Unary(Generic[Q, R]):
 
 @attrs.frozen
 class ServerStream(Generic[Q, R]):
-    """One request, a stream of replies. `handle` runs in Trio and ends the stream by returning."""
+    """One request, a stream of replies. `handle` runs in Trio and ends the stream by returning.
+
+    `counted`: against the bound of open streams.
+    """
 
     service: str
     method: str
     request_type: type[Q]
     handle: Callable[[Q, Send[R]], Awaitable[None]]
     max_request_bytes: int | None = None
+    counted: bool = True
+
+
+@attrs.frozen
+class Duplex(Generic[Q, R]):
+    """A stream each way. `handle` runs in Trio and ends both by returning.
+
+    The bound is that of one message.
+    """
+
+    service: str
+    method: str
+    request_type: type[Q]
+    handle: Callable[[AsyncIterator[Q], Send[R]], Awaitable[None]]
+    max_request_bytes: int | None = None
 
 
 Route = Unary[Any, Any] | ServerStream[Any, Any]
 Routes = tuple[Route, ...]
+AllRoutes = tuple[Route | Duplex[Any, Any], ...]
 
 
 def coordinator_routes(coordinator: Coordinator, posting: Posting | None = None) -> Routes:

@@ -13,9 +13,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from ffq.endpoint import parse_endpoint
 from ffq.errors import StartupError
 from ffq.rpc.bridge import Bridge, handlers_of
+from ffq.rpc.duplex import DuplexServer, duplex_handlers
 from ffq.rpc.loop import LoopThread, shared_loop
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, server_arguments
-from ffq.rpc.routes import Routes
+from ffq.rpc.routes import AllRoutes, Duplex
 from ffq.threads import run_blocking
 
 # Typeshed's stub knows the blocking servicer only.
@@ -38,7 +39,7 @@ class ServerAddress:
 
 
 async def serve(
-    routes: Routes,
+    routes: AllRoutes,
     bind: str,
     options: RpcOptions = DEFAULT_OPTIONS,
     *,
@@ -62,7 +63,7 @@ async def serve(
 async def _serve_on(
     loop: LoopThread,
     server: grpc.aio.Server,
-    routes: Routes,
+    routes: AllRoutes,
     endpoint: str,
     options: RpcOptions,
     task_status: trio.TaskStatus[ServerAddress],
@@ -75,7 +76,12 @@ async def _serve_on(
         calls: trio.Nursery = await nursery.start(_shielded_nursery)
         token = trio.lowlevel.current_trio_token()
         bridge = Bridge(loop.loop, token, calls, options)
-        server.add_generic_rpc_handlers(handlers_of(bridge, routes))
+        simple = tuple(route for route in routes if not isinstance(route, Duplex))
+        both_ways = [route for route in routes if isinstance(route, Duplex)]
+        duplex = DuplexServer(bridge, loop.loop, token, options)
+        server.add_generic_rpc_handlers(
+            [*handlers_of(bridge, simple), *duplex_handlers(duplex, both_ways)]
+        )
         servicer = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
         try:
@@ -84,6 +90,7 @@ async def _serve_on(
             await trio.sleep_forever()
         finally:
             with trio.CancelScope(shield=True):
+                await loop.run(duplex.end_all())
                 await loop.run(_stop(server, servicer, options.grace_s))
             bridge.close()
 

@@ -63,7 +63,7 @@ class CoordinatorLink:
         except Unavailable as error:
             self._missed(error)
             raise
-        self._answered()
+        self.answered()
         return answer
 
     async def ask(self, message: Rpc[R], *, quota_tries: int | None = None) -> R:
@@ -82,7 +82,7 @@ class CoordinatorLink:
             type(message).__name__,
             on_failure=self._missed,
         )
-        self._answered()
+        self.answered()
         return answer
 
     @property
@@ -95,7 +95,8 @@ class CoordinatorLink:
             self._away = True
             logger.warning("coordinator %s is unreachable, trying on: %s", self.name, error.message)
 
-    def _answered(self) -> None:
+    def answered(self) -> None:
+        """It said something just now, by whatever way."""
         self._answered_at = trio.current_time()
         if self._away:
             self._away = False

@@ -2,7 +2,9 @@
 
     ┌ heartbeats ── every heartbeat_ms, on a task of their own: a busy worker is never stale (R20)
     ├ janitor ───── removes files of queries that the heartbeat's answer names as ended
-    └ pull loop ─── one GetTask for all free slots; each assignment becomes a task of its own
+    ├ stream ────── where the coordinator knows it: beats go up on it, and assignments come down
+    └ pull loop ─── where there is no stream: one GetTask for all free slots
+    each assignment becomes a task of its own
 
 Cancelling `run` is a crash: nothing is reported. So is being superseded by another process with
 this worker's id: the coordinator has counted as lost what ran here. `stop` is the orderly end: no
@@ -22,6 +24,7 @@ from ffq.errors import (
     StartupError,
     Unavailable,
     UnknownId,
+    UnknownMethod,
     WorkerSuperseded,
 )
 from ffq.ids import AttemptKey, QueryId
@@ -34,17 +37,20 @@ from ffq.messages import (
     QueryState,
 )
 from ffq.retry import RetryPolicy
-from ffq.service import Coordinator
+from ffq.service import Coordinator, OpenExchange
 from ffq.worker.attempt import AttemptContext, AttemptRun, AttemptSettings
 from ffq.worker.link import CoordinatorLink, WorkerIdentity, logger
 from ffq.worker.plans import PlanCache
 from ffq.worker.ports import Executor, ShuffleTransport
+from ffq.worker.standing import Standing, StandingSettings, Worker
 
 MAX_HELD_QUERIES_TOLD = 1_000
 """Queries with files here that one heartbeat names; the next one names the following ones."""
 _BEAT_TIMEOUT_MS = 1_000
 _IDLE_POLLS_PER_STEP = 50
 _IDLE_MAX_FACTOR = 5
+_UNKNOWN_PAUSE_S = 60.0
+"""A coordinator that knows no streams may be replaced by one that does."""
 
 
 @attrs.frozen
@@ -79,6 +85,7 @@ class WorkerLoop:
         coordinator_name: what log lines call it: its endpoint.
         unix_ms: the wall clock, for `at_ms` in heartbeats only; all waiting is on Trio's clock.
         plans: how plans are read; by default on threads.
+        exchange: opens a stream to the coordinator; None: it is always polled.
     """
 
     def __init__(
@@ -92,6 +99,7 @@ class WorkerLoop:
         unix_ms: Callable[[], int],
         coordinator_name: str = "coordinator",
         plans: PlanCache | None = None,
+        exchange: OpenExchange | None = None,
     ) -> None:
         self._identity = identity
         self._settings = settings
@@ -101,6 +109,10 @@ class WorkerLoop:
         self._context = AttemptContext(
             identity, settings.attempts, self._link, executor, transport, plans or PlanCache()
         )
+        self._open_exchange = exchange
+        self._standing: Standing | None = None
+        self._pulling = False
+        self._stop_asked = trio.Event()
         self._running: dict[AttemptKey, AttemptRun] = {}
         self._ended: dict[QueryId, None] = {}
         self._told_from = 0
@@ -129,7 +141,10 @@ class WorkerLoop:
             nursery.start_soon(self._clean_forever)
             async with trio.open_nursery() as attempts:
                 with self._pull_scope:
-                    await self._pull(attempts)
+                    async with trio.open_nursery() as ways:
+                        if self._open_exchange is not None:
+                            ways.start_soon(self._keep_stream, self._open_exchange, attempts)
+                        await self._pull(attempts)
             nursery.cancel_scope.cancel()
         await self._finish_writes()
 
@@ -137,7 +152,10 @@ class WorkerLoop:
         """Begin the orderly end; `run` returns when it is done."""
         self._stopping = True
         self._pull_scope.deadline = trio.current_time() + self._settings.stop_grace_ms / 1000
+        self._stop_asked.set()
         self._wake_pull.set()
+        if self._standing is not None:
+            self._standing.finish()
         for attempt in self._running.values():
             attempt.scope.cancel()
 
@@ -185,6 +203,8 @@ class WorkerLoop:
         while True:
             await trio.sleep_until(next_at)
             next_at = trio.current_time() + interval
+            if self._is_attached:
+                continue
             try:
                 self._obey(await self._beat())
             except Unavailable:
@@ -195,7 +215,11 @@ class WorkerLoop:
                 logger.warning("heartbeat refused: %s", error.message)
 
     async def _beat(self) -> HeartbeatReply:
-        message = Heartbeat(
+        timeout_ms = max(2 * self._settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
+        return await self._link.once(self._next_beat(), timeout_ms=timeout_ms)
+
+    def _next_beat(self) -> Heartbeat:
+        return Heartbeat(
             worker_id=self._identity.worker_id,
             at_ms=self._unix_ms(),
             running_tasks=len(self._running),
@@ -208,8 +232,6 @@ class WorkerLoop:
             slots=self._settings.slots,
             stuck_tasks=self._executor.stuck,
         )
-        timeout_ms = max(2 * self._settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
-        return await self._link.once(message, timeout_ms=timeout_ms)
 
     def _claimed(self) -> tuple[AttemptKey, ...]:
         return self.running if self._link.silent_ms <= self._settings.claim_ms else ()
@@ -276,6 +298,74 @@ class WorkerLoop:
                 except FfqError as error:
                     logger.warning("files of query %s stay: %s", query_id, error.message)
 
+    # --- the stream --------------------------------------------------------------------------
+
+    @property
+    def _is_attached(self) -> bool:
+        """Whether beats go, and assignments come, by a stream."""
+        return self._standing is not None and self._standing.attached
+
+    async def _keep_stream(self, open_exchange: OpenExchange, attempts: trio.Nursery) -> None:
+        """One stream after another, until the orderly end. While there is none, calls are made.
+
+        Raises WorkerSuperseded.
+        """
+        settings = self._settings
+        silence_ms = settings.heartbeat_ms + max(2 * settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
+        failures = 0
+        while not self._stop_asked.is_set():
+            worker = Worker(
+                beat=self._next_beat,
+                room=self._room,
+                start=lambda tasks: self._start_all(tasks, attempts),
+                obey=self._obey_streamed,
+                attached=self._stop_pulling,
+            )
+            async with open_exchange() as exchange:
+                standing = Standing(
+                    exchange, StandingSettings(settings.heartbeat_ms, silence_ms), worker
+                )
+                self._standing = standing
+                if self._stop_asked.is_set():
+                    standing.finish()
+                try:
+                    error = await standing.carry()
+                finally:
+                    self._standing = None
+                    self._wake_pull.set()
+            if isinstance(error, WorkerSuperseded):
+                raise error
+            failures = 1 if standing.was_attached else failures + 1
+            await self._pause(error, failures)
+
+    async def _pause(self, error: FfqError | None, failures: int) -> None:
+        seconds = self._settings.retry.delay_s(failures)
+        if isinstance(error, UnknownMethod):
+            seconds = _UNKNOWN_PAUSE_S
+        elif error is not None and not isinstance(error, Unavailable):
+            logger.warning("the stream to %s was refused: %s", self._link.name, error.message)
+            seconds = self._settings.retry.max_ms / 1000
+        with trio.move_on_after(seconds):
+            await self._stop_asked.wait()
+
+    def _obey_streamed(self, reply: HeartbeatReply) -> None:
+        """Raises WorkerSuperseded."""
+        self._link.answered()
+        self._obey(reply)
+
+    def _stop_pulling(self) -> None:
+        self._wake_pull.set()
+
+    def _room(self) -> int:
+        """What a call that is under way may still bring is not there to be filled by the stream."""
+        if self._stopping or self._pulling:
+            return 0
+        return max(0, self._settings.slots - len(self._running) - self._executor.stuck)
+
+    def _room_changed(self) -> None:
+        if self._standing is not None:
+            self._standing.room_changed()
+
     # --- pulling and running -----------------------------------------------------------------
 
     async def _pull(self, attempts: trio.Nursery) -> None:
@@ -283,6 +373,9 @@ class WorkerLoop:
         failures = 0
         while not self._stopping:
             self._wake_pull = trio.Event()
+            if self._is_attached:
+                await self._wake_pull.wait()
+                continue
             capacity = self._settings.slots - len(self._running) - self._executor.stuck
             if capacity <= 0:
                 await self._sleep_unless_woken(self._settings.poll_ms / 1000)
@@ -296,8 +389,7 @@ class WorkerLoop:
                 await self._sleep_unless_woken(self._settings.retry.delay_s(failures))
                 continue
             failures = 0
-            for assignment in assignments[:capacity]:
-                self._start(assignment, attempts)
+            self._start_all(assignments[:capacity], attempts)
             idle_polls = 0 if assignments else idle_polls + 1
             if not assignments:
                 factor = min(1 + idle_polls // _IDLE_POLLS_PER_STEP, _IDLE_MAX_FACTOR)
@@ -305,11 +397,20 @@ class WorkerLoop:
 
     async def _get_task(self, capacity: int) -> tuple[Assignment, ...]:
         message = GetTask(self._identity.worker_id, capacity, self._identity.incarnation)
-        return await self._link.once(message)
+        self._pulling = True
+        try:
+            return await self._link.once(message)
+        finally:
+            self._pulling = False
+            self._room_changed()
 
     async def _sleep_unless_woken(self, seconds: float) -> None:
         with trio.move_on_after(seconds):
             await self._wake_pull.wait()
+
+    def _start_all(self, assignments: tuple[Assignment, ...], attempts: trio.Nursery) -> None:
+        for assignment in assignments:
+            self._start(assignment, attempts)
 
     def _start(self, assignment: Assignment, attempts: trio.Nursery) -> None:
         if assignment.key in self._running:
@@ -329,3 +430,4 @@ class WorkerLoop:
         finally:
             del self._running[attempt.assignment.key]
             self._wake_pull.set()
+            self._room_changed()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 import trio
@@ -17,6 +18,7 @@ from ffq.ids import WorkerId
 from ffq.messages import SPLITS, FetchShufflePartition
 from ffq.rpc.client import RpcChannel, open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
+from ffq.rpc.exchange import open_exchange
 from ffq.rpc.pool import ChannelPool
 from ffq.rpc.routes import stream_route
 from ffq.rpc.server import ServerAddress, serve
@@ -144,6 +146,7 @@ class _Worker:
                     transport=GrpcTransport(self._channel, peers),
                     unix_ms=self._clock,
                     coordinator_name=self._config.coordinator,
+                    exchange=partial(open_exchange, self._channel),
                 )
                 services.start_soon(_stop_when, stop, loop)
                 async with trio.open_nursery() as work:

@@ -69,6 +69,9 @@ class Wire:
             yield
 
     def _stub(self, method: str) -> Any:
+        if method == "Work":
+            work = ext_grpc.ExchangeStub(self.channel).Work
+            return lambda request, timeout: work(iter([request]), timeout=timeout)
         for stub in (
             wire_grpc.ControlPlaneStub,
             wire_grpc.ShuffleServiceStub,

@@ -42,6 +42,7 @@ REQUESTS: dict[str, type[Message]] = {
     "WatchQuery": ext.WatchQueryRequest,
     "PlanSql": ext.PlanSqlRequest,
     "ListTables": ext.ListTablesRequest,
+    "Work": ext.WorkRequest,  # of which one is sent, and no more
 }
 LASTING = {"WatchQuery"}
 """Streams that end with what they are about: of these the first message is taken."""

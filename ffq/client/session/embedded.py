@@ -31,7 +31,7 @@ from ffq.gateway import open_gateway, serve_coordinator
 from ffq.ids import WorkerId
 from ffq.rpc.direct import DirectCoordinator
 from ffq.rpc.server import ServerAddress
-from ffq.service import Coordinator
+from ffq.service import Coordinator, LocalCoordinator
 from ffq.settings import GatewaySettings, SettingSource, one_task_bytes
 from ffq.sql.interpreter import started_ahead
 from ffq.threads import run_blocking
@@ -164,7 +164,7 @@ async def open_embedded(settings: EmbeddedSettings) -> AsyncIterator[EmbeddedClu
 
 
 @asynccontextmanager
-async def _served(coordinator: Coordinator, settings: GatewaySettings) -> AsyncIterator[str]:
+async def _served(coordinator: LocalCoordinator, settings: GatewaySettings) -> AsyncIterator[str]:
     """For the workers: the endpoint."""
     async with trio.open_nursery() as services:
         address: ServerAddress = await services.start(serve_coordinator, coordinator, settings)

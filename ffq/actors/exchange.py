@@ -1,0 +1,241 @@
+"""Streams of workers at the coordinator's end: beats are answered, assignments pushed.
+
+What a stream carries means what it means in calls of their own: a beat is a Heartbeat (R18 to R21),
+and what is pushed is what GetTask would have given. Only, nothing that the coordinator does by
+itself is evidence of a worker's life: a push is none, an open stream is none, and a closed one is
+no sign of death.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, TypeAlias
+
+import attrs
+import trio
+
+from ffq.actors.bell import Seat, WorkBell
+from ffq.actors.parties import Parties
+from ffq.core.walks import WALKS
+from ffq.errors import ExecutionError, FfqError, InvalidRequest, Unavailable
+from ffq.ids import WorkerId
+from ffq.messages import Assignment, FromWorker, GetTask, Heartbeat, HeartbeatReply, ToWorker
+from ffq.runtime.errors import ActorError
+
+Send: TypeAlias = Callable[[ToWorker], Awaitable[None]]
+
+WINDOW: Final = 4
+"""Messages each way that one side may be behind."""
+MAX_LIMIT_MS: Final = 60_000
+_REFUSED_PAUSE_S: Final = 0.01
+"""One that was called and got nothing (its tasks are choosy, or it is excluded) is not called
+again at once, however often the state changes."""
+
+
+@attrs.define
+class _Open:
+    """One stream. `sent`: assignments so far. `holds_until`: on Trio's clock, `limit`."""
+
+    worker_id: WorkerId
+    incarnation: int
+    seat: Seat
+    sent: int = 0
+    limit: int = 0
+    holds_until: float = 0.0
+    finished: bool = False
+    replaced: bool = False
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    pause: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    news: trio.Event = attrs.field(factory=trio.Event)
+
+    @property
+    def room(self) -> int:
+        """How many assignments it takes now."""
+        return self.limit - self.sent if trio.current_time() < self.holds_until else 0
+
+    def hear(self, message: FromWorker) -> None:
+        self.limit = message.limit
+        lasts_ms = min(message.limit_ms, MAX_LIMIT_MS)
+        self.holds_until = trio.current_time() + lasts_ms / 1000
+        self.news.set()
+
+    def finish(self) -> None:
+        """No more pushes; one under way is carried through."""
+        self.finished = True
+        self.pause.cancel()
+
+
+@attrs.frozen
+class Exchanges:
+    """The streams that are open: one for each worker, the newest."""
+
+    parties: Parties
+    bell: WorkBell
+    open: dict[WorkerId, _Open] = attrs.field(factory=dict)
+
+    async def serve(self, incoming: AsyncIterator[FromWorker], send: Send) -> None:
+        """One stream, until the worker ends it, is superseded, or opens another one.
+
+        Raises:
+            InvalidRequest: the first message has no beat, or a beat is another worker's.
+            Unavailable: the worker has opened another stream.
+            FfqError: what Heartbeat or GetTask raise.
+        """
+        first = await anext(incoming, None)
+        beat = None if first is None else first.beat
+        if first is None or beat is None or beat.incarnation <= 0:
+            raise InvalidRequest("Work: its first message has no beat with an incarnation")
+        reply = await self._beat(beat)
+        await send(ToWorker(beat=reply))
+        if reply.superseded:
+            return
+        stream = _Open(beat.worker_id, beat.incarnation, Seat(beat.worker_id, self.bell))
+        stream.hear(first)
+        self._enter(stream)
+        try:
+            with stream.scope:
+                await self._carry(stream, incoming, send)
+        finally:
+            if self.open.get(stream.worker_id) is stream:
+                del self.open[stream.worker_id]
+        if stream.replaced:
+            raise Unavailable(f"worker {stream.worker_id} has opened another stream")
+
+    def _enter(self, stream: _Open) -> None:
+        before = self.open.get(stream.worker_id)
+        if before is not None:
+            before.replaced = True
+            before.scope.cancel()
+        self.open[stream.worker_id] = stream
+
+    async def _carry(self, stream: _Open, incoming: AsyncIterator[FromWorker], send: Send) -> None:
+        failure: Exception | None = None
+        async with trio.open_nursery() as nursery:
+
+            async def push() -> None:
+                nonlocal failure
+                try:
+                    await self._push(stream, send)
+                except Exception as error:  # noqa: BLE001  # as it is, in no group
+                    failure = error
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(push)
+            try:
+                await self._answer(stream, incoming, send)
+            except Exception as error:  # noqa: BLE001  # the same
+                failure = error
+                nursery.cancel_scope.cancel()
+            stream.finish()
+        if failure is not None:
+            raise failure
+
+    async def _answer(self, stream: _Open, incoming: AsyncIterator[FromWorker], send: Send) -> None:
+        """Until the worker says no more, or is told that it is superseded."""
+        async for message in incoming:
+            beat = message.beat
+            if beat is None:
+                stream.hear(message)
+                continue
+            if (beat.worker_id, beat.incarnation) != (stream.worker_id, stream.incarnation):
+                raise InvalidRequest(
+                    f"Work: a beat of worker {beat.worker_id}, incarnation {beat.incarnation}; "
+                    f"this stream is of {stream.worker_id}, incarnation {stream.incarnation}"
+                )
+            reply = await self._beat(beat)
+            # Not before: a worker that was stale, or lacked something, is given nothing yet.
+            stream.hear(message)
+            await send(ToWorker(beat=reply))
+            if reply.superseded:
+                return
+            stream.seat.may_ask_again()
+            self.bell.ring()
+
+    async def _push(self, stream: _Open, send: Send) -> None:
+        while not stream.finished:
+            with trio.CancelScope() as stream.pause:
+                await self._work_and_room(stream)
+            if stream.finished or not stream.room:
+                self.bell.ring()
+                continue
+            stream.seat.asks()
+            tasks: tuple[Assignment, ...] = ()
+            try:
+                # Of scheduling alone: asked through the door it would be evidence of life (R18).
+                tasks = await self.parties.ask(
+                    GetTask(stream.worker_id, stream.room, stream.incarnation)
+                )
+            finally:
+                if not tasks:
+                    self.bell.ring()
+            if tasks:
+                stream.sent += len(tasks)
+                stream.seat.may_ask_again()
+                await send(ToWorker(tasks))
+            else:
+                with trio.CancelScope() as stream.pause:
+                    await trio.sleep(_REFUSED_PAUSE_S)
+
+    async def _work_and_room(self, stream: _Open) -> None:
+        while not stream.room:
+            stream.news = trio.Event()
+            await stream.news.wait()
+        await stream.seat.called()
+
+    async def _beat(self, beat: Heartbeat) -> HeartbeatReply:
+        reply: HeartbeatReply = await WALKS[Heartbeat](self.parties.ask, beat)
+        return reply
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[MemoryExchange]:
+        """A stream in this process: what `serve` serves, with a worker at the other end."""
+        up_in, up_out = trio.open_memory_channel[FromWorker](WINDOW)
+        down_in, down_out = trio.open_memory_channel[ToWorker](WINDOW)
+        exchange = MemoryExchange(up_in, down_out)
+
+        async def serve() -> None:
+            with up_out, down_in:
+                try:
+                    await self.serve(up_out, down_in.send)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    pass  # the worker has gone
+                except ActorError as error:
+                    exchange.failure = Unavailable(f"the coordinator is gone: {error.message}")
+                except FfqError as error:
+                    exchange.failure = error
+                except Exception as error:  # noqa: BLE001  # as on the wire (R28)
+                    exchange.failure = ExecutionError(f"it failed: {type(error).__name__}")
+
+        with up_in, down_out:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serve)
+                yield exchange
+                nursery.cancel_scope.cancel()
+
+
+@attrs.define
+class MemoryExchange:
+    """`ffq.service.Exchange` in memory."""
+
+    _up: trio.MemorySendChannel[FromWorker]
+    _down: trio.MemoryReceiveChannel[ToWorker]
+    failure: FfqError | None = None
+
+    async def send(self, message: FromWorker) -> None:
+        """Raises Unavailable: it has ended."""
+        try:
+            await self._up.send(message)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            raise self.failure or Unavailable("the stream has ended") from None
+
+    async def receive(self) -> ToWorker | None:
+        try:
+            return await self._down.receive()
+        except trio.EndOfChannel:
+            if self.failure is not None:
+                raise self.failure from None
+            return None
+
+    def finish(self) -> None:
+        self._up.close()

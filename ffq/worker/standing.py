@@ -1,0 +1,137 @@
+"""A worker's stream while it is open: what it says on it, and what it does with what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+import trio
+
+from ffq.errors import FfqError, Unavailable
+from ffq.messages import Assignment, FromWorker, Heartbeat, HeartbeatReply
+from ffq.service import Exchange
+
+_HOLDS_FOR_BEATS: Final = 2.5
+"""What a worker said it has room for holds for so many beats: one may be late."""
+
+
+@attrs.frozen
+class StandingSettings:
+    """Times in ms. `silence_ms`: the stream is given up when so long nothing comes on it."""
+
+    heartbeat_ms: int
+    silence_ms: int
+
+
+@attrs.frozen
+class Worker:
+    """The worker behind the stream.
+
+    Attributes:
+        beat: its next heartbeat.
+        room: how many more attempts it can start now.
+        start: takes assignments.
+        obey: takes the answer to a beat; raises WorkerSuperseded.
+        attached: told once that the coordinator has answered on this stream.
+    """
+
+    beat: Callable[[], Heartbeat]
+    room: Callable[[], int]
+    start: Callable[[tuple[Assignment, ...]], None]
+    obey: Callable[[HeartbeatReply], None]
+    attached: Callable[[], None]
+
+
+class Standing:
+    """One stream, from its first beat to its end.
+
+    Until the first beat is answered it takes no assignments: the coordinator may not know such
+    streams at all.
+    """
+
+    def __init__(self, exchange: Exchange, settings: StandingSettings, worker: Worker) -> None:
+        self._exchange = exchange
+        self._settings = settings
+        self._worker = worker
+        self._received = 0
+        self._attached = False
+        self.was_attached = False
+        """Whether it ever was."""
+        self._finished = False
+        self._news = trio.Event()
+        self._failure: FfqError | None = None
+
+    @property
+    def attached(self) -> bool:
+        """Whether the coordinator has answered on it, and it has not ended."""
+        return self._attached
+
+    def room_changed(self) -> None:
+        """The worker has more or less room than before."""
+        self._news.set()
+
+    def finish(self) -> None:
+        """Take nothing more but what is under way. The coordinator then ends the stream."""
+        self._finished = True
+        self._news.set()
+
+    async def carry(self) -> FfqError | None:
+        """Until it ends: why it did; None: in order, as `finish` asked for or of its own accord."""
+        async with trio.open_nursery() as nursery:
+
+            async def speak() -> None:
+                try:
+                    await self._speak()
+                except FfqError as error:
+                    self._failure = error
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(speak)
+            try:
+                await self._listen()
+            except FfqError as error:
+                self._failure = error
+            self._attached = False
+            nursery.cancel_scope.cancel()
+        return self._failure
+
+    async def _speak(self) -> None:
+        """Beats as they are due, and what there is room for as it changes."""
+        interval = self._settings.heartbeat_ms / 1000
+        holds_ms = round(_HOLDS_FOR_BEATS * self._settings.heartbeat_ms)
+        next_at = trio.current_time()
+        told = -1
+        while not self._finished:
+            self._news = trio.Event()
+            beat = None
+            if trio.current_time() >= next_at:
+                beat = self._worker.beat()
+                next_at = trio.current_time() + interval
+            limit = self._received + (self._worker.room() if self._attached else 0)
+            if beat is not None or limit != told:
+                told = limit
+                await self._exchange.send(FromWorker(beat, limit, holds_ms))
+            with trio.move_on_at(next_at):
+                await self._news.wait()
+        self._exchange.finish()
+
+    async def _listen(self) -> None:
+        silence_ms = self._settings.silence_ms
+        while True:
+            try:
+                with trio.fail_after(silence_ms / 1000):
+                    message = await self._exchange.receive()
+            except trio.TooSlowError:
+                raise Unavailable(f"Work: nothing came within {silence_ms} ms") from None
+            if message is None:
+                return
+            # First what came: room is then counted with it.
+            self._received += len(message.tasks)
+            self._worker.start(message.tasks)
+            if message.beat is not None:
+                self._worker.obey(message.beat)
+                if not self._attached:
+                    self._attached = self.was_attached = True
+                    self._worker.attached()
+                    self._news.set()

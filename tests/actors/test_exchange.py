@@ -1,0 +1,314 @@
+"""Workers' streams at the coordinator's end, in one process on a virtual clock."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from ffq import plan as p
+from ffq.actors import ActorCoordinator, open_coordinator
+from ffq.core import CoordinatorSettings
+from ffq.errors import InvalidRequest, Unavailable
+from ffq.ids import QueryId, WorkerId
+from ffq.messages import (
+    AcceptQuery,
+    Assignment,
+    FromWorker,
+    GetTask,
+    HeartbeatReply,
+    ListAttempts,
+    ListWorkers,
+    SubmitQuery,
+    TaskState,
+    ToWorker,
+)
+from ffq.runtime import Hooks
+from ffq.service import Exchange
+from tests.actors.harness import InlinePlanner, W, beat, output
+from tests.actors.harness import report as reported
+
+ONE_TASK = p.scan("t", ["k"])
+TWO_STAGES = p.scan("t", ["k"]).aggregate(["k"], [p.col("k").count().alias("n")], partitions=4)
+SECOND = 1_000
+SETTINGS = CoordinatorSettings(worker_liveness_timeout_ms=5 * SECOND)
+
+
+@attrs.define
+class Handled(Hooks):
+    """What the actors handled, by class."""
+
+    messages: list[Any] = attrs.field(factory=list)
+    then: dict[type, Callable[[], None]] = attrs.field(factory=dict)
+
+    def message_handled(self, path: str, message: Any, error: BaseException | None) -> None:
+        self.messages.append(message)
+        self.then.get(type(message), lambda: None)()
+
+    def count(self, kind: type) -> int:
+        return sum(isinstance(each, kind) for each in self.messages)
+
+
+@attrs.define
+class Cluster:
+    door: ActorCoordinator
+    handled: Handled
+
+    async def submit(self, query_id: str, plan: p.Relation = ONE_TASK) -> None:
+        await self.door.ask(SubmitQuery(QueryId(query_id), plan.to_json()))
+
+    async def states(self, query_id: str = "1") -> list[tuple[TaskState, WorkerId | None]]:
+        attempts = await self.door.ask(ListAttempts(QueryId(query_id)))
+        return [(each.state, each.worker_id) for each in attempts]
+
+
+@asynccontextmanager
+async def open_cluster() -> AsyncIterator[Cluster]:
+    handled = Handled()
+    async with open_coordinator(InlinePlanner(), SETTINGS, hooks=handled) as door:
+        yield Cluster(door, handled)
+        await door.validate_state()
+
+
+@asynccontextmanager
+async def connected(
+    cluster: Cluster, limit: int = 1, *, worker: WorkerId = W, incarnation: int = 1
+) -> AsyncIterator[Exchange]:
+    """A stream whose first beat is answered, with room for `limit` assignments for a minute."""
+    async with cluster.door.exchange() as exchange:
+        await exchange.send(FromWorker(beat(worker, incarnation), limit, 60 * SECOND))
+        answer = await exchange.receive()
+        assert answer is not None
+        assert answer.beat is not None
+        assert answer.beat.accepted
+        yield exchange
+
+
+async def tasks_of(exchange: Exchange) -> tuple[Assignment, ...]:
+    """Of the next message that has some."""
+    while True:
+        message = await exchange.receive()
+        assert message is not None
+        if message.tasks:
+            return message.tasks
+
+
+async def nothing_comes(exchange: Exchange, seconds: float) -> None:
+    with trio.move_on_after(seconds):
+        raise AssertionError(await exchange.receive())
+
+
+async def test_a_task_comes_as_soon_as_there_is_one_and_nobody_asked_before(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster) as exchange:
+        await nothing_comes(exchange, 3)
+        assert cluster.handled.count(GetTask) == 0
+        since = trio.current_time()
+        await cluster.submit("1")
+        (task,) = await tasks_of(exchange)
+        assert trio.current_time() == since
+        assert task.key.query_id == "1"
+        assert cluster.handled.count(GetTask) == 1
+
+
+async def test_R7_no_more_come_than_there_is_room_for_whenever_that_was_said(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 2) as exchange:
+        for number in range(4):
+            await cluster.submit(str(number))
+        first = [*await tasks_of(exchange)]
+        while len(first) < 2:
+            first += await tasks_of(exchange)
+        assert len(first) == 2
+        # Said before they came: it is what it takes all in all.
+        await exchange.send(FromWorker(None, 2, 60 * SECOND))
+        await nothing_comes(exchange, 2)
+        await exchange.send(FromWorker(None, 3, 60 * SECOND))
+        assert len(await tasks_of(exchange)) == 1
+        await nothing_comes(exchange, 2)
+
+
+async def test_a_stage_that_is_done_wakes_those_who_wait_for_the_next(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.submit("1", TWO_STAGES)
+        (task,) = await tasks_of(exchange)
+        await exchange.send(FromWorker(None, 2, 60 * SECOND))
+        await nothing_comes(exchange, 1)
+        await cluster.door.ask(output(task, 0, 1, 2, 3))
+        await cluster.door.ask(reported(task))
+        (sink,) = await tasks_of(exchange)
+        assert sink.key.stage_id == 0
+
+
+async def test_one_task_wakes_one_of_all_that_wait_the_one_that_waits_longest(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        got: list[str] = []
+
+        async def wait(name: str) -> None:
+            async with connected(cluster, 1, worker=WorkerId(name)) as exchange:
+                await tasks_of(exchange)
+                got.append(name)
+                await trio.sleep_forever()
+
+        for number in range(20):
+            nursery.start_soon(wait, f"w{number}")
+            await wait_all_tasks_blocked()
+        await cluster.submit("1")
+        await wait_all_tasks_blocked()
+        assert got == ["w0"]
+        assert cluster.handled.count(GetTask) == 1
+        for number in range(2, 5):
+            await cluster.submit(str(number))
+        await wait_all_tasks_blocked()
+        assert got == ["w0", "w1", "w2", "w3"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_who_is_called_and_leaves_passes_the_call_on(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster, trio.open_nursery() as nursery:
+        leaving = trio.CancelScope()
+
+        async def wait() -> None:
+            with leaving:
+                async with connected(cluster, worker=WorkerId("a")):
+                    await trio.sleep_forever()
+
+        nursery.start_soon(wait)
+        await wait_all_tasks_blocked()
+        async with connected(cluster, worker=WorkerId("b")) as other:
+            await wait_all_tasks_blocked()
+            assert [seat.worker_id for seat in cluster.door.exchanges.bell.seats] == ["a", "b"]
+            # In the moment in which it is called.
+            cluster.handled.then[AcceptQuery] = leaving.cancel
+            await cluster.submit("1")
+            with trio.fail_after(1):
+                assert len(await tasks_of(other)) == 1
+
+
+async def test_R18_R19_a_push_is_no_evidence_of_life_and_silence_ends_what_was_pushed(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await trio.sleep(4)
+        await cluster.submit("1")
+        await tasks_of(exchange)
+        await trio.sleep(2)
+        assert await cluster.door.ask(ListWorkers()) == ()
+        assert await cluster.states() == [(TaskState.FAILED, W), (TaskState.QUEUED, None)]
+        # It is known again by its next beat, and served.
+        await exchange.send(FromWorker(beat(), 2, 60 * SECOND))
+        assert len(await tasks_of(exchange)) == 1
+
+
+async def test_a_worker_that_fell_silent_gets_nothing_after_its_word_has_lapsed(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 0) as exchange:
+        await exchange.send(FromWorker(None, 1, 2 * SECOND))
+        await trio.sleep(2.5)
+        await cluster.submit("1")
+        await nothing_comes(exchange, 1)
+        await exchange.send(FromWorker(beat(), 1, 2 * SECOND))
+        assert len(await tasks_of(exchange)) == 1
+
+
+async def test_R19_a_closed_stream_is_no_sign_of_death(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster:
+        async with connected(cluster) as exchange:
+            await cluster.submit("1")
+            await tasks_of(exchange)
+        await trio.sleep(4)
+        assert await cluster.states() == [(TaskState.RUNNING, W)]
+        await cluster.door.ask(beat())
+        await trio.sleep(4)
+        assert await cluster.states() == [(TaskState.RUNNING, W)]
+
+
+async def test_a_second_stream_of_a_worker_closes_the_first(autojump_clock: MockClock) -> None:
+    async with (
+        open_cluster() as cluster,
+        connected(cluster) as first,
+        connected(cluster) as second,
+    ):
+        with pytest.raises(Unavailable, match="w has opened another stream"):
+            await first.receive()
+        await cluster.submit("1")
+        assert len(await tasks_of(second)) == 1
+
+
+async def test_R19_an_older_incarnation_is_told_that_it_is_superseded_and_gets_nothing(
+    autojump_clock: MockClock,
+) -> None:
+    async with (
+        open_cluster() as cluster,
+        connected(cluster) as old,
+        connected(cluster, 0, incarnation=2),
+    ):
+        with pytest.raises(Unavailable):
+            await old.receive()
+        async with cluster.door.exchange() as again:
+            await again.send(FromWorker(beat(), 1, 60 * SECOND))
+            answer = await again.receive()
+            assert answer == ToWorker(beat=HeartbeatReply(accepted=False, superseded=True))
+            assert await again.receive() is None
+        await cluster.submit("1")
+        await trio.sleep(1)
+        assert await cluster.states() == []
+
+
+async def test_R19_one_that_is_replaced_by_a_call_is_told_with_its_next_beat(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster) as old:
+        await cluster.door.ask(beat(incarnation=2))
+        await cluster.submit("1")
+        await nothing_comes(old, 1)
+        await old.send(FromWorker(beat(), 1, 60 * SECOND))
+        answer = await old.receive()
+        assert answer is not None
+        assert answer.beat is not None
+        assert answer.beat.superseded
+        assert await old.receive() is None
+
+
+async def test_a_stream_that_its_worker_finishes_ends_in_order(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster, connected(cluster) as exchange:
+        exchange.finish()
+        assert await exchange.receive() is None
+        await cluster.submit("1")
+        await trio.sleep(1)
+        assert await cluster.states() == []
+        assert cluster.door.exchanges.open == {}
+
+
+@pytest.mark.parametrize(
+    "first",
+    [FromWorker(None, 1, SECOND), FromWorker(beat(incarnation=0), 1, SECOND)],
+    ids=["no beat", "no incarnation"],
+)
+async def test_a_stream_begins_by_saying_whose_it_is(
+    autojump_clock: MockClock, first: FromWorker
+) -> None:
+    async with open_cluster() as cluster, cluster.door.exchange() as exchange:
+        await exchange.send(first)
+        with pytest.raises(InvalidRequest, match="its first message has no beat"):
+            await exchange.receive()
+
+
+async def test_a_beat_of_another_worker_ends_the_stream(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster, connected(cluster) as exchange:
+        await exchange.send(FromWorker(beat(WorkerId("v")), 1, SECOND))
+        with pytest.raises(InvalidRequest, match="a beat of worker v, incarnation 1; this stream"):
+            await exchange.receive()
+        assert [each.worker_id for each in await cluster.door.ask(ListWorkers())] == [W]
