@@ -310,17 +310,28 @@ class WorkerLoop:
 
         Raises WorkerSuperseded.
         """
-        settings = self._settings
-        silence_ms = settings.heartbeat_ms + max(2 * settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
         failures = 0
         while not self._stop_asked.is_set():
-            worker = Worker(
-                beat=self._next_beat,
-                room=self._room,
-                start=lambda tasks: self._start_all(tasks, attempts),
-                obey=self._obey_streamed,
-                attached=self._stop_pulling,
-            )
+            error, attached = await self._hold_stream(open_exchange, attempts)
+            if isinstance(error, WorkerSuperseded):
+                raise error
+            failures = 1 if attached else failures + 1
+            await self._pause(error, failures)
+
+    async def _hold_stream(
+        self, open_exchange: OpenExchange, attempts: trio.Nursery
+    ) -> tuple[FfqError | None, bool]:
+        """One stream, from its first beat to its end: why it ended, and whether it was of use."""
+        settings = self._settings
+        silence_ms = settings.heartbeat_ms + max(2 * settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
+        worker = Worker(
+            beat=self._next_beat,
+            room=self._room,
+            start=lambda tasks: self._start_all(tasks, attempts),
+            obey=self._obey_streamed,
+            attached=self._stop_pulling,
+        )
+        try:
             async with open_exchange() as exchange:
                 standing = Standing(
                     exchange, StandingSettings(settings.heartbeat_ms, silence_ms), worker
@@ -333,10 +344,9 @@ class WorkerLoop:
                 finally:
                     self._standing = None
                     self._wake_pull.set()
-            if isinstance(error, WorkerSuperseded):
-                raise error
-            failures = 1 if standing.was_attached else failures + 1
-            await self._pause(error, failures)
+                return error, standing.was_attached
+        except FfqError as error:
+            return error, False  # it could not even be opened
 
     async def _pause(self, error: FfqError | None, failures: int) -> None:
         seconds = self._settings.retry.delay_s(failures)

@@ -67,11 +67,11 @@ class Network:
 
         Raises what the coordinator answers; Unavailable when none is up.
         """
-        self._count()
+        self.count()
         if node is not None:
             await node.gate()
         struck = self.faults.message_faults(source, method)
-        await trio.sleep(self._latency_s(struck))
+        await trio.sleep(self.latency_s(struck))
         if FaultKind.REQUEST_LOST in struck or self.faults.is_cut(source, COORDINATOR):
             await trio.sleep_forever()
         if FaultKind.DUPLICATE in struck:
@@ -120,7 +120,8 @@ class Network:
         if node is not None:
             await node.gate()
 
-    def _latency_s(self, struck: list[FaultKind]) -> float:
+    def latency_s(self, struck: list[FaultKind]) -> float:
+        """How long a message is under way."""
         if FaultKind.REORDER in struck:
             return self.chance.uniform(0.0, 0.8)
         return self.chance.uniform(0.0002, 0.004)
@@ -141,7 +142,8 @@ class Network:
             self.trace.note(f"the stray {method} is answered")
         self.late -= 1
 
-    def _count(self) -> None:
+    def count(self) -> None:
+        """One message more. Too many are a failed check."""
         self.trace.calls += 1
         if self.trace.calls > MAX_CALLS:
             self.trace.fail(violation("no-livelock", f"more than {MAX_CALLS} calls"))

@@ -24,6 +24,7 @@ from tests.simulation.network import Network
 from tests.simulation.queries import POISON
 from tests.simulation.server import SimServer
 from tests.simulation.settings import loop_settings
+from tests.simulation.stream import open_stream
 from tests.simulation.transport import Peer, SimTransport
 
 FAMILY = "sim-1"
@@ -113,6 +114,12 @@ class SimWorker:
             executor=self.executor,
             transport=SimTransport(self.name, network, self.peers, self.server),
             unix_ms=lambda: int(trio.current_time() * 1000),
+            # Half of the workers make calls, as those must whose coordinator knows no streams.
+            exchange=(
+                partial(open_stream, self.name, self, network, self.server)
+                if self.number % 2 == 0
+                else None
+            ),
         )
         self.peers[endpoint] = self
         network.trace.note(f"{self.name} starts, incarnation {self.incarnation}")
