@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 import trio
@@ -20,8 +20,20 @@ from ffq.actors.parties import Parties
 from ffq.core.walks import WALKS
 from ffq.errors import ExecutionError, FfqError, InvalidRequest, Unavailable
 from ffq.ids import WorkerId
-from ffq.messages import Assignment, FromWorker, GetTask, Heartbeat, HeartbeatReply, ToWorker
+from ffq.messages import (
+    Assignment,
+    AttemptEnd,
+    EndAnswer,
+    FromWorker,
+    GetTask,
+    Heartbeat,
+    HeartbeatReply,
+    Rpc,
+    ToWorker,
+)
 from ffq.runtime.errors import ActorError
+
+R = TypeVar("R")
 
 Send: TypeAlias = Callable[[ToWorker], Awaitable[None]]
 
@@ -134,6 +146,9 @@ class Exchanges:
     async def _answer(self, stream: _Open, incoming: AsyncIterator[FromWorker], send: Send) -> None:
         """Until the worker says no more, or is told that it is superseded."""
         async for message in incoming:
+            if message.ends:
+                answers = [await self._end(stream, each) for each in message.ends]
+                await send(ToWorker(answers=tuple(answers)))
             beat = message.beat
             if beat is None:
                 stream.hear(message)
@@ -183,9 +198,32 @@ class Exchanges:
             await stream.news.wait()
         await stream.seat.called()
 
-    async def _beat(self, beat: Heartbeat) -> HeartbeatReply:
-        reply: HeartbeatReply = await WALKS[Heartbeat](self.parties.ask, beat)
+    async def _end(self, stream: _Open, end: AttemptEnd) -> EndAnswer:
+        """Raises InvalidRequest: it is said in another worker's name."""
+        who = end.report.worker_id, end.report.incarnation
+        if who != (stream.worker_id, stream.incarnation):
+            raise InvalidRequest(
+                f"Work: a report of worker {who[0]}, incarnation {who[1]}; this stream is of "
+                f"{stream.worker_id}, incarnation {stream.incarnation}"
+            )
+        try:
+            if end.made is not None:
+                await self._ask(end.made)
+            reply = await self._ask(end.report)
+        except Exception:  # noqa: BLE001  # which it is, the worker hears when it makes calls
+            return EndAnswer.REFUSED
+        return EndAnswer.COUNTED if reply.counted else EndAnswer.TOO_LATE
+
+    async def _ask(self, message: Rpc[R]) -> R:
+        """As through the coordinator's door: what a worker says is evidence of its life (R18)."""
+        walk = WALKS.get(type(message))
+        reply: R = await (
+            self.parties.ask(message) if walk is None else walk(self.parties.ask, message)
+        )
         return reply
+
+    async def _beat(self, beat: Heartbeat) -> HeartbeatReply:
+        return await self._ask(beat)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[MemoryExchange]:

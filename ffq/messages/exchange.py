@@ -6,9 +6,34 @@ they are due, assignments come down as work appears.
 
 from __future__ import annotations
 
+import enum
+
 import attrs
 
-from ffq.messages.requests import Assignment, Heartbeat, HeartbeatReply
+from ffq.messages.requests import (
+    Assignment,
+    Heartbeat,
+    HeartbeatReply,
+    RegisterMapOutput,
+    RegisterQueryResults,
+    ReportTaskStatus,
+)
+
+
+class EndAnswer(enum.Enum):
+    """What became of an attempt's end. REFUSED: the same in calls of their own will tell why."""
+
+    REFUSED = 0
+    COUNTED = 1
+    TOO_LATE = 2
+
+
+@attrs.frozen
+class AttemptEnd:
+    """How an attempt ended, with what it made: a registration or an upload, and then a report."""
+
+    report: ReportTaskStatus
+    made: RegisterMapOutput | RegisterQueryResults | None = None
 
 
 @attrs.frozen
@@ -20,11 +45,13 @@ class FromWorker:
         limit: how many assignments it takes on this stream all in all, those that it got included.
             So it does not matter which of them were under way when it said so.
         limit_ms: how long that holds, unless it says it again: one that fell silent gets no more.
+        ends: attempts that have ended; they are looked at before all else.
     """
 
     beat: Heartbeat | None
     limit: int = 0
     limit_ms: int = 0
+    ends: tuple[AttemptEnd, ...] = ()
 
 
 @attrs.frozen
@@ -34,7 +61,9 @@ class ToWorker:
     Attributes:
         tasks: new assignments.
         beat: the answer to its next beat that has none yet.
+        answers: to the ends that have none yet, the oldest first.
     """
 
     tasks: tuple[Assignment, ...] = ()
     beat: HeartbeatReply | None = None
+    answers: tuple[EndAnswer, ...] = ()

@@ -8,6 +8,7 @@ from ffq.proto import ffq_distributed_pb2 as _ffq_distributed_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,6 +20,27 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _EndAnswer:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EndAnswerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndAnswer.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    END_ANSWER_REFUSED: _EndAnswer.ValueType  # 0
+    """The same in calls will tell why."""
+    END_ANSWER_COUNTED: _EndAnswer.ValueType  # 1
+    END_ANSWER_TOO_LATE: _EndAnswer.ValueType  # 2
+    """It changed nothing: nobody waits for this attempt any more."""
+
+class EndAnswer(_EndAnswer, metaclass=_EndAnswerEnumTypeWrapper): ...
+
+END_ANSWER_REFUSED: EndAnswer.ValueType  # 0
+"""The same in calls will tell why."""
+END_ANSWER_COUNTED: EndAnswer.ValueType  # 1
+END_ANSWER_TOO_LATE: EndAnswer.ValueType  # 2
+"""It changed nothing: nobody waits for this attempt any more."""
+Global___EndAnswer: _TypeAlias = EndAnswer  # noqa: Y015
+
 @_typing.final
 class WorkRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -26,6 +48,7 @@ class WorkRequest(_message.Message):
     BEAT_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     LIMIT_MS_FIELD_NUMBER: _builtins.int
+    ENDS_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """How many assignments it takes on this stream all in all, those that it got included."""
     limit_ms: _builtins.int
@@ -34,20 +57,57 @@ class WorkRequest(_message.Message):
     def beat(self) -> _ffq_distributed_pb2.HeartbeatRequest:
         """Of the first message: whose the stream is. Later ones name the same worker and incarnation."""
 
+    @_builtins.property
+    def ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttemptEnd]:
+        """Attempts that have ended; they are looked at before the beat and the limit."""
+
     def __init__(
         self,
         *,
         beat: _ffq_distributed_pb2.HeartbeatRequest | None = ...,
         limit: _builtins.int = ...,
         limit_ms: _builtins.int = ...,
+        ends: _abc.Iterable[Global___AttemptEnd] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "limit", b"limit", "limit_ms", b"limit_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "ends", b"ends", "limit", b"limit", "limit_ms", b"limit_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkRequest: _TypeAlias = WorkRequest  # noqa: Y015
+
+@_typing.final
+class AttemptEnd(_message.Message):
+    """What an attempt made, and its report: as calls of their own would be, one after the other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPORT_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def report(self) -> _ffq_distributed_pb2.ReportTaskStatusRequest: ...
+    @_builtins.property
+    def output(self) -> _ffq_distributed_pb2.RegisterMapOutputRequest: ...
+    @_builtins.property
+    def result(self) -> _ffq_distributed_pb2.RegisterQueryResultsRequest: ...
+    def __init__(
+        self,
+        *,
+        report: _ffq_distributed_pb2.ReportTaskStatusRequest | None = ...,
+        output: _ffq_distributed_pb2.RegisterMapOutputRequest | None = ...,
+        result: _ffq_distributed_pb2.RegisterQueryResultsRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["made", b"made", "output", b"output", "report", b"report", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["made", b"made", "output", b"output", "report", b"report", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_made: _TypeAlias = _typing.Literal["output", "result"]  # noqa: Y015
+    _WhichOneofArgType_made: _TypeAlias = _typing.Literal["made", b"made"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_made) -> _WhichOneofReturnType_made | None: ...
+
+Global___AttemptEnd: _TypeAlias = AttemptEnd  # noqa: Y015
 
 @_typing.final
 class WorkResponse(_message.Message):
@@ -55,21 +115,27 @@ class WorkResponse(_message.Message):
 
     TASKS_FIELD_NUMBER: _builtins.int
     BEAT_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_ffq_distributed_pb2.TaskAssignment]: ...
     @_builtins.property
     def beat(self) -> _ffq_distributed_pb2.HeartbeatResponse:
         """The answer to the oldest beat that had none."""
 
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedScalarFieldContainer[Global___EndAnswer.ValueType]:
+        """To the ends that had none, the oldest first."""
+
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[_ffq_distributed_pb2.TaskAssignment] | None = ...,
         beat: _ffq_distributed_pb2.HeartbeatResponse | None = ...,
+        answers: _abc.Iterable[Global___EndAnswer.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "beat", b"beat", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

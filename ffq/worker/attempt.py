@@ -12,15 +12,19 @@ silently only when the coordinator says that nobody waits for it any more, or is
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import attrs
 import trio
 
-from ffq.errors import ExecutionError, FfqError, UnknownId
+from ffq.errors import ExecutionError, FfqError, Unavailable, UnknownId
 from ffq.ids import StageId
 from ffq.messages import (
     NO_USAGE,
     Assignment,
+    AttemptEnd,
     AttemptUsage,
+    EndAnswer,
     ErrorKind,
     RegisterMapOutput,
     RegisterQueryResults,
@@ -49,6 +53,10 @@ PEER_MESSAGE_BYTES = 4 << 20
 """What peers receive in one message, where they were not set up otherwise: gRPC's default."""
 _CALL_BYTES = 1 << 10
 """What one message has besides its payload, generously."""
+_MAX_RESULT_AT_ONCE = 32 << 10
+"""Bytes of a result that travels in its report."""
+_MAX_PARTITIONS_AT_ONCE = 1_000
+"""Of an output that travels in its report."""
 STOPPED_MESSAGE = "the worker is shutting down"
 
 
@@ -68,7 +76,11 @@ class AttemptSettings:
 
 @attrs.frozen
 class AttemptContext:
-    """What every attempt of a worker shares."""
+    """What every attempt of a worker shares.
+
+    `end`: tells how one ended on the worker's stream; None where that is not possible. Raises
+    Unavailable: it was told, and no answer came.
+    """
 
     identity: WorkerIdentity
     settings: AttemptSettings
@@ -76,6 +88,7 @@ class AttemptContext:
     executor: Executor
     transport: ShuffleTransport
     plans: PlanCache
+    end: Callable[[AttemptEnd], Awaitable[EndAnswer | None]]
 
 
 @attrs.define
@@ -110,6 +123,8 @@ class AttemptRun:
             await self._fail(error, failure_of(error))
             return
         try:
+            if await self._end_at_once(output):
+                return
             await self._deliver(output)
             self._claimed = True
             await self._report(TaskState.SUCCEEDED, usage=self._usage_of(output))
@@ -166,6 +181,32 @@ class AttemptRun:
         served_here = part.endpoint == self.context.identity.endpoint
         return self.context.executor.local(part) if served_here else None
 
+    async def _end_at_once(self, output: TaskOutput) -> bool:
+        """Hand over the output and claim that it is there, in one message, where it is small.
+
+        False: it has to be done in calls, also where it may have been done already: what is said
+        twice counts once (R13, R15, R22).
+        """
+        if self.assignment.fixed_wire:
+            return False
+        made: RegisterMapOutput | RegisterQueryResults
+        if isinstance(output, MapOutput):
+            if len(output.partitions) > _MAX_PARTITIONS_AT_ONCE:
+                return False
+            made = self._registration(output)
+        else:
+            if output.size > _MAX_RESULT_AT_ONCE:
+                return False
+            made = self._piece(await output.read(0, output.size), 0, last=True)
+        report = self._report_of(TaskState.SUCCEEDED, usage=self._usage_of(output))
+        self._claimed = True
+        try:
+            answer = await self.context.end(AttemptEnd(report, made))
+        except Unavailable:
+            return False
+        self._claimed = answer in {EndAnswer.COUNTED, EndAnswer.TOO_LATE}
+        return self._claimed
+
     async def _deliver(self, output: TaskOutput) -> None:
         """Hand the output over, before SUCCEEDED claims that it is there (R3, R22)."""
         if isinstance(output, MapOutput):
@@ -176,8 +217,11 @@ class AttemptRun:
             await self._upload(output)
 
     async def _register(self, output: MapOutput) -> None:
+        await self.context.link.ask(self._registration(output))
+
+    def _registration(self, output: MapOutput) -> RegisterMapOutput:
         context = self.context
-        message = RegisterMapOutput(
+        return RegisterMapOutput(
             key=self.assignment.key,
             partitions=output.partitions,
             layout=self.assignment.layout,
@@ -185,7 +229,6 @@ class AttemptRun:
             incarnation=context.identity.incarnation,
             endpoint=context.identity.endpoint,
         )
-        await context.link.ask(message)
 
     async def _upload(self, output: ResultOutput) -> None:
         context = self.context
@@ -194,17 +237,14 @@ class AttemptRun:
         while not last:
             payload = await output.read(offset, context.settings.result_chunk_bytes)
             last = not payload or offset + len(payload) >= output.size
-            message = RegisterQueryResults(
-                query_id=self.assignment.key.query_id,
-                payload=payload,
-                key=self.assignment.key,
-                offset=offset,
-                last=last,
-            )
-            reply = await context.link.ask(message)
+            reply = await context.link.ask(self._piece(payload, offset, last=last))
             if not reply.counted:
                 return
             offset += len(payload)
+
+    def _piece(self, payload: bytes, offset: int, *, last: bool) -> RegisterQueryResults:
+        key = self.assignment.key
+        return RegisterQueryResults(key.query_id, payload, key, offset, last)
 
     async def _upload_whole(self, output: ResultOutput) -> None:
         """In one call: for whoever takes each call as the whole result (R26).
@@ -243,8 +283,14 @@ class AttemptRun:
     async def _report(
         self, state: TaskState, failure: Failure | None = None, usage: AttemptUsage | None = None
     ) -> None:
+        message = self._report_of(state, failure, usage)
+        await self.context.link.ask(message, quota_tries=_REPORT_QUOTA_TRIES)
+
+    def _report_of(
+        self, state: TaskState, failure: Failure | None = None, usage: AttemptUsage | None = None
+    ) -> ReportTaskStatus:
         context = self.context
-        message = ReportTaskStatus(
+        return ReportTaskStatus(
             key=self.assignment.key,
             state=state,
             message="" if failure is None else failure.message,
@@ -255,4 +301,3 @@ class AttemptRun:
             lost_inputs=() if failure is None else failure.lost,
             usage=usage,
         )
-        await context.link.ask(message, quota_tries=_REPORT_QUOTA_TRIES)

@@ -30,6 +30,8 @@ from ffq.errors import (
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
     Assignment,
+    AttemptEnd,
+    EndAnswer,
     GetQueryStatus,
     GetTask,
     Heartbeat,
@@ -107,7 +109,13 @@ class WorkerLoop:
         self._unix_ms = unix_ms
         self._link = CoordinatorLink(coordinator, coordinator_name, settings.retry)
         self._context = AttemptContext(
-            identity, settings.attempts, self._link, executor, transport, plans or PlanCache()
+            identity,
+            settings.attempts,
+            self._link,
+            executor,
+            transport,
+            plans or PlanCache(),
+            self._end_on_stream,
         )
         self._open_exchange = exchange
         self._standing: Standing | None = None
@@ -357,6 +365,10 @@ class WorkerLoop:
             seconds = self._settings.retry.max_ms / 1000
         with trio.move_on_after(seconds):
             await self._stop_asked.wait()
+
+    async def _end_on_stream(self, end: AttemptEnd) -> EndAnswer | None:
+        """As `Standing.end`."""
+        return None if self._standing is None else await self._standing.end(end)
 
     def _obey_streamed(self, reply: HeartbeatReply) -> None:
         """Raises WorkerSuperseded."""

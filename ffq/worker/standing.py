@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -9,11 +10,21 @@ import attrs
 import trio
 
 from ffq.errors import FfqError, Unavailable
-from ffq.messages import Assignment, FromWorker, Heartbeat, HeartbeatReply
+from ffq.messages import (
+    Assignment,
+    AttemptEnd,
+    EndAnswer,
+    FromWorker,
+    Heartbeat,
+    HeartbeatReply,
+)
 from ffq.service import Exchange
 
 _HOLDS_FOR_BEATS: Final = 2.5
 """What a worker said it has room for holds for so many beats: one may be late."""
+
+MAX_ENDS: Final = 16
+"""Attempts whose end one message tells: with what they carry it stays below 1 MiB."""
 
 
 @attrs.frozen
@@ -43,6 +54,16 @@ class Worker:
     attached: Callable[[], None]
 
 
+@attrs.define(eq=False)
+class _End:
+    """An attempt's end on its way. `answer` None: none has come."""
+
+    end: AttemptEnd
+    said: bool = False
+    answer: EndAnswer | None = None
+    over: trio.Event = attrs.field(factory=trio.Event)
+
+
 class Standing:
     """One stream, from its first beat to its end.
 
@@ -61,6 +82,9 @@ class Standing:
         self._finished = False
         self._news = trio.Event()
         self._failure: FfqError | None = None
+        self._ends: deque[_End] = deque()
+        """That are to be said; then those that were."""
+        self._said: deque[_End] = deque()
 
     @property
     def attached(self) -> bool:
@@ -75,6 +99,25 @@ class Standing:
         """Take nothing more but what is under way. The coordinator then ends the stream."""
         self._finished = True
         self._news.set()
+
+    async def end(self, end: AttemptEnd) -> EndAnswer | None:
+        """Tell how an attempt ended. None: it was not told, and has to be by other means.
+
+        Raises Unavailable: it was told, and the stream broke before the answer.
+        """
+        if not self._attached or self._finished:
+            return None
+        waiting = _End(end)
+        self._ends.append(waiting)
+        self._news.set()
+        try:
+            await waiting.over.wait()
+        finally:
+            if waiting in self._ends:
+                self._ends.remove(waiting)
+        if waiting.said and waiting.answer is None:
+            raise Unavailable("Work: the stream broke before the answer")
+        return waiting.answer
 
     async def carry(self) -> FfqError | None:
         """Until it ends: why it did; None: in order, as `finish` asked for or of its own accord."""
@@ -94,6 +137,8 @@ class Standing:
                 self._failure = error
             self._attached = False
             nursery.cancel_scope.cancel()
+        for each in (*self._said, *self._ends):
+            each.over.set()
         return self._failure
 
     async def _speak(self) -> None:
@@ -109,12 +154,25 @@ class Standing:
                 beat = self._worker.beat()
                 next_at = trio.current_time() + interval
             limit = self._received + (self._worker.room() if self._attached else 0)
-            if beat is not None or limit != told:
+            ends = self._next_ends()
+            if beat is not None or ends or limit != told:
                 told = limit
-                await self._exchange.send(FromWorker(beat, limit, holds_ms))
+                await self._exchange.send(FromWorker(beat, limit, holds_ms, ends))
+            if self._ends:
+                continue  # more than one message holds
             with trio.move_on_at(next_at):
                 await self._news.wait()
         self._exchange.finish()
+
+    def _next_ends(self) -> tuple[AttemptEnd, ...]:
+        """All that are ready, as far as one message holds them."""
+        ends: list[AttemptEnd] = []
+        while self._ends and len(ends) < MAX_ENDS:
+            each = self._ends.popleft()
+            each.said = True
+            self._said.append(each)
+            ends.append(each.end)
+        return tuple(ends)
 
     async def _listen(self) -> None:
         silence_ms = self._settings.silence_ms
@@ -127,6 +185,11 @@ class Standing:
             if message is None:
                 return
             # First what came: room is then counted with it.
+            for answer in message.answers:
+                if self._said:
+                    said = self._said.popleft()
+                    said.answer = answer
+                    said.over.set()
             self._received += len(message.tasks)
             self._worker.start(message.tasks)
             if message.beat is not None:

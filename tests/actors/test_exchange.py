@@ -15,10 +15,13 @@ from ffq import plan as p
 from ffq.actors import ActorCoordinator, open_coordinator
 from ffq.core import CoordinatorSettings
 from ffq.errors import InvalidRequest, Unavailable
-from ffq.ids import QueryId, WorkerId
+from ffq.ids import Attempt, QueryId, WorkerId
 from ffq.messages import (
     AcceptQuery,
     Assignment,
+    AttemptEnd,
+    EndAnswer,
+    FetchQueryResults,
     FromWorker,
     GetTask,
     HeartbeatReply,
@@ -30,7 +33,7 @@ from ffq.messages import (
 )
 from ffq.runtime import Hooks
 from ffq.service import Exchange
-from tests.actors.harness import InlinePlanner, W, beat, output
+from tests.actors.harness import InlinePlanner, W, beat, output, result
 from tests.actors.harness import report as reported
 
 ONE_TASK = p.scan("t", ["k"])
@@ -312,3 +315,61 @@ async def test_a_beat_of_another_worker_ends_the_stream(autojump_clock: MockCloc
         with pytest.raises(InvalidRequest, match="a beat of worker v, incarnation 1; this stream"):
             await exchange.receive()
         assert [each.worker_id for each in await cluster.door.ask(ListWorkers())] == [W]
+
+
+async def test_R22_an_attempts_end_carries_its_output_and_frees_the_next_stage(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.submit("1", TWO_STAGES)
+        (task,) = await tasks_of(exchange)
+        end = AttemptEnd(reported(task), output(task, 0, 1, 2, 3))
+        unknown = AttemptEnd(
+            attrs.evolve(end.report, key=attrs.evolve(task.key, attempt=Attempt(9)))
+        )
+        await exchange.send(FromWorker(None, 2, 60 * SECOND, (end, unknown, end)))
+        answers = (EndAnswer.COUNTED, EndAnswer.REFUSED, EndAnswer.TOO_LATE)
+        assert await exchange.receive() == ToWorker(answers=answers)
+        (sink,) = await tasks_of(exchange)
+        assert sink.key.stage_id == 0
+        made = result(sink, b"rows")
+        await exchange.send(FromWorker(None, 2, 60 * SECOND, (AttemptEnd(reported(sink), made),)))
+        assert await exchange.receive() == ToWorker(answers=(EndAnswer.COUNTED,))
+        parts = await cluster.door.ask(FetchQueryResults(QueryId("1")))
+        assert parts.parts == ((b"rows",),)
+
+
+async def test_R3_a_sinks_success_without_its_result_fails_the_attempt(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.submit("1")
+        (task,) = await tasks_of(exchange)
+        await exchange.send(FromWorker(None, 1, SECOND, (AttemptEnd(reported(task)),)))
+        await exchange.receive()
+        assert (await cluster.states())[0] == (TaskState.FAILED, W)
+
+
+async def test_R18_an_attempts_end_proves_its_worker_alive(autojump_clock: MockClock) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.submit("1", TWO_STAGES)
+        (task,) = await tasks_of(exchange)
+        await trio.sleep(4)
+        end = AttemptEnd(reported(task), output(task, 0, 1, 2, 3))
+        await exchange.send(FromWorker(None, 1, SECOND, (end,)))
+        await exchange.receive()
+        await trio.sleep(4)
+        assert [each.worker_id for each in await cluster.door.ask(ListWorkers())] == [W]
+
+
+async def test_a_report_in_another_workers_name_ends_the_stream(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.submit("1")
+        (task,) = await tasks_of(exchange)
+        report = attrs.evolve(reported(task, TaskState.FAILED), incarnation=2)
+        await exchange.send(FromWorker(None, 1, SECOND, (AttemptEnd(report),)))
+        with pytest.raises(InvalidRequest, match="a report of worker w, incarnation 2"):
+            await exchange.receive()
+        assert await cluster.states() == [(TaskState.RUNNING, W)]

@@ -10,7 +10,22 @@ import trio
 
 from ffq.errors import InvalidRequest, Unavailable
 from ffq.ids import QueryId, WorkerId
-from ffq.messages import Assignment, FromWorker, Heartbeat, HeartbeatReply, Layout, ToWorker
+from ffq.messages import (
+    NO_USAGE,
+    Assignment,
+    AttemptEnd,
+    EndAnswer,
+    FromWorker,
+    Heartbeat,
+    HeartbeatReply,
+    Layout,
+    OutputPartition,
+    RegisterMapOutput,
+    RegisterQueryResults,
+    ReportTaskStatus,
+    TaskState,
+    ToWorker,
+)
 from ffq.proto import ffq_ext_pb2 as ext
 from ffq.proto.codec import exchange as codec
 from ffq.rpc.client import open_channel
@@ -32,6 +47,20 @@ BEAT = Heartbeat(
     stuck_tasks=1,
 )
 
+REPORT = ReportTaskStatus(
+    key(1), TaskState.SUCCEEDED, "", Layout(1, 2), WorkerId("w"), 7, usage=NO_USAGE
+)
+ENDS = (
+    AttemptEnd(REPORT),
+    AttemptEnd(
+        REPORT,
+        RegisterMapOutput(
+            key(1), (OutputPartition(1, 2, 3, 4),), Layout(1, 2), WorkerId("w"), 7, "127.0.0.1:1"
+        ),
+    ),
+    AttemptEnd(REPORT, RegisterQueryResults(key(0).query_id, b"rows", key(0))),
+)
+
 
 @asynccontextmanager
 async def connected(gateway: Wire) -> AsyncIterator[RemoteExchange]:
@@ -46,7 +75,7 @@ async def heard(exchange: RemoteExchange) -> ToWorker | None:
 
 @pytest.mark.parametrize(
     "message",
-    [FromWorker(BEAT, 1 << 40, 2_500), FromWorker(None, 3, 0), FromWorker(BEAT)],
+    [FromWorker(BEAT, 1 << 40, 2_500, ENDS), FromWorker(None, 3, 0), FromWorker(BEAT)],
     ids=["all", "no beat", "no limit"],
 )
 def test_what_a_worker_says_stays_what_it_is_on_its_way(message: FromWorker) -> None:
@@ -57,7 +86,11 @@ def test_what_a_worker_says_stays_what_it_is_on_its_way(message: FromWorker) -> 
 def test_what_a_coordinator_says_stays_what_it_is_on_its_way() -> None:
     task = Assignment(key(1), b"{}", (0, 1), Layout(1, 2))
     reply = HeartbeatReply(True, stop_attempts=(key(0),), ended_queries=(QueryId("9"),))
-    for message in (ToWorker((task,), reply), ToWorker((task,)), ToWorker(beat=reply)):
+    for message in (
+        ToWorker((task,), reply, tuple(EndAnswer)),
+        ToWorker((task,)),
+        ToWorker(beat=reply),
+    ):
         raw = codec.encode_to_worker(message).SerializeToString()
         assert codec.decode_to_worker(ext.WorkResponse.FromString(raw)) == message
 

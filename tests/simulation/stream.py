@@ -11,13 +11,14 @@ import trio
 from ffq.actors import ActorCoordinator
 from ffq.actors.exchange import WINDOW
 from ffq.errors import FfqError, Unavailable
-from ffq.messages import FromWorker, ToWorker
+from ffq.messages import EndAnswer, FromWorker, ToWorker
 from ffq.testing import checks
+from tests.simulation.channel import Crashing
 from tests.simulation.faults import FaultKind
 from tests.simulation.injector import COORDINATOR
 from tests.simulation.invariants import inputs_committed, require
 from tests.simulation.monitor import Monitor
-from tests.simulation.network import RPC_TIMEOUT_MS, Network, Paused, answered
+from tests.simulation.network import RPC_TIMEOUT_MS, Network, answered
 from tests.simulation.server import SimServer
 
 METHOD = "Work"
@@ -33,7 +34,7 @@ class SimStream:
     """`ffq.service.Exchange`, and the coordinator's end, which may outlive it."""
 
     name: str
-    node: Paused
+    node: Crashing
     network: Network
     monitor: Monitor | None
     failure: FfqError | None = None
@@ -77,6 +78,8 @@ class SimStream:
             return None
         await self._travel(COORDINATOR, self.name)
         self._check(message)
+        if EndAnswer.COUNTED in message.answers:
+            await self.node.crash_at(FaultKind.CRASH_AFTER_COMMIT)
         return message
 
     def finish(self) -> None:
@@ -112,7 +115,7 @@ class SimStream:
 
 @asynccontextmanager
 async def open_stream(
-    name: str, node: Paused, network: Network, server: SimServer
+    name: str, node: Crashing, network: Network, server: SimServer
 ) -> AsyncIterator[SimStream]:
     """An `ffq.service.OpenExchange`. Raises Unavailable: the coordinator is down."""
     door = server.up()

@@ -13,33 +13,45 @@ from trio.testing import MockClock
 from ffq.errors import FfqError, Unavailable, UnknownMethod, WorkerSuperseded
 from ffq.messages import (
     Assignment,
+    AttemptEnd,
+    EndAnswer,
     ErrorKind,
     FromWorker,
     GetTask,
     Heartbeat,
     HeartbeatReply,
+    OutputPartition,
+    RegisterMapOutput,
+    RegisterQueryResults,
+    TaskState,
     ToWorker,
 )
 from ffq.worker.loop import LoopSettings, WorkerLoop
-from ffq.worker.ports import TaskOutput, Work
+from ffq.worker.ports import MapOutput, TaskOutput, Work
 from tests.worker.fakes import (
     IDENTITY,
     ONE_PARTITION,
     FakeCoordinator,
+    MemoryResult,
     World,
     key,
     map_task,
+    sink_task,
     until,
 )
 
 
 @attrs.define
 class FakeStream:
-    """One stream, at the coordinator's end: `down` is what the worker hears."""
+    """One stream, at the coordinator's end: `down` is what the worker hears.
+
+    `ends`: the answer to each end of an attempt; None: none comes.
+    """
 
     said: list[FromWorker] = attrs.field(factory=list)
     down: list[ToWorker | FfqError | None] = attrs.field(factory=list)
     answers: bool = True
+    ends: EndAnswer | None = EndAnswer.REFUSED
     reply: HeartbeatReply = attrs.field(factory=lambda: HeartbeatReply(accepted=True))
     _news: trio.Event = attrs.field(factory=trio.Event)
     finished: bool = False
@@ -48,6 +60,8 @@ class FakeStream:
     async def send(self, message: FromWorker) -> None:
         await trio.lowlevel.checkpoint()
         self.said.append(message)
+        if message.ends and self.ends is not None:
+            self.say(ToWorker(answers=(self.ends,) * len(message.ends)))
         if message.beat is not None and self.answers:
             self.say(ToWorker(beat=self.reply))
 
@@ -70,6 +84,11 @@ class FakeStream:
     def say(self, message: ToWorker | FfqError | None) -> None:
         self.down.append(message)
         self._news.set()
+
+    @property
+    def ended(self) -> list[tuple[AttemptEnd, ...]]:
+        """By message."""
+        return [each.ends for each in self.said if each.ends]
 
     @property
     def beats(self) -> list[Heartbeat]:
@@ -269,6 +288,110 @@ async def test_R19_a_worker_that_is_told_on_its_stream_that_it_is_superseded_end
             streams.newest.reply = HeartbeatReply(accepted=False, superseded=True)
             with trio.fail_after(60):
                 await trio.sleep_forever()
+
+
+def answering(answer: EndAnswer | None) -> FakeStreams:
+    return FakeStreams(lambda: FakeStream(ends=answer))
+
+
+@pytest.mark.parametrize("answer", [EndAnswer.COUNTED, EndAnswer.TOO_LATE])
+async def test_R22_outputs_and_reports_that_are_ready_go_in_one_message(
+    autojump_clock: MockClock, nursery: trio.Nursery, answer: EndAnswer
+) -> None:
+    world, streams = World(), answering(answer)
+    done = trio.Event()
+
+    async def behave(work: Work) -> TaskOutput:
+        await done.wait()
+        return ONE_PARTITION
+
+    world.executor.behave = behave
+    await attached(nursery, world, streams)
+    before = len(world.coordinator.calls)
+    streams.newest.say(ToWorker((map_task(0), map_task(1))))
+    await until(lambda: len(world.executor.started) == 2)
+    done.set()
+    await until(lambda: len(world.executor.released) == 2)
+    (ends,) = streams.newest.ended
+    assert {each.report.key for each in ends} == {key(1, 0), key(1, 1)}
+    for end in ends:
+        assert isinstance(end.made, RegisterMapOutput)
+        assert end.made.key == end.report.key
+        assert end.made.partitions == ONE_PARTITION.partitions
+        assert end.report.state is TaskState.SUCCEEDED
+        assert (end.report.worker_id, end.report.incarnation) == ("w1", 1_000)
+    assert set(world.executor.released.values()) == {True}
+    assert len(world.coordinator.calls) == before
+    await until(lambda: streams.newest.said[-1].limit == 4)
+    nursery.cancel_scope.cancel()
+
+
+async def test_R26_a_small_result_goes_with_its_report(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    world, streams = World(), answering(EndAnswer.COUNTED)
+    world.transport.data = {("", key(1, attempt=0), p): b"x" for p in range(4)}
+
+    async def behave(work: Work) -> TaskOutput:
+        return MemoryResult(b"rows")
+
+    world.executor.behave = behave
+    await attached(nursery, world, streams)
+    streams.newest.say(ToWorker((sink_task(),)))
+    await until(lambda: streams.newest.ended)
+    ((end,),) = streams.newest.ended
+    assert end.made == RegisterQueryResults(key(0).query_id, b"rows", key(0), 0, last=True)
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("large", ["result", "output"])
+async def test_R30_what_is_large_goes_in_calls(
+    autojump_clock: MockClock, nursery: trio.Nursery, large: str
+) -> None:
+    world, streams = World(), answering(EndAnswer.COUNTED)
+    world.transport.data = {("", key(1, attempt=0), p): b"x" for p in range(4)}
+
+    async def behave(work: Work) -> TaskOutput:
+        if large == "result":
+            return MemoryResult(bytes((32 << 10) + 1))
+        return MapOutput(tuple(OutputPartition(each, 1, 1, 1) for each in range(1_001)))
+
+    world.executor.behave = behave
+    await attached(nursery, world, streams)
+    streams.newest.say(ToWorker((sink_task() if large == "result" else map_task(),)))
+    await until(lambda: world.coordinator.reports)
+    assert streams.newest.ended == []
+    nursery.cancel_scope.cancel()
+
+
+async def test_R13_what_is_refused_on_the_stream_is_told_in_calls_which_tell_why(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    coordinator = FakeCoordinator(unknown={key(1)})
+    world, streams = World(coordinator), answering(EndAnswer.REFUSED)
+    await attached(nursery, world, streams)
+    streams.newest.say(ToWorker((map_task(),)))
+    await until(lambda: world.executor.released)
+    assert len(streams.newest.ended) == 1
+    assert len(coordinator.of_type(RegisterMapOutput)) == 1
+    assert world.executor.released == {key(1): False}
+    nursery.cancel_scope.cancel()
+
+
+async def test_R15_a_stream_that_breaks_before_the_answer_leaves_it_to_calls(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """It may have counted: whatever the calls say, the output is not removed."""
+    coordinator = FakeCoordinator(unknown={key(1)})
+    world, streams = World(coordinator), answering(None)
+    await attached(nursery, world, streams)
+    streams.newest.say(ToWorker((map_task(),)))
+    await until(lambda: streams.newest.ended)
+    streams.newest.say(Unavailable("broken"))
+    await until(lambda: world.executor.released)
+    assert len(coordinator.of_type(RegisterMapOutput)) == 1
+    assert world.executor.released == {key(1): True}
+    nursery.cancel_scope.cancel()
 
 
 async def test_R5_what_a_beats_answer_on_the_stream_says_is_done(
