@@ -54,6 +54,9 @@ class Coordinator:
     def post(self, _message: Any, _on_reply: OnReply, _deadline: float, /) -> Posted:
         raise NotImplementedError
 
+    async def serve_exchange(self, _incoming: Any, _send: Any, /) -> None:
+        raise NotImplementedError
+
 
 def test_what_may_go_to_a_file_takes_a_thread_and_so_is_not_posted(tmp_path: Path) -> None:
     coordinator = KeepsResultsOnDisk(Coordinator(), PayloadFolder(tmp_path))
