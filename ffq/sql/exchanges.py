@@ -25,7 +25,8 @@ from ffq.sql.pieces import Rows, project
 _MIB: Final = 1024 * 1024
 BROADCAST_BYTES: Final = 8 * _MIB
 """A side of at most so many bytes, by estimate, is read whole by every task, where not more is
-known: neither how many workers there are, nor how large the other side is."""
+known: neither how many workers there are, nor how large the other side is; and no larger one before
+true sizes are known, where there are some to wait for."""
 _LEAST_BROADCAST: Final = _MIB
 """So much is always sent: two exchanges take longer than that does."""
 _MOST_BROADCAST: Final = 64 * _MIB

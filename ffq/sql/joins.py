@@ -12,7 +12,7 @@ import attrs
 from ffq.plan.bound import BoundExpr, Call, Match, Place
 from ffq.plan.explain import bytes_text
 from ffq.plan.model import AdaptiveJoin, Join, Node, Sort
-from ffq.sql.exchanges import Exchanges
+from ffq.sql.exchanges import BROADCAST_BYTES, Exchanges
 from ffq.sql.pieces import (
     Rows,
     all_of,
@@ -210,13 +210,14 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
         "left": exchanges.broadcast_bytes(sides.right.size),
     }
     title = f"{sides.match.value} join"
-    if small is not None and known[small] <= bounds[small]:
+    unsure = [side for side in sizes if side not in known or not is_plain(rows[side].node)]
+    waits = bool(unsure) and not exchanges.repeats
+    if small is not None and known[small] <= _at_once(bounds[small], waits=waits):
         exchanges.choices.append(
             f"{title}: broadcast, its {small} side has about {bytes_text(known[small])}"
         )
         return _Way.BROADCAST, small
-    unsure = [side for side in sizes if side not in known or not is_plain(rows[side].node)]
-    if exchanges.repeats or not unsure:
+    if not waits:
         why = (
             "each needs both"
             if small is None
@@ -231,6 +232,17 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
         f"{bytes_text(bounds[build])}, else both sides are shuffled"
     )
     return _Way.ADAPTIVE, build
+
+
+def _at_once(bound: int, *, waits: bool) -> int:
+    """The bytes up to which a side is broadcast before any true size is known.
+
+    Args:
+        bound: up to which it is by its true size.
+        waits: there is a true size to wait for. That one may be far smaller than the estimate, of
+            this side or of the other: worth waiting for, where this one is not small anyway.
+    """
+    return min(bound, BROADCAST_BYTES) if waits else bound
 
 
 def _together(sides: _Sides, left: Node, right: Node, *, split: bool) -> Rows:

@@ -324,6 +324,49 @@ def test_a_join_that_sizes_decide_has_the_bound_of_the_cluster(planning: Plannin
     assert bounds[4] == _MIB
 
 
+@pytest.mark.parametrize(
+    ("workers", "small", "said"),
+    [
+        (1, 7, "broadcast, its right side has about"),
+        (1, 12, "decided when its right side is finished (about 12.0 MiB): broadcast up to 64.0"),
+        (1, 80, "decided when its right side is finished (about 80.0 MiB): broadcast up to 64.0"),
+        (101, 3, "decided when its right side is finished (about 3.0 MiB): broadcast up to 2.0"),
+        (0, 12, "decided when its right side is finished (about 12.0 MiB): broadcast up to 8.0"),
+    ],
+)
+def test_what_is_not_small_anyway_waits_for_a_size_that_the_estimate_may_miss(
+    planning: PlanningInstance, workers: int, small: int, said: str
+) -> None:
+    """A fifth of the rows of `u`, and all of its columns; of `t` half of the bytes."""
+    sql = "select t.a, t.s, t.x, u.* from t join u on t.a = u.a where u.k < 3"
+    cluster = ClusterSize(2 * workers, workers)
+    _, choice = _planned_for(planning, sql, cluster, t=200 * _MIB, u=5 * small * _MIB)
+    assert said in choice, choice
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("select {} from t join u on t.a = u.a", "broadcast, its right side has about 12.0 MiB"),
+        ("select {} from t join u on t.a = u.a where t.x < 3", "decided when its left side is"),
+        ("select {} from t left join u on t.a = u.a where t.x < 3", "broadcast, its right side"),
+        (
+            "with c as (select {} from t join u on t.a = u.a where t.x < 3) "
+            "select * from c union all select * from c",
+            "broadcast, its right side has about 12.0 MiB",
+        ),
+    ],
+)
+def test_a_side_of_known_size_is_sent_where_the_other_ones_estimate_need_not_be_waited_for(
+    planning: PlanningInstance, sql: str, said: str
+) -> None:
+    """The other side, by estimate larger, may be the smaller one: waiting for it may tell."""
+    _, choice = _planned_for(
+        planning, sql.format("t.a, t.s, t.x, u.*"), ClusterSize(4, 2), t=400 * _MIB, u=12 * _MIB
+    )
+    assert said in choice, choice
+
+
 def _partitions(plan: Node) -> set[int]:
     return {stage.output_partitions for stage in cut(plan).stages[1:]}
 
