@@ -14,7 +14,10 @@ import attrs
 from ffq.ids import AttemptKey, QueryId
 
 SMALL_OUTPUT_BYTES = 64 * 1024
-"""Of one output, all its partitions together."""
+"""Of the rows of one output, all its partitions together."""
+_MOST_OF_ALL = 8
+"""No output takes more than one of so many parts of the room. A few rows might: each partition that
+has any has the whole schema too."""
 _ENTRY_BYTES = 1024
 """What the keys and objects of an entry take, and those of a partition, generously."""
 
@@ -45,6 +48,11 @@ class SmallOutputs:
         self._used = 0
         self._lock = threading.Lock()
         self._queries: dict[QueryId, dict[AttemptKey, SmallOutput]] = {}
+
+    @property
+    def most(self) -> int:
+        """Bytes that one output may have."""
+        return self._room // _MOST_OF_ALL
 
     @property
     def used(self) -> int:

@@ -61,6 +61,11 @@ class _Chunks:
     def close(self) -> None:
         """Arrow calls it; what was written is kept."""
 
+    @property
+    def size(self) -> int:
+        """Bytes that are kept."""
+        return sum(map(len, self._chunks))
+
     def joined(self) -> bytes:
         """What is kept."""
         return b"".join(self._chunks)
@@ -238,9 +243,13 @@ class MapOutputWriter:
             return False
         if self._final.exists():
             return False
+        encoded = 0
         for part in self._parts.values():
             self._encode(part)
             part.close()
+            encoded += part.sink.size
+            if encoded > self._small.most:
+                return False  # on disk, where one part at a time is held
         parts = {number: part.sink.joined() for number, part in self._parts.items()}
         kept = self._small.keep(self._key, SmallOutput(empty_stream(self._marked), parts))
         if kept:

@@ -22,9 +22,13 @@ MANY = 7
 
 
 def write(
-    store: ShuffleStore, table: pa.Table, key: AttemptKey = KEY
+    store: ShuffleStore,
+    table: pa.Table,
+    key: AttemptKey = KEY,
+    *,
+    many: int = MANY,
 ) -> tuple[OutputPartition, ...]:
-    partitioning = HashPartitioning(("k",), MANY)
+    partitioning = HashPartitioning(("k",), many)
     with MapOutputWriter(
         store.root, key, partitioning, table.schema, family="f", small=store.small
     ) as writer:
@@ -118,6 +122,23 @@ def test_one_that_is_given_up_leaves_nothing(store: ShuffleStore) -> None:
         writer.write(SMALL.to_batches()[0])
     assert not store.holds(KEY)
     assert (files(store), store.small.used) == ([], 0)
+
+
+def test_few_rows_of_many_columns_go_to_disk_where_all_partitions_together_are_large(
+    tmp_path: Path, on_disk: ShuffleStore
+) -> None:
+    """Each partition has the schema: so an output may be much larger than its rows."""
+    rows = 300
+    table = pa.table({"k": range(rows), **{f"column{at}": [True] * rows for at in range(100)}})
+    assert table.nbytes < SMALL_OUTPUT_BYTES
+    want = write(on_disk, table, many=1000)
+    size = sum(part.bytes for part in want)
+    for room, stays in ((7 * size, False), (9 * size, True)):
+        one = ShuffleStore(tmp_path / str(room), memory_bytes=room)
+        assert write(one, table, many=1000) == want
+        assert (one.small.used > 0, files(one) == []) == (stays, stays)
+        for part in want:
+            assert served(one, part.reduce_partition) == served(on_disk, part.reduce_partition)
 
 
 def test_memory_is_bounded_whatever_is_kept() -> None:
