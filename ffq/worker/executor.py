@@ -186,9 +186,12 @@ class EngineExecutor:
 
     async def forget(self, query_id: QueryId, *, succeeded: bool | None = None) -> None:
         """As `Executor.forget`."""
-        for target in self._held.pop(query_id, ()):
-            await run_blocking(partial(settle, target, succeeded=succeeded))
+        # Taken first: an output that is finished meanwhile is held anew.
+        targets = self._held.pop(query_id, set())
+        # Before what was written is settled, which may fail: the outputs' room is others'.
         await run_blocking(self._store.delete_query, query_id)
+        for target in targets:
+            await run_blocking(partial(settle, target, succeeded=succeeded))
 
     def _note_targets(self, work: Work, scratch: _Scratch) -> None:
         """Before it begins: what a killed or canceled attempt leaves must be known."""

@@ -38,6 +38,7 @@ from ffq.messages import (
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.model import Custom, HashPartitioning, Node, ParquetScan, ShuffleRead, ShuffleWrite
 from ffq.plan.stages import cut
+from ffq.plan.terms import WriteMode, WriteTarget
 from ffq.shuffle import ShuffleStore
 from ffq.worker.executor import EngineExecutor
 from ffq.worker.failures import failure_of
@@ -204,6 +205,26 @@ async def test_a_querys_outputs_are_forgotten_together(tmp_path: Path, memory_by
         await it.executor.forget(key(1).query_id)
         assert not it.store.holds(key(1))
         assert it.executor.held_queries() == ()
+
+
+@IN_MEMORY_OR_ON_DISK
+async def test_outputs_go_also_where_what_was_written_cannot_be_taken_back(
+    tmp_path: Path, memory_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_target: WriteTarget, **_: object) -> None:
+        raise StorageError("cannot take back")
+
+    target = WriteTarget(str(tmp_path / "out"), WriteMode.CREATE, single_file=True, write_id="w")
+    monkeypatch.setattr("ffq.worker.executor.targets_of", lambda _: {target})
+    monkeypatch.setattr("ffq.worker.executor.settle", fails)
+    async with rig(tmp_path, memory_bytes=memory_bytes) as it:
+        await it.run(EXCHANGED, 1)
+        await it.executor.release(key(1), keep_output=True)
+        assert it.executor.writes(key(1).query_id)
+        with pytest.raises(StorageError):
+            await it.executor.forget(key(1).query_id)
+        assert not it.store.holds(key(1))
+        assert it.store.small.used == 0
 
 
 async def test_a_table_may_be_in_the_workers_own_catalog(tmp_path: Path) -> None:
