@@ -198,8 +198,12 @@ class FragmentRun:
 
     def run_write(self, node: model.Write, cursor: duckdb.DuckDBPyConnection) -> Source:
         """Writes all rows before it returns; the source has the files."""
-        writing, _, sql, columns = self._query(node.input)
-        files = stage_rows(node, self._key(node), sql, columns, writing)
+        writing, oracle, sql, columns = self._query(node.input)
+        try:
+            files = stage_rows(node, self._key(node), sql, columns, writing)
+        except duckdb.Error:
+            oracle.check_unasked()
+            raise
         rows = [attrs.asdict(file) for file in files]
         return self._rows(pa.Table.from_pylist(rows, STAGED), "staged", cursor)
 

@@ -21,8 +21,9 @@ from ffq.engine.writes import StagedFile, commit
 from ffq.errors import PlanningError, QueryCanceled, StorageError, UnsupportedPlan
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
 from ffq.plan import model
+from ffq.plan.bound import Call, Form, Place, Special, SqlType
 from ffq.plan.model import Node, ParquetScan
-from ffq.plan.terms import FileFormat, WriteMode, WriteTarget
+from ffq.plan.terms import Bound, FileFormat, WriteMode, WriteTarget
 from ffq.plan.writes import written
 from tests.engine.runner import LocalRunner
 
@@ -74,6 +75,16 @@ def seen(folder: Path) -> set[str]:
 
 def values(path: Path) -> list[int]:
     return sorted(pq.read_table(path)["v"].to_pylist())
+
+
+def test_what_the_engine_refuses_of_the_rows_is_an_error_of_its_node(
+    runner: LocalRunner, tmp_path: Path
+) -> None:
+    """Its type was told by rule: nobody has asked the engine before the rows are written."""
+    year = Call("year", (Place(1),), SqlType("BIGINT"))
+    rows = model.Filter(Bound(Special(Form.IS_NULL, (year,))), SCAN)
+    with pytest.raises(PlanningError, match="^Filter: "):
+        write(runner, at(FOLDER, tmp_path / "out"), rows=rows)
 
 
 def test_a_folder_has_a_file_of_each_task(runner: LocalRunner, tmp_path: Path) -> None:
