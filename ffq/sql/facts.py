@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias, TypeVar
 
@@ -77,6 +77,7 @@ class Facts:
         Raises:
             StorageError: a table without files, or with one that cannot be read; names it.
             PlanningError: files that have no columns in common, or others than the catalog says.
+            UnsupportedPlan: as `of_inline`.
         """
         bound = catalog.scan_shares(name, 2**62, 1)
         (splits,) = bound.shares
@@ -94,6 +95,7 @@ class Facts:
 
         Raises:
             PlanningError: it cannot be read, or has no columns.
+            UnsupportedPlan: it has columns whose names differ in case at most.
         """
         key = ("inline", hashlib.blake2b(table.parquet, digest_size=32).digest())
         scan, splits = ParquetScan(table.name, None, None, ()), (file.split,)
@@ -116,7 +118,13 @@ class Facts:
             source = self._source(scan, splits, format_)
             if not source.columns:
                 raise PlanningError(f"table {scan.table!r} has no columns")
-            names = (one.name for one in source.columns)
+            names = [one.name for one in source.columns]
+            if twins := _twins(names):
+                raise UnsupportedPlan(
+                    f"SQL: table {scan.table!r} has the columns {', '.join(map(repr, twins))}, "
+                    f"which SQL cannot tell apart: the case of a name does not count there; right "
+                    f"would be names that differ"
+                )
             columns = tuple(zip(names, source.own, strict=True))
         _keep(self._columns, key, columns)
         return columns
@@ -161,6 +169,12 @@ class Facts:
             # Of one column, which a query need not use: where it does, its scan says what is wrong.
             unused = attrs.evolve(scan, projection=())
             return scan_source(unused, splits, self._reader, format_)
+
+
+def _twins(names: Sequence[str]) -> list[str]:
+    """Those that are the same as another one, but for the case of their ASCII letters."""
+    seen = Counter(name.encode().lower() for name in names)
+    return [name for name in names if seen[name.encode().lower()] > 1]
 
 
 def _keep(kept: OrderedDict[_Version, T], key: _Version, value: T) -> None:

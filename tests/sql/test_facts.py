@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ffq.catalog import Catalog, Table
-from ffq.errors import StorageError
+from ffq.errors import StorageError, UnsupportedPlan
 from ffq.sql.facts import Facts
 
 
@@ -35,6 +35,23 @@ def test_columns_and_size_are_those_of_the_files_now(facts: Facts, tmp_path: Pat
     pq.write_table(pa.table({"other": [1.5] * 7}), tmp_path / "t.parquet")
     second = facts.of(Catalog.of([table]), "t")
     assert (second.columns, second.rows) == ((("other", "DOUBLE"),), 7)
+
+
+@pytest.mark.parametrize(
+    ("names", "refused"),
+    [(["a", "b", "A"], "'a', 'A', which SQL"), (["a", "a"], "'a', 'a', which"), (["é", "É"], None)],
+)
+def test_columns_that_sql_cannot_tell_apart_are_refused_by_name(
+    facts: Facts, tmp_path: Path, names: list[str], refused: str | None
+) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table([[1]] * len(names), names=names), path)
+    catalog = Catalog.of([Table("t", (str(path),))])
+    if refused is None:
+        assert [name for name, _ in facts.of(catalog, "t").columns] == names
+        return
+    with pytest.raises(UnsupportedPlan, match=f"'t' has the columns {refused}"):
+        facts.of(catalog, "t")
 
 
 def test_samples_keep_the_tables_in_proportion_and_are_bounded(
