@@ -37,7 +37,7 @@ from ffq.worker.transport import GrpcTransport
 _CHANCE_BITS = 16
 """Of an incarnation; with the time in ms it stays below 2^63."""
 _SMALL_OUTPUTS_BYTES = 32 * 1024 * 1024
-"""Memory for small map outputs: about five hundred of the largest that go there."""
+"""Memory for small map outputs: about five hundred with as many bytes of rows as go there."""
 
 
 @attrs.frozen

@@ -26,7 +26,7 @@ from ffq.errors import (
     StorageError,
     UnknownId,
 )
-from ffq.ids import AttemptKey
+from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
     Assignment,
     ErrorKind,
@@ -205,6 +205,35 @@ async def test_a_querys_outputs_are_forgotten_together(tmp_path: Path, memory_by
         await it.executor.forget(key(1).query_id)
         assert not it.store.holds(key(1))
         assert it.executor.held_queries() == ()
+
+
+@IN_MEMORY_OR_ON_DISK
+async def test_an_output_that_is_finished_while_its_query_is_forgotten_is_held_anew(
+    tmp_path: Path, memory_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody would be told of it, and it would stay."""
+    deleting, finished = trio.Event(), threading.Event()
+    delete = ShuffleStore.delete_query
+
+    def slow(store: ShuffleStore, query_id: QueryId) -> None:
+        delete(store, query_id)
+        trio.from_thread.run_sync(deleting.set)
+        finished.wait()
+
+    async with rig(tmp_path, memory_bytes=memory_bytes) as it:
+        await it.run(EXCHANGED, 1)
+        monkeypatch.setattr(ShuffleStore, "delete_query", slow)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(it.executor.forget, key(1).query_id)
+            await deleting.wait()
+            try:
+                await it.run(EXCHANGED, 1)
+            finally:
+                finished.set()
+        assert it.executor.held_queries() == ("7",)
+        await it.executor.forget(key(1).query_id)
+        assert not it.store.holds(key(1))
+        assert it.store.small.used == 0
 
 
 @IN_MEMORY_OR_ON_DISK
