@@ -89,6 +89,8 @@ class Envelope:
     """A timer's or a watch's: it goes with the incarnation that set that."""
     on_reply: OnReply | None = None
     """Who is called with the reply, where no task waits for it (`ActorRef.post`)."""
+    at_once = False
+    """Its handler runs right now within the call that posts it, so not in the actor's task."""
 
     def __init__(
         self,
@@ -158,13 +160,14 @@ class Envelope:
 class Posted(Envelope):
     """An ask whose reply goes to a function. No task waits, so none stands at its end of a wait."""
 
-    __slots__ = ("on_reply",)
+    __slots__ = ("at_once", "on_reply")
 
     def __init__(
         self, cell: Node, message: Any, route: Route, deadline: float, on_reply: OnReply
     ) -> None:
         super().__init__(cell, message, route, deadline, None, True)
         self.on_reply: OnReply | None = on_reply
+        self.at_once = False
 
     @property
     def awaited(self) -> bool:
@@ -190,7 +193,7 @@ class Posted(Envelope):
         if isinstance(error, Late):
             error = MessageExpired(str(error))
         try:
-            on_reply(self.value, error)
+            on_reply(self.value if error is None else None, error)
         except Exception as failure:  # noqa: BLE001  # of nobody here: as a hook's
             what = type(self.message).__qualname__
             self.cell.system.fail(failure, f"handing over the reply to {what}")
@@ -250,9 +253,9 @@ def handling() -> Envelope | None:
     handler does not wait for them.
     """
     envelope = HANDLING.get()
-    if envelope is None or envelope.status != RUNNING or not _is_below(envelope.cell.task):
+    if envelope is None or envelope.status != RUNNING:
         return None
-    return envelope
+    return envelope if envelope.at_once or _is_below(envelope.cell.task) else None
 
 
 def _is_below(owner: Task | None) -> bool:

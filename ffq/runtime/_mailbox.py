@@ -314,6 +314,7 @@ class MailboxCell(ABC):
         self.check_stash(envelope.message)
         self.current = None
         envelope.status = QUEUED
+        envelope.value = None  # of one that was begun within its post: its handler begins anew
         if envelope.asks and not envelope.awaited:  # its asker went while its handler was left
             self._expired(envelope)
             return

@@ -86,7 +86,12 @@ async def _drain(  # noqa: PLR0912, PLR0915  # one function: a call per message 
             return True
         else:
             cell.idle = True
-            await wait_task_rescheduled(cell.abort_idle)
+            try:
+                await wait_task_rescheduled(cell.abort_idle)
+            except trio.Cancelled:  # comes again, where it is not this incarnation's end
+                if cell.begun is None:
+                    raise
+                # By the handler that was begun: whoever posted that is told what became of it.
             credit = BATCH
             if cell.begun is None:
                 continue
@@ -169,6 +174,7 @@ def serve_now(cell: MailboxCell, envelope: Posted) -> bool:
     cell.sent += 1
     cell.current = envelope
     envelope.status = RUNNING
+    envelope.at_once = True
     system.nested += 1
     try:
         # A copy of its context: what a handler sets goes with the message.
@@ -180,9 +186,12 @@ def serve_now(cell: MailboxCell, envelope: Posted) -> bool:
             envelope.value = value
             envelope.wake()
             return True
-    except BaseException as error:  # noqa: BLE001  # raised where it would have been
-        value = _raised(error)
+    except BaseException as error:
+        if envelope.status == DONE:
+            raise  # Ctrl-C, in the function for the reply
+        value = _raised(error)  # there, where it would have been
     finally:
+        envelope.at_once = False
         system.nested -= 1
     envelope.value = value
     cell.begun = envelope
