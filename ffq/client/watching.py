@@ -62,7 +62,11 @@ class Follower:
     async def _watched(
         self, message: WatchQuery, tell: Callable[[QueryStatus], None]
     ) -> QueryUpdate | None:
-        """The last update; None: the watch broke before it."""
+        """The last update; None: the watch broke before it.
+
+        Raises UnknownId, and what `tell` raises.
+        """
+        telling = False
         try:
             async with self.coordinator.stream(message) as updates:
                 while True:
@@ -71,13 +75,14 @@ class Follower:
                         update = await anext(updates, None)
                     if update is None:
                         return None
+                    telling = True
                     tell(update.status)
+                    telling = False
                     if update.status.state.terminal:
                         return update
-        except UnknownMethod:
-            self._watches = False
-        except UnknownId:
-            raise
-        except FfqError:
-            pass  # whoever asks is told what it is
-        return None
+        except FfqError as error:
+            if telling or isinstance(error, UnknownId):
+                raise
+            if isinstance(error, UnknownMethod):
+                self._watches = False
+        return None  # else: whoever asks is told what it is

@@ -13,8 +13,16 @@ import trio
 from trio.testing import MockClock
 
 from ffq.client import Client
-from ffq.errors import FfqError, QueryFailed, QuotaExceeded, Unavailable, UnknownId, UnknownMethod
-from ffq.messages import QueryState, QueryUpdate, StreamRpc, WatchQuery
+from ffq.errors import (
+    FfqError,
+    InvalidRequest,
+    QueryFailed,
+    QuotaExceeded,
+    Unavailable,
+    UnknownId,
+    UnknownMethod,
+)
+from ffq.messages import QueryState, QueryStatus, QueryUpdate, StreamRpc, WatchQuery
 from ffq.shuffle.ipc import encode_stream
 from tests.client.fake_coordinator import ScriptedCoordinator, status_of
 
@@ -166,3 +174,23 @@ async def test_a_query_that_failed_is_an_error_with_its_message(autojump_clock: 
     coordinator = WatchedCoordinator(watches=[[QueryUpdate(failed)]])
     with pytest.raises(QueryFailed, match="no disk"):
         await Client(coordinator).run(PLAN)
+
+
+@pytest.mark.parametrize("kind", [UnknownMethod, Unavailable, InvalidRequest])
+async def test_what_progress_raises_is_no_break_of_the_watch(
+    kind: type[FfqError], autojump_clock: MockClock
+) -> None:
+    """Also where it is an error of FFQ's, of another session's that it uses, say."""
+    mine, told = kind("mine"), list[QueryState]()
+
+    def progress(status: QueryStatus) -> None:
+        told.append(status.state)
+        if len(told) == 1:
+            raise mine
+
+    coordinator = WatchedCoordinator(watches=[[QueryUpdate(RUNNING), QueryUpdate(DONE)]])
+    with pytest.raises(kind) as caught:
+        await Client(coordinator).wait("7", progress)
+    assert caught.value is mine
+    assert told == [QueryState.RUNNING]
+    assert coordinator.statuses == []
