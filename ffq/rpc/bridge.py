@@ -25,7 +25,7 @@ from ffq.errors import InvalidRequest, QuotaExceeded, Unavailable
 from ffq.rpc.handover import Handover
 from ffq.rpc.options import RpcOptions
 from ffq.rpc.routes import Duplex, Route, Routes, Send, ServerStream, Unary
-from ffq.rpc.status import BUSY_RETRY_MS, status_of
+from ffq.rpc.status import BUSY_RETRY_MS, INTERNAL_TEXT, RpcStatus, status_of
 from ffq.runtime.errors import MessageExpired
 from ffq.service import OnReply, Posted
 
@@ -49,7 +49,9 @@ class _Call:
 
 @attrs.define(eq=False)
 class _PostedCall:
-    """One call without a Trio task. `under_way` is set in Trio, once it has been posted."""
+    """One call without a Trio task. `under_way`, in Trio, is what was posted, until its answer: the
+    two hold each other, and with them the request and the reply.
+    """
 
     post: Callable[[Any, OnReply, float], Posted]
     request: Message
@@ -89,44 +91,60 @@ class Bridge:
     def unary(self, route: Unary[Any, Any]) -> Handler:
         """The grpc.aio handler of a unary route: bytes in, bytes out."""
 
-        async def handler(raw: bytes, context: Context) -> bytes:
+        async def handler(raw: bytes, context: Context) -> bytes:  # noqa: RET503  # abort raises
             try:
-                self._check_calls()
-                request = parse(route, raw)
-                call: _Call | _PostedCall = (
-                    self._begin(partial(route.handle, request), context)
-                    if route.post is None
-                    else self._begin_posted(route.post, request, context)
-                )
-                try:
-                    reply: Message = await call.finished
-                except BaseException:
-                    self._abandon(call)
-                    raise
-                return reply.SerializeToString()
+                return await self._serve(route, raw, context)
             except Exception as error:  # noqa: BLE001  # each becomes a status
-                await refuse(context, error)
+                status = _refusal(error)
+            # Out here, and without it: gRPC's own error is in a cycle with this frame, and would be
+            # with all that it has in context.
+            del raw
+            await _abort(context, status)
 
         return handler
+
+    async def _serve(self, route: Unary[Any, Any], raw: bytes, context: Context) -> bytes:
+        self._check_calls()
+        request = parse(route, raw)
+        call: _Call | _PostedCall = (
+            self._begin(partial(route.handle, request), context)
+            if route.post is None
+            else self._begin_posted(route.post, request, context)
+        )
+        try:
+            reply: Message = await call.finished
+        except BaseException:
+            self._abandon(call)
+            raise
+        return reply.SerializeToString()
 
     def stream(self, route: ServerStream[Any, Any]) -> Handler:
         """The grpc.aio handler of a server-streaming route."""
 
         async def handler(raw: bytes, context: Context) -> None:
             try:
-                self._check_calls()
-                if route.counted:
-                    self._check_streams()
-                request = parse(route, raw)
-                self._open_streams += route.counted
-                try:
-                    await self._pump(partial(route.handle, request), context)
-                finally:
-                    self._open_streams -= route.counted
+                await self._serve_stream(route, raw, context)
             except Exception as error:  # noqa: BLE001  # each becomes a status
-                await refuse(context, error)
+                status = _refusal(error)
+            else:
+                return
+            del raw  # as above
+            await _abort(context, status)
 
         return handler
+
+    async def _serve_stream(
+        self, route: ServerStream[Any, Any], raw: bytes, context: Context
+    ) -> None:
+        self._check_calls()
+        if route.counted:
+            self._check_streams()
+        request = parse(route, raw)
+        self._open_streams += route.counted
+        try:
+            await self._pump(partial(route.handle, request), context)
+        finally:
+            self._open_streams -= route.counted
 
     async def _pump(
         self,
@@ -196,13 +214,17 @@ class Bridge:
         deadline = inf if left is None else trio.current_time() + left
         self._posted.add(call)
         try:
-            call.under_way = call.post(call.request, partial(self._answer, call), deadline)
+            under_way = call.post(call.request, partial(self._answer, call), deadline)
         except Exception as error:  # noqa: BLE001  # travels to the caller as a status
             self._answer(call, None, error)
+            return
+        if call in self._posted:
+            call.under_way = under_way
 
     def _answer(self, call: _PostedCall, reply: Any, error: BaseException | None) -> None:
         """In Trio: what was posted has been answered."""
         self._posted.discard(call)
+        call.under_way = None
         self._ended(call, reply, error)
 
     def _give_up(self, call: _PostedCall) -> None:
@@ -211,6 +233,7 @@ class Bridge:
             self._posted.discard(call)
             assert call.under_way is not None
             call.under_way.give_up()
+            call.under_way = None
             self._ended(call, None, Unavailable(CLOSING))
 
     def _start(self, call: _Call) -> None:
@@ -274,13 +297,36 @@ def parse(route: Route | Duplex[Any, Any], raw: bytes) -> Message:
     return message
 
 
-async def refuse(context: Context, error: Exception) -> Never:
-    """End a call with an error's status."""
+def _refusal(error: Exception) -> RpcStatus:
+    """What the caller is told. Raises grpc.aio's own: no connection, or it has answered already."""
     if isinstance(error, grpc.aio.BaseError):
-        # grpc.aio's own: the connection is gone, or it has answered already.
         raise error
     status = status_of(error)
+    if status.text != INTERNAL_TEXT:
+        _let_go(error)
+    return status
+
+
+async def refuse(context: Context, error: Exception) -> Never:
+    """End a call with an error's status."""
+    await _abort(context, _refusal(error))
+
+
+async def _abort(context: Context, status: RpcStatus) -> Never:
     await context.abort(status.code, status.text, status.metadata)
+
+
+def _let_go(error: BaseException) -> None:
+    """Have it hold no frames any more. They are in cycles with it, Trio's of threads among them,
+    and have the request, which may be large; the collector looks seldom in servers.
+    """
+    each: BaseException | None = error
+    while each is not None and each.__traceback__ is not None:
+        each.__traceback__ = None
+        if isinstance(each, BaseExceptionGroup):
+            for one in each.exceptions:
+                _let_go(one)
+        each = each.__cause__ or each.__context__
 
 
 def handlers_of(bridge: Bridge, routes: Routes) -> list[grpc.GenericRpcHandler]:
