@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias
 
 import attrs
 import trio
 
 from ffq.actors.bell import Seat, WorkBell
+from ffq.actors.ends import take_ends
 from ffq.actors.parties import Parties
 from ffq.core.walks import WALKS
 from ffq.errors import ExecutionError, FfqError, InvalidRequest, Unavailable
@@ -28,12 +29,9 @@ from ffq.messages import (
     GetTask,
     Heartbeat,
     HeartbeatReply,
-    Rpc,
     ToWorker,
 )
 from ffq.runtime.errors import ActorError
-
-R = TypeVar("R")
 
 Send: TypeAlias = Callable[[ToWorker], Awaitable[None]]
 
@@ -147,8 +145,7 @@ class Exchanges:
         """Until the worker says no more, or is told that it is superseded."""
         async for message in incoming:
             if message.ends:
-                answers = [await self._end(stream, each) for each in message.ends]
-                await send(ToWorker(answers=tuple(answers)))
+                await send(ToWorker(answers=await self._take(stream, message.ends)))
             beat = message.beat
             if beat is None:
                 stream.hear(message)
@@ -198,32 +195,22 @@ class Exchanges:
             await stream.news.wait()
         await stream.seat.called()
 
-    async def _end(self, stream: _Open, end: AttemptEnd) -> EndAnswer:
-        """Raises InvalidRequest: it is said in another worker's name."""
-        who = end.report.worker_id, end.report.incarnation
-        if who != (stream.worker_id, stream.incarnation):
-            raise InvalidRequest(
-                f"Work: a report of worker {who[0]}, incarnation {who[1]}; this stream is of "
-                f"{stream.worker_id}, incarnation {stream.incarnation}"
-            )
-        try:
-            if end.made is not None:
-                await self._ask(end.made)
-            reply = await self._ask(end.report)
-        except Exception:  # noqa: BLE001  # which it is, the worker hears when it makes calls
-            return EndAnswer.REFUSED
-        return EndAnswer.COUNTED if reply.counted else EndAnswer.TOO_LATE
-
-    async def _ask(self, message: Rpc[R]) -> R:
-        """As through the coordinator's door: what a worker says is evidence of its life (R18)."""
-        walk = WALKS.get(type(message))
-        reply: R = await (
-            self.parties.ask(message) if walk is None else walk(self.parties.ask, message)
-        )
-        return reply
+    async def _take(self, stream: _Open, ends: tuple[AttemptEnd, ...]) -> tuple[EndAnswer, ...]:
+        """Raises InvalidRequest: one is said in another worker's name. Then none is taken."""
+        own = stream.worker_id, stream.incarnation
+        for end in ends:
+            who = end.report.worker_id, end.report.incarnation
+            if who != own:
+                raise InvalidRequest(
+                    f"Work: a report of worker {who[0]}, incarnation {who[1]}; this stream is of "
+                    f"{own[0]}, incarnation {own[1]}"
+                )
+        return await take_ends(self.parties.ask, *own, ends)
 
     async def _beat(self, beat: Heartbeat) -> HeartbeatReply:
-        return await self._ask(beat)
+        """As through the coordinator's door: it is evidence of the worker's life (R18)."""
+        reply: HeartbeatReply = await WALKS[Heartbeat](self.parties.ask, beat)
+        return reply
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[MemoryExchange]:

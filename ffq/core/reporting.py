@@ -75,23 +75,31 @@ def _finish(
     state: SchedulingState, batch: FinishAttempts, report: AttemptReport, now_ms: int
 ) -> ReportAnswer:
     try:
-        if report.output is None and report.state is TaskState.QUEUED:
-            raise _not_reportable(report.key)
-        at = state.locate(report.key)
-        counted = _counts(at, report.layout, batch.worker_id, batch.incarnation)
-        if report.output is not None:
-            _check_partitions(at, report.output)
-            if counted:
-                _merge_output(state, at, report.output, batch.endpoint)
-        if report.state is TaskState.QUEUED:
-            raise _not_reportable(report.key)
-        if counted:
-            _take(state, at, report, now_ms)
+        counted = _finish_one(state, batch, report, now_ms)
     except InvariantViolated:
         raise
     except FfqError as error:
         return ReportAnswer(counted=False, error=error.with_traceback(None))
     return _COUNTED if counted else _NOT_COUNTED
+
+
+def _finish_one(
+    state: SchedulingState, batch: FinishAttempts, report: AttemptReport, now_ms: int
+) -> bool:
+    """Whether it counted. Raises what either call would raise."""
+    if report.output is None and report.state is TaskState.QUEUED:
+        raise _not_reportable(report.key)
+    at = state.locate(report.key)
+    counted = _counts(at, report.layout, batch.worker_id, batch.incarnation)
+    if report.output is not None:
+        _check_partitions(at, report.output)
+        if counted:
+            _merge_output(state, at, report.output, batch.endpoint)
+    if report.state is TaskState.QUEUED:
+        raise _not_reportable(report.key)
+    if counted:
+        _take(state, at, report, now_ms)
+    return counted
 
 
 def _take(

@@ -28,6 +28,7 @@ from ffq.messages import (
     FetchQueryResults,
     FetchShufflePartition,
     FindQuery,
+    FinishAttempts,
     GetTask,
     Heartbeat,
     HeartbeatReply,
@@ -42,6 +43,7 @@ from ffq.messages import (
     RecordHeartbeat,
     RegisterMapOutput,
     RegisterReply,
+    ReportAnswer,
     ReportReply,
     ReportTaskStatus,
     ResolveMapOutput,
@@ -125,6 +127,15 @@ async def report_task_status(ask: Ask, msg: ReportTaskStatus) -> ReportReply:
 
 async def register_map_output(ask: Ask, msg: RegisterMapOutput) -> RegisterReply:
     return await _with_evidence(ask, msg, msg.worker_id, msg.incarnation)
+
+
+async def finish_attempts(ask: Ask, msg: FinishAttempts) -> tuple[ReportAnswer, ...]:
+    """What a worker's stream brings up is no message of the outer world: so it is none of `WALKS`.
+
+    All that came at one moment proves the worker alive once.
+    """
+    await _evidence(ask, msg.worker_id, msg.incarnation)
+    return await ask(msg)
 
 
 async def fetch_shuffle_partition(ask: Ask, msg: FetchShufflePartition) -> OutputLocation:

@@ -17,16 +17,19 @@ from ffq.core import CoordinatorSettings
 from ffq.errors import InvalidRequest, Unavailable
 from ffq.ids import Attempt, QueryId, WorkerId
 from ffq.messages import (
+    MAX_REPORTS,
     AcceptQuery,
     Assignment,
     AttemptEnd,
     EndAnswer,
     FetchQueryResults,
+    FinishAttempts,
     FromWorker,
     GetTask,
     HeartbeatReply,
     ListAttempts,
     ListWorkers,
+    RecordEvidence,
     SubmitQuery,
     TaskState,
     ToWorker,
@@ -337,6 +340,93 @@ async def test_R22_an_attempts_end_carries_its_output_and_frees_the_next_stage(
         assert await exchange.receive() == ToWorker(answers=(EndAnswer.COUNTED,))
         parts = await cluster.door.ask(FetchQueryResults(QueryId("1")))
         assert parts.parts == ((b"rows",),)
+
+
+async def test_R18_the_ends_of_one_message_are_taken_together_and_prove_life_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 3) as exchange:
+        for query_id in ("1", "2", "3"):
+            await cluster.submit(query_id, TWO_STAGES)
+        tasks: list[Assignment] = []
+        while len(tasks) < 3:
+            tasks += await tasks_of(exchange)
+        before = [cluster.handled.count(kind) for kind in (RecordEvidence, FinishAttempts)]
+        assert before == [0, 0]
+        ends = tuple(AttemptEnd(reported(task), output(task, 0, 1, 2, 3)) for task in tasks)
+        await exchange.send(FromWorker(None, 3, 60 * SECOND, ends))
+        assert await exchange.receive() == ToWorker(answers=(EndAnswer.COUNTED,) * 3)
+        assert cluster.handled.count(FinishAttempts) == 1
+        assert cluster.handled.count(RecordEvidence) == 1
+        for query_id in ("1", "2", "3"):
+            assert (await cluster.states(query_id))[-1] == (TaskState.SUCCEEDED, W)
+
+
+async def test_R13_an_end_with_what_is_not_its_own_is_refused_and_the_others_count(
+    autojump_clock: MockClock,
+) -> None:
+    """What it would do in calls, its worker then does in calls."""
+    async with open_cluster() as cluster, connected(cluster, 5) as exchange:
+        for number in range(5):
+            await cluster.submit(str(number), TWO_STAGES)
+        tasks: list[Assignment] = []
+        while len(tasks) < 5:
+            tasks += await tasks_of(exchange)
+        made = [output(task, 0) for task in tasks]
+        ends = (
+            AttemptEnd(reported(tasks[0]), made[0]),
+            AttemptEnd(reported(tasks[1]), made[2]),
+            AttemptEnd(reported(tasks[2]), attrs.evolve(made[2], incarnation=2)),
+            AttemptEnd(reported(tasks[3]), attrs.evolve(made[3], endpoint="elsewhere:1")),
+            AttemptEnd(reported(tasks[4]), attrs.evolve(made[4], worker_id=None, incarnation=0)),
+        )
+        await exchange.send(FromWorker(None, 5, 60 * SECOND, ends))
+        answer = await exchange.receive()
+        refused = EndAnswer.REFUSED
+        assert answer is not None
+        assert answer.answers == (
+            EndAnswer.COUNTED,
+            *[refused] * 3,
+            EndAnswer.COUNTED,
+        )
+        states = [(await cluster.states(str(number)))[-1][0] for number in range(5)]
+        running = [TaskState.RUNNING] * 3
+        assert states == [TaskState.SUCCEEDED, *running, TaskState.SUCCEEDED]
+
+
+async def test_R26_a_result_that_is_refused_leaves_its_attempt_running(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 2) as exchange:
+        await cluster.submit("1")
+        await cluster.submit("2")
+        tasks: list[Assignment] = []
+        while len(tasks) < 2:
+            tasks += await tasks_of(exchange)
+        behind = attrs.evolve(result(tasks[0], b"rows"), offset=7)
+        ends = (
+            AttemptEnd(reported(tasks[0]), behind),
+            AttemptEnd(reported(tasks[1]), result(tasks[1], b"rows")),
+        )
+        await exchange.send(FromWorker(None, 2, 60 * SECOND, ends))
+        answer = await exchange.receive()
+        assert answer == ToWorker(answers=(EndAnswer.REFUSED, EndAnswer.COUNTED))
+        first = str(tasks[0].key.query_id)
+        assert (await cluster.states(first))[0] == (TaskState.RUNNING, W)
+
+
+async def test_R30_more_ends_than_are_taken_together_are_refused(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.submit("1", TWO_STAGES)
+        (task,) = await tasks_of(exchange)
+        ends = (AttemptEnd(reported(task), output(task, 0)),) * (MAX_REPORTS + 1)
+        await exchange.send(FromWorker(None, 1, SECOND, ends))
+        answer = await exchange.receive()
+        assert answer is not None
+        late = [EndAnswer.TOO_LATE] * (MAX_REPORTS - 1)
+        assert answer.answers == (EndAnswer.COUNTED, *late, EndAnswer.REFUSED)
 
 
 async def test_R3_a_sinks_success_without_its_result_fails_the_attempt(

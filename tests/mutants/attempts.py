@@ -18,6 +18,7 @@ from ffq.core.tasks import (
 from ffq.messages import TaskState
 from ffq.worker.attempt import AttemptRun
 from tests.mutants.registry import mutant
+from tests.mutants.ways import Original, replace_reports
 from tests.surgery import Surgeon
 
 
@@ -68,38 +69,31 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("old-attempt-counts", "R13", "a report of an old attempt counts for the newest one")
 def _(surgeon: Surgeon) -> None:
-    original = reporting.report_task_status
-
-    def broken(core: Any, msg: Any, now_ms: int) -> Any:
-        at = core.locate(msg.key)
+    def broken(core: Any, report: Any, now_ms: int, original: Original) -> None:
+        at = core.locate(report.key)
         newest = at.task.attempts[-1]
         if newest is not at.attempt and newest.state is TaskState.RUNNING:
-            act = commit if msg.state is TaskState.SUCCEEDED else None
             located = Located(at.query, at.stage, at.task, newest)
-            if act is not None:
-                act(core, located, now_ms)
-            elif msg.state is TaskState.FAILED:
-                fail_charged(core, located, msg.message, now_ms, blame=True)
-        return original(core, msg, now_ms)
+            if report.state is TaskState.SUCCEEDED:
+                commit(core, located, now_ms)
+            elif report.state is TaskState.FAILED:
+                fail_charged(core, located, report.message, now_ms, blame=True)
+        original()
 
-    surgeon.replace_everywhere(original, broken)
+    replace_reports(surgeon, broken)
 
 
 @mutant(
     "success-commits-another", "R13", "a success commits another running attempt too", "simulation"
 )
 def _(surgeon: Surgeon) -> None:
-    original = reporting.report_task_status
-
-    def broken(core: Any, msg: Any, now_ms: int) -> Any:
-        reply = original(core, msg, now_ms)
-        query = core.query(msg.key.query_id)
-        if msg.state is TaskState.SUCCEEDED and reply.counted:
+    def broken(core: Any, report: Any, now_ms: int, original: Original) -> None:
+        query = core.query(report.key.query_id)
+        if original() and report.state is TaskState.SUCCEEDED:
             for attempt in list(query.running.values())[:1]:
                 commit(core, core.locate(attempt.key), now_ms)
-        return reply
 
-    surgeon.replace_everywhere(original, broken)
+    replace_reports(surgeon, broken)
 
 
 @mutant("one-try-more", "R14", "a task fails once more than its budget")

@@ -16,12 +16,12 @@ from ffq.messages import (
     DropQueryOutputs,
     FindQuery,
     QueryState,
-    ReportReply,
     SubmitQuery,
     SubmitReply,
     TaskState,
 )
 from tests.mutants.registry import mutant
+from tests.mutants.ways import Original, replace_reports
 from tests.surgery import Surgeon
 
 
@@ -41,18 +41,16 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("late-failure-revives", "R4", "a late FAILED revives a canceled query")
 def _(surgeon: Surgeon) -> None:
-    original = reporting.report_task_status
-
-    def broken(core: Any, msg: Any, now_ms: int) -> ReportReply:
-        query = core.query(msg.key.query_id)
-        if query.state is QueryState.CANCELED and msg.state is TaskState.FAILED:
+    def broken(core: Any, report: Any, _now_ms: int, original: Original) -> None:
+        query = core.query(report.key.query_id)
+        if query.state is QueryState.CANCELED and report.state is TaskState.FAILED:
             query.state = QueryState.RUNNING
             query.finished_at_ms = None
             query.message = ""
             core.finished.pop(query.query_id, None)
-        return original(core, msg, now_ms)
+        original()
 
-    surgeon.replace_everywhere(original, broken)
+    replace_reports(surgeon, broken)
 
 
 @mutant("other-bytes-accepted", "R1", "the same id with another plan is taken for the same query")

@@ -25,6 +25,7 @@ from ffq.messages import (
 from ffq.worker.attempt import AttemptRun
 from ffq.worker.loop import WorkerLoop
 from tests.mutants.registry import mutant
+from tests.mutants.ways import Original, replace_registrations
 from tests.surgery import Surgeon
 
 
@@ -189,27 +190,20 @@ def _(surgeon: Surgeon) -> None:
 
 @mutant("registry-stores-all", "R13", "outputs that do not count are published", "simulation")
 def _(surgeon: Surgeon) -> None:
-    original = reporting.register_map_output
+    def broken(core: Any, key: Any, endpoint: str, made: Any, original: Original) -> None:
+        if not original():
+            core.notices.append(PublishMapOutput(key, endpoint, made))
 
-    def broken(core: Any, msg: Any, now_ms: int) -> Any:
-        reply = original(core, msg, now_ms)
-        if not reply.counted:
-            core.notices.append(PublishMapOutput(msg.key, msg.endpoint, msg.partitions))
-        return reply
-
-    surgeon.replace_everywhere(original, broken)
+    replace_registrations(surgeon, broken)
 
 
 @mutant("registration-is-not-published", "R23", "the registry is not told of a registration")
 def _(surgeon: Surgeon) -> None:
-    original = reporting.register_map_output
-
-    def broken(core: Any, msg: Any, now_ms: int) -> Any:
-        reply = original(core, msg, now_ms)
+    def broken(core: Any, _key: Any, _endpoint: str, _made: Any, original: Original) -> None:
+        original()
         core.notices = [each for each in core.notices if not isinstance(each, PublishMapOutput)]
-        return reply
 
-    surgeon.replace_everywhere(original, broken)
+    replace_registrations(surgeon, broken)
 
 
 @mutant("courier-forgets", "R5", "the stores are not told what to forget", "simulation")
