@@ -58,11 +58,20 @@ class _Open:
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     pause: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     news: trio.Event = attrs.field(factory=trio.Event)
+    giving: trio.Lock = attrs.field(factory=trio.Lock)
+    """Held from the look at its room until what fills it is sent."""
 
     @property
     def room(self) -> int:
         """How many assignments it takes now."""
-        return self.limit - self.sent if trio.current_time() < self.holds_until else 0
+        # What is on its way may be more than a worker that has less room now has heard of.
+        room = max(0, self.limit - self.sent)
+        return room if trio.current_time() < self.holds_until else 0
+
+    @property
+    def is_offered(self) -> bool:
+        """Whether it has room, and there is work for it."""
+        return not self.finished and self.room > 0 and self.seat.is_offered
 
     def hear(self, message: FromWorker) -> None:
         self.limit = message.limit
@@ -144,11 +153,13 @@ class Exchanges:
     async def _answer(self, stream: _Open, incoming: AsyncIterator[FromWorker], send: Send) -> None:
         """Until the worker says no more, or is told that it is superseded."""
         async for message in incoming:
-            if message.ends:
-                await send(ToWorker(answers=await self._take(stream, message.ends)))
             beat = message.beat
+            answers = await self._take(stream, message.ends) if message.ends else ()
             if beat is None:
                 stream.hear(message)
+            if answers:
+                await self._tell(stream, send, answers)
+            if beat is None:
                 continue
             if (beat.worker_id, beat.incarnation) != (stream.worker_id, stream.incarnation):
                 raise InvalidRequest(
@@ -168,26 +179,37 @@ class Exchanges:
         while not stream.finished:
             with trio.CancelScope() as stream.pause:
                 await self._work_and_room(stream)
-            if stream.finished or not stream.room:
-                self.bell.ring()
-                continue
-            stream.seat.asks()
+            asks = False
             tasks: tuple[Assignment, ...] = ()
             try:
-                # Of scheduling alone: asked through the door it would be evidence of life (R18).
-                tasks = await self.parties.ask(
-                    GetTask(stream.worker_id, stream.room, stream.incarnation)
-                )
+                async with stream.giving:
+                    asks = stream.is_offered
+                    if asks:
+                        tasks = await self._tasks(stream)
+                    if tasks:
+                        await send(ToWorker(tasks))
             finally:
-                if not tasks:
+                if not tasks:  # whoever waits next is called in its place
                     self.bell.ring()
-            if tasks:
-                stream.sent += len(tasks)
-                stream.seat.may_ask_again()
-                await send(ToWorker(tasks))
-            else:
+            if asks and not tasks:
                 with trio.CancelScope() as stream.pause:
                     await trio.sleep(_REFUSED_PAUSE_S)
+
+    async def _tell(self, stream: _Open, send: Send, answers: tuple[EndAnswer, ...]) -> None:
+        """What became of ends, and with it what may begin in their place, if there is something."""
+        async with stream.giving:
+            tasks = await self._tasks(stream) if stream.is_offered else ()
+            await send(ToWorker(tasks, answers=answers))
+
+    async def _tasks(self, stream: _Open) -> tuple[Assignment, ...]:
+        """For all the room that there is."""
+        stream.seat.asks()
+        # Of scheduling alone: asked through the door it would be evidence of life (R18).
+        tasks = await self.parties.ask(GetTask(stream.worker_id, stream.room, stream.incarnation))
+        if tasks:
+            stream.sent += len(tasks)
+            stream.seat.may_ask_again()
+        return tasks
 
     async def _work_and_room(self, stream: _Open) -> None:
         while not stream.room:

@@ -122,6 +122,8 @@ class WorkerLoop:
         self._pulling = False
         self._stop_asked = trio.Event()
         self._running: dict[AttemptKey, AttemptRun] = {}
+        self._handed: set[AttemptKey] = set()
+        """Of those, the ones that run no more: their ends are told on the stream."""
         self._ended: dict[QueryId, None] = {}
         self._told_from = 0
         self._stopping = False
@@ -367,8 +369,22 @@ class WorkerLoop:
             await self._stop_asked.wait()
 
     async def _end_on_stream(self, end: AttemptEnd) -> EndAnswer | None:
-        """As `Standing.end`."""
-        return None if self._standing is None else await self._standing.end(end)
+        """As `Standing.end`.
+
+        What has come to its end takes no slot any more. So the same message says that there is room
+        for another, which comes with the answer. One that was refused has a slot again.
+        """
+        if self._standing is None:
+            return None
+        answer = None
+        self._handed.add(end.report.key)
+        try:
+            answer = await self._standing.end(end)
+        finally:
+            if answer not in {EndAnswer.COUNTED, EndAnswer.TOO_LATE}:
+                self._handed.discard(end.report.key)
+                self._room_changed()
+        return answer
 
     def _obey_streamed(self, reply: HeartbeatReply) -> None:
         """Raises WorkerSuperseded."""
@@ -382,7 +398,8 @@ class WorkerLoop:
         """What a call that is under way may still bring is not there to be filled by the stream."""
         if self._stopping or self._pulling:
             return 0
-        return max(0, self._settings.slots - len(self._running) - self._executor.stuck)
+        busy = len(self._running) - len(self._handed)
+        return max(0, self._settings.slots - busy - self._executor.stuck)
 
     def _room_changed(self) -> None:
         if self._standing is not None:
@@ -451,5 +468,6 @@ class WorkerLoop:
                     await attempt.report_stopped()
         finally:
             del self._running[attempt.assignment.key]
+            self._handed.discard(attempt.assignment.key)
             self._wake_pull.set()
             self._room_changed()

@@ -141,6 +141,21 @@ async def test_R7_no_more_come_than_there_is_room_for_whenever_that_was_said(
         await nothing_comes(exchange, 2)
 
 
+async def test_R7_a_limit_below_what_is_on_its_way_is_no_room(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 2) as exchange:
+        for number in range(4):
+            await cluster.submit(str(number))
+        await trio.sleep(1)
+        await exchange.send(FromWorker(None, 1, 60 * SECOND))
+        await trio.sleep(1)
+        assert len([*await tasks_of(exchange), *await tasks_of(exchange)]) == 2
+        await nothing_comes(exchange, 2)
+        await exchange.send(FromWorker(None, 3, 60 * SECOND))
+        assert len(await tasks_of(exchange)) == 1
+
+
 async def test_a_stage_that_is_done_wakes_those_who_wait_for_the_next(
     autojump_clock: MockClock,
 ) -> None:
@@ -332,14 +347,56 @@ async def test_R22_an_attempts_end_carries_its_output_and_frees_the_next_stage(
         )
         await exchange.send(FromWorker(None, 2, 60 * SECOND, (end, unknown, end)))
         answers = (EndAnswer.COUNTED, EndAnswer.REFUSED, EndAnswer.TOO_LATE)
-        assert await exchange.receive() == ToWorker(answers=answers)
-        (sink,) = await tasks_of(exchange)
+        # What it frees goes down with the answer.
+        answer = await exchange.receive()
+        assert answer is not None
+        assert answer.answers == answers
+        (sink,) = answer.tasks
         assert sink.key.stage_id == 0
         made = result(sink, b"rows")
         await exchange.send(FromWorker(None, 2, 60 * SECOND, (AttemptEnd(reported(sink), made),)))
         assert await exchange.receive() == ToWorker(answers=(EndAnswer.COUNTED,))
         parts = await cluster.door.ask(FetchQueryResults(QueryId("1")))
         assert parts.parts == ((b"rows",),)
+
+
+async def test_R7_what_goes_down_with_answers_fills_the_room_and_no_more(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 2) as exchange:
+        for number in range(7):
+            await cluster.submit(str(number))
+        tasks = [*await tasks_of(exchange)]
+        while len(tasks) < 2:
+            tasks += await tasks_of(exchange)
+        ends = tuple(AttemptEnd(reported(task), result(task, b"rows")) for task in tasks)
+        await exchange.send(FromWorker(None, 4, 60 * SECOND, ends))
+        answer = await exchange.receive()
+        assert answer is not None
+        assert answer.answers == (EndAnswer.COUNTED,) * 2
+        assert answer.tasks
+        more = [*answer.tasks]
+        while len(more) < 2:
+            more += await tasks_of(exchange)
+        assert len(more) == 2
+        await nothing_comes(exchange, 2)
+        states = [each for number in range(7) for each in await cluster.states(str(number))]
+        assert states.count((TaskState.RUNNING, W)) == 2
+
+
+async def test_a_worker_whose_ends_freed_nothing_is_given_the_next_task_at_once(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.submit("1")
+        (task,) = await tasks_of(exchange)
+        end = AttemptEnd(reported(task), result(task, b"rows"))
+        await exchange.send(FromWorker(None, 2, 60 * SECOND, (end,)))
+        assert await exchange.receive() == ToWorker(answers=(EndAnswer.COUNTED,))
+        since = trio.current_time()
+        await cluster.submit("2")
+        assert len(await tasks_of(exchange)) == 1
+        assert trio.current_time() == since
 
 
 async def test_R18_the_ends_of_one_message_are_taken_together_and_prove_life_once(

@@ -326,6 +326,60 @@ async def test_R22_outputs_and_reports_that_are_ready_go_in_one_message(
     nursery.cancel_scope.cancel()
 
 
+async def test_R7_what_has_come_to_its_end_leaves_its_slot_to_the_next_in_the_same_message(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    world, streams = World(), answering(None)
+    done = trio.Event()
+
+    async def behave(work: Work) -> TaskOutput:
+        await done.wait()
+        return ONE_PARTITION
+
+    world.executor.behave = behave
+    await attached(nursery, world, streams)
+    stream = streams.newest
+    stream.say(ToWorker((map_task(0), map_task(1))))
+    await until(lambda: len(world.executor.started) == 2)
+    done.set()
+    await until(lambda: stream.ended)
+    assert [each.limit for each in stream.said if each.ends] == [4]
+    said = len(stream.said)
+    done = trio.Event()
+    counted = (EndAnswer.COUNTED,) * 2
+    stream.say(ToWorker((map_task(2), map_task(3)), answers=counted))
+    await until(lambda: len(world.executor.started) == 4)
+    await trio.sleep(3)
+    assert {each.limit for each in stream.said[said:]} == {4}
+    nursery.cancel_scope.cancel()
+
+
+async def test_R7_an_end_that_is_refused_takes_its_slot_again_until_calls_have_told_it(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    @attrs.define
+    class Slow(FakeCoordinator):
+        told: trio.Event = attrs.field(factory=trio.Event)
+
+        async def _receive(self, message: object) -> None:
+            await super()._receive(message)
+            if isinstance(message, RegisterMapOutput):
+                await self.told.wait()
+
+    coordinator = Slow()
+    world, streams = World(coordinator), answering(EndAnswer.REFUSED)
+    await attached(nursery, world, streams)
+    stream = streams.newest
+    stream.say(ToWorker((map_task(),)))
+    await until(lambda: coordinator.of_type(RegisterMapOutput))
+    await trio.sleep(0.5)
+    assert [each.limit for each in stream.said if each.ends] == [3]
+    assert stream.said[-1].limit == 2
+    coordinator.told.set()
+    await until(lambda: stream.said[-1].limit == 3)
+    nursery.cancel_scope.cancel()
+
+
 async def test_R26_a_small_result_goes_with_its_report(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:
