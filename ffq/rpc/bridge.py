@@ -61,7 +61,12 @@ class _PostedCall:
 
 
 class Bridge:
-    """Runs the calls of one server in a Trio nursery."""
+    """Runs the calls of one server in a Trio nursery.
+
+    Attributes:
+        to_trio: what the loop's thread has Trio do.
+        to_loop: what Trio has the loop do.
+    """
 
     def __init__(
         self,
@@ -71,8 +76,8 @@ class Bridge:
         options: RpcOptions,
     ) -> None:
         self._loop = loop
-        self._to_trio = Handover(token.run_sync_soon)
-        self._to_loop = Handover(loop.call_soon_threadsafe)
+        self.to_trio = Handover(token.run_sync_soon)
+        self.to_loop = Handover(loop.call_soon_threadsafe)
         self._nursery = nursery
         self._options = options
         self._open_calls = 0
@@ -156,7 +161,7 @@ class Bridge:
 
         async def send(message: Message) -> None:
             await slots.acquire()
-            self._to_loop.put(outbox.put_nowait, message.SerializeToString())
+            self.to_loop.put(outbox.put_nowait, message.SerializeToString())
 
         call = self._begin(partial(handle, send), context, partial(outbox.put_nowait, None))
         try:
@@ -164,7 +169,7 @@ class Bridge:
             # operation at a time, so a status must not overtake a message being written.
             while (message := await outbox.get()) is not None:
                 await context.write(message)
-                self._to_trio.put(slots.release)
+                self.to_trio.put(slots.release)
             await call.finished
         except BaseException:
             self._abandon(call)
@@ -189,7 +194,7 @@ class Bridge:
     def _hand_over(self, begin: Callable[[Any], None], call: _Call | _PostedCall) -> None:
         """Raises Unavailable: there is no Trio any more."""
         try:
-            self._to_trio.put(begin, call)
+            self.to_trio.put(begin, call)
         except trio.RunFinishedError:
             raise Unavailable(CLOSING) from None
         self._open_calls += 1
@@ -201,9 +206,9 @@ class Bridge:
         call.finished.cancel()
         with suppress(trio.RunFinishedError):
             if isinstance(call, _Call):
-                self._to_trio.put(call.scope.cancel)
+                self.to_trio.put(call.scope.cancel)
             else:
-                self._to_trio.put(self._give_up, call)
+                self.to_trio.put(self._give_up, call)
 
     def _post(self, call: _PostedCall) -> None:
         """In Trio: begin a call that needs no task."""
@@ -259,7 +264,7 @@ class Bridge:
             self._ended(call, result, error)
 
     def _ended(self, call: _Call | _PostedCall, result: Any, error: BaseException | None) -> None:
-        self._to_loop.put(self._end, call, result, error)
+        self.to_loop.put(self._end, call, result, error)
 
     def _end(self, call: _Call | _PostedCall, result: Any, error: BaseException | None) -> None:
         """On the loop's thread: the call is over in Trio."""

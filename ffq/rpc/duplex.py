@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError, Message
 from ffq.errors import FfqError, InvalidRequest, QuotaExceeded, Unavailable
 from ffq.rpc.bridge import CLOSING, Bridge, Context, parse, refuse
 from ffq.rpc.client import RpcChannel
+from ffq.rpc.handover import Handover
 from ffq.rpc.options import RpcOptions
 from ffq.rpc.routes import Duplex, Send, ServerStream
 from ffq.rpc.status import BUSY_RETRY_MS
@@ -38,8 +39,8 @@ class _Inbox(Generic[Q]):
     """
 
     route: Duplex[Q, Any]
-    loop: asyncio.AbstractEventLoop
-    token: trio.lowlevel.TrioToken
+    to_trio: Handover
+    to_loop: Handover
     window: int
     _taken: int = 0
     _room: asyncio.Semaphore = attrs.field(init=False)
@@ -65,7 +66,7 @@ class _Inbox(Generic[Q]):
                 action()
 
         with suppress(trio.RunFinishedError):
-            self.token.run_sync_soon(act)
+            self.to_trio.put(act)
 
     def __aiter__(self) -> _Inbox[Q]:
         return self
@@ -80,7 +81,7 @@ class _Inbox(Generic[Q]):
         if self._taken >= max(1, self.window // 2):
             taken, self._taken = self._taken, 0
             with suppress(RuntimeError):  # the loop has ended, and with it the caller
-                self.loop.call_soon_threadsafe(self._make_room, taken)
+                self.to_loop.put(self._make_room, taken)
         try:
             return cast("Q", parse(self.route, raw))
         except DecodeError:
@@ -113,8 +114,6 @@ class DuplexServer:
     """Makes the handlers of one server's streams that go both ways, and bounds them together."""
 
     bridge: Bridge
-    loop: asyncio.AbstractEventLoop
-    token: trio.lowlevel.TrioToken
     options: RpcOptions
     _open: int = 0
     _closing: bool = False
@@ -158,7 +157,9 @@ class DuplexServer:
             first = None
         if first is None:
             await refuse(context, InvalidRequest(f"{route.method}: no message came"))
-        inbox: _Inbox[Any] = _Inbox(route, self.loop, self.token, self.options.stream_window)
+        inbox: _Inbox[Any] = _Inbox(
+            route, self.bridge.to_trio, self.bridge.to_loop, self.options.stream_window
+        )
 
         async def answer(request: Message, send: Send[Any]) -> None:
             await route.handle(_First(request, inbox), send)

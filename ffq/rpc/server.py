@@ -78,7 +78,7 @@ async def _serve_on(
         bridge = Bridge(loop.loop, token, calls, options)
         simple = tuple(route for route in routes if not isinstance(route, Duplex))
         both_ways = [route for route in routes if isinstance(route, Duplex)]
-        duplex = DuplexServer(bridge, loop.loop, token, options)
+        duplex = DuplexServer(bridge, options)
         server.add_generic_rpc_handlers(
             [*handlers_of(bridge, simple), *duplex_handlers(duplex, both_ways)]
         )
