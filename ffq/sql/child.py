@@ -32,6 +32,7 @@ from ffq.sql.frames import (
     framed,
     load_declared,
 )
+from ffq.sql.kept import KeptPlans
 from ffq.sql.parameters import load_parameters
 from ffq.sql.prepare import Preparer, Query
 
@@ -58,9 +59,10 @@ def main(lifeline: int) -> None:
         return load_declared(answer)
 
     preparer = Preparer(Catalog.of(()).over(hello.tables), declared)
+    kept = KeptPlans()
     _write(outgoing, READY)
     while (request := _read(incoming)) is not None:
-        _write(outgoing, *_answer(preparer, hello, request))
+        _write(outgoing, *answer(preparer, hello, request, kept))
 
 
 def _die_with(lifeline: int) -> None:
@@ -74,7 +76,10 @@ def _die_with(lifeline: int) -> None:
         sys.exit(1)
 
 
-def _answer(preparer: Preparer, hello: Hello, request: bytes) -> tuple[bytes, ...]:
+def answer(preparer: Preparer, hello: Hello, request: bytes, kept: KeptPlans) -> tuple[bytes, ...]:
+    """The frames that answer a request: those that answered it before, where they still do."""
+    if (known := kept.find(request)) is not None:
+        return known
     try:
         prepared = preparer.prepare(_query(request, hello))
         plan = dump_plan(prepared.plan)
@@ -91,7 +96,10 @@ def _answer(preparer: Preparer, hello: Hello, request: bytes) -> tuple[bytes, ..
     sizes = tuple(
         TableSize(name, size.rows, size.files_bytes or 0) for name, size in prepared.sizes.items()
     )
-    return dump_reply(SqlPlan(b"", columns, prepared.tables, sizes, prepared.choices)), plan
+    found = dump_reply(SqlPlan(b"", columns, prepared.tables, sizes, prepared.choices)), plan
+    if prepared.basis is not None:
+        kept.keep(request, found, prepared.basis)
+    return found
 
 
 def _query(data: bytes, hello: Hello) -> Query:

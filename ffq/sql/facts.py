@@ -47,6 +47,11 @@ class TableFacts:
     _format: TableFormat | None = attrs.field(repr=False)
 
     @property
+    def files(self) -> int:
+        """How many, or parts of such."""
+        return len(self._splits)
+
+    @property
     def rows(self) -> int:
         """As many as there are, or about: then of values of a usual size."""
         if self.size.rows is not None:
