@@ -9,13 +9,12 @@ from ffq.engine.operators import REGISTRY
 from ffq.errors import PlanningError
 from ffq.messages import WorkerStatus
 from ffq.messages.vocabulary import SPLITS
-from ffq.plan.codec import parse_plan
-from ffq.plan.stages import cut
+from ffq.plan.recent import graph_of
 
 
 def wanted_operators(plan: bytes) -> frozenset[str]:
     """Raises InvalidPlan, PlanningError: it is no plan."""
-    return frozenset(name for stage in cut(parse_plan(plan)).stages for name in stage.operators)
+    return frozenset(name for stage in graph_of(plan).stages for name in stage.operators)
 
 
 def check_somebody_has(

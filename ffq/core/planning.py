@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from ffq.errors import UnsupportedPlan
 from ffq.messages import AcceptQuery, DigestPlan, ListTables, PlanText, ReadPlan, SqlPlan
-from ffq.plan.codec import parse_plan, plan_digest
+from ffq.plan.codec import plan_digest
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
-from ffq.plan.stages import cut
+from ffq.plan.recent import graph_of
 
 
 def read_plan(msg: ReadPlan, limits: PlanLimits = DEFAULT_LIMITS) -> AcceptQuery:
@@ -19,7 +19,7 @@ def read_plan(msg: ReadPlan, limits: PlanLimits = DEFAULT_LIMITS) -> AcceptQuery
         InvalidPlan: too large, or no plan.
         PlanningError: it cannot be cut, or into too many stages.
     """
-    graph = cut(parse_plan(msg.plan_bytes, limits=limits), limits=limits)
+    graph = graph_of(msg.plan_bytes, limits)
     digest = plan_digest(msg.plan_bytes)
     return AcceptQuery(msg.query_id, msg.plan_bytes, digest, graph, timeouts=msg.timeouts)
 
