@@ -286,7 +286,6 @@ class _Job:
 
     def _run_sink(self) -> ResultSpool:
         def open_sink(schema: pa.Schema) -> ResultSpool:
-            self._scratch.folder.mkdir(parents=True, exist_ok=True)
             self._scratch.result = ResultSpool(self._scratch.folder, schema)
             return self._scratch.result
 

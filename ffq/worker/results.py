@@ -17,16 +17,28 @@ from ffq.threads import run_blocking
 IN_MEMORY_BYTES = 4 << 20
 
 
+class _Spooled(tempfile.SpooledTemporaryFile[bytes]):
+    """Its folder is made when it needs one: a small result leaves nothing to be removed."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(IN_MEMORY_BYTES, dir=str(folder))
+        self._folder = folder
+
+    def rollover(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        super().rollover()
+
+
 class ResultSpool:
     """One Arrow IPC stream, schema first (R26). Written on the fragment's thread, then read.
+
+    `folder`: for what is larger than IN_MEMORY_BYTES; it is made then.
 
     Raises DiskError when the disk is full or cannot be read.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - `close` does it
-            IN_MEMORY_BYTES, dir=str(folder)
-        )
+        self._file: IO[bytes] = _Spooled(folder)
         self._sink = pa.PythonFile(self._file, mode="w")
         self._stream = pa.ipc.new_stream(self._sink, schema)
         self._size = 0
@@ -53,6 +65,8 @@ class ResultSpool:
             raise DiskError(f"cannot write the result: {error.strerror or error}") from error
 
     async def read(self, offset: int, max_bytes: int) -> bytes:
+        if self._size <= IN_MEMORY_BYTES:  # it never left memory: a thread would take longer
+            return self._read(offset, max_bytes)
         return await run_blocking(self._read, offset, max_bytes)
 
     def close(self) -> None:
