@@ -17,6 +17,7 @@ from benchmarks._gateway import CONSISTENT
 from ffq.actors import open_coordinator
 from ffq.actors.coordinator import ActorCoordinator
 from ffq.gateway import app
+from ffq.settings import DEFAULT_ONE_TASK_BYTES
 from tests.processes import Running, running, worker
 
 INVARIANTS = "validate_state of each of the coordinator's machines, after the load"
@@ -44,12 +45,14 @@ class Server:
 
 @contextmanager
 def gateway(*arguments: str, env: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A real gateway process. At the end its coordinator checks itself, and it is stopped.
+    """A real gateway process, which shares out what it usually does: tests have it share out all
+    queries. At the end its coordinator checks itself, and it is stopped.
 
     Raises AssertionError: it did not find its state consistent, or did not end in order.
     """
     command = ("--bind=127.0.0.1:0", "--log-level=warning", *arguments)
-    with running(*command, env=env, module="benchmarks._gateway") as process:
+    usual = {"FFQ_ONE_TASK_BYTES": str(DEFAULT_ONE_TASK_BYTES)} | dict(env or {})
+    with running(*command, env=usual, module="benchmarks._gateway") as process:
         line = process.wait_for("gateway ready on ")
         yield Server(process, line.removeprefix("gateway ready on ").strip())
         process.signal(signal.SIGUSR1)
