@@ -181,20 +181,26 @@ class PlanningProcess:
 
 
 class _Watch:
-    """Looks how long a process takes, and how much."""
+    """Looks how long a process takes, and how much: the latter only of one that takes a while."""
 
     def __init__(self, pid: int, limits: PlanningLimits) -> None:
         self._status = Path(f"/proc/{pid}/status")
         self._limits = limits
-        self._late = time.monotonic() + limits.time_ms / 1000
+        now = time.monotonic()
+        self._late = now + limits.time_ms / 1000
+        self._look_at = now + _POLL_MS / 1000
 
     def check(self) -> None:
         """Raises PlanningLimit."""
-        if time.monotonic() > self._late:
+        now = time.monotonic()
+        if now > self._late:
             raise PlanningLimit(
                 f"planning the query took longer than {self._limits.time_ms} ms, and was ended: "
                 "right would be a shorter text, or one that computes less of constants"
             )
+        if now < self._look_at:
+            return
+        self._look_at = now + _POLL_MS / 1000
         if self._used() > self._limits.memory_bytes:
             raise PlanningLimit(
                 f"planning the query took more than {self._limits.memory_bytes >> 20} MiB of "

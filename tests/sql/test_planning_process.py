@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +27,7 @@ from ffq.errors import (
 )
 from ffq.messages import MAX_SQL_BYTES, PlanSql, SqlColumn
 from ffq.plan.codec import parse_plan
+from ffq.sql import process
 from ffq.sql.limits import PlanningLimits
 from ffq.sql.service import Job, PlanningService
 from tests.processes import END_TIMEOUT_S
@@ -266,3 +268,16 @@ def test_a_text_that_nobody_can_plan_is_refused(
 def test_of_a_text_the_size_comes_before_the_sense() -> None:
     with pytest.raises(InvalidRequest, match=f"the bound is {MAX_SQL_BYTES} bytes"):
         PlanSql("é" * (MAX_SQL_BYTES // 2 + 1))
+
+
+def test_memory_is_looked_at_of_queries_that_take_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look costs as much as asking for a plan that is kept."""
+    now = [0.0]
+    monkeypatch.setattr(process, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    watch = process._Watch(os.getpid(), PlanningLimits(time_ms=10_000, memory_bytes=1))
+    watch.check()
+    for seconds in (0.02, 0.04):
+        now[0] = seconds
+        with pytest.raises(PlanningLimit, match="memory"):
+            watch.check()
+        watch.check()
