@@ -30,7 +30,8 @@ from ffq.shuffle.mark import marked
 
 Compression: TypeAlias = Literal["lz4", "zstd"]
 
-DEFAULT_BUFFER_BYTES: Final = 64 * 1024 * 1024
+DEFAULT_BUFFER_BYTES: Final = 24 * 1024 * 1024
+"""Of each task that writes: one that reads a large share fills it."""
 # A batch on the wire is decoded whole by its reader, so it stays small.
 _MAX_BATCH_ROWS: Final = 64 * 1024
 _SMALL_BYTES: Final = 64 * 1024

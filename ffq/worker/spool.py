@@ -71,7 +71,8 @@ class FragmentSpool:
         if not (self._is_ours and self.size):
             return None
         try:
-            return pa.memory_map(str(self._file))
+            # Not mapped: pages of a map count as this process's memory until it is read through.
+            return pa.OSFile(str(self._file))
         except OSError as error:
             raise DiskError(f"cannot read {self._file}: {error.strerror}") from error
 
