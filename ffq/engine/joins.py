@@ -8,9 +8,11 @@ from typing import Final
 import attrs
 
 from ffq.engine import alike, types
+from ffq.engine.bound import BoundWriter
+from ffq.engine.origins import parts_of
 from ffq.engine.sql import ColumnInfo, Columns, Relation, select_list
 from ffq.errors import PlanningError, UnsupportedPlan
-from ffq.plan.bound import Match
+from ffq.plan.bound import BoundExpr, Call, Conjunction, Match, Place
 from ffq.plan.model import HashJoin, HashPartitioning, ShuffleRead
 from ffq.plan.names import find_column, text_of
 from ffq.plan.outputs import LEFT_ONLY
@@ -33,6 +35,7 @@ MATCHES: Final = {
     Match.ASOF_LEFT: "ASOF LEFT JOIN",
     Match.POSITIONAL: "POSITIONAL JOIN",
 }
+_NEVER_NULL: Final = frozenset({"IS NOT DISTINCT FROM", "IS DISTINCT FROM"})
 LEFT_MATCHES: Final = frozenset({Match.SEMI, Match.ANTI, Match.MARK})
 
 
@@ -121,3 +124,43 @@ def renumbered(side: Relation, start: int) -> str:
     """The side's rows, its columns named by their places from `start` on."""
     columns = (f"c{at} AS c{at + start}" for at in range(len(side.columns)))
     return f"(SELECT {', '.join(columns) or '1 AS _'} FROM {side.name})"
+
+
+def mark_sql(condition: BoundExpr | None, width: int, right: str, writer: BoundWriter) -> str:
+    """Whether a row of the right side meets the condition; null: of none it is true, of one null.
+
+    The engine looks rows up by what must be equal where it is told no more than that: of the
+    condition's being null it would ask for each pair of rows.
+
+    Args:
+        condition: over both sides' columns; None: each row meets it.
+        width: how many columns the left side has.
+        right: the right side, its columns numbered from `width` on.
+    """
+    if isinstance(condition, Call) and condition.name == "=":
+        left, value = condition.args
+        if all(at < width for at in _places(left)) and all(at >= width for at in _places(value)):
+            return f"({writer.sql(left)} IN (SELECT {writer.sql(value)} FROM {right} AS r))"
+    terms = () if condition is None else _terms(condition)
+    known = [writer.sql(each) for each in terms if _is_never_null(each)]
+    others = [writer.sql(each) for each in terms if not _is_never_null(each)]
+    exists = f"EXISTS (SELECT 1 FROM {right} AS r WHERE "
+    is_met = f"{exists}{' AND '.join(known + others) or 'TRUE'})"
+    if not others:
+        return is_met
+    unknown = " AND ".join([*known, f"({' AND '.join(others)}) IS NULL"])
+    return f"CASE WHEN {is_met} THEN TRUE WHEN {exists}{unknown}) THEN NULL ELSE FALSE END"
+
+
+def _terms(condition: BoundExpr) -> Sequence[BoundExpr]:
+    if isinstance(condition, Conjunction) and not condition.any:
+        return condition.terms
+    return (condition,)
+
+
+def _is_never_null(expr: BoundExpr) -> bool:
+    return isinstance(expr, Call) and expr.name in _NEVER_NULL
+
+
+def _places(expr: BoundExpr) -> list[int]:
+    return [part.index for part in parts_of(expr) if isinstance(part, Place)]

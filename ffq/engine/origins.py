@@ -77,17 +77,18 @@ def _casts(expr: BoundExpr) -> Iterable[int]:
 
 def _divisions(expr: BoundExpr) -> Iterable[int]:
     if isinstance(expr, Call) and expr.name in _DIVISIONS:
-        yield from (each.index for each in _parts(expr) if isinstance(each, Place))
+        yield from (each.index for each in parts_of(expr) if isinstance(each, Place))
 
 
 def _expressions(node: Node) -> Iterator[Any]:
     below = child_fields(node)
     for field in attrs.fields(type(node)):
         if field.name not in below:
-            yield from _parts(getattr(node, field.name))
+            yield from parts_of(getattr(node, field.name))
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def parts_of(value: Any) -> Iterator[Any]:
+    """All that an expression, or a tuple of them, is made of, in no order."""
     pending = [value]
     while pending:
         each = pending.pop()

@@ -22,6 +22,7 @@ from ffq.engine.joins import (
     join_columns,
     join_keys,
     join_sql,
+    mark_sql,
     renumbered,
 )
 from ffq.engine.oracle import TypeOracle
@@ -347,19 +348,14 @@ class Translator:
     def _own_join(self, node: model.Join, left: Relation, right: Relation) -> Relation:
         width = len(left.columns)
         both = left.columns + right.columns
-        condition = "TRUE"
-        if node.condition is not None:
-            condition = BoundWriter(len(both), node_name(node)).sql(node.condition)
+        writer = BoundWriter(len(both), node_name(node))
+        condition = "TRUE" if node.condition is None else writer.sql(node.condition)
         one, other = renumbered(left, 0), renumbered(right, width)
         kept = left.columns if node.match in LEFT_MATCHES else both
         outputs = [f"c{at}" for at in range(len(kept))]
         rows = f"{one} AS l"
         if node.match is Match.MARK:
-            exists = f"EXISTS (SELECT 1 FROM {other} AS r WHERE"
-            outputs.append(
-                f"CASE WHEN {exists} {condition}) THEN TRUE "
-                f"WHEN {exists} ({condition}) IS NULL) THEN NULL ELSE FALSE END"
-            )
+            outputs.append(mark_sql(node.condition, width, other, writer))
             kept = (*kept, ColumnInfo("mark", "BOOLEAN"))
         elif node.match is Match.SINGLE:
             numbered = f"(SELECT *, row_number() OVER () AS n FROM {one})"
