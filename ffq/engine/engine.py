@@ -22,6 +22,8 @@ from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.scans import confirm_files
 from ffq.errors import FfqError, FileChanged, OutOfMemory, StartupError
 from ffq.messages import AttemptUsage
+from ffq.plan.model import Join, Node
+from ffq.plan.walk import walk_stage
 
 ENGINE_FAMILY: Final = "ffq-duckdb-3"
 """Engines of one family can share a query: same hash, same partial states (R31)."""
@@ -54,12 +56,17 @@ class EngineSettings:
 
 @attrs.define(eq=False)
 class _Instance:
-    """threads: as they are set."""
+    """threads: as they are set. keeps_order: joins are done in the order that they stand in."""
 
     connection: duckdb.DuckDBPyConnection
     threads: int | None
+    keeps_order: bool = False
 
-    def use(self, threads: int | None) -> None:
+    def use(self, threads: int | None, *, keeps_order: bool) -> None:
+        if keeps_order != self.keeps_order:
+            left_out = "join_order" if keeps_order else ""
+            self.connection.execute(f"SET GLOBAL disabled_optimizers = '{left_out}'")
+            self.keeps_order = keeps_order
         if threads is not None and threads != self.threads:
             self.connection.execute(f"SET GLOBAL threads = {threads}")
             self.threads = threads
@@ -162,7 +169,9 @@ class Engine:
         began = perf_counter_ns()
         try:
             with self._instance() as instance, ExitStack() as closing:
-                instance.use(self._settings.threads_of(spec))
+                instance.use(
+                    self._settings.threads_of(spec), keeps_order=_is_planned(spec.fragment)
+                )
                 run = FragmentRun(
                     instance.connection,
                     spec,
@@ -266,6 +275,15 @@ def _config(
     if settings.spill_limit is not None:
         config["max_temp_directory_size"] = settings.spill_limit
     return config
+
+
+def _is_planned(fragment: Node) -> bool:
+    """Whether it has joins of SQL, in the order that its planner found, which knows the tables.
+
+    Here the rows of a stream are not counted before they come, and it is taken for one of few: the
+    largest tables could be joined first, by whatever key they share.
+    """
+    return any(isinstance(node, Join) for node in walk_stage(fragment))
 
 
 def _changed(spec: FragmentSpec) -> FileChanged | None:
