@@ -72,7 +72,7 @@ def test_of_a_join_that_a_size_decides_it_says_what_does_and_what_was_decided(
     planned, _, told = ran.stdout.partition("Decided by size\n===============\n")
     (heading,) = re.findall(r"^Stage 1 · .*$", planned, re.MULTILINE)
     assert re.search(
-        r"; decided when stage \d is finished: up to 8.0 MiB this is done in stage 0$", heading
+        r"; decided when stage \d is finished: up to 64.0 MiB this is done in stage 0$", heading
     )
     assert "Inner join: decided when its" in planned
     first, second, *_ = told.splitlines()

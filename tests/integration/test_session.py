@@ -27,8 +27,9 @@ PROGRAM = """
 import json, os, signal, sys, ffq
 signal.signal(signal.SIGINT, signal.default_int_handler)
 session = ffq.connect(workers=2, progress=False)
-session.register("t", {"v": list(range(500))})
-SLOW = "SELECT count(*) AS n FROM t a, t b, t c WHERE (a.v * b.v + c.v) % 7 = 8"
+session.register("t", {"v": list(range(700))})
+# No statistics tell that there is no such row: each is looked at.
+SLOW = "SELECT count(*) AS n FROM t a, t b, t c WHERE hash(a.v * b.v, c.v) = 1"
 core = session._core()
 
 def say(**what):
@@ -53,7 +54,7 @@ before = set()
 say(pids=known(), folder=str(core._cluster.folder), endpoint=session.endpoint)
 say(answer=session.sql(SLOW).collect(progress=begun(before)).to_pylist())
 try:
-    endless = SLOW.replace("t c", "t c, t d, t e")
+    endless = SLOW.replace("t c", "t c, t d, t e").replace("c.v", "c.v, d.v, e.v")
     session.sql(endless).collect(progress=begun(before))
 except KeyboardInterrupt:
     while (state := session._thread.call(core.queries, 1)[0].state.name) == "RUNNING":
