@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 import grpc
@@ -55,7 +56,7 @@ class RpcChannel:
     def close(self) -> None:
         """End the calls under way and the connection."""
         self._closed = True
-        self._channel.close()
+        _uninterrupted(self._channel.close)
 
     async def unary(
         self, path: str, request: Message, reply_type: type[R], *, timeout_s: float | None = None
@@ -72,7 +73,8 @@ class RpcChannel:
         )
         limit_s = self._options.call_timeout_s if timeout_s is None else timeout_s
         with self.typed_errors(), trio.move_on_after(limit_s):
-            return await wait_future(method.future(request, timeout=_wire_timeout()))
+            begin = partial(method.future, request, timeout=_wire_timeout())
+            return await wait_future(_uninterrupted(begin))
         raise Unavailable(f"{self.endpoint}: no answer to {path} within {limit_s:g} s")
 
     @asynccontextmanager
@@ -89,7 +91,7 @@ class RpcChannel:
             request_serializer=_serialize,
             response_deserializer=chunk_type.FromString,
         )
-        call = method(request, timeout=_wire_timeout())
+        call = _uninterrupted(partial(method, request, timeout=_wire_timeout()))
         send, receive = trio.open_memory_channel[R](self._options.stream_window)
         messages = Messages(receive, f"{self.endpoint}: {path}", self._options.idle_timeout_s)
 
@@ -113,7 +115,7 @@ class RpcChannel:
             finally:
                 # Wakes the thread wherever it blocks; the nursery then waits for it.
                 receive.close()
-                call.cancel()
+                _uninterrupted(call.cancel)
 
     def duplex(self, path: str, requests: Iterator[Message], chunk_type: type[R]) -> DuplexCall[R]:
         """A stream both ways, for threads; `ffq.rpc.duplex` gives it to Trio.
@@ -126,7 +128,7 @@ class RpcChannel:
             request_serializer=_serialize,
             response_deserializer=chunk_type.FromString,
         )
-        return cast("DuplexCall[R]", method(requests))
+        return cast("DuplexCall[R]", _uninterrupted(partial(method, requests)))
 
     def _check_open(self) -> None:
         check_process()
@@ -224,6 +226,14 @@ async def _nursery_without_groups() -> AsyncIterator[trio.Nursery]:
 
 def _serialize(message: Message) -> bytes:
     return message.SerializeToString()
+
+
+@trio.lowlevel.enable_ki_protection
+def _uninterrupted(work: Callable[[], T]) -> T:
+    """Ctrl-C waits for the end of this. A call that gRPC has noted, and whose thread it has not
+    started, has no end: closing its channel would wait for one for ever.
+    """
+    return work()
 
 
 def _wire_timeout() -> float | None:

@@ -22,6 +22,7 @@ class ThreadFuture(Protocol[T_co]):
     def add_done_callback(self, fn: Callable[[Any], Any], /) -> Any: ...
 
 
+@trio.lowlevel.enable_ki_protection
 async def wait_future(future: ThreadFuture[T_co]) -> T_co:
     """The future's result, or its exception; cancelling the wait cancels the future."""
     task = trio.lowlevel.current_task()

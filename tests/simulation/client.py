@@ -102,6 +102,7 @@ class SimClient:
                 with trio.fail_after(RETRY.timeout_ms / 1000):
                     self.status = await self.coordinator.ask(GetQueryStatus(self.query_id))
             except UnknownId:
+                self._is_no_longer_kept()
                 return None
             except (trio.TooSlowError, Unavailable, ExecutionError):
                 pass
@@ -109,6 +110,10 @@ class SimClient:
                 if self.status.state.terminal:
                     return self.status
             await trio.sleep(_POLL_S)
+
+    def _is_no_longer_kept(self) -> None:
+        """What is submitted under its id from here on is another query, whose end is to come."""
+        self.status = None
 
     async def _fetch(self) -> list[int] | None:
         """The result's rows; None when it is not there any more."""
@@ -120,6 +125,8 @@ class SimClient:
             )
         except (UnknownId, NotReady, ExecutionError) as error:
             self.trace.note(f"client: no result of {self.query_id}: {error.message}")
+            if isinstance(error, UnknownId):
+                self._is_no_longer_kept()
             await trio.sleep(_POLL_S)
             return None
         try:
