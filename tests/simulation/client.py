@@ -46,6 +46,7 @@ class SimClient:
     status: QueryStatus | None = None
     canceled: bool = False
     crowded: bool = False
+    forgotten: int = 0
 
     @property
     def operators(self) -> frozenset[str]:
@@ -114,6 +115,7 @@ class SimClient:
     def _is_no_longer_kept(self) -> None:
         """What is submitted under its id from here on is another query, whose end is to come."""
         self.status = None
+        self.forgotten += 1
 
     async def _fetch(self) -> list[int] | None:
         """The result's rows; None when it is not there any more."""
@@ -156,7 +158,7 @@ class SimClient:
     async def cancel(self) -> None:
         """Cancel it; an ended query answers its state (R4)."""
         self.canceled = True
-        before, life = self.status, self.coordinator.server.lives
+        before, life, forgotten = self.status, self.coordinator.server.lives, self.forgotten
         try:
             reply = await until_answered(
                 lambda: self.coordinator.ask(CancelQuery(self.query_id, "no more wanted")),
@@ -170,8 +172,8 @@ class SimClient:
         if not reply.state.terminal:
             detail = f"{self.query_id} is {reply.state.name} after its cancel"
             self.trace.fail(violation("cancel-takes-effect", detail))
-        if life != self.coordinator.server.lives:
-            return  # another coordinator: it never knew the state that stood
+        if (life, forgotten) != (self.coordinator.server.lives, self.forgotten):
+            return  # another coordinator, or another query: it never knew the state that stood
         if before is not None and before.state.terminal and before.state is not reply.state:
             detail = f"{self.query_id} was {before.state.name}, a cancel answers {reply.state.name}"
             self.trace.fail(violation("cancel-answers-standing-state", detail))
