@@ -28,6 +28,7 @@ _KEPT: Final = frozenset(
     {
         "common_aggregate",
         "cte_filter_pusher",
+        "column_lifetime",
         "cte_inlining",
         "deliminator",
         "duplicate_groups",
