@@ -8,7 +8,7 @@ every task, and what needs all rows in one place gets them over a Single exchang
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from math import ceil
 from typing import Final, TypeAlias
 
@@ -69,9 +69,10 @@ def distribute(
             raise UnsupportedPlan("SQL: the query nests deeper than a plan may") from None
 
     rows, exchanges = rows_over(partitions or cluster.slots or _PARTITIONS)
-    large = min(ceil(exchanges.most_bytes / PARTITION_BYTES), MAX_SQL_PARTITIONS)
-    if not partitions and large > exchanges.partitions:
-        rows, exchanges = rows_over(large)
+    # As many for each slot: where some had one more, the others would wait for them.
+    rounds = ceil(exchanges.most_bytes / PARTITION_BYTES / exchanges.partitions)
+    if not partitions and rounds > 1:
+        rows, exchanges = rows_over(min(rounds * exchanges.partitions, MAX_SQL_PARTITIONS))
     if choices is not None:
         choices += exchanges.choices
     names = planned.names
@@ -186,15 +187,28 @@ def _union(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     node = alike[0].node
     for each in alike[1:]:
         node = UnionAll(node, each.node)
-    counts = [rows.count for rows in inputs if rows.count is not None]
     return Rows(
         node,
         found["column_count"],
         split,
         order=None if split else (),
-        count=sum(counts) if len(counts) == len(inputs) else None,
-        value_bytes=max(rows.value_bytes for rows in inputs),
+        count=_together(rows.count for rows in inputs),
+        most=_together(rows.most for rows in inputs),
+        base=_together(rows.base for rows in inputs),
+        widths=tuple(
+            max(rows.bytes_of(Place(at)) for rows in inputs) for at in range(found["column_count"])
+        ),
     )
+
+
+def _together(counts: Iterable[float | None]) -> float | None:
+    """None: one of them is not known."""
+    total = 0.0
+    for each in counts:
+        if each is None:
+            return None
+        total += each
+    return total
 
 
 _STEPS: Final[Mapping[str, _Step]] = {

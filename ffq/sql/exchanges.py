@@ -29,10 +29,12 @@ known: neither how many workers there are, nor how large the other side is; and 
 true sizes are known, where there are some to wait for."""
 _LEAST_BROADCAST: Final = _MIB
 """So much is always sent: two exchanges take longer than that does."""
-_MOST_BROADCAST: Final = 64 * _MIB
+MOST_BROADCAST: Final = 64 * _MIB
 """More is never sent: each task has the side in memory."""
 PARTITION_BYTES: Final = 32 * _MIB
-"""An exchange has a partition for so many bytes, by estimate, and for each slot."""
+"""Each slot has as many partitions of an exchange as it takes for none to be larger by estimate."""
+_UNLIKELY: Final = 8
+"""No estimate of a size is hoped to be more than so many times too low, where it may be."""
 
 
 @attrs.frozen
@@ -42,10 +44,13 @@ class TableEstimate:
     Attributes:
         rows: how many.
         bytes: of all columns together.
+        widths: of columns, by name, bytes of a value in Arrow's form: of the first rows. Where
+            there are none, values are taken to be of one size.
     """
 
     rows: int
     bytes: int
+    widths: Mapping[str, float] = attrs.field(factory=dict)
 
 
 @attrs.define
@@ -81,12 +86,13 @@ class Exchanges:
         if other is None or not self.cluster.workers:
             return BROADCAST_BYTES
         receivers = self.cluster.workers - 1
-        pays = other / receivers if receivers else _MOST_BROADCAST
-        return int(min(max(pays, _LEAST_BROADCAST), _MOST_BROADCAST))
+        pays = other / receivers if receivers else MOST_BROADCAST
+        return int(min(max(pays, _LEAST_BROADCAST), MOST_BROADCAST))
 
     def by_keys(self, rows: Rows, keys: Sequence[BoundExpr]) -> tuple[Node, tuple[Place, ...]]:
         """Rows exchanged by these keys, which are columns beside theirs."""
-        self.most_bytes = max(self.most_bytes, rows.size or 0.0)
+        size, most = rows.size or 0.0, rows.most_bytes or 0.0
+        self.most_bytes = max(self.most_bytes, size, most / _UNLIKELY)
         places = [*map(Place, range(rows.width)), *keys]
         added = range(rows.width, len(places))
         node = project(rows.node, places)

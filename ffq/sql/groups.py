@@ -31,7 +31,7 @@ from ffq.plan.model import (
     SinglePartitioning,
 )
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Rows, by_all, filtered, mapped, numbered, project, projected
+from ffq.sql.pieces import NOTHING, Rows, by_all, filtered, mapped, numbered, project, projected
 from ffq.sql.serialized import BOOLEAN, ExpressionReader, Json, refuse, type_of
 
 _STATEFUL: Final = """
@@ -92,8 +92,9 @@ def aggregate(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows
     else:
         whole = exchanges.gather(below).node
         made = Aggregate(groups, aggregates, whole, sets if several else (), groupings)
-    count = below.count if groups else 1.0
-    rows = attrs.evolve(below.made(made, width), split=split, count=count)
+    count, most = (below.count, below.most) if groups else (1.0, 1.0)
+    widths = tuple(map(below.bytes_of, (*groups, *aggregates, *(NOTHING,) * len(groupings))))
+    rows = attrs.evolve(below.made(made, width), split=split, count=count, most=most, widths=widths)
     return attrs.evolve(rows, bindings=_bindings(found, len(groups), len(aggregates)))
 
 
@@ -155,9 +156,11 @@ def distinct(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
         return _distinct_on(found, below, exchanges)
     places = tuple(map(Place, range(below.width)))
     if not below.split:
-        return below.made(Aggregate(places, (), below.node))
-    lying, keys = exchanges.by_keys(below, places)
-    return below.made(Aggregate(keys, (), lying))
+        made = below.made(Aggregate(places, (), below.node))
+    else:
+        lying, keys = exchanges.by_keys(below, places)
+        made = below.made(Aggregate(keys, (), lying))
+    return attrs.evolve(made, widths=below.widths)
 
 
 def by_collations(found: Json) -> Json:

@@ -12,7 +12,7 @@ import attrs
 from ffq.plan.bound import BoundExpr, Call, Match, Place
 from ffq.plan.explain import bytes_text
 from ffq.plan.model import AdaptiveJoin, Join, Node, Sort
-from ffq.sql.exchanges import BROADCAST_BYTES, Exchanges
+from ffq.sql.exchanges import BROADCAST_BYTES, MOST_BROADCAST, Exchanges
 from ffq.sql.pieces import (
     Rows,
     all_of,
@@ -212,7 +212,7 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
     title = f"{sides.match.value} join"
     unsure = [side for side in sizes if side not in known or not is_plain(rows[side].node)]
     waits = bool(unsure) and not exchanges.repeats
-    if small is not None and known[small] <= _at_once(bounds[small], waits=waits):
+    if small is not None and _is_small(rows[small], bounds[small], waits=waits):
         exchanges.choices.append(
             f"{title}: broadcast, its {small} side has about {bytes_text(known[small])}"
         )
@@ -234,15 +234,21 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
     return _Way.ADAPTIVE, build
 
 
-def _at_once(bound: int, *, waits: bool) -> int:
-    """The bytes up to which a side is broadcast before any true size is known.
+def _is_small(rows: Rows, bound: int, *, waits: bool) -> bool:
+    """Whether a side is broadcast before any true size is known.
 
     Args:
-        bound: up to which it is by its true size.
+        bound: the bytes up to which it is by its true size.
         waits: there is a true size to wait for. That one may be far smaller than the estimate, of
-            this side or of the other: worth waiting for, where this one is not small anyway.
+            this side or of the other: worth waiting for, where this one is not small anyway. And it
+            may be far larger, where conditions leave more than estimated: never more than all rows.
     """
-    return min(bound, BROADCAST_BYTES) if waits else bound
+    size, most = rows.size, rows.most_bytes
+    if size is None:
+        return False
+    if not waits:
+        return size <= bound
+    return size <= min(bound, BROADCAST_BYTES) and (most is None or most <= MOST_BROADCAST)
 
 
 def _together(sides: _Sides, left: Node, right: Node, *, split: bool) -> Rows:
@@ -258,29 +264,57 @@ def _together(sides: _Sides, left: Node, right: Node, *, split: bool) -> Rows:
 def _made(sides: _Sides, node: Node, *, split: bool) -> Rows:
     left, right = sides.left, sides.right
     width, bindings = left.width, left.bindings
+    widths = tuple(left.bytes_of(Place(at)) for at in range(left.width))
     if sides.match is Match.MARK:
         width += 1
         bindings = None if bindings is None else (*bindings, (-1, -1))
+        widths += (1.0,)
     elif sides.match not in _ONE_SIDED:
         width += right.width
         bindings = _both(left, right)
+        widths += tuple(right.bytes_of(Place(at)) for at in range(right.width))
     return Rows(
         node,
         width,
         split,
         bindings=bindings,
         count=_count(sides),
-        value_bytes=max(left.value_bytes, right.value_bytes),
+        most=_most(sides),
+        base=None if left.base is None or right.base is None else max(left.base, right.base),
+        widths=widths,
     )
 
 
-def _count(sides: _Sides) -> float | None:
-    left, right = sides.left.count, sides.right.count
+def _most(sides: _Sides) -> float | None:
+    left, right = sides.left.most, sides.right.most
     if sides.match in _ONE_SIDED or sides.match is Match.SINGLE:
         return left
     if left is None or right is None:
         return None
     return max(left, right) if sides.equal else left * right
+
+
+def _count(sides: _Sides) -> float | None:
+    """By estimate. Of each side that is kept whole there are as many rows at least.
+
+    Of two tables, the one with fewer rows is taken to have one for each key: conditions that leave
+    a part of it leave that part of the pairs.
+    """
+    left, right = sides.left.count, sides.right.count
+    if sides.match in _ONE_SIDED or sides.match is Match.SINGLE:
+        return left
+    if left is None or right is None:
+        return None
+    if not sides.equal:
+        return left * right
+    keys = min(sides.left.base or left, sides.right.base or right)
+    pairs = min(left * right / max(keys, 1.0), max(left, right))
+    kept = [0.0]
+    if sides.match in {Match.LEFT, Match.FULL}:
+        kept.append(left)
+    if sides.match in {Match.RIGHT, Match.FULL}:
+        kept.append(right)
+    return max(pairs, *kept)
 
 
 def _beside_whole(sides: _Sides, exchanges: Exchanges) -> Rows:

@@ -8,7 +8,16 @@ from typing import Final
 import attrs
 
 from ffq.engine.scalars import ROW_FUNCTIONS
-from ffq.plan.bound import BoundExpr, Call, Constant, Place, SqlType
+from ffq.plan.bound import (
+    BoundExpr,
+    Call,
+    Conjunction,
+    Constant,
+    Form,
+    Place,
+    Special,
+    SqlType,
+)
 from ffq.plan.model import Inline, Node, ParquetScan, RowsOf, Series, Unnest, Values
 from ffq.sql.exchanges import Exchanges
 from ffq.sql.pieces import (
@@ -28,6 +37,8 @@ _NO_COLUMN: Final = 2**60
 _SERIES: Final = frozenset({"range", "generate_series"})
 _SELECTIVITY: Final = 0.2
 """Of a condition of which nothing is known."""
+_MOST_CONDITIONS: Final = 2
+"""More than so many are taken for saying the same again: what is left is never next to nothing."""
 BIGINT: Final = SqlType("BIGINT")
 _SOME_ROWS: Final = 1000.0
 """Of a function, of whose rows nothing is known."""
@@ -161,23 +172,43 @@ def _scan(found: Json, exchanges: Exchanges) -> Rows:
     whole = Rows(project(rows, [Place(at) for at in kept]), len(kept), split=split)
     known = exchanges.estimates.get(table)
     if known is not None:
-        count = known.rows * _SELECTIVITY ** len(conditions)
         per_value = known.bytes / max(known.rows * max(len(names), 1), 1)
-        whole = attrs.evolve(whole, count=count, value_bytes=per_value)
+        of_columns = [
+            per_value if name is None else known.widths.get(name, per_value) for name in read
+        ]
+        whole = attrs.evolve(
+            whole,
+            count=known.rows * _part_left(conditions),
+            most=float(known.rows),
+            base=float(known.rows),
+            widths=tuple(of_columns[at] for at in kept),
+        )
     own = found.get("table_index", 0)
     whole = attrs.evolve(whole, bindings=tuple((own, at) for at in kept))
     return exchanges.gather(whole) if exchanges.whole else whole
 
 
+def _part_left(conditions: Sequence[BoundExpr]) -> float:
+    """Of a table's rows, by estimate. That values are there leaves all: most columns have all."""
+    terms: set[BoundExpr] = set()
+    for each in conditions:
+        every = isinstance(each, Conjunction) and not each.any
+        terms.update(each.terms if every and isinstance(each, Conjunction) else (each,))
+    counted = [
+        each for each in terms if not (isinstance(each, Special) and each.form is Form.IS_NOT_NULL)
+    ]
+    return _SELECTIVITY ** min(len(counted), _MOST_CONDITIONS)
+
+
 def dummy(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     del found, inputs, exchanges
-    return Rows(_ONE_ROW, 1, split=False, order=(), count=1.0)
+    return Rows(_ONE_ROW, 1, split=False, order=(), count=1.0, most=1.0)
 
 
 def empty(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     del inputs, exchanges
     types = tuple(map(read_type, found["return_types"]))
-    return Rows(Values(types, ()), len(types), split=False, order=(), count=0.0)
+    return Rows(Values(types, ()), len(types), split=False, order=(), count=0.0, most=0.0)
 
 
 def expressions(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
@@ -186,7 +217,7 @@ def expressions(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Ro
     reader = ExpressionReader(0)
     rows = tuple(reader.all(row) for row in found["expressions"])
     count = float(len(rows))
-    return Rows(Values(types, rows), len(types), split=False, order=(), count=count)
+    return Rows(Values(types, rows), len(types), split=False, order=(), count=count, most=count)
 
 
 def chunk(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
@@ -203,7 +234,7 @@ def chunk(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
         )
     )
     count = float(len(rows))
-    return Rows(Values(types, rows), len(types), split=False, order=(), count=count)
+    return Rows(Values(types, rows), len(types), split=False, order=(), count=count, most=count)
 
 
 def unnest(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:

@@ -113,10 +113,11 @@ def _first(
         below = attrs.evolve(below, node=some)
     whole = exchanges.gather(below)
     node = Sort(keys, count, offset, partial=False, input=whole.node)
-    known = whole.count
+    known, most = whole.count, whole.most
     if count is not None:
         known = float(count) if known is None else min(known, float(count))
-    return attrs.evolve(whole, node=node, order=after, count=known)
+        most = float(count) if most is None else min(most, float(count))
+    return attrs.evolve(whole, node=node, order=after, count=known, most=most)
 
 
 def _first_by_number(
@@ -195,6 +196,9 @@ def sample(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     else:
         keys = (BoundKey(drawn, asc=True, nulls_first=False),)
         rows = attrs.evolve(
-            rows, node=Sort(keys, int(size), 0, partial=False, input=node), count=float(size)
+            rows,
+            node=Sort(keys, int(size), 0, partial=False, input=node),
+            count=float(size),
+            most=float(size),
         )
     return projected(rows, [Place(at) for at in range(below.width)])

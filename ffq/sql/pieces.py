@@ -34,6 +34,10 @@ from ffq.sql.serialized import (
     refuse,
 )
 
+VALUE_BYTES: Final = 8.0
+"""Of a value of which nothing else is known."""
+_BYTES: Final = {"BOOLEAN": 1.0, "DATE": 4.0, "DECIMAL": 16.0, "HUGEINT": 16.0, "INTEGER": 4.0}
+
 Binding: TypeAlias = tuple[int, int]
 """A column as the planner numbers it before its last pass: index of its table, and of the column
 in that."""
@@ -49,8 +53,12 @@ class Rows:
             None: in no order that is known.
         placed: they come in an order all the same: of what it goes by, columns have been left out.
         bindings: the planner's numbers of the columns; None where nobody needs them.
-        count: how many rows there may be at most, in rows, as far as estimates go; None: not known.
-        value_bytes: of a value in them, in bytes, on the average.
+        count: how many rows there are by estimate; None: not known.
+        most: how many there are at most, as far as that is certain: a table has so many, whatever
+            its conditions leave of them; None: not known. A join has at most as many as its larger
+            side, where each row of one side has one partner.
+        base: of the largest table that they are of, how many rows it has; None: not known.
+        widths: bytes of a value in Arrow's form, by column; empty: 8 of each.
         shared: what a WITH defines and is read several times. The planner puts the first rows of
             such rows in place wherever a WITH that is read several times defines them.
     """
@@ -61,14 +69,32 @@ class Rows:
     order: tuple[BoundKey, ...] | None = None
     bindings: tuple[Binding, ...] | None = None
     count: float | None = None
-    value_bytes: float = 8.0
+    most: float | None = None
+    base: float | None = None
+    widths: tuple[float, ...] = ()
     placed: bool = False
     shared: bool = False
 
     @property
+    def row_bytes(self) -> float:
+        return sum(self.widths) if self.widths else self.width * VALUE_BYTES
+
+    @property
     def size(self) -> float | None:
-        """In bytes; None: not known."""
-        return None if self.count is None else self.count * self.width * self.value_bytes
+        """In bytes, by estimate; None: not known."""
+        return None if self.count is None else self.count * self.row_bytes
+
+    @property
+    def most_bytes(self) -> float | None:
+        """In bytes, at most; None: not known."""
+        return None if self.most is None else self.most * self.row_bytes
+
+    def bytes_of(self, expr: object) -> float:
+        """Of a value that is computed of these rows."""
+        if isinstance(expr, Place):
+            return self.widths[expr.index] if self.widths else VALUE_BYTES
+        kind = getattr(expr, "to", None) or getattr(expr, "type", None)
+        return _BYTES.get(kind.name, VALUE_BYTES) if isinstance(kind, SqlType) else VALUE_BYTES
 
     def made(self, node: Node, width: int | None = None) -> Rows:
         """Rows of a node over this one, of which no column is known."""
@@ -78,6 +104,7 @@ class Rows:
             width=self.width if width is None else width,
             order=None,
             bindings=None,
+            widths=(),
             placed=False,
             shared=False,
         )
@@ -170,6 +197,7 @@ def projected(rows: Rows, exprs: Sequence[BoundExpr]) -> Rows:
         width=len(exprs),
         order=order,
         bindings=bindings,
+        widths=tuple(map(rows.bytes_of, exprs)),
         placed=rows.placed or (order is None and rows.order is not None),
     )
 

@@ -187,7 +187,7 @@ class Preparer:
         cut = partial(
             distribute,
             partitions=query.partitions,
-            estimates={name: _estimate(each) for name, each in facts.items()},
+            estimates={name: _estimate(each, samples.get(name)) for name, each in facts.items()},
             choices=choices,
             inline=opened.keys(),
             cluster=query.cluster,
@@ -256,8 +256,12 @@ def _small_in_one_task(
     return whole, (f"the query is one task: it reads about {bytes_text(read)}, less than {bound}",)
 
 
-def _estimate(facts: TableFacts) -> TableEstimate:
-    return TableEstimate(facts.rows, facts.size.files_bytes or 0)
+def _estimate(facts: TableFacts, sample: pa.Table | None) -> TableEstimate:
+    widths = {}
+    if sample is not None and sample.num_rows:
+        columns = zip(sample.column_names, sample.columns, strict=True)
+        widths = {name: column.nbytes / sample.num_rows for name, column in columns}
+    return TableEstimate(facts.rows, facts.size.files_bytes or 0, widths)
 
 
 def _writing(prepared: Prepared, over: Callable[[Node], Node]) -> Prepared:

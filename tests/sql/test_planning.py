@@ -386,3 +386,94 @@ def test_an_exchange_has_a_partition_for_each_slot_and_more_where_it_is_large(
     assert "shuffled" in choice
     plan, _ = _planned_for(planning, sql, ClusterSize(3, 3), 5, **sizes)
     assert _partitions(plan) == {5}
+
+
+# --- estimates ----------------------------------------------------------------------------------
+
+
+def _planned_with(
+    planning: PlanningInstance, sql: str, known: dict[str, TableEstimate], slots: int = 2
+) -> tuple[Node, list[str]]:
+    choices: list[str] = []
+    plan = distribute(
+        plan_of(planning, sql),
+        partitions=0,
+        estimates=known,
+        choices=choices,
+        cluster=ClusterSize(slots, slots),
+    )
+    return plan, choices
+
+
+def test_that_values_are_there_leaves_all_rows(planning: PlanningInstance) -> None:
+    """As what makes a SEMI join of a correlated EXISTS asks of either side's keys."""
+    sql = (
+        "select t.s from t left join (from u where a is not null and k is not null) u on t.a = u.a"
+    )
+    known = {"t": TableEstimate(10**9, 10**11), "u": TableEstimate(10**6, 10**8)}
+    _, (choice,) = _planned_with(planning, sql, known)
+    assert "about 47.7 MiB" in choice  # a million values, of 50 bytes
+
+
+@pytest.mark.parametrize("conditions", [2, 3, 30])
+def test_many_conditions_leave_no_less_than_two_do(
+    planning: PlanningInstance, conditions: int
+) -> None:
+    columns = ["u.k <> 1", "u.a < 9", *(f"u.a + u.k <> {at}" for at in range(28))]
+    where = " and ".join(columns[:conditions])
+    sql = f"select t.s from t left join (from u where {where}) u on t.a = u.a"
+    known = {"t": TableEstimate(10**9, 10**11), "u": TableEstimate(10**7, 10**9)}
+    _, (choice,) = _planned_with(planning, sql, known)
+    assert "about 19.1 MiB" in choice
+
+
+def test_what_may_be_far_larger_than_its_estimate_is_not_broadcast_by_it(
+    planning: PlanningInstance,
+) -> None:
+    """A twenty-fifth of them is less than 8 MiB."""
+    sql = "select t.s from t join u on t.a = u.a where u.k < 3 and u.a < 9"
+    for rows, said in ((3 * 10**6, "broadcast, its right"), (4 * 10**6, "decided when its right")):
+        known = {"t": TableEstimate(10**9, 10**11), "u": TableEstimate(rows, rows * 40)}
+        _, (choice,) = _planned_with(planning, sql, known)
+        assert said in choice, choice
+
+
+def test_columns_are_as_wide_as_their_values_are(planning: PlanningInstance) -> None:
+    widths = {"a": 4.0, "s": 400.0, "x": 8.0}
+    known = {"t": TableEstimate(10**4, 100, widths), "u": TableEstimate(10**9, 10**11)}
+    for column, said in (("s", "about 3.9 MiB"), ("x", "about 117.2 KiB")):
+        _, (choice,) = _planned_with(
+            planning, f"select t.{column}, u.k from u join t on t.a = u.a", known
+        )
+        assert said in choice, choice
+
+
+def test_a_join_with_a_part_of_a_table_leaves_that_part(planning: PlanningInstance) -> None:
+    sql = "select v.s, t.s from t join (from t w join u using (a)) v on t.x = v.x where v.k < 3"
+    known = {"t": TableEstimate(10**7, 10**9), "u": TableEstimate(10**5, 10**7)}
+    _, (first, second) = _planned_with(planning, sql, known)
+    assert "about" in first
+    assert "finished (about 127.2 MiB)" in second, second  # a fifth of what t has
+
+
+def test_columns_that_nobody_reads_any_more_are_not_exchanged(planning: PlanningInstance) -> None:
+    sql = (
+        "select sum(v.k) from (t full join u on t.a = u.a) v "
+        "full join t w on v.x = w.x where v.k < 3 or w.s = 'b'"
+    )
+    plan, _ = _plan(planning, sql, t=10**10, u=10**10)
+    widths = [
+        len(stage.fragment.input.exprs)
+        for stage in cut(plan).stages
+        if isinstance(stage.fragment, model.ShuffleWrite)
+        and isinstance(stage.fragment.input, model.Project)
+    ]
+    assert sorted(widths) == [3, 3, 3, 3], "of each two, and the key to exchange them by"
+
+
+def test_each_slot_has_as_many_partitions_as_the_others(planning: PlanningInstance) -> None:
+    sql = "select t.s, t.x, t.a, u.* from t full join u on t.a = u.a"
+    known = {name: TableEstimate(10**6, 10**8, {}) for name in "tu"}
+    for slots, most in ((2, 4), (3, 3), (5, 5)):
+        plan, _ = _planned_with(planning, sql, known, slots)
+        assert _partitions(plan) == {most}
