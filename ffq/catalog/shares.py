@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import attrs
 
@@ -15,9 +16,11 @@ from ffq.catalog.footers import (
 )
 from ffq.catalog.partitions import TableFile, partition_values
 from ffq.catalog.statistics import NOTHING, Known, may_hold, of_folder
+from ffq.errors import StorageError
 from ffq.messages import PartitionValue, ScanSplit, TableFormat, file_version
 from ffq.plan.conditions import Condition
 
+T = TypeVar("T")
 _PACKED = 4
 """How many bytes of text a byte of a compressed file stands for, about."""
 
@@ -71,6 +74,19 @@ class _RowGroup:
     bytes: int
     stored: int
 
+    def range(self) -> _Range:
+        return _Range(self.file.empty, self.index, self.index + 1, self.bytes)
+
+
+@attrs.frozen
+class _Range:
+    """Row groups [start, end) of the file that `split` is of."""
+
+    split: ScanSplit
+    start: int
+    end: int
+    bytes: int
+
 
 def make_shares(
     table: str,
@@ -121,15 +137,22 @@ def _divided(
         groups = _kept(table, groups, condition, format_)
     if not groups:
         return (leads or (found[0].empty,),)
-    total = sum(group.stored for group in groups)
-    wanted = division.shares(total, len(groups))
-    shares: list[list[_RowGroup]] = [[] for _ in range(wanted)]
+    sizes = [group.stored for group in groups]
+    wanted = division.shares(sum(sizes), len(groups))
+    shares = _dealt([group.range() for group in groups], sizes, wanted)
+    return tuple(leads + _merge(share) for share in shares)
+
+
+def _dealt(items: Sequence[T], sizes: Sequence[int], wanted: int) -> list[list[T]]:
+    """In order into at most `wanted` parts of about the same size; none is empty."""
+    total = sum(sizes)
+    parts: list[list[T]] = [[] for _ in range(wanted)]
     before = 0
-    for group in groups:
-        # By the middle of the group: shares stay near equal however sizes vary, and in order.
-        shares[(2 * before + group.stored) * wanted // (2 * total)].append(group)
-        before += group.stored
-    return tuple(leads + _merge(share) for share in shares if share)
+    for item, size in zip(items, sizes, strict=True):
+        # By the middle of the item: parts stay near equal however sizes vary, and in order.
+        parts[(2 * before + size) * wanted // (2 * total)].append(item)
+        before += size
+    return [part for part in parts if part]
 
 
 def _stored(
@@ -159,6 +182,57 @@ def stored_bytes(
         sum(stored_sizes(table, split, read)[split.row_group_start : split.row_group_end])
         for split in splits
     )
+
+
+def cut_share(
+    table: str,
+    splits: Sequence[ScanSplit],
+    most_bytes: int,
+    format_: TableFormat | None,
+    columns: Sequence[str] | None,
+) -> tuple[tuple[ScanSplit, ...], ...]:
+    """Parts of a share, in order, of about the same size, and of at most `most_bytes`, about, of
+    what the columns that are read take in the files; None: all columns.
+
+    Each row group is in one part. Ranges without rows, which show what columns there are, are in
+    all; so a share without rows is one part.
+    """
+    shown = tuple(split for split in splits if split.empty)
+    found = [
+        each
+        for split in splits
+        if not split.empty
+        for each in _row_groups(table, split, format_, columns)
+    ]
+    if not found:
+        return (shown,)
+    sizes = [size for _, size in found]
+    wanted = min(-(-sum(sizes) // most_bytes), len(found))
+    parts = _dealt([each for each, _ in found], sizes, wanted)
+    return tuple(shown + _merge(part) for part in parts)
+
+
+def _row_groups(
+    table: str, split: ScanSplit, format_: TableFormat | None, columns: Sequence[str] | None
+) -> list[tuple[_Range, int]]:
+    """Each alone, and its stored bytes. The split as it is, where no file of a known version has
+    them: whoever reads it says what is wrong."""
+    all_ = _Range(split, split.row_group_start, split.row_group_end, split.bytes)
+    whole = [(all_, max(1, split.bytes))]
+    if (format_ is not None and format_.name != "parquet") or not split.modified_us:
+        return whole
+    read = None if columns is None else tuple(sorted(columns))
+    try:
+        sizes = stored_sizes(table, split, read)
+    except StorageError:
+        return whole
+    if len(sizes) < split.row_group_end:
+        return whole
+    return [
+        (_Range(split, at, at + 1, size), max(1, size))
+        for at, size in enumerate(sizes)
+        if split.row_group_start <= at < split.row_group_end
+    ]
 
 
 def lead_splits(
@@ -215,26 +289,21 @@ def _leads(files: Sequence[_File]) -> tuple[ScanSplit, ...]:
     return tuple(file.empty for file in leads)
 
 
-def _merge(groups: Sequence[_RowGroup]) -> tuple[ScanSplit, ...]:
+def _merge(ranges: Sequence[_Range]) -> tuple[ScanSplit, ...]:
     """Neighbouring row groups of one file become one split."""
-    splits: list[ScanSplit] = []
-    for group in groups:
-        last = splits[-1] if splits else None
-        path = group.file.empty.path
-        if last is not None and (last.path, last.row_group_end) == (path, group.index):
-            splits[-1] = attrs.evolve(
-                last, row_group_end=group.index + 1, bytes=last.bytes + group.bytes
-            )
+    merged: list[_Range] = []
+    for one in ranges:
+        last = merged[-1] if merged else None
+        if last is not None and (last.split.path, last.end) == (one.split.path, one.start):
+            merged[-1] = _Range(last.split, last.start, one.end, last.bytes + one.bytes)
         else:
-            splits.append(
-                attrs.evolve(
-                    group.file.empty,
-                    row_group_start=group.index,
-                    row_group_end=group.index + 1,
-                    bytes=group.bytes,
-                )
-            )
-    return tuple(splits)
+            merged.append(one)
+    return tuple(
+        attrs.evolve(
+            each.split, row_group_start=each.start, row_group_end=each.end, bytes=each.bytes
+        )
+        for each in merged
+    )
 
 
 def _look_at(table: str, path: str, partition: tuple[PartitionValue, ...]) -> _File:

@@ -113,9 +113,14 @@ class Engine:
         self._opened = 0
         # What was used last is used next: few instances keep their memory.
         self._idle: list[_Instance] = []
-        with self._instance():
-            """A setting that DuckDB refuses is told at the start."""
+        with self._instance() as instance:  # a setting that DuckDB refuses is told at the start
+            self._memory_bytes = _memory_limit(instance.connection)
         registry.instances.open()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What each fragment may use, about: as DuckDB says it, who knows the machine."""
+        return self._memory_bytes
 
     def close(self) -> None:
         """No fragment may be running."""
@@ -259,6 +264,12 @@ def opened(settings: EngineSettings, number: int) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         raise StartupError(f"DuckDB cannot start: {error}") from error
     return connection
+
+
+def _memory_limit(connection: duckdb.DuckDBPyConnection) -> int:
+    found = connection.execute("SELECT parse_formatted_bytes(current_setting('memory_limit'))")
+    (limit,) = found.fetchall()[0]
+    return int(limit)
 
 
 def _config(

@@ -171,6 +171,12 @@ class AttemptUsage:
     spilled_bytes: int = 0
     peak_memory_bytes: int = 0
 
+    def then(self, other: AttemptUsage) -> AttemptUsage:
+        """Of both, one after the other."""
+        sums = (a + b for a, b in zip(attrs.astuple(self), attrs.astuple(other), strict=True))
+        peak = max(self.peak_memory_bytes, other.peak_memory_bytes)
+        return attrs.evolve(AttemptUsage(*sums), peak_memory_bytes=peak)
+
 
 NO_USAGE = AttemptUsage()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -17,10 +17,11 @@ import trio
 
 from ffq.catalog import Catalog
 from ffq.engine import ENGINE_FAMILY, CancelToken, Engine, FragmentSpec
+from ffq.engine.engine import BatchSink
 from ffq.engine.writes import discard_attempt, settle
 from ffq.errors import ExecutionError, FfqError, PlanningError, StorageError
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import ScanInput
+from ffq.messages import NO_USAGE, AttemptUsage, ScanInput
 from ffq.plan.model import Partitioning
 from ffq.plan.stages import ScanSource
 from ffq.plan.terms import WriteTarget
@@ -31,6 +32,7 @@ from ffq.threads import run_blocking
 from ffq.worker.failures import describe
 from ffq.worker.folders import WorkerFolders
 from ffq.worker.link import logger
+from ffq.worker.pieces import pieces_of
 from ffq.worker.ports import MapOutput, TaskOutput, Work
 from ffq.worker.readers import input_reader
 from ffq.worker.results import ResultSpool
@@ -218,6 +220,25 @@ class EngineExecutor:
         trio.lowlevel.spawn_system_task(count_down)
 
 
+@attrs.define
+class _OneSink:
+    """The first piece of a share opens it; the others write to it, too."""
+
+    open: Callable[[pa.Schema], BatchSink]
+    _opened: tuple[pa.Schema, BatchSink] | None = None
+
+    def opened(self, schema: pa.Schema) -> BatchSink:
+        if self._opened is None:
+            self._opened = schema, self.open(schema)
+        first, sink = self._opened
+        if not schema.equals(first):
+            raise ExecutionError(
+                f"pieces of a share do not agree on its columns: {schema.to_string()}, and before "
+                f"{first.to_string()}"
+            )
+        return sink
+
+
 class _Job:
     """One fragment on its thread. `cancel` may come before it starts, while it runs, or after."""
 
@@ -272,13 +293,12 @@ class _Job:
             return writers[-1]
 
         try:
-            stats = self._engine.run(self._spec(), open_sink, self._cancel)
+            usage = self._run_pieces(open_sink)
             self._cancel.check()
             before = perf_counter_ns()
             partitions = writers[0].finish()
             finishing = (perf_counter_ns() - before) // 1000
-            usage = attrs.evolve(stats.usage, write_us=stats.usage.write_us + finishing)
-            return MapOutput(partitions, usage)
+            return MapOutput(partitions, attrs.evolve(usage, write_us=usage.write_us + finishing))
         except BaseException:
             for writer in writers:
                 writer.abort()
@@ -289,14 +309,22 @@ class _Job:
             self._scratch.result = ResultSpool(self._scratch.folder, schema)
             return self._scratch.result
 
-        stats = self._engine.run(self._spec(), open_sink, self._cancel)
+        usage = self._run_pieces(open_sink)
         assert self._scratch.result is not None
-        self._scratch.result.finish(stats.usage)
+        self._scratch.result.finish(usage)
         return self._scratch.result
 
-    def _spec(self) -> FragmentSpec:
+    def _run_pieces(self, open_sink: Callable[[pa.Schema], BatchSink]) -> AttemptUsage:
+        """The fragment over all that the task reads, into one sink."""
+        sink = _OneSink(open_sink)
+        usage = NO_USAGE
+        for scans in pieces_of(self._work.stage, self._scans(), self._engine.memory_bytes):
+            ran = self._engine.run(self._spec(scans), sink.opened, self._cancel)
+            usage = usage.then(ran.usage)
+        return usage
+
+    def _spec(self, scans: Mapping[int, ScanInput]) -> FragmentSpec:
         inputs = self._work.inputs
-        scans = self._scans()
         return FragmentSpec(
             fragment=self._work.stage.fragment,
             scans={leaf: scan.splits for leaf, scan in scans.items()},

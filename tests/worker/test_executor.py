@@ -36,9 +36,29 @@ from ffq.messages import (
     ShuffleChunk,
 )
 from ffq.plan.codec import dump_plan, parse_plan
-from ffq.plan.model import Custom, HashPartitioning, Node, ParquetScan, ShuffleRead, ShuffleWrite
+from ffq.plan.model import (
+    Broadcast,
+    Custom,
+    HashJoin,
+    HashPartitioning,
+    Node,
+    ParquetScan,
+    PartialHashAggregate,
+    ShuffleRead,
+    ShuffleWrite,
+    SinglePartitioning,
+)
 from ffq.plan.stages import cut
-from ffq.plan.terms import WriteMode, WriteTarget
+from ffq.plan.terms import (
+    AggregateExpr,
+    AggregateFunction,
+    BuildSide,
+    Column,
+    JoinStrategy,
+    JoinType,
+    WriteMode,
+    WriteTarget,
+)
 from ffq.shuffle import ShuffleStore
 from ffq.worker.executor import EngineExecutor
 from ffq.worker.failures import failure_of
@@ -53,6 +73,27 @@ ROWS = 1_000
 EXCHANGE = HashPartitioning(("k",), 4)
 SCAN = ParquetScan("t", None, None, ())
 EXCHANGED = ShuffleRead(ShuffleWrite(SCAN, EXCHANGE), EXCHANGE)
+SINGLE = SinglePartitioning()
+COUNT = ((AggregateExpr(AggregateFunction.COUNT, Column("k")), "n"),)
+BROADCAST_JOIN = ShuffleRead(
+    ShuffleWrite(
+        PartialHashAggregate(
+            (),
+            COUNT,
+            HashJoin(
+                SCAN,
+                Broadcast(ShuffleRead(ShuffleWrite(SCAN, SINGLE), SINGLE)),
+                (("v", "v"),),
+                JoinType.SEMI,
+                JoinStrategy.BROADCAST_RIGHT,
+                BuildSide.RIGHT,
+            ),
+        ),
+        SINGLE,
+    ),
+    SINGLE,
+)
+"""Stage 2 gives out the table, stage 1 counts the rows of its share that are in it."""
 
 
 IN_MEMORY_OR_ON_DISK = pytest.mark.parametrize("memory_bytes", [1 << 20, 0])
@@ -413,3 +454,48 @@ async def test_a_task_that_is_all_of_its_stage_runs_alone(
             await it.executor.run(attrs.evolve(work, assignment=assignment))
             await it.executor.release(key(1), keep_output=False)
     assert seen == [True, False, False]
+
+
+async def test_a_share_is_run_in_pieces_by_the_memory_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Into one output, with what it reads of another stage in each, and counted together."""
+    read: list[tuple[int, int]] = []
+    told: list[RunStats] = []
+    run = Engine.run
+
+    def seeing(engine: Engine, spec: FragmentSpec, *more: Any) -> RunStats:
+        (split,) = spec.scans[0]
+        read.append((split.row_group_start, split.row_group_end))
+        told.append(run(engine, spec, *more))
+        return told[-1]
+
+    monkeypatch.setattr(Engine, "run", seeing)
+    async with rig(tmp_path) as it:
+        table = await it.run(BROADCAST_JOIN, 2)
+        assert isinstance(table, MapOutput)
+        file = Path(it.split.path)
+        pq.write_table(pq.read_table(file), file, row_group_size=ROWS // 5)
+        ((split,),) = Catalog.of((Table("t", (str(file),)),)).scan_shares("t", 1 << 40, 1).shares
+        part = InputPart(key(2), 0, "w1:1", table.partitions[0].bytes)
+        spool = it.executor.local(part)
+        assert spool is not None
+        work = it.work(BROADCAST_JOIN, 1, inputs={0: (Fetched(part, spool),)})
+        scans = (ScanInput(0, "t", (split,)),)
+        work = attrs.evolve(work, assignment=attrs.evolve(work.assignment, scans=scans))
+        outputs = []
+        whole = FetchShufflePartition(key(1), 0)
+        for memory in (1 << 40, 1):
+            monkeypatch.setattr(Engine, "memory_bytes", memory)
+            output = await it.executor.run(work)
+            assert isinstance(output, MapOutput)
+            (counts,) = [each.rows for each in output.partitions]
+            data = [each.payload for each in await served(it.store, whole)]
+            found = pa.ipc.open_stream(b"".join(data)).read_all()
+            outputs.append((counts, sum(found.column(0).to_pylist()), output.usage.output_rows))
+            ran = [stats.usage for stats in told[-counts:]]
+            assert output.usage.scan_us == sum(each.scan_us for each in ran) > 0
+            assert output.usage.peak_memory_bytes == max(each.peak_memory_bytes for each in ran)
+            await it.executor.release(key(1), keep_output=False)
+    assert outputs == [(1, ROWS, 1), (5, ROWS, 5)]
+    assert read[1:] == [(0, 5), (0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
