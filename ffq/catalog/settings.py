@@ -12,12 +12,12 @@ class ScanSettings:
 
     Attributes:
         target_bytes: largest share, about: stored bytes of the columns that are read. Below that
-            a scan has as many shares as there are slots. A worker may have little memory for a
-            task: what has as many groups as rows must fit into it, or be put on disk in parts.
+            a scan has as many shares as there are slots. A worker of little memory runs what
+            gathers rows on a part of its share at a time.
         max_shares: most shares, and so tasks, of one scan.
     """
 
-    target_bytes: int = attrs.field(default=8 * 1024 * 1024, validator=validators.ge(1))
+    target_bytes: int = attrs.field(default=64 * 1024 * 1024, validator=validators.ge(1))
     max_shares: int = attrs.field(default=128, validator=validators.ge(1))
 
 

@@ -32,7 +32,8 @@ class Division:
     Attributes:
         target_bytes: a share is of at most so many, about, however few slots there are.
         max_shares: at most so many shares.
-        slots: as many shares as this, where there are as many row groups.
+        slots: as many shares as this, or a multiple of it, where there are as many row groups: the
+            slots that run the last of them end together.
     """
 
     target_bytes: int
@@ -41,8 +42,8 @@ class Division:
 
     def shares(self, total_bytes: int, groups: int) -> int:
         """Of `groups` row groups, which have so many bytes together."""
-        wanted = max(self.slots, -(-total_bytes // self.target_bytes))
-        return min(wanted, self.max_shares, groups)
+        rounds = max(1, -(-total_bytes // (self.target_bytes * self.slots)))
+        return min(rounds * self.slots, self.max_shares, groups)
 
 
 @attrs.frozen

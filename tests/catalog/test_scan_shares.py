@@ -193,6 +193,10 @@ def test_a_scan_has_a_share_for_each_slot_and_more_only_where_these_were_too_lar
         return len(scan.shares)
 
     assert [shares_of(2**60, slots) for slots in (1, 2, 3, 20, 21)] == [1, 2, 3, 20, 20]
+    stored = stored_bytes(
+        "t", catalog_of(str(tmp_path)).scan_shares("t", 2**60, 1).shares[0], None, None
+    )
+    assert [shares_of(stored // 5 + 1, slots) for slots in (1, 2, 3)] == [5, 6, 6], "in rounds"
     assert shares_of(1, 2) == 20
 
 
@@ -246,7 +250,8 @@ def test_shares_keep_order_bounds_and_balance(
         assert made == of_sizes(patch, sizes, target, most, slots)
     assert 1 <= len(made) <= most
     assert [g for share in made for g in groups_of(share)] == [("f", i) for i in range(len(sizes))]
-    wanted = min(max(slots, -(-sum(sizes) // target)), most, len(sizes))
+    rounds = next(n for n in range(1, 50_000) if sum(sizes) <= n * slots * target)
+    wanted = min(rounds * slots, most, len(sizes))
     assert len(made) <= wanted
     fair = sum(sizes) / wanted
     for share in made:

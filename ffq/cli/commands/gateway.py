@@ -68,7 +68,7 @@ UnrunnableTimeoutMsOption = Annotated[
     ),
 ]
 ScanTargetBytesOption = Annotated[
-    str | None, _tuning("Most data that one scan task reads, about.", "scan_target_bytes", 8388608)
+    str | None, _tuning("Most data that one scan task reads, about.", "scan_target_bytes", 67108864)
 ]
 OneTaskBytesOption = Annotated[
     str | None,
