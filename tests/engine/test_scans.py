@@ -9,11 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import attrs
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ffq.engine import CancelToken, Engine, FragmentSpec
+from ffq.engine.scans import scan_source
 from ffq.errors import (
     DataError,
     FfqError,
@@ -100,6 +102,18 @@ def test_several_splits_of_several_files(engine: Engine, hundred: Path, tmp_path
     splits = [ScanSplit(path, 3, 4), ScanSplit(str(other), 0, 1), ScanSplit(path, 0, 1)]
     table = scan(engine, splits)
     assert sorted(table["id"].to_pylist()) == [*range(30), *range(90, 100), 1000]
+
+
+def test_ranges_of_a_file_are_one_read(hundred: Path) -> None:
+    """Whatever lies between them: a read of each file costs, and its row groups are left out."""
+    path = str(hundred)
+    node = ParquetScan("t", None, None, ())
+    with duckdb.connect() as connection:
+        groups = [ScanSplit(path, at, at + 1) for at in (0, 2, 3)]
+        found = scan_source(node, groups, connection)
+        assert found.sql.count("read_parquet") == 1
+        ids = [row[0] for row in connection.sql(found.sql).fetchall()]
+    assert sorted(ids) == [*range(30), *range(60, 100)]
 
 
 def test_filters_see_columns_that_are_not_given_out(engine: Engine, hundred: Path) -> None:
