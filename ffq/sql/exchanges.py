@@ -12,8 +12,12 @@ from ffq.plan.bound import BoundExpr, Place
 from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.model import (
     Broadcast,
+    Filter,
     HashPartitioning,
+    Join,
     Node,
+    ParquetScan,
+    Project,
     ShuffleRead,
     ShuffleWrite,
     SinglePartitioning,
@@ -31,6 +35,10 @@ _LEAST_BROADCAST: Final = _MIB
 """So much is always sent: two exchanges take longer than that does."""
 MOST_BROADCAST: Final = 64 * _MIB
 """More is never sent: each task has the side in memory."""
+_MOST_TINY: Final = 4
+"""Tiny tables that a side of a join may be of, and still be read by each task."""
+_OF_TINY: Final = (ParquetScan, Filter, Project, Join, Broadcast)
+"""What such a side is made of: nothing that its task would have to see more than once."""
 PARTITION_BYTES: Final = 32 * _MIB
 """Each slot has as many partitions of an exchange as it takes for none to be larger by estimate."""
 _UNLIKELY: Final = 8
@@ -46,11 +54,13 @@ class TableEstimate:
         bytes: of all columns together.
         widths: of columns, by name, bytes of a value in Arrow's form: of the first rows. Where
             there are none, values are taken to be of one size.
+        tiny: for certain it is so little that whoever joins it may read its files itself.
     """
 
     rows: int
     bytes: int
     widths: Mapping[str, float] = attrs.field(factory=dict)
+    tiny: bool = False
 
 
 @attrs.define
@@ -104,11 +114,22 @@ class Exchanges:
         return self.once(rows) if rows.split else rows
 
     def broadcast(self, rows: Rows) -> Node:
-        """Rows that every task reads whole. What is not the query's own is computed once."""
+        """Rows that every task reads whole. What is neither the query's own nor of tiny tables is
+        computed once."""
         lies = distribution_of(rows.node)
         if lies.kind is DistributionKind.REPLICATED and lies.repeatable:
             return Broadcast(rows.node)
-        return Broadcast(self.once(rows).node)
+        return Broadcast(rows.node if self.is_tiny(rows) else self.once(rows).node)
+
+    def is_tiny(self, rows: Rows) -> bool:
+        """Whether they are of tiny tables, and joins of such: a stage of their own costs more than
+        each task that needs them takes to make them itself."""
+        nodes = list(walk_stage(rows.node))
+        if not all(isinstance(node, _OF_TINY) for node in nodes) or any(map(is_volatile, nodes)):
+            return False
+        tables = [node.table for node in nodes if isinstance(node, ParquetScan)]
+        known = [self.estimates.get(table) for table in tables]
+        return 0 < len(tables) <= _MOST_TINY and all(each and each.tiny for each in known)
 
     def once(self, rows: Rows) -> Rows:
         """Rows that are computed once, however often whoever gets them reads them."""

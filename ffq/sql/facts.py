@@ -28,6 +28,9 @@ _LARGEST_SAMPLE: Final = 20_000
 _SMALLEST_SAMPLE: Final = 100
 _SAMPLED: Final = 30
 """Of so many rows one is looked at, where that is not too many."""
+_TINY_BYTES: Final = 256 * 1024
+_TINY_ROWS: Final = 10_000
+_TINY_FILES: Final = 4
 
 T = TypeVar("T")
 NamesAndTypes: TypeAlias = tuple[tuple[str, str], ...]
@@ -50,6 +53,18 @@ class TableFacts:
     def files(self) -> int:
         """How many, or parts of such."""
         return len(self._splits)
+
+    @property
+    def tiny(self) -> bool:
+        """Whether its footers say that each task may as well read it itself, in a few ms.
+
+        Not where its files are in a store: many tasks would ask that for the same bytes.
+        """
+        if self.size.rows is None or self.size.files_bytes is None:
+            return False
+        few = self.size.rows <= _TINY_ROWS and self.size.files_bytes <= _TINY_BYTES
+        near = not any("://" in split.path for split in self._splits)
+        return few and near and self.files <= _TINY_FILES
 
     @property
     def rows(self) -> int:

@@ -213,8 +213,9 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
     unsure = [side for side in sizes if side not in known or not is_plain(rows[side].node)]
     waits = bool(unsure) and not exchanges.repeats
     if small is not None and _is_small(rows[small], bounds[small], waits=waits):
+        way = "read by each task" if exchanges.is_tiny(rows[small]) else "broadcast"
         exchanges.choices.append(
-            f"{title}: broadcast, its {small} side has about {bytes_text(known[small])}"
+            f"{title}: {way}, its {small} side has about {bytes_text(known[small])}"
         )
         return _Way.BROADCAST, small
     if not waits:

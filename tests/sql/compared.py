@@ -26,6 +26,7 @@ from tests.engine.runner import LocalRunner
 
 _ORDERS = {"LOGICAL_ORDER_BY", "LOGICAL_TOP_N"}
 _ABOVE_ORDERS = {"LOGICAL_PROJECTION", "LOGICAL_LIMIT"}
+_TINY_ROWS = 30
 _DIGITS = 9
 """Of floats: sums of them depend on the order in which they are added."""
 
@@ -56,7 +57,8 @@ def estimates(files: Mapping[str, Sequence[Path]]) -> dict[str, TableEstimate]:
         footers = [pq.read_metadata(path) for path in paths]
         groups = [footer.row_group(at) for footer in footers for at in range(footer.num_row_groups)]
         rows = sum(footer.num_rows for footer in footers)
-        found[name] = TableEstimate(rows, sum(group.total_byte_size for group in groups))
+        size = sum(group.total_byte_size for group in groups)
+        found[name] = TableEstimate(rows, size, tiny=rows <= _TINY_ROWS)
     return found
 
 
