@@ -70,7 +70,7 @@ def _status(waiting: Waiting, query: QueryRecord, stages: tuple[StageStatus, ...
 
 
 def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
-    """What became of joins that sizes decide, by the stages that it is about."""
+    """What became of joins and gathers that sizes decide, by the stages that it is about."""
     told: dict[StageId, list[str]] = defaultdict(list)
     for build, decision in query.decisions.items():
         size = f"stage {build} has {bytes_text(decision.build_bytes)}"
@@ -80,6 +80,17 @@ def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
             continue
         told[decision.stage_id].append(f"broadcast: {size}, and stage {probe} is done in place")
         told[probe].append(f"skipped: {size}, and stage {decision.stage_id} does this one's work")
+    for below, gathered in query.gathered.items():
+        size = f"stage {below} reads {bytes_text(gathered.read_bytes)}"
+        if gathered.in_place:
+            told[gathered.stage_id].append(f"in place: {size}, and is done here")
+            told[below].append(
+                f"skipped: it reads {bytes_text(gathered.read_bytes)}, and stage "
+                f"{gathered.stage_id} does this one's work"
+            )
+        else:
+            most = bytes_text(gathered.choice.in_place_bytes)
+            told[gathered.stage_id].append(f"gathered: {size}, more than {most}")
     return told
 
 

@@ -48,7 +48,8 @@ def _check_query(state: SchedulingState, query: QueryRecord) -> None:
             ):
                 key = f"{query.query_id}/{stage.stage_id}/{task.task_id}"
                 _require(False, f"task {key}{what}")
-    joins = _wrong_in_joins(query) if query.undecided or query.decisions else ()
+    sized = query.undecided or query.decisions or query.gathered
+    joins = _wrong_in_joins(query) if sized else ()
     for what in chain(_wrong_in_query(state, query), _wrong_in_state(query), joins):
         _require(False, f"{name}{what}")
 
@@ -174,6 +175,11 @@ def _wrong_in_joins(query: QueryRecord) -> Iterator[str]:
             into = query.stages[stage.inlined_into]
             if stage.layout is not None or stage.stage_id not in into.inlined:
                 yield f"{name} is inlined and runs"
+        gathered = query.gathered.get(stage.stage_id)
+        if gathered is not None and gathered.in_place != (stage.inlined_into is not None):
+            yield f"{name} is not run as was decided"
+        if stage.layout is not None and stage.stage_id in query.gathers:
+            yield f"{name} is laid out, and whether it is inlined is not decided"
 
 
 def _wrong_in_offer(stage: StageRecord, lost: list[StageRecord]) -> Iterator[str]:

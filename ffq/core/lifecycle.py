@@ -78,6 +78,7 @@ def accept_query(state: SchedulingState, msg: AcceptQuery, now_ms: int) -> Submi
         uncommitted=len(msg.graph.stages),
         timeouts=msg.timeouts,
         undecided={choice.build: choice for choice in msg.graph.joins},
+        gathers={choice.below: choice for choice in msg.graph.gathers},
     )
     if query.timeouts:
         state.timed[query.query_id] = None

@@ -25,7 +25,7 @@ from ffq.messages import (
     TaskState,
     Timeouts,
 )
-from ffq.plan.stages import JoinChoice, StagePlan
+from ffq.plan.stages import GatherChoice, JoinChoice, StagePlan
 
 
 @attrs.define(eq=False)
@@ -229,12 +229,27 @@ class JoinDecision:
     why: str
 
 
+@attrs.frozen
+class GatherDecision:
+    """Whether an AdaptiveGather is left out.
+
+    `stage_id`: the stage that gathers. `read_bytes`: what the stage below it reads from others.
+    `in_place`: that stage is inlined.
+    """
+
+    choice: GatherChoice
+    stage_id: StageId
+    read_bytes: int
+    in_place: bool
+
+
 @attrs.define(eq=False)
 class QueryRecord:
     """One query. `ordinal` tells two queries apart that had the same id one after the other.
 
     `scans`: by the stage and leaf that they are in the plan as it was cut. `undecided` and
-    `decisions`: of AdaptiveJoins, by their build stages.
+    `decisions`: of AdaptiveJoins, by their build stages. `gathers`: of AdaptiveGathers, by the
+    stages below them, those that are not decided; `gathered`: those that are.
 
     `plan_bytes` is emptied when the query ends; `digest` stays. `uncommitted`: stages that are not
     committed. `output_partitions`: partition records of its outputs. `output_workers`: workers
@@ -262,6 +277,8 @@ class QueryRecord:
     output_workers: set[WorkerId] = attrs.field(factory=set)
     undecided: dict[StageId, JoinChoice] = attrs.field(factory=dict)
     decisions: dict[StageId, JoinDecision] = attrs.field(factory=dict)
+    gathers: dict[StageId, GatherChoice] = attrs.field(factory=dict)
+    gathered: dict[StageId, GatherDecision] = attrs.field(factory=dict)
 
     def apply(self, event: QueryEvent) -> None:
         self.state = next_query_state(self.state, event)

@@ -1,9 +1,12 @@
-"""How stages come to run: laid out, offered, and how joins are run that sizes decide (R8, R31).
+"""How stages come to run: laid out, offered, and how they are run where sizes decide (R8, R31).
 
 The probe stage of an AdaptiveJoin waits until its build stage is finished. Then is decided, once,
 by the bytes that the build stage's committed attempts registered: few are read whole by each task
 of the probe stage, which is inlined into the stage that joins; else both sides stay exchanged. A
 decision stands whatever is run again afterwards.
+
+So it is with the stage below an AdaptiveGather, when all that it reads is there: where that is
+little, it is inlined into the stage that gathers, else it is laid out.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ from __future__ import annotations
 import attrs
 
 from ffq.core.layout import fingerprint, lay_out
-from ffq.core.records import JoinDecision, QueryRecord, StageRecord
+from ffq.core.records import GatherDecision, JoinDecision, QueryRecord, StageRecord
 from ffq.core.state import SchedulingState
+from ffq.ids import StageId
 from ffq.plan.explain import bytes_text
 from ffq.plan.inlining import inlined
 from ffq.plan.properties import is_repeatable
@@ -79,7 +83,8 @@ def became_readable(
 
 def _offer(state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int) -> None:
     if stage.unmet == 0 and stage.layout is None:
-        lay_out_stage(state, query, stage, now_ms)
+        if not _done_in_place(state, query, stage, now_ms):
+            lay_out_stage(state, query, stage, now_ms)
     else:
         refresh_offer(state, query, stage, now_ms)
 
@@ -99,14 +104,8 @@ def became_unreadable(
 
 def _decide(state: SchedulingState, query: QueryRecord, choice: JoinChoice, now_ms: int) -> None:
     """Decide how a join is run whose build side has just been finished."""
-    probe, stage = query.stages[choice.probe], query.stages[choice.stage_id]
-    while stage.inlined_into is not None:
-        stage = query.stages[stage.inlined_into]
-    build_bytes = sum(
-        attempt.output.bytes
-        for task in query.stages[choice.build].tasks
-        if (attempt := task.committed) is not None and attempt.output is not None
-    )
+    probe, stage = query.stages[choice.probe], _doing(query, choice.stage_id)
+    build_bytes = _output_bytes(query.stages[choice.build])
     plan = inlined(stage.plan, probe.plan)
     why = ""
     if build_bytes > choice.broadcast_bytes:
@@ -127,8 +126,46 @@ def _decide(state: SchedulingState, query: QueryRecord, choice: JoinChoice, now_
         _offer(state, query, stage, now_ms)
 
 
+def _done_in_place(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
+) -> bool:
+    """Decide whether a stage that could be laid out is left to the one that gathers its rows."""
+    choice = query.gathers.pop(stage.stage_id, None)
+    if choice is None or stage.plan.parallelism is not Parallelism.HASH:
+        return False
+    into = _doing(query, choice.stage_id)
+    plan = inlined(into.plan, stage.plan)
+    if plan.parallelism is not Parallelism.SINGLE or plan.operators != into.plan.operators:
+        return False
+    read_bytes = sum(_output_bytes(query.stages[parent_id]) for parent_id in stage.parents)
+    fits = read_bytes <= choice.in_place_bytes
+    query.gathered[stage.stage_id] = GatherDecision(choice, into.stage_id, read_bytes, fits)
+    state.changed()
+    if fits:
+        _inline(query, into, stage, plan)
+        _offer(state, query, into, now_ms)
+    return fits
+
+
+def _doing(query: QueryRecord, stage_id: StageId) -> StageRecord:
+    """The stage that does a stage's work: itself, or the one that it is inlined into."""
+    stage = query.stages[stage_id]
+    while stage.inlined_into is not None:
+        stage = query.stages[stage.inlined_into]
+    return stage
+
+
+def _output_bytes(stage: StageRecord) -> int:
+    """What its committed attempts have registered."""
+    return sum(
+        attempt.output.bytes
+        for task in stage.tasks
+        if (attempt := task.committed) is not None and attempt.output is not None
+    )
+
+
 def _inline(query: QueryRecord, stage: StageRecord, probe: StageRecord, plan: StagePlan) -> None:
-    """The probe stage runs no tasks; `stage`, which is not laid out yet, does its work."""
+    """A stage (`probe`) runs no tasks; `stage`, which is not laid out yet, does its work."""
     for parent_id in probe.parents:
         parent = query.stages[parent_id]
         parent.consumers = tuple(

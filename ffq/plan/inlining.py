@@ -1,5 +1,8 @@
 """Stages that are inlined: what they give out is computed by the stage that reads it.
 
+What an AdaptiveGather reads is made of what other stages have given out. Where that turns out
+little, its stage is left out: its fragment stands in place of the AdaptiveGather.
+
 The right side of an AdaptiveJoin is finished before its left side, the probe, begins. Where the
 right side turns out small, the probe's stage is left out: its fragment stands in the join's stage,
 in place of the ShuffleRead, and each task reads the right side whole. Ids stay as the plan was
@@ -18,7 +21,15 @@ import attrs
 
 from ffq.errors import InvalidPlan
 from ffq.ids import StageId
-from ffq.plan.model import AdaptiveJoin, Broadcast, Join, Node, ParquetScan, ShuffleRead
+from ffq.plan.model import (
+    AdaptiveGather,
+    AdaptiveJoin,
+    Broadcast,
+    Join,
+    Node,
+    ParquetScan,
+    ShuffleRead,
+)
 from ffq.plan.stages import StageGraph, StagePlan, stage_of
 from ffq.plan.walk import child_fields, walk_stage
 
@@ -27,7 +38,8 @@ def inlined(stage: StagePlan, probe: StagePlan) -> StagePlan:
     """The stage with what `probe` computes in place of the exchange from there.
 
     Raises:
-        InvalidPlan: it reads no such stage, or not as the left side of an AdaptiveJoin.
+        InvalidPlan: it reads no such stage, or neither as the left side of an AdaptiveJoin nor by
+            an AdaptiveGather.
     """
     leaf = next((each.leaf for each in stage.parents if each.stage_id == probe.stage_id), None)
     if leaf is None:
@@ -41,7 +53,7 @@ def inlined(stage: StagePlan, probe: StagePlan) -> StagePlan:
     if not inlining.done:
         raise InvalidPlan(
             f"stage {probe.stage_id} is to be inlined into stage {stage.stage_id}, where it is no "
-            f"left side of an AdaptiveJoin"
+            f"left side of an AdaptiveJoin, and read by no AdaptiveGather"
         )
     parents = [each.stage_id for each in stage.parents]
     parents[leaf : leaf + 1] = [each.stage_id for each in probe.parents]
@@ -84,6 +96,9 @@ class _Inlining:
     def visit(self, node: Node) -> Node:
         if isinstance(node, ShuffleRead):
             self._reads += 1
+            if isinstance(node, AdaptiveGather) and self._reads == self._leaf + 1:
+                self.done = True
+                return self._rows
             return node
         if (
             isinstance(node, AdaptiveJoin)

@@ -156,6 +156,17 @@ class ShuffleRead:
 
 
 @attrs.frozen
+class AdaptiveGather(ShuffleRead):
+    """A ShuffleRead of a Single exchange that may be left out.
+
+    in_place_bytes: where the stage below reads at most so many from other stages, its rows are
+    made where they are read.
+    """
+
+    in_place_bytes: int
+
+
+@attrs.frozen
 class Broadcast:
     """Exchange Broadcast: not a cut; every task of the stage computes its input whole."""
 
@@ -407,6 +418,7 @@ Node: TypeAlias = (
     | Aggregate
     | Join
     | AdaptiveJoin
+    | AdaptiveGather
     | Values
     | OverWindows
     | SetOperation
@@ -448,6 +460,7 @@ OWN_NODES: Final = (
     Aggregate,
     Join,
     AdaptiveJoin,
+    AdaptiveGather,
     Values,
     OverWindows,
     SetOperation,

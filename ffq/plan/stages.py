@@ -118,11 +118,27 @@ class JoinChoice:
 
 
 @attrs.frozen
+class GatherChoice:
+    """An AdaptiveGather: whether it is left out is decided when all that its stage reads is there.
+
+    Attributes:
+        stage_id: the stage that gathers.
+        below: the stage that it reads, which may be inlined.
+        in_place_bytes: of what `below` reads from other stages, up to which it is.
+    """
+
+    stage_id: StageId
+    below: StageId
+    in_place_bytes: int
+
+
+@attrs.frozen
 class StageGraph:
     """All stages of a plan; a stage's index is its id. joins: by the number of their stages."""
 
     stages: tuple[StagePlan, ...]
     joins: tuple[JoinChoice, ...] = ()
+    gathers: tuple[GatherChoice, ...] = ()
 
     def parents_of(self, stage_id: StageId) -> tuple[StageId, ...]:
         """Stages that it reads, by leaf."""
@@ -153,6 +169,7 @@ class _Cutter:
     _roots: list[Node] = attrs.field(factory=list)
     _parents: list[list[StageId]] = attrs.field(factory=list)
     _joins: list[JoinChoice] = attrs.field(factory=list)
+    _gathers: list[GatherChoice] = attrs.field(factory=list)
     _inline: Mapping[str, InlineTable] = attrs.field(factory=dict)
 
     def cut(self, plan: Node) -> StageGraph:
@@ -167,6 +184,7 @@ class _Cutter:
                 )
             ),
             tuple(sorted(self._joins, key=lambda join: join.probe)),
+            tuple(sorted(self._gathers, key=lambda gather: gather.below)),
         )
 
     def _open(self, root: Node, path: str, depth: int) -> StageId:
@@ -191,6 +209,8 @@ class _Cutter:
         if isinstance(node, ShuffleRead):
             below = self._open(_map_side(node, here), f"{here}.input", depth + 1)
             self._parents[stage_id].append(below)
+            if isinstance(node, model.AdaptiveGather):
+                self._gathers.append(GatherChoice(stage_id, below, _in_place_bytes(node, here)))
             return
         is_output = stage_id > 0 and node is self._roots[stage_id]
         if isinstance(node, ShuffleWrite) and not is_output:
@@ -207,7 +227,7 @@ class _Cutter:
             self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)
         if isinstance(node, model.AdaptiveJoin):
             for side in (node.left, node.right):
-                if not isinstance(side, ShuffleRead):
+                if type(side) is not ShuffleRead:
                     raise PlanningError(
                         f"{here} reads {node_name(side)}; right would be a ShuffleRead on each side"
                     )
@@ -242,6 +262,15 @@ def _map_side(read: ShuffleRead, path: str) -> ShuffleWrite:
     for rows in reversed(batch_rows):
         below = attrs.evolve(below, input=model.CoalesceBatches(rows, below.input))
     return below
+
+
+def _in_place_bytes(gather: model.AdaptiveGather, path: str) -> int:
+    if isinstance(gather.partitioning, model.HashPartitioning):
+        raise PlanningError(
+            f"{path} reads {describe(gather.partitioning)}; right would be Single: its rows are "
+            f"made where they are read, in one task"
+        )
+    return gather.in_place_bytes
 
 
 def describe(partitioning: Partitioning) -> str:

@@ -36,6 +36,7 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.Aggregate: ("input",),
     model.Join: ("left", "right"),
     model.AdaptiveJoin: ("left", "right"),
+    model.AdaptiveGather: ("input",),
     model.Values: (),
     model.Series: (),
     model.OverWindows: ("input",),

@@ -11,6 +11,7 @@ from ffq.messages import NO_CLUSTER, ClusterSize
 from ffq.plan.bound import BoundExpr, Place
 from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.model import (
+    AdaptiveGather,
     Broadcast,
     Filter,
     HashPartitioning,
@@ -39,6 +40,9 @@ _MOST_TINY: Final = 4
 """Tiny tables that a side of a join may be of, and still be read by each task."""
 _OF_TINY: Final = (ParquetScan, Filter, Project, Join, Broadcast)
 """What such a side is made of: nothing that its task would have to see more than once."""
+_IN_PLACE_BYTES: Final = _MIB
+"""What a stage reads at most, for its work to be done by the one task that gathers its rows: that
+takes less time than a stage does."""
 PARTITION_BYTES: Final = 32 * _MIB
 """Each slot has as many partitions of an exchange as it takes for none to be larger by estimate."""
 _UNLIKELY: Final = 8
@@ -110,8 +114,15 @@ class Exchanges:
         return ShuffleRead(ShuffleWrite(node, by), by), tuple(map(Place, added))
 
     def gather(self, rows: Rows) -> Rows:
-        """All rows in one task."""
-        return self.once(rows) if rows.split else rows
+        """All rows in one task. Where few are shared out to others before, none need be."""
+        if not rows.split:
+            return rows
+        gathered = self.once(rows)
+        if self.repeats or distribution_of(rows.node).kind is not DistributionKind.HASH:
+            return gathered
+        single = SinglePartitioning()
+        node = AdaptiveGather(ShuffleWrite(rows.node, single), single, _IN_PLACE_BYTES)
+        return attrs.evolve(gathered, node=node)
 
     def broadcast(self, rows: Rows) -> Node:
         """Rows that every task reads whole. What is neither the query's own nor of tiny tables is

@@ -56,7 +56,7 @@ def whole_files(paths: Sequence[Path]) -> list[ScanSplit]:
 class LocalRunner:
     """tables: files by name. scan_tasks: into how many tasks a scan stage is divided at most.
 
-    inlines: joins that sizes decide are decided as if all right sides were small.
+    inlines: what sizes decide is decided as if all of them were small.
     """
 
     engine: Engine
@@ -91,6 +91,13 @@ class LocalRunner:
             if plan.parallelism is not Parallelism.SINGLE:
                 stages[at], into[choice.probe] = plan, at
                 del stages[choice.probe]
+        for gather in graph.gathers if self.inlines else ():
+            below, at = stages.get(gather.below), gather.stage_id
+            while at in into:
+                at = into[at]
+            if below is not None and below.parallelism is Parallelism.HASH:
+                stages[at], into[gather.below] = inlined(stages[at], below), at
+                del stages[gather.below]
         return list(stages.values())
 
     def _run_stage(

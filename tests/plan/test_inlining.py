@@ -12,10 +12,19 @@ from hypothesis import strategies as st
 from ffq.errors import InvalidPlan, PlanningError
 from ffq.ids import StageId
 from ffq.plan import Parallelism, ScanSource, ShuffleSource, cut, dump_plan, model, parse_plan
+from ffq.plan.bound import Match
 from ffq.plan.inlining import inlined, with_inlined
-from ffq.plan.stages import JoinChoice, StageGraph
+from ffq.plan.stages import GatherChoice, JoinChoice, StageGraph
 from ffq.plan.walk import stage_reads, stage_scans
-from tests.strategies.graphs import adaptive_join, exchange, gather, relations, scan
+from tests.strategies.graphs import (
+    adaptive_gather,
+    adaptive_join,
+    aggregate,
+    exchange,
+    gather,
+    relations,
+    scan,
+)
 
 
 def test_a_join_that_sizes_decide_names_its_stages() -> None:
@@ -78,6 +87,35 @@ def test_what_is_no_left_side_of_such_a_join_is_not_inlined() -> None:
     ):
         with pytest.raises(InvalidPlan, match=said):
             with_inlined(graph, StageId(stage_id), [StageId(other)])
+
+
+def test_what_is_gathered_is_made_where_it_is_gathered() -> None:
+    """0 takes the first rows of 1, which groups what 2 scans."""
+    below = aggregate(scan("t"), 3)
+    graph = cut(model.Limit(10, adaptive_gather(below, 7)))
+    assert graph.gathers == (GatherChoice(StageId(0), StageId(1), 7),)
+    stage = inlined(graph.stages[0], graph.stages[1])
+    assert stage.fragment == model.Limit(10, below)
+    assert (stage.parallelism, stage.parents) == (
+        Parallelism.SINGLE,
+        (ShuffleSource(0, StageId(2), 3, whole=True),),
+    )
+    with pytest.raises(InvalidPlan, match="read by no AdaptiveGather"):
+        inlined(stage, graph.stages[2])
+
+
+def test_it_gathers_what_one_task_reads() -> None:
+    by = model.HashPartitioning(("k",), 3)
+    plan = model.AdaptiveGather(model.ShuffleWrite(scan("t"), by), by, 1)
+    with pytest.raises(PlanningError, match=r"reads HashKeys\(k; 3 partitions\); right would be"):
+        cut(plan)
+
+
+def test_no_side_of_a_join_that_sizes_decide_is_a_gather_that_they_decide() -> None:
+    side = adaptive_gather(scan("t"), 1)
+    join = model.AdaptiveJoin(side, side, Match.INNER, None, (), 1)
+    with pytest.raises(PlanningError, match="AdaptiveJoin reads AdaptiveGather; right would be"):
+        cut(join)
 
 
 def decided(graph: StageGraph) -> Iterator[tuple[JoinChoice, ...]]:

@@ -42,6 +42,7 @@ from ffq.plan.properties import is_repeatable
 from ffq.plan.stages import StageGraph, StagePlan
 from tests.core.driver import Driver
 from tests.strategies.graphs import (
+    adaptive_gather,
     adaptive_join,
     aggregate,
     exchange,
@@ -95,10 +96,17 @@ adaptive = st.builds(
     st.integers(1, 4),
     sizes,
 )
+# So is what is gathered of a stage below, in which a part of the work may be others'.
+gathered = st.builds(
+    lambda below, most: model.Limit(10, adaptive_gather(below, most)),
+    st.builds(aggregate, sides, st.integers(1, 4)) | adaptive,
+    sizes,
+)
 # Of several stages for the most part.
 plans = st.one_of(
     layers,
     adaptive,
+    gathered,
     st.builds(aggregate, relations(), st.integers(1, 4)),
     st.builds(join, relations(max_leaves=2), relations(max_leaves=2), st.integers(1, 4)),
     relations(),
@@ -177,7 +185,7 @@ class ClusterMachine(RuleBasedStateMachine):
         """Those that are run, with the work that they do, as far as it is decided."""
         graph, skipped = self.submitted[query].graph, self.skipped[query]
         record = self.d.core.scheduling.state.queries.get(QueryId(query))
-        for stage in record.stages if record is not None and graph.joins else ():
+        for stage in record.stages if record is not None and (graph.joins or graph.gathers) else ():
             if stage.inlined_into is not None:
                 skipped.add(stage.stage_id)
         known = self._stages.get(query)

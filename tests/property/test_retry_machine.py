@@ -282,8 +282,8 @@ class RetryMachine(ClusterMachine):
         ]
 
     def reads(self, worker: str, query: AcceptQuery) -> bool:
-        """Whether it knows the words of the plan: only such joins are ours alone."""
-        return worker != PEER or not query.graph.joins
+        """Whether it knows the words of the plan: only what sizes decide is ours alone."""
+        return worker != PEER or not (query.graph.joins or query.graph.gathers)
 
     def families_for_all(self, query: AcceptQuery) -> list[bool]:
         """Families (whether it is the peer's) in which every stage finds somebody to run it."""

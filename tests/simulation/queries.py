@@ -13,6 +13,7 @@ from ffq.plan.codec import plan_digest
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, cut
 from tests.strategies.graphs import (
+    adaptive_gather,
     adaptive_join,
     aggregate,
     broadcast_join,
@@ -44,6 +45,10 @@ def _plans() -> dict[str, Node]:
         "adaptive": aggregate(adaptive_join(t, u, 3), 2),
         "adaptive-chain": adaptive_join(adaptive_join(t, u, 2), aggregate(u, 2), 3),
         "adaptive-operator": aggregate(adaptive_join(t, operator(OPERATOR, u), 3), 2),
+        "adaptive-gather": model.Limit(10, adaptive_gather(aggregate(t, 3), 10**6)),
+        "adaptive-gather-of-join": model.Limit(
+            10, adaptive_gather(adaptive_join(t, u, 3, 0), 10**6)
+        ),
         "poison": operator(POISON, t),
     }
 

@@ -32,9 +32,11 @@ def test_it_gives_what_the_engine_gives(over_tpch: Compared, name: str) -> None:
     assert answer.num_rows or name in _EMPTY
 
 
-@pytest.mark.parametrize("name", variants(["q5", "q8", "q9", "q21"]))
-def test_so_it_does_where_joins_are_done_in_place(over_tpch: Compared, name: str) -> None:
-    """As when all right sides turn out small; of a chain of joins, one within the other."""
+@pytest.mark.parametrize("name", variants(["q5", "q8", "q9", "q12", "q13", "q16", "q21"]))
+def test_so_it_does_where_joins_and_groups_are_done_in_place(
+    over_tpch: Compared, name: str
+) -> None:
+    """As when all right sides, and all groups, turn out few; of joins, one within the other."""
     over_tpch.runner.inlines = True
     try:
         over_tpch.check(QUERIES[name])

@@ -77,6 +77,12 @@ def adaptive_join(left: Node, right: Node, partitions: int = 1, most: int = 100)
     )
 
 
+def adaptive_gather(below: Node, most: int = 100) -> Node:
+    """A Single exchange, left out where the stage below reads at most `most` bytes of others."""
+    single = model.SinglePartitioning()
+    return model.AdaptiveGather(model.ShuffleWrite(below, single), single, most)
+
+
 def broadcast_join(left: Node, right: Node) -> Node:
     """A join whose right side every task reads whole."""
     return model.HashJoin(
@@ -109,6 +115,7 @@ def relations(
             st.builds(broadcast_join, inner, inner),
             st.builds(model.UnionAll, inner, inner),
             st.builds(gather, inner),
+            st.builds(adaptive_gather, inner, st.sampled_from([0, 60, 1000])),
             st.builds(model.Limit, st.just(10), inner),
         ]
         if operators:

@@ -256,6 +256,9 @@ _NODES: dict[str, Codec[Any]] = {
     ),
     f"{OWN_PREFIX}Join": record(model.Join, *_JOIN),
     f"{OWN_PREFIX}AdaptiveJoin": record(model.AdaptiveJoin, *_JOIN, Key("broadcast_bytes", COUNT)),
+    f"{OWN_PREFIX}AdaptiveGather": record(
+        model.AdaptiveGather, *_PARTITIONED, Key("in_place_bytes", COUNT)
+    ),
     f"{OWN_PREFIX}Values": record(
         model.Values, Key("types", listing(SQL_TYPE)), Key("rows", listing(listing(BOUND)))
     ),

@@ -82,6 +82,12 @@ def _heading(stage: StagePlan, graph: StageGraph, describe: Describer) -> str:
                 f"; decided when stage {choice.build} is finished: up to "
                 f"{bytes_text(choice.broadcast_bytes)} this is done in stage {choice.stage_id}"
             )
+    for gather in graph.gathers:
+        if gather.below == stage.stage_id:
+            to += (
+                f"; decided when all that it reads is there: up to "
+                f"{bytes_text(gather.in_place_bytes)} this is done in stage {gather.stage_id}"
+            )
     return _one_line(f"Stage {stage.stage_id} · {tasks} · {to}")
 
 
