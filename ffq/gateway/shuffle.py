@@ -19,7 +19,7 @@ from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
 from ffq.rpc.routes import OnThreads
 from ffq.shuffle.layout import SHARED_FOLDER, attempt_folder, part_file
-from ffq.shuffle.store import read_file_range
+from ffq.shuffle.pieces import Piece, read_pieces
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ class ShuffleChunks:
                 f"map output {location.key} is registered up to stream epoch {epoch}, "
                 f"asked for was {asked.min_stream_epoch} or later"
             )
-        exact = attrs.evolve(asked, key=location.key)
+        exact = attrs.evolve(asked, key=location.key, also=())  # they may be elsewhere
         if location.endpoint:
             with self.peers.use(location.endpoint) as channel:
                 async with RemoteCoordinator(channel).stream(exact) as chunks:
@@ -72,8 +72,8 @@ class ShuffleChunks:
         folder = attempt_folder(self.shared_root / SHARED_FOLDER, exact.key)
         path = folder / part_file(exact.reduce_partition)
         try:
-            for chunk in read_file_range(
-                path, exact.start_offset, exact.max_bytes, self.chunk_bytes
+            for chunk in read_pieces(
+                [Piece.file(path)], exact.start_offset, exact.max_bytes, self.chunk_bytes
             ):
                 yield attrs.evolve(chunk, finalized=size.finalized, stream_epoch=size.stream_epoch)
         except OSError as error:

@@ -461,12 +461,22 @@ class OutputLocation:
 
 
 @attrs.frozen
+class ShufflePart:
+    """One reduce partition of one exact map attempt."""
+
+    key: AttemptKey
+    reduce_partition: int
+
+
+@attrs.frozen
 class FetchShufflePartition(StreamRpc[ShuffleChunk, OutputLocation]):
     """Read bytes of one reduce partition of one map attempt (R23, R24).
 
     At the coordinator attempt 0 is the committed one; a worker serves exact attempts.
     `start_offset`: first byte wanted. `max_bytes`: how many at most; 0 = no limit.
-    `min_stream_epoch`: refuse output older than this.
+    `min_stream_epoch`: refuse output older than this. `also`: partitions of the same query that
+    follow, in this order; offsets count over all. A coordinator, and who does not know the field,
+    serves the first one alone, which its watermark tells.
     """
 
     key: AttemptKey
@@ -475,6 +485,7 @@ class FetchShufflePartition(StreamRpc[ShuffleChunk, OutputLocation]):
     max_bytes: int = 0
     layout_version: int = 0
     min_stream_epoch: int = 0
+    also: tuple[ShufflePart, ...] = ()
 
 
 @attrs.frozen

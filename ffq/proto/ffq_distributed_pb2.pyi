@@ -1055,6 +1055,7 @@ class FetchShufflePartitionRequest(_message.Message):
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     LAYOUT_VERSION_FIELD_NUMBER: _builtins.int
     MIN_STREAM_EPOCH_FIELD_NUMBER: _builtins.int
+    ALSO_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     stage_id: _builtins.int
     map_task: _builtins.int
@@ -1066,6 +1067,10 @@ class FetchShufflePartitionRequest(_message.Message):
     """0 = no limit."""
     layout_version: _builtins.int
     min_stream_epoch: _builtins.int
+    @_builtins.property
+    def also(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShuffleParts]:
+        """Asked of a worker: these follow, as if all together were one partition."""
+
     def __init__(
         self,
         *,
@@ -1078,14 +1083,46 @@ class FetchShufflePartitionRequest(_message.Message):
         max_bytes: _builtins.int = ...,
         layout_version: _builtins.int = ...,
         min_stream_epoch: _builtins.int = ...,
+        also: _abc.Iterable[Global___ShuffleParts] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "layout_version", b"layout_version", "map_task", b"map_task", "max_bytes", b"max_bytes", "min_stream_epoch", b"min_stream_epoch", "query_id", b"query_id", "reduce_partition", b"reduce_partition", "stage_id", b"stage_id", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also", b"also", "attempt", b"attempt", "layout_version", b"layout_version", "map_task", b"map_task", "max_bytes", b"max_bytes", "min_stream_epoch", b"min_stream_epoch", "query_id", b"query_id", "reduce_partition", b"reduce_partition", "stage_id", b"stage_id", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FetchShufflePartitionRequest: _TypeAlias = FetchShufflePartitionRequest  # noqa: Y015
+
+@_typing.final
+class ShuffleParts(_message.Message):
+    """Reduce partitions of one map attempt of the same query."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STAGE_ID_FIELD_NUMBER: _builtins.int
+    MAP_TASK_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    REDUCE_PARTITIONS_FIELD_NUMBER: _builtins.int
+    stage_id: _builtins.int
+    map_task: _builtins.int
+    attempt: _builtins.int
+    @_builtins.property
+    def reduce_partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        stage_id: _builtins.int = ...,
+        map_task: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        reduce_partitions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "map_task", b"map_task", "reduce_partitions", b"reduce_partitions", "stage_id", b"stage_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShuffleParts: _TypeAlias = ShuffleParts  # noqa: Y015
 
 @_typing.final
 class ShufflePartitionChunk(_message.Message):

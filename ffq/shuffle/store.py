@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import attrs
 
 from ffq.errors import StorageError, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, is_valid_id
-from ffq.messages import ShuffleChunk
+from ffq.messages import ShuffleChunk, ShufflePart
 from ffq.shuffle.held import SmallOutputs
 from ffq.shuffle.layout import (
     SCHEMA_FILE,
@@ -23,6 +22,7 @@ from ffq.shuffle.layout import (
     reduce_partition_of,
     task_folder,
 )
+from ffq.shuffle.pieces import Piece, read_pieces
 
 # The largest throughput of a gRPC stream was measured at messages of about this size.
 DEFAULT_CHUNK_BYTES: Final = 1024 * 1024
@@ -105,20 +105,36 @@ class ShuffleStore:
             StorageError: reading failed.
             InvalidRequest: an id that must not become a file name.
         """
-        folder = attempt_folder(self._root, key)
+        yield from self.read_parts((ShufflePart(key, partition),), start, max_bytes, chunk_bytes)
+
+    def read_parts(
+        self,
+        parts: Sequence[ShufflePart],
+        start: int = 0,
+        max_bytes: int = 0,
+        chunk_bytes: int = DEFAULT_CHUNK_BYTES,
+    ) -> Iterator[ShuffleChunk]:
+        """As `read_range`, of several partitions, one after the other, as if they were one."""
+        pieces = [self.piece(part.key, part.reduce_partition) for part in parts]
+        try:
+            yield from read_pieces(pieces, start, max_bytes, chunk_bytes)
+        except OSError as error:
+            raise _unreadable(error.filename, error) from error
+
+    def piece(self, key: AttemptKey, partition: int) -> Piece:
+        """Where a partition's stream lies. Raises as `read_range`."""
         if (small := self._small.get(key)) is not None:
-            data = small.parts.get(partition, small.schema)
-            yield from _read_range(io.BytesIO(data), len(data), start, max_bytes, chunk_bytes)
-            return
+            return Piece.of(small.parts.get(partition, small.schema))
         if not self.holds(key):
             raise UnknownId(f"no map output of attempt {key} here", reason="UNKNOWN_ATTEMPT")
+        folder = attempt_folder(self._root, key)
         path = folder / part_file(partition)
         if not path.is_file():
             path = folder / SCHEMA_FILE
         try:
-            yield from read_file_range(path, start, max_bytes, chunk_bytes)
+            return Piece.file(path)
         except OSError as error:
-            raise StorageError(f"cannot read map output {path}: {error.strerror}") from error
+            raise _unreadable(path, error) from error
 
     def delete_query(self, query_id: QueryId) -> None:
         """Remove all outputs of a query, also those being written. Raises InvalidRequest."""
@@ -149,30 +165,5 @@ def _entries(folder: Path) -> list[Path]:
         raise StorageError(f"cannot list map outputs in {folder}: {error.strerror}") from error
 
 
-def read_file_range(
-    path: Path, start: int, max_bytes: int, chunk_bytes: int
-) -> Iterator[ShuffleChunk]:
-    """Bytes of one file as contiguous chunks, at least one; arguments as `read_range`.
-
-    Each says `finalized`: the file is all there is.
-
-    Raises:
-        OSError: reading failed.
-    """
-    watermark = path.stat().st_size
-    with path.open("rb") as file:
-        yield from _read_range(file, watermark, start, max_bytes, chunk_bytes)
-
-
-def _read_range(
-    file: BinaryIO, watermark: int, start: int, max_bytes: int, chunk_bytes: int
-) -> Iterator[ShuffleChunk]:
-    position = min(start, watermark)
-    end = watermark if max_bytes == 0 else min(watermark, position + max_bytes)
-    file.seek(position)
-    while True:
-        payload = file.read(min(chunk_bytes, end - position))
-        yield ShuffleChunk(payload, position, position + len(payload), watermark, finalized=True)
-        position += len(payload)
-        if position >= end or not payload:
-            return
+def _unreadable(path: object, error: OSError) -> StorageError:
+    return StorageError(f"cannot read map output {path}: {error.strerror}")

@@ -1,9 +1,9 @@
 """Fetching what a task reads from other stages (R23 to R25).
 
-Each part is streamed into a spool and resumed at the offset where it broke. A part that cannot be
-had from its worker is asked of the coordinator, which may still reach it. What neither has is lost:
-the attempt fails and names every lost map output, so that they are made again at once and not one
-after the other.
+Parts are streamed into spools, those of one worker in one stream. One that did not come whole in it
+is resumed at the offset where it broke. A part that cannot be had from its worker is asked of the
+coordinator, which may still reach it. What neither has is lost: the attempt fails and names every
+lost map output, so that they are made again at once and not one after the other.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ffq.errors import NotReady, QuotaExceeded, ShuffleInputError, Unavailable, 
 from ffq.ids import AttemptKey
 from ffq.retry import RetryPolicy, within
 from ffq.worker.ports import Fetched, ShuffleTransport, Spool
+from ffq.worker.together import Wanted, fetch_together, grouped
 from ffq.worker.wanted import InputPart
 
 _NAMED_IN_MESSAGE = 3
@@ -66,7 +67,7 @@ async def fetch_inputs(
             if present is None:
                 todo.append(items[-1])
         fetched[leaf] = tuple(items)
-    await _FetchJob(transport, settings, iter(todo)).run(len(todo))
+    await _FetchJob(transport, settings).run(todo)
     return fetched
 
 
@@ -76,36 +77,56 @@ class _FetchJob:
 
     _transport: ShuffleTransport
     _settings: FetchSettings
-    _todo: Iterator[Fetched]
     _lost: dict[AttemptKey, str] = attrs.field(factory=dict)
     _dead: dict[str, str] = attrs.field(factory=dict)
     _hopeless: set[str] = attrs.field(factory=set)
+    _silent_since: dict[str, float] = attrs.field(factory=dict)
+    _left: list[Wanted] = attrs.field(factory=list)
     _error: Exception | None = None
 
-    async def run(self, parts: int) -> None:
-        async with trio.open_nursery() as nursery:
-            for _ in range(min(parts, self._settings.concurrency)):
-                nursery.start_soon(self._drain, nursery.cancel_scope)
-        if self._error is not None:
-            raise self._error
+    async def run(self, items: Sequence[Fetched]) -> None:
+        await self._share_out(grouped(items))
+        await self._share_out([[wanted] for wanted in self._left])
         if self._lost:
             raise _lost_error(self._lost)
 
-    async def _drain(self, job_scope: trio.CancelScope) -> None:
+    async def _share_out(self, groups: Sequence[Sequence[Wanted]]) -> None:
+        todo = iter(groups)
+        async with trio.open_nursery() as nursery:
+            for _ in range(min(len(groups), self._settings.concurrency)):
+                nursery.start_soon(self._drain, todo, nursery.cancel_scope)
+        if self._error is not None:
+            raise self._error
+
+    async def _drain(self, todo: Iterator[Sequence[Wanted]], job_scope: trio.CancelScope) -> None:
         try:
-            for item in self._todo:
-                await self._fetch(item.part, item.spool)
+            for group in todo:
+                if len(group) > 1:
+                    await self._fetch_group(group)
+                else:
+                    await self._fetch(group[0])
         except Exception as error:  # noqa: BLE001 - raised by run, without the nursery's group
             self._error = self._error or error
             job_scope.cancel()
 
-    async def _fetch(self, part: InputPart, spool: Spool) -> None:
+    async def _fetch_group(self, group: Sequence[Wanted]) -> None:
+        began = trio.current_time()
+        if await fetch_together(group, self._transport, self._settings.retry):
+            return
+        left = [wanted for wanted in group if wanted.offset < wanted.item.part.bytes]
+        if not any(wanted.offset for wanted in group):
+            self._silent_since.setdefault(group[0].item.part.endpoint, began)
+        self._left.extend(left)
+
+    async def _fetch(self, wanted: Wanted) -> None:
+        part = wanted.item.part
         if part.key in self._lost:
             return
         if part.endpoint in self._hopeless:
             self._lost[part.key] = self._dead[part.endpoint]
             return
-        stream = _PartStream(self._transport, self._settings.retry, spool)
+        since = self._silent_since.get(part.endpoint)
+        stream = _PartStream(self._transport, self._settings.retry, wanted, since)
         try:
             await self._fetch_somewhere(part, stream)
         except (UnknownId, NotReady, ShuffleInputError) as error:
@@ -135,8 +156,9 @@ class _PartStream:
 
     _transport: ShuffleTransport
     _retry: RetryPolicy
-    _spool: Spool
-    _offset: int = 0
+    _wanted: Wanted
+    _since: float | None = None
+    """Since when its worker has made no progress; None: it has not been asked."""
 
     async def read(self, part: InputPart, patience_ms: int) -> None:
         """Read to the end, from the offset reached so far.
@@ -147,22 +169,25 @@ class _PartStream:
             ShuffleInputError: what came breaks R24.
         """
         failures = 0
-        since = trio.current_time()
+        since = trio.current_time() if self._since is None else self._since
+        self._since = None
         while True:
-            before = self._offset
+            before = self._wanted.offset
             broken: Unavailable | QuotaExceeded
             wait_s = 0.0
             try:
                 if await self._read_once(part):
                     self._check_size(part)
                     return
-                broken = Unavailable(f"{part}: the stream ended at byte {self._offset}, unfinished")
+                broken = Unavailable(
+                    f"{part}: the stream ended at byte {self._wanted.offset}, unfinished"
+                )
             except Unavailable as error:
                 broken = error
             except QuotaExceeded as error:  # it serves as many as it may, and lacks nothing
                 broken = error
                 wait_s = error.retry_after_ms / 1000
-            if self._offset > before:
+            if self._wanted.offset > before:
                 failures = 0
                 since = trio.current_time()
             failures += 1
@@ -172,7 +197,7 @@ class _PartStream:
             await trio.sleep(delay)
 
     def _check_size(self, part: InputPart) -> None:
-        if part.bytes and self._offset != part.bytes:
+        if part.bytes and self._wanted.offset != part.bytes:
             expected = f"registered were {part.bytes}"
             if part.fixed_wire:
                 expected = (
@@ -180,28 +205,27 @@ class _PartStream:
                     f"coordinator's shuffle folder must be the same (FFQ_SHUFFLE_ROOT)"
                 )
             raise ShuffleInputError(
-                f"{part}: it has {self._offset} bytes, {expected}",
+                f"{part}: it has {self._wanted.offset} bytes, {expected}",
                 inputs=(_triple(part.key),),
             )
 
     async def _read_once(self, part: InputPart) -> bool:
         """Whether the stream was read to the end of a complete partition."""
-        async with self._transport.fetch(part, self._offset) as stream:
+        async with self._transport.fetch(part, self._wanted.offset) as stream:
             while True:
                 chunk = await within(stream.receive(), self._retry, str(part))
                 if chunk is None:
                     return False
-                if chunk.start_offset != self._offset or chunk.end_offset != self._offset + len(
-                    chunk.payload
-                ):
+                at, end = self._wanted.offset, self._wanted.offset + len(chunk.payload)
+                if (chunk.start_offset, chunk.end_offset) != (at, end):
                     raise ShuffleInputError(
                         f"{part}: a chunk of {len(chunk.payload)} bytes said it was bytes "
-                        f"{chunk.start_offset} to {chunk.end_offset}, expected {self._offset} on",
+                        f"{chunk.start_offset} to {chunk.end_offset}, expected {at} on",
                         inputs=(_triple(part.key),),
                     )
                 if chunk.payload:
-                    await self._spool.write(chunk.payload)
-                self._offset = chunk.end_offset
+                    await self._wanted.item.spool.write(chunk.payload)
+                self._wanted.offset = chunk.end_offset
                 if chunk.finalized and chunk.end_offset >= chunk.watermark_offset:
                     return True
                 if part.fixed_wire and not chunk.watermark_offset:

@@ -30,9 +30,13 @@ class ShuffleTransport(Protocol):
     """Reads map output from where it lies."""
 
     def fetch(
-        self, part: InputPart, start_offset: int
+        self, part: InputPart, start_offset: int, also: Sequence[InputPart] = ()
     ) -> AbstractAsyncContextManager[ShuffleStream]:
         """Stream one partition from `start_offset` on.
+
+        Args:
+            also: parts of the same query and endpoint that follow, as if all were one. Who serves
+                it may not do that, and serve the first one alone: the chunks' watermarks tell.
 
         Raises (on entry or while receiving):
             Unavailable: whoever serves it cannot be reached, or the stream broke.

@@ -10,12 +10,14 @@ import attrs
 import trio
 
 from ffq.errors import InvalidRequest, NotReady
-from ffq.messages import FetchShufflePartition, ShuffleChunk
+from ffq.messages import FetchShufflePartition, ShuffleChunk, ShufflePart
 from ffq.rpc.routes import OnThreads
 from ffq.shuffle.store import ShuffleStore
 
 MAX_READS = 16
 """Threads that read for other workers at a time."""
+MAX_PARTS = 1024
+"""Partitions of one request."""
 OUR_EPOCH = 0
 """Our outputs are written once: there is no later epoch to wait for."""
 
@@ -39,21 +41,25 @@ class ShuffleServer:
         Raises, on entry or while iterated:
             UnknownId: no finished output of exactly this attempt is here.
             NotReady: an epoch is asked for that will not come.
-            InvalidRequest: no exact attempt.
+            InvalidRequest: no exact attempt, or too many partitions.
         """
-        if request.key.attempt == 0:
+        for key in (request.key, *(part.key for part in request.also)):
+            if key.attempt == 0:
+                raise InvalidRequest(
+                    f"map output {key}: attempt 0, the committed one, is known to the "
+                    f"coordinator only; a worker serves exact attempts from 1 up"
+                )
+        if len(request.also) >= MAX_PARTS:
             raise InvalidRequest(
-                f"map output {request.key}: attempt 0, the committed one, is known to the "
-                f"coordinator only; a worker serves exact attempts from 1 up"
+                f"{len(request.also) + 1} partitions asked for at once; at most are {MAX_PARTS}"
             )
         if request.min_stream_epoch > OUR_EPOCH:
             raise NotReady(
                 f"map output {request.key} is complete at stream epoch {OUR_EPOCH}, "
                 f"asked for was {request.min_stream_epoch} or later"
             )
-        chunks = self.store.read_range(
-            request.key,
-            request.reduce_partition,
+        chunks = self.store.read_parts(
+            (ShufflePart(request.key, request.reduce_partition), *request.also),
             request.start_offset,
             request.max_bytes,
             self.chunk_bytes,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 
 import attrs
 
 from ffq.errors import InvalidRequest, Unavailable
-from ffq.messages import FetchShufflePartition, ShuffleChunk
+from ffq.messages import FetchShufflePartition, ShuffleChunk, ShufflePart
 from ffq.rpc.client import RpcChannel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
@@ -28,9 +28,12 @@ class GrpcTransport:
     peers: ChannelPool
 
     @asynccontextmanager
-    async def fetch(self, part: InputPart, start_offset: int) -> AsyncIterator[GrpcStream]:
+    async def fetch(
+        self, part: InputPart, start_offset: int, also: Sequence[InputPart] = ()
+    ) -> AsyncIterator[GrpcStream]:
         """As `ShuffleTransport.fetch`; an endpoint that is none counts as unreachable."""
-        request = FetchShufflePartition(part.key, part.reduce_partition, start_offset)
+        more = tuple(ShufflePart(each.key, each.reduce_partition) for each in also)
+        request = FetchShufflePartition(part.key, part.reduce_partition, start_offset, also=more)
         with ExitStack() as using:
             channel = self.coordinator
             if part.endpoint:

@@ -211,7 +211,9 @@ async def test_R23_R24_bytes_of_a_shared_folder_are_passed_through_by_range(
         await gateway.report(task)
 
         async def fetch(**fields: int) -> list[wire.ShufflePartitionChunk]:
-            request = wire.FetchShufflePartitionRequest(query_id="1", stage_id=1, **fields)
+            request = wire.FetchShufflePartitionRequest(query_id="1", stage_id=1)
+            for name, value in fields.items():
+                setattr(request, name, value)
             chunks: list[wire.ShufflePartitionChunk] = await gateway.call(
                 "FetchShufflePartition", request
             )

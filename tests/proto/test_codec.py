@@ -46,6 +46,7 @@ from ffq.messages import (
     ScanSplit,
     ShuffleChunk,
     ShuffleInput,
+    ShufflePart,
     StageStatus,
     SubmitReply,
     TaskState,
@@ -70,6 +71,17 @@ def tuples(items: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
 
 keys = st.builds(AttemptKey, query_ids, u64.map(StageId), u64.map(TaskId), u32.map(Attempt))
 layouts = st.builds(Layout, u32, u64)
+
+
+def fetch_also(key: AttemptKey, also: tuple[tuple[int, int, int, int], ...]) -> object:
+    """Other parts of the key's query."""
+    parts = (
+        ShufflePart(AttemptKey(key.query_id, StageId(stage), TaskId(task), Attempt(attempt)), at)
+        for stage, task, attempt, at in also
+    )
+    return FetchShufflePartition(key, 0, also=tuple(parts))
+
+
 folders = st.builds(PartitionValue, texts, texts, st.none() | texts)
 splits = st.builds(ScanSplit, texts, u32, u32, u64, u64, u64, tuples(folders))
 sizes = st.builds(PartitionSize, u32, u64, u64)
@@ -228,7 +240,8 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Message], Callabl
         inspection.decode_worker,
     ),
     "fetch": (
-        st.builds(FetchShufflePartition, keys, u32, u64, u64, u32, u32),
+        st.builds(FetchShufflePartition, keys, u32, u64, u64, u32, u32)
+        | st.builds(fetch_also, keys, tuples(st.tuples(u64, u64, u32, u32))),
         shuffle.encode_fetch,
         shuffle.decode_fetch,
     ),

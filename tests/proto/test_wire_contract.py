@@ -99,6 +99,7 @@ def test_what_the_contract_lacks_is_used_by_extension_fields_only() -> None:
         "message ScanInput",
         "message ScanSplit",
         "message ShuffleInput",
+        "message ShuffleParts",
         "message TableColumn",
         "message TableFormat",
         "message TaskAttempt",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Protocol
@@ -46,9 +46,11 @@ class SimTransport:
     coordinator: Locator
 
     @asynccontextmanager
-    async def fetch(self, part: InputPart, start_offset: int) -> AsyncIterator[SimStream]:
+    async def fetch(
+        self, part: InputPart, start_offset: int, also: Sequence[InputPart] = ()
+    ) -> AsyncIterator[SimStream]:
         """As `ShuffleTransport.fetch`; nothing is asked before the first chunk is."""
-        yield SimStream(self, part, start_offset)
+        yield SimStream(self, part, start_offset, also)
 
     async def locate(self, part: InputPart) -> OutputLocation:
         """Where the coordinator says that a part is. Raises Unavailable, UnknownId, NotReady."""
@@ -65,6 +67,7 @@ class SimStream:
     _transport: SimTransport
     _part: InputPart
     _offset: int
+    _also: Sequence[InputPart] = ()
     _where: OutputLocation | None = None
 
     async def receive(self) -> ShuffleChunk | None:
@@ -82,6 +85,8 @@ class SimStream:
         if self._is_cut(peer.name):
             await trio.sleep_forever()
         data = peer.disk.read(self._where.key, part.reduce_partition)
+        for each in self._also:
+            data += peer.disk.read(each.key, each.reduce_partition)
         start, self._offset = self._offset, min(self._offset + CHUNK_BYTES, len(data))
         piece = data[start : self._offset]
         return ShuffleChunk(piece, start, start + len(piece), len(data), finalized=True)

@@ -230,7 +230,8 @@ class FakeTransport:
 
     `breaks` counts down: a stream breaks after one chunk while it is above zero. An endpoint in
     `away` cannot be reached, one in `busy` serves others; `silent` streams say nothing; chunks tell
-    offsets `skew` too high, and whether they are `finalized`.
+    offsets `skew` too high, and whether they are `finalized`. `together`: it serves several parts
+    in one stream.
     """
 
     data: dict[tuple[str, AttemptKey, int], bytes] = attrs.field(factory=dict)
@@ -241,10 +242,13 @@ class FakeTransport:
     skew: int = 0
     chunk: int = 4
     finalized: bool = True
+    together: bool = True
     opened: list[tuple[str, AttemptKey, int, int]] = attrs.field(factory=list)
 
     @asynccontextmanager
-    async def fetch(self, part: InputPart, start_offset: int) -> AsyncIterator[FakeStream]:
+    async def fetch(
+        self, part: InputPart, start_offset: int, also: Sequence[InputPart] = ()
+    ) -> AsyncIterator[FakeStream]:
         self.opened.append((part.endpoint, part.key, part.reduce_partition, start_offset))
         await trio.lowlevel.checkpoint()
         if part.endpoint in self.away:
@@ -254,6 +258,11 @@ class FakeTransport:
         data = self.data.get((part.endpoint, part.key, part.reduce_partition))
         if data is None:
             raise UnknownId(f"map output {part.key} is not registered")
+        for each in also if self.together else ():
+            more = self.data.get((each.endpoint, each.key, each.reduce_partition))
+            if more is None:
+                raise UnknownId(f"map output {each.key} is not registered")
+            data += more
         yield FakeStream(self, data, start_offset)
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 import trio
 
-from ffq.errors import ShuffleInputError
+from ffq.errors import InvalidRequest, ShuffleInputError
+from ffq.ids import Attempt, AttemptKey
 from ffq.messages import FetchShufflePartition, ShuffleChunk
 from ffq.plan.model import HashPartitioning
 from ffq.rpc.client import open_channel
@@ -22,7 +23,7 @@ from ffq.rpc.server import serve
 from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream
 from ffq.worker.addresses import advertised_endpoint
 from ffq.worker.inputs import FetchSettings, fetch_inputs
-from ffq.worker.serving import ShuffleServer
+from ffq.worker.serving import MAX_PARTS, ShuffleServer
 from ffq.worker.transport import GrpcTransport
 from ffq.worker.wanted import InputPart
 from tests.worker.fakes import MemorySpool, key
@@ -41,8 +42,8 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(root: Path, *, breaks: int = 0) -> AsyncIterator[Peer]:
-    store = ShuffleStore(root)
+async def peer(root: Path, *, breaks: int = 0, memory_bytes: int = 0) -> AsyncIterator[Peer]:
+    store = ShuffleStore(root, memory_bytes=memory_bytes)
     server = ShuffleServer(store, OPTIONS.chunk_bytes)
     starts: list[int] = []
 
@@ -90,6 +91,47 @@ async def test_partitions_arrive_whole_over_broken_streams(tmp_path: Path) -> No
         for value in decode_stream([item.spool.data]).read_all()["k"].to_pylist()  # type: ignore[attr-defined]
     ]
     assert sorted(rows) == list(range(ROWS))
+
+
+async def test_all_parts_of_a_worker_arrive_in_one_call(tmp_path: Path) -> None:
+    """Those on disk and those in memory, and one without rows, for its schema."""
+    schema = pa.schema([("k", pa.int64())])
+    whole: dict[tuple[AttemptKey, int], bytes] = {}
+    async with peer(tmp_path, memory_bytes=1 << 20) as it:
+        for task, rows in ((0, ROWS), (1, 5)):
+            with MapOutputWriter(
+                tmp_path,
+                key(1, task),
+                HashPartitioning(("k",), 7),
+                schema,
+                family="test",
+                small=it.store.small,
+            ) as writer:
+                writer.write(pa.record_batch([pa.array(range(rows))], schema=schema))
+                writer.finish()
+            for at in range(7):
+                chunks = it.store.read_range(key(1, task), at)
+                whole[key(1, task), at] = b"".join(chunk.payload for chunk in chunks)
+        wanted = [InputPart(*of, it.endpoint, len(data)) for of, data in whole.items()]
+        async with open_channel(it.endpoint, OPTIONS) as channel:
+            with ChannelPool(OPTIONS) as peers:
+                fetched = await fetch_inputs(
+                    {0: wanted},
+                    GrpcTransport(channel, peers),
+                    FetchSettings(),
+                    lambda part: MemorySpool(),
+                )
+                assert it.starts == [0]
+                first = wanted[0]
+                too_many = GrpcTransport(channel, peers).fetch(first, 0, [first] * MAX_PARTS)
+                with pytest.raises(InvalidRequest, match="at most are 1024"):
+                    async with too_many as stream:
+                        await stream.receive()
+                committed = attrs.evolve(first, key=attrs.evolve(first.key, attempt=Attempt(0)))
+                with pytest.raises(InvalidRequest, match="exact attempts"):
+                    async with GrpcTransport(channel, peers).fetch(first, 0, [committed]) as stream:
+                        await stream.receive()
+    assert [item.spool.data for item in fetched[0]] == list(whole.values())  # type: ignore[attr-defined]
 
 
 async def test_a_dead_endpoint_is_a_lost_input(tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ffq.messages import FetchShufflePartition, ShuffleChunk
+from collections.abc import Iterator
+from itertools import groupby
+
+from ffq.messages import FetchShufflePartition, ShuffleChunk, ShufflePart
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.values import attempt_key
 
@@ -15,7 +18,13 @@ def decode_fetch(message: wire.FetchShufflePartitionRequest) -> FetchShufflePart
         max_bytes=message.max_bytes,
         layout_version=message.layout_version,
         min_stream_epoch=message.min_stream_epoch,
+        also=tuple(part for some in message.also for part in _parts(message.query_id, some)),
     )
+
+
+def _parts(query_id: str, some: wire.ShuffleParts) -> Iterator[ShufflePart]:
+    key = attempt_key(query_id, some.stage_id, some.map_task, some.attempt)
+    return (ShufflePart(key, partition) for partition in some.reduce_partitions)
 
 
 def encode_fetch(request: FetchShufflePartition) -> wire.FetchShufflePartitionRequest:
@@ -30,6 +39,15 @@ def encode_fetch(request: FetchShufflePartition) -> wire.FetchShufflePartitionRe
         max_bytes=request.max_bytes,
         layout_version=request.layout_version,
         min_stream_epoch=request.min_stream_epoch,
+        also=(
+            wire.ShuffleParts(
+                stage_id=key.stage_id,
+                map_task=key.task_id,
+                attempt=key.attempt,
+                reduce_partitions=[part.reduce_partition for part in parts],
+            )
+            for key, parts in groupby(request.also, lambda part: part.key)
+        ),
     )
 
 
