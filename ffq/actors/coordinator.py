@@ -12,6 +12,7 @@ import attrs
 import trio
 from attrs import validators
 
+from ffq.actors.alarm import Alarm
 from ffq.actors.bell import WorkBell
 from ffq.actors.exchange import Exchanges, Send
 from ffq.actors.machine import Clock, MachineActor, Timer, ValidateState
@@ -24,6 +25,7 @@ from ffq.core.registry import registry_machine
 from ffq.core.results import results_machine
 from ffq.core.scheduling import scheduling_machine
 from ffq.core.settings import CoordinatorSettings
+from ffq.core.speculation import next_due_ms
 from ffq.core.walks import OWNERS, PLANS, WALKS
 from ffq.messages import (
     FetchQueryResults,
@@ -182,6 +184,9 @@ async def open_coordinator(
                 timer,
                 watches if machine is scheduling else None,
                 bell.ring if machine is scheduling else None,
+                Alarm(partial(next_due_ms, scheduling.state), Tick)
+                if machine is scheduling
+                else None,
                 name=machine.party.value,
                 mailbox=own.mailbox,
             )

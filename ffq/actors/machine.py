@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from ffq.actors.alarm import Alarm
 from ffq.actors.outbox import Outbox
 from ffq.actors.parties import Parties
 from ffq.actors.watches import Watches
@@ -58,6 +59,7 @@ class MachineActor(Actor[Any]):
         timer: what it sends itself; None: nothing.
         watches: told of each step; None: nobody watches this machine.
         changed: called, between two steps, whenever one has changed the machine; None: nobody is.
+        alarm: set after each step; None: nothing in it is due at some moment.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class MachineActor(Actor[Any]):
         timer: Timer | None = None,
         watches: Watches | None = None,
         changed: Callable[[], None] | None = None,
+        alarm: Alarm | None = None,
     ) -> None:
         self._machine = machine
         self._clock = clock
@@ -75,6 +78,7 @@ class MachineActor(Actor[Any]):
         self._timer = timer
         self._watches = watches
         self._changed = changed
+        self._alarm = alarm
         self._outbox = Outbox()
         self._others_know = False
 
@@ -95,8 +99,9 @@ class MachineActor(Actor[Any]):
         if walk is not None:
             return self._hold(walk, message)
         version = self._machine.version
+        now_ms = self._clock()
         try:
-            outcome = self._machine.step(message, self._clock())
+            outcome = self._machine.step(message, now_ms)
         except Exception as error:
             if _is_bug(error):
                 logger.exception("%s failed in %s", type(message).__name__, self.ctx.path)
@@ -104,8 +109,12 @@ class MachineActor(Actor[Any]):
             raise
         if self._changed is not None and self._machine.version != version:
             self._changed()
+        passed = isinstance(message, Tick)
+        if self._alarm is not None:
+            if passed:
+                self._alarm.rang()
+            self._alarm.set(self.ctx, now_ms)
         if self._watches:
-            passed = isinstance(message, Tick)
             self._watches.heard(self._machine.version, outcome.notices, time_passed=passed)
         return self._pass_on(outcome) if outcome.notices else outcome.reply
 

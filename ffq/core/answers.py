@@ -153,6 +153,7 @@ def _attempts(query: QueryRecord, stage_id: StageId, task: TaskRecord) -> Iterat
             message=attempt.message,
             committed=attempt is committed,
             usage=attempt.usage,
+            speculative=attempt.speculative,
         )
     if task.state is TaskState.QUEUED:
         yield _queued(AttemptKey(query.query_id, stage_id, task.task_id, task.next_attempt))
@@ -214,7 +215,8 @@ def resolve_map_output(
     else:
         at = state.locate(key)
         task, attempt = at.task, at.attempt
-    if attempt is not task.attempts[-1] or attempt.state is TaskState.FAILED:
+    current = attempt in (task.attempts[-1], task.committed, *task.running)
+    if not current or attempt.state is TaskState.FAILED:
         raise NotReady(f"attempt {attempt.key} is stale", reason="STALE_ATTEMPT")
     if task.state is TaskState.QUEUED or task.lost:
         raise NotReady(f"the output of {attempt.key} is lost", reason="OUTPUT_LOST")

@@ -9,6 +9,7 @@ from ffq.core.lifecycle import end_query
 from ffq.core.placement import Placed, is_solitary, next_task, runs_alone, solitary_task, take
 from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.speculation import begin_rival, find_stragglers, look_again, next_straggler
 from ffq.core.stages import lay_out_stage, refresh_offer
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import promote_ready
@@ -43,9 +44,11 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
 
     One task per query and round, so that no query keeps the others waiting (R11). A worker that is
     not known, or is known under another incarnation, gets nothing and may ask again. A task that
-    must run alone goes before all others, to whoever is idle (R19).
+    must run alone goes before all others, to whoever is idle (R19). Where there is nothing, a task
+    that takes far too long elsewhere gets a second attempt (R13).
     """
     promote_ready(state, now_ms)
+    find_stragglers(state, now_ms)
     worker = state.workers.live.get(msg.worker_id)
     if worker is None or worker.incarnation != msg.incarnation or worker.profile is None:
         return ()
@@ -86,6 +89,9 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
             continue
         assignments.append(assignment)
         room -= size
+    if not assignments and (slow := next_straggler(state, worker)) is not None:
+        begin_rival(state, slow)
+        return (_begin(state, worker, slow.query, slow.stage, slow.task, now_ms),)
     return tuple(assignments)
 
 
@@ -133,9 +139,24 @@ def _assign(
     task: TaskRecord,
     now_ms: int,
 ) -> Assignment:
+    """The next attempt of a task that waits."""
+    take(state, query, stage, task)
+    stage.queued -= 1
+    stage.running += 1
+    return _begin(state, worker, query, stage, task, now_ms)
+
+
+def _begin(
+    state: SchedulingState,
+    worker: WorkerRecord,
+    query: QueryRecord,
+    stage: StageRecord,
+    task: TaskRecord,
+    now_ms: int,
+) -> Assignment:
+    """A task's next attempt, be it that one of it runs (R13)."""
     if stage.layout is None:
         raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no layout")
-    take(state, query, stage, task)
     attempt = AttemptRecord(
         key=AttemptKey(query.query_id, stage.stage_id, task.task_id, task.next_attempt),
         layout=stage.layout,
@@ -145,16 +166,16 @@ def _assign(
         confirmed_at_ms=now_ms,
         suspect=task.suspect,
         alone=is_solitary(state.settings, task),
+        speculative=task.state is TaskState.RUNNING,
     )
     attempt.apply(AttemptEvent.ASSIGN)
     state.changed()
     task.attempts.append(attempt)
     task.state = TaskState.RUNNING
-    stage.queued -= 1
-    stage.running += 1
     query.running[attempt.key] = attempt
     worker.running[attempt.key] = attempt
     worker.taken_at_ms = now_ms
+    look_again(state, query, stage)
     if not stage.has_work:
         refresh_offer(state, query, stage, now_ms)
     state.ready.served(query.query_id)

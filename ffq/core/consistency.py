@@ -12,6 +12,7 @@ from itertools import chain
 from ffq.core.placement import is_solitary
 from ffq.core.ready import Profile, Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.speculation import due_at
 from ffq.core.state import SchedulingState
 from ffq.errors import InvariantViolated
 from ffq.ids import AttemptKey, QueryId, StageId, WorkerId
@@ -25,6 +26,7 @@ def validate(state: SchedulingState) -> None:
     _check_workers(state)
     _check_ready(state)
     _check_backoff(state)
+    _check_speculation(state)
     _check_bounds(state)
 
 
@@ -110,7 +112,8 @@ def _wrong_in_state(query: QueryRecord) -> Iterator[str]:
     elif query.state is QueryState.SUCCEEDED:
         if query.uncommitted:
             yield " SUCCEEDED with open stages (R3)"
-        if not all(task.attempts[-1].result_complete for task in query.stages[0].tasks):
+        committed = [task.committed for task in query.stages[0].tasks]
+        if not all(attempt is not None and attempt.result_complete for attempt in committed):
             yield " SUCCEEDED without a result (R3)"
     if query.state.terminal:
         if query.running or query.in_backoff:
@@ -207,8 +210,24 @@ def _wrong_in_attempts(query: QueryRecord, stage: StageRecord, task: TaskRecord)
         if whose != (query.query_id, stage.stage_id, task.task_id):
             yield ": foreign attempts"
         ended = attempt.state is TaskState.SUCCEEDED or attempt.state is TaskState.FAILED
-        if number < len(task.attempts) and not ended:
+        follows = task.attempts[number] if number < len(task.attempts) else None
+        if follows is not None and not ended and not follows.speculative:
             yield f": attempt {number} is replaced, yet {attempt.state.name} (R13)"
+    yield from _wrong_in_rivals(task)
+
+
+def _wrong_in_rivals(task: TaskRecord) -> Iterator[str]:
+    """Of a task with a second attempt (R13)."""
+    speculative = [attempt for attempt in task.attempts if attempt.speculative]
+    if len(speculative) != task.speculated:
+        yield f" has {len(speculative)} attempts beside others, {task.speculated:d} is right (R13)"
+    running = [each for each in task.attempts if each.state is TaskState.RUNNING]
+    if len(running) > 1 + task.speculated:
+        yield f" runs {len(running)} times (R13)"
+    if len(running) > 1 and len({each.worker_id for each in running}) < len(running):
+        yield " runs twice on one worker (R13)"
+    if any(each.incarnation == 0 for each in running[1:]):
+        yield " has a second attempt on a peer's worker (R13)"
 
 
 def _wrong_in_task(state: SchedulingState, stage: StageRecord, task: TaskRecord) -> Iterator[str]:
@@ -225,15 +244,14 @@ def _wrong_in_task(state: SchedulingState, stage: StageRecord, task: TaskRecord)
         yield " is lost, not committed"
     if task.waiting and not is_queued:
         yield " waits, but not queued"
-    newest = task.attempts[-1] if task.attempts else None
-    found = None if newest is None else newest.state
-    if (is_committed or task.state is TaskState.RUNNING) and found is not task.state:
+    committed = task.committed if task.attempts else None
+    if is_committed and (committed is None or committed.state is not TaskState.SUCCEEDED):
         yield " is not its attempt"
-    if is_queued and found is TaskState.RUNNING:
-        yield " is queued and running (R9)"
-    if newest is not None and is_committed and not stage.is_sink:
-        complete = newest.output is None or newest.output.complete
-        registered = newest.output is not None or newest.incarnation == 0
+    if bool(task.running) != (task.state is TaskState.RUNNING):
+        yield f" is {task.state.name}, and {len(task.running)} of its attempts run (R9)"
+    if committed is not None and not stage.is_sink:
+        complete = committed.output is None or committed.output.complete
+        registered = committed.output is not None or committed.incarnation == 0
         if not (complete and registered):
             yield " is committed without its output (R22)"
 
@@ -332,6 +350,24 @@ def _check_backoff(state: SchedulingState) -> None:
     ]
     _require(sorted(waiting) == sorted(expected), "what waits is not what is in backoff (R9)")
     _require(len(state.backoff) == len(waiting), "the backoff queue is miscounted")
+
+
+def _check_speculation(state: SchedulingState) -> None:
+    due = {
+        (query.query_id, stage.stage_id): due_ms
+        for query in state.queries.values()
+        for stage in query.stages
+        if (due_ms := due_at(state, query, stage)) is not None
+    }
+    _require(
+        state.speculation_due == due,
+        f"it looks for stragglers at {state.speculation_due}, not at {due} (R13)",
+    )
+    for query_id, stage_id, task_id in state.stragglers:
+        query = state.queries.get(query_id)
+        task = None if query is None else query.stages[stage_id].tasks[task_id]
+        alone = task is not None and len(task.running) == 1 and not task.speculated
+        _require(alone, f"{query_id}/{stage_id}/{task_id} is no straggler (R13)")
 
 
 def _check_bounds(state: SchedulingState) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ffq.core import placement
+from ffq.core import placement, speculation
 from ffq.core.layout import max_tasks
 from ffq.core.ready import Requirement
 from ffq.core.records import QueryRecord, StageRecord
@@ -200,7 +200,9 @@ def end_query(
         attempt.apply(AttemptEvent.FAIL)
         attempt.finished_at_ms = now_ms
         attempt.message = f"the query ended: {query.state.name}"
+        query.stages[attempt.key.stage_id].failed += 1
         state.workers.live[attempt.worker_id].running.pop(attempt.key)
+        speculation.no_straggler(state, attempt)
     query.running.clear()
     for worker_id in query.output_workers:
         state.workers.live[worker_id].outputs.pop(query.query_id, None)
@@ -225,13 +227,13 @@ def end_query(
 def _release_details(state: SchedulingState, query: QueryRecord) -> None:
     """Keep of an ended query what statuses and late reports need, and no more."""
     query.scans = {}
+    speculation.forget(state, query)
     for stage in query.stages:
         placement.forget(state, query, stage)
         for task in stage.tasks:
             if task.state is TaskState.RUNNING:
-                task.state = task.attempts[-1].state
+                task.state = TaskState.FAILED
                 stage.running -= 1
-                stage.failed += 1
             for attempt in task.attempts:
                 if attempt.output is not None:
                     attempt.output.partitions = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ffq.core.placement import runs_alone
+from ffq.core.speculation import next_straggler
 from ffq.core.state import SchedulingState
 from ffq.ids import WorkerId
 
@@ -19,6 +20,7 @@ def has_work_for(state: SchedulingState, worker_id: WorkerId) -> bool:
         return False
     if len(worker.running) >= state.settings.max_concurrent_tasks_per_worker:
         return False
-    return not runs_alone(worker) and any(
-        True for _ in state.ready.waiting_requirements(worker.profile)
-    )
+    if runs_alone(worker):
+        return False
+    waiting = any(True for _ in state.ready.waiting_requirements(worker.profile))
+    return waiting or next_straggler(state, worker) is not None

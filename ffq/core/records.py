@@ -72,7 +72,8 @@ class AttemptRecord:
 
     `confirmed_at_ms`: its lease runs from then. `outdated`: its input has been made again while it
     ran, and another run of the task might read other rows (R25). `suspect`: it runs a suspect;
-    `alone`: and is to be the only attempt on its worker (R19).
+    `alone`: and is to be the only attempt on its worker (R19). `speculative`: it was begun while
+    another attempt of its task ran (R13).
     """
 
     key: AttemptKey
@@ -91,6 +92,7 @@ class AttemptRecord:
     outdated: bool = False
     suspect: bool = False
     alone: bool = False
+    speculative: bool = False
 
     def apply(self, event: AttemptEvent) -> None:
         self.state = next_attempt_state(self.state, event)
@@ -110,7 +112,10 @@ class TaskShare:
 
 @attrs.define(eq=False)
 class TaskRecord:
-    """One task; `state` is that of its newest attempt, so SUCCEEDED means committed.
+    """One task; `state` is that of its current attempt, so SUCCEEDED means committed.
+
+    Its current attempt is the newest one; but while a second one runs beside it both are, and when
+    either is committed that one is (R13). `speculated`: there was a second one.
 
     `waiting`: QUEUED, but in backoff until `ready_at_ms`. `lost`: committed, and its output is
     known lost, though no task needs it (yet).
@@ -134,10 +139,19 @@ class TaskRecord:
     suspect: bool = False
     doubtful: int = 0
     keeper: WorkerId | None = None
+    speculated: bool = False
 
     @property
     def committed(self) -> AttemptRecord | None:
-        return self.attempts[-1] if self.state is TaskState.SUCCEEDED else None
+        if self.state is not TaskState.SUCCEEDED:
+            return None
+        newest = self.attempts[-1]
+        return newest if newest.state is TaskState.SUCCEEDED else self.attempts[-2]
+
+    @property
+    def running(self) -> tuple[AttemptRecord, ...]:
+        """Those of its attempts that run: none, one, or two (R13)."""
+        return tuple([each for each in self.attempts[-2:] if each.state is TaskState.RUNNING])
 
     @property
     def next_attempt(self) -> Attempt:
@@ -159,6 +173,7 @@ class StageRecord:
     `again` holds those that are QUEUED once more and past their backoff, in the order they became
     so, behind the fresh ones; but those that not every worker may be given are in `choosy`, in that
     order too (R17, R19). The counts are of tasks by state; `failed` counts failed attempts.
+    `durations`: of some of its latest committed attempts, in ms; empty without speculation.
     """
 
     plan: StagePlan
@@ -178,6 +193,7 @@ class StageRecord:
     committed: int = 0
     failed: int = 0
     lost: int = 0
+    durations: list[int] = attrs.field(factory=list)
     awaits: StageId | None = None
     inlined_into: StageId | None = None
     inlined: tuple[StageId, ...] = ()

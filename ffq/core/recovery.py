@@ -12,9 +12,11 @@ from collections.abc import Iterable
 from ffq.core.records import QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import Located, SchedulingState
 from ffq.core.tasks import (
+    fail_beside_rival,
     fail_lost,
     fail_suspected,
     fail_uncharged,
+    has_rival,
     mark_lost,
     queue_uncharged,
     withdraw_commit,
@@ -34,7 +36,8 @@ def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms
     Charged is the task that ran there alone, else the suspect among them. All others are suspects
     from now on. So each loss charges a task or makes suspects, and a task is spared but once until
     it commits: no query goes on for ever. The worker is not blamed: a restart with eight attempts
-    running must not exclude the restarted worker. An unknown worker changes nothing.
+    running must not exclude the restarted worker. One of two attempts of a task is lost without
+    any of that: the other goes on (R13). An unknown worker changes nothing.
     """
     worker = state.workers.live.get(worker_id)
     if worker is None:
@@ -56,7 +59,9 @@ def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms
         touched[at.query.query_id] = at.query
         if at.query.state.terminal:
             continue
-        if alone or at.attempt.suspect:
+        if has_rival(at):
+            fail_beside_rival(state, at, message, now_ms)
+        elif alone or at.attempt.suspect:
             fail_lost(state, at, message, now_ms, alone=alone)
         else:
             fail_suspected(state, at, message, now_ms)
@@ -117,8 +122,7 @@ def revoke(
     for task in tasks:
         if query.state.terminal:
             return
-        attempt = task.attempts[-1]
-        withdraw_commit(state, query, stage, task, now_ms)
+        attempt = withdraw_commit(state, query, stage, task, now_ms)
         queue_uncharged(state, Located(query, stage, task, attempt), message, now_ms)
         if not stage.repeatable or attempt.outdated:
             other_rows = attempt.key
@@ -141,10 +145,11 @@ def _restart_consumers(
             if attempt.state is TaskState.SUCCEEDED
         ]
         if len(consumer.shares) == 1 and not consumer.is_committed:
-            # Its one running attempt reads one run of everything, whichever that is. It may commit
-            # what only it has read.
-            for attempt in (each.attempts[-1] for each in consumer.tasks):
-                attempt.outdated = attempt.state is TaskState.RUNNING
+            # A running attempt reads one run of everything, whichever that is. It may commit what
+            # only it has read.
+            for task in consumer.tasks:
+                for attempt in task.attempts[-2:]:
+                    attempt.outdated = attempt.state is TaskState.RUNNING
         else:
             _restart_tasks(state, query, consumer, message, now_ms)
         if made_before and consumer.repeatable and not query.state.terminal:
@@ -156,7 +161,7 @@ def _restart_tasks(
 ) -> None:
     committed = [task for task in stage.tasks if task.state is TaskState.SUCCEEDED]
     for task in stage.tasks:
-        if task.state is TaskState.RUNNING and not query.state.terminal:
-            at = Located(query, stage, task, task.attempts[-1])
-            fail_uncharged(state, at, message, now_ms)
+        for attempt in task.running:
+            if not query.state.terminal:
+                fail_uncharged(state, Located(query, stage, task, attempt), message, now_ms)
     revoke(state, query, stage, committed, message, now_ms)

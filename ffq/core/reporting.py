@@ -278,9 +278,12 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
     if msg.problem:
         raise InvalidRequest(f"the result of attempt {attempt.key} {msg.problem}")
     growth = msg.total_bytes - attempt.result_bytes
-    if query.result_bytes + growth > state.settings.max_result_bytes:
+    # Of two attempts of a task one will count.
+    doubled = sum(each.result_bytes for each in _rivals(state, attempt))
+    held = query.result_bytes - doubled + growth
+    if held > state.settings.max_result_bytes:
         why = (
-            f"the result is too large: {query.result_bytes + growth} bytes of it have come, and "
+            f"the result is too large: {held} bytes of it have come, and "
             f"results may have {state.settings.max_result_bytes} bytes (max_result_bytes); right "
             "would be to have the workers write it: COPY (SELECT ...) TO 'folder'"
         )
@@ -301,6 +304,11 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
     if state.held_result_bytes > state.settings.max_result_bytes:
         evict(state, now_ms)
     return ResultAdmission(counted=True, worker_id=attempt.worker_id, key=attempt.key)
+
+
+def _rivals(state: SchedulingState, attempt: AttemptRecord) -> tuple[AttemptRecord, ...]:
+    task = state.locate(attempt.key).task
+    return tuple(each for each in task.running if each is not attempt)
 
 
 def _sink_attempt(

@@ -4,6 +4,7 @@ A step validates first and changes afterwards: one that raises has changed nothi
 the modules beside this one, by concern:
 
     lifecycle    queries are submitted, ended, evicted
+    speculation  tasks that take too long get a second attempt
     assignment   a worker is given attempts
     reporting    what workers report and register
     tasks        the one place where tasks, counts, slots and the ready index change together
@@ -27,6 +28,7 @@ from ffq.core import (
 )
 from ffq.core.machine import Machine, Party, Table
 from ffq.core.settings import CoordinatorSettings
+from ffq.core.speculation import find_stragglers
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import promote_ready
 from ffq.core.timeouts import end_overdue
@@ -62,11 +64,12 @@ reads, changes, tells = SCHEDULING.reads, SCHEDULING.changes, SCHEDULING.tells
 
 
 def tick(state: SchedulingState, _msg: Tick, now_ms: int) -> None:
-    """Time has passed: backoffs end, queries that nobody can run or that take too long fail, old
-    ones are evicted.
+    """Time has passed: backoffs end, stragglers are found, queries that nobody can run or that take
+    too long fail, old ones are evicted.
     """
     end_overdue(state, now_ms)
     promote_ready(state, now_ms)
+    find_stragglers(state, now_ms)
     timeout_ms = state.settings.unrunnable_timeout_ms
     if timeout_ms:
         for query_id in state.ready.unmatched_queries():

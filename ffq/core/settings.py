@@ -64,6 +64,10 @@ class CoordinatorSettings:
         adaptive_target_bytes: reduce partitions are grouped into tasks of about this many bytes.
         adaptive_min_tasks: the target is lowered to this part of a stage's input, so that a small
             input is shared out too.
+        speculation: percent of the median duration of a stage's finished tasks: an attempt that
+            runs for longer may get a second one beside it; 0: none does (R13).
+        speculation_quantile: percent of a stage's tasks that must have finished before.
+        speculation_min_ms: an attempt may run for so long in any case.
         max_tasks_per_query: tasks that a query may be laid out into.
         max_queries: queries that are queued or running.
         max_plan_bytes: plan bytes of all queued and running queries together.
@@ -92,6 +96,9 @@ class CoordinatorSettings:
     max_uncharged_retries_per_stage: int = _bound(64)
     adaptive_target_bytes: int = _size(16 * 1024 * 1024)
     adaptive_min_tasks: int = _bound(2)
+    speculation: int = _bound(0, 0)
+    speculation_quantile: int = _bound(50, 1, 100)
+    speculation_min_ms: int = _size(100, 0)
     max_tasks_per_query: int = _bound(100_000)
     max_queries: int = _bound(10_000)
     max_plan_bytes: int = _size(512 * 1024 * 1024)

@@ -43,6 +43,8 @@ class SchedulingState:
         solitary: ready tasks that a worker may only be given when it runs nothing else (R19), in
             the order they became ready.
         timed: queries that are not terminal and have a timeout.
+        speculation_due: stages in which an attempt will have run for too long, and when (R13).
+        stragglers: tasks that may get a second attempt now, in the order in which they became so.
         version: grows exactly when anything of this changes.
         notices: what the step under way has to tell others.
     """
@@ -64,6 +66,8 @@ class SchedulingState:
     output_partitions: int = 0
     solitary: dict[tuple[QueryId, StageId, TaskId], None] = attrs.field(factory=dict)
     timed: dict[QueryId, None] = attrs.field(factory=dict)
+    speculation_due: dict[tuple[QueryId, StageId], int] = attrs.field(factory=dict)
+    stragglers: dict[tuple[QueryId, StageId, TaskId], None] = attrs.field(factory=dict)
     version: int = 0
     notices: list[Notice] = attrs.field(factory=list)
 

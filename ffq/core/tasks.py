@@ -6,13 +6,13 @@ workers' slots change with it.
 
 from __future__ import annotations
 
-from ffq.core import placement
+from ffq.core import placement, speculation
 from ffq.core.lifecycle import end_query
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.stages import became_readable, became_unreadable, refresh_offer
 from ffq.core.state import Located, SchedulingState
 from ffq.core.transitions import AttemptEvent, QueryEvent
-from ffq.errors import words
+from ffq.errors import InvariantViolated, words
 from ffq.messages import DropMapOutputs, DropResults, TaskState
 
 # --- tasks -----------------------------------------------------------------------------------
@@ -31,6 +31,7 @@ def queue_task(
     task.ready_at_ms = ready_at_ms
     stage.queued += 1
     state.changed()
+    speculation.look_again(state, query, stage)
     if ready_at_ms > now_ms:
         state.backoff.push(query, stage, task)
     else:
@@ -60,13 +61,20 @@ def promote_ready(state: SchedulingState, now_ms: int) -> None:
 
 
 def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
-    """The attempt succeeded: it is its task's committed one (R15); maybe the query's last (R3)."""
+    """The attempt succeeded: it is its task's committed one (R15); maybe the query's last (R3).
+
+    Another attempt of the task that still runs has come second, and counts no more (R13).
+    """
     query, stage, task, attempt = at.query, at.stage, at.task, at.attempt
     attempt.apply(AttemptEvent.SUCCEED)
     attempt.finished_at_ms = now_ms
     task.state = TaskState.SUCCEEDED
     state.changed()
-    _release_slot(state, query, stage, attempt)
+    stage.running -= 1
+    _release_slot(state, query, attempt)
+    for rival in task.running:
+        why = f"attempt {attempt.key.attempt} of its task was committed first"
+        _fail_attempt(state, Located(query, stage, task, rival), why, now_ms)
     worker = state.workers.live[attempt.worker_id]
     worker.standing.failures = 0
     _clear(task)
@@ -74,6 +82,8 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
         worker.outputs.setdefault(query.query_id, {})[attempt.key] = None
         query.output_workers.add(worker.worker_id)
     stage.committed += 1
+    speculation.note_duration(state, stage, attempt)
+    speculation.look_again(state, query, stage)
     if stage.is_committed:
         query.uncommitted -= 1
         if stage.is_readable:
@@ -92,9 +102,11 @@ def _clear(task: TaskRecord) -> None:
 
 def withdraw_commit(
     state: SchedulingState, query: QueryRecord, stage: StageRecord, task: TaskRecord, now_ms: int
-) -> None:
-    """A committed attempt does not count any more; its task is in no state until queued again."""
-    attempt = task.attempts[-1]
+) -> AttemptRecord:
+    """The committed attempt does not count any more; its task is in no state until queued again."""
+    attempt = task.committed
+    if attempt is None:
+        raise InvariantViolated(f"task {task.task_id} of {query.query_id} has no commit")
     was_readable, was_committed = stage.is_readable, stage.is_committed
     state.changed()
     if task.lost:
@@ -107,6 +119,7 @@ def withdraw_commit(
         query.uncommitted += 1
     if was_readable:
         became_unreadable(state, query, stage, now_ms)
+    return attempt
 
 
 def mark_lost(
@@ -136,6 +149,17 @@ def forget_server(state: SchedulingState, query: QueryRecord, attempt: AttemptRe
 # --- failures --------------------------------------------------------------------------------
 
 
+def has_rival(at: Located) -> bool:
+    """Whether another attempt of its task runs beside this one (R13)."""
+    return any(each is not at.attempt for each in at.task.running)
+
+
+def fail_beside_rival(state: SchedulingState, at: Located, message: str, now_ms: int) -> None:
+    """One of a task's two attempts has failed, and nobody is charged: the other goes on (R13)."""
+    _fail_attempt(state, at, message, now_ms)
+    speculation.look_again(state, at.query, at.stage)
+
+
 def fail_charged(
     state: SchedulingState,
     at: Located,
@@ -148,19 +172,27 @@ def fail_charged(
     """The attempt failed, and its task is charged for it (R14).
 
     Losses in company delay the next attempt as others do; but a task that may not have caused them
-    does not end its query by them (R19).
+    does not end its query by them (R19). Where another attempt runs there is no next one: that one
+    goes on, and a second attempt that failed beside it is not charged (R13).
     """
+    rival = has_rival(at)
     _fail_attempt(state, at, message, now_ms)
     if blame:
         state.workers.blame(state.workers.live[at.attempt.worker_id], now_ms)
+    if rival and at.attempt.speculative:
+        speculation.look_again(state, at.query, at.stage)
+        return
     at.task.failures += 1
     if at.task.failures - at.task.doubtful >= state.settings.max_task_attempts:
-        at.task.state = TaskState.FAILED
+        _give_up(at)
         why = (
             f"{message}{circumstance} (task {at.attempt.key.task} failed {at.task.failures} times, "
             f"last on worker {at.attempt.worker_id})"
         )
         end_query(state, at.query, QueryEvent.FAIL, why, now_ms)
+        return
+    if rival:
+        speculation.look_again(state, at.query, at.stage)
         return
     ready_at_ms = now_ms + state.settings.retry_delay_ms(at.task.failures)
     queue_task(state, at.query, at.stage, at.task, ready_at_ms, now_ms)
@@ -170,7 +202,8 @@ def fail_elsewhere(
     state: SchedulingState, at: Located, message: str, now_ms: int, *, blame: bool
 ) -> None:
     """As `fail_charged`, for what this worker lacks: another is to try the task next (R17)."""
-    at.task.avoids.add(at.attempt.worker_id)
+    if not (at.attempt.speculative and has_rival(at)):
+        at.task.avoids.add(at.attempt.worker_id)
     fail_charged(state, at, message, now_ms, blame=blame)
 
 
@@ -198,6 +231,9 @@ def fail_uncharged(
     state: SchedulingState, at: Located, message: str, now_ms: int, *, delay: bool = False
 ) -> None:
     """The attempt failed for no fault of its task or worker: it is queued again."""
+    if has_rival(at):
+        fail_beside_rival(state, at, message, now_ms)
+        return
     _fail_attempt(state, at, message, now_ms)
     queue_uncharged(state, at, message, now_ms, delay=delay)
 
@@ -220,10 +256,22 @@ def queue_uncharged(
 
 
 def fail_query(state: SchedulingState, at: Located, message: str, now_ms: int) -> None:
-    """The attempt failed for a reason that no retry can mend (R17)."""
+    """The attempt failed for a reason that no retry can mend (R17).
+
+    A second attempt leaves that to the one that it runs beside (R13).
+    """
+    if at.attempt.speculative and has_rival(at):
+        fail_beside_rival(state, at, message, now_ms)
+        return
     _fail_attempt(state, at, message, now_ms)
-    at.task.state = TaskState.FAILED
+    _give_up(at)
     end_query(state, at.query, QueryEvent.FAIL, message, now_ms)
+
+
+def _give_up(at: Located) -> None:
+    """The task has failed for good; one of which an attempt still runs ends with its query."""
+    if not at.task.running:
+        at.task.state = TaskState.FAILED
 
 
 def _fail_attempt(state: SchedulingState, at: Located, message: str, now_ms: int) -> None:
@@ -232,14 +280,14 @@ def _fail_attempt(state: SchedulingState, at: Located, message: str, now_ms: int
     at.attempt.message = message
     at.stage.failed += 1
     state.changed()
-    _release_slot(state, at.query, at.stage, at.attempt)
+    if at.task.state is TaskState.RUNNING and not at.task.running:
+        at.stage.running -= 1
+    _release_slot(state, at.query, at.attempt)
     _drop_stored(state, at.query, at.attempt)
 
 
-def _release_slot(
-    state: SchedulingState, query: QueryRecord, stage: StageRecord, attempt: AttemptRecord
-) -> None:
-    stage.running -= 1
+def _release_slot(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
+    speculation.no_straggler(state, attempt)
     del query.running[attempt.key]
     state.workers.live[attempt.worker_id].running.pop(attempt.key)
     if len(query.running) < state.settings.max_concurrent_tasks_per_query:

@@ -69,7 +69,7 @@ class Waiting:
     def _retry(self, stage: StageRecord) -> str:
         soonest = min((each for each in stage.tasks if each.waiting), key=lambda t: t.ready_at_ms)
         # Not a countdown: a status that says the same is the same.
-        failed = soonest.attempts[-1]
+        failed = max(soonest.attempts[-2:], key=lambda each: each.finished_at_ms or 0)
         failed_at_ms = self._now_ms if failed.finished_at_ms is None else failed.finished_at_ms
         delay_ms = soonest.ready_at_ms - failed_at_ms
         name = f"task {soonest.task_id} of stage {stage.stage_id}"

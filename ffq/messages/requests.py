@@ -297,7 +297,8 @@ class ListQueries(Rpc[tuple[QueryStatus, ...]]):
 class AttemptStatus:
     """One attempt as the coordinator recorded it; times in unix ms.
 
-    `usage`: of one that succeeded, where its worker says it.
+    `usage`: of one that succeeded, where its worker says it. `speculative`: it was begun while
+    another attempt of its task ran (R13).
     """
 
     key: AttemptKey
@@ -308,6 +309,7 @@ class AttemptStatus:
     message: str
     committed: bool
     usage: AttemptUsage | None = None
+    speculative: bool = False
 
 
 @attrs.frozen

@@ -433,6 +433,7 @@ class AttemptStatus(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     COMMITTED_FIELD_NUMBER: _builtins.int
     USAGE_FIELD_NUMBER: _builtins.int
+    SPECULATIVE_FIELD_NUMBER: _builtins.int
     state: _ffq_distributed_pb2.TaskState.ValueType
     worker_id: _builtins.str
     """Empty: not assigned yet."""
@@ -440,6 +441,8 @@ class AttemptStatus(_message.Message):
     finished_at_ms: _builtins.int
     message: _builtins.str
     committed: _builtins.bool
+    speculative: _builtins.bool
+    """It was begun while another attempt of its task ran."""
     @_builtins.property
     def attempt(self) -> _ffq_distributed_pb2.AttemptRef: ...
     @_builtins.property
@@ -455,10 +458,11 @@ class AttemptStatus(_message.Message):
         message: _builtins.str = ...,
         committed: _builtins.bool = ...,
         usage: _ffq_distributed_pb2.AttemptUsage | None = ...,
+        speculative: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_at_ms", b"assigned_at_ms", "attempt", b"attempt", "committed", b"committed", "finished_at_ms", b"finished_at_ms", "message", b"message", "state", b"state", "usage", b"usage", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assigned_at_ms", b"assigned_at_ms", "attempt", b"attempt", "committed", b"committed", "finished_at_ms", b"finished_at_ms", "message", b"message", "speculative", b"speculative", "state", b"state", "usage", b"usage", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

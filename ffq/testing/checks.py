@@ -113,6 +113,12 @@ def newest_only(require: Require, attempts: Mapping[str, TaskState]) -> None:
         require("single-commit", attempts[attempt] is not TaskState.RUNNING, found)
 
 
+def one_second_attempt(require: Require, second: Sequence[str]) -> None:
+    """Of a task at most one attempt ever is begun while another one of it runs (R13)."""
+    found = f"{', '.join(second)} were begun while another attempt of their task ran"
+    require("single-commit", len(second) <= 1, found)
+
+
 def outcome_stands(
     require: Require, attempt: object, before: TaskState | None, now: TaskState
 ) -> None:

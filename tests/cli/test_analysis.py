@@ -74,3 +74,13 @@ def test_workers_that_measure_nothing_have_their_tasks_counted() -> None:
 
 def test_a_query_without_attempts_has_its_stages() -> None:
     assert [row[0] for row in stages_analysis(GRAPH, QUERY, ()).rows] == ["1", "0"]
+
+
+def test_second_attempts_beside_others_are_told_where_there_are_any() -> None:
+    grid = stages_analysis(GRAPH, QUERY, ATTEMPTS)
+    assert grid.columns[-1] == "skew"
+    attempts = [*ATTEMPTS[:3], attrs.evolve(ATTEMPTS[3], speculative=True)]
+    grid = stages_analysis(GRAPH, QUERY, attempts)
+    assert [row[-1] for row in grid.rows] == ["1", "0"]
+    assert all(len(row) == len(grid.columns) for row in grid.rows)
+    assert grid.columns[-1] == "second"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ffq.core import membership, placement, recovery, reporting
+from ffq.core.records import TaskRecord
 from ffq.core.settings import CoordinatorSettings
+from ffq.core.speculation import begin_rival
 from ffq.core.state import Located
 from ffq.core.tasks import (
     commit,
@@ -94,6 +96,48 @@ def _(surgeon: Surgeon) -> None:
                 commit(core, core.locate(attempt.key), now_ms)
 
     replace_reports(surgeon, broken)
+
+
+@mutant("both-commit", "R13", "of two attempts of a task both are committed", "simulation")
+def _(surgeon: Surgeon) -> None:
+    original = TaskRecord.running
+
+    class Blind:
+        """The first of two that succeeds does not see the other, which then succeeds as well."""
+
+        def __get__(self, task: Any, _: Any = None) -> Any:
+            return () if task.state is TaskState.SUCCEEDED else original.__get__(task)
+
+    surgeon.replace(TaskRecord, "running", Blind())
+
+
+@mutant(
+    "ever-more-attempts",
+    "R13",
+    "a slow task gets one second attempt after another",
+    "simulation",
+)
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, found: Any) -> None:
+        begin_rival(core, found)
+        found.task.speculated = False
+
+    surgeon.replace_everywhere(begin_rival, broken)
+
+
+@mutant(
+    "second-failure-is-charged",
+    "R13",
+    "a second attempt that fails charges its task",
+    "simulation",
+    seed=119,
+)
+def _(surgeon: Surgeon) -> None:
+    def broken(core: Any, at: Any, message: str, now_ms: int, **how: Any) -> None:
+        at.attempt.speculative = False
+        fail_charged(core, at, message, now_ms, **how)
+
+    surgeon.replace_everywhere(fail_charged, broken)
 
 
 @mutant("one-try-more", "R14", "a task fails once more than its budget")

@@ -161,9 +161,11 @@ class ClusterMachine(RuleBasedStateMachine):
     `stored`: what was uploaded last for each sink attempt.
     """
 
+    settings = SETTINGS
+
     def __init__(self) -> None:
         super().__init__()
-        self.d = Driver(SETTINGS)
+        self.d = Driver(self.settings)
         self.submitted: dict[str, AcceptQuery] = {}
         self.capabilities: dict[str, frozenset[str]] = {}
         self.incarnation = {**dict.fromkeys(OURS, 1), PEER: 0}
@@ -453,9 +455,10 @@ class ClusterMachine(RuleBasedStateMachine):
             task = task_of(each.key)
             last = newest.get(task)
             assert each.key.attempt == (last.key.attempt + 1 if last else 1), "R12"
-            if last is not None:
+            if last is not None and not each.speculative:
                 assert last.state in {TaskState.SUCCEEDED, TaskState.FAILED}, "R13"
                 assert not last.committed, "R13: only the newest attempt counts"
+            assert not each.speculative or self.settings.speculation, "R13: nobody asked for two"
             newest[task] = each
             old = self.seen.get(each.key)
             if old is not None and old.state is not TaskState.QUEUED:

@@ -26,17 +26,20 @@ class BlameAccount:
     """Of one life of the coordinator.
 
     `_reported`: the last report, where it said that a worker lacks something. `_ended`: attempts
-    that ended with the message being looked at, by the worker that ran them.
+    that ended with the message being looked at, by the worker that ran them; `_going_on`: tasks of
+    which another attempt still ran then, so that nothing of it is theirs.
     """
 
     _suspects: set[_Task] = attrs.field(factory=set)
     _avoided: dict[_Task, set[WorkerId]] = attrs.field(factory=dict)
     _reported: AttemptKey | None = None
     _ended: dict[WorkerId, list[tuple[_Task, str]]] = attrs.field(factory=dict)
+    _going_on: set[_Task] = attrs.field(factory=set)
 
     def note(self, message: object) -> None:
         """A message was handled; `ended` and `assigned` follow, and then `settle`."""
         self._ended.clear()
+        self._going_on.clear()
         self._reported = None
         if isinstance(message, ReportTaskStatus) and _lacks(message):
             self._reported = message.key
@@ -49,6 +52,11 @@ class BlameAccount:
             self._avoided.pop(task, None)
             return
         self._ended.setdefault(attempt.worker_id, []).append((task, attempt.message))
+        beside = query.stages[attempt.key.stage_id].tasks[attempt.key.task_id].attempts
+        if any(each.state is TaskState.RUNNING for each in beside):
+            self._going_on.add(task)
+            if attempt.speculative:
+                return
         if attempt.key == self._reported:
             self._avoided.setdefault(task, set()).add(attempt.worker_id)
 
@@ -96,5 +104,6 @@ class BlameAccount:
                     found = f"{query.query_id} FAILED as {worker_id} was lost with {ended}"
                     require("fails-by-lone-loss", len(ended) == 1, found)
             if len(ended) > 1:
-                self._suspects.update(task for task, _ in ended)
+                self._suspects.update(task for task, _ in ended if task not in self._going_on)
         self._ended.clear()
+        self._going_on.clear()

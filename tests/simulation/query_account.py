@@ -84,16 +84,16 @@ class QueryAccount:
                 f"were never assigned",
             )
             for task in stage.tasks:
-                newest = task.attempts[-1] if task.attempts else None
+                counts = _that_counts(task)
                 require(
                     "success-needs-everything",
-                    newest is not None and newest.state is TaskState.SUCCEEDED,
+                    counts is not None and counts.state is TaskState.SUCCEEDED,
                     f"query {query.query_id} SUCCEEDED; stage {stage.stage_id}, task "
-                    f"{task.task_id} has {newest}",
+                    f"{task.task_id} has {counts}",
                 )
-                if stage.is_sink and newest is not None:
-                    held = self.machines.has_result(newest.key)
-                    require("success-implies-result", held, f"{newest.key} has no result")
+                if stage.is_sink and counts is not None:
+                    held = self.machines.has_result(counts.key)
+                    require("success-implies-result", held, f"{counts.key} has no result")
 
     def _check_failing(self, query: QueryRecord) -> None:
         """Nothing in a simulation fails a query but a task that was tried too often."""
@@ -114,7 +114,19 @@ class QueryAccount:
                 self._check_change(query, stage, attempt, before)
             if attempt.state is TaskState.RUNNING:
                 checks.of_open_query(require, attempt.key, query.state)
-        checks.newest_only(require, {str(each.key): each.state for each in task.attempts})
+        self._check_together(task)
+
+    def _check_together(self, task: TaskRecord) -> None:
+        """One attempt of a task runs, or two where one was begun beside another (R13)."""
+        states = {str(each.key): each.state for each in task.attempts}
+        second = [str(each.key) for each in task.attempts if each.speculative]
+        checks.one_second_attempt(require, second)
+        checks.newest_only(require, {key: states[key] for key in states if key not in second})
+        for at in [position for position, key in enumerate(states) if key in second]:
+            checks.newest_only(require, dict(list(states.items())[at:]))
+        counts = _that_counts(task)
+        if counts is not None and counts.state is TaskState.SUCCEEDED:
+            checks.newest_only(require, {**states, "its commit": counts.state})
 
     def _check_change(
         self,
@@ -165,11 +177,19 @@ class QueryAccount:
         inputs: Inputs = {}
         for parent_id in stage.parents:
             parent = query.stages[parent_id]
-            newest = [task.attempts[-1] if task.attempts else None for task in parent.tasks]
-            done = [each is not None and each.state is TaskState.SUCCEEDED for each in newest]
+            counting = [_that_counts(task) for task in parent.tasks]
+            done = [each is not None and each.state is TaskState.SUCCEEDED for each in counting]
             done += [False] * parent.fresh
             checks.barrier_open(require, key, parent_id, done)
-            for task, made in zip(parent.tasks, newest, strict=True):
+            for task, made in zip(parent.tasks, counting, strict=True):
                 if made is not None:
                     inputs[parent_id, task.task_id] = made.key.attempt
         self.committed[key] = inputs
+
+
+def _that_counts(task: TaskRecord) -> AttemptRecord | None:
+    """The newest attempt; of two that ran at a time the one that succeeded (R13)."""
+    newest = task.attempts[-1] if task.attempts else None
+    if newest is None or not newest.speculative or newest.state is not TaskState.FAILED:
+        return newest
+    return task.attempts[-2]

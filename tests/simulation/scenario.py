@@ -50,6 +50,7 @@ class Scenario:
         capable: numbers of the workers that have the custom operator.
         frozen: at the end standing faults stay as they are; otherwise all is healed.
         kept: how many finished queries the coordinator keeps.
+        speculates: slow tasks get second attempts.
     """
 
     seed: int
@@ -60,6 +61,7 @@ class Scenario:
     faults: tuple[Fault, ...]
     frozen: bool
     kept: int = 20
+    speculates: bool = False
 
     def describe(self) -> tuple[str, ...]:
         """For people, line by line."""
@@ -77,7 +79,8 @@ class Scenario:
             ),
             *(f"fault: {fault}" for fault in self.faults),
             f"keeps {self.kept} finished queries; "
-            f"ends {'with its faults frozen' if self.frozen else 'healed'}",
+            f"ends {'with its faults frozen' if self.frozen else 'healed'}"
+            f"{'; slow tasks get second attempts' if self.speculates else ''}",
         )
 
 
@@ -118,7 +121,10 @@ def build(choose: Chooser) -> Scenario:
         "none": frozenset[int](),
     }[operators]
     kept = choose.one_of((20, 20, 1, 2))
-    return Scenario(choose.seed, schedule, workers, capable, queries, faults, frozen, kept)
+    speculates = choose.one_of((False, True))
+    return Scenario(
+        choose.seed, schedule, workers, capable, queries, faults, frozen, kept, speculates
+    )
 
 
 def scenario_of(seed: int) -> Scenario:

@@ -20,7 +20,7 @@ from tests.simulation.machines import Machines
 from tests.simulation.midway import MidwayBug
 from tests.simulation.monitor import Monitor
 from tests.simulation.queries import plans
-from tests.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS
+from tests.simulation.settings import ACTOR_SETTINGS, COORDINATOR_SETTINGS, SPECULATING
 from tests.simulation.trace import Trace
 
 R = TypeVar("R")
@@ -57,12 +57,13 @@ class SimPlanner:
 class SimServer:
     """`shares`: into how many shares each query's tables are divided. `lives`: starts so far.
 
-    `kept`: how many finished queries it keeps.
+    `kept`: how many finished queries it keeps. `speculates`: slow tasks get second attempts.
     """
 
     trace: Trace
     shares: dict[QueryId, int]
     kept: int
+    speculates: bool = False
     door: ActorCoordinator | None = None
     machines: Machines | None = None
     monitor: Monitor | None = None
@@ -143,7 +144,10 @@ class SimServer:
         monitor = Monitor(self.trace, self.now_ms)
         async with open_coordinator(
             SimPlanner(self.shares),
-            attrs.evolve(COORDINATOR_SETTINGS, max_finished_queries=self.kept),
+            attrs.evolve(
+                SPECULATING if self.speculates else COORDINATOR_SETTINGS,
+                max_finished_queries=self.kept,
+            ),
             ACTOR_SETTINGS,
             clock=self.clock,
             hooks=monitor,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+
 from ffq.actors import ActorSettings
 from ffq.core import CoordinatorSettings
 from ffq.retry import RetryPolicy
@@ -22,6 +24,9 @@ COORDINATOR_SETTINGS = CoordinatorSettings(
     adaptive_target_bytes=120,
     max_queries=5,
     result_ttl_ms=30_000,
+)
+SPECULATING = attrs.evolve(
+    COORDINATOR_SETTINGS, speculation=150, speculation_quantile=30, speculation_min_ms=20
 )
 ACTOR_SETTINGS = ActorSettings(mailbox=4, tick_ms=500, sweep_ms=300)
 RETRY = RetryPolicy(timeout_ms=RPC_TIMEOUT_MS, base_ms=50, max_ms=400)

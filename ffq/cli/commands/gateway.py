@@ -67,6 +67,15 @@ UnrunnableTimeoutMsOption = Annotated[
         0,
     ),
 ]
+SpeculationOption = Annotated[
+    str | None,
+    _tuning(
+        "A task that runs longer than so many percent of its stage's median gets a second attempt "
+        "beside it; 0: none does.",
+        "speculation",
+        0,
+    ),
+]
 ScanTargetBytesOption = Annotated[
     str | None, _tuning("Most data that one scan task reads, about.", "scan_target_bytes", 67108864)
 ]
@@ -113,6 +122,7 @@ def gateway(
     retry_backoff_base_ms: RetryBackoffBaseMsOption = None,
     worker_liveness_timeout_ms: WorkerLivenessTimeoutMsOption = None,
     unrunnable_timeout_ms: UnrunnableTimeoutMsOption = None,
+    speculation: SpeculationOption = None,
     scan_target_bytes: ScanTargetBytesOption = None,
     one_task_bytes: OneTaskBytesOption = None,
     client_tables: ClientTablesOption = None,

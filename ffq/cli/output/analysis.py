@@ -50,12 +50,15 @@ def stages_analysis(
 
     Times are sums too: those of a stage of many tasks at once are more than it lasted; `ms` is what
     it lasted. skew: how much longer the slowest task took than the one in the middle. retries:
-    attempts that did not count.
+    attempts that did not count. second: attempts that were begun while another one of their task
+    ran; only where there are any.
     """
     tasks = _tasks(graph, query, attempts)
     tried: dict[int, int] = defaultdict(int)
+    second: dict[int, int] = defaultdict(int)
     for attempt in attempts:
         tried[attempt.key.stage_id] += attempt.state is not TaskState.QUEUED
+        second[attempt.key.stage_id] += attempt.speculative
     rows = []
     for stage in reversed(graph.stages):
         done = tasks.get(stage.stage_id, [])
@@ -70,9 +73,12 @@ def stages_analysis(
                 *_shown(sums or [0] * len(_COLUMNS)),
                 bytes_text(spilled) if spilled else "",
                 _skew(done),
+                *([str(second[stage.stage_id])] if any(second.values()) else []),
             )
         )
-    columns = ("stage", "tasks", "retries", "ms", *_COLUMNS, "spilled", "skew")
+    columns = ["stage", "tasks", "retries", "ms", *_COLUMNS, "spilled", "skew"]
+    if any(second.values()):
+        columns.append("second")
     return Grid(columns, rows, right=range(len(columns)), title="Stages")
 
 

@@ -29,5 +29,5 @@ def _row(attempt: AttemptStatus) -> tuple[str | None, ...]:
         attempt.worker_id,
         attempt.state.name,
         None if begun is None or ended is None else str(ended - begun),
-        attempt.message,
+        attempt.message or ("second attempt" if attempt.speculative else ""),
     )

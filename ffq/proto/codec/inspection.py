@@ -101,6 +101,7 @@ def encode_attempt(status: AttemptStatus) -> ext.AttemptStatus:
         message=status.message,
         committed=status.committed,
         usage=None if status.usage is None else encode_usage(status.usage),
+        speculative=status.speculative,
     )
 
 
@@ -114,6 +115,7 @@ def decode_attempt(message: ext.AttemptStatus) -> AttemptStatus:
         message=message.message,
         committed=message.committed,
         usage=decode_usage(message.usage) if message.HasField("usage") else None,
+        speculative=message.speculative,
     )
 
 

@@ -1,0 +1,161 @@
+"""Second attempts for tasks that take far longer than the others of their stage (R13).
+
+Off unless `speculation` is set. A stage is looked at when none of its tasks waits and enough of
+them have finished: then an attempt that has run for longer than so many percent of their median is
+a straggler, and a worker that finds nothing else to do is given a second attempt of its task. The
+one that succeeds first is committed, the other has FAILED and counts no more (R13).
+
+A task gets one such attempt, ever. Only workers of ours take part: they say which attempt an
+upload belongs to, and stop what they are told to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median_low
+
+import attrs
+
+from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.settings import CoordinatorSettings
+from ffq.core.state import SchedulingState
+from ffq.core.workers import WorkerRecord
+from ffq.ids import QueryId, StageId, TaskId
+
+_REMEMBERED = 255  # of a stage's latest durations: enough for a median, whatever its size
+
+
+@attrs.frozen
+class Straggler:
+    """A task that may get a second attempt now."""
+
+    query: QueryRecord
+    stage: StageRecord
+    task: TaskRecord
+
+
+def note_duration(state: SchedulingState, stage: StageRecord, attempt: AttemptRecord) -> None:
+    """An attempt of the stage has been committed."""
+    if not state.settings.speculation or attempt.finished_at_ms is None:
+        return
+    took_ms = attempt.finished_at_ms - attempt.assigned_at_ms
+    if len(stage.durations) < _REMEMBERED:
+        stage.durations.append(took_ms)
+    else:
+        stage.durations[stage.committed % _REMEMBERED] = took_ms
+
+
+def look_again(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> None:
+    """Something of the stage has begun or ended: decide when to look at it next."""
+    if not state.settings.speculation:
+        return
+    name = (query.query_id, stage.stage_id)
+    due_ms = due_at(state, query, stage)
+    if due_ms is None:
+        state.speculation_due.pop(name, None)
+    else:
+        state.speculation_due[name] = due_ms
+
+
+def due_at(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> int | None:
+    """When the first of its attempts that is none yet will be a straggler; None: none will."""
+    allowed_ms = _allowed_ms(state.settings, stage)
+    if allowed_ms is None or query.state.terminal:
+        return None
+    begun = (attempt.assigned_at_ms for attempt in _alone(state, query, stage))
+    first = min(begun, default=None)
+    return None if first is None else first + allowed_ms
+
+
+def _allowed_ms(settings: CoordinatorSettings, stage: StageRecord) -> int | None:
+    """How long an attempt of it may run; None: it is not looked at (yet)."""
+    if not stage.durations or not stage.running or stage.queued:
+        return None
+    if 100 * stage.committed < settings.speculation_quantile * len(stage.shares):
+        return None
+    of_median = settings.speculation * median_low(stage.durations) // 100
+    return max(settings.speculation_min_ms, of_median)
+
+
+def _alone(
+    state: SchedulingState, query: QueryRecord, stage: StageRecord
+) -> Iterator[AttemptRecord]:
+    """Its running attempts whose tasks may get a second one, but are no stragglers yet.
+
+    A suspect's task may be why its worker was lost (R19), and one that avoids workers failed for
+    what they lack: a second attempt might cost a second worker.
+    """
+    for attempt in query.running.values():
+        key = attempt.key
+        if key.stage_id != stage.stage_id or attempt.incarnation == 0:
+            continue
+        task = stage.tasks[key.task_id]
+        if task.speculated or task.suspect or task.avoids:
+            continue
+        if (key.query_id, key.stage_id, key.task_id) not in state.stragglers:
+            yield attempt
+
+
+def next_due_ms(state: SchedulingState) -> int | None:
+    """When `find_stragglers` is to be called next; None: there is nothing to find."""
+    return min(state.speculation_due.values(), default=None)
+
+
+def find_stragglers(state: SchedulingState, now_ms: int) -> None:
+    """Time has passed: some attempts may have run for too long."""
+    overdue = [name for name, due_ms in state.speculation_due.items() if due_ms <= now_ms]
+    for query_id, stage_id in overdue:
+        state.changed()
+        query = state.queries[query_id]
+        stage = query.stages[stage_id]
+        allowed_ms = _allowed_ms(state.settings, stage)
+        for attempt in tuple(_alone(state, query, stage)):
+            if allowed_ms is not None and attempt.assigned_at_ms + allowed_ms <= now_ms:
+                state.stragglers[query_id, stage_id, attempt.key.task_id] = None
+        look_again(state, query, stage)
+
+
+def no_straggler(state: SchedulingState, attempt: AttemptRecord) -> None:
+    """The attempt has ended."""
+    key = attempt.key
+    state.stragglers.pop((key.query_id, key.stage_id, key.task_id), None)
+
+
+def forget(state: SchedulingState, query: QueryRecord) -> None:
+    """The query has ended."""
+    for stage in query.stages:
+        state.speculation_due.pop((query.query_id, stage.stage_id), None)
+        stage.durations.clear()
+
+
+def begin_rival(state: SchedulingState, found: Straggler) -> None:
+    """The task gets its second attempt."""
+    found.task.speculated = True
+    state.stragglers.pop((found.query.query_id, found.stage.stage_id, found.task.task_id), None)
+
+
+def next_straggler(state: SchedulingState, worker: WorkerRecord) -> Straggler | None:
+    """The first task of which this worker may be given a second attempt now.
+
+    Its inputs must be there (R8), its query below its limit (R7), and it must run elsewhere.
+    """
+    for query_id, stage_id, task_id in state.stragglers:
+        found = _located(state, query_id, stage_id, task_id)
+        if (
+            worker.incarnation != 0
+            and worker.profile is not None
+            and found.stage.unmet == 0
+            and len(found.query.running) < state.settings.max_concurrent_tasks_per_query
+            and state.ready.is_met(worker.profile, found.stage.requirement)
+            and found.task.attempts[-1].worker_id != worker.worker_id
+        ):
+            return found
+    return None
+
+
+def _located(
+    state: SchedulingState, query_id: QueryId, stage_id: StageId, task_id: TaskId
+) -> Straggler:
+    query = state.queries[query_id]
+    stage = query.stages[stage_id]
+    return Straggler(query, stage, stage.tasks[task_id])
