@@ -306,6 +306,10 @@ class Layout:
     fingerprint: int
 
 
+Bytes: TypeAlias = bytes | memoryview
+"""Of their own, or where they lie in others."""
+
+
 @attrs.frozen
 class ShuffleChunk:
     """Bytes [start_offset, end_offset) of one reduce partition's stream (R24).
@@ -313,7 +317,7 @@ class ShuffleChunk:
     `watermark_offset`: how many bytes it has so far. `finalized`: it is complete at this attempt.
     """
 
-    payload: bytes = attrs.field(repr=False)
+    payload: Bytes = attrs.field(repr=False)
     start_offset: int
     end_offset: int
     watermark_offset: int

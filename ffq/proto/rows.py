@@ -49,7 +49,7 @@ R = TypeVar("R")
 C = TypeVar("C")
 C_co = TypeVar("C_co", covariant=True)
 Q = TypeVar("Q", bound=Message)
-P = TypeVar("P", bound=Message)
+P = TypeVar("P")
 
 CONTROL_PLANE: Final = wire.DESCRIPTOR.services_by_name["ControlPlane"]
 SHUFFLE_SERVICE: Final = wire.DESCRIPTOR.services_by_name["ShuffleService"]
@@ -86,7 +86,8 @@ class Wire(Generic[M, R, Q, P]):
     Attributes:
         message: the class of its message; the method has the same name.
         service: full name of its gRPC service.
-        request_type: protobuf class of the request; `reply_type` likewise.
+        request_type: protobuf class of the request.
+        reply_type: protobuf class of the reply, or another that reads and writes the same bytes.
         encode: message to request; `decode` raises InvalidRequest for what is no such message.
         encode_reply: reply (or chunk) to protobuf; `decode_reply` likewise.
         role: who calls it.
@@ -164,11 +165,11 @@ def _add(
     method = service.methods_by_name[message.__name__]
     if message in ROWS:
         raise InvariantViolated(f"{message.__name__} has two rows on the wire")
+    more.setdefault("reply_type", GetMessageClass(method.output_type))
     ROWS[message] = Wire(
         message,
         service.full_name,
         GetMessageClass(method.input_type),
-        GetMessageClass(method.output_type),
         encode=request[0],
         decode=request[1],
         encode_reply=reply[0],
@@ -246,6 +247,7 @@ streaming(
     (shuffle.encode_fetch, shuffle.decode_fetch),
     (shuffle.encode_chunk, shuffle.decode_chunk),
     Role.WORKER,
+    reply_type=shuffle.ChunkOnWire,
 )
 unary(
     HEARTBEAT_SERVICE,

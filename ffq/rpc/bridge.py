@@ -158,6 +158,12 @@ class Bridge:
     ) -> None:
         outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
         slots = trio.Semaphore(self._options.stream_window)
+        # Trio is woken for several: a wake-up costs as much as the rest of a message.
+        at_once, written = max(1, self._options.stream_window // 2), 0
+
+        def make_room(count: int) -> None:
+            for _ in range(count):
+                slots.release()
 
         async def send(message: Message) -> None:
             await slots.acquire()
@@ -169,7 +175,10 @@ class Bridge:
             # operation at a time, so a status must not overtake a message being written.
             while (message := await outbox.get()) is not None:
                 await context.write(message)
-                self.to_trio.put(slots.release)
+                written += 1
+                if written >= at_once:
+                    self.to_trio.put(make_room, written)
+                    written = 0
             await call.finished
         except BaseException:
             self._abandon(call)

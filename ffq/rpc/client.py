@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
@@ -14,6 +14,7 @@ from google.protobuf.message import Message
 from ffq.endpoint import parse_endpoint
 from ffq.errors import ConnectionClosed, FfqError, Unavailable
 from ffq.rpc.forks import check_process
+from ffq.rpc.inflow import Inflow
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, channel_arguments
 from ffq.rpc.status import FailedCall, error_of
 from ffq.rpc.waiting import wait_future
@@ -92,19 +93,14 @@ class RpcChannel:
             response_deserializer=chunk_type.FromString,
         )
         call = _uninterrupted(partial(method, request, timeout=_wire_timeout()))
-        send, receive = trio.open_memory_channel[R](self._options.stream_window)
-        messages = Messages(receive, f"{self.endpoint}: {path}", self._options.idle_timeout_s)
-
-        def read() -> None:
-            # Blocks in gRPC for the next message, then until there is room for it in Trio.
-            for message in call:
-                trio.from_thread.run(send.send, message)
+        inflow: Inflow[R] = Inflow(self._options.stream_window)
+        messages = Messages(inflow, f"{self.endpoint}: {path}", self._options.idle_timeout_s)
 
         async def reader() -> None:
-            with send:
+            with inflow.ending():
                 try:
-                    with self.typed_errors(), suppress(trio.BrokenResourceError):
-                        await trio.to_thread.run_sync(read, limiter=self._threads)
+                    with self.typed_errors():
+                        await trio.to_thread.run_sync(inflow.fill, call, limiter=self._threads)
                 except FfqError as error:
                     messages.failure = error
 
@@ -114,7 +110,7 @@ class RpcChannel:
                 yield messages
             finally:
                 # Wakes the thread wherever it blocks; the nursery then waits for it.
-                receive.close()
+                inflow.close()
                 _uninterrupted(call.cancel)
 
     def duplex(self, path: str, requests: Iterator[Message], chunk_type: type[R]) -> DuplexCall[R]:
@@ -154,11 +150,9 @@ class Messages(Generic[R]):
     Iterating raises Unavailable when the peer sends nothing for `idle_timeout_s` seconds.
     """
 
-    def __init__(
-        self, receive: trio.MemoryReceiveChannel[R], what: str, idle_timeout_s: float
-    ) -> None:
+    def __init__(self, inflow: Inflow[R], what: str, idle_timeout_s: float) -> None:
         self.failure: FfqError | None = None
-        self._receive = receive
+        self._inflow = inflow
         self._what = what
         self._idle_timeout_s = idle_timeout_s
 
@@ -172,7 +166,7 @@ class Messages(Generic[R]):
     async def __anext__(self) -> R:
         with trio.move_on_after(self._idle_timeout_s):
             try:
-                return await self._receive.receive()
+                return await self._inflow.receive()
             except trio.EndOfChannel:
                 if self.failure is not None:
                     raise self.failure from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import grpc.experimental
 from attrs import validators
 
 MIB = 1024 * 1024
@@ -91,4 +92,6 @@ def channel_arguments(options: RpcOptions) -> GrpcArguments:
         ("grpc.max_reconnect_backoff_ms", 1000),
         # Channels to one endpoint share no state: closing one does not disturb another.
         ("grpc.use_local_subchannel_pool", 1),
+        # Who reads a stream waits in gRPC itself, not for a thread of gRPC's that hands over.
+        (grpc.experimental.ChannelOptions.SingleThreadedUnaryStream, 1),
     ]

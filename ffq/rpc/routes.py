@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Protocol, TypeVar
+from itertools import islice
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
 import trio
@@ -136,25 +138,42 @@ def stream_route(
     return ServerStream(row.service, row.method, row.request_type, handle, row.max_request_bytes)
 
 
+AHEAD: Final = 2
+"""Items that one step on a thread makes: to go there and back costs as much as to read one."""
+
+
 class OnThreads(Generic[T]):
-    """Iterates over what blocks: each step on a thread of `limiter`, none held between steps."""
+    """Iterates over what blocks: each step on a thread of `limiter`, none held between steps.
+
+    A step makes up to `AHEAD` items, which wait here.
+    """
 
     def __init__(self, items: Iterator[T], limiter: trio.CapacityLimiter) -> None:
         self._items = items
         self._limiter = limiter
+        self._made: deque[T] = deque()
+        self._over = False
+        self._error: Exception | None = None
 
     def __aiter__(self) -> OnThreads[T]:
         return self
 
     async def __anext__(self) -> T:
-        item = await trio.to_thread.run_sync(next, self._items, _END, limiter=self._limiter)
-        if isinstance(item, _End):
+        if not (self._made or self._over):
+            await trio.to_thread.run_sync(self._make, limiter=self._limiter)
+        if self._made:
+            return self._made.popleft()
+        error, self._error = self._error, None
+        if error is None:
             raise StopAsyncIteration
-        return item
+        raise error
 
-
-class _End:
-    """What no iterator yields."""
-
-
-_END = _End()
+    def _make(self) -> None:
+        """On a thread. What is raised after some items is raised after them."""
+        try:
+            self._made.extend(islice(self._items, AHEAD))
+        except Exception as error:  # noqa: BLE001  # raised where it is waited for
+            self._error = error
+            self._over = True
+        else:
+            self._over = len(self._made) < AHEAD

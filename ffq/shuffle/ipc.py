@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.ipc
 
 from ffq.errors import DataError, ShuffleInputError
+from ffq.messages import Bytes
 from ffq.shuffle.mark import NO_STREAM
 from ffq.shuffle.widening import column_order, wider_schema, wider_type
 
@@ -33,7 +34,7 @@ def encode_stream(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Itera
     yield sink.getvalue()
 
 
-def decode_stream(chunks: Iterable[bytes]) -> pa.RecordBatchReader:
+def decode_stream(chunks: Iterable[Bytes]) -> pa.RecordBatchReader:
     """A reader over a stream that arrives in chunks cut anywhere; reads as it is consumed.
 
     Raises:
@@ -131,7 +132,7 @@ def _columns(schema: pa.Schema) -> str:
 class _ChunkReader(io.RawIOBase):
     """A file object over an iterable of bytes."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[Bytes]) -> None:
         self._chunks = iter(chunks)
         self._rest = memoryview(b"")
 

@@ -13,7 +13,14 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import NO_USAGE, Assignment, AttemptUsage, OutputPartition, ShuffleChunk
+from ffq.messages import (
+    NO_USAGE,
+    Assignment,
+    AttemptUsage,
+    Bytes,
+    OutputPartition,
+    ShuffleChunk,
+)
 from ffq.plan.stages import StagePlan
 from ffq.worker.wanted import InputPart, SharedOutput
 
@@ -48,7 +55,7 @@ class ShuffleTransport(Protocol):
 class Spool(Protocol):
     """Holds one fetched part until the fragment has read it; bounded by whoever made it."""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Bytes) -> None:
         """Append. Raises DiskError when there is no room."""
         ...
 

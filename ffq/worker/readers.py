@@ -9,6 +9,7 @@ from typing import Protocol, cast
 import pyarrow as pa
 
 from ffq.errors import FfqError, ShuffleInputError
+from ffq.messages import Bytes
 from ffq.shuffle.ipc import decode_stream, merge_streams, open_stream
 from ffq.shuffle.layout import SCHEMA_FILE, attempt_folder
 from ffq.shuffle.mark import unmarked
@@ -22,7 +23,7 @@ class _Chunked(Protocol):
     @property
     def size(self) -> int: ...
 
-    def chunks(self) -> Iterator[bytes]: ...
+    def chunks(self) -> Iterator[Bytes]: ...
 
     def source(self) -> pa.NativeFile | None: ...
 

@@ -9,6 +9,7 @@ import attrs
 import pyarrow as pa
 
 from ffq.errors import DiskError
+from ffq.messages import Bytes
 from ffq.threads import run_blocking
 
 READ_BYTES = 1 << 20
@@ -41,7 +42,7 @@ class FragmentSpool:
 
     _file: Path
     _budget: MemoryBudget
-    _chunks: list[bytes] = attrs.field(factory=list, repr=False, alias="chunks")
+    _chunks: list[Bytes] = attrs.field(factory=list, repr=False, alias="chunks")
     _held: int = 0
     _spilled: bool = attrs.field(default=False, alias="spilled")
     _is_ours: bool = attrs.field(default=False, alias="is_ours")
@@ -76,7 +77,7 @@ class FragmentSpool:
         except OSError as error:
             raise DiskError(f"cannot read {self._file}: {error.strerror}") from error
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Bytes) -> None:
         """Append. Raises DiskError: the disk is full or not writable."""
         self.size += len(data)
         if not self._spilled and self._budget.take(len(data)):
@@ -86,7 +87,7 @@ class FragmentSpool:
         self._spilled = True
         await run_blocking(self._append, data)
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[Bytes]:
         """All bytes in order; may be called more than once.
 
         Raises:
@@ -108,7 +109,7 @@ class FragmentSpool:
         self._held = 0
         self._chunks = []
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: Bytes) -> None:
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with self._file.open("ab") as file:

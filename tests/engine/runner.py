@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ffq.engine import CancelToken, Engine, FragmentSpec
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
-from ffq.messages import OutputPartition, ScanSplit
+from ffq.messages import Bytes, OutputPartition, ScanSplit
 from ffq.plan.inlining import inlined
 from ffq.plan.model import Node, ParquetScan, Project, ShuffleRead, SinglePartitioning
 from ffq.plan.stages import Parallelism, StageGraph, StagePlan, cut
@@ -173,7 +173,7 @@ class LocalRunner:
         store = ShuffleStore(self.root)
 
         def stream(key: AttemptKey, partition: int) -> pa.RecordBatchReader:
-            chunks: Iterator[bytes] = (
+            chunks: Iterator[Bytes] = (
                 chunk.payload for chunk in store.read_range(key, partition, chunk_bytes=1000)
             )
             return decode_stream(chunks)

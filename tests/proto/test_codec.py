@@ -93,7 +93,7 @@ stages = st.builds(
     tuples(texts),
     st.booleans(),
 )
-PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Message], Callable[[Any], Any]]] = {
+PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Any], Callable[[Any], Any]]] = {
     "get_task": (
         st.builds(GetTask, worker_ids, u32, u64),
         tasks.encode_get_task,

@@ -11,7 +11,7 @@ import trio
 
 from ffq.errors import ShuffleInputError
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import NO_USAGE, AttemptUsage
+from ffq.messages import NO_USAGE, AttemptUsage, Bytes
 from ffq.plan.properties import is_repeatable
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
 from ffq.worker.wanted import InputPart, SharedOutput
@@ -48,7 +48,7 @@ class SimSpool:
     _faults: FaultInjector
     data: bytes = b""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Bytes) -> None:
         if self._faults.slows(FaultKind.SLOW_CONSUMER, self._process.name):
             await trio.sleep(_READ_PAUSE_S)
         self.data += data

@@ -15,6 +15,7 @@ from ffq.messages import (
     NO_USAGE,
     Assignment,
     AttemptUsage,
+    Bytes,
     GetTask,
     Heartbeat,
     HeartbeatReply,
@@ -146,7 +147,7 @@ class FakeCoordinator:
 class MemorySpool:
     data: bytes = b""
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: Bytes) -> None:
         await trio.lowlevel.checkpoint()
         self.data += data
 

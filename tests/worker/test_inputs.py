@@ -15,7 +15,7 @@ from ffq.errors import (
     UnsupportedPlan,
 )
 from ffq.ids import Attempt, StageId, TaskId
-from ffq.messages import Assignment, PartitionSize, ShuffleInput
+from ffq.messages import Assignment, Bytes, PartitionSize, ShuffleInput
 from ffq.plan.codec import parse_plan
 from ffq.plan.stages import cut
 from ffq.worker.inputs import FetchSettings, fetch_inputs
@@ -228,7 +228,7 @@ async def test_a_part_of_another_size_than_registered_is_lost(autojump_clock: Mo
 
 async def test_no_room_for_a_spool_is_this_workers_fault(autojump_clock: MockClock) -> None:
     class Full(MemorySpool):
-        async def write(self, data: bytes) -> None:
+        async def write(self, data: Bytes) -> None:
             raise StorageError("no space left on device")
 
     transport = FakeTransport({(W1, key(1), 0): b"data"})
