@@ -26,11 +26,13 @@ from tests.sql.compared import reading, rows_of
 
 OURS, BARE = "ffq", "duckdb"
 GEOMETRIC_MEAN = "geometric mean"
-Sides = Mapping[str, Callable[[str], pa.Table]]
+Answers = Mapping[str, Callable[[str], pa.Table]]
 """By name, who answers a query's text."""
+Sides = Mapping[str, Callable[[str], object]]
+"""The same, where nobody looks at the answers."""
 
 
-def compare_answers(name: str, sql: str, sides: Sides, of: str) -> list[str]:
+def compare_answers(name: str, sql: str, sides: Answers, of: str) -> list[str]:
     """One round that is not counted, in which files and plans become warm; how answers differ.
 
     Args:
@@ -99,7 +101,7 @@ def measure(request: Request) -> Outcome:
         for name, paths in files.items():
             con.execute(f"CREATE VIEW {name} AS {reading(paths)}")
             session.register(name, [str(path) for path in paths])
-        sides: Sides = {
+        sides: Answers = {
             OURS: lambda sql: session.sql(sql).collect(),
             BARE: lambda sql: con.sql(sql).to_arrow_table(),
         }

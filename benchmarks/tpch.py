@@ -2,8 +2,9 @@
 
 By default two workers of one slot and one engine thread each, against DuckDB with two threads over
 the same files; `--workers 1 --threads 2` is one worker with both. Answers of ours are compared as
-multisets, floats to nine digits. Polars runs the same texts, as far as it can; nobody looks at its
-answers.
+multisets, floats to nine digits. Peers run the same texts, as far as they can; nobody looks at
+their answers. Polars runs in this process; Sail, a driver and two workers that speak gRPC, and
+PySpark, with two threads, in one each. Dask is not among them: it has no SQL any more.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ import ffq
 from benchmarks._benchmark import Benchmark, Outcome, Request
 from benchmarks._figures import Ratio, Samples
 from benchmarks._processes import INVARIANTS, cluster
+from benchmarks._sql_peer import PACKAGES, SAIL, SPARK, sql_peer
 from benchmarks.sql import (
     BARE,
     GEOMETRIC_MEAN,
     OURS,
+    Answers,
     Sides,
     chosen,
     compare_answers,
@@ -36,6 +39,9 @@ from tests.sql.compared import reading
 from tests.sql.tpch import QUERIES
 
 POLARS = "polars"
+PEERS: Final = {POLARS: "polars", **PACKAGES}
+EACH: Final = {SAIL: 1.0, SPARK: 0.1}
+"""What the ratio to a peer may be at most, of each query."""
 TABLES: Final = "customer", "lineitem", "nation", "orders", "part", "partsupp", "region", "supplier"
 MEAN_SPLIT, MEAN_WHOLE = 1.4, 1.15
 MOST_TIMES, MOST_MS = 3.0, 80.0
@@ -53,7 +59,7 @@ def _polars(files: Files) -> Callable[[str], pa.Table]:
     return lambda sql: context.execute(sql).to_arrow()
 
 
-def _without(queries: Mapping[str, str], ask: Callable[[str], pa.Table]) -> set[str]:
+def _without(queries: Mapping[str, str], ask: Callable[[str], object]) -> set[str]:
     """Those that a peer has no answer for, whatever it says about that."""
     lacking = set()
     for name, sql in queries.items():
@@ -70,20 +76,38 @@ def _most(samples: Samples, name: str) -> float:
     return max(MOST_TIMES, (bare_ms + MOST_MS) / bare_ms)
 
 
-def _ratios(samples: Samples, right: list[str], lacking: set[str], mean: float) -> list[Ratio]:
+def _ratios(samples: Samples, right: list[str], mean: float) -> list[Ratio]:
     found = [samples.ratio(name, OURS, BARE, target=_most(samples, name)) for name in right]
     if right:
         found.append(samples.mean_ratio(GEOMETRIC_MEAN, right, OURS, BARE, target=mean))
-    both = [name for name in right if samples.has(name, POLARS) and name not in lacking]
-    if both:
-        found.append(samples.mean_ratio(f"{GEOMETRIC_MEAN} of {len(both)}", both, OURS, POLARS))
+    for peer in PEERS:
+        both = [name for name in right if samples.has(name, peer)]
+        most = EACH.get(peer)
+        if most is not None:
+            found += [samples.ratio(name, OURS, peer, target=most) for name in both]
+        if both:
+            found.append(samples.mean_ratio(f"{GEOMETRIC_MEAN} of {len(both)}", both, OURS, peer))
     return found
+
+
+def _peers(request: Request, files: Files, closing: ExitStack, notes: list[str]) -> Sides:
+    """Those that were asked for, and that start here."""
+    asks: dict[str, Callable[[str], object]] = {}
+    if POLARS in request.peers:
+        asks[POLARS] = _polars(files)
+    for name in request.peers & set(PACKAGES):
+        try:
+            asks[name] = closing.enter_context(sql_peer(name, files)).ask
+        except AssertionError as error:
+            notes.append(f"{name} does not start here: {str(error)[-300:]}")
+    return asks
 
 
 def measure(request: Request) -> Outcome:
     """Each query in turn on all sides, in each round; those that were answered rightly before."""
-    options, samples, notes = request.options, Samples(), []
-    lacking: set[str] = set()
+    options, samples = request.options, Samples()
+    notes: list[str] = []
+    lacking: dict[str, set[str]] = {}
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="ffq-tpch-")))
         data = options.data or folder / "data"
@@ -98,24 +122,24 @@ def measure(request: Request) -> Outcome:
         each = ("--slots=1", f"--engine-threads={options.threads}")
         server = closing.enter_context(cluster(files, folder, options.workers, *each))
         session = closing.enter_context(ffq.connect(server.endpoint))
-        sides: Sides = {
+        sides: Answers = {
             OURS: lambda sql: session.sql(sql).collect(),
             BARE: lambda sql: con.sql(sql).to_arrow_table(),
         }
         queries = chosen(QUERIES, options.only)
         wrong = {name: compare_answers(name, sql, sides, BARE) for name, sql in queries.items()}
         right = {name: sql for name, sql in queries.items() if not wrong[name]}
-        peers: Sides = {POLARS: _polars(files)} if POLARS in request.peers else {}
+        peers = _peers(request, files, closing, notes)
         for name, ask in peers.items():
-            lacking = _without(right, ask)
-            notes.append(f"{name} has no answer to {', '.join(sorted(lacking)) or 'none'}")
+            lacking[name] = _without(right, ask)
+            notes.append(f"{name} has no answer to {', '.join(sorted(lacking[name])) or 'none'}")
         for number in range(request.rounds):
             for name, sql in right.items():
-                asked = sides if name in lacking else {**sides, **peers}
-                time_round(samples, {name: sql}, asked, number)
+                able = {peer: ask for peer, ask in peers.items() if name not in lacking[peer]}
+                time_round(samples, {name: sql}, {**sides, **able}, number)
     mean = MEAN_WHOLE if options.workers == 1 else MEAN_SPLIT
     return Outcome(
-        ratios=_ratios(samples, list(right), lacking, mean),
+        ratios=_ratios(samples, list(right), mean),
         amounts=[
             samples.amount(name, side, "ms") for name in right for side in samples.sides(name)
         ],
@@ -137,7 +161,7 @@ BENCHMARK = Benchmark(
     question="How much slower than DuckDB are queries of TPC-H through gateway and workers?",
     baseline="DuckDB in process over the same files, with as many threads as the workers together",
     measure=measure,
-    peers={POLARS: "polars"},
-    packages=("duckdb", "pyarrow", "polars"),
+    peers=PEERS,
+    packages=("duckdb", "pyarrow", "polars", "pysail", "pyspark"),
     options=_options,
 )
