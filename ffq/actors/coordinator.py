@@ -31,6 +31,7 @@ from ffq.messages import (
     FetchQueryResults,
     FromWorker,
     Rpc,
+    RunQuery,
     StreamRpc,
     SweepStaleWorkers,
     Tick,
@@ -69,7 +70,7 @@ class ActorCoordinator:
     Attributes:
         parties: the actors and the planner.
         chunks: how the value behind each stream becomes its chunks. Behind a WatchQuery they find
-            a `Watch`.
+            a `Watch`; behind a RunQuery that of its query, and the WatchQuery that it comes to.
         exchanges: the streams that workers hold open.
     """
 
@@ -105,9 +106,19 @@ class ActorCoordinator:
 
     @asynccontextmanager
     async def stream(self, message: StreamRpc[C, R]) -> AsyncIterator[AsyncIterator[C]]:
-        if isinstance(message, WatchQuery):
-            with self._watching(message) as watch:
-                async with self.chunks[WatchQuery](message, watch) as updates:
+        match message:
+            case RunQuery():
+                watched: WatchQuery | None = WatchQuery(message.query_id, result=True)
+            case WatchQuery():
+                watched = message
+            case _:
+                watched = None
+        if watched is not None:
+            # Before anything is submitted: what is refused for want of room has done nothing.
+            with self._watching(watched) as watch:
+                if isinstance(message, RunQuery):
+                    await self.ask(message)
+                async with self.chunks[type(message)](watched, watch) as updates:
                     yield updates
             return
         async with self.chunks[type(message)](message, await self.ask(message)) as chunks:

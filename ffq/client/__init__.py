@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from ffq.client.client import Client, Progress, QueryHandle
+from ffq.client.client import Client, QueryHandle
 from ffq.client.conversions import PlanLike
 from ffq.client.sync import SyncClient
+from ffq.client.watching import Progress
 from ffq.lazily import importing
 
 if TYPE_CHECKING:

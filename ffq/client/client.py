@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,15 +12,16 @@ import pyarrow as pa
 import trio
 
 from ffq.client.batches import ResultBatches
-from ffq.client.conversions import PlanLike, TableLike, definitions, plan_bytes, table_of
+from ffq.client.conversions import PlanLike, TableLike, plan_bytes, table_of
 from ffq.client.pivots import PivotPlanner
-from ffq.client.watching import LONGEST_SILENCE_S, Follower
+from ffq.client.texts import place_shown, plan_message
+from ffq.client.watching import LONGEST_SILENCE_S, Follower, Progress, Told
 from ffq.core.settings import MAX_MS
 from ffq.errors import (
     CallerError,
     FfqError,
-    InvalidQuery,
     InvalidRequest,
+    PlanConflict,
     QueryCanceled,
     QueryFailed,
     UnknownId,
@@ -45,6 +44,7 @@ from ffq.messages import (
     QueryStatus,
     QueryUpdate,
     Rpc,
+    RunQuery,
     SqlPlan,
     StreamRpc,
     SubmitQuery,
@@ -56,14 +56,11 @@ from ffq.proto.rows import row_of
 from ffq.retry import RetryPolicy, until_answered
 from ffq.rpc.chunks import InMemory
 from ffq.service import Coordinator
-from ffq.sql.parameters import Parameters, dump_parameters
-from ffq.sql.text import excerpt
+from ffq.sql.parameters import Parameters
+from ffq.sql.pivots import unlisted_pivots
 
 R = TypeVar("R")
 T = TypeVar("T")
-Progress: TypeAlias = Callable[[QueryStatus], None]
-"""Called with each status that differs from the one before."""
-
 _MAX_DEFAULT_ID = 2**64 - 1
 _QUOTA_TRIES = 10
 _CANCEL_GRACE_S = 1.0
@@ -130,6 +127,8 @@ class Client:
         poll_ms: between two looks at a query that `wait` waits for, where the coordinator does not
             tell by itself.
         endpoint: what errors call it.
+        one_call: whether a query is planned, submitted and watched in one call, where the
+            coordinator knows such calls; for one that is far away.
 
     Raises:
         InvalidRequest: a time that is negative, or no number of ms at all.
@@ -142,12 +141,14 @@ class Client:
         timeout_ms: int = 30_000,
         poll_ms: int = 50,
         endpoint: str = "",
+        one_call: bool = False,
     ) -> None:
         for name, value in (("timeout_ms", timeout_ms), ("poll_ms", poll_ms)):
             if not isinstance(value, int | float) or not 0 <= value <= MAX_MS:
                 raise InvalidRequest(f"{name}: {words(value, 40)} is not from 0 to {MAX_MS} ms")
         self._coordinator = coordinator
         self._timeout_ms = timeout_ms
+        self._one_call = one_call
         silence_s = min(max(timeout_ms, _MIN_ANSWER_MS) / 1000, LONGEST_SILENCE_S)
         self._follower = Follower(coordinator, self.status, poll_ms / 1000, silence_s)
         self._name = f"{endpoint}: " if endpoint else ""
@@ -199,20 +200,50 @@ class Client:
         timeouts: Timeouts = NO_TIMEOUTS,
     ) -> T:
         """As `run`, with what `use` makes of the query when it has SUCCEEDED."""
-        _check_progress(progress)
-        data, query_id = plan_bytes(plan), _random_id()
-        over: tuple[type[FfqError], ...] = (CallerError,)  # there is no such query
+        return await self._carry_through(plan_bytes(plan), use, progress, timeouts)
+
+    async def _carry_through(
+        self,
+        work: PlanSql | bytes,
+        use: Callable[[QueryHandle], Awaitable[T]],
+        progress: Progress | None,
+        timeouts: Timeouts,
+    ) -> T:
+        query_id, told = parse_query_id(_random_id()), Told.of(progress)
         try:
-            handle = await self.submit(data, query_id, timeouts=timeouts)
-            over = (QueryFailed, QueryCanceled, UnknownId)  # it has ended
-            return await use(await self.finished(handle, progress))
+            last = await self._last_of(RunQuery(query_id, work, timeouts), told)
+            _check_succeeded(last.status)
+            return await use(QueryHandle(self, query_id, last.result))
         except BaseException as error:
+            # There is no such query, or it has ended.
+            over = (QueryFailed, QueryCanceled, UnknownId) if told.submitted else (CallerError,)
             if isinstance(error, over):
                 raise
-            message = CancelQuery(parse_query_id(query_id), "the client stopped waiting")
+            message = CancelQuery(query_id, "the client stopped waiting")
             with trio.move_on_after(_CANCEL_GRACE_S, shield=True), suppress(FfqError):
                 await self._coordinator.ask(message)
             raise
+
+    async def _last_of(self, message: RunQuery, told: Told) -> QueryUpdate:
+        """In one call; where that breaks or is not known, in as many as it takes."""
+        last = await self._follower.run(message, told) if self._one_call else None
+        if last is not None:
+            return last
+        if not told.submitted:
+            await self._submit_work(message)
+            told.submitted = True
+        return await self._follower.to_its_end(message.query_id, told, result=True)
+
+    async def _submit_work(self, message: RunQuery) -> None:
+        plan = message.work
+        if isinstance(plan, PlanSql):
+            plan = (await self._ask(plan)).plan_bytes
+        try:
+            await self.submit(plan, message.query_id, timeouts=message.timeouts)
+        except PlanConflict:
+            if plan is message.work:
+                raise
+            # The call that broke arrived, and its text was planned otherwise.
 
     async def plan_sql(
         self,
@@ -241,28 +272,9 @@ class Client:
             PlanningLimit: planning it took more time or memory than the coordinator allows.
             StorageError: a table without files, or one that cannot be read.
         """
-        if not isinstance(sql, str):
-            raise InvalidRequest(f"a {type(sql).__name__} is no SQL; right would be a text")
-        try:
-            sql.encode()
-        except UnicodeEncodeError:
-            raise InvalidRequest("the query is no text that UTF-8 has") from None
-        if not all(isinstance(each, InlineTable) for each in inline):
-            raise InvalidRequest(f"inline: {words(inline, 80)}; right would be InlineTables")
-        message = PlanSql(
-            sql,
-            dump_parameters(parameters),
-            definitions(tables or {}),
-            os.getcwd(),
-            partitions,
-            tuple(inline),
-        )
-        try:
+        message = plan_message(sql, parameters, tables or {}, inline, partitions)
+        with place_shown(sql):
             return await PivotPlanner(self._ask, self.run).planned(message)
-        except InvalidQuery as error:
-            if shown := excerpt(sql, error):
-                error.add_note(shown)
-            raise
 
     async def tables(self) -> tuple[str, ...]:
         """Names of the coordinator's tables; queries may read others that they bring.
@@ -292,8 +304,23 @@ class Client:
         progress: Progress | None = None,
     ) -> pa.Table:
         """Plan and run a query in DuckDB's SQL; as `plan_sql` and `run`."""
-        planned = await self.plan_sql(sql, parameters, tables=tables)
-        return await self.run(planned.plan_bytes, progress)
+        return await self._run_sql(sql, parameters, tables or {}, (), progress, NO_TIMEOUTS)
+
+    async def _run_sql(
+        self,
+        sql: str,
+        parameters: Parameters | None,
+        tables: Mapping[str, TableLike],
+        inline: Sequence[InlineTable],
+        progress: Progress | None,
+        timeouts: Timeouts,
+    ) -> pa.Table:
+        message = plan_message(sql, parameters, tables, inline)
+        with place_shown(sql):
+            if self._one_call and unlisted_pivots(sql) is None:
+                return await self._carry_through(message, self.fetch, progress, timeouts)
+            planned = await PivotPlanner(self._ask, self.run).planned(message)
+        return await self.run(planned.plan_bytes, progress, timeouts=timeouts)
 
     async def status(self, query: QueryLike) -> QueryStatus:
         """State, message, times in unix ms, stages. Raises UnknownId, Unavailable."""
@@ -318,21 +345,9 @@ class Client:
     async def _ended(
         self, query: QueryLike, progress: Progress | None, *, result: bool
     ) -> QueryUpdate:
-        _check_progress(progress)
-        shown: QueryStatus | None = None
-
-        def tell(status: QueryStatus) -> None:
-            nonlocal shown
-            if progress is not None and status != shown:
-                progress(status)
-                shown = status
-
-        last = await self._follower.to_its_end(_id_of(query), tell, result=result)
-        status = last.status
-        if status.state is QueryState.FAILED:
-            raise QueryFailed(f"query {status.query_id} failed: {status.message}")
-        if status.state is QueryState.CANCELED:
-            raise QueryCanceled(f"query {status.query_id} was canceled: {status.message}")
+        told = Told.of(progress)
+        last = await self._follower.to_its_end(_id_of(query), told, result=result)
+        _check_succeeded(last.status)
         return last
 
     async def fetch(self, query: QueryLike) -> pa.Table:
@@ -432,17 +447,12 @@ class Client:
         return await until_answered(call, retry, what, patience_ms=self._timeout_ms)
 
 
-def _check_progress(progress: Progress | None) -> None:
-    if progress is not None and not callable(progress):
-        raise InvalidRequest(
-            f"progress: a {type(progress).__name__} is no function; right would be one that takes "
-            "a QueryStatus"
-        )
-    if inspect.iscoroutinefunction(progress):
-        raise InvalidRequest(
-            f"progress: {words(progress)} is async; right would be a plain function that takes a "
-            "QueryStatus"
-        )
+def _check_succeeded(status: QueryStatus) -> None:
+    """Raises QueryFailed, QueryCanceled: it has ended otherwise."""
+    if status.state is QueryState.FAILED:
+        raise QueryFailed(f"query {status.query_id} failed: {status.message}")
+    if status.state is QueryState.CANCELED:
+        raise QueryCanceled(f"query {status.query_id} was canceled: {status.message}")
 
 
 def _random_id() -> str:

@@ -46,4 +46,5 @@ async def open_client(
             timeout_ms=timeout_ms,
             poll_ms=poll_ms,
             endpoint=channel.endpoint,
+            one_call=True,
         )

@@ -18,12 +18,13 @@ import pyarrow as pa
 import trio
 
 from ffq.client.arguments import check_count, check_modules
-from ffq.client.client import Client, Progress, QueryHandle
+from ffq.client.client import Client, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, plan_bytes
 from ffq.client.operators import check_somebody_has, wanted_operators
 from ffq.client.session.settings import MOST_WORKERS
 from ffq.client.ungrouped import ungrouped
+from ffq.client.watching import Progress
 from ffq.core.settings import CoordinatorSettings
 from ffq.engine.operators import REGISTRY
 from ffq.errors import InvalidRequest, Unavailable, words

@@ -7,10 +7,10 @@ from functools import partial
 
 import pyarrow as pa
 
-from ffq.client.client import Progress
 from ffq.client.connecting import open_client
 from ffq.client.conversions import PlanLike, TableLike
 from ffq.client.thread import ThreadWords, TrioThread
+from ffq.client.watching import Progress
 from ffq.messages import (
     NO_TIMEOUTS,
     AttemptStatus,

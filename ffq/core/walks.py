@@ -49,6 +49,7 @@ from ffq.messages import (
     ResolveMapOutput,
     ResolveResult,
     ResultParts,
+    RunQuery,
     SqlPlan,
     SubmitQuery,
     SubmitReply,
@@ -98,6 +99,12 @@ async def submit_query(ask: Ask, msg: SubmitQuery) -> SubmitReply:
 async def plan_sql(ask: Ask, msg: PlanSql) -> SqlPlan:
     """Planned for the cluster as it is. The plan is right in any other one too."""
     return await ask(PlanText(msg, await ask(ReadClusterSize())))
+
+
+async def run_query(ask: Ask, msg: RunQuery) -> SubmitReply:
+    work = msg.work
+    plan = (await plan_sql(ask, work)).plan_bytes if isinstance(work, PlanSql) else work
+    return await submit_query(ask, SubmitQuery(msg.query_id, plan, msg.timeouts))
 
 
 async def fetch_query_results(ask: Ask, msg: FetchQueryResults) -> ResultParts:
@@ -165,6 +172,7 @@ async def _evidence(ask: Ask, worker_id: WorkerId | None, incarnation: int = 0) 
 
 walks(SubmitQuery)(submit_query)
 walks(PlanSql)(plan_sql)
+walks(RunQuery)(run_query)
 walks(FetchQueryResults)(fetch_query_results)
 walks(Heartbeat)(heartbeat)
 walks(GetTask)(get_task)

@@ -16,7 +16,7 @@ from ffq.gateway.results import ResultChunks
 from ffq.gateway.shuffle import ShuffleChunks
 from ffq.gateway.sql import SqlPlanner
 from ffq.gateway.watching import QueryUpdates
-from ffq.messages import FetchQueryResults, FetchShufflePartition, WatchQuery
+from ffq.messages import FetchQueryResults, FetchShufflePartition, RunQuery, WatchQuery
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.rpc.exchange import exchange_route
 from ffq.rpc.pool import ChannelPool
@@ -96,9 +96,11 @@ def stream_chunks(settings: GatewaySettings, peers: ChannelPool) -> Mapping[type
     reads = trio.CapacityLimiter(SHARED_READS)
     chunk_bytes = settings.rpc.chunk_bytes
     results = ResultChunks(chunk_bytes)
+    updates = QueryUpdates(results)
     return {
         FetchQueryResults: results,
-        WatchQuery: QueryUpdates(results),
+        WatchQuery: updates,
+        RunQuery: updates,
         FetchShufflePartition: ShuffleChunks(peers, settings.shuffle_root, chunk_bytes, reads),
     }
 

@@ -450,6 +450,21 @@ class WatchQuery(StreamRpc[QueryUpdate, QueryStatus]):
 
 
 @attrs.frozen
+class RunQuery(StreamRpc[QueryUpdate, SubmitReply]):
+    """What is planned, where it is a text, then submitted, and watched with its result.
+
+    The first update says that it was submitted. `work`: the text, or a plan's bytes.
+
+    Raises as PlanSql, SubmitQuery and WatchQuery; what is refused before the first update has
+    submitted nothing.
+    """
+
+    query_id: QueryId
+    work: PlanSql | bytes = attrs.field(repr=False)
+    timeouts: Timeouts = NO_TIMEOUTS
+
+
+@attrs.frozen
 class OutputLocation:
     """Where one reduce partition of one exact map attempt can be read.
 

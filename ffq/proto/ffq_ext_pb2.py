@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from ffq.proto import ffq_distributed_pb2 as ffq_dot_proto_dot_ffq__distributed__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x66q/proto/ffq_ext.proto\x12\nffq.ext.v1\x1a\x1f\x66\x66q/proto/ffq_distributed.proto\"\x88\x01\n\x0bWorkRequest\x12\x32\n\x04\x62\x65\x61t\x18\x01 \x01(\x0b\x32$.ffq.distributed.v1.HeartbeatRequest\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x10\n\x08limit_ms\x18\x03 \x01(\r\x12$\n\x04\x65nds\x18\x04 \x03(\x0b\x32\x16.ffq.ext.v1.AttemptEnd\"\xd4\x01\n\nAttemptEnd\x12;\n\x06report\x18\x01 \x01(\x0b\x32+.ffq.distributed.v1.ReportTaskStatusRequest\x12>\n\x06output\x18\x02 \x01(\x0b\x32,.ffq.distributed.v1.RegisterMapOutputRequestH\x00\x12\x41\n\x06result\x18\x03 \x01(\x0b\x32/.ffq.distributed.v1.RegisterQueryResultsRequestH\x00\x42\x06\n\x04made\"\x9e\x01\n\x0cWorkResponse\x12\x31\n\x05tasks\x18\x01 \x03(\x0b\x32\".ffq.distributed.v1.TaskAssignment\x12\x33\n\x04\x62\x65\x61t\x18\x02 \x01(\x0b\x32%.ffq.distributed.v1.HeartbeatResponse\x12&\n\x07\x61nswers\x18\x03 \x03(\x0e\x32\x15.ffq.ext.v1.EndAnswer\"\x97\x01\n\x0ePlanSqlRequest\x12\x0b\n\x03sql\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\x0c\x12\x12\n\ntable_json\x18\x03 \x03(\t\x12\x0e\n\x06\x66older\x18\x04 \x01(\t\x12\x12\n\npartitions\x18\x05 \x01(\r\x12\'\n\x06inline\x18\x06 \x03(\x0b\x32\x17.ffq.ext.v1.InlineTable\",\n\x0bInlineTable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07parquet\x18\x02 \x01(\x0c\"\x9c\x01\n\x0fPlanSqlResponse\x12\x1a\n\x12physical_plan_json\x18\x01 \x01(\x0c\x12&\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x15.ffq.ext.v1.SqlColumn\x12\x0e\n\x06tables\x18\x03 \x03(\t\x12$\n\x05sizes\x18\x04 \x03(\x0b\x32\x15.ffq.ext.v1.TableSize\x12\x0f\n\x07\x63hoices\x18\x05 \x03(\t\"D\n\tTableSize\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04rows\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x42\x07\n\x05_rows\"\x13\n\x11ListTablesRequest\"$\n\x12ListTablesResponse\x12\x0e\n\x06tables\x18\x01 \x03(\t\"\'\n\tSqlColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"#\n\x12ListQueriesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"G\n\x13ListQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\"\'\n\x13ListAttemptsRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\"C\n\x14ListAttemptsResponse\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.ffq.ext.v1.AttemptStatus\"\x9b\x02\n\rAttemptStatus\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1e.ffq.distributed.v1.AttemptRef\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.ffq.distributed.v1.TaskState\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61ssigned_at_ms\x18\x04 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x11\n\tcommitted\x18\x07 \x01(\x08\x12/\n\x05usage\x18\x08 \x01(\x0b\x32 .ffq.distributed.v1.AttemptUsage\x12\x13\n\x0bspeculative\x18\t \x01(\x08\"\x14\n\x12ListWorkersRequest\"@\n\x13ListWorkersResponse\x12)\n\x07workers\x18\x01 \x03(\x0b\x32\x18.ffq.ext.v1.WorkerStatus\"\xe8\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x18\n\x10running_attempts\x18\x03 \x01(\r\x12\x1c\n\x14\x63onsecutive_failures\x18\x04 \x01(\r\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\x08\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x18\n\x10shuffle_endpoint\x18\x07 \x01(\t\x12\x15\n\rengine_family\x18\x08 \x01(\t\x12\r\n\x05slots\x18\t \x01(\r\x12\x13\n\x0bstuck_tasks\x18\n \x01(\r\"\'\n\x12\x44rainWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse\"5\n\x11WatchQueryRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x0e\n\x06result\x18\x02 \x01(\x08\"^\n\x0bQueryUpdate\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\x12\x13\n\x06result\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x42\t\n\x07_result*T\n\tEndAnswer\x12\x16\n\x12\x45ND_ANSWER_REFUSED\x10\x00\x12\x16\n\x12\x45ND_ANSWER_COUNTED\x10\x01\x12\x17\n\x13\x45ND_ANSWER_TOO_LATE\x10\x02\x32\x97\x03\n\nInspection\x12N\n\x0bListQueries\x12\x1e.ffq.ext.v1.ListQueriesRequest\x1a\x1f.ffq.ext.v1.ListQueriesResponse\x12Q\n\x0cListAttempts\x12\x1f.ffq.ext.v1.ListAttemptsRequest\x1a .ffq.ext.v1.ListAttemptsResponse\x12N\n\x0bListWorkers\x12\x1e.ffq.ext.v1.ListWorkersRequest\x1a\x1f.ffq.ext.v1.ListWorkersResponse\x12N\n\x0b\x44rainWorker\x12\x1e.ffq.ext.v1.DrainWorkerRequest\x1a\x1f.ffq.ext.v1.DrainWorkerResponse\x12\x46\n\nWatchQuery\x12\x1d.ffq.ext.v1.WatchQueryRequest\x1a\x17.ffq.ext.v1.QueryUpdate0\x01\x32\x96\x01\n\x03Sql\x12\x42\n\x07PlanSql\x12\x1a.ffq.ext.v1.PlanSqlRequest\x1a\x1b.ffq.ext.v1.PlanSqlResponse\x12K\n\nListTables\x12\x1d.ffq.ext.v1.ListTablesRequest\x1a\x1e.ffq.ext.v1.ListTablesResponse2I\n\x08\x45xchange\x12=\n\x04Work\x12\x17.ffq.ext.v1.WorkRequest\x1a\x18.ffq.ext.v1.WorkResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66\x66q/proto/ffq_ext.proto\x12\nffq.ext.v1\x1a\x1f\x66\x66q/proto/ffq_distributed.proto\"\x88\x01\n\x0bWorkRequest\x12\x32\n\x04\x62\x65\x61t\x18\x01 \x01(\x0b\x32$.ffq.distributed.v1.HeartbeatRequest\x12\r\n\x05limit\x18\x02 \x01(\x04\x12\x10\n\x08limit_ms\x18\x03 \x01(\r\x12$\n\x04\x65nds\x18\x04 \x03(\x0b\x32\x16.ffq.ext.v1.AttemptEnd\"\xd4\x01\n\nAttemptEnd\x12;\n\x06report\x18\x01 \x01(\x0b\x32+.ffq.distributed.v1.ReportTaskStatusRequest\x12>\n\x06output\x18\x02 \x01(\x0b\x32,.ffq.distributed.v1.RegisterMapOutputRequestH\x00\x12\x41\n\x06result\x18\x03 \x01(\x0b\x32/.ffq.distributed.v1.RegisterQueryResultsRequestH\x00\x42\x06\n\x04made\"\x9e\x01\n\x0cWorkResponse\x12\x31\n\x05tasks\x18\x01 \x03(\x0b\x32\".ffq.distributed.v1.TaskAssignment\x12\x33\n\x04\x62\x65\x61t\x18\x02 \x01(\x0b\x32%.ffq.distributed.v1.HeartbeatResponse\x12&\n\x07\x61nswers\x18\x03 \x03(\x0e\x32\x15.ffq.ext.v1.EndAnswer\"\x97\x01\n\x0ePlanSqlRequest\x12\x0b\n\x03sql\x18\x01 \x01(\t\x12\x17\n\x0fparameters_json\x18\x02 \x01(\x0c\x12\x12\n\ntable_json\x18\x03 \x03(\t\x12\x0e\n\x06\x66older\x18\x04 \x01(\t\x12\x12\n\npartitions\x18\x05 \x01(\r\x12\'\n\x06inline\x18\x06 \x03(\x0b\x32\x17.ffq.ext.v1.InlineTable\"\xa7\x01\n\x0fRunQueryRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x1c\n\x12physical_plan_json\x18\x02 \x01(\x0cH\x00\x12)\n\x03sql\x18\x03 \x01(\x0b\x32\x1a.ffq.ext.v1.PlanSqlRequestH\x00\x12\x18\n\x10query_timeout_ms\x18\x04 \x01(\x04\x12\x17\n\x0ftask_timeout_ms\x18\x05 \x01(\x04\x42\x06\n\x04work\",\n\x0bInlineTable\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07parquet\x18\x02 \x01(\x0c\"\x9c\x01\n\x0fPlanSqlResponse\x12\x1a\n\x12physical_plan_json\x18\x01 \x01(\x0c\x12&\n\x07\x63olumns\x18\x02 \x03(\x0b\x32\x15.ffq.ext.v1.SqlColumn\x12\x0e\n\x06tables\x18\x03 \x03(\t\x12$\n\x05sizes\x18\x04 \x03(\x0b\x32\x15.ffq.ext.v1.TableSize\x12\x0f\n\x07\x63hoices\x18\x05 \x03(\t\"D\n\tTableSize\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04rows\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05\x62ytes\x18\x03 \x01(\x04\x42\x07\n\x05_rows\"\x13\n\x11ListTablesRequest\"$\n\x12ListTablesResponse\x12\x0e\n\x06tables\x18\x01 \x03(\t\"\'\n\tSqlColumn\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"#\n\x12ListQueriesRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"G\n\x13ListQueriesResponse\x12\x30\n\x07queries\x18\x01 \x03(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\"\'\n\x13ListAttemptsRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\"C\n\x14ListAttemptsResponse\x12+\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x19.ffq.ext.v1.AttemptStatus\"\x9b\x02\n\rAttemptStatus\x12/\n\x07\x61ttempt\x18\x01 \x01(\x0b\x32\x1e.ffq.distributed.v1.AttemptRef\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.ffq.distributed.v1.TaskState\x12\x11\n\tworker_id\x18\x03 \x01(\t\x12\x16\n\x0e\x61ssigned_at_ms\x18\x04 \x01(\x04\x12\x16\n\x0e\x66inished_at_ms\x18\x05 \x01(\x04\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x11\n\tcommitted\x18\x07 \x01(\x08\x12/\n\x05usage\x18\x08 \x01(\x0b\x32 .ffq.distributed.v1.AttemptUsage\x12\x13\n\x0bspeculative\x18\t \x01(\x08\"\x14\n\x12ListWorkersRequest\"@\n\x13ListWorkersResponse\x12)\n\x07workers\x18\x01 \x03(\x0b\x32\x18.ffq.ext.v1.WorkerStatus\"\xe8\x01\n\x0cWorkerStatus\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x02 \x03(\t\x12\x18\n\x10running_attempts\x18\x03 \x01(\r\x12\x1c\n\x14\x63onsecutive_failures\x18\x04 \x01(\r\x12\x10\n\x08\x65xcluded\x18\x05 \x01(\x08\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x18\n\x10shuffle_endpoint\x18\x07 \x01(\t\x12\x15\n\rengine_family\x18\x08 \x01(\t\x12\r\n\x05slots\x18\t \x01(\r\x12\x13\n\x0bstuck_tasks\x18\n \x01(\r\"\'\n\x12\x44rainWorkerRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x15\n\x13\x44rainWorkerResponse\"5\n\x11WatchQueryRequest\x12\x10\n\x08query_id\x18\x01 \x01(\t\x12\x0e\n\x06result\x18\x02 \x01(\x08\"^\n\x0bQueryUpdate\x12/\n\x06status\x18\x01 \x01(\x0b\x32\x1f.ffq.distributed.v1.QueryStatus\x12\x13\n\x06result\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x42\t\n\x07_result*T\n\tEndAnswer\x12\x16\n\x12\x45ND_ANSWER_REFUSED\x10\x00\x12\x16\n\x12\x45ND_ANSWER_COUNTED\x10\x01\x12\x17\n\x13\x45ND_ANSWER_TOO_LATE\x10\x02\x32\x97\x03\n\nInspection\x12N\n\x0bListQueries\x12\x1e.ffq.ext.v1.ListQueriesRequest\x1a\x1f.ffq.ext.v1.ListQueriesResponse\x12Q\n\x0cListAttempts\x12\x1f.ffq.ext.v1.ListAttemptsRequest\x1a .ffq.ext.v1.ListAttemptsResponse\x12N\n\x0bListWorkers\x12\x1e.ffq.ext.v1.ListWorkersRequest\x1a\x1f.ffq.ext.v1.ListWorkersResponse\x12N\n\x0b\x44rainWorker\x12\x1e.ffq.ext.v1.DrainWorkerRequest\x1a\x1f.ffq.ext.v1.DrainWorkerResponse\x12\x46\n\nWatchQuery\x12\x1d.ffq.ext.v1.WatchQueryRequest\x1a\x17.ffq.ext.v1.QueryUpdate0\x01\x32\xda\x01\n\x03Sql\x12\x42\n\x07PlanSql\x12\x1a.ffq.ext.v1.PlanSqlRequest\x1a\x1b.ffq.ext.v1.PlanSqlResponse\x12\x42\n\x08RunQuery\x12\x1b.ffq.ext.v1.RunQueryRequest\x1a\x17.ffq.ext.v1.QueryUpdate0\x01\x12K\n\nListTables\x12\x1d.ffq.ext.v1.ListTablesRequest\x1a\x1e.ffq.ext.v1.ListTablesResponse2I\n\x08\x45xchange\x12=\n\x04Work\x12\x17.ffq.ext.v1.WorkRequest\x1a\x18.ffq.ext.v1.WorkResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ffq.proto.ffq_ext_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENDANSWER']._serialized_start=2160
-  _globals['_ENDANSWER']._serialized_end=2244
+  _globals['_ENDANSWER']._serialized_start=2330
+  _globals['_ENDANSWER']._serialized_end=2414
   _globals['_WORKREQUEST']._serialized_start=73
   _globals['_WORKREQUEST']._serialized_end=209
   _globals['_ATTEMPTEND']._serialized_start=212
@@ -42,46 +42,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WORKRESPONSE']._serialized_end=585
   _globals['_PLANSQLREQUEST']._serialized_start=588
   _globals['_PLANSQLREQUEST']._serialized_end=739
-  _globals['_INLINETABLE']._serialized_start=741
-  _globals['_INLINETABLE']._serialized_end=785
-  _globals['_PLANSQLRESPONSE']._serialized_start=788
-  _globals['_PLANSQLRESPONSE']._serialized_end=944
-  _globals['_TABLESIZE']._serialized_start=946
-  _globals['_TABLESIZE']._serialized_end=1014
-  _globals['_LISTTABLESREQUEST']._serialized_start=1016
-  _globals['_LISTTABLESREQUEST']._serialized_end=1035
-  _globals['_LISTTABLESRESPONSE']._serialized_start=1037
-  _globals['_LISTTABLESRESPONSE']._serialized_end=1073
-  _globals['_SQLCOLUMN']._serialized_start=1075
-  _globals['_SQLCOLUMN']._serialized_end=1114
-  _globals['_LISTQUERIESREQUEST']._serialized_start=1116
-  _globals['_LISTQUERIESREQUEST']._serialized_end=1151
-  _globals['_LISTQUERIESRESPONSE']._serialized_start=1153
-  _globals['_LISTQUERIESRESPONSE']._serialized_end=1224
-  _globals['_LISTATTEMPTSREQUEST']._serialized_start=1226
-  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1265
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1267
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1334
-  _globals['_ATTEMPTSTATUS']._serialized_start=1337
-  _globals['_ATTEMPTSTATUS']._serialized_end=1620
-  _globals['_LISTWORKERSREQUEST']._serialized_start=1622
-  _globals['_LISTWORKERSREQUEST']._serialized_end=1642
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=1644
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=1708
-  _globals['_WORKERSTATUS']._serialized_start=1711
-  _globals['_WORKERSTATUS']._serialized_end=1943
-  _globals['_DRAINWORKERREQUEST']._serialized_start=1945
-  _globals['_DRAINWORKERREQUEST']._serialized_end=1984
-  _globals['_DRAINWORKERRESPONSE']._serialized_start=1986
-  _globals['_DRAINWORKERRESPONSE']._serialized_end=2007
-  _globals['_WATCHQUERYREQUEST']._serialized_start=2009
-  _globals['_WATCHQUERYREQUEST']._serialized_end=2062
-  _globals['_QUERYUPDATE']._serialized_start=2064
-  _globals['_QUERYUPDATE']._serialized_end=2158
-  _globals['_INSPECTION']._serialized_start=2247
-  _globals['_INSPECTION']._serialized_end=2654
-  _globals['_SQL']._serialized_start=2657
-  _globals['_SQL']._serialized_end=2807
-  _globals['_EXCHANGE']._serialized_start=2809
-  _globals['_EXCHANGE']._serialized_end=2882
+  _globals['_RUNQUERYREQUEST']._serialized_start=742
+  _globals['_RUNQUERYREQUEST']._serialized_end=909
+  _globals['_INLINETABLE']._serialized_start=911
+  _globals['_INLINETABLE']._serialized_end=955
+  _globals['_PLANSQLRESPONSE']._serialized_start=958
+  _globals['_PLANSQLRESPONSE']._serialized_end=1114
+  _globals['_TABLESIZE']._serialized_start=1116
+  _globals['_TABLESIZE']._serialized_end=1184
+  _globals['_LISTTABLESREQUEST']._serialized_start=1186
+  _globals['_LISTTABLESREQUEST']._serialized_end=1205
+  _globals['_LISTTABLESRESPONSE']._serialized_start=1207
+  _globals['_LISTTABLESRESPONSE']._serialized_end=1243
+  _globals['_SQLCOLUMN']._serialized_start=1245
+  _globals['_SQLCOLUMN']._serialized_end=1284
+  _globals['_LISTQUERIESREQUEST']._serialized_start=1286
+  _globals['_LISTQUERIESREQUEST']._serialized_end=1321
+  _globals['_LISTQUERIESRESPONSE']._serialized_start=1323
+  _globals['_LISTQUERIESRESPONSE']._serialized_end=1394
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=1396
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1435
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1437
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1504
+  _globals['_ATTEMPTSTATUS']._serialized_start=1507
+  _globals['_ATTEMPTSTATUS']._serialized_end=1790
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1792
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1812
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1814
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1878
+  _globals['_WORKERSTATUS']._serialized_start=1881
+  _globals['_WORKERSTATUS']._serialized_end=2113
+  _globals['_DRAINWORKERREQUEST']._serialized_start=2115
+  _globals['_DRAINWORKERREQUEST']._serialized_end=2154
+  _globals['_DRAINWORKERRESPONSE']._serialized_start=2156
+  _globals['_DRAINWORKERRESPONSE']._serialized_end=2177
+  _globals['_WATCHQUERYREQUEST']._serialized_start=2179
+  _globals['_WATCHQUERYREQUEST']._serialized_end=2232
+  _globals['_QUERYUPDATE']._serialized_start=2234
+  _globals['_QUERYUPDATE']._serialized_end=2328
+  _globals['_INSPECTION']._serialized_start=2417
+  _globals['_INSPECTION']._serialized_end=2824
+  _globals['_SQL']._serialized_start=2827
+  _globals['_SQL']._serialized_end=3045
+  _globals['_EXCHANGE']._serialized_start=3047
+  _globals['_EXCHANGE']._serialized_end=3120
 # @@protoc_insertion_point(module_scope)

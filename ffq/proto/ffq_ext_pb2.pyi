@@ -185,6 +185,42 @@ class PlanSqlRequest(_message.Message):
 Global___PlanSqlRequest: _TypeAlias = PlanSqlRequest  # noqa: Y015
 
 @_typing.final
+class RunQueryRequest(_message.Message):
+    """What PlanSql, SubmitQuery and WatchQuery with `result` are one after the other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    PHYSICAL_PLAN_JSON_FIELD_NUMBER: _builtins.int
+    SQL_FIELD_NUMBER: _builtins.int
+    QUERY_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    TASK_TIMEOUT_MS_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.str
+    physical_plan_json: _builtins.bytes
+    query_timeout_ms: _builtins.int
+    task_timeout_ms: _builtins.int
+    @_builtins.property
+    def sql(self) -> Global___PlanSqlRequest: ...
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.str = ...,
+        physical_plan_json: _builtins.bytes = ...,
+        sql: Global___PlanSqlRequest | None = ...,
+        query_timeout_ms: _builtins.int = ...,
+        task_timeout_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["physical_plan_json", b"physical_plan_json", "sql", b"sql", "work", b"work"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["physical_plan_json", b"physical_plan_json", "query_id", b"query_id", "query_timeout_ms", b"query_timeout_ms", "sql", b"sql", "task_timeout_ms", b"task_timeout_ms", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_work: _TypeAlias = _typing.Literal["physical_plan_json", "sql"]  # noqa: Y015
+    _WhichOneofArgType_work: _TypeAlias = _typing.Literal["work", b"work"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_work) -> _WhichOneofReturnType_work | None: ...
+
+Global___RunQueryRequest: _TypeAlias = RunQueryRequest  # noqa: Y015
+
+@_typing.final
 class InlineTable(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -273,7 +273,7 @@ class Inspection:
 
 
 class SqlStub:
-    """From SQL to a plan, so that a client needs no engine.
+    """From SQL to a plan, so that a client needs no engine; and all the way to the result in one call.
     """
 
     def __init__(self, channel):
@@ -287,6 +287,11 @@ class SqlStub:
                 request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.SerializeToString,
                 response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.FromString,
                 _registered_method=True)
+        self.RunQuery = channel.unary_stream(
+                '/ffq.ext.v1.Sql/RunQuery',
+                request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.RunQueryRequest.SerializeToString,
+                response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.QueryUpdate.FromString,
+                _registered_method=True)
         self.ListTables = channel.unary_unary(
                 '/ffq.ext.v1.Sql/ListTables',
                 request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.ListTablesRequest.SerializeToString,
@@ -295,10 +300,16 @@ class SqlStub:
 
 
 class SqlServicer:
-    """From SQL to a plan, so that a client needs no engine.
+    """From SQL to a plan, so that a client needs no engine; and all the way to the result in one call.
     """
 
     def PlanSql(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RunQuery(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -318,6 +329,11 @@ def add_SqlServicer_to_server(servicer, server):
                     request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.FromString,
                     response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.SerializeToString,
             ),
+            'RunQuery': grpc.unary_stream_rpc_method_handler(
+                    servicer.RunQuery,
+                    request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.RunQueryRequest.FromString,
+                    response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.QueryUpdate.SerializeToString,
+            ),
             'ListTables': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTables,
                     request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.ListTablesRequest.FromString,
@@ -332,7 +348,7 @@ def add_SqlServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Sql:
-    """From SQL to a plan, so that a client needs no engine.
+    """From SQL to a plan, so that a client needs no engine; and all the way to the result in one call.
     """
 
     @staticmethod
@@ -352,6 +368,33 @@ class Sql:
             '/ffq.ext.v1.Sql/PlanSql',
             ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlRequest.SerializeToString,
             ffq_dot_proto_dot_ffq__ext__pb2.PlanSqlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RunQuery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/ffq.ext.v1.Sql/RunQuery',
+            ffq_dot_proto_dot_ffq__ext__pb2.RunQueryRequest.SerializeToString,
+            ffq_dot_proto_dot_ffq__ext__pb2.QueryUpdate.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,25 +91,27 @@ class InspectionServicer(metaclass=_abc_1.ABCMeta):
 def add_InspectionServicer_to_server(servicer: InspectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class SqlStub:
-    """From SQL to a plan, so that a client needs no engine."""
+    """From SQL to a plan, so that a client needs no engine; and all the way to the result in one call."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SqlAsyncStub: ...
     PlanSql: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.PlanSqlRequest, _ffq_ext_pb2.PlanSqlResponse]
+    RunQuery: _grpc.UnaryStreamMultiCallable[_ffq_ext_pb2.RunQueryRequest, _ffq_ext_pb2.QueryUpdate]
     ListTables: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.ListTablesRequest, _ffq_ext_pb2.ListTablesResponse]
 
 @_typing.type_check_only
 class SqlAsyncStub(SqlStub):
-    """From SQL to a plan, so that a client needs no engine."""
+    """From SQL to a plan, so that a client needs no engine; and all the way to the result in one call."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PlanSql: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.PlanSqlRequest, _ffq_ext_pb2.PlanSqlResponse]  # type: ignore[assignment]
+    RunQuery: _aio.UnaryStreamMultiCallable[_ffq_ext_pb2.RunQueryRequest, _ffq_ext_pb2.QueryUpdate]  # type: ignore[assignment]
     ListTables: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.ListTablesRequest, _ffq_ext_pb2.ListTablesResponse]  # type: ignore[assignment]
 
 class SqlServicer(metaclass=_abc_1.ABCMeta):
-    """From SQL to a plan, so that a client needs no engine."""
+    """From SQL to a plan, so that a client needs no engine; and all the way to the result in one call."""
 
     @_abc_1.abstractmethod
     def PlanSql(
@@ -117,6 +119,13 @@ class SqlServicer(metaclass=_abc_1.ABCMeta):
         request: _ffq_ext_pb2.PlanSqlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ffq_ext_pb2.PlanSqlResponse, _abc.Awaitable[_ffq_ext_pb2.PlanSqlResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RunQuery(
+        self,
+        request: _ffq_ext_pb2.RunQueryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ffq_ext_pb2.QueryUpdate], _abc.AsyncIterator[_ffq_ext_pb2.QueryUpdate]]: ...
 
     @_abc_1.abstractmethod
     def ListTables(

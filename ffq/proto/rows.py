@@ -34,6 +34,7 @@ from ffq.messages import (
     RegisterQueryResults,
     ReportTaskStatus,
     Rpc,
+    RunQuery,
     StreamRpc,
     SubmitQuery,
     WatchQuery,
@@ -265,6 +266,15 @@ unary(
     Role.CLIENT,
     time_limit_ms=120_000,  # others may be planned before it
     max_request_bytes=MAX_SQL_BYTES + 16 * SMALL_REQUEST_BYTES,
+)
+streaming(
+    SQL,
+    RunQuery,
+    (sql.encode_run_query, sql.decode_run_query),
+    (inspection.encode_update, inspection.decode_update),
+    Role.CLIENT,
+    time_limit_ms=24 * _HOUR_MS,  # as that of WatchQuery
+    max_request_bytes=None,
 )
 unary(
     SQL,

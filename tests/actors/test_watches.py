@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -15,8 +16,10 @@ from ffq.errors import QuotaExceeded, UnknownId
 from ffq.ids import QueryId
 from ffq.messages import (
     CancelQuery,
+    GetQueryStatus,
     QueryState,
     QueryStatus,
+    RunQuery,
     SubmitQuery,
     TaskState,
     WatchQuery,
@@ -36,7 +39,7 @@ async def the_watch(_: WatchQuery, watch: Watch) -> AsyncIterator[Watch]:
 async def open_watched(watches: int = 4, tick_ms: int = HOUR_MS) -> AsyncIterator[ActorCoordinator]:
     """Nothing happens in it by itself, and one query is submitted."""
     actors = ActorSettings(tick_ms=tick_ms, sweep_ms=HOUR_MS, watches=watches)
-    chunks: dict[type, Chunks] = {WatchQuery: the_watch}
+    chunks: dict[type, Chunks] = {WatchQuery: the_watch, RunQuery: the_watch}
     async with open_coordinator(InlinePlanner(), None, actors, chunks=chunks) as coordinator:
         await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
         yield coordinator
@@ -182,3 +185,23 @@ async def test_a_query_that_nobody_knows_cannot_be_watched(mock_clock: MockClock
             async with coordinator.stream(WatchQuery(QueryId("2"))) as updates:
                 await anext(updates)
         assert not coordinator.watches
+
+
+async def test_a_query_is_submitted_and_watched_in_one(mock_clock: MockClock) -> None:
+    async with open_watched() as coordinator:
+        other = RunQuery(QueryId("2"), PLAN.to_json())
+        async with coordinator.stream(other) as updates:
+            first: Any = await anext(updates)
+            assert (first.query_id, first.state) == ("2", QueryState.QUEUED)
+            await coordinator.ask(CancelQuery(QueryId("2"), "enough"))
+            assert [each.state async for each in updates] == [QueryState.CANCELED]  # type: ignore[attr-defined]
+
+
+async def test_what_there_is_no_room_to_watch_is_not_submitted(mock_clock: MockClock) -> None:
+    other = QueryId("2")
+    async with open_watched(watches=0) as coordinator:
+        with pytest.raises(QuotaExceeded):
+            async with coordinator.stream(RunQuery(other, PLAN.to_json())):
+                pass
+        with pytest.raises(UnknownId):
+            await coordinator.ask(GetQueryStatus(other))

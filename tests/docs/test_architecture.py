@@ -32,6 +32,7 @@ from ffq.messages import (
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
+    RunQuery,
     SubmitQuery,
     TaskState,
 )
@@ -288,6 +289,7 @@ PATHS: dict[str, Callable[[], str]] = {
     "SubmitQuery": lambda: after()(SUBMIT),
     "SubmitQuery, known": lambda: after(SUBMIT)(SUBMIT),
     "PlanSql": lambda: after()(PlanSql("SELECT 1")),
+    "RunQuery": lambda: after()(RunQuery(Q, SUBMIT.plan_bytes)),
     "FetchQueryResults": lambda: finish()[0].path_of(FetchQueryResults(Q)),
     "GetTask": lambda: after(beat())(pull()),
     "GetTask, unknown": lambda: after()(pull()),

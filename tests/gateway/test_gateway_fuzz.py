@@ -41,10 +41,11 @@ REQUESTS: dict[str, type[Message]] = {
     "DrainWorker": ext.DrainWorkerRequest,
     "WatchQuery": ext.WatchQueryRequest,
     "PlanSql": ext.PlanSqlRequest,
+    "RunQuery": ext.RunQueryRequest,
     "ListTables": ext.ListTablesRequest,
     "Work": ext.WorkRequest,  # of which one is sent, and no more
 }
-LASTING = {"WatchQuery"}
+LASTING = {"WatchQuery", "RunQuery"}
 """Streams that end with what they are about: of these the first message is taken."""
 STRINGS = (
     "q0", "q1", "q2", "w", "", "nobody", "..", "../etc", "a/b", "nul\0", "x" * 129, "é" * 3000,

@@ -22,6 +22,7 @@ from ffq.errors import (
     PlanningLimit,
     QuotaExceeded,
     StorageError,
+    UnknownId,
 )
 from ffq.gateway.sql import SqlPlanner
 from ffq.messages import PlanSql
@@ -263,3 +264,35 @@ async def test_a_text_is_refused_by_its_size(folder: Path) -> None:
             grpc.StatusCode.INVALID_ARGUMENT,
             grpc.StatusCode.RESOURCE_EXHAUSTED,
         }
+
+
+async def test_a_text_is_planned_submitted_and_watched_in_one_call(folder: Path) -> None:
+    async with opened(folder) as (gateway, client):
+        text = ext.PlanSqlRequest(sql="SELECT k FROM t")
+        async with gateway.reading("RunQuery", ext.RunQueryRequest(query_id="7", sql=text)):
+            assert (await client.status("7")).state.name == "QUEUED"
+        plan = (await client.plan_sql("SELECT k FROM t")).plan_bytes
+        await client.submit(plan, "7")  # it is that one
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "said"),
+    [
+        (ext.RunQueryRequest(query_id="7"), "INVALID_ARGUMENT", "a RunQuery of nothing"),
+        (ext.RunQueryRequest(query_id="7", physical_plan_json=b"x"), "INVALID_ARGUMENT", "plan"),
+        (
+            ext.RunQueryRequest(query_id="7", sql=ext.PlanSqlRequest(sql="SELECT q FROM t")),
+            "INVALID_ARGUMENT",
+            "q",
+        ),
+    ],
+)
+async def test_what_is_refused_in_that_call_is_not_submitted(
+    folder: Path, request_: ext.RunQueryRequest, code: str, said: str
+) -> None:
+    async with opened(folder) as (gateway, client):
+        refused = await gateway.refused("RunQuery", request_)
+        assert refused.code.name == code
+        assert said in refused.text
+        with pytest.raises(UnknownId):
+            await client.status("7")

@@ -95,6 +95,7 @@ def test_what_carries_only_ids_is_bounded_to_a_mebibyte() -> None:
     unbounded = {row.method for row in ROWS.values() if row.max_request_bytes is None}
     assert unbounded == {
         "SubmitQuery",
+        "RunQuery",
         "RegisterQueryResults",
         "RegisterMapOutput",
         "ReportTaskStatus",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,9 @@ import attrs
 import pyarrow as pa
 import trio
 
-from ffq.client.client import Client, Progress, QueryHandle
+from ffq.client.client import Client, QueryHandle
 from ffq.client.connecting import require_trio
-from ffq.client.conversions import PlanLike, plan_bytes
+from ffq.client.conversions import PlanLike, TableLike, plan_bytes
 from ffq.client.operators import check_somebody_has, wanted_operators
 from ffq.client.session import inline
 from ffq.client.session.embedded import EmbeddedCluster, open_embedded
@@ -32,6 +32,7 @@ from ffq.client.session.tables import (
     write_parquet_file,
 )
 from ffq.client.ungrouped import ungrouped
+from ffq.client.watching import Progress
 from ffq.display.progress import seen
 from ffq.errors import InvalidQuery, InvalidRequest
 from ffq.messages import NO_TIMEOUTS, SqlPlan, Timeouts
@@ -54,7 +55,9 @@ from ffq.sql.text import placeless
 from ffq.threads import run_blocking
 
 CoreT = TypeVar("CoreT", bound="SessionCore")
+T = TypeVar("T")
 Registered: TypeAlias = TableDefinition | InlineTable
+UseText: TypeAlias = Callable[[str, "Parameters | None", "Iterable[Registered]"], Awaitable[T]]
 
 
 @attrs.frozen
@@ -85,6 +88,7 @@ class SessionCore(Client):
             timeout_ms=settings.timeout_ms,
             poll_ms=settings.poll_ms,
             endpoint=endpoint,
+            one_call=cluster is None,
         )
         self.endpoint = endpoint
         self._settings = settings
@@ -193,8 +197,14 @@ class SessionCore(Client):
             InvalidQuery, PlanningError, UnsupportedPlan: of one step of several it is named.
             PlanningLimit, StorageError.
         """
-        try:
+        async with self._faults_named(step, copy):
             return await self._planned(step, copy)
+
+    @asynccontextmanager
+    async def _faults_named(self, step: Step, copy: Copy | None) -> AsyncIterator[None]:
+        """What is raised of a step's plan says which step it is of."""
+        try:
+            yield
         except PLAN_FAULTS as error:
             if copy is not None and not await self._fails(step):
                 raise
@@ -208,6 +218,10 @@ class SessionCore(Client):
         return False
 
     async def _planned(self, step: Step, copy: Copy | None) -> SqlPlan:
+        return await self._with_text(step, copy, self._planned_text)
+
+    async def _with_text(self, step: Step, copy: Copy | None, use: UseText[T]) -> T:
+        """What `use` makes of its text, the values in that, and the tables that it may read."""
         tables = dict(self._definitions)
         for leaf in leaves(step):
             if isinstance(leaf, Table) and isinstance(leaf.source, TableDefinition):
@@ -223,18 +237,13 @@ class SessionCore(Client):
             text = copy.statement(text)
         own = isinstance(step, Query) and copy is None
         with nullcontext() if own else placeless():
-            return await self._planned_text(text, parameters, tables.values())
+            return await use(text, parameters, tables.values())
 
     async def _planned_text(
         self, text: str, parameters: Parameters | None, tables: Iterable[Registered]
     ) -> SqlPlan:
-        given = tuple(tables)
-        return await self.plan_sql(
-            text,
-            parameters,
-            tables={each.name: each.entry() for each in given if isinstance(each, TableDefinition)},
-            inline=inline.brought((t for t in given if isinstance(t, InlineTable)), text),
-        )
+        files, brought = _brought(tables, text)
+        return await self.plan_sql(text, parameters, tables=files, inline=brought)
 
     async def describe_step(self, step: Step) -> tuple[tuple[str, str], ...]:
         """Names and types of its columns. Raises as `plan_step`."""
@@ -251,8 +260,18 @@ class SessionCore(Client):
     async def collect_step(self, step: Step, options: RunOptions) -> pa.Table:
         """Raises as `plan_step` and `Client.run`."""
         with self._counted(), self._progress(options) as progress:
-            planned = await self.plan_step(step)
-            return await self.run(planned.plan_bytes, progress, timeouts=options.timeouts)
+            if not self._one_call:
+                planned = await self.plan_step(step)
+                return await self.run(planned.plan_bytes, progress, timeouts=options.timeouts)
+
+            async def run(
+                text: str, parameters: Parameters | None, tables: Iterable[Registered]
+            ) -> pa.Table:
+                brought = _brought(tables, text)
+                return await self._run_sql(text, parameters, *brought, progress, options.timeouts)
+
+            async with self._faults_named(step, None):
+                return await self._with_text(step, None, run)
 
     async def write_step(self, step: Step, copy: Copy, options: RunOptions) -> int:
         """Its rows into files; how many. Raises as `plan_step` and `Client.run`."""
@@ -313,6 +332,17 @@ class SessionCore(Client):
         finally:
             self._queries -= 1
             self._remove_unused()
+
+
+def _brought(
+    tables: Iterable[Registered], text: str
+) -> tuple[dict[str, TableLike], tuple[InlineTable, ...]]:
+    """What goes with a query of this text: the tables of files, and those of rows."""
+    given = tuple(tables)
+    files: dict[str, TableLike] = {
+        each.name: each.entry() for each in given if isinstance(each, TableDefinition)
+    }
+    return files, inline.brought((t for t in given if isinstance(t, InlineTable)), text)
 
 
 def _check_has_rows(sql: str) -> None:

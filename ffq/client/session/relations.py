@@ -11,10 +11,10 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 
-from ffq.client.client import Progress
 from ffq.client.session.core import RunOptions
 from ffq.client.session.frames import to_pandas, to_polars
 from ffq.client.session.tables import Place, absolute
+from ffq.client.watching import Progress
 from ffq.display.results import html_of, text_of
 from ffq.errors import FfqError, InvalidRequest, words
 from ffq.messages import NO_TIMEOUTS, Timeouts

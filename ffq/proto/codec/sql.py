@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ffq.messages import ListTables, PlanSql, SqlColumn, SqlPlan, TableSize
+from ffq.errors import InvalidRequest
+from ffq.ids import parse_query_id
+from ffq.messages import ListTables, PlanSql, RunQuery, SqlColumn, SqlPlan, TableSize, Timeouts
 from ffq.plan.inline import InlineTable
 from ffq.proto import ffq_ext_pb2 as ext
 
@@ -50,6 +52,33 @@ def decode_sql_plan(message: ext.PlanSqlResponse) -> SqlPlan:
         ),
         choices=tuple(message.choices),
     )
+
+
+def encode_run_query(request: RunQuery) -> ext.RunQueryRequest:
+    message = ext.RunQueryRequest(
+        query_id=request.query_id,
+        query_timeout_ms=request.timeouts.query_ms,
+        task_timeout_ms=request.timeouts.task_ms,
+    )
+    if isinstance(request.work, PlanSql):
+        message.sql.CopyFrom(encode_plan_sql(request.work))
+    else:
+        message.physical_plan_json = request.work
+    return message
+
+
+def decode_run_query(message: ext.RunQueryRequest) -> RunQuery:
+    """Raises InvalidRequest: it has neither a plan nor a text."""
+    work: PlanSql | bytes
+    match message.WhichOneof("work"):
+        case "sql":
+            work = decode_plan_sql(message.sql)
+        case "physical_plan_json":
+            work = message.physical_plan_json
+        case _:
+            raise InvalidRequest("a RunQuery of nothing; right would be a plan, or SQL")
+    timeouts = Timeouts(message.query_timeout_ms, message.task_timeout_ms)
+    return RunQuery(parse_query_id(message.query_id), work, timeouts)
 
 
 def encode_list_tables(_: ListTables) -> ext.ListTablesRequest:
