@@ -26,7 +26,7 @@ from ffq.client.session.settings import MOST_WORKERS
 from ffq.client.ungrouped import ungrouped
 from ffq.client.watching import Progress
 from ffq.core.settings import CoordinatorSettings
-from ffq.engine.operators import REGISTRY
+from ffq.engine.operators import REGISTRY, load_operators
 from ffq.errors import InvalidRequest, Unavailable, words
 from ffq.gateway import serve_gateway
 from ffq.ids import WorkerId
@@ -174,6 +174,7 @@ class LocalCluster:
 
     @asynccontextmanager
     async def _open(self) -> AsyncIterator[_Opened]:
+        load_operators(self._operators)  # one error, where each worker would raise its own
         with tempfile.TemporaryDirectory(prefix="ffq-cluster-") as folder:
             catalog = Path(folder) / "tables.json"
             catalog.write_text(json.dumps(_catalog_entries(self._tables)))
@@ -198,9 +199,10 @@ class LocalCluster:
     async def _with_workers(self, endpoint: str) -> AsyncIterator[None]:
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
-            for number in range(1, self._workers + 1):
-                config = self._worker_config(number, endpoint)
-                await nursery.start(partial(run_worker, config, stop=stop))
+            async with trio.open_nursery() as starting:
+                for number in range(1, self._workers + 1):
+                    worker = partial(run_worker, self._worker_config(number, endpoint), stop=stop)
+                    starting.start_soon(nursery.start, worker)
             yield
             stop.set()
 

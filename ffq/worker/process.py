@@ -24,6 +24,7 @@ from ffq.rpc.routes import stream_route
 from ffq.rpc.server import ServerAddress, serve
 from ffq.shuffle import ShuffleStore
 from ffq.shuffle.layout import SHARED_FOLDER
+from ffq.threads import run_blocking
 from ffq.worker.addresses import advertised_endpoint
 from ffq.worker.config import WorkerConfig
 from ffq.worker.executor import EngineExecutor
@@ -87,7 +88,8 @@ async def run_worker(
 
     catalog = Catalog.of(()) if config.catalog_path is None else Catalog.load(config.catalog_path)
     with worker_folders(config.shuffle_root, config.worker_id) as folders:
-        engine = _engine(config, folders)
+        # DuckDB takes its time to start, and does without this thread.
+        engine = await run_blocking(_engine, config, folders)
         store = ShuffleStore(folders.outputs, memory_bytes=_SMALL_OUTPUTS_BYTES)
         root = config.shuffle_root
         executor = EngineExecutor(
