@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from ffq.errors import NotReady, QuotaExceeded, ShuffleInputError, Unavailable, UnknownId
+from ffq.messages import Bytes
 from ffq.retry import RetryPolicy, within
 from ffq.worker.ports import Fetched, ShuffleTransport
 
@@ -81,7 +82,7 @@ async def fetch_together(
     return True
 
 
-async def _spread(payload: bytes, current: Wanted, missing: Iterator[Wanted]) -> Wanted:
+async def _spread(payload: Bytes, current: Wanted, missing: Iterator[Wanted]) -> Wanted:
     """Give each part its bytes. Returns the part that the next bytes belong to."""
     at = 0
     while at < len(payload):
