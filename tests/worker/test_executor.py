@@ -16,12 +16,13 @@ import pytest
 import trio
 
 from ffq.catalog import Catalog, Table
-from ffq.engine import Engine, FragmentSpec, OperatorRegistry, operator
+from ffq.engine import CancelToken, Engine, FragmentSpec, OperatorRegistry, operator
 from ffq.engine.engine import RunStats
 from ffq.errors import (
     ExecutionError,
     OperatorError,
     PlanningError,
+    QueryCanceled,
     ShuffleInputError,
     StorageError,
     UnknownId,
@@ -499,3 +500,34 @@ async def test_a_share_is_run_in_pieces_by_the_memory_that_there_is(
             await it.executor.release(key(1), keep_output=False)
     assert outputs == [(1, ROWS, 1), (5, ROWS, 5)]
     assert read[1:] == [(0, 5), (0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+
+
+async def test_a_share_that_is_canceled_ends_after_the_piece_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And leaves nothing of what the pieces before it have put out."""
+    runs = 0
+    run = Engine.run
+
+    def canceled_after(
+        engine: Engine, spec: FragmentSpec, open_sink: Any, cancel: CancelToken
+    ) -> RunStats:
+        nonlocal runs
+        runs += 1
+        stats = run(engine, spec, open_sink, cancel)
+        cancel.cancel()
+        return stats
+
+    monkeypatch.setattr(Engine, "run", canceled_after)
+    monkeypatch.setattr(Engine, "memory_bytes", 1)
+    async with rig(tmp_path) as it:
+        counted = PartialHashAggregate((), COUNT, SCAN)
+        work = it.work(ShuffleRead(ShuffleWrite(counted, SINGLE), SINGLE), 1)
+        splits = tuple(attrs.evolve(it.split, bytes=1 << 20) for _ in range(3))
+        scans = (ScanInput(0, "t", splits),)
+        work = attrs.evolve(work, assignment=attrs.evolve(work.assignment, scans=scans))
+        with pytest.raises(QueryCanceled):
+            await it.executor.run(work)
+        await it.executor.release(key(1), keep_output=False)
+        assert runs == 2, "the second one began, and was told so"
+        assert not it.store.holds(key(1))
