@@ -4,8 +4,12 @@
                                                       schema.ipc
 
 Each part file is one Arrow IPC stream; empty partitions have none. `schema.ipc` is a stream of no
-rows: what an empty partition yields (R23). An attempt's folder appears whole, by a rename. Small
-outputs of a worker's own stay in its memory (`ffq.shuffle.held`) and are in no file.
+rows: what an empty partition yields (R23). An attempt's folder appears whole, by a rename.
+
+Of a worker's own outputs small ones stay in its memory (`ffq.shuffle.held`) and are in no file. Of
+one that its writer could hold the streams lie in one file, in the order of their partitions:
+
+    {root}/{query_id}/{stage_id}-{map_task}-{attempt}.ipc
 
 The root is a folder of the worker's own. Under a coordinator that serves from a folder which all
 share it is `{FFQ_SHUFFLE_ROOT}/shuffle`.
@@ -35,6 +39,12 @@ def task_folder(root: Path, key: AttemptKey) -> Path:
 
 def attempt_folder(root: Path, key: AttemptKey) -> Path:
     return task_folder(root, key) / str(int(key.attempt))
+
+
+def packed_file(root: Path, key: AttemptKey) -> Path:
+    """An output of one file."""
+    name = f"{int(key.stage_id)}-{int(key.task_id)}-{int(key.attempt)}.ipc"
+    return query_folder(root, key.query_id) / name
 
 
 def part_file(reduce_partition: int) -> str:

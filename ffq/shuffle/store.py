@@ -53,7 +53,7 @@ class ShuffleStore:
     def holds(self, key: AttemptKey) -> bool:
         """Whether a finished output of exactly this attempt stands here. Raises InvalidRequest."""
         found = (attempt_folder(self._root, key) / SCHEMA_FILE).is_file()
-        return found or self._small.get(key) is not None
+        return found or self._small.find(key) is not None
 
     def newest(self, key: AttemptKey) -> AttemptKey | None:
         """The attempt of `key`'s task that has the highest number here; None: there is none.
@@ -123,8 +123,8 @@ class ShuffleStore:
 
     def piece(self, key: AttemptKey, partition: int) -> Piece:
         """Where a partition's stream lies. Raises as `read_range`."""
-        if (small := self._small.get(key)) is not None:
-            return Piece.of(small.parts.get(partition, small.schema))
+        if (held := self._small.find(key)) is not None:
+            return held.piece(partition)
         if not self.holds(key):
             raise UnknownId(f"no map output of attempt {key} here", reason="UNKNOWN_ATTEMPT")
         folder = attempt_folder(self._root, key)
@@ -139,7 +139,7 @@ class ShuffleStore:
     def delete_query(self, query_id: QueryId) -> None:
         """Remove all outputs of a query, also those being written. Raises InvalidRequest."""
         folder = query_folder(self._root, query_id)
-        self._small.drop_query(query_id)
+        self._small.forget_query(query_id)
         shutil.rmtree(folder, ignore_errors=True)
 
     def held_queries(self) -> tuple[QueryId, ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import BinaryIO, Final, Literal, TypeAlias
 
 import attrs
 import pyarrow as pa
@@ -17,12 +18,13 @@ from ffq.messages import OutputPartition
 from ffq.plan.model import HashPartitioning, Partitioning
 from ffq.plan.names import PlainColumn, find_column
 from ffq.shuffle.hashing import partition_batch
-from ffq.shuffle.held import SMALL_OUTPUT_BYTES, SmallOutput, SmallOutputs
+from ffq.shuffle.held import SMALL_OUTPUT_BYTES, PackedOutput, SmallOutput, SmallOutputs
 from ffq.shuffle.ipc import empty_stream
 from ffq.shuffle.layout import (
     SCHEMA_FILE,
     TEMPORARY_PREFIX,
     attempt_folder,
+    packed_file,
     part_file,
     task_folder,
 )
@@ -36,6 +38,8 @@ DEFAULT_BUFFER_BYTES: Final = 24 * 1024 * 1024
 _MAX_BATCH_ROWS: Final = 64 * 1024
 _SMALL_BYTES: Final = 64 * 1024
 """Of a partition at its first write: below it there is nothing to gain by compression."""
+_FILE_BUFFER_BYTES: Final = 1024 * 1024
+"""What of many small partitions goes to a file at once."""
 _LARGE_BYTES: Final = 1024 * 1024
 """From here on compression on several threads gains more than handing over to them costs."""
 
@@ -50,11 +54,15 @@ class _Chunks:
     closed = False
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | pa.Buffer] = []
 
     def write(self, data: bytes) -> int:
         self._chunks.append(bytes(data))
         return len(data)
+
+    def add(self, data: pa.Buffer) -> None:
+        """Keep it as it is: nobody writes to it any more."""
+        self._chunks.append(data)
 
     def flush(self) -> None:
         """Arrow calls it; there is nothing below to flush to."""
@@ -73,11 +81,15 @@ class _Chunks:
 
     def drain_to(self, path: Path) -> int:
         """Append to the file and forget. Returns bytes written; raises OSError."""
-        chunks, self._chunks = self._chunks, []
-        if not chunks:
+        if not self._chunks:
             return 0
         with path.open("ab") as file:
-            file.writelines(chunks)
+            return self.drain(file)
+
+    def drain(self, file: BinaryIO) -> int:
+        """Write to an open file and forget. Returns bytes written; raises OSError."""
+        chunks, self._chunks = self._chunks, []
+        file.writelines(chunks)
         return sum(map(len, chunks))
 
 
@@ -115,7 +127,8 @@ class MapOutputWriter:
             keep and to send, and costs about what sending the other half would
             (`benchmarks/partition.py`). What is small stays plain.
         buffer_bytes: rows held back, over all partitions, before they are written out.
-        small: where a small output goes that has room there, and none of it to disk.
+        small: where a small output goes that has room there, and none of it to disk; and where is
+            kept where one lies that is in one file. None: each partition has a file.
 
     Raises:
         PlanningError: a key that is no column of `schema`, or may be several.
@@ -141,6 +154,7 @@ class MapOutputWriter:
         self._buffer_bytes = buffer_bytes
         self._buffered = 0
         self._parts: dict[int, _Part] = {}
+        self._root = root
         self._key = key
         self._small = small
         self._begun = False
@@ -173,7 +187,7 @@ class MapOutputWriter:
         Raises:
             DiskError: and the output is gone.
         """
-        if not self._keep_small():
+        if not (self._keep_small() or self._pack()):
             self._begin()
             self._flush()
             try:
@@ -187,7 +201,7 @@ class MapOutputWriter:
                 self.abort()
                 raise _disk_error(self._folder, error) from error
             if self._small is not None:
-                self._small.drop(self._key)
+                self._small.forget(self._key)
         self._open = False
         return tuple(
             OutputPartition(
@@ -215,16 +229,14 @@ class MapOutputWriter:
             part = self._parts[number] = _Part(self._folder / part_file(number))
         return part
 
-    def _stream(self, part: _Part, first: pa.Table) -> pa.ipc.RecordBatchStreamWriter:
-        if part.stream is None:
-            small = first.nbytes < _SMALL_BYTES
-            options = pa.ipc.IpcWriteOptions(
-                compression=None if small else self._compression,
-                use_threads=first.nbytes >= _LARGE_BYTES,
-            )
-            sink = pa.PythonFile(part.sink, mode="w")
-            part.stream = pa.ipc.new_stream(sink, self._marked, options=options)
-        return part.stream
+    def _stream(self, sink: pa.NativeFile, first_bytes: int) -> pa.ipc.RecordBatchStreamWriter:
+        """A stream whose first batches have so many bytes."""
+        small = first_bytes < _SMALL_BYTES
+        options = pa.ipc.IpcWriteOptions(
+            compression=None if small else self._compression,
+            use_threads=first_bytes >= _LARGE_BYTES,
+        )
+        return pa.ipc.new_stream(sink, self._marked, options=options)
 
     def _begin(self) -> None:
         """The folder; made when it is clear that there will be files. Raises DiskError."""
@@ -246,17 +258,47 @@ class MapOutputWriter:
             return False
         encoded = 0
         for part in self._parts.values():
-            self._encode(part)
-            part.close()
+            self._encode(part, last=True)
             encoded += part.sink.size
             if encoded > self._small.most:
                 return False  # on disk, where one part at a time is held
         parts = {number: part.sink.joined() for number, part in self._parts.items()}
         kept = self._small.keep(self._key, SmallOutput(empty_stream(self._marked), parts))
         if kept:
+            self._small.packed.drop(self._key)
             for number, part in self._parts.items():
                 part.bytes = len(parts[number])
         return kept
+
+    def _pack(self) -> bool:
+        """Whether the output, of which nothing is on disk, is there in one file."""
+        if self._small is None or self._begun or self._final.exists():
+            return False
+        if not self._small.packed.has_room(1 + len(self._parts)):
+            return False
+        path = packed_file(self._root, self._key)
+        begun = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{uuid.uuid4().hex}")
+        extents: dict[int, tuple[int, int]] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with begun.open("wb", buffering=_FILE_BUFFER_BYTES) as file:
+                for number, part in sorted(self._parts.items()):
+                    self._encode(part, last=True)
+                    at = file.tell()
+                    part.bytes = part.sink.drain(file)
+                    extents[number] = (at, part.bytes)
+            begun.rename(path)
+        except OSError as error:
+            begun.unlink(missing_ok=True)
+            self.abort()
+            raise _disk_error(path, error) from error
+        self._small.drop(self._key)
+        packed = PackedOutput(path, empty_stream(self._marked), extents)
+        if not self._small.packed.keep(self._key, packed):
+            path.unlink(missing_ok=True)
+            self.abort()
+            raise DiskError(f"no room to keep where map output {self._key} lies")
+        return True
 
     def _flush(self) -> None:
         """Each part to its file, so that one at a time is held twice."""
@@ -269,14 +311,37 @@ class MapOutputWriter:
                 raise _disk_error(part.path, error) from error
         self._buffered = 0
 
-    def _encode(self, part: _Part) -> None:
-        if not part.pending:
+    def _encode(self, part: _Part, *, last: bool = False) -> None:
+        """What is pending into the part's sink. last: and its stream is at its end."""
+        pending, part.pending = part.pending, []
+        if pending and last and part.stream is None:
+            # All in one stretch of memory: Arrow writes there by itself.
+            whole = pa.BufferOutputStream()
+            with self._stream(whole, sum(batch.nbytes for batch in pending)) as stream:
+                self._write(part, stream, pending)
+            part.sink.add(whole.getvalue())
             return
-        table = pa.Table.from_batches(part.pending, self._schema)
-        part.pending = []
-        stream = self._stream(part, table)
-        # One stretch of memory per column, so that small slices become large batches.
-        for batch in table.combine_chunks().to_batches(max_chunksize=_MAX_BATCH_ROWS):
+        if pending:
+            if part.stream is None:
+                sink = pa.PythonFile(part.sink, mode="w")
+                part.stream = self._stream(sink, sum(batch.nbytes for batch in pending))
+            self._write(part, part.stream, pending)
+        if last:
+            part.close()
+
+    def _write(
+        self,
+        part: _Part,
+        stream: pa.ipc.RecordBatchStreamWriter,
+        pending: Sequence[pa.RecordBatch],
+    ) -> None:
+        if len(pending) == 1 and pending[0].num_rows <= _MAX_BATCH_ROWS:
+            batches = pending
+        else:
+            # One stretch of memory per column, so that small slices become large batches.
+            table = pa.Table.from_batches(pending, self._schema)
+            batches = table.combine_chunks().to_batches(max_chunksize=_MAX_BATCH_ROWS)
+        for batch in batches:
             stream.write_batch(batch)
             part.rows += batch.num_rows
             part.batches += 1

@@ -19,7 +19,7 @@ from ffq.catalog import Catalog
 from ffq.engine import ENGINE_FAMILY, CancelToken, Engine, FragmentSpec
 from ffq.engine.engine import BatchSink
 from ffq.engine.writes import discard_attempt, settle
-from ffq.errors import ExecutionError, FfqError, PlanningError, StorageError
+from ffq.errors import ExecutionError, FfqError, PlanningError, StorageError, UnknownId
 from ffq.ids import AttemptKey, QueryId
 from ffq.messages import NO_USAGE, AttemptUsage, ScanInput
 from ffq.plan.model import Partitioning
@@ -27,7 +27,7 @@ from ffq.plan.stages import ScanSource
 from ffq.plan.terms import WriteTarget
 from ffq.plan.writes import targets_of
 from ffq.shuffle import MapOutputWriter, ShuffleStore
-from ffq.shuffle.layout import attempt_folder, part_file
+from ffq.shuffle.layout import attempt_folder, packed_file
 from ffq.threads import run_blocking
 from ffq.worker.failures import describe
 from ffq.worker.folders import WorkerFolders
@@ -101,13 +101,13 @@ class EngineExecutor:
 
     def local(self, part: InputPart) -> FragmentSpool | None:
         """As `Executor.local`."""
-        small = self._store.small.get(part.key)
-        if small is not None and len(small.parts.get(part.reduce_partition, b"")) == part.bytes > 0:
-            return FragmentSpool.held(small.parts[part.reduce_partition])
-        path = attempt_folder(self._store.root, part.key) / part_file(part.reduce_partition)
-        if not part.bytes or not path.is_file() or path.stat().st_size != part.bytes:
+        if not part.bytes:
             return None
-        return FragmentSpool.stored(path, part.bytes, is_ours=True)
+        try:
+            piece = self._store.piece(part.key, part.reduce_partition)
+        except (UnknownId, StorageError):
+            return None
+        return FragmentSpool.ours(piece) if piece.size == part.bytes else None
 
     async def newest_output(self, key: AttemptKey) -> SharedOutput | None:
         """As `Executor.newest_output`."""
@@ -166,11 +166,12 @@ class EngineExecutor:
         unwanted = [] if scratch is None else [scratch.folder]
         outputs = None if scratch is None else scratch.outputs
         if not keep_output:
-            (outputs or self._store).small.drop(key)
-            unwanted.append(attempt_folder((outputs or self._store).root, key))
-        for folder in unwanted:
-            if folder.exists():
-                await run_blocking(_remove, folder)
+            store = outputs or self._store
+            store.small.forget(key)
+            unwanted += [attempt_folder(store.root, key), packed_file(store.root, key)]
+        for path in unwanted:
+            if path.exists():
+                await run_blocking(_remove, path)
         if scratch is not None and not keep_output:
             for target in scratch.targets:
                 try:
@@ -367,5 +368,8 @@ def _newest_output(outputs: ShuffleStore, key: AttemptKey) -> SharedOutput | Non
     return None if newest is None else SharedOutput(newest, outputs.sizes(newest))
 
 
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ffq.errors import DiskError
 from ffq.messages import Bytes
+from ffq.shuffle.pieces import Piece
 from ffq.threads import run_blocking
 
 READ_BYTES = 1 << 20
@@ -46,20 +47,30 @@ class FragmentSpool:
     _held: int = 0
     _spilled: bool = attrs.field(default=False, alias="spilled")
     _is_ours: bool = attrs.field(default=False, alias="is_ours")
+    _offset: int = attrs.field(default=0, alias="offset")
+    """Of a file that is ours: where the part begins."""
     size: int = 0
 
     @classmethod
-    def stored(cls, file: Path, size: int, *, is_ours: bool = False) -> FragmentSpool:
-        """A part that is complete in a file already, `size` bytes.
-
-        is_ours: nobody else writes to the file, so that it may be read where it lies.
-        """
-        return cls(file, MemoryBudget(0), spilled=True, size=size, is_ours=is_ours)
+    def stored(cls, file: Path, size: int) -> FragmentSpool:
+        """A part that is complete in a file already, `size` bytes."""
+        return cls(file, MemoryBudget(0), spilled=True, size=size)
 
     @classmethod
-    def held(cls, data: bytes) -> FragmentSpool:
-        """A part that is complete in memory already, whose bytes count elsewhere."""
-        return cls(Path(), MemoryBudget(0), chunks=[data], size=len(data))
+    def ours(cls, piece: Piece) -> FragmentSpool:
+        """A part that is complete already, and counts elsewhere. Nobody else writes to its file, so
+        that it may be read where it lies.
+        """
+        if piece.path is None:
+            return cls(Path(), MemoryBudget(0), chunks=[piece.data], size=piece.size)
+        return cls(
+            piece.path,
+            MemoryBudget(0),
+            spilled=True,
+            is_ours=True,
+            offset=piece.offset,
+            size=piece.size,
+        )
 
     def source(self) -> pa.NativeFile | None:
         """The bytes where they lie; None where they lie in several places.
@@ -73,9 +84,11 @@ class FragmentSpool:
             return None
         try:
             # Not mapped: pages of a map count as this process's memory until it is read through.
-            return pa.OSFile(str(self._file))
+            file = pa.OSFile(str(self._file))
+            file.seek(self._offset)
         except OSError as error:
             raise DiskError(f"cannot read {self._file}: {error.strerror}") from error
+        return file
 
     async def write(self, data: Bytes) -> None:
         """Append. Raises DiskError: the disk is full or not writable."""
@@ -98,7 +111,10 @@ class FragmentSpool:
             return
         try:
             with self._file.open("rb") as file:
-                while data := file.read(READ_BYTES):
+                file.seek(self._offset)
+                left = self.size - sum(map(len, self._chunks))
+                while left > 0 and (data := file.read(min(READ_BYTES, left))):
+                    left -= len(data)
                     yield data
         except OSError as error:
             raise DiskError(f"cannot read {self._file}: {error.strerror}") from error

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import attrs
 import pyarrow as pa
 import pytest
 
-from ffq.errors import UnknownId
+from ffq.errors import DiskError, StorageError, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
-from ffq.messages import OutputPartition
+from ffq.messages import OutputPartition, ShufflePart
 from ffq.plan.model import HashPartitioning
-from ffq.shuffle import MapOutputWriter, ShuffleStore
+from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream
 from ffq.shuffle.held import SMALL_OUTPUT_BYTES, SmallOutput, SmallOutputs
 
 KEY = AttemptKey(QueryId("q"), StageId(1), TaskId(0), Attempt(1))
@@ -82,6 +83,71 @@ def test_a_large_output_goes_to_disk(store: ShuffleStore) -> None:
     assert store.holds(KEY)
     assert store.small.used == 0
     assert files(store)
+
+
+def test_R23_R24_an_output_of_one_file_is_served_as_from_many(
+    store: ShuffleStore, on_disk: ShuffleStore
+) -> None:
+    table = LARGE.slice(0, LARGE.num_rows // 3)
+    assert write(store, table, many=100) == write(on_disk, table, many=100)
+    (file,) = files(store)
+    whole = [served(on_disk, at) for at in range(100)]
+    assert file.read_bytes() == b"".join(whole)
+    assert [served(store, at) for at in range(100)] == whole
+    assert served(store, 3, start=5, max_bytes=9, chunk_bytes=2) == whole[3][5:14]
+    parts = [ShufflePart(KEY, at) for at in (4, 5, 2, 99, 2)]
+    chunks = list(store.read_parts(parts, start=10, chunk_bytes=700))
+    wanted = b"".join(whole[part.reduce_partition] for part in parts)
+    assert b"".join(chunk.payload for chunk in chunks) == wanted[10:]
+    assert {chunk.watermark_offset for chunk in chunks} == {len(wanted)}
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(StorageError, match="it ends at byte"):
+        served(store, 99)
+
+
+def test_an_empty_partition_of_an_output_of_one_file_has_its_schema(store: ShuffleStore) -> None:
+    table = pa.table({"k": [1] * SMALL_OUTPUT_BYTES})
+    (part,) = write(store, table)
+    assert len(files(store)) == 1
+    empty = (part.reduce_partition + 1) % MANY
+    assert decode_stream([served(store, empty)]).read_all().equals(table.slice(0, 0))
+
+
+def test_an_output_that_its_writer_could_not_hold_has_a_file_for_each_partition(
+    store: ShuffleStore, on_disk: ShuffleStore
+) -> None:
+    write(on_disk, LARGE)
+    with MapOutputWriter(
+        store.root,
+        KEY,
+        HashPartitioning(("k",), MANY),
+        LARGE.schema,
+        family="f",
+        small=store.small,
+        buffer_bytes=LARGE.nbytes // 2,
+    ) as writer:
+        for batch in LARGE.to_batches(max_chunksize=LARGE.num_rows // 5):
+            writer.write(batch)
+        writer.finish()
+    assert len(files(store)) == len(files(on_disk))
+    for at in range(MANY):
+        rows = [
+            decode_stream([served(each, at)]).read_all()["k"].to_pylist()
+            for each in (store, on_disk)
+        ]
+        assert rows[0] == rows[1]
+
+
+def test_a_full_disk_leaves_nothing_of_one_file(
+    store: ShuffleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(DiskError, match="No space left on device"):
+        write(store, LARGE)
+    assert (store.holds(KEY), files(store)) == (False, [])
 
 
 def test_where_there_is_no_room_it_goes_to_disk(tmp_path: Path, on_disk: ShuffleStore) -> None:

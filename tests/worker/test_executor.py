@@ -97,7 +97,9 @@ BROADCAST_JOIN = ShuffleRead(
 """Stage 2 gives out the table, stage 1 counts the rows of its share that are in it."""
 
 
-IN_MEMORY_OR_ON_DISK = pytest.mark.parametrize("memory_bytes", [1 << 20, 0])
+IN_MEMORY_OR_ON_DISK = pytest.mark.parametrize(
+    "memory_bytes", [1 << 20, 1, 0], ids=["memory", "one file", "a file for each partition"]
+)
 
 
 @attrs.frozen
@@ -238,6 +240,7 @@ async def test_an_output_nobody_wants_is_removed(tmp_path: Path, memory_bytes: i
         assert it.executor.held_queries() == ("7",)
         await it.executor.release(key(1), keep_output=False)
         assert not it.store.holds(key(1))
+        assert not [path for path in it.store.root.rglob("*") if path.is_file()]
 
 
 @IN_MEMORY_OR_ON_DISK

@@ -14,6 +14,7 @@ from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
 from ffq.plan.model import SinglePartitioning
 from ffq.shuffle import MapOutputWriter, ShuffleStore
 from ffq.shuffle.layout import attempt_folder, part_file
+from ffq.shuffle.pieces import Piece
 from ffq.worker.ports import Fetched
 from ffq.worker.readers import input_reader
 from ffq.worker.spool import FragmentSpool, MemoryBudget
@@ -43,6 +44,10 @@ def part_of(file: Path) -> InputPart:
     return InputPart(KEY, 0, endpoint="", bytes=file.stat().st_size)
 
 
+def ours(file: Path) -> FragmentSpool:
+    return FragmentSpool.ours(Piece.file(file))
+
+
 def read(file: Path, spool: FragmentSpool) -> pa.Table:
     return input_reader([Fetched(part_of(file), spool)], ENGINE_FAMILY)().read_all()
 
@@ -54,14 +59,14 @@ def test_a_stored_part_is_read_alike_where_it_lies(
 ) -> None:
     table = TABLE.slice(0, rows)
     file = written(tmp_path, table)
-    spool = FragmentSpool.stored(file, file.stat().st_size, is_ours=is_ours)
+    spool = ours(file) if is_ours else FragmentSpool.stored(file, file.stat().st_size)
     assert (spool.source() is not None) == is_ours
     assert read(file, spool).equals(table)
 
 
 def test_it_is_read_to_its_end_though_its_file_goes(tmp_path: Path) -> None:
     file = written(tmp_path, TABLE)
-    part = Fetched(part_of(file), FragmentSpool.stored(file, file.stat().st_size, is_ours=True))
+    part = Fetched(part_of(file), ours(file))
     reader = input_reader([part], ENGINE_FAMILY)()
     ShuffleStore(tmp_path).delete_query(KEY.query_id)
     assert reader.read_all().equals(TABLE)
@@ -72,7 +77,7 @@ def test_it_is_read_to_its_end_though_its_file_goes(tmp_path: Path) -> None:
 def test_one_that_was_cut_off_is_told_as_lost(tmp_path: Path) -> None:
     file = written(tmp_path, TABLE)
     file.write_bytes(file.read_bytes()[:500])
-    spool = FragmentSpool.stored(file, 500, is_ours=True)
+    spool = ours(file)
     with pytest.raises(ShuffleInputError) as caught:
         read(file, spool)
     assert caught.value.inputs == ((KEY.stage_id, KEY.task_id, KEY.attempt),)

@@ -55,8 +55,10 @@ async def test_R24_a_part_goes_on_where_their_stream_broke(autojump_clock: MockC
     """What has arrived is not fetched again."""
     transport = serving(PARTS, breaks=1)
     assert await fetch(transport, REGISTERED) == WHOLE
-    (broken, task, partition, start), *_ = [each for each in transport.opened if each[3]]
-    assert (broken, task, partition, start) == (W1, key(1, 0), 0, transport.chunk)
+    resumed = [each for each in transport.opened if each[3]]
+    firsts = [(W1, key(1, 0), 0, transport.chunk), (W2, key(1, MANY), 0, transport.chunk)]
+    assert len(resumed) == 1
+    assert resumed[0] in firsts
 
 
 async def test_a_worker_that_serves_the_first_part_alone_is_asked_for_each(
