@@ -91,6 +91,8 @@ class _FetchJob:
             raise _lost_error(self._lost)
 
     async def _share_out(self, groups: Sequence[Sequence[Wanted]]) -> None:
+        if not groups:
+            return
         todo = iter(groups)
         async with trio.open_nursery() as nursery:
             for _ in range(min(len(groups), self._settings.concurrency)):

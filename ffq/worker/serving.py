@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -11,7 +11,6 @@ import trio
 
 from ffq.errors import InvalidRequest, NotReady
 from ffq.messages import FetchShufflePartition, ShuffleChunk, ShufflePart
-from ffq.rpc.routes import OnThreads
 from ffq.shuffle.store import ShuffleStore
 
 MAX_READS = 16
@@ -58,10 +57,35 @@ class ShuffleServer:
                 f"map output {request.key} is complete at stream epoch {OUR_EPOCH}, "
                 f"asked for was {request.min_stream_epoch} or later"
             )
+        parts = (ShufflePart(request.key, request.reduce_partition), *request.also)
         chunks = self.store.read_parts(
-            (ShufflePart(request.key, request.reduce_partition), *request.also),
-            request.start_offset,
-            request.max_bytes,
-            self.chunk_bytes,
+            parts, request.start_offset, request.max_bytes, self.chunk_bytes
         )
-        yield OnThreads(chunks, self._reads)
+        at_hand = all(self.store.small.get(part.key) is not None for part in parts)
+        yield _Chunks(chunks, request, None if at_hand else self._reads)
+
+
+@attrs.define
+class _Chunks:
+    """The chunks of an answer, each read on a thread of `reads`; None: from memory, without one."""
+
+    _chunks: Iterator[ShuffleChunk]
+    _request: FetchShufflePartition
+    _reads: trio.CapacityLimiter | None
+    _ended: bool = False
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> ShuffleChunk:
+        if self._ended:
+            raise StopAsyncIteration
+        if self._reads is None:
+            chunk = next(self._chunks)
+        else:
+            chunk = await trio.to_thread.run_sync(next, self._chunks, limiter=self._reads)
+        # Which one is the last it tells by itself: a thread would be asked in vain.
+        served = chunk.end_offset - self._request.start_offset
+        bounded = 0 < self._request.max_bytes <= served
+        self._ended = bounded or chunk.end_offset >= chunk.watermark_offset
+        return chunk
