@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any, Never
@@ -76,8 +75,10 @@ class Bridge:
         options: RpcOptions,
     ) -> None:
         self._loop = loop
-        self.to_trio = Handover(token.run_sync_soon)
         self.to_loop = Handover(loop.call_soon_threadsafe)
+        self.to_trio = Handover(
+            token.run_sync_soon, later=loop.call_soon, lost=self._lost, back=self.to_loop
+        )
         self._nursery = nursery
         self._options = options
         self._open_calls = 0
@@ -201,23 +202,23 @@ class Bridge:
         return call
 
     def _hand_over(self, begin: Callable[[Any], None], call: _Call | _PostedCall) -> None:
-        """Raises Unavailable: there is no Trio any more."""
-        try:
-            self.to_trio.put(begin, call)
-        except trio.RunFinishedError:
-            raise Unavailable(CLOSING) from None
         self._open_calls += 1
+        self.to_trio.put(begin, call)
+
+    def _lost(self, action: Callable[..., object], *args: Any) -> None:
+        """On the loop's thread: there is no Trio any more. Calls that were to begin are over."""
+        if action in {self._start, self._post}:
+            self._end(args[0], None, Unavailable(CLOSING))
 
     def _abandon(self, call: _Call | _PostedCall) -> None:
         """The caller has gone, or has its error: nobody waits for the call in Trio any more."""
         if call.finished.done() and not call.finished.cancelled():
             return  # nor is it under way there
         call.finished.cancel()
-        with suppress(trio.RunFinishedError):
-            if isinstance(call, _Call):
-                self.to_trio.put(call.scope.cancel)
-            else:
-                self.to_trio.put(self._give_up, call)
+        if isinstance(call, _Call):
+            self.to_trio.put(call.scope.cancel)
+        else:
+            self.to_trio.put(self._give_up, call)
 
     def _post(self, call: _PostedCall) -> None:
         """In Trio: begin a call that needs no task."""

@@ -65,8 +65,7 @@ class _Inbox(Generic[Q]):
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 action()
 
-        with suppress(trio.RunFinishedError):
-            self.to_trio.put(act)
+        self.to_trio.put(act)
 
     def __aiter__(self) -> _Inbox[Q]:
         return self

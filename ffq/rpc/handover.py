@@ -20,22 +20,43 @@ class Handover:
     Args:
         wake: has the other thread's loop call a function, soon and in its own thread. What it
             raises when that loop has ended is raised by `put`.
+        later: has this thread's loop call a function at its next turn: then all that is put in
+            within one turn goes over together. What `wake` raises is then for `lost`.
+        lost: called, in this thread, with each action that can be handed over no more, and its
+            arguments.
+        back: the way back. What the actions put into it goes over together, after them.
     """
 
-    __slots__ = ("_told", "_waiting", "_wake")
+    __slots__ = ("_back", "_held", "_later", "_lost", "_told", "_waiting", "_wake")
 
-    def __init__(self, wake: Callable[[Callable[[], None]], object]) -> None:
+    def __init__(
+        self,
+        wake: Callable[[Callable[[], None]], object],
+        *,
+        later: Callable[[Callable[[], None]], object] | None = None,
+        lost: Callable[..., None] | None = None,
+        back: Handover | None = None,
+    ) -> None:
         self._wake: Final = wake
+        self._later: Final = later
+        self._lost: Final = lost
+        self._back: Final = back
         self._waiting: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._told = False
+        self._held = False
 
     def put(self, action: Callable[..., object], *args: Any) -> None:
         """Have `action(*args)` done by the other thread. In it an action must not raise."""
         # First into the queue, then the look whether it is told: the other thread does it the
         # other way round, so that nothing stays behind unnoticed.
         self._waiting.append((action, args))
-        if not self._told:
+        if self._told or self._held:
+            return
+        if self._later is None:
             self._tell()
+        else:
+            self._told = True
+            self._later(self._tell_later)
 
     def _tell(self) -> None:
         self._told = True
@@ -45,14 +66,41 @@ class Handover:
             self._told = False
             raise
 
+    def _tell_later(self) -> None:
+        """In this thread, at the turn after a `put`."""
+        if not self._waiting:  # an earlier wake-up has served it
+            self._told = False
+            return
+        try:
+            self._tell()
+        except Exception:  # noqa: BLE001  # the loop has ended: each is dealt with as its own
+            while self._waiting:
+                action, args = self._waiting.popleft()
+                assert self._lost is not None
+                self._lost(action, *args)
+
+    def _hold(self) -> None:
+        self._held = True
+
+    def _let_go(self) -> None:
+        self._held = False
+        if self._waiting and not self._told:
+            self._tell()
+
     def _work(self) -> None:
         """In the other thread."""
         self._told = False
-        waiting = self._waiting
+        waiting, back = self._waiting, self._back
+        if back is not None:
+            back._hold()
         try:
             for _ in range(min(len(waiting), MOST)):
                 action, args = waiting.popleft()
                 action(*args)
         finally:
-            if waiting and not self._told:
-                self._tell()
+            try:
+                if waiting and not self._told:
+                    self._tell()
+            finally:
+                if back is not None:
+                    back._let_go()

@@ -94,3 +94,80 @@ def test_who_puts_in_hears_that_the_loop_has_ended_each_time() -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError, match="ended"):
             handover.put(print)
+
+
+class Lost:
+    """What could not be handed over."""
+
+    def __init__(self) -> None:
+        self.actions: list[tuple[object, ...]] = []
+
+    def __call__(self, *action: object) -> None:
+        self.actions.append(action)
+
+
+def test_what_is_put_in_within_one_turn_goes_over_together() -> None:
+    own, other, lost, done = Loop(), Loop(), Lost(), list[int]()
+    handover = Handover(other.wake, later=own.wake, lost=lost)
+    for n in range(3):
+        handover.put(done.append, n)
+    assert other.turn() == 0
+    assert own.turn() == 1
+    assert other.turn() == 1
+    assert done == [0, 1, 2]
+    handover.put(done.append, 3)
+    assert own.turn() == 1
+    assert other.turn() == 1
+    assert done == [0, 1, 2, 3]
+    assert lost.actions == []
+
+
+def test_what_an_earlier_wake_up_has_taken_along_wakes_nobody() -> None:
+    own, other, done = Loop(), Loop(), list[int]()
+    handover = Handover(other.wake, later=own.wake, lost=Lost())
+    handover.put(done.append, 0)
+    own.turn()
+    handover.put(done.append, 1)
+    other.turn()
+    assert done == [0, 1]
+    handover.put(done.append, 2)
+    own.turn()
+    other.turn()
+    assert done == [0, 1, 2]
+    own.turn()
+    assert other.turn() == 0
+
+
+def test_what_goes_over_to_a_loop_that_has_ended_is_lost_each_time() -> None:
+    own, other, lost = Loop(), Loop(), Lost()
+    other.ended = True
+    handover = Handover(other.wake, later=own.wake, lost=lost)
+    for n in range(2):
+        handover.put(print, n)
+        handover.put(print, "again")
+        own.turn()
+    assert lost.actions == [(print, 0), (print, "again"), (print, 1), (print, "again")]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_the_actions_give_back_goes_over_together_after_them(fails: bool) -> None:
+    loop, first, done = Loop(), Loop(), list[int]()
+    back = Handover(first.wake)
+    handover = Handover(loop.wake, back=back)
+
+    def answer(n: int) -> None:
+        back.put(done.append, n)
+        assert first.calls == []
+
+    for n in range(3):
+        handover.put(answer, n)
+    if fails:
+        handover.put(done.pop)
+        with pytest.raises(IndexError):
+            loop.turn()
+    else:
+        loop.turn()
+    assert first.turn() == 1
+    assert done == [0, 1, 2]
+    back.put(done.append, 3)
+    assert first.turn() == 1
