@@ -18,10 +18,16 @@ _READ_BYTES = 4096
 T = TypeVar("T")
 
 
-def run_command(main: Callable[[], Awaitable[T]]) -> T:
-    """`trio.run` for commands, where their start is over: from here Ctrl-C is theirs to hear."""
+def run_command(
+    main: Callable[[], Awaitable[T]],
+    *,
+    run: Callable[[Callable[[], Awaitable[T]]], T] | None = None,
+) -> T:
+    """`trio.run` for commands, or `run` in its place, where their start is over: from here Ctrl-C
+    is theirs to hear.
+    """
     started()
-    return trio.run(main)
+    return trio.run(main) if run is None else run(main)
 
 
 async def until_signalled(

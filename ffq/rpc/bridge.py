@@ -21,7 +21,7 @@ import trio
 from google.protobuf.message import Message
 
 from ffq.errors import InvalidRequest, QuotaExceeded, Unavailable
-from ffq.rpc.handover import Handover
+from ffq.rpc.handover import Handover, Here, Puts
 from ffq.rpc.options import RpcOptions
 from ffq.rpc.routes import Duplex, Route, Routes, Send, ServerStream, Unary
 from ffq.rpc.status import BUSY_RETRY_MS, INTERNAL_TEXT, RpcStatus, status_of
@@ -62,6 +62,9 @@ class _PostedCall:
 class Bridge:
     """Runs the calls of one server in a Trio nursery.
 
+    Args:
+        one_thread: Trio is a guest of the loop.
+
     Attributes:
         to_trio: what the loop's thread has Trio do.
         to_loop: what Trio has the loop do.
@@ -73,12 +76,17 @@ class Bridge:
         token: trio.lowlevel.TrioToken,
         nursery: trio.Nursery,
         options: RpcOptions,
+        *,
+        one_thread: bool = False,
     ) -> None:
         self._loop = loop
-        self.to_loop = Handover(loop.call_soon_threadsafe)
-        self.to_trio = Handover(
-            token.run_sync_soon, later=loop.call_soon, lost=self._lost, back=self.to_loop
-        )
+        self.to_trio: Puts = Here()
+        self.to_loop: Puts = Here()
+        if not one_thread:
+            self.to_loop = back = Handover(loop.call_soon_threadsafe)
+            self.to_trio = Handover(
+                token.run_sync_soon, later=loop.call_soon, lost=self._lost, back=back
+            )
         self._nursery = nursery
         self._options = options
         self._open_calls = 0

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError, Message
 from ffq.errors import FfqError, InvalidRequest, QuotaExceeded, Unavailable
 from ffq.rpc.bridge import CLOSING, Bridge, Context, parse, refuse
 from ffq.rpc.client import RpcChannel
-from ffq.rpc.handover import Handover
+from ffq.rpc.handover import Puts
 from ffq.rpc.options import RpcOptions
 from ffq.rpc.routes import Duplex, Send, ServerStream
 from ffq.rpc.status import BUSY_RETRY_MS
@@ -39,8 +39,8 @@ class _Inbox(Generic[Q]):
     """
 
     route: Duplex[Q, Any]
-    to_trio: Handover
-    to_loop: Handover
+    to_trio: Puts
+    to_loop: Puts
     window: int
     _taken: int = 0
     _room: asyncio.Semaphore = attrs.field(init=False)

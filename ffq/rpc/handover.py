@@ -8,10 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 MOST = 64
 """Actions done at one wake-up; then the other side's loop has its turn."""
+
+
+class Puts(Protocol):
+    """A way from one side to the other."""
+
+    def put(self, action: Callable[..., object], *args: Any) -> None:
+        """Have `action(*args)` done by the other side. In it an action must not raise."""
+        ...
 
 
 class Handover:
@@ -104,3 +112,12 @@ class Handover:
             finally:
                 if back is not None:
                     back._let_go()
+
+
+class Here:
+    """The way to a side that is in the same thread: what is put in is done at once."""
+
+    __slots__ = ()
+
+    def put(self, action: Callable[..., object], *args: Any) -> None:
+        action(*args)

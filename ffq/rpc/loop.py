@@ -1,15 +1,16 @@
-"""The asyncio loop that grpc.aio servers run on, on a thread of its own.
+"""The asyncio loop that grpc.aio servers run on: a thread of its own has it, or this very one.
 
 grpc.aio has one poller for the whole process. Loops that share it steal each other's wake-ups, so
-all servers of a process share one loop: started by the first, closed with the last.
+all servers of a process share one loop: started by the first, closed with the last. In a process
+whose only Trio run is a guest of such a loop (`ffq.rpc.guest`) it is that one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import trio
@@ -21,12 +22,24 @@ from ffq.threads import run_blocking
 T = TypeVar("T")
 
 
-class LoopThread:
+class ServerLoop:
+    """An asyncio loop. `one_thread`: Trio runs in its thread, as its guest."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, one_thread: bool) -> None:
+        self.loop = loop
+        self.one_thread = one_thread
+        loop.set_exception_handler(_on_exception)
+
+    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """From Trio: the result of a coroutine that runs on the loop."""
+        return await wait_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+
+
+class LoopThread(ServerLoop):
     """A thread that runs an asyncio loop until it is closed."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.loop.set_exception_handler(_on_exception)
+        super().__init__(asyncio.new_event_loop(), one_thread=False)
         self._thread = threading.Thread(target=self._run, name="ffq-grpc", daemon=True)
         self._thread.start()
 
@@ -34,8 +47,7 @@ class LoopThread:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
-            self.loop.run_until_complete(_finish_tasks())
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            finish(self.loop)
         finally:
             asyncio.set_event_loop(None)
             self.loop.close()
@@ -45,9 +57,11 @@ class LoopThread:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
 
-    async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """From Trio: the result of a coroutine that runs on the loop."""
-        return await wait_future(asyncio.run_coroutine_threadsafe(coroutine, self.loop))
+
+def finish(loop: asyncio.AbstractEventLoop) -> None:
+    """In its thread, when it has stopped: let what is left on it end."""
+    loop.run_until_complete(_finish_tasks())
+    loop.run_until_complete(loop.shutdown_asyncgens())
 
 
 async def _finish_tasks() -> None:
@@ -69,6 +83,19 @@ def _on_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> N
 _lock = threading.Lock()
 _shared: LoopThread | None = None
 _users = 0
+_hosts: dict[int, ServerLoop] = {}
+"""By thread: the loop whose guest is that thread's Trio run."""
+
+
+@contextmanager
+def hosting(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Within the block the servers of this thread's Trio run share this loop, its host."""
+    thread = threading.get_ident()
+    _hosts[thread] = ServerLoop(loop, one_thread=True)
+    try:
+        yield
+    finally:
+        del _hosts[thread]
 
 
 def _acquire() -> LoopThread:
@@ -90,9 +117,13 @@ def _release() -> None:
 
 
 @asynccontextmanager
-async def shared_loop() -> AsyncIterator[LoopThread]:
+async def shared_loop() -> AsyncIterator[ServerLoop]:
     """The process's loop for grpc.aio, kept running inside the block."""
     check_process()
+    host = _hosts.get(threading.get_ident())
+    if host is not None:
+        yield host
+        return
     loop = _acquire()
     try:
         yield loop

@@ -14,7 +14,7 @@ from ffq.endpoint import parse_endpoint
 from ffq.errors import StartupError
 from ffq.rpc.bridge import Bridge, handlers_of
 from ffq.rpc.duplex import DuplexServer, duplex_handlers
-from ffq.rpc.loop import LoopThread, shared_loop
+from ffq.rpc.loop import ServerLoop, shared_loop
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, server_arguments
 from ffq.rpc.routes import AllRoutes, Duplex
 from ffq.threads import run_blocking
@@ -61,7 +61,7 @@ async def serve(
 
 
 async def _serve_on(
-    loop: LoopThread,
+    loop: ServerLoop,
     server: grpc.aio.Server,
     routes: AllRoutes,
     endpoint: str,
@@ -75,7 +75,7 @@ async def _serve_on(
     async with trio.open_nursery() as nursery:
         calls: trio.Nursery = await nursery.start(_shielded_nursery)
         token = trio.lowlevel.current_trio_token()
-        bridge = Bridge(loop.loop, token, calls, options)
+        bridge = Bridge(loop.loop, token, calls, options, one_thread=loop.one_thread)
         simple = tuple(route for route in routes if not isinstance(route, Duplex))
         both_ways = [route for route in routes if isinstance(route, Duplex)]
         duplex = DuplexServer(bridge, options)

@@ -91,11 +91,12 @@ def test_commands_hear_ctrl_c_once_they_run(
     monkeypatch.setattr(sys, "argv", ["ffq", *arguments])
     heard: list[object] = []
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **_options: object) -> None:
         heard.append(signal.getsignal(signal.SIGINT))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(trio, "run", interrupted)
+    monkeypatch.setattr(trio.lowlevel, "start_guest_run", interrupted)
     assert main() == 130
     assert heard == [signal.default_int_handler]
 

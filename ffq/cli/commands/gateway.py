@@ -145,6 +145,7 @@ def gateway(
     from ffq.cli.output.consoles import note
     from ffq.cli.signals import run_command, until_signalled
     from ffq.gateway import serve_gateway
+    from ffq.rpc.guest import run_as_guest
     from ffq.settings import gateway_settings
 
     log_to_stderr(log_level)
@@ -156,4 +157,6 @@ def gateway(
             settle()
             note(f"gateway ready on {address.endpoint}")
 
-    run_command(partial(until_signalled, serve, stop_with_stdin=stop_with_stdin))
+    main = partial(until_signalled, serve, stop_with_stdin=stop_with_stdin)
+    # Of small calls by the thousand, and of little else that waits: one thread is cheaper.
+    run_command(main, run=run_as_guest)
