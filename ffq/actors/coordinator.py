@@ -15,17 +15,19 @@ from attrs import validators
 from ffq.actors.alarm import Alarm
 from ffq.actors.bell import WorkBell
 from ffq.actors.exchange import Exchanges, Send
-from ffq.actors.machine import Clock, MachineActor, Timer, ValidateState
+from ffq.actors.machine import Clock, MachineActor, ValidateState
 from ffq.actors.parties import Parties
 from ffq.actors.posting import PostedWalk, hop
+from ffq.actors.rhythm import Timer
 from ffq.actors.watches import Watch, Watches
-from ffq.core.liveness import liveness_machine
+from ffq.core.liveness import liveness_machine, stale_from_ms
 from ffq.core.machine import Machine, Party
 from ffq.core.registry import registry_machine
 from ffq.core.results import results_machine
 from ffq.core.scheduling import scheduling_machine
 from ffq.core.settings import CoordinatorSettings
-from ffq.core.speculation import next_due_ms
+from ffq.core.speculation import straggler_due_ms
+from ffq.core.timeouts import next_due_ms
 from ffq.core.walks import OWNERS, PLANS, WALKS
 from ffq.messages import (
     FetchQueryResults,
@@ -50,8 +52,9 @@ class ActorSettings:
 
     Attributes:
         mailbox: messages that wait for one actor; further senders wait.
-        tick_ms: how often scheduling looks at what time alone has changed (R10, R27).
-        sweep_ms: how often stale workers are looked for (R19); at most a tenth of the timeout.
+        tick_ms: how often scheduling looks at what time alone has changed (R10, R27), where it may.
+        sweep_ms: how often stale workers are looked for (R19), while one may be; at most a tenth of
+            the timeout.
         watches: queries that may be watched at a time; each holds a stream open.
     """
 
@@ -176,13 +179,21 @@ async def open_coordinator(
     sweep_ms = max(1, min(own.sweep_ms, core.worker_liveness_timeout_ms // 10))
     # Each starts after those that it may ask, and so ends before them.
     scheduling = scheduling_machine(core)
+    liveness = liveness_machine(core)
     bell = WorkBell(scheduling.state)
+    tick = Timer(own.tick_ms, Tick, lambda: next_due_ms(scheduling.state) - now())
+    # Stamped before it queues behind evidence that arrived earlier: a worker whose beat still waits
+    # in the mailbox is not stale. Evidence puts off when the next one is, and so do new workers.
+    sweep = Timer(
+        sweep_ms,
+        lambda: SweepStaleWorkers(now()),
+        lambda: stale_from_ms(liveness.state, now()) - now(),
+        woken=False,
+    )
     machines: list[tuple[Machine[Any], Timer | None]] = [
         (registry_machine(), None),
-        (scheduling, Timer(own.tick_ms, Tick)),
-        # Stamped before it queues behind evidence that arrived earlier: a worker whose beat still
-        # waits in the mailbox is not stale.
-        (liveness_machine(core), Timer(sweep_ms, lambda: SweepStaleWorkers(now()))),
+        (scheduling, tick),
+        (liveness, sweep),
         (results_machine(), None),
     ]
     async with ActorSystem("coordinator", hooks=hooks) as system:
@@ -195,7 +206,7 @@ async def open_coordinator(
                 timer,
                 watches if machine is scheduling else None,
                 bell.ring if machine is scheduling else None,
-                Alarm(partial(next_due_ms, scheduling.state), Tick)
+                Alarm(partial(straggler_due_ms, scheduling.state), Tick)
                 if machine is scheduling
                 else None,
                 name=machine.party.value,

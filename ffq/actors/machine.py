@@ -10,24 +10,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from ffq.actors.alarm import Alarm
 from ffq.actors.outbox import Outbox
 from ffq.actors.parties import Parties
+from ffq.actors.rhythm import Rhythm, Timer
 from ffq.actors.watches import Watches
 from ffq.core.machine import Machine, Notice, Outcome, Removal, Walk
 from ffq.core.walks import OWNERS
 from ffq.errors import FfqError, InvariantViolated
-from ffq.messages import Tick
+from ffq.messages import SweepStaleWorkers, Tick
 from ffq.runtime import Actor, Request, handles
 from ffq.runtime.remarks import RemarkLogger
 
 logger = RemarkLogger(logging.getLogger("ffq.actors"))
 
 R = TypeVar("R")
+
+BEATS: Final = (Tick, SweepStaleWorkers)
+"""What timers send."""
 
 Clock = Callable[[], int]
 """The coordinator's clock: unix ms that never go back."""
@@ -36,14 +40,6 @@ Clock = Callable[[], int]
 @attrs.frozen
 class ValidateState(Request[None]):
     """Check the machine. Raises InvariantViolated."""
-
-
-@attrs.frozen
-class Timer:
-    """A message that an actor sends itself every `period_ms`, made when it is sent."""
-
-    period_ms: int
-    message: Callable[[], Request[None]]
 
 
 def _is_bug(error: Exception) -> bool:
@@ -76,6 +72,7 @@ class MachineActor(Actor[Any]):
         self._clock = clock
         self._parties = parties
         self._timer = timer
+        self._rhythm: Rhythm | None = None
         self._watches = watches
         self._changed = changed
         self._alarm = alarm
@@ -86,8 +83,7 @@ class MachineActor(Actor[Any]):
         self._machine.validate_state()
         self.ctx.start_task(self._courier)
         if self._timer is not None:
-            # A message that fails has been dealt with by `handle`: the next is sent all the same.
-            self.ctx.every(self._timer.period_ms / 1000, self._timer.message, may_fail=True)
+            self._rhythm = Rhythm(self._timer, self.ctx)
 
     @handles(ValidateState)
     def validate_state(self, _: ValidateState) -> None:
@@ -95,6 +91,14 @@ class MachineActor(Actor[Any]):
 
     def handle(self, message: Request[Any]) -> Any:
         """The reply, or what the runtime awaits for it while this actor keeps its mailbox."""
+        if self._rhythm is None or not isinstance(message, BEATS):
+            return self._handle(message)
+        try:
+            return self._handle(message)
+        finally:
+            self._rhythm.beaten()
+
+    def _handle(self, message: Request[Any]) -> Any:
         walk = self._machine.walk_of(message)
         if walk is not None:
             return self._hold(walk, message)
@@ -107,8 +111,11 @@ class MachineActor(Actor[Any]):
                 logger.exception("%s failed in %s", type(message).__name__, self.ctx.path)
                 self._check_after_bug()
             raise
-        if self._changed is not None and self._machine.version != version:
-            self._changed()
+        if self._machine.version != version:
+            if self._rhythm is not None:
+                self._rhythm.changed()
+            if self._changed is not None:
+                self._changed()
         passed = isinstance(message, Tick)
         if self._alarm is not None:
             if passed:

@@ -129,6 +129,13 @@ def sweep_stale_workers(state: LivenessState, msg: SweepStaleWorkers, _now_ms: i
         del state.workers[each.worker_id]
 
 
+def stale_from_ms(state: LivenessState, now_ms: int) -> int:
+    """The first moment at which a worker can be stale, of those that are live and any other."""
+    oldest = next(iter(state.workers.values()), None)
+    seen_ms = now_ms if oldest is None else oldest.last_seen_ms
+    return seen_ms + state.settings.worker_liveness_timeout_ms + 1
+
+
 def _see(
     state: LivenessState,
     told: WorkerChanged,

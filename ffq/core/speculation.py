@@ -96,7 +96,7 @@ def _alone(
             yield attempt
 
 
-def next_due_ms(state: SchedulingState) -> int | None:
+def straggler_due_ms(state: SchedulingState) -> int | None:
     """When `find_stragglers` is to be called next; None: there is nothing to find."""
     return min(state.speculation_due.values(), default=None)
 

@@ -1,6 +1,8 @@
-"""Queries and attempts that take longer than their clients allow."""
+"""What time alone changes: when next, and what takes longer than its client allows."""
 
 from __future__ import annotations
+
+from math import inf
 
 from ffq.core.lifecycle import end_query
 from ffq.core.records import QueryRecord
@@ -8,6 +10,27 @@ from ffq.core.state import SchedulingState
 from ffq.core.tasks import fail_charged
 from ffq.core.transitions import QueryEvent
 from ffq.core.waiting import Waiting
+
+
+def next_due_ms(state: SchedulingState) -> float:
+    """Before this moment time alone changes nothing, if nothing else does: inf for never.
+
+    While a query is under way it may at any moment: backoffs, timeouts, what it waits for. Without
+    one, what was finished is forgotten (R27).
+    """
+    if len(state.queries) > len(state.finished):
+        return 0
+    if not state.finished:
+        return inf
+    settings = state.settings
+    oldest = state.queries[next(iter(state.finished))]
+    over = (
+        len(state.finished) > settings.max_finished_queries
+        or state.held_result_bytes > settings.max_result_bytes
+    )
+    if over or oldest.finished_at_ms is None:
+        return 0
+    return oldest.finished_at_ms + settings.result_ttl_ms + 1
 
 
 def end_overdue(state: SchedulingState, now_ms: int) -> None:

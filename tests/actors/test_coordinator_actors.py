@@ -11,9 +11,10 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from ffq import plan as p
 from ffq.actors import ActorSettings, steady_unix_ms
-from ffq.actors.machine import MachineActor, Timer
+from ffq.actors.machine import MachineActor
 from ffq.actors.outbox import Outbox
 from ffq.actors.parties import Parties
+from ffq.actors.rhythm import Timer
 from ffq.core import CoordinatorSettings
 from ffq.core.liveness import liveness_machine
 from ffq.core.machine import Machine, Party

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ffq.core import CoordinatorSettings
-from ffq.core.liveness import liveness_machine
+from ffq.core.liveness import liveness_machine, stale_from_ms
 from ffq.errors import InvalidRequest, QuotaExceeded
 from ffq.ids import WorkerId
 from ffq.messages import (
@@ -416,3 +416,19 @@ def test_a_query_can_use_no_more_slots_than_it_may_have_attempts() -> None:
     for number in range(4):
         d.beat(f"w{number}", slots=2)
     assert d.ask(ReadClusterSize()) == ClusterSize(5, 4)
+
+
+def test_R19_the_first_that_may_be_stale_is_the_one_heard_of_longest_ago() -> None:
+    d = Driver()
+    liveness, timeout_ms = d.core.liveness, d.settings.worker_liveness_timeout_ms
+    assert stale_from_ms(liveness.state, 70) == 70 + timeout_ms + 1
+    d.beat("a")
+    d.advance(100)
+    d.beat("b")
+    first = stale_from_ms(liveness.state, d.now_ms)
+    assert first == d.now_ms - 100 + timeout_ms + 1
+    liveness.step(SweepStaleWorkers(first - 1), first - 1)
+    assert list(liveness.state.workers) == ["a", "b"]
+    liveness.step(SweepStaleWorkers(first), first)
+    assert list(liveness.state.workers) == ["b"]
+    assert stale_from_ms(liveness.state, first) == first + 100

@@ -1,9 +1,12 @@
-"""Queries and attempts that take longer than their clients allow."""
+"""What time alone does, and when: queries and attempts that take longer than clients allow."""
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
+from ffq.core.timeouts import next_due_ms
 from ffq.errors import InvalidRequest
 from ffq.ids import QueryId
 from ffq.messages import QueryState, SubmitQuery, TaskState, Timeouts
@@ -97,3 +100,20 @@ def test_R1_the_same_bytes_again_change_no_timeout() -> None:
 def test_what_is_no_time_is_refused_by_name(value: object) -> None:
     with pytest.raises(InvalidRequest, match="timeout task_ms .*: want a whole number of ms"):
         Timeouts(task_ms=value)  # type: ignore[arg-type]
+
+
+def test_time_has_nothing_to_do_where_there_is_no_query_and_next_when_one_is_forgotten() -> None:
+    d = Driver()
+    d.beat("w0")
+    state = d.core.scheduling.state
+    assert next_due_ms(state) == inf
+    d.ask(SubmitQuery(QueryId("q"), dump_plan(scan())))
+    assert next_due_ms(state) == 0
+    d.cancel("q")
+    due_ms = next_due_ms(state)
+    assert due_ms == d.now_ms + state.settings.result_ttl_ms + 1
+    d.core.tick(int(due_ms) - 1)
+    assert list(state.queries) == ["q"]
+    d.core.tick(int(due_ms))
+    assert not state.queries
+    assert next_due_ms(state) == inf

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ffq.core import CoordinatorSettings
+from ffq.core.liveness import stale_from_ms
+from ffq.core.timeouts import next_due_ms
 from ffq.ids import AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
     AcceptQuery,
@@ -34,7 +36,9 @@ from ffq.messages import (
     ReportReply,
     ReportTaskStatus,
     ShuffleInput,
+    SweepStaleWorkers,
     TaskState,
+    Tick,
 )
 from ffq.plan import model
 from ffq.plan.inlining import with_inlined
@@ -430,6 +434,22 @@ class ClusterMachine(RuleBasedStateMachine):
     @invariant()
     def state_is_consistent(self) -> None:
         self.d.core.validate_state()
+
+    @invariant()
+    def nothing_is_done_by_time_before_it_is_due(self) -> None:
+        """So that whoever asks when that is may sleep until then."""
+        scheduling, liveness = self.d.core.scheduling, self.d.core.liveness
+        now_ms = self.d.now_ms
+        due_ms = min(next_due_ms(scheduling.state), now_ms + 3_600_000)
+        if due_ms > now_ms:
+            before = scheduling.version
+            scheduling.step(Tick(), int(due_ms) - 1)
+            assert scheduling.version == before
+        lost_from_ms = stale_from_ms(liveness.state, now_ms)
+        if lost_from_ms > now_ms:
+            before = liveness.version
+            liveness.step(SweepStaleWorkers(lost_from_ms - 1), lost_from_ms - 1)
+            assert liveness.version == before
 
     @invariant()
     def history_is_kept(self) -> None:

@@ -1,0 +1,78 @@
+"""When an actor is sent its timer's message: every period, and not while time changes nothing.
+
+An idle coordinator then sleeps: each look wakes a thread, and nothing would come of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Final, Protocol
+
+import attrs
+
+from ffq.runtime import Request
+
+
+class Cancels(Protocol):
+    """A timer that was set."""
+
+    def cancel(self) -> None: ...
+
+
+class Sets(Protocol):
+    """An actor's own context."""
+
+    def after(
+        self, seconds: float, message: Callable[[], Request[None]], *, may_fail: bool
+    ) -> Cancels: ...
+
+
+@attrs.frozen
+class Timer:
+    """A message that an actor sends itself every `period_ms`, made when it is sent.
+
+    Attributes:
+        due_in_ms: asked after each message: for how long nothing will have to be done, if nothing
+            changes; inf: for ever. Less than a period is a period.
+        woken: whether a change of the machine may bring that forward. Where it can only put it off,
+            nobody need look.
+    """
+
+    period_ms: int
+    message: Callable[[], Request[None]]
+    due_in_ms: Callable[[], float] = float
+    woken: bool = True
+
+
+class Rhythm:
+    """One timer at work. To be told of each of its messages, and of each change."""
+
+    def __init__(self, timer: Timer, ctx: Sets) -> None:
+        self._timer: Final = timer
+        self._ctx: Final = ctx
+        self._sleeps = False
+        self._next: Cancels | None = None
+        self._set(timer.period_ms)
+
+    def beaten(self) -> None:
+        """Its message has been handled."""
+        period_ms = self._timer.period_ms
+        due_ms = self._timer.due_in_ms()
+        self._sleeps = due_ms > period_ms
+        self._set(max(period_ms, due_ms))
+
+    def changed(self) -> None:
+        """The machine has: what was said of the future holds no more."""
+        if self._sleeps and self._timer.woken:
+            self._sleeps = False
+            self._set(self._timer.period_ms)
+
+    def _set(self, after_ms: float) -> None:
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        if after_ms == inf:
+            return
+        # A message that fails has been dealt with: the next is sent all the same.
+        self._next = self._ctx.after(after_ms / 1000, self._timer.message, may_fail=True)

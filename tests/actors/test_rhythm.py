@@ -1,0 +1,113 @@
+"""Timers' messages come every period, and not while nothing is due."""
+
+from __future__ import annotations
+
+from math import inf
+
+import attrs
+import trio
+from trio.testing import MockClock
+
+from ffq.actors import ActorSettings, open_coordinator
+from ffq.actors.rhythm import Rhythm, Timer
+from ffq.messages import CancelQuery, SubmitQuery, SweepStaleWorkers, Tick
+from ffq.runtime import Actor, ActorSystem, Hooks, Request, handles
+from tests.actors.harness import PLAN, InlinePlanner, Q, beat
+
+
+@attrs.frozen
+class Beat(Request[None]):
+    pass
+
+
+@attrs.frozen
+class Changed(Request[None]):
+    pass
+
+
+class Ticking(Actor[Beat | Changed]):
+    """Keeps when it was sent its beats. `due`: for how many ms nothing is."""
+
+    def __init__(self, due: list[float], *, woken: bool) -> None:
+        self._timer = Timer(100, Beat, lambda: due[0], woken)
+        self.at: list[int] = []
+
+    async def on_start(self) -> None:
+        self._rhythm = Rhythm(self._timer, self.ctx)
+
+    @handles(Beat)
+    def beaten(self, _: Beat) -> None:
+        self.at.append(round(trio.current_time() * 1000))
+        self._rhythm.changed()  # as a beat may do
+        self._rhythm.beaten()
+
+    @handles(Changed)
+    def changed(self, _: Changed) -> None:
+        self._rhythm.changed()
+
+
+async def test_it_comes_every_period_while_something_may_be_due(autojump_clock: MockClock) -> None:
+    start = trio.current_time() * 1000
+    async with ActorSystem() as system:
+        actor = Ticking([0], woken=True)
+        await system.spawn(lambda: actor)
+        await trio.sleep(0.45)
+    assert [at - round(start) for at in actor.at] == [100, 200, 300, 400]
+
+
+async def test_it_sleeps_until_something_is_due(autojump_clock: MockClock) -> None:
+    start = trio.current_time() * 1000
+    due = [1000.0]
+    async with ActorSystem() as system:
+        actor = Ticking(due, woken=True)
+        await system.spawn(lambda: actor)
+        await trio.sleep(1.15)
+        due[0] = inf
+        await trio.sleep(10_000)
+    assert [at - round(start) for at in actor.at] == [100, 1100, 2100]
+
+
+async def test_a_change_wakes_it_where_it_may_bring_something_forward(
+    autojump_clock: MockClock,
+) -> None:
+    start = trio.current_time() * 1000
+    async with ActorSystem() as system:
+        woken, sleeper = Ticking([inf], woken=True), Ticking([inf], woken=False)
+        refs = [await system.spawn(lambda: woken), await system.spawn(lambda: sleeper)]
+        await trio.sleep(5)
+        for ref in (*refs, *refs):
+            await ref.ask(Changed())
+        await trio.sleep(5)
+    assert [at - round(start) for at in woken.at] == [100, 5100]
+    assert [at - round(start) for at in sleeper.at] == [100]
+
+
+class Counting(Hooks):
+    """How often each message was handled."""
+
+    def __init__(self) -> None:
+        self.handled: list[type] = []
+
+    def message_handled(self, _path: str, message: object, _error: BaseException | None) -> None:
+        self.handled.append(type(message))
+
+
+async def test_an_idle_coordinator_sleeps(autojump_clock: MockClock) -> None:
+    hooks = Counting()
+    settings = ActorSettings(tick_ms=250, sweep_ms=500)
+    async with open_coordinator(InlinePlanner(), actors=settings, hooks=hooks) as coordinator:
+        await trio.sleep(1)
+        for _ in range(600):
+            await coordinator.ask(beat())
+            await trio.sleep(1)
+        assert hooks.handled.count(Tick) < 5
+        assert hooks.handled.count(SweepStaleWorkers) < 60
+        await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
+        before = hooks.handled.count(Tick)
+        await trio.sleep(10)
+        assert hooks.handled.count(Tick) - before in {39, 40}
+        await coordinator.ask(CancelQuery(Q, ""))
+        await trio.sleep(1)
+        before = hooks.handled.count(Tick)
+        await trio.sleep(10)
+        assert hooks.handled.count(Tick) <= before + 1  # its worker was lost meanwhile
