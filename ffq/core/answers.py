@@ -70,8 +70,14 @@ def _status(waiting: Waiting, query: QueryRecord, stages: tuple[StageStatus, ...
 
 
 def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
-    """What became of joins and gathers that sizes decide, by the stages that it is about."""
+    """What sizes have decided, of joins, gathers and partitions, by the stages it is about."""
     told: dict[StageId, list[str]] = defaultdict(list)
+    for stage in query.stages:
+        for each in stage.skewed:
+            told[stage.stage_id].append(
+                f"skew: partition {each.partition} has {bytes_text(each.bytes)}, and "
+                f"{len(each.ranges)} tasks share what stage {each.ranges[0].stage_id} gave it"
+            )
     for build, decision in query.decisions.items():
         size = f"stage {build} has {bytes_text(decision.build_bytes)}"
         probe = decision.choice.probe

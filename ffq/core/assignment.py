@@ -220,11 +220,15 @@ def _shuffle_inputs(
         return ()
     mine = frozenset(task.share.partitions)
     whole = {source.stage_id for source in stage.plan.parents if source.whole}
+    maps = task.share.maps
     return tuple(
         _shuffle_input(attempt, None if parent_id in whole or not query.splits else mine)
         for parent_id in stage.parents
         for map_task in query.stages[parent_id].tasks
         if (attempt := map_task.committed) is not None
+        and (
+            maps is None or maps.stage_id != parent_id or maps.begin <= map_task.task_id < maps.end
+        )
     )
 
 

@@ -2,7 +2,8 @@
 
 A query whose family cannot take shares runs every stage as one task that reads everything. Else a
 SCAN stage gets a task for each share of its tables, and a HASH stage one for each group of
-neighbouring reduce partitions of about the target size. Every partition is in exactly one task.
+neighbouring reduce partitions of about the target size. Every partition is in exactly one task, but
+for those that are far larger than the others (`ffq.core.skew`).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def lay_out(
 
 
 def max_tasks(stage: StagePlan, scans: Mapping[int, StageScan]) -> int:
-    """No layout of the stage has more tasks than this."""
+    """No layout of the stage has more tasks than this, before skewed partitions are shared out."""
     if _is_divisible_scan(stage, scans):
         return sum(len(scans[source.leaf].shares) for source in stage.scans if source.split)
     return max(1, stage.reduce_partitions)

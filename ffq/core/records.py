@@ -99,15 +99,35 @@ class AttemptRecord:
 
 
 @attrs.frozen
+class MapRange:
+    """Some of the map tasks of a stage: those from `begin` on, below `end`."""
+
+    stage_id: StageId
+    begin: int
+    end: int
+
+
+@attrs.frozen
+class SkewedPartition:
+    """A partition of so many bytes that several tasks share, by ranges of one stage's map tasks."""
+
+    partition: int
+    bytes: int
+    ranges: tuple[MapRange, ...]
+
+
+@attrs.frozen
 class TaskShare:
     """What one task of a stage reads.
 
     `partitions`: its reduce partitions. `scan`: (leaf, share number) of the scan share it reads,
-    None where every task reads the stage's scans whole.
+    None where every task reads the stage's scans whole. `maps`: of that stage it reads these map
+    tasks' outputs alone, as others read the rest of its partition; None: of all.
     """
 
     partitions: tuple[int, ...] = ()
     scan: tuple[int, int] | None = None
+    maps: MapRange | None = None
 
 
 @attrs.define(eq=False)
@@ -166,6 +186,8 @@ class StageRecord:
     assigned in that order: `tasks` are the records of those that were, and the `fresh` ones behind
     them are QUEUED and ready, and cost nothing.
 
+    `skewed`: partitions that several of its tasks share.
+
     `awaits`: the stage whose size decides whether this one is inlined, and for which it waits like
     for a parent. `inlined_into`: the stage that does its work, so that it has no tasks. `inlined`:
     the stages whose work it does.
@@ -197,6 +219,7 @@ class StageRecord:
     awaits: StageId | None = None
     inlined_into: StageId | None = None
     inlined: tuple[StageId, ...] = ()
+    skewed: tuple[SkewedPartition, ...] = ()
 
     @property
     def stage_id(self) -> StageId:

@@ -64,6 +64,8 @@ class CoordinatorSettings:
         adaptive_target_bytes: reduce partitions are grouped into tasks of about this many bytes.
         adaptive_min_tasks: the target is lowered to this part of a stage's input, so that a small
             input is shared out too.
+        adaptive_skew_bytes: a reduce partition of at least so many bytes, and of a third more than
+            an even share, is shared out to several tasks where its stage's plan allows it.
         speculation: percent of the median duration of a stage's finished tasks: an attempt that
             runs for longer may get a second one beside it; 0: none does (R13).
         speculation_quantile: percent of a stage's tasks that must have finished before.
@@ -96,6 +98,7 @@ class CoordinatorSettings:
     max_uncharged_retries_per_stage: int = _bound(64)
     adaptive_target_bytes: int = _size(16 * 1024 * 1024)
     adaptive_min_tasks: int = _bound(2)
+    adaptive_skew_bytes: int = _size(8 * 1024 * 1024)
     speculation: int = _bound(0, 0)
     speculation_quantile: int = _bound(50, 1, 100)
     speculation_min_ms: int = _size(100, 0)

@@ -11,10 +11,13 @@ little, it is inlined into the stage that gathers, else it is laid out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from ffq.core.layout import fingerprint, lay_out
-from ffq.core.records import GatherDecision, JoinDecision, QueryRecord, StageRecord
+from ffq.core.records import GatherDecision, JoinDecision, QueryRecord, StageRecord, TaskRecord
+from ffq.core.skew import MapSizes, find_skewed, share_out
 from ffq.core.state import SchedulingState
 from ffq.ids import StageId
 from ffq.plan.explain import bytes_text
@@ -27,13 +30,24 @@ def lay_out_stage(
     state: SchedulingState, query: QueryRecord, stage: StageRecord, now_ms: int
 ) -> None:
     """Give a stage its tasks, all queued. It keeps this layout whatever is run again (R31)."""
+    sizes = _map_sizes(query, stage)
+    totals = [0] * stage.plan.reduce_partitions
+    for of_stage in sizes.values():
+        for of_task in of_stage:
+            for partition, size in of_task.items():
+                totals[partition] += size
     stage.shares = lay_out(
         stage.plan,
         query.scans_of(stage),
-        _partition_bytes(query, stage),
+        totals,
         splits=query.splits,
         settings=state.settings,
     )
+    if query.splits and stage.plan.parallelism is Parallelism.HASH:
+        stage.skewed = find_skewed(stage.plan, totals, sizes, state.settings)
+        if stage.skewed:
+            groups = [share.partitions for share in stage.shares]
+            stage.shares = share_out(groups, stage.skewed)
     stage.layout = fingerprint(
         query.query_id, query.ordinal, stage.stage_id, stage.shares, query.digest, stage.inlined
     )
@@ -42,20 +56,22 @@ def lay_out_stage(
     refresh_offer(state, query, stage, now_ms)
 
 
-def _partition_bytes(query: QueryRecord, stage: StageRecord) -> list[int]:
-    """Bytes of each reduce partition that the stage's tasks share out."""
-    totals = [0] * stage.plan.reduce_partitions
+def _map_sizes(query: QueryRecord, stage: StageRecord) -> MapSizes:
+    """Bytes of the reduce partitions that the stage's tasks share out."""
     if stage.plan.parallelism is not Parallelism.HASH:
-        return totals
-    for source in stage.plan.parents:
-        if source.whole:
-            continue
-        for task in query.stages[source.stage_id].tasks:
-            attempt = task.committed
-            if attempt is not None and attempt.output is not None:
-                for number, partition in attempt.output.partitions.items():
-                    totals[number] += partition.bytes
-    return totals
+        return {}
+    return {
+        source.stage_id: [_sizes(task) for task in query.stages[source.stage_id].tasks]
+        for source in stage.plan.parents
+        if not source.whole
+    }
+
+
+def _sizes(task: TaskRecord) -> Mapping[int, int]:
+    attempt = task.committed
+    if attempt is None or attempt.output is None:
+        return {}
+    return {number: each.bytes for number, each in attempt.output.partitions.items()}
 
 
 def refresh_offer(

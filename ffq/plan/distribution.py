@@ -25,7 +25,7 @@ not known any more; the rows are still shared out by whole partitions.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -43,6 +43,7 @@ from ffq.plan.outputs import (
 )
 from ffq.plan.terms import Column, ColumnName, JoinStrategy, JoinType
 from ffq.plan.volatile import is_volatile
+from ffq.plan.walk import walk_stage
 
 # One set of names per hash key: a Project may give the same column out under several names.
 Keys = tuple[frozenset[ColumnName], ...]
@@ -95,8 +96,30 @@ def distribution_of(fragment: Node) -> Distribution:
     return _Analysis().visit(fragment)
 
 
+def splittable_reads(fragment: Node) -> frozenset[int]:
+    """Reads of which several tasks may have a partition, each some of its rows.
+
+    Each of them has the partition of all the other reads whole then. Custom operators over an
+    exchange count on all rows of a key, whatever the analysis can tell of them.
+    """
+    shared = distribution_of(fragment).reads
+    if any(isinstance(node, model.Custom) for node in walk_stage(fragment)):
+        return frozenset()
+    found = set()
+    for leaf in shared:
+        lies = dict.fromkeys(shared, _REPLICATED)
+        lies[leaf] = Distribution(DistributionKind.SCAN, reads=frozenset({leaf}))
+        root = _Analysis(lies).visit(fragment)
+        if root.kind is DistributionKind.SCAN and root.reads == {leaf} and not root.scans:
+            found.add(leaf)
+    return frozenset(found)
+
+
 class _Analysis:
-    def __init__(self) -> None:
+    """`lies`: of some reads how their rows lie, whatever they were exchanged by."""
+
+    def __init__(self, lies: Mapping[int, Distribution] | None = None) -> None:
+        self._lies = lies or {}
         self._scans = 0
         self._reads = 0
         self._outputs = OutputsOf()
@@ -112,7 +135,7 @@ class _Analysis:
                 return Distribution(DistributionKind.SCAN, scans=frozenset({leaf}))
             case model.ShuffleRead():
                 leaf, self._reads = self._reads, self._reads + 1
-                return _of_read(node, leaf)
+                return self._lies.get(leaf) or _of_read(node, leaf)
             case (
                 model.Filter() | model.CoalesceBatches() | model.ShuffleWrite() | model.WithTables()
             ):

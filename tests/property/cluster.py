@@ -40,10 +40,12 @@ from ffq.messages import (
     TaskState,
     Tick,
 )
-from ffq.plan import model
+from ffq.plan import model, terms
+from ffq.plan.bound import Match
 from ffq.plan.inlining import with_inlined
 from ffq.plan.properties import is_repeatable
 from ffq.plan.stages import StageGraph, StagePlan
+from ffq.plan.walk import stage_reads
 from tests.core.driver import Driver
 from tests.strategies.graphs import (
     adaptive_gather,
@@ -65,6 +67,7 @@ SETTINGS = CoordinatorSettings(
     max_concurrent_tasks_per_worker=3,
     max_concurrent_tasks_per_query=4,
     adaptive_target_bytes=40,
+    adaptive_skew_bytes=30,
     max_uncharged_retries_per_stage=200,
     max_assignment_bytes=2000,
 )
@@ -157,6 +160,22 @@ def work_of(graph: StageGraph, stage: StagePlan, skipped: set[StageId]) -> list[
 
 def task_of(key: AttemptKey) -> Task:
     return key.query_id, key.stage_id, key.task_id
+
+
+def may_be_divided(stage: StagePlan, parent: StageId) -> bool:
+    """Of these plans: one side of an inner join, below what looks at single rows alone."""
+    leaf = next(each.leaf for each in stage.parents if each.stage_id == parent)
+    node = stage.fragment
+    while not isinstance(node, model.ShuffleRead):
+        match node:
+            case model.ShuffleWrite() | model.PartialHashAggregate() | model.CoalesceBatches():
+                node = node.input
+            case model.HashJoin(join_type=terms.JoinType.INNER) | model.Join(match=Match.INNER):
+                on_left = len(stage_reads(node.left))
+                leaf, node = (leaf, node.left) if leaf < on_left else (leaf - on_left, node.right)
+            case _:
+                return False
+    return True
 
 
 class ClusterMachine(RuleBasedStateMachine):
@@ -410,7 +429,13 @@ class ClusterMachine(RuleBasedStateMachine):
             assert tasks == known != set(), "R8: every task of every parent has committed"
         if held.worker != PEER:
             named = [(each.stage_id, each.map_task, each.attempt) for each in held.of.inputs]
-            assert sorted(named) == sorted(each for each in committed if each[0] in parents), "R25"
+            right = sorted(each for each in committed if each[0] in parents)
+            left_out = set(right) - set(named)
+            assert sorted([*named, *left_out]) == right, "R25: committed attempts, each once"
+            # Of a partition that several tasks share each reads some of one parent's outputs.
+            assert len({each[0] for each in left_out}) <= 1, "R25"
+            assert not left_out or len(held.of.reduce_partitions) == 1, "R25"
+            assert {each[0] for each in named} == {each[0] for each in right}, "R25"
 
     @precondition(lambda self: self.held)
     @rule(pick=picks, rows=rows_written)
@@ -504,6 +529,36 @@ class ClusterMachine(RuleBasedStateMachine):
             expected = [self.stored[each.key] for each in states if each.committed]
             assert sorted(self.d.fetch(query)) == sorted(expected), "R26"
             self.check_rows(query)
+            self.check_partitions(query)
+
+    def check_partitions(self, query: str) -> None:
+        """R25: whatever is divided, each row is read by the tasks that are to see it, and once.
+
+        A partition that one task has it reads whole. Of one that several have, each output of one
+        parent is read by one of them, and those of the others by all; no row of that parent may
+        have to meet another one of it, nor be given out for want of one.
+        """
+        committed = {each.key for each in self.d.attempts(query) if each.committed}
+        tasks: dict[StageId, list[Held]] = defaultdict(list)
+        for held in self.held:
+            if held.key in committed and held.worker != PEER and held.of.task_count > 1:
+                tasks[held.key.stage_id].append(held)
+        for stage_id, readers in tasks.items():
+            stage = self.stages(query)[stage_id]
+            for partition in range(stage.reduce_partitions):
+                having = [each for each in readers if partition in each.of.reduce_partitions]
+                assert having, "R31: a partition is in some task"
+                reads = Counter(
+                    (source.stage_id, source.map_task)
+                    for each in having
+                    for source in each.of.inputs
+                )
+                divided = {each[0] for each, times in reads.items() if times < len(having)}
+                assert len(divided) <= 1, "R25: one parent is divided"
+                for (parent, _), times in reads.items():
+                    assert times == (1 if parent in divided else len(having)), "R25: once"
+                if divided:
+                    assert may_be_divided(stage, divided.pop()), "such rows must not be divided"
 
     def check_rows(self, query: str) -> None:
         """R25: all the tasks of a stage have read the same rows of each attempt below it.
