@@ -168,7 +168,7 @@ def _wrong_in_joins(query: QueryRecord) -> Iterator[str]:
         read = {source.stage_id for source in stage.plan.parents}
         if set(stage.parents) != (read if stage.inlined_into is None else set()):
             yield f"{name} has parents {stage.parents}, its plan reads {sorted(read)}"
-        if set(stage.consumers) != readers[stage.stage_id]:
+        if list(stage.consumers) != sorted(readers[stage.stage_id]):
             yield f"{name} has consumers {stage.consumers}, not {sorted(readers[stage.stage_id])}"
         if stage.awaits != awaited.get(stage.stage_id):
             yield f"{name} waits for a decision that nobody makes"

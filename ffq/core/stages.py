@@ -185,7 +185,9 @@ def _inline(query: QueryRecord, stage: StageRecord, probe: StageRecord, plan: St
     for parent_id in probe.parents:
         parent = query.stages[parent_id]
         parent.consumers = tuple(
-            sorted(stage.stage_id if each == probe.stage_id else each for each in parent.consumers)
+            sorted(
+                {stage.stage_id if each == probe.stage_id else each for each in parent.consumers}
+            )
         )
     stage.plan = plan
     stage.inlined = tuple(sorted({*stage.inlined, probe.stage_id, *probe.inlined}))

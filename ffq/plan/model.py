@@ -167,6 +167,14 @@ class AdaptiveGather(ShuffleRead):
 
 
 @attrs.frozen
+class SharedRead(ShuffleRead):
+    """A ShuffleRead of a stage that others read as well: those of the same number, which are equal
+    to this one."""
+
+    number: int
+
+
+@attrs.frozen
 class Broadcast:
     """Exchange Broadcast: not a cut; every task of the stage computes its input whole."""
 
@@ -419,6 +427,7 @@ Node: TypeAlias = (
     | Join
     | AdaptiveJoin
     | AdaptiveGather
+    | SharedRead
     | Values
     | OverWindows
     | SetOperation
@@ -461,6 +470,7 @@ OWN_NODES: Final = (
     Join,
     AdaptiveJoin,
     AdaptiveGather,
+    SharedRead,
     Values,
     OverWindows,
     SetOperation,

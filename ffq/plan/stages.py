@@ -3,7 +3,8 @@
 The plan is cut at every Exchange ShuffleRead. The root stage is 0 and is the sink. A walk from
 the root, depth first, children left to right, gives each ShuffleRead's input the next free id
 when it meets the ShuffleRead, before it goes on below. A CteRef is its plan in place, cut again
-each time it stands in the plan.
+each time it stands in the plan. SharedReads of one number read one stage, which is cut where the
+first of them stands.
 
 Cutting is deterministic: a coordinator and a worker that cut the same bytes get the same graph.
 """
@@ -145,7 +146,7 @@ class StageGraph:
         return tuple(source.stage_id for source in self.stages[stage_id].parents)
 
     def consumers_of(self, stage_id: StageId) -> tuple[StageId, ...]:
-        """Stages that read it: exactly one, but for the sink, which has none."""
+        """Stages that read it: one, or those of its SharedReads; none of the sink."""
         return tuple(
             stage.stage_id
             for stage in self.stages
@@ -171,6 +172,7 @@ class _Cutter:
     _joins: list[JoinChoice] = attrs.field(factory=list)
     _gathers: list[GatherChoice] = attrs.field(factory=list)
     _inline: Mapping[str, InlineTable] = attrs.field(factory=dict)
+    _shared: dict[int, tuple[ShuffleRead, StageId]] = attrs.field(factory=dict)
 
     def cut(self, plan: Node) -> StageGraph:
         if isinstance(plan, model.WithTables):
@@ -207,7 +209,7 @@ class _Cutter:
             )
         here = f"{path}.{node_name(node)}"
         if isinstance(node, ShuffleRead):
-            below = self._open(_map_side(node, here), f"{here}.input", depth + 1)
+            below = self._read(node, here, depth)
             self._parents[stage_id].append(below)
             if isinstance(node, model.AdaptiveGather):
                 self._gathers.append(GatherChoice(stage_id, below, _in_place_bytes(node, here)))
@@ -226,13 +228,40 @@ class _Cutter:
         for name in child_fields(node):
             self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)
         if isinstance(node, model.AdaptiveJoin):
-            for side in (node.left, node.right):
-                if type(side) is not ShuffleRead:
-                    raise PlanningError(
-                        f"{here} reads {node_name(side)}; right would be a ShuffleRead on each side"
-                    )
+            _check_sides(node, here)
             probe, build = self._parents[stage_id][-2:]
+            if any(join.build == build for join in self._joins):
+                raise PlanningError(
+                    f"{here} has the right side of another AdaptiveJoin; right would be one of its "
+                    f"own: its size decides one join"
+                )
             self._joins.append(JoinChoice(stage_id, probe, build, node.broadcast_bytes))
+
+    def _read(self, node: ShuffleRead, path: str, depth: int) -> StageId:
+        """The stage that it reads: a new one, or that of another SharedRead of its number."""
+        number = node.number if isinstance(node, model.SharedRead) else None
+        if number is not None and number in self._shared:
+            first, below = self._shared[number]
+            if first != node:
+                raise PlanningError(f"{path} has the number {number}, and another one reads others")
+            return below
+        below = self._open(_map_side(node, path), f"{path}.input", depth + 1)
+        if number is not None:
+            if number in self._shared:
+                raise PlanningError(
+                    f"{path} has the number {number}, and what it reads has it, too"
+                )
+            self._shared[number] = node, below
+        return below
+
+
+def _check_sides(join: model.AdaptiveJoin, path: str) -> None:
+    """The stage of the left side may be left out: nobody else may read it."""
+    for side, right in ((join.left, (ShuffleRead,)), (join.right, (ShuffleRead, model.SharedRead))):
+        if type(side) not in right:
+            raise PlanningError(
+                f"{path} reads {node_name(side)}; right would be a ShuffleRead on each side"
+            )
 
 
 def _map_side(read: ShuffleRead, path: str) -> ShuffleWrite:

@@ -37,6 +37,7 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.Join: ("left", "right"),
     model.AdaptiveJoin: ("left", "right"),
     model.AdaptiveGather: ("input",),
+    model.SharedRead: ("input",),
     model.Values: (),
     model.Series: (),
     model.OverWindows: ("input",),

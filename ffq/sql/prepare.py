@@ -32,6 +32,7 @@ from ffq.sql.parameters import Parameters, Value, dump_parameters, load_paramete
 from ffq.sql.parsing import QueryParser
 from ffq.sql.planning import PlanningInstance
 from ffq.sql.serialized import NotDistributed
+from ffq.sql.sharing import with_shared
 from ffq.sql.statements import InsertInto, read_statement
 from ffq.sql.text import query_error
 from ffq.sql.together import in_one_task, scans_of
@@ -202,6 +203,10 @@ class Preparer:
         except NotDistributed as error:
             raise _placed(error, named, query) from None
         plan, said = _small_in_one_task(plan, query, facts)
+        if not said:
+            plan, spared = with_shared(plan)
+            if spared:
+                choices.append(f"what is exchanged twice alike is computed once: {spared} less")
         definitions = (*own, *named.files)
         if definitions or used:
             plan = WithTables(tuple(map(_canonical, definitions)), plan, used)

@@ -71,7 +71,7 @@ class LocalRunner:
         query = QueryId(str(next(_QUERY)))
         done: dict[int, list[AttemptKey]] = {}
         sink, *stages = self._decided(graph)
-        for stage in reversed(stages):
+        for stage in _in_order(stages):
             done[stage.stage_id] = self._run_stage(query, graph, stage, done)
         results = [
             run_fragment(self.engine, self._attempt(graph, sink, _key(query, sink, task), done))
@@ -180,6 +180,15 @@ class LocalRunner:
 
         openers = [partial(stream, key, one) for key in keys for one in partitions]
         return merge_streams(openers, (opener().schema for opener in openers[1:]))
+
+
+def _in_order(stages: Sequence[StagePlan]) -> Iterator[StagePlan]:
+    """Each behind those that it reads, of which others may read some as well."""
+    left = {stage.stage_id: stage for stage in stages}
+    while left:
+        for stage_id, stage in list(left.items()):
+            if not any(source.stage_id in left for source in stage.parents):
+                yield left.pop(stage_id)
 
 
 def _key(query: QueryId, stage: StagePlan, task: int) -> AttemptKey:

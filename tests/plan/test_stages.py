@@ -18,8 +18,10 @@ from ffq.plan import (
     terms,
 )
 from ffq.plan import model as m
+from ffq.plan.bound import Match
 from ffq.plan.stages import partition_count
 from ffq.plan.walk import children, walk_stage
+from tests.strategies import graphs
 from tests.strategies.plans import stage_plans
 
 SINGLE = m.SinglePartitioning()
@@ -259,3 +261,49 @@ def test_coordinator_and_worker_cut_the_same_bytes_alike(plan: m.Node) -> None:
 
 def count_nodes(plan: m.Node) -> int:
     return 1 + sum(count_nodes(child) for child in children(plan))
+
+
+def shared(below: m.Node, number: int = 0) -> m.Node:
+    by = m.HashPartitioning(("k",), 3)
+    return m.SharedRead(m.ShuffleWrite(below, by), by, number)
+
+
+def test_equal_reads_of_one_number_read_one_stage() -> None:
+    """0 reads 1 and, beyond 2, which has the larger number, again."""
+    one = shared(graphs.scan("t"))
+    graph = cut(m.UnionAll(one, graphs.exchange(one)))
+    assert [graph.parents_of(stage.stage_id) for stage in graph.stages] == [(1, 2), (), (1,)]
+    assert graph.consumers_of(StageId(1)) == (0, 2)
+    assert len(cut(m.UnionAll(one, shared(graphs.scan("t"), 1))).stages) == 3
+
+
+def built_of(probe: str, build: m.Node) -> m.Node:
+    left = graphs.exchange(graphs.scan(probe), 3)
+    return m.AdaptiveJoin(left, build, Match.INNER, None, (), 1)
+
+
+@pytest.mark.parametrize(
+    ("plan", "said"),
+    [
+        (
+            m.UnionAll(shared(graphs.scan("t")), shared(graphs.scan("u"))),
+            "has the number 0, and another one reads others",
+        ),
+        (shared(shared(graphs.scan("t"))), "has the number 0, and what it reads has it, too"),
+        (
+            m.AdaptiveJoin(
+                shared(graphs.scan("t")), shared(graphs.scan("t")), Match.INNER, None, (), 1
+            ),
+            "AdaptiveJoin reads SharedRead; right would be a ShuffleRead on each side",
+        ),
+        (
+            m.UnionAll(
+                built_of("a", shared(graphs.scan("u"))), built_of("b", shared(graphs.scan("u")))
+            ),
+            "has the right side of another AdaptiveJoin; right would be one of its own",
+        ),
+    ],
+)
+def test_reads_that_cannot_be_shared_are_refused(plan: m.Node, said: str) -> None:
+    with pytest.raises(PlanningError, match=said):
+        cut(plan)

@@ -56,6 +56,7 @@ from tests.strategies.graphs import (
     operator,
     relations,
     scan,
+    shared,
     submissions,
 )
 
@@ -112,6 +113,7 @@ gathered = st.builds(
 # Of several stages for the most part.
 plans = st.one_of(
     layers,
+    st.builds(shared, sides | layers, st.integers(1, 4)),
     adaptive,
     gathered,
     st.builds(aggregate, relations(), st.integers(1, 4)),

@@ -12,6 +12,7 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Sequence
 
+from ffq.ids import StageId
 from ffq.messages import ScanSplit, StageScan
 from ffq.plan.stages import StageGraph
 
@@ -32,15 +33,29 @@ def rows_of(stage_id: int, leaf: int, table: str, splits: Iterable[ScanSplit]) -
 
 
 def oracle(graph: StageGraph, scans: Sequence[StageScan]) -> list[int]:
-    """The result as one process would have it, sorted: every row of every scan once."""
+    """The result as one process would have it, sorted: every row of every scan, as often as it is
+    read: once, but for what stages give out that several read."""
     leaves = {(scan.stage_id, scan.leaf): scan for scan in scans}
     rows: list[int] = []
     for stage in graph.stages:
         for source in stage.scans:
             scan = leaves[stage.stage_id, source.leaf]
             splits = [split for share in scan.shares for split in share]
-            rows.extend(rows_of(stage.stage_id, source.leaf, source.table, splits))
+            found = rows_of(stage.stage_id, source.leaf, source.table, splits)
+            rows.extend(found * _times_read(graph, stage.stage_id))
     return sorted(rows)
+
+
+def _times_read(graph: StageGraph, stage_id: StageId) -> int:
+    """On how many ways its rows come to the sink."""
+    if stage_id == 0:
+        return 1
+    return sum(
+        _times_read(graph, stage.stage_id)
+        for stage in graph.stages
+        for source in stage.parents
+        if source.stage_id == stage_id
+    )
 
 
 def partition_of(row: int, partitions: int, salt: int) -> int:

@@ -22,6 +22,7 @@ from tests.strategies.graphs import (
     join,
     operator,
     scan,
+    shared,
 )
 
 OPERATOR = "op.any"
@@ -49,6 +50,7 @@ def _plans() -> dict[str, Node]:
         "adaptive-gather-of-join": model.Limit(
             10, adaptive_gather(adaptive_join(t, u, 3, 0), 10**6)
         ),
+        "shared": shared(aggregate(t, 2), 3),
         "poison": operator(POISON, t),
     }
 

@@ -20,6 +20,7 @@ from ffq.sql.distribute import distribute
 from ffq.sql.exchanges import TableEstimate
 from ffq.sql.files import Named
 from ffq.sql.planning import Planned, PlanningInstance
+from ffq.sql.sharing import with_shared
 from ffq.sql.text import Edited
 from ffq.sql.together import in_one_task
 from tests.engine.runner import LocalRunner
@@ -106,7 +107,7 @@ class Compared:
         plan = distribute(planned, partitions=self.partitions, estimates=self.estimates)
         whole = in_one_task(plan) if self.together else None
         if whole is None:
-            return plan
+            return with_shared(plan)[0]
         (stage,) = cut(whole).stages
         assert stage.parallelism is Parallelism.SINGLE
         return whole

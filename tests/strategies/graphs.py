@@ -8,6 +8,7 @@ reduce partitions by hash, whole inputs in one task, broadcast sides, operators 
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 
 from hypothesis import strategies as st
@@ -83,6 +84,15 @@ def adaptive_gather(below: Node, most: int = 100) -> Node:
     return model.AdaptiveGather(model.ShuffleWrite(below, single), single, most)
 
 
+def shared(below: Node, partitions: int = 1, number: int | None = None) -> Node:
+    """Rows that two read which are exchanged once: all of both, or by key."""
+    by = model.HashPartitioning((KEY,), partitions)
+    named = zlib.crc32(repr((below, partitions)).encode()) if number is None else number
+    read = model.SharedRead(model.ShuffleWrite(below, by), by, named)
+    counted = model.PartialHashAggregate(_GROUPS, _COUNT, read)
+    return model.UnionAll(model.FinalHashAggregate(_GROUPS, _COUNT, counted), aggregate(read, 2))
+
+
 def broadcast_join(left: Node, right: Node) -> Node:
     """A join whose right side every task reads whole."""
     return model.HashJoin(
@@ -115,6 +125,7 @@ def relations(
             st.builds(broadcast_join, inner, inner),
             st.builds(model.UnionAll, inner, inner),
             st.builds(gather, inner),
+            st.builds(shared, inner, partitions),
             st.builds(adaptive_gather, inner, st.sampled_from([0, 60, 1000])),
             st.builds(model.Limit, st.just(10), inner),
         ]

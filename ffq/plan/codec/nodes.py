@@ -259,6 +259,7 @@ _NODES: dict[str, Codec[Any]] = {
     f"{OWN_PREFIX}AdaptiveGather": record(
         model.AdaptiveGather, *_PARTITIONED, Key("in_place_bytes", COUNT)
     ),
+    f"{OWN_PREFIX}SharedRead": record(model.SharedRead, *_PARTITIONED, Key("number", COUNT)),
     f"{OWN_PREFIX}Values": record(
         model.Values, Key("types", listing(SQL_TYPE)), Key("rows", listing(listing(BOUND)))
     ),

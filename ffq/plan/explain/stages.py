@@ -75,7 +75,9 @@ def _heading(stage: StagePlan, graph: StageGraph, describe: Describer) -> str:
     consumers = graph.consumers_of(stage.stage_id)
     to = "the result"
     if consumers:
-        to = f"to stage {', '.join(map(str, consumers))}: {_partitioning(stage, describe)}"
+        listed = ", ".join(map(str, consumers))
+        word = "stage" if len(consumers) == 1 else "stages"
+        to = f"to {word} {listed}: {_partitioning(stage, describe)}"
     for choice in graph.joins:
         if choice.probe == stage.stage_id:
             to += (
