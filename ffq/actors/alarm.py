@@ -1,7 +1,7 @@
 """Wakes an actor at the very moment at which something in its machine is due.
 
-A rhythm (`ffq.actors.rhythm`) looks once a period while anything may be due: enough for timeouts and
-backoffs, too late for what is better done at once.
+A rhythm (`ffq.actors.rhythm`) looks once a period while anything may be due: enough for timeouts
+and backoffs, too late for what is better done at once.
 """
 
 from __future__ import annotations
