@@ -79,6 +79,8 @@ class FragmentSpool:
             DiskError: the file cannot be read.
         """
         if not self._spilled and len(self._chunks) == 1:
+            # Bytes of their own begin where numbers may; those of a view are wherever they came.
+            self._chunks[0] = bytes(self._chunks[0])
             return pa.BufferReader(self._chunks[0])
         if not (self._is_ours and self.size):
             return None

@@ -113,3 +113,15 @@ def test_what_is_small_stays_plain(tmp_path: Path) -> None:
     for table, is_plain in ((small, True), (large, False)):
         size = written(tmp_path, table).stat().st_size
         assert (size > table.nbytes) == is_plain
+
+
+async def test_numbers_of_a_part_that_came_as_a_view_are_aligned(tmp_path: Path) -> None:
+    """The engine reads them where they lie."""
+    came = b"1" * 5 + bytes(range(64)) * 100
+    spool = FragmentSpool(tmp_path / "part", MemoryBudget(1 << 20))
+    await spool.write(memoryview(came)[5:])
+    source = spool.source()
+    assert source is not None
+    buffer = source.read_buffer()
+    assert buffer.address % 16 == 0
+    assert buffer.to_pybytes() == came[5:]
