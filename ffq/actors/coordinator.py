@@ -118,7 +118,8 @@ class ActorCoordinator:
                 watched = None
         if watched is not None:
             # Before anything is submitted: what is refused for want of room has done nothing.
-            with self._watching(watched) as watch:
+            one_call = isinstance(message, RunQuery)
+            with self._watching(watched, patient=one_call) as watch:
                 if isinstance(message, RunQuery):
                     await self.ask(message)
                 async with self.chunks[type(message)](watched, watch) as updates:
@@ -128,11 +129,11 @@ class ActorCoordinator:
             yield chunks
 
     @contextmanager
-    def _watching(self, message: WatchQuery) -> Iterator[Watch]:
+    def _watching(self, message: WatchQuery, *, patient: bool) -> Iterator[Watch]:
         result = FetchQueryResults(message.query_id)
         with self.watches.registered(message.query_id) as ended:
             look, ask_result = partial(self.ask, message), partial(self.ask, result)
-            yield Watch(look, ask_result, self.watches, ended)
+            yield Watch(look, ask_result, self.watches, ended, patient)
 
     async def serve_exchange(self, incoming: AsyncIterator[FromWorker], send: Send) -> None:
         """The coordinator's end of a worker's stream; see `Exchanges.serve`."""

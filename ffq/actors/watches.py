@@ -95,12 +95,14 @@ class Watch:
     Attributes:
         look: asks for its status.
         ask_result: asks for its result.
+        patient: what ends within PACE_S is told of once, when it has.
     """
 
     look: Callable[[], Awaitable[QueryStatus]]
     ask_result: Callable[[], Awaitable[ResultParts]]
     _watches: Watches
     _ended: trio.Event
+    _patient: bool = False
     _told: QueryStatus | None = None
     _told_at: float = 0.0
     _seen: int = -1
@@ -115,6 +117,9 @@ class Watch:
         told = self._told
         if told is not None and told.state.terminal:
             raise StopAsyncIteration
+        if told is None and self._patient:
+            with trio.move_on_after(PACE_S):
+                await self._ended.wait()
         late = self._told_at + STILL_THERE_S
         while True:
             if told is not None:

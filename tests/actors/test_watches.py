@@ -187,14 +187,24 @@ async def test_a_query_that_nobody_knows_cannot_be_watched(mock_clock: MockClock
         assert not coordinator.watches
 
 
-async def test_a_query_is_submitted_and_watched_in_one(mock_clock: MockClock) -> None:
+async def test_a_query_is_submitted_and_watched_in_one(autojump_clock: MockClock) -> None:
     async with open_watched() as coordinator:
         other = RunQuery(QueryId("2"), PLAN.to_json())
         async with coordinator.stream(other) as updates:
             first: Any = await anext(updates)
             assert (first.query_id, first.state) == ("2", QueryState.QUEUED)
+            assert trio.current_time() == PACE_S
             await coordinator.ask(CancelQuery(QueryId("2"), "enough"))
             assert [each.state async for each in updates] == [QueryState.CANCELED]  # type: ignore[attr-defined]
+
+
+async def test_one_that_ends_soon_is_told_of_once(autojump_clock: MockClock) -> None:
+    async with open_watched() as coordinator, trio.open_nursery() as nursery:
+        async with coordinator.stream(RunQuery(QueryId("2"), PLAN.to_json())) as updates:
+            message = CancelQuery(QueryId("2"), "enough")
+            nursery.start_soon(coordinator.ask, message)
+            assert [each.state async for each in updates] == [QueryState.CANCELED]  # type: ignore[attr-defined]
+        assert trio.current_time() == 0
 
 
 async def test_what_there_is_no_room_to_watch_is_not_submitted(mock_clock: MockClock) -> None:
