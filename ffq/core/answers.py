@@ -81,6 +81,13 @@ def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
     for build, decision in query.decisions.items():
         size = f"stage {build} has {bytes_text(decision.build_bytes)}"
         probe = decision.choice.probe
+        if decision.choice.reduction is not None:
+            told[probe].append(
+                f"not reduced: {size}, {decision.why}"
+                if decision.why
+                else f"reduced: {size}, and rows with other keys are left out here"
+            )
+            continue
         if decision.why:
             told[decision.stage_id].append(f"shuffled: {size}, {decision.why}")
             continue

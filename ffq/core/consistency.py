@@ -170,6 +170,8 @@ def _wrong_in_joins(query: QueryRecord) -> Iterator[str]:
             yield f"{name} has parents {stage.parents}, its plan reads {sorted(read)}"
         if list(stage.consumers) != sorted(readers[stage.stage_id]):
             yield f"{name} has consumers {stage.consumers}, not {sorted(readers[stage.stage_id])}"
+        if not read.issuperset(set(stage.inlined) & query.decisions.keys()):
+            yield f"{name} is reduced by a stage that it does not read"
         if stage.awaits != awaited.get(stage.stage_id):
             yield f"{name} waits for a decision that nobody makes"
         if stage.stage_id in query.undecided and stage.is_readable:

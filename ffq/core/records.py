@@ -188,9 +188,9 @@ class StageRecord:
 
     `skewed`: partitions that several of its tasks share.
 
-    `awaits`: the stage whose size decides whether this one is inlined, and for which it waits like
-    for a parent. `inlined_into`: the stage that does its work, so that it has no tasks. `inlined`:
-    the stages whose work it does.
+    `awaits`: the stage whose size decides whether this one is inlined or reduced, and for which it
+    waits like for a parent. `inlined_into`: the stage that does its work, so that it has no tasks.
+    `inlined`: the stages whose work it does, and the one that reduces it.
 
     `again` holds those that are QUEUED once more and past their backoff, in the order they became
     so, behind the fresh ones; but those that not every worker may be given are in `choosy`, in that
@@ -256,10 +256,11 @@ class StageRecord:
 
 @attrs.frozen
 class JoinDecision:
-    """How an AdaptiveJoin is run.
+    """How an AdaptiveJoin or ReducedJoin is run.
 
-    `stage_id`: the stage that joins. `build_bytes`: what its right side gave out. `why`: why its
-    left side is exchanged; empty: it is not, its stage is inlined.
+    `stage_id`: the stage that joins. `build_bytes`: what the side gave out that was run first.
+    `why`: why the other side is exchanged as it is; empty: it is not, its stage is inlined, or
+    reduced.
     """
 
     choice: JoinChoice

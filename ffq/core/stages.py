@@ -2,8 +2,9 @@
 
 The probe stage of an AdaptiveJoin waits until its build stage is finished. Then is decided, once,
 by the bytes that the build stage's committed attempts registered: few are read whole by each task
-of the probe stage, which is inlined into the stage that joins; else both sides stay exchanged. A
-decision stands whatever is run again afterwards.
+of the probe stage, which is inlined into the stage that joins; else both sides stay exchanged. That
+of a ReducedJoin waits likewise: it reads few whole to leave out rows without a partner, and stays
+a stage of its own. A decision stands whatever is run again afterwards.
 
 So it is with the stage below an AdaptiveGather, when all that it reads is there: where that is
 little, it is inlined into the stage that gathers, else it is laid out.
@@ -23,6 +24,7 @@ from ffq.ids import StageId
 from ffq.plan.explain import bytes_text
 from ffq.plan.inlining import inlined
 from ffq.plan.properties import is_repeatable
+from ffq.plan.reducing import reduced
 from ffq.plan.stages import JoinChoice, Parallelism, StagePlan
 
 
@@ -122,10 +124,13 @@ def _decide(state: SchedulingState, query: QueryRecord, choice: JoinChoice, now_
     """Decide how a join is run whose build side has just been finished."""
     probe, stage = query.stages[choice.probe], _doing(query, choice.stage_id)
     build_bytes = _output_bytes(query.stages[choice.build])
-    plan = inlined(stage.plan, probe.plan)
+    reduces = choice.reduction is not None
+    plan = reduced(probe.plan, choice) if reduces else inlined(stage.plan, probe.plan)
     why = ""
     if build_bytes > choice.broadcast_bytes:
         why = f"more than {bytes_text(choice.broadcast_bytes)}"
+    elif reduces:
+        _reduce(query.stages[choice.build], probe, plan)
     elif plan.parallelism is Parallelism.SINGLE:
         why = f"but without the exchange stage {stage.stage_id} would be one task"
     elif plan.operators not in (stage.plan.operators, probe.plan.operators):
@@ -135,7 +140,7 @@ def _decide(state: SchedulingState, query: QueryRecord, choice: JoinChoice, now_
     probe.awaits = None
     probe.unmet -= 1
     state.changed()
-    if why:
+    if why or reduces:
         _offer(state, query, probe, now_ms)
     else:
         _inline(query, stage, probe, plan)
@@ -178,6 +183,15 @@ def _output_bytes(stage: StageRecord) -> int:
         for task in stage.tasks
         if (attempt := task.committed) is not None and attempt.output is not None
     )
+
+
+def _reduce(build: StageRecord, probe: StageRecord, plan: StagePlan) -> None:
+    """The probe stage, which is not laid out yet, reads the build's as well; that is readable."""
+    build.consumers = tuple(sorted({*build.consumers, probe.stage_id}))
+    probe.plan = plan
+    probe.inlined = tuple(sorted({*probe.inlined, build.stage_id}))
+    probe.parents = tuple(sorted({*probe.parents, build.stage_id}))
+    probe.repeatable = is_repeatable(plan)
 
 
 def _inline(query: QueryRecord, stage: StageRecord, probe: StageRecord, plan: StagePlan) -> None:

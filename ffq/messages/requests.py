@@ -170,7 +170,8 @@ class Assignment:
     Attributes:
         task_count: tasks of its stage; 0 where the coordinator does not say.
         split_count: tasks among which each of its reduce partitions is shared out.
-        inlined: stages whose work its stage does in place of reading them, by number.
+        inlined: by number, stages whose work its stage does in place of reading them, and stages
+            that it reads beside to leave out rows.
     """
 
     key: AttemptKey

@@ -30,6 +30,7 @@ from ffq.plan.model import (
     ParquetScan,
     ShuffleRead,
 )
+from ffq.plan.reducing import reduced
 from ffq.plan.stages import StageGraph, StagePlan, stage_of
 from ffq.plan.walk import child_fields, walk_stage
 
@@ -65,13 +66,17 @@ def inlined(stage: StagePlan, probe: StagePlan) -> StagePlan:
 
 
 def with_inlined(graph: StageGraph, stage_id: StageId, stages: Iterable[StageId]) -> StagePlan:
-    """A stage, with others inlined into it, or into one another.
+    """A stage, with others inlined into it, or into one another; and reduced by one.
 
     Raises:
         InvalidPlan: one of them cannot be.
     """
     stage = graph.stages[stage_id]
     left = set(stages)
+    for choice in graph.joins:
+        if choice.reduction and choice.probe == stage_id and choice.build in left:
+            left.discard(choice.build)
+            stage = reduced(stage, choice)
     while left:
         probe = next((each.stage_id for each in stage.parents if each.stage_id in left), None)
         if probe is None:

@@ -292,6 +292,19 @@ class AdaptiveJoin(Join):
 
 
 @attrs.frozen
+class ReducedJoin(Join):
+    """A Join of two exchanges that makes nothing of right rows without a partner on the left.
+
+    Both exchanges are of a Project that gives out the keys by their names.
+
+    broadcast_bytes: where the left stage has given out at most so many, right rows whose keys none
+    of its rows has are left out where they are made: each of their tasks reads the left side whole.
+    """
+
+    broadcast_bytes: int
+
+
+@attrs.frozen
 class Values:
     """Rows that the query itself says; one without columns where it says none."""
 
@@ -428,6 +441,7 @@ Node: TypeAlias = (
     | AdaptiveJoin
     | AdaptiveGather
     | SharedRead
+    | ReducedJoin
     | Values
     | OverWindows
     | SetOperation
@@ -471,6 +485,7 @@ OWN_NODES: Final = (
     AdaptiveJoin,
     AdaptiveGather,
     SharedRead,
+    ReducedJoin,
     Values,
     OverWindows,
     SetOperation,

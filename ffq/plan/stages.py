@@ -19,12 +19,16 @@ import attrs
 from ffq.errors import PlanningError
 from ffq.ids import StageId
 from ffq.plan import model
+from ffq.plan.bound import Match
 from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.inline import InlineTable
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
 from ffq.plan.names import MAX_SHOWN, text_of
 from ffq.plan.walk import child_fields, node_name, stage_reads, stage_scans, walk_stage
+
+_REDUCED = frozenset({Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI})
+"""Matches of which nothing is made of a right row without a partner."""
 
 
 class Parallelism(enum.Enum):
@@ -102,20 +106,34 @@ class StagePlan:
 
 
 @attrs.frozen
+class Reduction:
+    """How the right rows of a ReducedJoin are reduced: `read` has the left ones.
+
+    places: of each key, where it stands among the columns of the left side and of the right one.
+    """
+
+    read: ShuffleRead
+    places: tuple[tuple[int, int], ...]
+
+
+@attrs.frozen
 class JoinChoice:
-    """An AdaptiveJoin: how it is run is decided when its right side's stage is finished.
+    """An AdaptiveJoin or ReducedJoin: how it is run is decided when a side's stage is finished.
 
     Attributes:
         stage_id: the stage that joins.
-        probe: the stage of its left side, which waits for the decision: it may be inlined.
-        build: the stage of its right side.
-        broadcast_bytes: of the build stage's output, up to which the probe stage is inlined.
+        probe: the stage of one side, which waits for the decision: of an AdaptiveJoin the left one,
+            which may be inlined; of a ReducedJoin the right one.
+        build: the stage of the other side.
+        broadcast_bytes: of the build stage's output, up to which the probe's tasks read it whole.
+        reduction: of a ReducedJoin.
     """
 
     stage_id: StageId
     probe: StageId
     build: StageId
     broadcast_bytes: int
+    reduction: Reduction | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen
@@ -227,15 +245,24 @@ class _Cutter:
             )
         for name in child_fields(node):
             self._walk(getattr(node, name), stage_id, f"{here}.{name}", depth + 1)
+        if isinstance(node, model.AdaptiveJoin | model.ReducedJoin):
+            self._joins.append(self._choice(node, stage_id, here))
+
+    def _choice(
+        self, node: model.AdaptiveJoin | model.ReducedJoin, stage_id: StageId, here: str
+    ) -> JoinChoice:
+        """Of a join whose sides have just been walked."""
+        _check_sides(node, here)
+        left, right = self._parents[stage_id][-2:]
         if isinstance(node, model.AdaptiveJoin):
-            _check_sides(node, here)
-            probe, build = self._parents[stage_id][-2:]
-            if any(join.build == build for join in self._joins):
+            if any(join.build == right for join in self._joins):
                 raise PlanningError(
                     f"{here} has the right side of another AdaptiveJoin; right would be one of its "
                     f"own: its size decides one join"
                 )
-            self._joins.append(JoinChoice(stage_id, probe, build, node.broadcast_bytes))
+            return JoinChoice(stage_id, left, right, node.broadcast_bytes)
+        reduction = _reduction(node, self._roots[left], self._roots[right], here)
+        return JoinChoice(stage_id, right, left, node.broadcast_bytes, reduction)
 
     def _read(self, node: ShuffleRead, path: str, depth: int) -> StageId:
         """The stage that it reads: a new one, or that of another SharedRead of its number."""
@@ -255,13 +282,36 @@ class _Cutter:
         return below
 
 
-def _check_sides(join: model.AdaptiveJoin, path: str) -> None:
-    """The stage of the left side may be left out: nobody else may read it."""
-    for side, right in ((join.left, (ShuffleRead,)), (join.right, (ShuffleRead, model.SharedRead))):
+def _check_sides(join: model.AdaptiveJoin | model.ReducedJoin, path: str) -> None:
+    """Of a side whose stage may be left out, or leave rows out, nobody else may read."""
+    alone, shared = (ShuffleRead,), (ShuffleRead, model.SharedRead)
+    allowed = alone, shared if isinstance(join, model.AdaptiveJoin) else alone
+    for side, right in zip((join.left, join.right), allowed, strict=True):
         if type(side) not in right:
             raise PlanningError(
                 f"{path} reads {node_name(side)}; right would be a ShuffleRead on each side"
             )
+
+
+def _reduction(node: model.ReducedJoin, left: Node, right: Node, path: str) -> Reduction:
+    names = [
+        [name for _, name in write.input.exprs]
+        for write in (left, right)
+        if isinstance(write, ShuffleWrite) and isinstance(write.input, model.Project)
+    ]
+    known = len(names) == 2 and all(
+        each.count(key) == 1 for pair in node.keys for key, each in zip(pair, names, strict=True)
+    )
+    if not known or not node.keys or node.match not in _REDUCED:
+        raise PlanningError(
+            f"{path} is {node.match.value} and exchanges its sides by {node.keys}; right would be "
+            f"{', '.join(sorted(each.value for each in _REDUCED))}, and exchanges of a Project on "
+            f"each side that gives out each key by its name"
+        )
+    of_left, of_right = names
+    assert isinstance(node.left, ShuffleRead)
+    places = tuple((of_left.index(a), of_right.index(b)) for a, b in node.keys)
+    return Reduction(node.left, places)
 
 
 def _map_side(read: ShuffleRead, path: str) -> ShuffleWrite:

@@ -505,7 +505,9 @@ class TaskAssignment(_message.Message):
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShuffleInput]: ...
     @_builtins.property
     def inlined_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Stages that are not run: the task does their work in place of reading them."""
+        """Stages that are not run: the task does their work in place of reading them. And stages that it
+        reads, which the plan as it was cut does not say, to leave out rows.
+        """
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ import attrs
 
 from ffq.plan.bound import BoundExpr, Call, Match, Place
 from ffq.plan.explain import bytes_text
-from ffq.plan.model import AdaptiveJoin, Join, Node, Sort
+from ffq.plan.model import AdaptiveJoin, Join, Node, ReducedJoin, Sort
 from ffq.sql.exchanges import BROADCAST_BYTES, MOST_BROADCAST, Exchanges
 from ffq.sql.pieces import (
     Rows,
@@ -49,16 +49,23 @@ _WHOLE_RIGHT: Final = frozenset(
 )
 """Matches of which every left row's answer is known where the right side is whole."""
 
+_REDUCED: Final = frozenset({Match.LEFT, Match.SEMI, Match.ANTI})
+"""Matches that make nothing of a right row without a partner, and of which the left side cannot be
+whole in every task."""
+_MUCH_LARGER: Final = 4
+
 Equal: TypeAlias = tuple[BoundExpr, BoundExpr, str]
 """What must be equal: of the left row, of the right one, and the comparison's sign."""
 
 
 class _Way(enum.Enum):
-    """How a join is run: ADAPTIVE is decided by the size of a side when that is finished."""
+    """How a join is run: ADAPTIVE and REDUCED are decided by the size of a side when that is
+    finished."""
 
     BROADCAST = "broadcast"
     SHUFFLE = "shuffle"
     ADAPTIVE = "adaptive"
+    REDUCED = "reduced"
 
 
 @attrs.frozen
@@ -190,8 +197,9 @@ def _joined(sides: _Sides, exchanges: Exchanges) -> Rows:
 def _run(way: _Way, sides: _Sides, exchanges: Exchanges) -> Rows:
     if way is _Way.BROADCAST:
         return _beside_whole(sides, exchanges)
-    bound = exchanges.broadcast_bytes(sides.left.size)
-    return _by_hash(sides, exchanges, broadcast_bytes=bound)
+    if way is _Way.REDUCED:
+        return _by_hash(sides, exchanges, ReducedJoin, exchanges.broadcast_bytes(sides.right.size))
+    return _by_hash(sides, exchanges, AdaptiveJoin, exchanges.broadcast_bytes(sides.left.size))
 
 
 def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
@@ -218,6 +226,13 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
             f"{title}: {way}, its {small} side has about {bytes_text(known[small])}"
         )
         return _Way.BROADCAST, small
+    if _reduces(sides, bounds["left"]) and not exchanges.repeats:
+        exchanges.choices.append(
+            f"{title}: decided when its left side is finished (about "
+            f"{bytes_text(sides.left.size or 0)}): up to {bytes_text(bounds['left'])} rows of the "
+            f"right side with other keys are left out before both are shuffled"
+        )
+        return _Way.REDUCED, "right"
     if not waits:
         why = (
             "each needs both"
@@ -233,6 +248,21 @@ def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
         f"{bytes_text(bounds[build])}, else both sides are shuffled"
     )
     return _Way.ADAPTIVE, build
+
+
+def _reduces(sides: _Sides, bound: int) -> bool:
+    """Whether the right side is thought to be so much larger that the left one's keys go first.
+
+    All rows of a table have few keys less than others refer to: they would leave out nothing.
+    """
+    left, right = sides.left.size, sides.right.size
+    known = left is not None and right is not None and not is_plain(sides.left.node)
+    return (
+        known
+        and sides.match in _REDUCED
+        and _MUCH_LARGER * (left or 0) <= (right or 0)
+        and (left or 0) <= bound
+    )
 
 
 def _is_small(rows: Rows, bound: int, *, waits: bool) -> bool:
@@ -327,8 +357,17 @@ def _beside_whole(sides: _Sides, exchanges: Exchanges) -> Rows:
     return _together(sides, left.node, right_rows.node, split=False)
 
 
-def _by_hash(sides: _Sides, exchanges: Exchanges, broadcast_bytes: int | None = None) -> Rows:
-    """broadcast_bytes: of the right side, up to which the left one is not exchanged after all."""
+def _by_hash(
+    sides: _Sides,
+    exchanges: Exchanges,
+    decided: type[AdaptiveJoin | ReducedJoin] | None = None,
+    broadcast_bytes: int = 0,
+) -> Rows:
+    """
+    Args:
+        decided: what it is where the size of a side decides.
+        broadcast_bytes: of that side, up to which all tasks of the other one read it whole.
+    """
     left, right = sides.left, sides.right
     left_node, left_keys = exchanges.by_keys(left, [a for a, *_ in sides.equal])
     right_node, right_keys = exchanges.by_keys(right, [b for _, b, _ in sides.equal])
@@ -340,11 +379,10 @@ def _by_hash(sides: _Sides, exchanges: Exchanges, broadcast_bytes: int | None = 
     ]
     conditions += [widened(each, left.width, added) for each in sides.others]
     keys = tuple((f"c{a.index}", f"c{b.index}") for a, b in zip(left_keys, right_keys, strict=True))
-    node = Join(left_node, right_node, sides.match, all_of(conditions), keys)
-    if broadcast_bytes is not None:
-        node = AdaptiveJoin(
-            left_node, right_node, sides.match, all_of(conditions), keys, broadcast_bytes
-        )
+    condition = all_of(conditions)
+    node = Join(left_node, right_node, sides.match, condition, keys)
+    if decided is not None:
+        node = decided(left_node, right_node, sides.match, condition, keys, broadcast_bytes)
     kept = [*range(left.width)]
     if sides.match not in _ONE_SIDED:
         kept += range(width, width + right.width)

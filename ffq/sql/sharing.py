@@ -15,7 +15,7 @@ import attrs
 
 from ffq.errors import InvalidPlan
 from ffq.plan.codec import dump_plan
-from ffq.plan.model import AdaptiveJoin, Custom, Node, SharedRead, ShuffleRead
+from ffq.plan.model import AdaptiveJoin, Custom, Node, ReducedJoin, SharedRead, ShuffleRead
 from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import child_fields, children
 
@@ -24,7 +24,7 @@ def with_shared(plan: Node) -> tuple[Node, int]:
     """The plan in which equal exchanges are one stage, and how many stages that spares.
 
     The left side of an AdaptiveJoin has its stage for itself, since that may be done elsewhere; a
-    right side decides one join.
+    right side decides one join. Sides of a ReducedJoin have theirs, since one leaves rows out.
     """
     try:
         return _shared(plan)
@@ -108,7 +108,7 @@ class _Sharing:
 
     def _is_apart(self, node: Node, name: str, child: Node) -> bool:
         if not isinstance(node, AdaptiveJoin):
-            return False
+            return isinstance(node, ReducedJoin)
         text = self._texts.get(id(child))
         if name == "left" or text is None or text in self._builds:
             return True

@@ -16,6 +16,7 @@ from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
 from ffq.messages import Bytes, OutputPartition, ScanSplit
 from ffq.plan.inlining import inlined
 from ffq.plan.model import Node, ParquetScan, Project, ShuffleRead, SinglePartitioning
+from ffq.plan.reducing import reduced
 from ffq.plan.stages import Parallelism, StageGraph, StagePlan, cut
 from ffq.plan.terms import Expr, Literal, LiteralType
 from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream, merge_streams
@@ -84,6 +85,9 @@ class LocalRunner:
         stages = {stage.stage_id: stage for stage in graph.stages}
         into: dict[int, StageId] = {}
         for choice in graph.joins if self.inlines else ():
+            if choice.reduction is not None:
+                stages[choice.probe] = reduced(stages[choice.probe], choice)
+                continue
             at = choice.stage_id
             while at in into:
                 at = into[at]

@@ -212,6 +212,23 @@ def _(surgeon: Surgeon) -> None:
 
 
 @mutant(
+    "reducing-stage-does-not-know-its-reader",
+    "R8",
+    "a stage that reads another's rows to leave out its own is not told of their loss",
+    "simulation",
+)
+def _(surgeon: Surgeon) -> None:
+    original = stages._reduce
+
+    def broken(build: StageRecord, probe: StageRecord, plan: Any) -> None:
+        told = build.consumers
+        original(build, probe, plan)
+        build.consumers = told
+
+    surgeon.replace(stages, "_reduce", broken)
+
+
+@mutant(
     "inlined-stage-is-still-told",
     "R8",
     "what an inlined stage read still counts to it",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import combinations, permutations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from ffq.ids import StageId
 from ffq.plan import Parallelism, ScanSource, ShuffleSource, cut, dump_plan, model, parse_plan
 from ffq.plan.bound import Match
 from ffq.plan.inlining import inlined, with_inlined
+from ffq.plan.reducing import reduced
 from ffq.plan.stages import GatherChoice, JoinChoice, StageGraph
 from ffq.plan.walk import stage_reads, stage_scans
 from tests.strategies.graphs import (
@@ -22,6 +24,7 @@ from tests.strategies.graphs import (
     aggregate,
     exchange,
     gather,
+    reduced_join,
     relations,
     scan,
 )
@@ -129,14 +132,22 @@ def decided(graph: StageGraph) -> Iterator[tuple[JoinChoice, ...]]:
 _relations = relations(max_leaves=3)
 
 
-@given(st.builds(adaptive_join, _relations, _relations, st.integers(1, 3)))
+@given(
+    st.builds(adaptive_join, _relations, _relations, st.integers(1, 3))
+    | st.builds(reduced_join, _relations, _relations, st.integers(1, 3))
+)
 def test_the_order_of_decisions_makes_no_difference_nor_does_the_journey(plan: model.Node) -> None:
     """A coordinator inlines one by one, a worker all that it is told of, in a plan that it read."""
     graph, read = cut(plan), cut(parse_plan(dump_plan(plan)))
     for order in decided(graph):
         stages = {stage.stage_id: stage for stage in graph.stages}
         into: dict[StageId, StageId] = {}
+        reducing: dict[StageId, StageId] = {}
         for choice in order:
+            if choice.reduction is not None:
+                stages[choice.probe] = reduced(stages[choice.probe], choice)
+                reducing[choice.probe] = choice.build
+                continue
             at = choice.stage_id
             while at in into:
                 at = into[at]
@@ -144,6 +155,7 @@ def test_the_order_of_decisions_makes_no_difference_nor_does_the_journey(plan: m
             into[choice.probe] = at
         for stage_id, stage in stages.items():
             mine = [probe for probe in into if _ends_in(probe, into) == stage_id]
+            mine += [build for probe, build in reducing.items() if probe == stage_id]
             assert with_inlined(read, stage_id, mine) == stage
             assert len(stage.parents) == len(stage_reads(stage.fragment))
             assert len(stage.scans) == len(stage_scans(stage.fragment))
@@ -153,3 +165,32 @@ def _ends_in(stage: StageId, into: dict[StageId, StageId]) -> StageId:
     while stage in into:
         stage = into[stage]
     return stage
+
+
+def test_a_join_that_reduces_exchanges_its_keys_by_name() -> None:
+    join = reduced_join(scan("a"), scan("b"), 2)
+    assert isinstance(join, model.ReducedJoin)
+    (choice,) = cut(join).joins
+    assert (choice.probe, choice.build) == (2, 1)
+    assert choice.reduction is not None
+    assert choice.reduction.places == ((0, 0),)
+    wrong = (
+        attrs.evolve(join, match=Match.FULL),
+        attrs.evolve(join, keys=()),
+        attrs.evolve(join, keys=(("k", "other"),)),
+        attrs.evolve(join, right=exchange(scan("b"), 2)),
+    )
+    for plan in wrong:
+        with pytest.raises(PlanningError, match="exchanges of a Project on each side"):
+            cut(plan)
+    with pytest.raises(PlanningError, match="right would be a ShuffleRead on each side"):
+        cut(attrs.evolve(join, left=scan("a")))
+
+
+def test_a_stage_is_reduced_by_the_other_side_of_its_join_alone() -> None:
+    graph = cut(reduced_join(reduced_join(scan("a"), scan("b"), 2), scan("c"), 2))
+    for choice in graph.joins:
+        for stage in graph.stages:
+            if stage.stage_id != choice.probe:
+                with pytest.raises(InvalidPlan, match="no left side of a ReducedJoin"):
+                    reduced(stage, choice)

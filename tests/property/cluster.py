@@ -54,6 +54,7 @@ from tests.strategies.graphs import (
     exchange,
     join,
     operator,
+    reduced_join,
     relations,
     scan,
     shared,
@@ -110,12 +111,14 @@ gathered = st.builds(
     st.builds(aggregate, sides, st.integers(1, 4)) | adaptive,
     sizes,
 )
+reducing = st.builds(reduced_join, sides | adaptive, sides | adaptive, st.integers(1, 3), sizes)
 # Of several stages for the most part.
 plans = st.one_of(
     layers,
     st.builds(shared, sides | layers, st.integers(1, 4)),
     adaptive,
     gathered,
+    reducing,
     st.builds(aggregate, relations(), st.integers(1, 4)),
     st.builds(join, relations(max_leaves=2), relations(max_leaves=2), st.integers(1, 4)),
     relations(),
@@ -160,6 +163,15 @@ def work_of(graph: StageGraph, stage: StagePlan, skipped: set[StageId]) -> list[
     return read + [each for below in read for each in work_of(graph, graph.stages[below], skipped)]
 
 
+def reducing_of(graph: StageGraph, stage_id: StageId, decided: set[StageId]) -> list[StageId]:
+    """The stages that a stage reads beside, to leave out rows; of those decided to be so read."""
+    return [
+        join.build
+        for join in graph.joins
+        if join.reduction and join.probe == stage_id and join.build in decided
+    ]
+
+
 def task_of(key: AttemptKey) -> Task:
     return key.query_id, key.stage_id, key.task_id
 
@@ -201,6 +213,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.stored: dict[AttemptKey, bytes] = {}
         self.first_holder: dict[QueryId, Holder] = {}
         self.skipped: defaultdict[str, set[StageId]] = defaultdict(set)
+        self.reducing: defaultdict[str, set[StageId]] = defaultdict(set)
         self._stages: dict[str, dict[StageId, StagePlan]] = {}
 
     # --- calls -------------------------------------------------------------------------------
@@ -211,18 +224,29 @@ class ClusterMachine(RuleBasedStateMachine):
     def stages(self, query: str) -> dict[StageId, StagePlan]:
         """Those that are run, with the work that they do, as far as it is decided."""
         graph, skipped = self.submitted[query].graph, self.skipped[query]
+        reducing = self.reducing[query]
+        before = len(reducing)
         record = self.d.core.scheduling.state.queries.get(QueryId(query))
         for stage in record.stages if record is not None and (graph.joins or graph.gathers) else ():
             if stage.inlined_into is not None:
                 skipped.add(stage.stage_id)
+        for build, decision in record.decisions.items() if record is not None else ():
+            if decision.choice.reduction is not None and not decision.why:
+                reducing.add(build)
         known = self._stages.get(query)
-        if known is None or len(known) != len(graph.stages) - len(skipped):
+        count = len(graph.stages) - len(skipped)
+        if known is None or len(known) != count or len(reducing) != before:
             known = self._stages[query] = {
-                stage.stage_id: with_inlined(graph, stage.stage_id, work_of(graph, stage, skipped))
+                stage.stage_id: with_inlined(graph, stage.stage_id, self.told(graph, stage, query))
                 for stage in graph.stages
                 if stage.stage_id not in skipped
             }
         return known
+
+    def told(self, graph: StageGraph, stage: StagePlan, query: str) -> list[StageId]:
+        """What a worker is to be told of how the stage is to be run, as far as it is decided."""
+        work = work_of(graph, stage, self.skipped[query])
+        return sorted([*work, *reducing_of(graph, stage.stage_id, self.reducing[query])])
 
     def endpoint(self, held: Held) -> str:
         """Of an incarnation: a restarted worker has lost what the old one made."""
@@ -412,8 +436,8 @@ class ClusterMachine(RuleBasedStateMachine):
         assert key.attempt == self.assigned.get(task, 0) + 1, "R12: no gap, no reuse"
         self.assigned[task] = key.attempt
         stage, graph = self.stage(key), self.submitted[key.query_id].graph
-        work = work_of(graph, graph.stages[key.stage_id], self.skipped[key.query_id])
-        assert held.of.inlined == tuple(sorted(work)), "all that is skipped is done by one stage"
+        told = self.told(graph, graph.stages[key.stage_id], key.query_id)
+        assert held.of.inlined == tuple(told), "all that is skipped is done by one stage"
         assert stage.operators <= self.capabilities[held.worker], "R10"
         holder = Holder(held.worker, self.capabilities[held.worker])
         first = self.first_holder.setdefault(key.query_id, holder)

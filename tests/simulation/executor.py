@@ -140,7 +140,10 @@ class SimExecutor:
 
 
 def _rows(work: Work) -> list[int]:
-    """What the fragment reads; of what every task reads whole, task 0 passes the rows on."""
+    """What the fragment reads; of what every task reads whole, task 0 passes the rows on.
+
+    A stage that is read to leave out rows has a partner for each here, and gives none itself.
+    """
     assignment, stage = work.assignment, work.stage
     first = assignment.key.task_id == 0
     rows: list[int] = []
@@ -151,7 +154,8 @@ def _rows(work: Work) -> list[int]:
             rows.extend(rows_of(*source.home, scan.table, scan.splits))
     for parent in stage.parents:
         read = [row for item in work.inputs[parent.leaf] for row in _read(item)]
-        if first or not parent.whole:
+        reduces = parent.stage_id in assignment.inlined
+        if (first or not parent.whole) and not reduces:
             rows.extend(read)
     return rows
 

@@ -21,6 +21,7 @@ from tests.strategies.graphs import (
     gather,
     join,
     operator,
+    reduced_join,
     scan,
     shared,
 )
@@ -45,6 +46,9 @@ def _plans() -> dict[str, Node]:
         "operator-late": operator(OPERATOR, exchange(t, 3)),
         "adaptive": aggregate(adaptive_join(t, u, 3), 2),
         "adaptive-chain": adaptive_join(adaptive_join(t, u, 2), aggregate(u, 2), 3),
+        "reduced": aggregate(reduced_join(t, u, 3), 2),
+        "reduced-chain": reduced_join(adaptive_join(t, u, 2), adaptive_join(t, u, 2), 3),
+        "reduced-operator": reduced_join(operator(OPERATOR, t), u, 2),
         "adaptive-operator": aggregate(adaptive_join(t, operator(OPERATOR, u), 3), 2),
         "adaptive-gather": model.Limit(10, adaptive_gather(aggregate(t, 3), 10**6)),
         "adaptive-gather-of-join": model.Limit(

@@ -93,6 +93,23 @@ def shared(below: Node, partitions: int = 1, number: int | None = None) -> Node:
     return model.UnionAll(model.FinalHashAggregate(_GROUPS, _COUNT, counted), aggregate(read, 2))
 
 
+def reduced_join(left: Node, right: Node, partitions: int = 1, most: int = 100) -> Node:
+    """A shuffled join; right rows with other keys are left out before that where the left stage
+    gives out at most `most` bytes."""
+    return model.ReducedJoin(
+        exchange(_keyed(left), partitions),
+        exchange(_keyed(right), partitions),
+        Match.SEMI,
+        None,
+        ((KEY, KEY),),
+        most,
+    )
+
+
+def _keyed(below: Node) -> Node:
+    return model.Project(((Column(KEY), KEY),), below)
+
+
 def broadcast_join(left: Node, right: Node) -> Node:
     """A join whose right side every task reads whole."""
     return model.HashJoin(
@@ -121,6 +138,7 @@ def relations(
             st.builds(aggregate, inner, partitions),
             st.builds(join, inner, inner, partitions),
             st.builds(adaptive_join, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
+            st.builds(reduced_join, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
             st.builds(exchange, inner, partitions),
             st.builds(broadcast_join, inner, inner),
             st.builds(model.UnionAll, inner, inner),

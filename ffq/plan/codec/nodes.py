@@ -260,6 +260,7 @@ _NODES: dict[str, Codec[Any]] = {
         model.AdaptiveGather, *_PARTITIONED, Key("in_place_bytes", COUNT)
     ),
     f"{OWN_PREFIX}SharedRead": record(model.SharedRead, *_PARTITIONED, Key("number", COUNT)),
+    f"{OWN_PREFIX}ReducedJoin": record(model.ReducedJoin, *_JOIN, Key("broadcast_bytes", COUNT)),
     f"{OWN_PREFIX}Values": record(
         model.Values, Key("types", listing(SQL_TYPE)), Key("rows", listing(listing(BOUND)))
     ),

@@ -80,9 +80,12 @@ def _heading(stage: StagePlan, graph: StageGraph, describe: Describer) -> str:
         to = f"to {word} {listed}: {_partitioning(stage, describe)}"
     for choice in graph.joins:
         if choice.probe == stage.stage_id:
+            then = f"this is done in stage {choice.stage_id}"
+            if choice.reduction is not None:
+                then = "rows are left out here whose keys it has not"
             to += (
                 f"; decided when stage {choice.build} is finished: up to "
-                f"{bytes_text(choice.broadcast_bytes)} this is done in stage {choice.stage_id}"
+                f"{bytes_text(choice.broadcast_bytes)} {then}"
             )
     for gather in graph.gathers:
         if gather.below == stage.stage_id:
