@@ -183,7 +183,8 @@ def _wrong_in_joins(query: QueryRecord) -> Iterator[str]:
         gathered = query.gathered.get(stage.stage_id)
         if gathered is not None and gathered.in_place != (stage.inlined_into is not None):
             yield f"{name} is not run as was decided"
-        if stage.layout is not None and stage.stage_id in query.gathers:
+        reads = bool(stage.plan.parents)  # what reads no other stage has nothing to be decided by
+        if reads and stage.layout is not None and stage.stage_id in query.gathers:
             yield f"{name} is laid out, and whether it is inlined is not decided"
 
 
