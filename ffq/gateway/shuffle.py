@@ -49,7 +49,8 @@ class ShuffleChunks:
                 f"map output {location.key} is registered up to stream epoch {epoch}, "
                 f"asked for was {asked.min_stream_epoch} or later"
             )
-        exact = attrs.evolve(asked, key=location.key, also=())  # they may be elsewhere
+        # The others may be elsewhere, and who asks may be on another host.
+        exact = attrs.evolve(asked, key=location.key, also=(), opens=False)
         if location.endpoint:
             with self.peers.use(location.endpoint) as channel:
                 async with RemoteCoordinator(channel).stream(exact) as chunks:

@@ -494,7 +494,8 @@ class FetchShufflePartition(StreamRpc[ShuffleChunk, OutputLocation]):
     `start_offset`: first byte wanted. `max_bytes`: how many at most; 0 = no limit.
     `min_stream_epoch`: refuse output older than this. `also`: partitions of the same query that
     follow, in this order; offsets count over all. A coordinator, and who does not know the field,
-    serves the first one alone, which its watermark tells.
+    serves the first one alone, which its watermark tells. `opens`: the answer may be where the
+    bytes lie, in files of this host.
     """
 
     key: AttemptKey
@@ -504,6 +505,7 @@ class FetchShufflePartition(StreamRpc[ShuffleChunk, OutputLocation]):
     layout_version: int = 0
     min_stream_epoch: int = 0
     also: tuple[ShufflePart, ...] = ()
+    opens: bool = False
 
 
 @attrs.frozen

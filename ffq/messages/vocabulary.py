@@ -311,10 +311,26 @@ Bytes: TypeAlias = bytes | memoryview
 
 
 @attrs.frozen
+class FilePlace:
+    """A stretch of a file on this host.
+
+    `device`, `inode`, `file_bytes`: of the whole file; an opened one that has others is another.
+    """
+
+    path: str
+    offset: int
+    bytes: int
+    device: int
+    inode: int
+    file_bytes: int
+
+
+@attrs.frozen
 class ShuffleChunk:
     """Bytes [start_offset, end_offset) of one reduce partition's stream (R24).
 
     `watermark_offset`: how many bytes it has so far. `finalized`: it is complete at this attempt.
+    `places`: in the only chunk of an answer without bytes, where they lie.
     """
 
     payload: Bytes = attrs.field(repr=False)
@@ -323,6 +339,7 @@ class ShuffleChunk:
     watermark_offset: int
     finalized: bool
     stream_epoch: int = 0
+    places: tuple[FilePlace, ...] = ()
 
 
 class StoredPayload(Protocol):

@@ -1058,6 +1058,7 @@ class FetchShufflePartitionRequest(_message.Message):
     LAYOUT_VERSION_FIELD_NUMBER: _builtins.int
     MIN_STREAM_EPOCH_FIELD_NUMBER: _builtins.int
     ALSO_FIELD_NUMBER: _builtins.int
+    OPENS_FIELD_NUMBER: _builtins.int
     query_id: _builtins.str
     stage_id: _builtins.int
     map_task: _builtins.int
@@ -1069,6 +1070,8 @@ class FetchShufflePartitionRequest(_message.Message):
     """0 = no limit."""
     layout_version: _builtins.int
     min_stream_epoch: _builtins.int
+    opens: _builtins.bool
+    """Who asks is on this host, as far as it knows, and may open files of whoever answers."""
     @_builtins.property
     def also(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShuffleParts]:
         """Asked of a worker: these follow, as if all together were one partition."""
@@ -1086,10 +1089,11 @@ class FetchShufflePartitionRequest(_message.Message):
         layout_version: _builtins.int = ...,
         min_stream_epoch: _builtins.int = ...,
         also: _abc.Iterable[Global___ShuffleParts] | None = ...,
+        opens: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["also", b"also", "attempt", b"attempt", "layout_version", b"layout_version", "map_task", b"map_task", "max_bytes", b"max_bytes", "min_stream_epoch", b"min_stream_epoch", "query_id", b"query_id", "reduce_partition", b"reduce_partition", "stage_id", b"stage_id", "start_offset", b"start_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also", b"also", "attempt", b"attempt", "layout_version", b"layout_version", "map_task", b"map_task", "max_bytes", b"max_bytes", "min_stream_epoch", b"min_stream_epoch", "opens", b"opens", "query_id", b"query_id", "reduce_partition", b"reduce_partition", "stage_id", b"stage_id", "start_offset", b"start_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1136,12 +1140,17 @@ class ShufflePartitionChunk(_message.Message):
     WATERMARK_OFFSET_FIELD_NUMBER: _builtins.int
     FINALIZED_FIELD_NUMBER: _builtins.int
     STREAM_EPOCH_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
     payload: _builtins.bytes
     start_offset: _builtins.int
     end_offset: _builtins.int
     watermark_offset: _builtins.int
     finalized: _builtins.bool
     stream_epoch: _builtins.int
+    @_builtins.property
+    def places(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilePlace]:
+        """In place of all bytes, in an answer of one chunk: where they lie."""
+
     def __init__(
         self,
         *,
@@ -1151,14 +1160,51 @@ class ShufflePartitionChunk(_message.Message):
         watermark_offset: _builtins.int = ...,
         finalized: _builtins.bool = ...,
         stream_epoch: _builtins.int = ...,
+        places: _abc.Iterable[Global___FilePlace] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "finalized", b"finalized", "payload", b"payload", "start_offset", b"start_offset", "stream_epoch", b"stream_epoch", "watermark_offset", b"watermark_offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_offset", b"end_offset", "finalized", b"finalized", "payload", b"payload", "places", b"places", "start_offset", b"start_offset", "stream_epoch", b"stream_epoch", "watermark_offset", b"watermark_offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ShufflePartitionChunk: _TypeAlias = ShufflePartitionChunk  # noqa: Y015
+
+@_typing.final
+class FilePlace(_message.Message):
+    """A stretch of a file, and what proves that an opened file is the one that is meant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    INODE_FIELD_NUMBER: _builtins.int
+    FILE_BYTES_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    offset: _builtins.int
+    bytes: _builtins.int
+    device: _builtins.int
+    inode: _builtins.int
+    file_bytes: _builtins.int
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        device: _builtins.int = ...,
+        inode: _builtins.int = ...,
+        file_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "device", b"device", "file_bytes", b"file_bytes", "inode", b"inode", "offset", b"offset", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilePlace: _TypeAlias = FilePlace  # noqa: Y015
 
 @_typing.final
 class RegisterQueryResultsRequest(_message.Message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,17 +16,19 @@ from ffq.messages import ShuffleChunk
 
 @attrs.frozen
 class Piece:
-    """Bytes in memory, or a stretch of a file where there is a path.
+    """Bytes in memory, or a stretch of a file where there is a path or a descriptor.
 
     Attributes:
         size: bytes.
         offset: of the first one in the file.
+        descriptor: of the open file, which stays open.
     """
 
     size: int
     data: bytes = attrs.field(default=b"", repr=False)
     path: Path | None = None
     offset: int = 0
+    descriptor: int | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Piece:
@@ -99,6 +102,11 @@ class _Reader:
         return taken[0] if len(taken) == 1 else b"".join(taken)
 
     def _read(self, piece: Piece, count: int) -> bytes:
+        if piece.descriptor is not None:
+            found = os.pread(piece.descriptor, count, piece.offset + self._within)
+            if len(found) < count:
+                raise OSError(errno.EIO, "it ends before its last byte")
+            return found
         if piece.path is None:
             return piece.data[self._within : self._within + count]
         if piece.path != self._path or self._file is None:

@@ -12,7 +12,7 @@ import attrs
 
 from ffq.errors import StorageError, UnknownId
 from ffq.ids import Attempt, AttemptKey, QueryId, is_valid_id
-from ffq.messages import ShuffleChunk, ShufflePart
+from ffq.messages import FilePlace, ShuffleChunk, ShufflePart
 from ffq.shuffle.held import SmallOutputs
 from ffq.shuffle.layout import (
     SCHEMA_FILE,
@@ -23,6 +23,7 @@ from ffq.shuffle.layout import (
     task_folder,
 )
 from ffq.shuffle.pieces import Piece, read_pieces
+from ffq.shuffle.places import places_of
 
 # The largest throughput of a gRPC stream was measured at messages of about this size.
 DEFAULT_CHUNK_BYTES: Final = 1024 * 1024
@@ -118,6 +119,13 @@ class ShuffleStore:
         pieces = [self.piece(part.key, part.reduce_partition) for part in parts]
         try:
             yield from read_pieces(pieces, start, max_bytes, chunk_bytes)
+        except OSError as error:
+            raise _unreadable(error.filename, error) from error
+
+    def places(self, parts: Sequence[ShufflePart]) -> tuple[FilePlace, ...] | None:
+        """Where the streams of all lie; None: not in files. Raises as `read_range`."""
+        try:
+            return places_of([self.piece(part.key, part.reduce_partition) for part in parts])
         except OSError as error:
             raise _unreadable(error.filename, error) from error
 

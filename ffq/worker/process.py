@@ -145,7 +145,9 @@ class _Worker:
                     self._config.loop,
                     coordinator=RemoteCoordinator(self._channel),
                     executor=self._executor,
-                    transport=GrpcTransport(self._channel, peers),
+                    transport=GrpcTransport(
+                        self._channel, peers, identity.endpoint.rpartition(":")[0]
+                    ),
                     unix_ms=self._clock,
                     coordinator_name=self._config.coordinator,
                     exchange=partial(open_exchange, self._channel),

@@ -11,6 +11,7 @@ import trio
 
 from ffq.errors import InvalidRequest, NotReady
 from ffq.messages import FetchShufflePartition, ShuffleChunk, ShufflePart
+from ffq.rpc.routes import OnThreads
 from ffq.shuffle.store import ShuffleStore
 
 MAX_READS = 16
@@ -33,7 +34,7 @@ class ShuffleServer:
     async def stream(
         self, request: FetchShufflePartition
     ) -> AsyncIterator[AsyncIterator[ShuffleChunk]]:
-        """The range asked for, at least one chunk.
+        """The range asked for, at least one chunk; or, to one who may open files, where it lies.
 
         Every chunk says `finalized`: an attempt's folder appears only when it is complete.
 
@@ -58,34 +59,31 @@ class ShuffleServer:
                 f"asked for was {request.min_stream_epoch} or later"
             )
         parts = (ShufflePart(request.key, request.reduce_partition), *request.also)
+        if request.opens and not request.start_offset and not request.max_bytes:
+            places = await trio.to_thread.run_sync(self.store.places, parts, limiter=self._reads)
+            if places is not None:
+                size = sum(place.bytes for place in places)
+                only = ShuffleChunk(b"", 0, 0, size, finalized=True, places=places)
+                yield _AtHand(iter((only,)))
+                return
         chunks = self.store.read_parts(
             parts, request.start_offset, request.max_bytes, self.chunk_bytes
         )
         at_hand = all(self.store.small.get(part.key) is not None for part in parts)
-        yield _Chunks(chunks, request, None if at_hand else self._reads)
+        yield _AtHand(chunks) if at_hand else OnThreads(chunks, self._reads)
 
 
-@attrs.define
-class _Chunks:
-    """The chunks of an answer, each read on a thread of `reads`; None: from memory, without one."""
+@attrs.frozen
+class _AtHand:
+    """Chunks from memory: a thread would take longer."""
 
     _chunks: Iterator[ShuffleChunk]
-    _request: FetchShufflePartition
-    _reads: trio.CapacityLimiter | None
-    _ended: bool = False
 
-    def __aiter__(self) -> _Chunks:
+    def __aiter__(self) -> _AtHand:
         return self
 
     async def __anext__(self) -> ShuffleChunk:
-        if self._ended:
-            raise StopAsyncIteration
-        if self._reads is None:
-            chunk = next(self._chunks)
-        else:
-            chunk = await trio.to_thread.run_sync(next, self._chunks, limiter=self._reads)
-        # Which one is the last it tells by itself: a thread would be asked in vain.
-        served = chunk.end_offset - self._request.start_offset
-        bounded = 0 < self._request.max_bytes <= served
-        self._ended = bounded or chunk.end_offset >= chunk.watermark_offset
-        return chunk
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            raise StopAsyncIteration from None

@@ -1,9 +1,14 @@
-"""Fetching partitions over gRPC, from the worker that serves them or from the coordinator."""
+"""Fetching partitions over gRPC, from the worker that serves them or from the coordinator.
+
+From a worker of this host large ones are read where they lie: that costs a tenth of sending them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from functools import partial
+from typing import Final
 
 import attrs
 
@@ -12,7 +17,14 @@ from ffq.messages import FetchShufflePartition, ShuffleChunk, ShufflePart
 from ffq.rpc.client import RpcChannel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.pool import ChannelPool
+from ffq.shuffle.places import read_places
+from ffq.shuffle.store import DEFAULT_CHUNK_BYTES
+from ffq.threads import run_blocking
 from ffq.worker.wanted import InputPart
+
+OPENED_BYTES: Final = 512 * 1024
+"""From here on a file is opened: below it the answer has the bytes in the same time."""
+_MOST_FAR: Final = 4096
 
 
 @attrs.frozen
@@ -22,10 +34,14 @@ class GrpcTransport:
     Attributes:
         coordinator: asked for outputs without an endpoint.
         peers: channels to other workers.
+        host: of this worker, as others reach it; files of workers there are opened. Empty: none.
     """
 
     coordinator: RpcChannel
     peers: ChannelPool
+    host: str = ""
+    _far: set[str] = attrs.field(factory=set, repr=False)
+    """Endpoints whose files are not here: in another container, or another user's."""
 
     @asynccontextmanager
     async def fetch(
@@ -41,16 +57,53 @@ class GrpcTransport:
                     channel = using.enter_context(self.peers.use(part.endpoint))
                 except InvalidRequest as error:
                     raise Unavailable(error.message) from None
-            async with RemoteCoordinator(channel).stream(request) as chunks:
-                yield GrpcStream(chunks)
+            size = part.bytes + sum(each.bytes for each in also)
+            opens = not start_offset and size >= OPENED_BYTES and self._is_near(part.endpoint)
+            asked = attrs.evolve(request, opens=opens)
+            async with RemoteCoordinator(channel).stream(asked) as chunks:
+                stream = GrpcStream(chunks, partial(self._note_far, part.endpoint))
+                try:
+                    yield stream
+                finally:
+                    stream.close()
+
+    def _is_near(self, endpoint: str) -> bool:
+        here = bool(self.host) and endpoint.rpartition(":")[0] == self.host
+        return here and endpoint not in self._far
+
+    def _note_far(self, endpoint: str) -> None:
+        if len(self._far) >= _MOST_FAR:
+            self._far.clear()
+        self._far.add(endpoint)
 
 
-@attrs.frozen
+@attrs.define
 class GrpcStream:
+    """The chunks that come, or those of the files where the first one says that the bytes lie.
+
+    `not_here`: called when such files are others than are meant, or cannot be opened.
+    """
+
     _chunks: AsyncIterator[ShuffleChunk]
+    _not_here: Callable[[], None]
+    _opened: Generator[ShuffleChunk, None, None] | None = None
 
     async def receive(self) -> ShuffleChunk | None:
+        if self._opened is None:
+            try:
+                chunk = await anext(self._chunks)
+            except StopAsyncIteration:
+                return None
+            if not chunk.places:
+                return chunk
+            self._opened = read_places(chunk.places, DEFAULT_CHUNK_BYTES)
         try:
-            return await anext(self._chunks)
-        except StopAsyncIteration:
-            return None
+            return await run_blocking(next, self._opened, None)
+        except OSError as error:
+            self._not_here()
+            raise Unavailable(f"files of a worker on this host: {error}") from error
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._opened is not None:
+            self._opened.close()

@@ -29,6 +29,7 @@ from ffq.messages import (
     CancelReply,
     ErrorKind,
     FetchShufflePartition,
+    FilePlace,
     GetTask,
     Heartbeat,
     HeartbeatReply,
@@ -79,7 +80,7 @@ def fetch_also(key: AttemptKey, also: tuple[tuple[int, int, int, int], ...]) -> 
         ShufflePart(AttemptKey(key.query_id, StageId(stage), TaskId(task), Attempt(attempt)), at)
         for stage, task, attempt, at in also
     )
-    return FetchShufflePartition(key, 0, also=tuple(parts))
+    return FetchShufflePartition(key, 0, also=tuple(parts), opens=True)
 
 
 folders = st.builds(PartitionValue, texts, texts, st.none() | texts)
@@ -246,7 +247,11 @@ PAIRS: dict[str, tuple[st.SearchStrategy[Any], Callable[[Any], Any], Callable[[A
         shuffle.decode_fetch,
     ),
     "chunk": (
-        st.builds(ShuffleChunk, st.binary(max_size=20), u64, u64, u64, st.booleans(), u32),
+        st.builds(
+            ShuffleChunk,
+            *(st.binary(max_size=20), u64, u64, u64, st.booleans(), u32),
+            tuples(st.builds(FilePlace, texts, u64, u64, u64, u64, u64)),
+        ),
         shuffle.encode_chunk,
         shuffle.decode_chunk,
     ),

@@ -92,6 +92,7 @@ def test_what_the_contract_lacks_is_used_by_extension_fields_only() -> None:
         "enum ErrorKind",
         "message AttemptRef",
         "message AttemptUsage",
+        "message FilePlace",
         "message FormatOption",
         "message LostInput",
         "message PartitionSize",

@@ -8,7 +8,13 @@ from typing import Final
 
 import attrs
 
-from ffq.messages import Bytes, FetchShufflePartition, ShuffleChunk, ShufflePart
+from ffq.messages import (
+    Bytes,
+    FetchShufflePartition,
+    FilePlace,
+    ShuffleChunk,
+    ShufflePart,
+)
 from ffq.proto import ffq_distributed_pb2 as wire
 from ffq.proto.codec.values import attempt_key
 
@@ -22,6 +28,7 @@ def decode_fetch(message: wire.FetchShufflePartitionRequest) -> FetchShufflePart
         layout_version=message.layout_version,
         min_stream_epoch=message.min_stream_epoch,
         also=tuple(part for some in message.also for part in _parts(message.query_id, some)),
+        opens=message.opens,
     )
 
 
@@ -51,6 +58,7 @@ def encode_fetch(request: FetchShufflePartition) -> wire.FetchShufflePartitionRe
             )
             for key, parts in groupby(request.also, lambda part: part.key)
         ),
+        opens=request.opens,
     )
 
 
@@ -124,6 +132,10 @@ def decode_chunk(message: ChunkOnWire) -> ShuffleChunk:
         watermark_offset=others.watermark_offset,
         finalized=others.finalized,
         stream_epoch=others.stream_epoch,
+        places=tuple(
+            FilePlace(each.path, each.offset, each.bytes, each.device, each.inode, each.file_bytes)
+            for each in others.places
+        ),
     )
 
 
@@ -134,5 +146,6 @@ def encode_chunk(chunk: ShuffleChunk) -> ChunkOnWire:
         watermark_offset=chunk.watermark_offset,
         finalized=chunk.finalized,
         stream_epoch=chunk.stream_epoch,
+        places=(wire.FilePlace(**attrs.asdict(each)) for each in chunk.places),
     )
     return ChunkOnWire(chunk.payload, others)
