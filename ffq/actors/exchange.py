@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 import trio
@@ -18,6 +18,7 @@ import trio
 from ffq.actors.bell import Seat, WorkBell
 from ffq.actors.ends import take_ends
 from ffq.actors.parties import Parties
+from ffq.actors.posting import ask_at_once
 from ffq.core.walks import WALKS
 from ffq.errors import ExecutionError, FfqError, InvalidRequest, Unavailable
 from ffq.ids import WorkerId
@@ -31,7 +32,10 @@ from ffq.messages import (
     HeartbeatReply,
     ToWorker,
 )
+from ffq.runtime import Request
 from ffq.runtime.errors import ActorError
+
+R = TypeVar("R")
 
 Send: TypeAlias = Callable[[ToWorker], Awaitable[None]]
 
@@ -205,7 +209,7 @@ class Exchanges:
         """For all the room that there is."""
         stream.seat.asks()
         # Of scheduling alone: asked through the door it would be evidence of life (R18).
-        tasks = await self.parties.ask(GetTask(stream.worker_id, stream.room, stream.incarnation))
+        tasks = await self._ask(GetTask(stream.worker_id, stream.room, stream.incarnation))
         if tasks:
             stream.sent += len(tasks)
             stream.seat.may_ask_again()
@@ -227,12 +231,15 @@ class Exchanges:
                     f"Work: a report of worker {who[0]}, incarnation {who[1]}; this stream is of "
                     f"{own[0]}, incarnation {own[1]}"
                 )
-        return await take_ends(self.parties.ask, *own, ends)
+        return await take_ends(self._ask, *own, ends)
 
     async def _beat(self, beat: Heartbeat) -> HeartbeatReply:
         """As through the coordinator's door: it is evidence of the worker's life (R18)."""
-        reply: HeartbeatReply = await WALKS[Heartbeat](self.parties.ask, beat)
+        reply: HeartbeatReply = await WALKS[Heartbeat](self._ask, beat)
         return reply
+
+    async def _ask(self, message: Request[R]) -> R:
+        return await ask_at_once(self.parties, message)
 
     @asynccontextmanager
     async def connect(self) -> AsyncIterator[MemoryExchange]:
