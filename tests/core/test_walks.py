@@ -24,6 +24,7 @@ from ffq.messages import (
     RegisterQueryResults,
     ReportTaskStatus,
     Rpc,
+    RunQuery,
     StreamRpc,
     SubmitQuery,
     TaskState,
@@ -108,6 +109,14 @@ def _plan(d: Driver) -> Outer:
     return PlanSql("SELECT 1")
 
 
+def _run_text(d: Driver) -> Outer:
+    return RunQuery(Q, _plan(d))
+
+
+def _run_plan(_: Driver) -> Outer:
+    return RunQuery(Q, BYTES)
+
+
 def _beat(d: Driver) -> Outer:
     d.ask(SubmitQuery(Q, BYTES))
     return beat()
@@ -188,6 +197,13 @@ STORIES: dict[Story, list[str]] = {
         "scheduling AcceptQuery",
     ],
     _plan: ["scheduling ReadClusterSize", "planner PlanText"],
+    _run_text: ["scheduling ReadClusterSize", "planner PlanText"],
+    _run_plan: [
+        "scheduling FindQuery",
+        "scheduling ReadClusterSize",
+        "planner ReadPlan",
+        "scheduling AcceptQuery",
+    ],
     _submit_again: ["scheduling FindQuery", "planner DigestPlan"],
     _beat: ["liveness RecordHeartbeat", "scheduling ConfirmHeartbeat"],
     _old_beat: ["liveness RecordHeartbeat"],
