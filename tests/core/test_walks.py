@@ -104,7 +104,7 @@ def _submit_again(d: Driver) -> Outer:
     return SubmitQuery(Q, BYTES)
 
 
-def _plan(d: Driver) -> Outer:
+def _plan(d: Driver) -> PlanSql:
     d.ask(beat())
     return PlanSql("SELECT 1")
 
