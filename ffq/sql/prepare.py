@@ -35,9 +35,10 @@ from ffq.sql.serialized import NotDistributed
 from ffq.sql.sharing import with_shared
 from ffq.sql.statements import InsertInto, read_statement
 from ffq.sql.text import query_error
-from ffq.sql.together import in_one_task, scans_of
+from ffq.sql.together import exchanges_of, in_one_task, scans_of
 
 DEFAULT_PARTITIONS: Final = 8
+_USUAL_EXCHANGES: Final = 3
 
 
 @attrs.frozen
@@ -69,7 +70,8 @@ class Query:
         client_tables: whether it may bring tables, or name files, at all.
         inline: tables with their rows; of those without bytes only the names are known.
         cluster: what is to run it, as far as that is known.
-        one_task_bytes: a query that reads less, stored, is one task; 0: none is.
+        one_task_bytes: a query of up to four exchanges that reads less, stored, is one task; one
+            of more may read as much again for each; 0: none is.
     """
 
     sql: str
@@ -249,15 +251,20 @@ def _small_in_one_task(
     plan: Node, query: Query, facts: Mapping[str, TableFacts]
 ) -> tuple[Node, tuple[str, ...]]:
     """A query that reads little costs more to share out than to run; and says so. Who says how many
-    partitions there are to be gets them."""
+    partitions there are to be gets them.
+
+    Each exchange makes its query wait for a stage, which takes about what reading half of the bound
+    does. So a query of many may read more.
+    """
     if query.partitions or not query.one_task_bytes or not facts:
         return plan, ()
+    most = query.one_task_bytes * max(1, exchanges_of(plan) - _USUAL_EXCHANGES)
     read = sum(facts[scan.table].stored_bytes(columns_read(scan)) for scan in scans_of(plan))
     read += sum(len(each.parquet) for each in query.inline if each.name in facts)
-    whole = in_one_task(plan) if read < query.one_task_bytes else None
+    whole = in_one_task(plan) if read < most else None
     if whole is None:
         return plan, ()
-    bound = bytes_text(query.one_task_bytes)
+    bound = bytes_text(most)
     return whole, (f"the query is one task: it reads about {bytes_text(read)}, less than {bound}",)
 
 

@@ -35,6 +35,11 @@ def scans_of(plan: Node) -> Iterator[ParquetScan]:
     return (node for node in _nodes(plan) if isinstance(node, ParquetScan))
 
 
+def exchanges_of(plan: Node) -> int:
+    """How many exchanges a plan has."""
+    return len({id(node) for node in _nodes(plan) if isinstance(node, ShuffleRead)})
+
+
 def in_one_task(plan: Node) -> Node | None:
     """The plan as one stage of one task, with the same columns; None: it needs its exchanges.
 

@@ -49,6 +49,18 @@ def test_so_it_is_only_below_the_bound_by_the_columns_that_it_reads(world: World
     assert stages(world, twice, one_task_bytes=2 * size + 1) == 1
 
 
+@pytest.mark.parametrize("subqueries", [4, 6])
+def test_each_exchange_over_four_lets_it_read_as_much_again(world: World, subqueries: int) -> None:
+    """One exchange a subquery: each is a global aggregate, gathered."""
+    footer = pq.read_metadata(world.folder / "t.parquet")
+    size = footer.row_group(0).column(0).total_compressed_size * subqueries
+    sql = "SELECT " + " + ".join(f"(SELECT max(k) + {at} FROM t)" for at in range(subqueries))
+    bound = size // max(1, subqueries - 3)
+    assert stages(world, sql, one_task_bytes=bound) > 1
+    assert stages(world, sql, one_task_bytes=bound + 1) == 1
+    assert world.run(sql, one_task_bytes=bound + 1) == world.expected(sql)
+
+
 def test_it_is_shared_out_where_that_is_turned_off_or_asked_for(world: World) -> None:
     ways: tuple[dict[str, int], ...] = (
         {},

@@ -82,7 +82,8 @@ ScanTargetBytesOption = Annotated[
 OneTaskBytesOption = Annotated[
     str | None,
     _tuning(
-        "A query in SQL that reads less, in bytes as they are stored, is one task; 0: none is.",
+        "A query in SQL that reads less, in bytes as they are stored, is one task; one of more "
+        "than four exchanges may read more; 0: none is.",
         "one_task_bytes",
         8388608,
     ),
