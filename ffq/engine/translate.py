@@ -1,12 +1,12 @@
 """Plan nodes as one chain of SQL common table expressions.
 
-Each node becomes one; a chain keeps the SQL flat however deep the plan is. No relation is read
-twice, because a stream that feeds one can be read only once.
+Each node becomes one, and nodes that become the same SQL are one; a chain keeps the SQL flat
+however deep the plan is. What a WITH defines, and several read from the same files, is computed
+once.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -15,6 +15,7 @@ import attrs
 from ffq.engine import alike, types
 from ffq.engine.aggregates import final_sql, partial_sql
 from ffq.engine.bound import BoundWriter, constant_sql, type_sql
+from ffq.engine.chain import Chain
 from ffq.engine.expressions import ExpressionWriter
 from ffq.engine.joins import (
     LEFT_MATCHES,
@@ -67,9 +68,8 @@ class Translator:
     def __init__(self, oracle: TypeOracle, leaves: Leaves) -> None:
         self._oracle = oracle
         self._leaves = leaves
-        self._sources: list[str] = []
-        self._tables: list[str] = self._sources
-        self._names = itertools.count()
+        self._sources = self._chain = Chain()
+        self._ctes: set[str] = set()
         self._recursions: list[int] = []
 
     def query(self, fragment: Node) -> tuple[str, Columns]:
@@ -93,8 +93,7 @@ class Translator:
                 types.within_digits(at, one)
                 for at, one in zip(outputs, relation.columns, strict=True)
             ]
-        chain = f"WITH RECURSIVE {', '.join(self._tables)}"
-        sql = f"{chain} SELECT {select_list(outputs)} FROM {relation.name}"
+        sql = f"{self._chain.text()}SELECT {select_list(outputs)} FROM {relation.name}"
         return sql, relation.columns
 
     def visit(self, node: Node) -> Relation:  # noqa: PLR0911, PLR0912
@@ -119,7 +118,7 @@ class Translator:
             ):
                 return self.visit(node.input)
             case model.CteRef():
-                return self.visit(node.plan)
+                return self._cte(self.visit(node.plan))
             case model.Filter():
                 return self._filter(node, (node.predicate,), self.visit(node.input))
             case model.Project():
@@ -172,40 +171,41 @@ class Translator:
                 raise UnsupportedPlan(f"this engine does not run {node_name(node)} nodes{why}")
 
     def _add(self, sql: str, columns: Columns) -> Relation:
-        name = f"r{next(self._names)}"
-        self._tables.append(f"{name} AS NOT MATERIALIZED ({sql})")
-        return Relation(name, columns)
+        return Relation(self._chain.add(sql), columns)
+
+    def _cte(self, below: Relation) -> Relation:
+        """Read a second time, it is kept: the planner thought it worth that."""
+        if not self._recursions and below.name in self._ctes:
+            self._chain.keep(below.name)
+        self._ctes.add(below.name)
+        return below
 
     def _source(self, source: Source) -> Relation:
         if not self._recursions:
             return self._add(source.sql, source.columns)
-        name = f"r{next(self._names)}"  # read in each round, which a stream cannot be
-        self._sources.append(f"{name} AS MATERIALIZED ({source.sql})")
+        name = self._sources.add(source.sql, keep=True)  # read in each round; no stream can be
         return Relation(name, source.columns)
 
     def _recursion(self, node: model.Recursion) -> Relation:
         """The step's relations stand within its own query: they are others in each round."""
         columns = _typed_columns(node.types)
         start = self.visit(node.start)
-        outer, self._tables = self._tables, []
+        outer, self._chain = self._chain, self._chain.inner()
         self._recursions.append(node.number)
         step = self.visit(node.step)
         self._recursions.pop()
-        inner, self._tables = self._tables, outer
+        inner, self._chain = self._chain, outer
         for side in (start, step):
             if len(side.columns) != len(columns):
                 raise PlanningError(
                     f"Recursion: {len(side.columns)} columns; right would be {len(columns)}"
                 )
         casts = select_list(f"CAST(c{at} AS {one.type})" for at, one in enumerate(columns))
-        chain = f"WITH RECURSIVE {', '.join(inner)} " if inner else ""
-        again = f"({chain}SELECT {casts} FROM {step.name})"
+        again = f"({inner.text()}SELECT {casts} FROM {step.name})"
         word = "UNION ALL" if node.all_rows else "UNION"
         name = f"recursion{node.number}"
         listed = ", ".join(_positions(columns))
-        self._tables.append(
-            f"{name}({listed}) AS (SELECT {casts} FROM {start.name} {word} {again})"
-        )
+        self._chain.define(f"{name}({listed})", f"SELECT {casts} FROM {start.name} {word} {again}")
         return Relation(name, columns)
 
     def _recursion_ref(self, node: model.RecursionRef) -> Relation:

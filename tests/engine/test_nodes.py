@@ -13,6 +13,7 @@ import pytest
 from ffq import plan as p
 from ffq.engine import CancelToken, Engine, EngineSettings, FragmentSpec
 from ffq.errors import ExecutionError, PlanningError, StartupError, UnsupportedPlan
+from ffq.plan.bound import Call, Constant, SqlType
 from ffq.plan.model import (
     CoalesceBatches,
     CteRef,
@@ -24,6 +25,7 @@ from ffq.plan.model import (
     ParquetWrite,
     Project,
     ScalarSubqueryFilter,
+    Series,
     ShuffleWrite,
     SinglePartitioning,
     TopKByScore,
@@ -35,6 +37,7 @@ from ffq.plan.model import (
 from ffq.plan.terms import (
     BinaryOp,
     BinaryOperator,
+    Bound,
     Column,
     ColumnRef,
     Expr,
@@ -118,6 +121,20 @@ def test_a_cte_stands_in_place_each_time(engine: Engine) -> None:
     cte = CteRef("c", Filter(IsNotNull(A), leaf()))
     table = run_over(engine, UnionAll(cte, cte), ROWS, ROWS)
     assert table.num_rows == 6
+
+
+def test_a_cte_that_reads_no_stream_is_computed_once(engine: Engine) -> None:
+    """What only looks the same is not: each draws numbers of its own."""
+    number = SqlType("BIGINT")
+    rows = Series("range", (Constant(number, 0), Constant(number, 50)), number)
+    drawn = Project(((Bound(Call("random", (), SqlType("DOUBLE"))), "r"),), rows)
+    cte = CteRef("c", drawn)
+    for node, distinct in ((UnionAll(cte, cte), 50), (UnionAll(drawn, drawn), 100)):
+        found = run_over(engine, node)["r"].to_pylist()
+        assert len(found) == 100
+        assert len(set(found)) == distinct
+    first, again = run_over(engine, UnionAll(cte, cte))["r"].to_pylist()[::50]
+    assert first == again
 
 
 def test_a_shuffle_write_passes_rows_on(engine: Engine) -> None:
