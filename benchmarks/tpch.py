@@ -13,6 +13,7 @@ import argparse
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 import ffq
-from benchmarks._benchmark import Benchmark, Outcome, Request
+from benchmarks._benchmark import Benchmark, CannotRun, Outcome, Request
 from benchmarks._figures import Ratio, Samples
 from benchmarks._processes import INVARIANTS, cluster
 from benchmarks._sql_peer import PACKAGES, SAIL, SPARK, sql_peer
@@ -48,6 +49,9 @@ MOST_TIMES, MOST_MS = 3.0, 80.0
 """No query may take more than so many times as long, or so much longer: whichever is larger."""
 
 Files = Mapping[str, list[Path]]
+Ask = Callable[[str], object]
+Lacking = Mapping[str, set[str]]
+"""By peer, the queries that it has no answer for."""
 
 
 def _polars(files: Files) -> Callable[[str], pa.Table]:
@@ -59,15 +63,12 @@ def _polars(files: Files) -> Callable[[str], pa.Table]:
     return lambda sql: context.execute(sql).to_arrow()
 
 
-def _without(queries: Mapping[str, str], ask: Callable[[str], object]) -> set[str]:
-    """Those that a peer has no answer for, whatever it says about that."""
-    lacking = set()
-    for name, sql in queries.items():
-        try:
-            ask(sql)
-        except Exception:  # noqa: BLE001  # a peer may raise what it likes
-            lacking.add(name)
-    return lacking
+def _tried(ask: Ask, lacking: set[str], name: str, sql: str) -> None:
+    """Have a peer answer; where it does not, whatever it says about it, the query is `lacking`."""
+    try:
+        ask(sql)
+    except Exception:  # noqa: BLE001  # a peer may raise what it likes
+        lacking.add(name)
 
 
 def _most(samples: Samples, name: str) -> float:
@@ -76,12 +77,12 @@ def _most(samples: Samples, name: str) -> float:
     return max(MOST_TIMES, (bare_ms + MOST_MS) / bare_ms)
 
 
-def _ratios(samples: Samples, right: list[str], mean: float) -> list[Ratio]:
+def _ratios(samples: Samples, right: list[str], lacking: Lacking, mean: float) -> list[Ratio]:
     found = [samples.ratio(name, OURS, BARE, target=_most(samples, name)) for name in right]
     if right:
         found.append(samples.mean_ratio(GEOMETRIC_MEAN, right, OURS, BARE, target=mean))
     for peer in PEERS:
-        both = [name for name in right if samples.has(name, peer)]
+        both = [name for name in right if peer in lacking and name not in lacking[peer]]
         most = EACH.get(peer)
         if most is not None:
             found += [samples.ratio(name, OURS, peer, target=most) for name in both]
@@ -92,14 +93,14 @@ def _ratios(samples: Samples, right: list[str], mean: float) -> list[Ratio]:
 
 def _peers(request: Request, files: Files, closing: ExitStack, notes: list[str]) -> Sides:
     """Those that were asked for, and that start here."""
-    asks: dict[str, Callable[[str], object]] = {}
+    asks: dict[str, Ask] = {}
     if POLARS in request.peers:
         asks[POLARS] = _polars(files)
     for name in request.peers & set(PACKAGES):
         try:
             asks[name] = closing.enter_context(sql_peer(name, files)).ask
-        except AssertionError as error:
-            notes.append(f"{name} does not start here: {str(error)[-300:]}")
+        except CannotRun as error:
+            notes.append(f"left out: {error}")
     return asks
 
 
@@ -107,7 +108,6 @@ def measure(request: Request) -> Outcome:
     """Each query in turn on all sides, in each round; those that were answered rightly before."""
     options, samples = request.options, Samples()
     notes: list[str] = []
-    lacking: dict[str, set[str]] = {}
     with ExitStack() as closing:
         folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="ffq-tpch-")))
         data = options.data or folder / "data"
@@ -130,18 +130,30 @@ def measure(request: Request) -> Outcome:
         wrong = {name: compare_answers(name, sql, sides, BARE) for name, sql in queries.items()}
         right = {name: sql for name, sql in queries.items() if not wrong[name]}
         peers = _peers(request, files, closing, notes)
-        for name, ask in peers.items():
-            lacking[name] = _without(right, ask)
-            notes.append(f"{name} has no answer to {', '.join(sorted(lacking[name])) or 'none'}")
+        lacking: Lacking = {peer: set() for peer in peers}
+        for peer, ask in peers.items():
+            for name, sql in right.items():
+                _tried(ask, lacking[peer], name, sql)
         for number in range(request.rounds):
             for name, sql in right.items():
-                able = {peer: ask for peer, ask in peers.items() if name not in lacking[peer]}
+                able = {
+                    peer: partial(_tried, ask, lacking[peer], name)
+                    for peer, ask in peers.items()
+                    if name not in lacking[peer]
+                }
                 time_round(samples, {name: sql}, {**sides, **able}, number)
+    notes += [
+        f"{peer} has no answer to {', '.join(sorted(names)) or 'none'}"
+        for peer, names in lacking.items()
+    ]
     mean = MEAN_WHOLE if options.workers == 1 else MEAN_SPLIT
     return Outcome(
-        ratios=_ratios(samples, list(right), mean),
+        ratios=_ratios(samples, list(right), lacking, mean),
         amounts=[
-            samples.amount(name, side, "ms") for name in right for side in samples.sides(name)
+            samples.amount(name, side, "ms")
+            for name in right
+            for side in samples.sides(name)
+            if name not in lacking.get(side, ())
         ],
         checks=[f"{len(right)} of {len(queries)} answers equal", INVARIANTS],
         failures=[text for texts in wrong.values() for text in texts],
