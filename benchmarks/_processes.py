@@ -14,13 +14,17 @@ import attrs
 import trio
 
 from benchmarks._gateway import CONSISTENT
+from benchmarks._invariants import hold
 from ffq.actors import open_coordinator
 from ffq.actors.coordinator import ActorCoordinator
 from ffq.gateway import app
 from ffq.settings import DEFAULT_ONE_TASK_BYTES
 from tests.processes import Running, running, worker
 
-INVARIANTS = "validate_state of each of the coordinator's machines, after the load"
+INVARIANTS = (
+    "after the load: validate_state of each of the coordinator's machines, that they agree, and the"
+    " harness's invariants over every query that is kept"
+)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -73,8 +77,8 @@ def bare_server(*arguments: str) -> Iterator[Server]:
 def checked_inside() -> Iterator[Callable[[], None]]:
     """For clusters of this process: what is yielded has each of their coordinators check itself.
 
-    To be called from another thread than theirs. Raises InvariantViolated, and RuntimeError where
-    there is no coordinator.
+    To be called from another thread than theirs. Raises InvariantViolated, Violation, and
+    RuntimeError where there is no coordinator.
     """
     alive: list[tuple[ActorCoordinator, trio.lowlevel.TrioToken]] = []
 
@@ -92,7 +96,7 @@ def checked_inside() -> Iterator[Callable[[], None]]:
         if not alive:
             raise RuntimeError("no coordinator is alive in this process")
         for coordinator, token in alive:
-            trio.from_thread.run(coordinator.validate_state, trio_token=token)
+            trio.from_thread.run(hold, coordinator, trio_token=token)
 
     vars(app)["open_coordinator"] = kept
     try:

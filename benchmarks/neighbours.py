@@ -16,10 +16,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 import attrs
 import pyarrow as pa
@@ -29,12 +28,14 @@ import trio
 import ffq
 from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
 from benchmarks._figures import Samples
+from benchmarks._processes import INVARIANTS, gateway
 from ffq import plan as p
 
 FILES = 4
 ROWS = 50_000
 LATENCY = "median latency"
 COUNTS = ("failed", "bad", "excluded", "ended")
+LIVENESS = {"FFQ_WORKER_LIVENESS_TIMEOUT_MS": "2000"}
 CATALOG = '[{"name": "t", "paths": ["t"]}]'
 OPERATORS = """
 import os
@@ -107,26 +108,11 @@ def _process(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
     with (folder / arguments[0]).open("wb") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "ffq", *arguments],
-            env={**os.environ, "PYTHONPATH": path, "FFQ_WORKER_LIVENESS_TIMEOUT_MS": "2000"},
+            env=os.environ | LIVENESS | {"PYTHONPATH": path},
             cwd=folder,
             stdout=log,
             stderr=log,
         )
-
-
-@contextmanager
-def _gateway(folder: Path) -> Iterator[str]:
-    """Its endpoint, once it is ready."""
-    process = _process(folder, "gateway", "--bind=127.0.0.1:0", "--catalog=tables.json")
-    try:
-        while (said := (folder / "gateway").read_text()).count("\n") == 0:
-            if process.poll() is not None:
-                raise SystemExit(f"the gateway ended before it was ready: {said}")
-            sleep(0.05)
-        yield said.splitlines()[0].removeprefix("gateway ready on ")
-    finally:
-        process.terminate()
-        process.wait()
 
 
 async def _measure(endpoint: str, workers: Workers, bad: p.Relation | None, seconds: float) -> None:
@@ -170,12 +156,12 @@ async def _watch(client: ffq.Client, workers: Workers) -> None:
 def _run(folder: Path, bad: p.Relation | None, seconds: float) -> Row:
     """A cluster of its own for each kind, so that none inherits what another did to the workers."""
     with ExitStack() as stack:
-        endpoint = stack.enter_context(_gateway(folder))
-        workers = Workers(endpoint, folder, Row())
+        server = stack.enter_context(gateway(f"--catalog={folder / 'tables.json'}", env=LIVENESS))
+        workers = Workers(server.endpoint, folder, Row())
         stack.callback(workers.stop)
         workers.start()
         workers.start()
-        trio.run(_measure, endpoint, workers, bad, seconds)
+        trio.run(_measure, server.endpoint, workers, bad, seconds)
         return workers.row
 
 
@@ -218,6 +204,7 @@ def measure(request: Request) -> Outcome:
                 if any(samples.values(count, kind))
             ),
         ],
+        checks=[INVARIANTS],
         failures=[f"no good query succeeded beside {kind}" for kind in sorted(lost)],
     )
 

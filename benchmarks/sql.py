@@ -21,6 +21,7 @@ import pyarrow as pa
 import ffq
 from benchmarks._benchmark import Benchmark, CannotRun, Outcome, Request, in_turn
 from benchmarks._figures import Samples
+from benchmarks._processes import INVARIANTS, checked_inside
 from tests.sql import tpcds, tpch
 from tests.sql.compared import reading, rows_of
 
@@ -97,6 +98,7 @@ def measure(request: Request) -> Outcome:
     with ExitStack() as closing:
         files, texts = _suite(options, closing)
         con = closing.enter_context(duckdb.connect(config={"threads": options.workers}))
+        check = closing.enter_context(checked_inside())
         session = closing.enter_context(ffq.connect(workers=options.workers, slots=1))
         for name, paths in files.items():
             con.execute(f"CREATE VIEW {name} AS {reading(paths)}")
@@ -110,13 +112,14 @@ def measure(request: Request) -> Outcome:
         right = {name: sql for name, sql in queries.items() if not wrong[name]}
         for number in range(request.rounds):
             time_round(samples, right, sides, number)
+        check()
     return Outcome(
         ratios=[
             *(samples.ratio(name, OURS, BARE) for name in right),
             *([samples.mean_ratio(GEOMETRIC_MEAN, list(right), OURS, BARE)] if right else []),
         ],
         amounts=[samples.amount(name, side, "ms") for name in right for side in sides],
-        checks=[f"{len(right)} of {len(queries)} answers equal"],
+        checks=[f"{len(right)} of {len(queries)} answers equal", INVARIANTS],
         failures=[text for texts in wrong.values() for text in texts],
     )
 

@@ -6,7 +6,7 @@ delivered before the reply is given.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ffq.core.liveness import liveness_machine
@@ -81,24 +81,33 @@ class CoreCoordinator:
 
     def validate_agreement(self) -> None:
         """The second half of `validate_state`: the machines agree. Raises InvariantViolated."""
-        scheduling = self.scheduling.state
-        live, known = self.liveness.state.workers.keys(), scheduling.workers.live.keys()
-        if live != known:
-            raise InvariantViolated(
-                f"liveness knows {len(live)} workers, scheduling {len(known)}, and they must be "
-                f"the same"
-            )
-        published = self.registry.state.held_partitions()
-        if published != scheduling.output_partitions:
-            raise InvariantViolated(
-                f"the registry holds {published} partitions, "
-                f"scheduling counts {scheduling.output_partitions}"
-            )
-        stored = self.results.state.held_bytes()
-        if stored != scheduling.held_result_bytes:
-            raise InvariantViolated(
-                f"results hold {stored} bytes, scheduling counts {scheduling.held_result_bytes}"
-            )
+        require_agreement(self.machines)
+
+
+def require_agreement(machines: Mapping[Party, Machine[Any]]) -> None:
+    """What several machines hold is the same, once what they told each other has arrived.
+
+    Raises:
+        InvariantViolated: naming in what they differ.
+    """
+    scheduling = machines[Party.SCHEDULING].state
+    live, known = machines[Party.LIVENESS].state.workers.keys(), scheduling.workers.live.keys()
+    if live != known:
+        raise InvariantViolated(
+            f"liveness knows {len(live)} workers, scheduling {len(known)}, and they must be "
+            f"the same"
+        )
+    published = machines[Party.REGISTRY].state.held_partitions()
+    if published != scheduling.output_partitions:
+        raise InvariantViolated(
+            f"the registry holds {published} partitions, "
+            f"scheduling counts {scheduling.output_partitions}"
+        )
+    stored = machines[Party.RESULTS].state.held_bytes()
+    if stored != scheduling.held_result_bytes:
+        raise InvariantViolated(
+            f"results hold {stored} bytes, scheduling counts {scheduling.held_result_bytes}"
+        )
 
 
 class _At:
