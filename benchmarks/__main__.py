@@ -2,7 +2,7 @@
 
     python -m benchmarks NAME [--json FILE] [--peers] [--rounds N] [options of its own]
     python -m benchmarks --compare OLD.json [NEW.json] [--tolerance 0.05]
-    python -m benchmarks --table FILE.json
+    python -m benchmarks --table FILE.json...
 
 Exit status: 0 when all is well; 1 when a run's answers or checks are wrong, a target is missed, or
 a ratio got worse; 2 when it could not be run.
@@ -146,8 +146,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if any(each == "--compare" or each.startswith("--compare=") for each in arguments):
             return _compare(arguments)
-        if len(arguments) == 2 and arguments[0] == "--table":
-            print(markdown(Path(arguments[1])))
+        if len(arguments) > 1 and arguments[0] == "--table":
+            print(markdown(*map(Path, arguments[1:])))
             return 0
         if arguments and not arguments[0].startswith("-"):
             outcome, _ = run(arguments[0], arguments[1:])

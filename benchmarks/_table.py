@@ -1,4 +1,4 @@
-"""A file of figures as a table in Markdown: what was found beside what is wanted."""
+"""Files of figures as one table in Markdown: what was found beside what is wanted."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from benchmarks._report import entries, format_cell, parse_ratio, verdict
 HEAD = ("benchmark", "figure", "of", "median", "quartiles", "target", "")
 
 
-def markdown(path: Path) -> str:
-    """Every ratio, and those absolute figures that have a target.
+def markdown(*paths: Path) -> str:
+    """One table of every ratio, and of those absolute figures that have a target, of all files.
 
-    Raises CannotRun: the file is missing, or is not one of figures.
+    Of a benchmark that several files have, each has its rows.
+
+    Raises CannotRun: a file is missing, or is not one of figures.
     """
-    found = entries(path)
-    try:
-        rows = [row for name, entry in found.items() for row in _rows(name, entry)]
-        origins = list(dict.fromkeys(_origin(entry) for entry in found.values()))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CannotRun(f"{path} is damaged: {error!r}") from error
+    origins, rows = list[str](), list[tuple[str, ...]]()
+    for path in paths:
+        try:
+            for name, entry in entries(path).items():
+                rows += _rows(name, entry)
+                origins.append(_origin(entry))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CannotRun(f"{path} is damaged: {error!r}") from error
+    met = [row[-1] for row in rows if row[-1]]
     lines = [_line(HEAD), _line(["---"] * len(HEAD)), *map(_line, rows)]
-    return "\n".join([*(f"{each}  " for each in origins), "", *lines])
+    told = f"{met.count('met')} of {len(met)} targets are met."
+    return "\n".join([*(f"{each}  " for each in dict.fromkeys(origins)), "", told, "", *lines])
 
 
 def _line(cells: list[str] | tuple[str, ...]) -> str:

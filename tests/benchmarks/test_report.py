@@ -71,7 +71,7 @@ def test_a_file_becomes_a_table_of_what_is_wanted(tmp_path: Path) -> None:
     untargeted = Amount("rows", "ours", "", spread_of([3.0]))
     outcome = Outcome([MET, MISSED], [TIME, untargeted])
     write(path, "one", record("one", BENCHMARK, [], outcome))
-    origin, _, *lines = markdown(path).splitlines()
+    origin, _, told, _, *lines = markdown(path).splitlines()
     assert "processors" in origin
     assert "commit" in origin
     assert lines == [
@@ -81,6 +81,14 @@ def test_a_file_becomes_a_table_of_what_is_wanted(tmp_path: Path) -> None:
         "| one | call | ours / peer | 1.2 | 1.15 to 1.3 | >= 5 | MISSED |",
         "| one | call, us | ours | 540 |  | <= 60 | MISSED |",
     ]
+    assert told == "1 of 3 targets are met."
+    other = tmp_path / "other.json"
+    write(other, "two", record("two", BENCHMARK, [], Outcome([MET])))
+    origin, _, told, _, *both = markdown(path, other).splitlines()
+    assert both == [*lines, lines[2].replace("one", "two")], "one table of all files"
+    assert told == "2 of 4 targets are met."
+    with pytest.raises(CannotRun, match="none.json"):
+        markdown(path, tmp_path / "none.json")
 
 
 def test_a_record_says_where_it_comes_from_and_judges_no_absolute_figure() -> None:
