@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 
-from benchmarks._flame import matching
+from benchmarks._flame import matching, named
 
 
 def test_processes_are_found_by_their_words_also_those_of_processes() -> None:
@@ -23,3 +23,18 @@ def test_processes_are_found_by_their_words_also_those_of_processes() -> None:
         assert matching(process.pid, "gate way") == [found]
         assert matching(os.getpid(), "another") == []
         process.stdin.close()
+
+
+def test_a_drawing_says_what_is_drawn_and_not_from_where() -> None:
+    drawn = (
+        '<svg><text id="title" x="50%">/home/who/py-spy record</text><text id="details">a</text>'
+    )
+    assert named(drawn, "a < b") == (
+        '<svg><text id="title" x="50%">a &lt; b</text><text id="details">a</text>'
+    )
+
+
+def test_what_has_ended_has_no_processes() -> None:
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
+        process.wait()
+    assert matching(process.pid, "") == []
