@@ -23,8 +23,13 @@ class Cancels(Protocol):
 class Sets(Protocol):
     """An actor's own context."""
 
-    def after(
-        self, seconds: float, message: Callable[[], Request[None]], *, may_fail: bool
+    def every(
+        self,
+        seconds: float,
+        message: Callable[[], Request[None]],
+        *,
+        first: float,
+        may_fail: bool,
     ) -> Cancels: ...
 
 
@@ -74,5 +79,7 @@ class Rhythm:
             self._next = None
         if after_ms == inf:
             return
-        # A message that fails has been dealt with: the next is sent all the same.
-        self._next = self._ctx.after(after_ms / 1000, self._timer.message, may_fail=True)
+        # Each puts off the next. Should one not be made, or fail before it does, that comes anyway.
+        self._next = self._ctx.every(
+            self._timer.period_ms / 1000, self._timer.message, first=after_ms / 1000, may_fail=True
+        )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import inf
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -80,6 +82,53 @@ async def test_a_change_wakes_it_where_it_may_bring_something_forward(
         await trio.sleep(5)
     assert [at - round(start) for at in woken.at] == [100, 5100]
     assert [at - round(start) for at in sleeper.at] == [100]
+
+
+class Failing(Actor[Beat]):
+    """The calls of these numbers fail that make a beat, or ask when something is due."""
+
+    def __init__(self, made: set[int], asked: set[int]) -> None:
+        self._timer = Timer(100, lambda: self._number(made, Beat()), lambda: self._due(asked))
+        self._calls: Counter[int] = Counter()
+        self.at: list[int] = []
+
+    def _number(self, failing: set[int], beat: Beat) -> Beat:
+        self._due(failing)
+        return beat
+
+    def _due(self, failing: set[int]) -> float:
+        self._calls[id(failing)] += 1
+        if self._calls[id(failing)] in failing:
+            raise RuntimeError("no clock")
+        return 0.0
+
+    async def on_start(self) -> None:
+        self._rhythm = Rhythm(self._timer, self.ctx)
+
+    @handles(Beat)
+    def beaten(self, _: Beat) -> None:
+        self.at.append(round(trio.current_time() * 1000))
+        self._rhythm.beaten()
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "at"),
+    [
+        ({1}, set[int](), [200, 300, 400, 500]),
+        ({2, 3}, set[int](), [100, 400, 500]),
+        (set[int](), {1}, [100, 200, 300, 400, 500]),
+        (set[int](), {2, 3}, [100, 200, 300, 400, 500]),
+    ],
+)
+async def test_one_that_fails_is_not_the_last(
+    autojump_clock: MockClock, made: set[int], asked: set[int], at: list[int]
+) -> None:
+    start = trio.current_time() * 1000
+    async with ActorSystem() as system:
+        actor = Failing(made, asked)
+        await system.spawn(lambda: actor)
+        await trio.sleep(0.55)
+    assert [each - round(start) for each in actor.at] == at
 
 
 class Counting(Hooks):
