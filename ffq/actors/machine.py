@@ -91,7 +91,10 @@ class MachineActor(Actor[Any]):
 
     def handle(self, message: Request[Any]) -> Any:
         """The reply, or what the runtime awaits for it while this actor keeps its mailbox."""
-        if self._rhythm is None or not isinstance(message, BEATS):
+        if self._rhythm is None:
+            return self._handle(message)
+        if not isinstance(message, BEATS):
+            self._rhythm.look()
             return self._handle(message)
         try:
             return self._handle(message)

@@ -10,6 +10,7 @@ from math import inf
 from typing import Final, Protocol
 
 import attrs
+import trio
 
 from ffq.runtime import Request
 
@@ -41,7 +42,7 @@ class Timer:
         due_in_ms: asked after each message: for how long nothing will have to be done, if nothing
             changes; inf: for ever. Less than a period is a period.
         woken: whether a change of the machine may bring that forward. Where it can only put it off,
-            nobody need look.
+            nobody need look again, but for clocks: by which it is due may go ahead of Trio's.
     """
 
     period_ms: int
@@ -51,13 +52,16 @@ class Timer:
 
 
 class Rhythm:
-    """One timer at work. To be told of each of its messages, and of each change."""
+    """One timer at work. To be told of each of its messages, and of each change; and before each
+    other message to look.
+    """
 
     def __init__(self, timer: Timer, ctx: Sets) -> None:
         self._timer: Final = timer
         self._ctx: Final = ctx
         self._sleeps = False
         self._next: Cancels | None = None
+        self._next_ms = inf
         self._set(timer.period_ms)
 
     def beaten(self) -> None:
@@ -73,13 +77,26 @@ class Rhythm:
             self._sleeps = False
             self._set(self._timer.period_ms)
 
+    def look(self) -> None:
+        """Whether its message is due earlier than it was when this fell asleep."""
+        if self._sleeps and not self._timer.woken:
+            period_ms = self._timer.period_ms
+            due_ms = max(period_ms, self._timer.due_in_ms())
+            if _now_ms() + due_ms + period_ms < self._next_ms:
+                self._set(due_ms)
+
     def _set(self, after_ms: float) -> None:
         if self._next is not None:
             self._next.cancel()
             self._next = None
+        self._next_ms = _now_ms() + after_ms
         if after_ms == inf:
             return
         # Each puts off the next. Should one not be made, or fail before it does, that comes anyway.
         self._next = self._ctx.every(
             self._timer.period_ms / 1000, self._timer.message, first=after_ms / 1000, may_fail=True
         )
+
+
+def _now_ms() -> float:
+    return trio.current_time() * 1000

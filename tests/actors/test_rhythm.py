@@ -45,6 +45,7 @@ class Ticking(Actor[Beat | Changed]):
 
     @handles(Changed)
     def changed(self, _: Changed) -> None:
+        self._rhythm.look()
         self._rhythm.changed()
 
 
@@ -82,6 +83,22 @@ async def test_a_change_wakes_it_where_it_may_bring_something_forward(
         await trio.sleep(5)
     assert [at - round(start) for at in woken.at] == [100, 5100]
     assert [at - round(start) for at in sleeper.at] == [100]
+
+
+async def test_it_wakes_where_the_clock_goes_ahead(autojump_clock: MockClock) -> None:
+    start = trio.current_time() * 1000
+    due = [10_000.0]
+    async with ActorSystem() as system:
+        actor = Ticking(due, woken=False)
+        ref = await system.spawn(lambda: actor)
+        await trio.sleep(1)
+        due[0] = 9_100.0  # as it was to be
+        await ref.ask(Changed())
+        due[0] = 300.0
+        await ref.ask(Changed())
+        due[0] = inf
+        await trio.sleep(20)
+    assert [at - round(start) for at in actor.at] == [100, 1300]
 
 
 class Failing(Actor[Beat]):
