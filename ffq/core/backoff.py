@@ -1,7 +1,8 @@
 """Tasks that wait for their backoff to end, earliest first (R9, R14).
 
 Entries of queries that ended are left in the heap and skipped; when they outnumber the living ones
-the heap is built anew, so that it stays within twice what really waits.
+the heap is built anew, so that it stays within twice what really waits. Where nothing waits it is
+empty: then there is nothing that time alone would bring out.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class BackoffQueue:
         """The query has ended: its entries are dead."""
         self._dead += query.in_backoff
         query.in_backoff = 0
-        if self._dead > _REBUILD_FROM and self._dead * 2 > len(self._heap):
+        if self._dead and self._dead == len(self._heap):
+            self._heap.clear()
+            self._dead = 0
+        elif self._dead > _REBUILD_FROM and self._dead * 2 > len(self._heap):
             self._heap = [entry for entry in self._heap if not entry[2].state.terminal]
             heapq.heapify(self._heap)
             self._dead = 0

@@ -9,7 +9,7 @@ import pytest
 from ffq.core.timeouts import next_due_ms
 from ffq.errors import InvalidRequest
 from ffq.ids import QueryId
-from ffq.messages import QueryState, SubmitQuery, TaskState, Timeouts
+from ffq.messages import QueryState, SubmitQuery, TaskState, Tick, Timeouts
 from ffq.plan import dump_plan
 from tests.core.driver import Driver
 from tests.strategies.graphs import gather, scan
@@ -117,3 +117,14 @@ def test_time_has_nothing_to_do_where_there_is_no_query_and_next_when_one_is_for
     d.core.tick(int(due_ms))
     assert not state.queries
     assert next_due_ms(state) == inf
+
+
+def test_what_waited_of_a_query_that_ended_is_nothing_that_time_would_bring_out() -> None:
+    d = Driver()
+    d.submit("q", scan())
+    d.fail(d.pull_one("w0"))
+    scheduling = d.core.scheduling
+    d.cancel("q")
+    before = scheduling.version
+    scheduling.step(Tick(), int(next_due_ms(scheduling.state)) - 1)
+    assert scheduling.version == before
