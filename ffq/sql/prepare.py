@@ -13,12 +13,15 @@ import attrs
 import pyarrow as pa
 
 from ffq.catalog import Catalog, columns_read
+from ffq.catalog.shares import stored_bytes
 from ffq.engine.inline import open_inline
 from ffq.errors import InvalidQuery, UnsupportedPlan
 from ffq.messages import NO_CLUSTER, ClusterSize
+from ffq.plan.conditions import Condition, scan_conditions
 from ffq.plan.explain import Estimate, bytes_text
 from ffq.plan.inline import InlineTable
-from ffq.plan.model import Node, WithTables
+from ffq.plan.model import Node, ParquetScan, WithTables
+from ffq.plan.walk import stage_scans
 from ffq.sql.declared import DeclaredColumns, declared_columns
 from ffq.sql.distribute import distribute
 from ffq.sql.exchanges import TableEstimate
@@ -204,7 +207,7 @@ class Preparer:
                 plan = operators.put_into(cut(planned, operators.volatile))
         except NotDistributed as error:
             raise _placed(error, named, query) from None
-        plan, said = _small_in_one_task(plan, query, facts)
+        plan, said = _small_in_one_task(plan, query, facts, catalog)
         if not said:
             plan, spared = with_shared(plan)
             if spared:
@@ -248,7 +251,7 @@ def _brought(query: Query, *used: str) -> tuple[str, ...]:
 
 
 def _small_in_one_task(
-    plan: Node, query: Query, facts: Mapping[str, TableFacts]
+    plan: Node, query: Query, facts: Mapping[str, TableFacts], catalog: Catalog
 ) -> tuple[Node, tuple[str, ...]]:
     """A query that reads little costs more to share out than to run; and says so. Who says how many
     partitions there are to be gets them.
@@ -259,13 +262,33 @@ def _small_in_one_task(
     if query.partitions or not query.one_task_bytes or not facts:
         return plan, ()
     most = query.one_task_bytes * max(1, exchanges_of(plan) - _USUAL_EXCHANGES)
-    read = sum(facts[scan.table].stored_bytes(columns_read(scan)) for scan in scans_of(plan))
-    read += sum(len(each.parquet) for each in query.inline if each.name in facts)
-    whole = in_one_task(plan) if read < most else None
+    whole = in_one_task(plan)
     if whole is None:
+        return plan, ()
+    rows = sum(len(each.parquet) for each in query.inline if each.name in facts)
+    read = rows + sum(facts[scan.table].stored_bytes(columns_read(scan)) for scan in scans_of(plan))
+    if read >= most:
+        asked = zip(stage_scans(whole), scan_conditions(whole), strict=True)
+        read = rows + sum(_asked_bytes(*each, facts, catalog) for each in asked)
+    if read >= most:
         return plan, ()
     bound = bytes_text(most)
     return whole, (f"the query is one task: it reads about {bytes_text(read)}, less than {bound}",)
+
+
+def _asked_bytes(
+    scan: ParquetScan,
+    condition: Condition | None,
+    facts: Mapping[str, TableFacts],
+    catalog: Catalog,
+) -> int:
+    """What a scan reads of its files when row groups are left out that have no row it asks for."""
+    columns = columns_read(scan)
+    if condition is None or scan.table not in catalog:
+        return facts[scan.table].stored_bytes(columns)
+    found = catalog.scan_shares(scan.table, 2**62, 1, condition)
+    (splits,) = found.shares
+    return stored_bytes(scan.table, splits, found.format, columns)
 
 
 def _estimate(facts: TableFacts, sample: pa.Table | None) -> TableEstimate:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -47,6 +49,20 @@ def test_so_it_is_only_below_the_bound_by_the_columns_that_it_reads(world: World
     twice = "SELECT (SELECT max(k) FROM t) + (SELECT min(k) FROM t) AS x"
     assert stages(world, twice, one_task_bytes=2 * size) > 1
     assert stages(world, twice, one_task_bytes=2 * size + 1) == 1
+
+
+def test_row_groups_without_a_row_that_is_asked_for_do_not_count(
+    world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "sorted.parquet"
+    pq.write_table(pa.table({"k": pa.array(range(4000), pa.int64())}), path, row_group_size=1000)
+    footer = pq.read_metadata(path)
+    sizes = [footer.row_group(at).column(0).total_compressed_size for at in range(4)]
+    few, all_rows = "SELECT count(k) FROM t WHERE k < 1500", "SELECT count(k) FROM t WHERE k < 4000"
+    more: dict[str, Any] = {"tables": {"t": str(path)}}
+    assert stages(world, few, one_task_bytes=sum(sizes[:2]), **more) == 2
+    assert stages(world, few, one_task_bytes=sum(sizes[:2]) + 1, **more) == 1
+    assert stages(world, all_rows, one_task_bytes=sum(sizes), **more) == 2
 
 
 @pytest.mark.parametrize("subqueries", [4, 6])
