@@ -8,6 +8,7 @@ askers; and where the kernel puts its threads, which is often the same core for 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any, Final
@@ -16,6 +17,7 @@ from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
 from benchmarks._figures import Better, Samples
 
 OURS, BARE = "ffq", "raw channel"
+APART = "pykka, 2 cores"
 FIGURES: Final = {
     "ask": "ask, one at a time",
     "ask100": "ask, 100 at once",
@@ -26,16 +28,16 @@ FIGURES: Final = {
 SIDES: Final = {
     OURS: ("ffq",),
     BARE: ("raw",),
-    "pykka, 2 cores": ("pykka", "--apart"),
+    APART: ("pykka", "--apart"),
     "pykka": ("pykka",),
     "xoscar": ("xoscar",),
     "ray": ("ray",),
 }
-PEERS: Final = {"pykka": "pykka", "pykka, 2 cores": "pykka", "xoscar": "xoscar", "ray": "ray"}
+PEERS: Final = {"pykka": "pykka", APART: "pykka", "xoscar": "xoscar", "ray": "ray"}
 TARGETS: Final = {
     ("ask", BARE): 0.45,
     ("tell", BARE): 0.6,
-    ("ask", "pykka, 2 cores"): 2.5,
+    ("ask", APART): 2.5,
     ("ask", "xoscar"): 1.5,
 }
 PLAIN = "plain ask"
@@ -50,10 +52,16 @@ def run(framework: str, *options: str) -> dict[str, Any]:
     return result
 
 
+def sides_of(peers: frozenset[str]) -> list[str]:
+    """Those that can be measured here: two cores need two."""
+    here = peers if len(os.sched_getaffinity(0)) > 1 else peers - {APART}
+    return [side for side in SIDES if side in {OURS, BARE} or side in here]
+
+
 def measure(request: Request) -> Outcome:
     """Each framework in each round, then what features cost, then many idle actors."""
     samples = Samples()
-    sides = [side for side in SIDES if side in {OURS, BARE} or side in request.peers]
+    sides = sides_of(request.peers)
     for number in range(request.rounds):
         for side in in_turn(sides, number):
             for figure, value in run(*SIDES[side]).items():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import attrs
 import pyarrow as pa
 import pytest
 
-from benchmarks import sql
+from benchmarks import actors, sql
 from benchmarks._benchmark import CannotRun
 from benchmarks._figures import Samples
 from benchmarks._pullers import Calls, work_off
@@ -87,3 +88,15 @@ def test_pullers_finish_each_task_once_and_ask_for_no_more_than_are_left() -> No
     asyncio.run(work_off(calls, 20, workers=1, capacity=8))
     assert sorted(server.finished) == list(range(20))
     assert server.asked == [8, 8, 4, 4]
+
+
+def test_pykka_is_compared_on_two_cores_where_there_are_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judged = {side for figure, side in actors.TARGETS if side.startswith("pykka")}
+    assert judged == {"pykka, 2 cores"}
+    peers = frozenset(actors.PEERS)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    assert judged <= set(actors.sides_of(peers))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0})
+    assert actors.sides_of(peers) == ["ffq", "raw channel", "pykka", "xoscar", "ray"]
