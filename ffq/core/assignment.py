@@ -13,7 +13,7 @@ from ffq.core.speculation import begin_rival, find_stragglers, look_again, next_
 from ffq.core.stages import lay_out_stage, refresh_offer
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import promote_ready
-from ffq.core.transitions import AttemptEvent, QueryEvent
+from ffq.core.transitions import ASSIGN, RUNNING, QueryEvent
 from ffq.core.workers import WorkerRecord
 from ffq.errors import InvariantViolated
 from ffq.ids import AttemptKey, QueryId, StageId
@@ -24,7 +24,6 @@ from ffq.messages import (
     PartitionSize,
     QueryState,
     ShuffleInput,
-    TaskState,
 )
 
 # What each adds to an encoded answer, at most, beside its texts.
@@ -52,18 +51,31 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
     worker = state.workers.live.get(msg.worker_id)
     if worker is None or worker.incarnation != msg.incarnation or worker.profile is None:
         return ()
-    if state.workers.readmit_if_needed(worker, now_ms):
-        state.changed()
     if state.workers.is_excluded(worker, now_ms):
-        return ()
+        if not state.workers.readmit_if_needed(worker, now_ms):
+            return ()
+        state.changed()
     free = state.settings.max_concurrent_tasks_per_worker - len(worker.running)
     most = min(msg.capacity, free)
     if most <= 0 or runs_alone(worker):
         return ()
-    alone = solitary_task(state, worker, now_ms)
-    if alone is not None:
+    if state.solitary and (alone := solitary_task(state, worker, now_ms)) is not None:
         return _give_alone(state, worker, alone, now_ms)
+    assignments = _in_turn(state, worker, most, now_ms)
+    if not assignments and (slow := next_straggler(state, worker)) is not None:
+        begin_rival(state, slow)
+        state.ready.served(slow.query.query_id)
+        return (_begin(state, worker, slow.query, slow.stage, slow.task, now_ms),)
+    return tuple(assignments)
+
+
+def _in_turn(
+    state: SchedulingState, worker: WorkerRecord, most: int, now_ms: int
+) -> list[Assignment]:
+    """What waits, at most so many attempts and no more than an answer may hold (R11)."""
     assignments: list[Assignment] = []
+    if worker.profile is None:
+        return assignments
     room = state.settings.max_assignment_bytes
     suits = partial(_suits, state, worker, now_ms)
     # The tasks of one stage are about equal in size.
@@ -78,21 +90,27 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
             break
         if query.state is QueryState.QUEUED:
             _start(state, query, worker, now_ms)
-        task = next_task(state, worker, stage, now_ms)
-        if task is None:
-            raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no task")
-        assignment = _assign(state, worker, query, stage, task, now_ms)
-        size = sizes[turn] = encoded_bytes(assignment)
-        if size > state.settings.max_task_bytes:
-            _refuse(state, query, assignment, size, now_ms)
-            assignments = [each for each in assignments if each.key.query_id != query.query_id]
-            continue
-        assignments.append(assignment)
-        room -= size
-    if not assignments and (slow := next_straggler(state, worker)) is not None:
-        begin_rival(state, slow)
-        return (_begin(state, worker, slow.query, slow.stage, slow.task, now_ms),)
-    return tuple(assignments)
+        # Where nobody else waits every turn is its own: then this stage's tasks go in one run.
+        left = most - len(assignments)
+        run = left > 1 and state.ready.is_alone(worker.profile, query.query_id)
+        while True:
+            task = next_task(state, worker, stage, now_ms)
+            if task is None:
+                raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no task")
+            assignment = _assign(state, worker, query, stage, task, now_ms)
+            size = encoded_bytes(assignment)
+            if size > state.settings.max_task_bytes:
+                _refuse(state, query, assignment, size, now_ms)
+                assignments = [each for each in assignments if each.key.query_id != query.query_id]
+                break
+            assignments.append(assignment)
+            room -= size
+            left -= 1
+            if not run or not left or size > room or not stage.is_ready or state.is_full(query):
+                break
+        sizes[turn] = size
+        state.ready.served(query.query_id)
+    return assignments
 
 
 def _refuse(
@@ -124,6 +142,7 @@ def _give_alone(
 ) -> tuple[Assignment, ...]:
     """The task, if the worker is idle; else it is kept for it, and gets nothing until then."""
     if not worker.running:
+        state.ready.served(placed.query.query_id)
         return (_assign(state, worker, placed.query, placed.stage, placed.task, now_ms),)
     if placed.task.keeper != worker.worker_id:
         placed.task.keeper = worker.worker_id
@@ -157,39 +176,39 @@ def _begin(
     """A task's next attempt, be it that one of it runs (R13)."""
     if stage.layout is None:
         raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no layout")
+    key = AttemptKey(query.query_id, stage.plan.stage_id, task.task_id, task.next_attempt)
     attempt = AttemptRecord(
-        key=AttemptKey(query.query_id, stage.stage_id, task.task_id, task.next_attempt),
+        key=key,
         layout=stage.layout,
         worker_id=worker.worker_id,
         incarnation=worker.incarnation,
         assigned_at_ms=now_ms,
         confirmed_at_ms=now_ms,
         suspect=task.suspect,
-        alone=is_solitary(state.settings, task),
-        speculative=task.state is TaskState.RUNNING,
+        alone=task.suspect and is_solitary(state.settings, task),
+        speculative=task.state is RUNNING,
     )
-    attempt.apply(AttemptEvent.ASSIGN)
+    attempt.apply(ASSIGN)
     state.changed()
     task.attempts.append(attempt)
-    task.state = TaskState.RUNNING
-    query.running[attempt.key] = attempt
-    worker.running[attempt.key] = attempt
+    task.state = RUNNING
+    query.running[key] = attempt
+    worker.running[key] = attempt
     worker.taken_at_ms = now_ms
     look_again(state, query, stage)
-    if not stage.has_work:
+    if not stage.fresh and not stage.has_work:
         refresh_offer(state, query, stage, now_ms)
-    state.ready.served(query.query_id)
-    if len(query.running) >= state.settings.max_concurrent_tasks_per_query:
+    if state.is_full(query):
         state.ready.close(query.query_id)
     ours = worker.incarnation != 0
     return Assignment(
-        key=attempt.key,
+        key=key,
         plan_bytes=query.plan_bytes,
         reduce_partitions=task.share.partitions,
         layout=attempt.layout,
-        scans=scan_inputs(stage.plan, query.scans_of(stage), task.share) if ours else (),
+        scans=scan_inputs(stage.plan, stage.scans, task.share) if ours else (),
         inputs=_shuffle_inputs(query, stage, task) if ours else (),
-        task_count=len(stage.shares),
+        task_count=len(stage.tasks) + stage.fresh,
         inlined=stage.inlined,
     )
 

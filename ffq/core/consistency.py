@@ -152,6 +152,8 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
     runs = query.state is QueryState.RUNNING and stage.inlined_into is None
     if runs and stage.layout is None and not stage.unmet:
         yield " could run, but has no tasks (R8)"
+    if stage.scans != (query.scans_of(stage) if stage.layout is not None else {}):
+        yield " scans something else than its plan says"
     if not query.state.terminal:
         yield from _wrong_in_offer(stage, [parent for parent in parents if parent.lost])
 

@@ -229,6 +229,7 @@ def _release_details(state: SchedulingState, query: QueryRecord) -> None:
     query.scans = {}
     speculation.forget(state, query)
     for stage in query.stages:
+        stage.scans = {}
         placement.forget(state, query, stage)
         for task in stage.tasks:
             if task.state is TaskState.RUNNING:

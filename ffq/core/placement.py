@@ -60,7 +60,7 @@ def take(state: SchedulingState, query: QueryRecord, stage: StageRecord, task: T
         del stage.choosy[task.task_id]
         state.solitary.pop(_name(query, stage, task), None)
         task.keeper = None
-    elif task.task_id == len(stage.tasks):
+    elif not task.attempts:
         stage.tasks.append(task)
         stage.fresh -= 1
     else:
@@ -114,7 +114,7 @@ def solitary_task(state: SchedulingState, worker: WorkerRecord, now_ms: int) -> 
         task = stage.tasks[task_id]
         if (
             stage.has_work
-            and len(query.running) < state.settings.max_concurrent_tasks_per_query
+            and not state.is_full(query)
             and _could_take(state, worker, stage, now_ms)
             and _is_welcome(state, worker, stage, task, now_ms)
             and not (worker.running and _kept_by_another(state, worker, stage, task, now_ms))

@@ -182,8 +182,16 @@ class ReadyIndex:
                 break
         return None if first is None else first[1:]
 
+    def is_alone(self, profile: Profile, query_id: QueryId) -> bool:
+        """Whether no other query has work that such a worker may run."""
+        matches = self._profiles.get(profile)
+        return matches is None or all(
+            len(bucket.ring) <= 1 and (not bucket.ring or query_id in bucket.ring)
+            for bucket in matches.buckets.values()
+        )
+
     def served(self, query_id: QueryId) -> None:
-        """The query was given an assignment: it goes to the end of its rings."""
+        """The query was given assignments: it goes to the end of its rings."""
         for requirement in self._offers.get(query_id, {}):
             ring = self._buckets[requirement].ring
             if query_id in ring:

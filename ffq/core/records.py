@@ -8,12 +8,19 @@ gap or a reuse of numbers cannot be written down.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
 from ffq.core.ready import Requirement
-from ffq.core.transitions import AttemptEvent, QueryEvent, next_attempt_state, next_query_state
+from ffq.core.transitions import (
+    RUNNING,
+    SUCCEEDED,
+    AttemptEvent,
+    QueryEvent,
+    next_attempt_state,
+    next_query_state,
+)
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
     NO_TIMEOUTS,
@@ -163,15 +170,15 @@ class TaskRecord:
 
     @property
     def committed(self) -> AttemptRecord | None:
-        if self.state is not TaskState.SUCCEEDED:
+        if self.state is not SUCCEEDED:
             return None
         newest = self.attempts[-1]
-        return newest if newest.state is TaskState.SUCCEEDED else self.attempts[-2]
+        return newest if newest.state is SUCCEEDED else self.attempts[-2]
 
     @property
     def running(self) -> tuple[AttemptRecord, ...]:
         """Those of its attempts that run: none, one, or two (R13)."""
-        return tuple([each for each in self.attempts[-2:] if each.state is TaskState.RUNNING])
+        return tuple([each for each in self.attempts[-2:] if each.state is RUNNING])
 
     @property
     def next_attempt(self) -> Attempt:
@@ -196,6 +203,8 @@ class StageRecord:
     so, behind the fresh ones; but those that not every worker may be given are in `choosy`, in that
     order too (R17, R19). The counts are of tasks by state; `failed` counts failed attempts.
     `durations`: of some of its latest committed attempts, in ms; empty without speculation.
+
+    `scans`: what it scans, by leaf, from its layout until its query ends.
     """
 
     plan: StagePlan
@@ -216,6 +225,7 @@ class StageRecord:
     failed: int = 0
     lost: int = 0
     durations: list[int] = attrs.field(factory=list)
+    scans: Mapping[int, StageScan] = attrs.field(factory=dict)
     awaits: StageId | None = None
     inlined_into: StageId | None = None
     inlined: tuple[StageId, ...] = ()
@@ -239,7 +249,7 @@ class StageRecord:
         """Whether every task has a committed attempt (R3), or another stage does its work."""
         if self.layout is None:
             return self.inlined_into is not None
-        return self.committed == len(self.shares)
+        return not self.fresh and self.committed == len(self.tasks)
 
     @property
     def is_readable(self) -> bool:

@@ -14,6 +14,7 @@ from ffq.core.tasks import (
     fail_uncharged,
     renew_lease,
 )
+from ffq.core.transitions import QUEUED, RUNNING, SUCCEEDED
 from ffq.errors import FfqError, InvalidRequest, InvariantViolated, QuotaExceeded, UnknownId
 from ffq.ids import AttemptKey, WorkerId
 from ffq.messages import (
@@ -31,7 +32,6 @@ from ffq.messages import (
     ReportReply,
     ReportTaskStatus,
     ResultAdmission,
-    TaskState,
 )
 
 _COUNTED, _NOT_COUNTED = ReportAnswer(counted=True), ReportAnswer(counted=False)
@@ -44,7 +44,7 @@ def report_task_status(state: SchedulingState, msg: ReportTaskStatus, now_ms: in
         InvalidRequest: a state that no worker can report.
         UnknownId: no such query, or the attempt was never assigned.
     """
-    if msg.state is TaskState.QUEUED:
+    if msg.state is QUEUED:
         raise _not_reportable(msg.key)
     at = state.locate(msg.key)
     counted = _counts(at, msg.layout, msg.worker_id, msg.incarnation)
@@ -87,7 +87,7 @@ def _finish_one(
     state: SchedulingState, batch: FinishAttempts, report: AttemptReport, now_ms: int
 ) -> bool:
     """Whether it counted. Raises what either call would raise."""
-    if report.output is None and report.state is TaskState.QUEUED:
+    if report.output is None and report.state is QUEUED:
         raise _not_reportable(report.key)
     at = state.locate(report.key)
     counted = _counts(at, report.layout, batch.worker_id, batch.incarnation)
@@ -95,7 +95,7 @@ def _finish_one(
         _check_partitions(at, report.output)
         if counted:
             _merge_output(state, at, report.output, batch.endpoint)
-    if report.state is TaskState.QUEUED:
+    if report.state is QUEUED:
         raise _not_reportable(report.key)
     if counted:
         _take(state, at, report, now_ms)
@@ -106,14 +106,13 @@ def _take(
     state: SchedulingState, at: Located, report: ReportTaskStatus | AttemptReport, now_ms: int
 ) -> None:
     """A report that counts: the attempt runs, has succeeded or has failed (R14, R15)."""
-    match report.state:
-        case TaskState.RUNNING:
-            renew_lease(state, at.attempt, now_ms)
-        case TaskState.SUCCEEDED:
-            at.attempt.usage = report.usage
-            _succeeded(state, at, now_ms)
-        case _:
-            _failed(state, at, report, now_ms)
+    if report.state is SUCCEEDED:
+        at.attempt.usage = report.usage
+        _succeeded(state, at, now_ms)
+    elif report.state is RUNNING:
+        renew_lease(state, at.attempt, now_ms)
+    else:
+        _failed(state, at, report, now_ms)
 
 
 def _not_reportable(key: AttemptKey) -> InvalidRequest:
@@ -128,10 +127,10 @@ def _counts(
     """Whether this comes from the holder of an attempt that is running (R4, R13)."""
     attempt = at.attempt
     return (
-        attempt.state is TaskState.RUNNING
+        attempt.state is RUNNING
         and (layout is None or layout == attempt.layout)
-        and worker_id in {None, attempt.worker_id}
-        and incarnation in {0, attempt.incarnation}
+        and worker_id in (None, attempt.worker_id)
+        and incarnation in (0, attempt.incarnation)
     )
 
 
@@ -184,7 +183,7 @@ def _lost_inputs(
         if not at.query.state.terminal:
             lose_input(state, at, lost, now_ms)
     recover(state, at.query, msg.message, now_ms)
-    if at.attempt.state is TaskState.RUNNING:
+    if at.attempt.state is RUNNING:
         fail_uncharged(state, at, msg.message, now_ms, delay=at.stage.unmet == 0)
 
 
@@ -229,20 +228,24 @@ def _merge_output(
     state: SchedulingState, at: Located, partitions: tuple[OutputPartition, ...], endpoint: str
 ) -> None:
     key = at.attempt.key
-    output = at.attempt.output if at.attempt.output is not None else Output()
+    known = at.attempt.output
+    output = known if known is not None else Output()
+    named = output.partitions
     changed: dict[int, OutputPartition] = {}
+    growth = 0
     for new in partitions:
-        old = changed.get(new.reduce_partition) or output.partitions.get(new.reduce_partition)
+        number = new.reduce_partition
+        old = changed.get(number) or named.get(number)
         if old is None or _progress(new) > _progress(old):
-            changed[new.reduce_partition] = new
-    growth = len(changed.keys() - output.partitions.keys())
+            growth += old is None
+            changed[number] = new
     if state.output_partitions + growth > state.settings.max_registered_partitions:
         raise QuotaExceeded(
             f"{state.settings.max_registered_partitions} map output partitions are registered: "
             f"register {key} again later"
         )
     endpoint = endpoint or output.endpoint
-    if at.attempt.output is not None and not changed and endpoint == output.endpoint:
+    if known is not None and not changed and endpoint == output.endpoint:
         return
     for partition in changed.values():
         output.put(partition)
@@ -250,7 +253,8 @@ def _merge_output(
     at.attempt.output = output
     at.query.output_partitions += growth
     state.output_partitions += growth
-    state.notices.append(PublishMapOutput(key, endpoint, tuple(changed.values())))
+    told = partitions if len(changed) == len(partitions) else tuple(changed.values())
+    state.notices.append(PublishMapOutput(key, endpoint, told))
     state.changed()
 
 
@@ -273,7 +277,7 @@ def admit_result(state: SchedulingState, msg: AdmitResult, now_ms: int) -> Resul
     """
     query = state.query(msg.query_id)
     attempt = _sink_attempt(state, query, msg.key)
-    if attempt.state is not TaskState.RUNNING:
+    if attempt.state is not RUNNING:
         return ResultAdmission(counted=False, worker_id=attempt.worker_id, key=None)
     if msg.problem:
         raise InvalidRequest(f"the result of attempt {attempt.key} {msg.problem}")

@@ -103,6 +103,8 @@ def straggler_due_ms(state: SchedulingState) -> int | None:
 
 def find_stragglers(state: SchedulingState, now_ms: int) -> None:
     """Time has passed: some attempts may have run for too long."""
+    if not state.speculation_due:
+        return
     overdue = [name for name, due_ms in state.speculation_due.items() if due_ms <= now_ms]
     for query_id, stage_id in overdue:
         state.changed()
@@ -117,6 +119,8 @@ def find_stragglers(state: SchedulingState, now_ms: int) -> None:
 
 def no_straggler(state: SchedulingState, attempt: AttemptRecord) -> None:
     """The attempt has ended."""
+    if not state.stragglers:
+        return
     key = attempt.key
     state.stragglers.pop((key.query_id, key.stage_id, key.task_id), None)
 
@@ -145,7 +149,7 @@ def next_straggler(state: SchedulingState, worker: WorkerRecord) -> Straggler | 
             worker.incarnation != 0
             and worker.profile is not None
             and found.stage.unmet == 0
-            and len(found.query.running) < state.settings.max_concurrent_tasks_per_query
+            and not state.is_full(found.query)
             and state.ready.is_met(worker.profile, found.stage.requirement)
             and found.task.attempts[-1].worker_id != worker.worker_id
         ):

@@ -38,9 +38,10 @@ def lay_out_stage(
         for of_task in of_stage:
             for partition, size in of_task.items():
                 totals[partition] += size
+    stage.scans = query.scans_of(stage)
     stage.shares = lay_out(
         stage.plan,
-        query.scans_of(stage),
+        stage.scans,
         totals,
         splits=query.splits,
         settings=state.settings,

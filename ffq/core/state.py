@@ -76,6 +76,10 @@ class SchedulingState:
         """Result bytes of all queries."""
         return self.active_result_bytes + self.finished_result_bytes
 
+    def is_full(self, query: QueryRecord) -> bool:
+        """Whether the query is at its limit of running attempts (R7)."""
+        return len(query.running) >= self.settings.max_concurrent_tasks_per_query
+
     def changed(self) -> None:
         """Whatever changes the state says so."""
         self.version += 1
@@ -115,8 +119,10 @@ class SchedulingState:
             UnknownId: no such query, or the attempt was never assigned (R13).
         """
         query, stage = self.stage(key)
-        if 0 <= key.task_id < len(stage.tasks):
-            task = stage.tasks[key.task_id]
-            if 1 <= key.attempt <= len(task.attempts):
-                return Located(query, stage, task, task.attempts[key.attempt - 1])
+        tasks = stage.tasks
+        if 0 <= key.task_id < len(tasks):
+            task = tasks[key.task_id]
+            attempts = task.attempts
+            if 1 <= key.attempt <= len(attempts):
+                return Located(query, stage, task, attempts[key.attempt - 1])
         raise UnknownId(f"attempt {key} was never assigned", reason="UNKNOWN_TASK")

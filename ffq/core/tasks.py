@@ -11,7 +11,7 @@ from ffq.core.lifecycle import end_query
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.stages import became_readable, became_unreadable, refresh_offer
 from ffq.core.state import Located, SchedulingState
-from ffq.core.transitions import AttemptEvent, QueryEvent
+from ffq.core.transitions import SUCCEED, SUCCEEDED, AttemptEvent, QueryEvent
 from ffq.errors import InvariantViolated, words
 from ffq.messages import DropMapOutputs, DropResults, TaskState
 
@@ -66,13 +66,13 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
     Another attempt of the task that still runs has come second, and counts no more (R13).
     """
     query, stage, task, attempt = at.query, at.stage, at.task, at.attempt
-    attempt.apply(AttemptEvent.SUCCEED)
+    attempt.apply(SUCCEED)
     attempt.finished_at_ms = now_ms
-    task.state = TaskState.SUCCEEDED
+    task.state = SUCCEEDED
     state.changed()
     stage.running -= 1
     _release_slot(state, query, attempt)
-    for rival in task.running:
+    for rival in task.running if task.speculated else ():
         why = f"attempt {attempt.key.attempt} of its task was committed first"
         _fail_attempt(state, Located(query, stage, task, rival), why, now_ms)
     worker = state.workers.live[attempt.worker_id]
@@ -289,8 +289,8 @@ def _fail_attempt(state: SchedulingState, at: Located, message: str, now_ms: int
 def _release_slot(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
     speculation.no_straggler(state, attempt)
     del query.running[attempt.key]
-    state.workers.live[attempt.worker_id].running.pop(attempt.key)
-    if len(query.running) < state.settings.max_concurrent_tasks_per_query:
+    del state.workers.live[attempt.worker_id].running[attempt.key]
+    if not state.is_full(query):
         state.ready.reopen(query.query_id)
 
 

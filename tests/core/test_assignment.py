@@ -146,6 +146,30 @@ def test_R7_an_answer_stays_below_the_size_a_peer_can_receive() -> None:
     assert len(small.pull("w", 3)) == 1
 
 
+def test_R7_R11_what_a_query_gets_in_a_run_where_it_is_alone_ends_at_each_limit() -> None:
+    tables = {"t": 6}
+    one = Driver()
+    one.beat("w")
+    one.submit("q", gather(scan("t")), tables=tables)
+    given = one.pull("w", 4)
+    assert [each.key.task_id for each in given] == [0, 1, 2, 3]
+    size = encoded_bytes(given[0])
+    for bound in (
+        CoordinatorSettings(max_concurrent_tasks_per_query=3),
+        CoordinatorSettings(max_concurrent_tasks_per_worker=3),
+        CoordinatorSettings(max_assignment_bytes=3 * size),
+    ):
+        d = Driver(bound)
+        d.beat("w")
+        d.submit("q", gather(scan("t")), tables=tables)
+        assert len(d.pull("w", 9)) == 3, bound
+    shared = Driver()
+    shared.beat("w")
+    for query in "ab":
+        shared.submit(query, gather(scan("t")), tables=tables)
+    assert [each.key.query_id for each in shared.pull("w", 4)] == ["a", "b", "a", "b"]
+
+
 # --- R8, R9 ----------------------------------------------------------------------------------
 
 
