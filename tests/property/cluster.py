@@ -182,7 +182,12 @@ def may_be_divided(stage: StagePlan, parent: StageId) -> bool:
     node = stage.fragment
     while not isinstance(node, model.ShuffleRead):
         match node:
-            case model.ShuffleWrite() | model.PartialHashAggregate() | model.CoalesceBatches():
+            case (
+                model.ShuffleWrite()
+                | model.PartialHashAggregate()
+                | model.CoalesceBatches()
+                | model.Project()
+            ):
                 node = node.input
             case model.HashJoin(join_type=terms.JoinType.INNER) | model.Join(match=Match.INNER):
                 on_left = len(stage_reads(node.left))
