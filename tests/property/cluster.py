@@ -177,7 +177,8 @@ def task_of(key: AttemptKey) -> Task:
 
 
 def may_be_divided(stage: StagePlan, parent: StageId) -> bool:
-    """Of these plans: one side of an inner join, below what looks at single rows alone."""
+    """Of these plans: one side of an inner join, the left one of those that ask of each of its rows
+    whether it has a partner, below what looks at single rows alone."""
     leaf = next(each.leaf for each in stage.parents if each.stage_id == parent)
     node = stage.fragment
     while not isinstance(node, model.ShuffleRead):
@@ -192,6 +193,8 @@ def may_be_divided(stage: StagePlan, parent: StageId) -> bool:
             case model.HashJoin(join_type=terms.JoinType.INNER) | model.Join(match=Match.INNER):
                 on_left = len(stage_reads(node.left))
                 leaf, node = (leaf, node.left) if leaf < on_left else (leaf - on_left, node.right)
+            case model.Join(match=Match.SEMI) if leaf < len(stage_reads(node.left)):
+                node = node.left
             case _:
                 return False
     return True
