@@ -46,7 +46,7 @@ def order(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     below = exchanges.gather(inputs[0])
     keys = ExpressionReader(below.width, below.bindings).keys(found["orders"])
     node = Sort(_settled(keys, below, exchanges), None, 0, partial=False, input=below.node)
-    return mapped(attrs.evolve(below, node=node, order=keys), found.get("projection_map"))
+    return mapped(attrs.evolve(below, node=node, order=keys), found.get("projections"))
 
 
 def top_n(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
