@@ -54,8 +54,8 @@ def test_of_a_join_that_a_size_decides_it_says_what_does_and_what_was_decided(
 ) -> None:
     """As many groups as rows there might be, but there are 20."""
     chance = random.Random(1)
-    values = [chance.randbytes(300).hex() for _ in range(20_000)]
-    table = pa.table({"k": [n % 20 for n in range(20_000)], "v": values})
+    values = [chance.randbytes(300).hex() for _ in range(40_000)]
+    table = pa.table({"k": [n % 20 for n in range(40_000)], "v": values})
     pq.write_table(table, folder / "big.parquet")
     query = (
         "SELECT big.k, v FROM big JOIN (SELECT k, max(v) AS most FROM big GROUP BY k) AS found "

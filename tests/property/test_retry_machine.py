@@ -22,7 +22,9 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan import dump_plan
+from ffq.plan.model import SharedRead
 from ffq.plan.stages import StagePlan
+from ffq.plan.walk import walk_stage
 from tests.core.driver import accept, shares
 from tests.property.cluster import (
     ALL,
@@ -282,8 +284,15 @@ class RetryMachine(ClusterMachine):
         ]
 
     def reads(self, worker: str, query: AcceptQuery) -> bool:
-        """Whether it knows the words of the plan: only what sizes decide is ours alone."""
-        return worker != PEER or not (query.graph.joins or query.graph.gathers)
+        """Whether it knows the words of the plan: what sizes decide, and what several stages read,
+        is ours alone."""
+        graph = query.graph
+        shared = any(
+            isinstance(node, SharedRead)
+            for stage in graph.stages
+            for node in walk_stage(stage.fragment)
+        )
+        return worker != PEER or not (graph.joins or graph.gathers or shared)
 
     def families_for_all(self, query: AcceptQuery) -> list[bool]:
         """Families (whether it is the peer's) in which every stage finds somebody to run it."""
