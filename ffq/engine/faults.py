@@ -107,11 +107,15 @@ _CLASSES: Final[dict[str, type[FfqError]]] = {
     "Catalog Error": PlanningError,
     "Parser Error": PlanningError,
 }
+NAMELESS_FAULT: Final = "TProtocolException"
+"""What stands between the pages of a Parquet file is nothing of the kind. Of which file, the engine
+does not say."""
 # An input that is invalid may be a value, or a file: only the text tells them apart.
 _OF_A_FILE: Final = (
     "Failed to read file",
     "No magic bytes found",
     "arquet file",
+    NAMELESS_FAULT,
 )
 # A stream of ours broke without noting why: a bug, not the data.
 _OF_A_STREAM: Final = ("reading the stream registered as", "Python exception")
@@ -157,6 +161,8 @@ def _class_of(text: str) -> type[FfqError]:
             return ExecutionError
         if any(mark in text for mark in _OF_A_FILE):
             return StorageError
+    if text.startswith("Invalid Error") and any(mark in text for mark in _OF_A_FILE):
+        return StorageError
     if kind is StorageError and any(mark in text for mark in _OF_OWN_DISK):
         return DiskError
     return kind

@@ -16,6 +16,8 @@ import pytest
 
 from ffq.catalog import Catalog, Table
 from ffq.engine import Engine, FragmentSpec
+from ffq.engine.culprits import by_table
+from ffq.engine.faults import execution_error
 from ffq.engine.zstframes import is_whole
 from ffq.errors import DataError, FfqError, FileChanged, StorageError
 from ffq.plan.model import ParquetScan
@@ -163,3 +165,13 @@ def test_a_zstd_file_is_whole_or_not() -> None:
     sizes = range(len(data) + 1)
     assert {size for size in sizes if is_whole(BytesIO(data[:size]), size)} == ends
     assert is_whole(BytesIO(b"no zstd at all"), 14)
+
+
+def test_where_the_engine_names_no_file_those_that_were_read_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "t.parquet")
+    bound = Catalog.of([Table("t", (str(tmp_path),))]).scan_shares("t", 2**60, 1)
+    spec = FragmentSpec(ParquetScan("t", None, None, ()), {0: bound.shares[0]})
+    fault = execution_error(OSError("Invalid Error: TProtocolException: Invalid data"))
+    named = by_table(fault, spec)
+    assert isinstance(named, StorageError)
+    assert named.message.startswith(f"table 't', one of {tmp_path / 't.parquet'}: ")

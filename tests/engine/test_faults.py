@@ -121,6 +121,7 @@ def test_R17_without_room_it_is_the_process_that_lacks_it(tmp_path: Path) -> Non
             ExecutionError,
         ),
         (OSError("something new"), ExecutionError),
+        (OSError("Invalid Error: TProtocolException: Invalid data"), StorageError),
         (pa.ArrowMemoryError("malloc of size 1 failed"), OutOfMemory),
         (pa.ArrowInvalid("no such thing"), ExecutionError),
         (ZeroDivisionError("a bug of ours"), ExecutionError),
