@@ -61,7 +61,7 @@ class GrpcTransport:
             opens = not start_offset and size >= OPENED_BYTES and self._is_near(part.endpoint)
             asked = attrs.evolve(request, opens=opens)
             async with RemoteCoordinator(channel).stream(asked) as chunks:
-                stream = GrpcStream(chunks, partial(self._note_far, part.endpoint))
+                stream = GrpcStream(chunks, partial(self._note_far, part.endpoint), opens=opens)
                 try:
                     yield stream
                 finally:
@@ -81,12 +81,14 @@ class GrpcTransport:
 class GrpcStream:
     """The chunks that come, or those of the files where the first one says that the bytes lie.
 
-    `not_here`: called when such files are others than are meant, or cannot be opened.
+    `not_here`: called when such files are others than are meant, or cannot be opened. `opens`:
+    whether files were asked for; whoever tells of some unasked has none opened.
     """
 
     _chunks: AsyncIterator[ShuffleChunk]
     _not_here: Callable[[], None]
-    _opened: Generator[ShuffleChunk, None, None] | None = None
+    _opens: bool = attrs.field(kw_only=True, alias="opens")
+    _opened: Generator[ShuffleChunk, None, None] | None = attrs.field(default=None, init=False)
 
     async def receive(self) -> ShuffleChunk | None:
         if self._opened is None:
@@ -96,6 +98,8 @@ class GrpcStream:
                 return None
             if not chunk.places:
                 return chunk
+            if not self._opens:
+                raise Unavailable("it tells of files that it was not asked for")
             self._opened = read_places(chunk.places, DEFAULT_CHUNK_BYTES)
         try:
             return await run_blocking(next, self._opened, None)

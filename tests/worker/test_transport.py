@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import trio
 
-from ffq.errors import InvalidRequest, ShuffleInputError
+from ffq.errors import InvalidRequest, ShuffleInputError, Unavailable
 from ffq.ids import Attempt, AttemptKey
 from ffq.messages import FetchShufflePartition, ShuffleChunk
 from ffq.plan.model import HashPartitioning
@@ -27,7 +27,7 @@ from ffq.shuffle.places import places_of, read_places
 from ffq.worker.addresses import advertised_endpoint
 from ffq.worker.inputs import FetchSettings, fetch_inputs
 from ffq.worker.serving import MAX_PARTS, ShuffleServer
-from ffq.worker.transport import OPENED_BYTES, GrpcTransport
+from ffq.worker.transport import OPENED_BYTES, GrpcStream, GrpcTransport
 from ffq.worker.wanted import InputPart
 from tests.worker.fakes import MemorySpool, key
 
@@ -280,6 +280,28 @@ async def test_where_the_file_is_another_one_the_bytes_are_sent(tmp_path: Path) 
                 )
                 assert [item.spool.data for item in items[0]] == whole  # type: ignore[attr-defined]
     assert it.opens == [True] + [False] * (len(it.opens) - 1)
+
+
+@pytest.mark.parametrize("opens", [True, False])
+async def test_no_file_is_opened_that_was_not_asked_for(tmp_path: Path, opens: bool) -> None:
+    file = tmp_path / "f"
+    file.write_bytes(b"0123456789")
+    places = places_of([Piece(10, path=file)])
+    assert places is not None
+
+    async def chunks() -> AsyncGenerator[ShuffleChunk, None]:
+        yield ShuffleChunk(b"", 0, 0, 10, finalized=True, places=places)
+
+    async with aclosing(chunks()) as told:
+        stream = GrpcStream(told, lambda: None, opens=opens)
+        if opens:
+            chunk = await stream.receive()
+            assert chunk is not None
+            assert chunk.payload == b"0123456789"
+        else:
+            with pytest.raises(Unavailable, match="not asked for"):
+                await stream.receive()
+        stream.close()
 
 
 async def test_a_dead_endpoint_is_a_lost_input(tmp_path: Path) -> None:
