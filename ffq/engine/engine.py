@@ -22,7 +22,7 @@ from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.scans import confirm_files
 from ffq.errors import FfqError, FileChanged, OutOfMemory, StartupError
 from ffq.messages import AttemptUsage
-from ffq.plan.model import Join, Node
+from ffq.plan.model import Custom, Join, Node, ShuffleRead
 from ffq.plan.walk import walk_stage
 
 ENGINE_FAMILY: Final = "ffq-duckdb-3"
@@ -289,12 +289,15 @@ def _config(
 
 
 def _is_planned(fragment: Node) -> bool:
-    """Whether it has joins of SQL, in the order that its planner found, which knows the tables.
+    """Whether it joins streams, and does so in the order that the planner of its SQL found.
 
-    Here the rows of a stream are not counted before they come, and it is taken for one of few: the
-    largest tables could be joined first, by whatever key they share.
+    The rows of a stream are not counted before they come, and it is taken for one of few: the
+    largest tables could be joined first, by whatever key they share. What joins files alone knows
+    as much of them as that planner, and finds orders that its own passes make better use of.
     """
-    return any(isinstance(node, Join) for node in walk_stage(fragment))
+    nodes = list(walk_stage(fragment))
+    joins = any(isinstance(node, Join) for node in nodes)
+    return joins and any(isinstance(node, ShuffleRead | Custom) for node in nodes)
 
 
 def _changed(spec: FragmentSpec) -> FileChanged | None:

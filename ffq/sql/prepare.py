@@ -42,6 +42,10 @@ from ffq.sql.together import exchanges_of, in_one_task, scans_of
 
 DEFAULT_PARTITIONS: Final = 8
 _USUAL_EXCHANGES: Final = 3
+_ONE_WORKER_BYTES: Final = 512 << 20
+"""What a query may read to be one task where one worker is all there is, over that worker's slots:
+a task has a slot's share of its memory. Beyond, others wait too long for the slot, and an attempt
+that is lost has done too much in vain."""
 
 
 @attrs.frozen
@@ -74,7 +78,8 @@ class Query:
         inline: tables with their rows; of those without bytes only the names are known.
         cluster: what is to run it, as far as that is known.
         one_task_bytes: a query of up to four exchanges that reads less, stored, is one task; one
-            of more may read as much again for each; 0: none is.
+            of more may read as much again for each; 0: none is. Where the cluster is one worker,
+            it may read far more.
     """
 
     sql: str
@@ -257,11 +262,14 @@ def _small_in_one_task(
     partitions there are to be gets them.
 
     Each exchange makes its query wait for a stage, which takes about what reading half of the bound
-    does. So a query of many may read more.
+    does. So a query of many may read more. Where there is one worker, nobody is there to share it
+    out to: its engine has all threads for one task as well.
     """
     if query.partitions or not query.one_task_bytes or not facts:
         return plan, ()
     most = query.one_task_bytes * max(1, exchanges_of(plan) - _USUAL_EXCHANGES)
+    if query.cluster.workers == 1:
+        most = max(most, _ONE_WORKER_BYTES // query.cluster.slots)
     whole = in_one_task(plan)
     if whole is None:
         return plan, ()

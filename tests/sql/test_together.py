@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ffq.messages import ClusterSize
 from ffq.plan.stages import Parallelism, cut
 from tests.sql.world import World
 
@@ -75,6 +77,30 @@ def test_each_exchange_over_four_lets_it_read_as_much_again(world: World, subque
     assert stages(world, sql, one_task_bytes=bound) > 1
     assert stages(world, sql, one_task_bytes=bound + 1) == 1
     assert world.run(sql, one_task_bytes=bound + 1) == world.expected(sql)
+
+
+def test_where_one_worker_is_all_there_is_nothing_is_shared_out(
+    world: World, tmp_path: Path
+) -> None:
+    """Up to a bound over its slots, each of which has a share of its memory."""
+    path = tmp_path / "large.parquet"
+    rows = 1 << 19
+    noise = pa.array(np.random.default_rng(1).integers(-(2**62), 2**62, rows))
+    pq.write_table(pa.table({"k": noise}), path, compression="none")
+    stored = pq.read_metadata(path).row_group(0).column(0).total_compressed_size
+    most = 512 * 1024 * 1024
+    slots = most // stored
+    more: dict[str, Any] = {"tables": {"t": str(path)}, "one_task_bytes": 1}
+    sql = "SELECT k % 3 AS g, count(*) AS n FROM t GROUP BY g"
+
+    def on(slots: int, workers: int) -> int:
+        return stages(world, sql, cluster=ClusterSize(slots, workers), **more)
+
+    assert on(1, 1) == on(slots, 1) == 1
+    assert on(slots + 1, 1) == on(2, 2) == 2
+    assert stages(world, sql, cluster=ClusterSize(1, 1), tables=more["tables"]) == 2, "turned off"
+    (said,) = world.prepare(sql, cluster=ClusterSize(1, 1), **more).choices
+    assert said.endswith(", less than 512.0 MiB")
 
 
 def test_it_is_shared_out_where_that_is_turned_off_or_asked_for(world: World) -> None:
