@@ -103,15 +103,22 @@ class Exchanges:
         pays = other / receivers if receivers else MOST_BROADCAST
         return int(min(max(pays, _LEAST_BROADCAST), MOST_BROADCAST))
 
-    def by_keys(self, rows: Rows, keys: Sequence[BoundExpr]) -> tuple[Node, tuple[Place, ...]]:
-        """Rows exchanged by these keys, which are columns beside theirs."""
+    def by_keys(self, rows: Rows, keys: Sequence[BoundExpr]) -> tuple[Node, tuple[Place, ...], int]:
+        """Rows exchanged by these keys, where those are, and how many columns there are.
+
+        A key that is no column of the rows is one more behind these.
+        """
         size, most = rows.size or 0.0, rows.most_bytes or 0.0
         self.most_bytes = max(self.most_bytes, size, most / _UNLIKELY)
-        places = [*map(Place, range(rows.width)), *keys]
-        added = range(rows.width, len(places))
-        node = project(rows.node, places)
-        by = HashPartitioning(tuple(f"c{at}" for at in added), self.partitions)
-        return ShuffleRead(ShuffleWrite(node, by), by), tuple(map(Place, added))
+        columns: list[BoundExpr] = [*map(Place, range(rows.width))]
+        places = []
+        for key in keys:
+            places.append(key if isinstance(key, Place) else Place(len(columns)))
+            if not isinstance(key, Place):
+                columns.append(key)
+        by = HashPartitioning(tuple(f"c{key.index}" for key in places), self.partitions)
+        node = project(rows.node, columns)
+        return ShuffleRead(ShuffleWrite(node, by), by), tuple(places), len(columns)
 
     def gather(self, rows: Rows) -> Rows:
         """All rows in one task. Where few are shared out to others before, none need be."""
@@ -168,5 +175,5 @@ class Exchanges:
 
     def _by_all(self, rows: Rows) -> Rows:
         places = [Place(at) for at in range(rows.width)]
-        node, keys = self.by_keys(rows, places)
+        node, keys, _ = self.by_keys(rows, places)
         return attrs.evolve(rows, node=project(node, keys), split=True)

@@ -87,7 +87,7 @@ def aggregate(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows
     if in_phases and not several:
         made = _in_two_phases(below, groups, aggregates, exchanges)
     elif split:
-        lying, keys = exchanges.by_keys(below, groups)
+        lying, keys, _ = exchanges.by_keys(below, groups)
         made = Aggregate(keys, aggregates, lying)
     else:
         whole = exchanges.gather(below).node
@@ -158,7 +158,7 @@ def distinct(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     if not below.split:
         made = below.made(Aggregate(places, (), below.node))
     else:
-        lying, keys = exchanges.by_keys(below, places)
+        lying, keys, _ = exchanges.by_keys(below, places)
         made = below.made(Aggregate(keys, (), lying))
     return attrs.evolve(made, widths=below.widths)
 
@@ -239,7 +239,7 @@ def set_operation(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> 
         if not split:
             sides.append(rows.node)
             continue
-        lying, keys = exchanges.by_keys(rows, places)
+        lying, keys, _ = exchanges.by_keys(rows, places)
         sides.append(project(lying, keys))
     if not found.get("setop_all", True):
         sides = [Aggregate(tuple(map(Place, range(width))), (), side) for side in sides]
@@ -319,13 +319,13 @@ def _over(windows: tuple[BoundWindow, ...], below: Rows, exchanges: Exchanges) -
         whole = exchanges.gather(below)
         rows = whole.made(OverWindows(windows, whole.node), width)
         return attrs.evolve(rows, order=below.order if not below.split else None)
-    lying, keys = exchanges.by_keys(below, shared)
+    lying, keys, lined = exchanges.by_keys(below, shared)
     known = dict(zip(shared, keys, strict=True))
     over = tuple(
         attrs.evolve(each, partitions=tuple(known.get(one, one) for one in each.partitions))
         for each in windows
     )
     node = OverWindows(over, lying)
-    added = range(below.width + len(keys), below.width + len(keys) + len(windows))
+    added = range(lined, lined + len(windows))
     places = [*map(Place, range(below.width)), *map(Place, added)]
     return below.made(project(node, places), width)

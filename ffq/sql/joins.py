@@ -369,15 +369,13 @@ def _by_hash(
         broadcast_bytes: of that side, up to which all tasks of the other one read it whole.
     """
     left, right = sides.left, sides.right
-    left_node, left_keys = exchanges.by_keys(left, [a for a, *_ in sides.equal])
-    right_node, right_keys = exchanges.by_keys(right, [b for _, b, _ in sides.equal])
-    added = len(sides.equal)
-    width = left.width + added
+    left_node, left_keys, width = exchanges.by_keys(left, [a for a, *_ in sides.equal])
+    right_node, right_keys, _ = exchanges.by_keys(right, [b for _, b, _ in sides.equal])
     conditions: list[BoundExpr] = [
         Call(sign, (a, Place(b.index + width)), BOOLEAN)
         for a, b, (*_, sign) in zip(left_keys, right_keys, sides.equal, strict=True)
     ]
-    conditions += [widened(each, left.width, added) for each in sides.others]
+    conditions += [widened(each, left.width, width - left.width) for each in sides.others]
     keys = tuple((f"c{a.index}", f"c{b.index}") for a, b in zip(left_keys, right_keys, strict=True))
     condition = all_of(conditions)
     node = Join(left_node, right_node, sides.match, condition, keys)

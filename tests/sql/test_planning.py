@@ -468,7 +468,7 @@ def test_columns_that_nobody_reads_any_more_are_not_exchanged(planning: Planning
         if isinstance(stage.fragment, model.ShuffleWrite)
         and isinstance(stage.fragment.input, model.Project)
     ]
-    assert sorted(widths) == [3, 3, 3, 3], "of each two, and the key to exchange them by"
+    assert sorted(widths) == [2, 2, 2, 2], "of each two, of which one is the key"
 
 
 def test_each_slot_has_as_many_partitions_as_the_others(planning: PlanningInstance) -> None:
