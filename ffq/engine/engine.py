@@ -19,6 +19,7 @@ from ffq.engine.faults import Faults
 from ffq.engine.fragment_run import FragmentRun, FragmentSpec
 from ffq.engine.known import Known
 from ffq.engine.operators import REGISTRY, OperatorRegistry
+from ffq.engine.plain import is_plain
 from ffq.engine.scans import confirm_files
 from ffq.errors import FfqError, FileChanged, OutOfMemory, StartupError
 from ffq.messages import AttemptUsage
@@ -27,6 +28,9 @@ from ffq.plan.walk import walk_stage
 
 ENGINE_FAMILY: Final = "ffq-duckdb-3"
 """Engines of one family can share a query: same hash, same partial states (R31)."""
+
+_LIGHT_BYTES: Final = 256 * 1024
+"""Of rows that come from other stages."""
 
 
 @attrs.frozen
@@ -50,7 +54,9 @@ class EngineSettings:
     lone_threads: int | None = None
 
     def threads_of(self, spec: FragmentSpec) -> int | None:
-        """None: as many as DuckDB takes by itself."""
+        """None: as many as DuckDB takes by itself, or those that it has: it makes no difference."""
+        if _is_light(spec):
+            return None
         return self.lone_threads if spec.alone and self.lone_threads else self.threads
 
 
@@ -62,8 +68,9 @@ class _Instance:
     threads: int | None
     keeps_order: bool = False
 
-    def use(self, threads: int | None, *, keeps_order: bool) -> None:
-        if keeps_order != self.keeps_order:
+    def use(self, threads: int | None, *, keeps_order: bool | None) -> None:
+        """None is whatever it is: a change takes longer than a small fragment."""
+        if keeps_order is not None and keeps_order != self.keeps_order:
             left_out = "join_order" if keeps_order else ""
             self.connection.execute(f"SET GLOBAL disabled_optimizers = '{left_out}'")
             self.keeps_order = keeps_order
@@ -288,16 +295,25 @@ def _config(
     return config
 
 
-def _is_planned(fragment: Node) -> bool:
+def _is_planned(fragment: Node) -> bool | None:
     """Whether it joins streams, and does so in the order that the planner of its SQL found.
 
     The rows of a stream are not counted before they come, and it is taken for one of few: the
     largest tables could be joined first, by whatever key they share. What joins files alone knows
-    as much of them as that planner, and finds orders that its own passes make better use of.
+    as much of them as that planner, and finds orders that its own passes make better use of. None:
+    nothing is joined in it.
     """
+    if is_plain(fragment):
+        return None
     nodes = list(walk_stage(fragment))
     joins = any(isinstance(node, Join) for node in nodes)
     return joins and any(isinstance(node, ShuffleRead | Custom) for node in nodes)
+
+
+def _is_light(spec: FragmentSpec) -> bool:
+    """Whether it is done by one thread before a second one would have started."""
+    few = spec.input_bytes is not None and spec.input_bytes <= _LIGHT_BYTES
+    return few and not spec.scans and is_plain(spec.fragment)
 
 
 def _changed(spec: FragmentSpec) -> FileChanged | None:

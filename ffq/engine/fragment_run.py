@@ -54,6 +54,7 @@ class FragmentSpec:
         key: whose files a Write's are; needed for writes only.
         inline: the tables of its Inline nodes.
         alone: its stage has no other task.
+        input_bytes: of its shuffles all together; None: not known.
     """
 
     fragment: Node
@@ -63,6 +64,7 @@ class FragmentSpec:
     key: AttemptKey | None = None
     inline: Sequence[InlineTable] = ()
     alone: bool = False
+    input_bytes: int | None = None
 
 
 @attrs.frozen

@@ -338,7 +338,14 @@ class _Job:
             key=self._work.assignment.key,
             inline=self._work.stage.inline,
             alone=self._work.assignment.task_count == 1,
+            input_bytes=self._input_bytes(),
         )
+
+    def _input_bytes(self) -> int | None:
+        """None on the fixed wire, where sizes may be unknown."""
+        if self._work.assignment.fixed_wire:
+            return None
+        return sum(each.part.bytes for items in self._work.inputs.values() for each in items)
 
     def _scans(self) -> Mapping[int, ScanInput]:
         """The assignment's splits; of tables it brings none of, all files that our catalog has."""
