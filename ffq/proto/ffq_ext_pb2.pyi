@@ -49,10 +49,14 @@ class WorkRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     LIMIT_MS_FIELD_NUMBER: _builtins.int
     ENDS_FIELD_NUMBER: _builtins.int
+    BY_STAGE_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """How many assignments it takes on this stream all in all, those that it got included."""
     limit_ms: _builtins.int
     """How long the limit holds, unless it is said again."""
+    by_stage: _builtins.bool
+    """It takes assignments by stage, whose plans come once."""
     @_builtins.property
     def beat(self) -> _ffq_distributed_pb2.HeartbeatRequest:
         """Of the first message: whose the stream is. Later ones name the same worker and incarnation."""
@@ -61,6 +65,10 @@ class WorkRequest(_message.Message):
     def ends(self) -> _containers.RepeatedCompositeFieldContainer[Global___AttemptEnd]:
         """Attempts that have ended; they are looked at before the beat and the limit."""
 
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Digests of plans that were named and that it has no more. Such a message says nothing else."""
+
     def __init__(
         self,
         *,
@@ -68,10 +76,12 @@ class WorkRequest(_message.Message):
         limit: _builtins.int = ...,
         limit_ms: _builtins.int = ...,
         ends: _abc.Iterable[Global___AttemptEnd] | None = ...,
+        by_stage: _builtins.bool = ...,
+        missing: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "ends", b"ends", "limit", b"limit", "limit_ms", b"limit_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "by_stage", b"by_stage", "ends", b"ends", "limit", b"limit", "limit_ms", b"limit_ms", "missing", b"missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -116,8 +126,12 @@ class WorkResponse(_message.Message):
     TASKS_FIELD_NUMBER: _builtins.int
     BEAT_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
+    PLANS_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_ffq_distributed_pb2.TaskAssignment]: ...
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_ffq_distributed_pb2.TaskAssignment]:
+        """To a worker that does not take them by stage."""
+
     @_builtins.property
     def beat(self) -> _ffq_distributed_pb2.HeartbeatResponse:
         """The answer to the oldest beat that had none."""
@@ -126,20 +140,135 @@ class WorkResponse(_message.Message):
     def answers(self) -> _containers.RepeatedScalarFieldContainer[Global___EndAnswer.ValueType]:
         """To the ends that had none, the oldest first."""
 
+    @_builtins.property
+    def plans(self) -> _containers.RepeatedCompositeFieldContainer[Global___NamedPlan]:
+        """Plans that `stages` of this message or of later ones name."""
+
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageTasks]:
+        """Assignments, by stage."""
+
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[_ffq_distributed_pb2.TaskAssignment] | None = ...,
         beat: _ffq_distributed_pb2.HeartbeatResponse | None = ...,
         answers: _abc.Iterable[Global___EndAnswer.ValueType] | None = ...,
+        plans: _abc.Iterable[Global___NamedPlan] | None = ...,
+        stages: _abc.Iterable[Global___StageTasks] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "beat", b"beat", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "beat", b"beat", "plans", b"plans", "stages", b"stages", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WorkResponse: _TypeAlias = WorkResponse  # noqa: Y015
+
+@_typing.final
+class NamedPlan(_message.Message):
+    """digest: what names the plan on this stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIGEST_FIELD_NUMBER: _builtins.int
+    JSON_FIELD_NUMBER: _builtins.int
+    digest: _builtins.bytes
+    json: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        digest: _builtins.bytes = ...,
+        json: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "json", b"json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NamedPlan: _TypeAlias = NamedPlan  # noqa: Y015
+
+@_typing.final
+class StageTasks(_message.Message):
+    """Assignments of one stage: what TaskAssignment says, said once where it is the same for all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUERY_ID_FIELD_NUMBER: _builtins.int
+    STAGE_ID_FIELD_NUMBER: _builtins.int
+    PLAN_DIGEST_FIELD_NUMBER: _builtins.int
+    LAYOUT_VERSION_FIELD_NUMBER: _builtins.int
+    LAYOUT_FINGERPRINT_FIELD_NUMBER: _builtins.int
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
+    SPLIT_COUNT_FIELD_NUMBER: _builtins.int
+    INLINED_STAGES_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
+    query_id: _builtins.str
+    stage_id: _builtins.int
+    plan_digest: _builtins.bytes
+    layout_version: _builtins.int
+    layout_fingerprint: _builtins.int
+    task_count: _builtins.int
+    split_count: _builtins.int
+    @_builtins.property
+    def inlined_stages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageTask]: ...
+    def __init__(
+        self,
+        *,
+        query_id: _builtins.str = ...,
+        stage_id: _builtins.int = ...,
+        plan_digest: _builtins.bytes = ...,
+        layout_version: _builtins.int = ...,
+        layout_fingerprint: _builtins.int = ...,
+        task_count: _builtins.int = ...,
+        split_count: _builtins.int = ...,
+        inlined_stages: _abc.Iterable[_builtins.int] | None = ...,
+        tasks: _abc.Iterable[Global___StageTask] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inlined_stages", b"inlined_stages", "layout_fingerprint", b"layout_fingerprint", "layout_version", b"layout_version", "plan_digest", b"plan_digest", "query_id", b"query_id", "split_count", b"split_count", "stage_id", b"stage_id", "task_count", b"task_count", "tasks", b"tasks"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageTasks: _TypeAlias = StageTasks  # noqa: Y015
+
+@_typing.final
+class StageTask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    REDUCE_PARTITIONS_FIELD_NUMBER: _builtins.int
+    SCANS_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.int
+    attempt: _builtins.int
+    @_builtins.property
+    def reduce_partitions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def scans(self) -> _containers.RepeatedCompositeFieldContainer[_ffq_distributed_pb2.ScanInput]: ...
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[_ffq_distributed_pb2.ShuffleInput]: ...
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.int = ...,
+        attempt: _builtins.int = ...,
+        reduce_partitions: _abc.Iterable[_builtins.int] | None = ...,
+        scans: _abc.Iterable[_ffq_distributed_pb2.ScanInput] | None = ...,
+        inputs: _abc.Iterable[_ffq_distributed_pb2.ShuffleInput] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "inputs", b"inputs", "reduce_partitions", b"reduce_partitions", "scans", b"scans", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StageTask: _TypeAlias = StageTask  # noqa: Y015
 
 @_typing.final
 class PlanSqlRequest(_message.Message):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 
 from ffq.errors import InvalidRequest, Unavailable
-from ffq.ids import QueryId, WorkerId
+from ffq.ids import Attempt, QueryId, StageId, TaskId, WorkerId
 from ffq.messages import (
     NO_USAGE,
     Assignment,
@@ -20,16 +21,25 @@ from ffq.messages import (
     HeartbeatReply,
     Layout,
     OutputPartition,
+    PartitionSize,
+    PartitionValue,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
+    ScanInput,
+    ScanSplit,
+    ShuffleInput,
+    TableFormat,
     TaskState,
     ToWorker,
 )
+from ffq.plan.codec import dump_plan
 from ffq.proto import ffq_ext_pb2 as ext
 from ffq.proto.codec import exchange as codec
+from ffq.proto.codec.grouped import decode_group, encode_grouped
 from ffq.rpc.client import open_channel
-from ffq.rpc.exchange import RemoteExchange, open_exchange
+from ffq.rpc.duplex import open_duplex
+from ffq.rpc.exchange import PATH, RemoteExchange, open_exchange
 from tests.gateway.harness import ONE_STAGE, Wire, open_gateway
 from tests.worker.fakes import key
 
@@ -46,6 +56,8 @@ BEAT = Heartbeat(
     slots=2,
     stuck_tasks=1,
 )
+
+PLAN = dump_plan(ONE_STAGE.node)
 
 REPORT = ReportTaskStatus(
     key(1), TaskState.SUCCEEDED, "", Layout(1, 2), WorkerId("w"), 7, usage=NO_USAGE
@@ -107,6 +119,97 @@ async def test_a_beat_is_answered_and_a_task_comes_when_there_is_one() -> None:
         assert [each.key.query_id for each in answer.tasks] == ["2"]
         exchange.finish()
         assert await heard(exchange) is None
+
+
+def _dressed(task: int) -> Assignment:
+    """With all that an assignment can have."""
+    scan = ScanInput(
+        1,
+        "t",
+        (ScanSplit("a.parquet", 0, 2, 10, 20, 30, (PartitionValue("p", "Int64", None),)),),
+        TableFormat("csv", (("a", "Int64"),), (("delim", ","),)),
+    )
+    source = ShuffleInput(StageId(2), TaskId(3), Attempt(4), "h:1", (PartitionSize(5, 6, 7),))
+    return Assignment(
+        key(1, task), b"{}", (0, task), Layout(1, 2), (scan,), (source,), 3, 2, (StageId(2),)
+    )
+
+
+def test_assignments_by_stage_stay_what_they_are_and_in_their_order() -> None:
+    plain = Assignment(key(0), b"{2}", (), Layout(9, 8))
+    one, two = _dressed(0), _dressed(1)
+    other = attrs.evolve(two, layout=Layout(1, 3))
+    tasks = (one, two, plain, other, attrs.evolve(other, plan_bytes=b"{3}"))
+    groups = encode_grouped(tasks, lambda plan: b"name of " + plan)
+    assert [len(each.tasks) for each in groups] == [2, 1, 1, 1]
+    back = [
+        task
+        for each in groups
+        for task in decode_group(
+            ext.StageTasks.FromString(each.SerializeToString()),
+            each.plan_digest.removeprefix(b"name of "),
+        )
+    ]
+    assert tuple(back) == tasks
+
+
+async def test_a_plan_goes_over_a_stream_once_and_is_said_again_where_it_is_missing() -> None:
+    """What the ends of a stream remember of plans changes nothing of what a worker hears."""
+    async with (
+        open_gateway() as gateway,
+        open_channel(gateway.endpoint) as channel,
+        open_duplex(channel, PATH, ext.WorkResponse, 4) as raw,
+    ):
+        worker = RemoteExchange(raw)
+        beats = codec.encode_from_worker(FromWorker(BEAT, 9, 60_000))
+        await raw.send(beats)
+        first = await raw.receive()
+        assert first is not None
+        assert first.HasField("beat")
+        plans = []
+        for query_id in ("2", "3"):
+            await gateway.submit(query_id, ONE_STAGE)
+            with trio.fail_after(20):
+                answer = await raw.receive()
+            assert answer is not None
+            assert not answer.tasks
+            assert [each.query_id for each in answer.stages] == [query_id]
+            plans.append([each.json for each in answer.plans])
+            name = answer.stages[0].plan_digest
+        assert plans == [[PLAN], []]
+        # This end has not seen what was received so far.
+        await gateway.submit("4", ONE_STAGE)
+        assert await heard(worker) == ToWorker()
+        answered = await heard(worker)
+        assert answered is not None
+        assert [(each.key.query_id, each.plan_bytes) for each in answered.tasks] == [("4", PLAN)]
+        await raw.send(ext.WorkRequest(missing=[name, name]))
+        with trio.fail_after(20):
+            again = await raw.receive()
+        assert again is not None
+        assert [(each.digest, each.json) for each in again.plans] == [(name, PLAN)]
+        await raw.send(ext.WorkRequest(missing=[b"never named"]))
+        with pytest.raises(Unavailable, match="was named too long ago"), trio.fail_after(20):
+            await raw.receive()
+
+
+async def test_a_worker_that_does_not_take_them_by_stage_gets_assignments_one_by_one() -> None:
+    async with (
+        open_gateway() as gateway,
+        open_channel(gateway.endpoint) as channel,
+        open_duplex(channel, PATH, ext.WorkResponse, 4) as raw,
+    ):
+        beats = codec.encode_from_worker(FromWorker(BEAT, 9, 60_000))
+        beats.by_stage = False
+        await raw.send(beats)
+        await raw.receive()
+        await gateway.submit("2", ONE_STAGE)
+        with trio.fail_after(20):
+            answer = await raw.receive()
+        assert answer is not None
+        assert not answer.stages
+        assert not answer.plans
+        assert [each.plan_fragment_json for each in answer.tasks] == [PLAN]
 
 
 async def test_a_stream_that_is_refused_says_why() -> None:

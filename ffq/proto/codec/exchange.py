@@ -34,11 +34,13 @@ from ffq.proto.codec.values import bounded
 
 
 def encode_from_worker(message: FromWorker) -> ext.WorkRequest:
+    """It takes assignments by stage: `grouped.decode_group`."""
     return ext.WorkRequest(
         beat=None if message.beat is None else encode_heartbeat(message.beat),
         limit=message.limit,
         limit_ms=message.limit_ms,
         ends=[encode_end(each) for each in message.ends],
+        by_stage=True,
     )
 
 
@@ -69,15 +71,17 @@ def _decode_end(message: ext.AttemptEnd) -> AttemptEnd:
     return AttemptEnd(decode_report(message.report), made)
 
 
-def encode_to_worker(message: ToWorker) -> ext.WorkResponse:
+def encode_to_worker(message: ToWorker, *, tasks: bool = True) -> ext.WorkResponse:
+    """`tasks`: whether its assignments are encoded one by one."""
     return ext.WorkResponse(
-        tasks=[encode_assignment(each) for each in message.tasks],
+        tasks=[encode_assignment(each) for each in message.tasks] if tasks else (),
         beat=None if message.beat is None else encode_heartbeat_reply(message.beat),
         answers=[ext.EndAnswer.ValueType(each.value) for each in message.answers],
     )
 
 
 def decode_to_worker(message: ext.WorkResponse) -> ToWorker:
+    """With those assignments that are in it one by one."""
     beat = decode_heartbeat_reply(message.beat) if message.HasField("beat") else None
     tasks = tuple(decode_assignment(each) for each in message.tasks)
     return ToWorker(tasks, beat, tuple(map(_decode_answer, message.answers)))

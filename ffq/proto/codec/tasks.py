@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ffq.errors import InvalidRequest
 from ffq.ids import Attempt, StageId, TaskId, parse_worker_id
 from ffq.messages import (
@@ -62,8 +64,8 @@ def encode_assignment(assignment: Assignment) -> wire.TaskAssignment:
         assigned_reduce_split_count=assignment.split_count,
         layout_version=assignment.layout.version,
         layout_fingerprint=assignment.layout.fingerprint,
-        scans=[_encode_scan(scan) for scan in assignment.scans],
-        inputs=[_encode_input(source) for source in assignment.inputs],
+        scans=encode_scans(assignment.scans),
+        inputs=encode_inputs(assignment.inputs),
         task_count=assignment.task_count,
         inlined_stages=assignment.inlined,
     )
@@ -75,12 +77,28 @@ def decode_assignment(message: wire.TaskAssignment) -> Assignment:
         plan_bytes=message.plan_fragment_json,
         reduce_partitions=tuple(message.assigned_reduce_partitions),
         layout=decode_layout(message),
-        scans=tuple(_decode_scan(scan) for scan in message.scans),
-        inputs=tuple(_decode_input(source) for source in message.inputs),
+        scans=decode_scans(message.scans),
+        inputs=decode_inputs(message.inputs),
         task_count=message.task_count,
         split_count=message.assigned_reduce_split_count,
         inlined=tuple(map(StageId, message.inlined_stages)),
     )
+
+
+def encode_scans(scans: Iterable[ScanInput]) -> list[wire.ScanInput]:
+    return [_encode_scan(scan) for scan in scans]
+
+
+def encode_inputs(inputs: Iterable[ShuffleInput]) -> list[wire.ShuffleInput]:
+    return [_encode_input(source) for source in inputs]
+
+
+def decode_scans(messages: Iterable[wire.ScanInput]) -> tuple[ScanInput, ...]:
+    return tuple([_decode_scan(each) for each in messages])
+
+
+def decode_inputs(messages: Iterable[wire.ShuffleInput]) -> tuple[ShuffleInput, ...]:
+    return tuple([_decode_input(each) for each in messages])
 
 
 def _encode_scan(scan: ScanInput) -> wire.ScanInput:
