@@ -128,7 +128,7 @@ class Client:
             tell by itself.
         endpoint: what errors call it.
         one_call: whether a query is planned, submitted and watched in one call, where the
-            coordinator knows such calls; for one that is far away.
+            coordinator knows such calls.
 
     Raises:
         InvalidRequest: a time that is negative, or no number of ms at all.
@@ -226,13 +226,18 @@ class Client:
 
     async def _last_of(self, message: RunQuery, told: Told) -> QueryUpdate:
         """In one call; where that breaks or is not known, in as many as it takes."""
-        last = await self._follower.run(message, told) if self._one_call else None
-        if last is not None:
-            return last
+        if self._goes_in_one_call(message.work):
+            last = await self._follower.run(message, told)
+            if last is not None:
+                return last
         if not told.submitted:
             await self._submit_work(message)
             told.submitted = True
         return await self._follower.to_its_end(message.query_id, told, result=True)
+
+    def _goes_in_one_call(self, _work: PlanSql | bytes) -> bool:
+        """Whether a text or plan may be submitted without a look at its plan."""
+        return self._one_call
 
     async def _submit_work(self, message: RunQuery) -> None:
         plan = message.work

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from ffq.engine.operators import REGISTRY
 from ffq.errors import PlanningError
 from ffq.messages import WorkerStatus
 from ffq.messages.vocabulary import SPLITS
 from ffq.plan.recent import graph_of
+from ffq.sql.parsing import OPERATOR
+
+_CALL: Final = re.compile(rf"\b{OPERATOR}\b", re.IGNORECASE)
 
 
 def wanted_operators(plan: bytes) -> frozenset[str]:
     """Raises InvalidPlan, PlanningError: it is no plan."""
     return frozenset(name for stage in graph_of(plan).stages for name in stage.operators)
+
+
+def may_call_operators(sql: str) -> bool:
+    """Whether a text holds the word by which one is called; of one that does not, none is."""
+    return _CALL.search(sql) is not None
 
 
 def check_somebody_has(

@@ -11,6 +11,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,37 @@ def test_data_of_the_program_becomes_a_table(session: ffq.Session) -> None:
     assert session.tables() == ("t",)
     with pytest.raises(CallerError, match="no table 'data'"):
         session.unregister("data")
+
+
+def test_a_query_is_one_call_unless_an_operator_may_need_a_worker_first(
+    session: ffq.Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = session._core()
+    asked: list[str] = []
+    ask, stream = core._coordinator.ask, core._coordinator.stream
+
+    async def noted_ask(message: Any) -> Any:
+        asked.append(type(message).__name__)
+        return await ask(message)
+
+    def noted_stream(message: Any) -> Any:
+        asked.append(type(message).__name__)
+        return stream(message)
+
+    monkeypatch.setattr(core._coordinator, "ask", noted_ask)
+    monkeypatch.setattr(core._coordinator, "stream", noted_stream)
+    assert session.sql("SELECT count(*) AS n FROM t").collect().to_pylist() == [{"n": ROWS}]
+    plan = p.scan("t", ["k"]).aggregate([], [p.count().alias("n")])
+    for whole in (plan, plan.custom("session.negate")):
+        with suppress(ffq.CallerError, ffq.QueryFailed):  # no plan brings the session's tables
+            session._thread.call(core.run, whole)
+    assert asked[:2] == ["RunQuery", "RunQuery"]
+    assert "RunQuery" not in asked[2:]
+    asked.clear()
+    session.sql("SELECT v FROM op('session.negate', (SELECT v FROM t))").collect()
+    assert "RunQuery" not in asked
+    assert asked[0] == "PlanSql"
+    assert {"ListWorkers", "SubmitQuery", "WatchQuery"} <= set(asked)
 
 
 def test_operators_of_this_process_have_a_worker_of_their_own(session: ffq.Session) -> None:

@@ -16,7 +16,7 @@ import trio
 from ffq.client.client import Client, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, TableLike, plan_bytes
-from ffq.client.operators import check_somebody_has, wanted_operators
+from ffq.client.operators import check_somebody_has, may_call_operators, wanted_operators
 from ffq.client.session import inline
 from ffq.client.session.embedded import EmbeddedCluster, open_embedded
 from ffq.client.session.faulty import PLAN_FAULTS, of_step
@@ -35,7 +35,7 @@ from ffq.client.ungrouped import ungrouped
 from ffq.client.watching import Progress
 from ffq.display.progress import seen
 from ffq.errors import InvalidQuery, InvalidRequest
-from ffq.messages import NO_TIMEOUTS, SqlPlan, Timeouts
+from ffq.messages import NO_TIMEOUTS, PlanSql, SqlPlan, Timeouts
 from ffq.plan.codec import parse_plan
 from ffq.plan.explain import Estimate, explain_stages
 from ffq.plan.inline import InlineTable
@@ -88,7 +88,7 @@ class SessionCore(Client):
             timeout_ms=settings.timeout_ms,
             poll_ms=settings.poll_ms,
             endpoint=endpoint,
-            one_call=cluster is None,
+            one_call=True,
         )
         self.endpoint = endpoint
         self._settings = settings
@@ -110,6 +110,14 @@ class SessionCore(Client):
                 await self._cluster.need(missing)
                 check_somebody_has(missing, workers, "session")
         return await super().submit(data, query_id, timeouts=timeouts)
+
+    def _goes_in_one_call(self, work: PlanSql | bytes) -> bool:
+        """An operator may need a worker here before its query is submitted."""
+        if self._cluster is None:
+            return super()._goes_in_one_call(work)
+        if isinstance(work, PlanSql):
+            return not may_call_operators(work.sql)
+        return not wanted_operators(work)
 
     def processes(self) -> dict[str, int]:
         """Ids of the embedded cluster's worker processes, by the names of the workers."""
@@ -260,9 +268,6 @@ class SessionCore(Client):
     async def collect_step(self, step: Step, options: RunOptions) -> pa.Table:
         """Raises as `plan_step` and `Client.run`."""
         with self._counted(), self._progress(options) as progress:
-            if not self._one_call:
-                planned = await self.plan_step(step)
-                return await self.run(planned.plan_bytes, progress, timeouts=options.timeouts)
 
             async def run(
                 text: str, parameters: Parameters | None, tables: Iterable[Registered]
