@@ -19,7 +19,7 @@ from ffq.messages import MAX_SQL_PARTITIONS, NO_CLUSTER, ClusterSize
 from ffq.plan.bound import Place
 from ffq.plan.model import CteRef, Node, Project, Recursion, RecursionRef, UnionAll
 from ffq.plan.terms import Bound
-from ffq.sql import groups, joins, leaves, orders
+from ffq.sql import groups, joins, leaves, orders, partners
 from ffq.sql.exchanges import PARTITION_BYTES, Exchanges, TableEstimate
 from ffq.sql.pieces import Rows, filtered, mapped, projected
 from ffq.sql.planning import Planned
@@ -105,8 +105,31 @@ class _Distributor:
         step = _STEPS.get(kind)
         if step is None:
             refuse(kind.removeprefix("LOGICAL_").replace("_", " "), found)
-        inputs = [self.visit(child) for child in found.get("children", [])]
+        asked = partners.partners_of(found)
+        inputs = [
+            self._partners(child) if at == asked else self.visit(child)
+            for at, child in enumerate(found.get("children", []))
+        ]
         return step(found, inputs, self._exchanges)
+
+    def _partners(self, found: Json) -> Rows:
+        """Rows that a join asks for partners, and for nothing else."""
+        alike = partners.with_alike(found)
+        rows = self.visit(alike)
+        return rows if alike is found else partners.fewer(rows)
+
+    def _filter(self, found: Json) -> Rows:
+        (child,) = found["children"]
+        if child.get("join_type") != "MARK":
+            return _filtered(found, self.visit(child))
+        left, right = child["children"]
+        inputs = [self.visit(left), self._partners(right)]
+        width = len(child.get("left_projection_map") or range(inputs[0].width))
+        semi = partners.as_semi(found, child, width)
+        if semi is None:
+            return _filtered(found, joins.join(child, inputs, self._exchanges))
+        rows = joins.join(semi.join, inputs, self._exchanges)
+        return _filtered(semi.filter, partners.marked(rows))
 
     def _cte(self, found: Json) -> Rows:
         definition, body = found["children"]
@@ -162,9 +185,7 @@ class _Distributor:
         return Rows(node, width, split=False)
 
 
-def _filter(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
-    del exchanges
-    (below,) = inputs
+def _filtered(found: Json, below: Rows) -> Rows:
     conditions = ExpressionReader(below.width, below.bindings).all(found.get("expressions", []))
     kept = filtered(below.node, conditions)
     return mapped(attrs.evolve(below, node=kept), found.get("projection_map"))
@@ -213,7 +234,6 @@ def _together(counts: Iterable[float | None]) -> float | None:
 
 _STEPS: Final[Mapping[str, _Step]] = {
     "LOGICAL_GET": leaves.get,
-    "LOGICAL_FILTER": _filter,
     "LOGICAL_PROJECTION": _projection,
     "LOGICAL_AGGREGATE_AND_GROUP_BY": groups.aggregate,
     "LOGICAL_COMPARISON_JOIN": joins.join,
@@ -255,6 +275,7 @@ _SPECIAL: Final[Mapping[str, Callable[[_Distributor, Json], Rows]]] = {
     "LOGICAL_MATERIALIZED_CTE": _Distributor._cte,
     "LOGICAL_CTE_REF": _Distributor._cte_ref,
     "LOGICAL_RECURSIVE_CTE": _Distributor._recursion,
+    "LOGICAL_FILTER": _Distributor._filter,
     "LOGICAL_DISTINCT": _Distributor._distinct,
 }
 READ_NODES: Final = _STEPS.keys() | _SPECIAL.keys()

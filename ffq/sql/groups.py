@@ -152,7 +152,7 @@ def _has_states(one: BoundAggregate) -> bool:
 
 def distinct(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     (below,) = inputs
-    if found.get("distinct_type") == "DISTINCT_ON" or not _is_of_columns(found):
+    if not is_of_columns(found):
         return _distinct_on(found, below, exchanges)
     places = tuple(map(Place, range(below.width)))
     if not below.split:
@@ -168,7 +168,7 @@ def by_collations(found: Json) -> Json:
     the joins by what makes values of them alike, which the DISTINCT over them says."""
     (child,) = found["children"]
     join = _JOINS.get(child["type"])
-    if join is None or child.get("setop_all", True) or _is_of_columns(found):
+    if join is None or child.get("setop_all", True) or _is_by_columns(found):
         return child  # type: ignore[no-any-return]
     conditions = [
         {"left": each, "right": each, "comparison": "COMPARE_NOT_DISTINCT_FROM"}
@@ -182,7 +182,12 @@ def by_collations(found: Json) -> Json:
     }
 
 
-def _is_of_columns(found: Json) -> bool:
+def is_of_columns(found: Json) -> bool:
+    """Whether a DISTINCT takes rows for one whose columns are all alike."""
+    return found.get("distinct_type") != "DISTINCT_ON" and _is_by_columns(found)
+
+
+def _is_by_columns(found: Json) -> bool:
     """Whether the rows of a DISTINCT are alike where their columns are; else a collation says."""
     targets = found.get("distinct_targets", [])
     return all(each["expression_class"] == "BOUND_REF" for each in targets)
