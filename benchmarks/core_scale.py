@@ -6,8 +6,9 @@ microseconds of processor time for a pair, on the scheduling machine alone: no a
 
 Then what one query of so many tasks costs while they wait: bytes for each, and the longest that
 any one step keeps the machine from others: the layout (with the first assignment), a look at
-leases, a tick, a worker's loss, a status, a cancel. And the longest pause of the garbage collector
-while pairs are made: as Python sets it, and as gateways and workers do.
+leases, a tick, a worker's loss, a status, a cancel; and the same where all of them have started,
+of which the longest slice counts. And the longest pause of the garbage collector while pairs are
+made: as Python sets it, and as gateways and workers do.
 """
 
 from __future__ import annotations
@@ -16,107 +17,32 @@ import argparse
 import gc
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-import attrs
-
+from benchmarks import _started
 from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
+from benchmarks._core import BATCH, OUTPUT, Case, Core, no_collections
 from benchmarks._figures import Samples
 from ffq.cli.collector import settle
-from ffq.core import CoordinatorSettings
-from ffq.core.machine import Machine
-from ffq.core.scheduling import scheduling_machine
-from ffq.core.state import SchedulingState
-from ffq.ids import QueryId, StageId, WorkerId
+from ffq.ids import QueryId
 from ffq.messages import (
-    AcceptQuery,
-    Assignment,
     AttemptReport,
     CancelQuery,
     ConfirmHeartbeat,
     FinishAttempts,
     GetQueryStatus,
     GetTask,
-    OutputPartition,
     RegisterMapOutput,
     ReportTaskStatus,
-    ScanSplit,
-    StageScan,
     TaskState,
     Tick,
-    WorkerChanged,
     WorkerLost,
 )
-from ffq.plan import cut, dump_plan, model
-from ffq.plan.codec import plan_digest
 from ffq.runtime import message as messages
 
-BATCH = 32
 TARGET_US = {"singly": 20, "in batches": 10}
 BYTES, PAUSE, SETTLED = "a task that waits", "collector's pause", "collector's pause, settled"
-SHARE = (ScanSplit("t.parquet", 0, 1),)
-SINGLE = model.SinglePartitioning()
-OUTPUT = (OutputPartition(0, 10, 1, 1),)
-UNBOUNDED = CoordinatorSettings(
-    max_concurrent_tasks_per_worker=10**9,
-    max_concurrent_tasks_per_query=10**9,
-    max_tasks_per_query=10**9,
-    max_queries=10**9,
-    max_workers=10**9,
-)
-
-
-@attrs.frozen
-class Case:
-    """How much there is. `sets`: of capabilities, each of which a query needs."""
-
-    tasks: int
-    queries: int = 1
-    workers: int = 1
-    sets: int = 1
-
-    @property
-    def name(self) -> str:
-        return f"{self.tasks:,} tasks, {self.queries:,} q, {self.workers:,} w, {self.sets} sets"
-
-
-@attrs.define
-class Core:
-    """A scheduling machine under such a load; workers ask in turn."""
-
-    case: Case
-    machine: Machine[SchedulingState] = attrs.field(init=False)
-    asked: int = 0
-
-    def __attrs_post_init__(self) -> None:
-        self.machine = scheduling_machine(UNBOUNDED)
-        for number in range(self.case.workers):
-            able = frozenset({"ffq.splits", f"op{number % self.case.sets}"})
-            self.step(WorkerChanged(self.worker(number), 1, able, "w:1", "f", True))
-        for number in range(self.case.queries):
-            self.submit(QueryId(f"q{number}"), f"op{number % self.case.sets}")
-
-    def worker(self, number: int) -> WorkerId:
-        return WorkerId(f"w{number}")
-
-    def submit(self, query_id: QueryId, operator: str) -> None:
-        scan = model.Custom(operator, (), model.ParquetScan("t", None, ("k",), ()))
-        plan = model.ShuffleRead(model.ShuffleWrite(scan, SINGLE), SINGLE)
-        data = dump_plan(plan)
-        shares = (SHARE,) * max(1, self.case.tasks // self.case.queries)
-        scans = (StageScan(StageId(1), 0, "t", shares),)
-        self.step(AcceptQuery(query_id, data, plan_digest(data), cut(plan), scans))
-
-    def step(self, message: messages.Request[Any]) -> Any:
-        return self.machine.step(message, 0).reply
-
-    def take(self, most: int) -> tuple[WorkerId, tuple[Assignment, ...]]:
-        worker = self.worker(self.asked % self.case.workers)
-        self.asked += 1
-        taken: tuple[Assignment, ...] = self.step(GetTask(worker, most, 1))
-        return worker, taken
 
 
 def singly(core: Core, pairs: int) -> int:
@@ -151,16 +77,6 @@ def cases(most: int) -> list[Case]:
         Case(most, workers=10_000),
         Case(most, queries=1_000, workers=1_000, sets=100),
     ]
-
-
-@contextmanager
-def no_collections() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def microseconds(case: Case, run: Callable[[Core, int], int], pairs: int) -> float:
@@ -246,6 +162,8 @@ def measure(request: Request) -> Outcome:
             samples.add(step, largest, ms)
         samples.add(BYTES, largest, bytes_each(drawn[largest]))
         samples.add(PAUSE, largest, longest_pause_ms(drawn[largest], options.pairs))
+    for step, ms in _started.holds(options.tasks).items():
+        samples.add(step, largest, ms)
     settle()  # as gateways and workers do; last, since the process keeps it
     samples.add(SETTLED, largest, longest_pause_ms(drawn[largest], options.pairs))
     held = [step for step in samples.figures if step not in {*SIDES, BYTES, PAUSE, SETTLED}]

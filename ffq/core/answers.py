@@ -110,11 +110,7 @@ def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
 def _stage_status(
     state: SchedulingState, stage: StageRecord, told: Mapping[StageId, Sequence[str]]
 ) -> StageStatus:
-    outputs = [
-        attempt.output
-        for task in stage.tasks
-        if (attempt := task.committed) is not None and attempt.output is not None
-    ]
+    made = stage.made
     shares_partitions = stage.plan.parallelism is Parallelism.HASH
     return StageStatus(
         stage_id=stage.stage_id,
@@ -122,10 +118,10 @@ def _stage_status(
         running_tasks=stage.running,
         succeeded_tasks=stage.committed,
         failed_tasks=stage.failed,
-        map_output_rows=sum(output.rows for output in outputs),
-        map_output_bytes=sum(output.bytes for output in outputs),
-        map_output_batches=sum(output.batches for output in outputs),
-        map_output_partitions=sum(output.named for output in outputs),
+        map_output_rows=made.rows,
+        map_output_bytes=made.bytes,
+        map_output_batches=made.batches,
+        map_output_partitions=made.partitions,
         planned_reduce_tasks=stage.plan.reduce_partitions,
         adaptive_reduce_tasks=len(stage.shares) if shares_partitions else 0,
         adaptive_target_bytes=state.settings.adaptive_target_bytes if shares_partitions else 0,

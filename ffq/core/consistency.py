@@ -9,9 +9,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import chain
 
+import attrs
+
 from ffq.core.placement import is_solitary
 from ffq.core.ready import Profile, Requirement
-from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
+from ffq.core.records import AttemptRecord, Made, QueryRecord, StageRecord, TaskRecord
 from ffq.core.speculation import due_at
 from ffq.core.state import SchedulingState
 from ffq.errors import InvariantViolated
@@ -154,8 +156,18 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
         yield " could run, but has no tasks (R8)"
     if stage.scans != (query.scans_of(stage) if stage.layout is not None else {}):
         yield " scans something else than its plan says"
+    if attrs.astuple(stage.made) != attrs.astuple(_made(stage)):
+        yield " miscounts what its tasks gave out"
     if not query.state.terminal:
         yield from _wrong_in_offer(stage, [parent for parent in parents if parent.lost])
+
+
+def _made(stage: StageRecord) -> Made:
+    made = Made()
+    for task in stage.tasks:
+        committed = task.committed if task.attempts else None
+        made.count(None if committed is None else committed.output)
+    return made
 
 
 def _wrong_in_joins(query: QueryRecord) -> Iterator[str]:

@@ -6,11 +6,12 @@ delivered before the reply is given.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from ffq.core.liveness import liveness_machine
-from ffq.core.machine import Machine, Party
+from ffq.core.machine import Machine, Party, Slice
 from ffq.core.planning import PLANNER
 from ffq.core.registry import registry_machine
 from ffq.core.results import results_machine
@@ -25,9 +26,17 @@ R = TypeVar("R")
 
 
 class CoreCoordinator:
-    """Takes any message of a coordinator, of the outer world or internal, and the time in ms."""
+    """Takes any message of a coordinator, of the outer world or internal, and the time in ms.
 
-    def __init__(self, settings: CoordinatorSettings | None = None) -> None:
+    Args:
+        at_once: whether what is done in slices is done before the reply; else by `go_on`.
+    """
+
+    def __init__(
+        self, settings: CoordinatorSettings | None = None, *, at_once: bool = True
+    ) -> None:
+        self.at_once = at_once
+        self.slices: deque[Slice] = deque()
         self.settings = settings if settings is not None else CoordinatorSettings()
         self.scheduling = scheduling_machine(self.settings)
         self.liveness = liveness_machine(self.settings)
@@ -41,10 +50,13 @@ class CoreCoordinator:
     def ask(self, message: Request[R], now_ms: int) -> R:
         """The reply. Raises what the parties raise."""
         walk = WALKS.get(type(message))
-        if walk is None:
-            return self.ask_owner(message, now_ms)
-        reply: R = _answered(walk(_At(self, now_ms), message))
-        return reply
+        try:
+            if walk is None:
+                return self.ask_owner(message, now_ms)
+            reply: R = _answered(walk(_At(self, now_ms), message))
+            return reply
+        finally:
+            self._finish(now_ms)
 
     def ask_owner(self, message: Request[R], now_ms: int) -> R:
         """As a walk asks: of the party that has a row for the message."""
@@ -58,16 +70,30 @@ class CoreCoordinator:
             return _answered(walk(_At(self, now_ms), message))
         outcome = machine.step(message, now_ms)
         for notice in outcome.notices:
-            self.ask_owner(notice, now_ms)
+            if isinstance(notice, Slice):
+                self.slices.append(notice)
+            else:
+                self.ask_owner(notice, now_ms)
         return outcome.reply
+
+    def go_on(self, now_ms: int) -> bool:
+        """The next slice of what was too much for one step; False: nothing is left of any."""
+        if not self.slices:
+            return False
+        self.ask_owner(self.slices.popleft(), now_ms)
+        return True
 
     def sweep(self, now_ms: int) -> None:
         """What the liveness timer does (R19)."""
-        self.ask_owner(SweepStaleWorkers(now_ms), now_ms)
+        self.ask(SweepStaleWorkers(now_ms), now_ms)
 
     def tick(self, now_ms: int) -> None:
         """What the scheduling timer does (R10, R27)."""
-        self.ask_owner(Tick(), now_ms)
+        self.ask(Tick(), now_ms)
+
+    def _finish(self, now_ms: int) -> None:
+        while self.at_once and self.go_on(now_ms):
+            pass
 
     def validate_state(self) -> None:
         """All machines are consistent, and agree where they hold the same things.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ffq.core import placement, speculation
+from ffq.core import chores, placement, remains, speculation
 from ffq.core.layout import max_tasks
 from ffq.core.ready import Requirement
 from ffq.core.records import QueryRecord, StageRecord
 from ffq.core.state import SchedulingState
-from ffq.core.transitions import AttemptEvent, QueryEvent
+from ffq.core.transitions import RUNNING, AttemptEvent, QueryEvent
 from ffq.errors import PlanConflict, PlanningError, QuotaExceeded
-from ffq.ids import QueryId, StageId
+from ffq.ids import AttemptKey, QueryId, StageId
 from ffq.messages import (
     AcceptQuery,
     CancelQuery,
@@ -200,19 +200,26 @@ def end_query(
         attempt.apply(AttemptEvent.FAIL)
         attempt.finished_at_ms = now_ms
         attempt.message = f"the query ended: {query.state.name}"
-        query.stages[attempt.key.stage_id].failed += 1
+        stage = query.stages[attempt.key.stage_id]
+        stage.failed += 1
+        task = stage.tasks[attempt.key.task_id]
+        if task.state is RUNNING:
+            task.state = TaskState.FAILED
+            stage.running -= 1
         state.workers.live[attempt.worker_id].running.pop(attempt.key)
         speculation.no_straggler(state, attempt)
     query.running.clear()
-    for worker_id in query.output_workers:
-        state.workers.live[worker_id].outputs.pop(query.query_id, None)
+    served = [
+        state.workers.live[worker_id].outputs.pop(query.query_id, {})
+        for worker_id in query.output_workers
+    ]
     query.output_workers.clear()
     state.plan_bytes -= len(query.plan_bytes)
     state.active_result_bytes -= query.result_bytes
     state.output_partitions -= query.output_partitions
     query.output_partitions = 0
     query.plan_bytes = b""
-    _release_details(state, query)
+    _release_details(state, query, served, now_ms)
     state.notices.append(DropQueryOutputs(query.query_id))
     if query.state is QueryState.SUCCEEDED:
         state.finished_result_bytes += query.result_bytes
@@ -224,25 +231,25 @@ def end_query(
     evict(state, now_ms)
 
 
-def _release_details(state: SchedulingState, query: QueryRecord) -> None:
+def _release_details(
+    state: SchedulingState,
+    query: QueryRecord,
+    served: list[dict[AttemptKey, None]],
+    now_ms: int,
+) -> None:
     """Keep of an ended query what statuses and late reports need, and no more."""
     query.scans = {}
     speculation.forget(state, query)
     for stage in query.stages:
         stage.scans = {}
         placement.forget(state, query, stage)
-        for task in stage.tasks:
-            if task.state is TaskState.RUNNING:
-                task.state = TaskState.FAILED
-                stage.running -= 1
-            for attempt in task.attempts:
-                if attempt.output is not None:
-                    attempt.output.partitions = {}
+    chores.begin(state, remains.Release(query.stages, served), now_ms)
 
 
 def evict(state: SchedulingState, now_ms: int) -> None:
     """Forget finished queries past their time or over the caps, oldest first (R27)."""
     settings = state.settings
+    room = state.slice
     while state.finished:
         query = state.queries[next(iter(state.finished))]
         ended_ms = query.finished_at_ms if query.finished_at_ms is not None else now_ms
@@ -253,6 +260,11 @@ def evict(state: SchedulingState, now_ms: int) -> None:
         ):
             return
         _evict_one(state, query)
+        started = sum(len(stage.tasks) for stage in query.stages)
+        if started <= room:
+            room -= started
+        else:
+            chores.put_off(state, remains.Discard(list(query.stages)))
 
 
 def _evict_one(state: SchedulingState, query: QueryRecord) -> None:

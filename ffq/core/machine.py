@@ -31,7 +31,9 @@ from ffq.messages import (
     DropQueryOutputs,
     DropQueryResults,
     DropResults,
+    ForgetMore,
     FreeQueryId,
+    GoOn,
     PublishMapOutput,
     PublishMapOutputs,
     WorkerChanged,
@@ -69,8 +71,11 @@ MAY_ASK: Final[Mapping[Party, frozenset[Party]]] = {
 Told: TypeAlias = WorkerChanged | WorkerLost | PublishMapOutput | PublishMapOutputs
 """Notices that are delivered before the step that made them is answered."""
 
+Slice: TypeAlias = GoOn | ForgetMore
+"""A machine tells itself to do the next slice of what was too much for one step."""
+
 Removal: TypeAlias = (
-    DropMapOutputs | DropQueryOutputs | DropResults | DropQueryResults | FreeQueryId
+    DropMapOutputs | DropQueryOutputs | DropResults | DropQueryResults | FreeQueryId | Slice
 )
 """Notices that a courier delivers: they say what to forget, and the last that it is forgotten."""
 

@@ -74,6 +74,24 @@ class Output:
 
 
 @attrs.define(eq=False)
+class Made:
+    """What the committed attempts of a stage gave out, in all."""
+
+    rows: int = 0
+    bytes: int = 0
+    batches: int = 0
+    partitions: int = 0
+
+    def count(self, output: Output | None, sign: int = 1) -> None:
+        """An attempt was committed, or (`sign` -1) is so no more."""
+        if output is not None:
+            self.rows += sign * output.rows
+            self.bytes += sign * output.bytes
+            self.batches += sign * output.batches
+            self.partitions += sign * output.named
+
+
+@attrs.define(eq=False)
 class AttemptRecord:
     """One attempt since its assignment.
 
@@ -202,7 +220,8 @@ class StageRecord:
     `again` holds those that are QUEUED once more and past their backoff, in the order they became
     so, behind the fresh ones; but those that not every worker may be given are in `choosy`, in that
     order too (R17, R19). The counts are of tasks by state; `failed` counts failed attempts.
-    `durations`: of some of its latest committed attempts, in ms; empty without speculation.
+    `made`: what its committed attempts gave out, in all. `durations`: of some of the latest of
+    them, in ms; empty without speculation.
 
     `scans`: what it scans, by leaf, from its layout until its query ends.
     """
@@ -224,6 +243,7 @@ class StageRecord:
     committed: int = 0
     failed: int = 0
     lost: int = 0
+    made: Made = attrs.field(factory=Made)
     durations: list[int] = attrs.field(factory=list)
     scans: Mapping[int, StageScan] = attrs.field(factory=dict)
     awaits: StageId | None = None

@@ -7,6 +7,9 @@ scheduling has said which exact attempt they may read.
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Final
+
 import attrs
 
 from ffq.core.machine import Machine, Notice, Party, Table
@@ -15,12 +18,16 @@ from ffq.ids import AttemptKey, QueryId
 from ffq.messages import (
     DropMapOutputs,
     DropQueryOutputs,
+    ForgetMore,
     OutputLocation,
     OutputPartition,
     PublishMapOutput,
     PublishMapOutputs,
     ReadMapOutput,
 )
+
+SLICE: Final = 2_000
+"""Records, and partitions of them, that one step frees: about a millisecond's work."""
 
 
 @attrs.define(eq=False)
@@ -31,9 +38,15 @@ class _Record:
 
 @attrs.define(eq=False)
 class RegistryState:
-    """Records by query and attempt; a query without records is not kept."""
+    """Records by query and attempt; a query without records is not kept.
+
+    `forgotten`: those of queries that have ended, which nobody finds any more. To free them takes
+    as long as it took to make them, and is done in slices of `slice` records (`ForgetMore`).
+    """
 
     queries: dict[QueryId, dict[AttemptKey, _Record]] = attrs.field(factory=dict)
+    forgotten: deque[dict[AttemptKey, _Record]] = attrs.field(factory=deque)
+    slice: int = SLICE
     version: int = 0
     notices: list[Notice] = attrs.field(factory=list)
 
@@ -75,9 +88,34 @@ def drop_map_outputs(state: RegistryState, msg: DropMapOutputs, _now_ms: int) ->
 
 
 def drop_query_outputs(state: RegistryState, msg: DropQueryOutputs, _now_ms: int) -> None:
-    """Forget all outputs of a query (R5)."""
-    if state.queries.pop(msg.query_id, None) is not None:
+    """Forget all outputs of a query (R5): from now on there are none."""
+    records = state.queries.pop(msg.query_id, None)
+    if records is None:
+        return
+    state.version += 1
+    state.forgotten.append(records)
+    if len(state.forgotten) == 1:
+        _forget_slice(state)
+
+
+def forget_more(state: RegistryState, _msg: ForgetMore, _now_ms: int) -> None:
+    """The next slice of what is to be forgotten."""
+    if state.forgotten:
         state.version += 1
+        _forget_slice(state)
+
+
+def _forget_slice(state: RegistryState) -> None:
+    left = state.slice
+    while left > 0 and state.forgotten:
+        records = state.forgotten[0]
+        if records:
+            _, record = records.popitem()
+            left -= 1 + len(record.partitions)
+        else:
+            state.forgotten.popleft()
+    if state.forgotten:
+        state.notices.append(ForgetMore())
 
 
 def read_map_output(state: RegistryState, msg: ReadMapOutput, _now_ms: int) -> OutputLocation:
@@ -110,6 +148,7 @@ REGISTRY.changes(PublishMapOutput)(publish_map_output)
 REGISTRY.changes(PublishMapOutputs)(publish_map_outputs)
 REGISTRY.changes(DropMapOutputs)(drop_map_outputs)
 REGISTRY.changes(DropQueryOutputs)(drop_query_outputs)
+REGISTRY.changes(ForgetMore)(forget_more)
 REGISTRY.reads(ReadMapOutput)(read_map_output)
 
 

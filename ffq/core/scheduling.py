@@ -4,6 +4,7 @@ A step validates first and changes afterwards: one that raises has changed nothi
 the modules beside this one, by concern:
 
     lifecycle    queries are submitted, ended, evicted
+    chores       what is too much for one step is done in slices
     speculation  tasks that take too long get a second attempt
     assignment   a worker is given attempts
     reporting    what workers report and register
@@ -20,6 +21,7 @@ from __future__ import annotations
 from ffq.core import (
     answers,
     assignment,
+    chores,
     consistency,
     lifecycle,
     membership,
@@ -45,6 +47,7 @@ from ffq.messages import (
     FreeQueryId,
     GetQueryStatus,
     GetTask,
+    GoOn,
     ListAttempts,
     ListQueries,
     ListWorkers,
@@ -108,6 +111,7 @@ changes(WorkerLost)(recovery.worker_lost)
 
 # Time
 changes(Tick)(tick)
+changes(GoOn)(chores.go_on)
 
 
 def scheduling_machine(settings: CoordinatorSettings) -> Machine[SchedulingState]:

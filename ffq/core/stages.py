@@ -124,7 +124,7 @@ def became_unreadable(
 def _decide(state: SchedulingState, query: QueryRecord, choice: JoinChoice, now_ms: int) -> None:
     """Decide how a join is run whose build side has just been finished."""
     probe, stage = query.stages[choice.probe], _doing(query, choice.stage_id)
-    build_bytes = _output_bytes(query.stages[choice.build])
+    build_bytes = query.stages[choice.build].made.bytes
     reduces = choice.reduction is not None
     plan = reduced(probe.plan, choice) if reduces else inlined(stage.plan, probe.plan)
     why = ""
@@ -159,7 +159,7 @@ def _done_in_place(
     plan = inlined(into.plan, stage.plan)
     if plan.parallelism is not Parallelism.SINGLE or plan.operators != into.plan.operators:
         return False
-    read_bytes = sum(_output_bytes(query.stages[parent_id]) for parent_id in stage.parents)
+    read_bytes = sum(query.stages[parent_id].made.bytes for parent_id in stage.parents)
     fits = read_bytes <= choice.in_place_bytes
     query.gathered[stage.stage_id] = GatherDecision(choice, into.stage_id, read_bytes, fits)
     state.changed()
@@ -175,15 +175,6 @@ def _doing(query: QueryRecord, stage_id: StageId) -> StageRecord:
     while stage.inlined_into is not None:
         stage = query.stages[stage.inlined_into]
     return stage
-
-
-def _output_bytes(stage: StageRecord) -> int:
-    """What its committed attempts have registered."""
-    return sum(
-        attempt.output.bytes
-        for task in stage.tasks
-        if (attempt := task.committed) is not None and attempt.output is not None
-    )
 
 
 def _reduce(build: StageRecord, probe: StageRecord, plan: StagePlan) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
+from typing import Final, Protocol
 
 import attrs
 
@@ -14,6 +15,17 @@ from ffq.core.settings import CoordinatorSettings
 from ffq.core.workers import WorkerTable
 from ffq.errors import UnknownId
 from ffq.ids import AttemptKey, QueryId, StageId, TaskId
+
+SLICE: Final = 1_000
+"""Records that one step looks at for a chore. Each takes a few microseconds at most."""
+
+
+class Chore(Protocol):
+    """Something begun that is not done: see `ffq.core.chores`."""
+
+    def go_on(self, state: SchedulingState, now_ms: int, /) -> bool:
+        """Do a slice of it, of `state.slice` records; whether it is done by that."""
+        ...
 
 
 @attrs.frozen
@@ -45,6 +57,8 @@ class SchedulingState:
         timed: queries that are not terminal and have a timeout.
         speculation_due: stages in which an attempt will have run for too long, and when (R13).
         stragglers: tasks that may get a second attempt now, in the order in which they became so.
+        chores: what is done in slices, the one whose turn it is first.
+        slice: how many records a slice has.
         version: grows exactly when anything of this changes.
         notices: what the step under way has to tell others.
     """
@@ -68,6 +82,8 @@ class SchedulingState:
     timed: dict[QueryId, None] = attrs.field(factory=dict)
     speculation_due: dict[tuple[QueryId, StageId], int] = attrs.field(factory=dict)
     stragglers: dict[tuple[QueryId, StageId, TaskId], None] = attrs.field(factory=dict)
+    chores: deque[Chore] = attrs.field(factory=deque)
+    slice: int = SLICE
     version: int = 0
     notices: list[Notice] = attrs.field(factory=list)
 

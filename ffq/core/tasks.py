@@ -82,6 +82,7 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
         worker.outputs.setdefault(query.query_id, {})[attempt.key] = None
         query.output_workers.add(worker.worker_id)
     stage.committed += 1
+    stage.made.count(attempt.output)
     speculation.note_duration(state, stage, attempt)
     speculation.look_again(state, query, stage)
     if stage.is_committed:
@@ -113,6 +114,7 @@ def withdraw_commit(
         task.lost = False
         stage.lost -= 1
     stage.committed -= 1
+    stage.made.count(attempt.output, -1)
     forget_server(state, query, attempt)
     _drop_stored(state, query, attempt)
     if was_committed:

@@ -349,5 +349,15 @@ class FreeQueryId(Request[None]):
 
 
 @attrs.frozen
+class GoOn(Request[None]):
+    """Scheduling to itself: the next slice of what was too much for one step."""
+
+
+@attrs.frozen
+class ForgetMore(Request[None]):
+    """The registry to itself: the next slice of what it is to forget."""
+
+
+@attrs.frozen
 class Tick(Request[None]):
     """To scheduling, from its own timer: time has passed (R10, R16, R27)."""

@@ -31,6 +31,7 @@ from ffq.messages import (
     DropQueryResults,
     FetchQueryResults,
     FetchShufflePartition,
+    FreeQueryId,
     GetQueryStatus,
     ListWorkers,
     PublishMapOutput,
@@ -309,6 +310,20 @@ async def test_R30_the_outbox_merges_what_concerns_one_query() -> None:
         DropQueryOutputs(QueryId("a")),
         DropQueryResults(QueryId("a")),
     ]
+
+
+async def test_the_outbox_hands_out_no_more_keys_than_a_store_may_be_kept_by() -> None:
+    keys = [AttemptKey(Q, StageId(1), TaskId(task), Attempt(1)) for task in range(2_500)]
+    outbox = Outbox()
+    outbox.put(DropMapOutputs(tuple(keys[:1_800])))
+    outbox.put(DropMapOutputs(tuple(keys[1_700:])))
+    outbox.put(FreeQueryId(Q))
+    got = [await outbox.get() for _ in range(4)]
+    assert got[3] == FreeQueryId(Q), "after all that names the query"
+    dropped = [each.keys for each in got if isinstance(each, DropMapOutputs)]
+    assert [len(each) for each in dropped] == [1_000, 1_000, 500]
+    assert [each for some in dropped for each in some] == keys
+    assert len(outbox) == 0
 
 
 async def test_the_outbox_wakes_who_waits_for_it(autojump_clock: MockClock) -> None:

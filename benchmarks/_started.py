@@ -1,0 +1,83 @@
+"""The longest that one step keeps scheduling, or the registry, where all tasks of a query started.
+
+What such a query's end, or the loss of the worker that served all it gave out, asks for is done in
+slices: it is the longest of them that counts.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from benchmarks._core import BATCH, OUTPUT, Case, Core, no_collections
+from ffq.core.machine import Machine, Outcome, Slice
+from ffq.core.registry import registry_machine
+from ffq.ids import QueryId
+from ffq.messages import (
+    AttemptReport,
+    CancelQuery,
+    DropQueryOutputs,
+    FinishAttempts,
+    GetQueryStatus,
+    TaskState,
+    Tick,
+    WorkerLost,
+)
+from ffq.runtime.message import Request
+
+QUERY: Final = QueryId("q0")
+LATER_MS: Final = 10**9
+
+
+class Started:
+    """One worker has run all tasks of a query but one, and serves what they gave out."""
+
+    def __init__(self, tasks: int) -> None:
+        self.core = Core(Case(tasks))
+        self.registry = registry_machine()
+        done = 0
+        while done < tasks - 1:
+            worker, taken = self.core.take(BATCH)
+            told = [each for each in taken if each.key.task_id < tasks - 1]
+            reports = [AttemptReport(t.key, TaskState.SUCCEEDED, t.layout, OUTPUT) for t in told]
+            finish = FinishAttempts(worker, 1, tuple(reports), "w:1")
+            for notice in self.core.machine.step(finish, 0).notices:
+                self.registry.step(notice, 0)
+            done += len(told)
+
+    def longest_ms(self, first: Request[Any], now_ms: int = 0) -> float:
+        """Of the step that takes this message, and of those by which scheduling goes on."""
+        return _longest_ms(self.core.machine, first, now_ms)
+
+    def forgets_ms(self) -> float:
+        """The same of the registry, when the query has ended."""
+        return _longest_ms(self.registry, DropQueryOutputs(QUERY), 0)
+
+
+def _longest_ms(machine: Machine[Any], first: Request[Any], now_ms: int) -> float:
+    longest = 0.0
+    going: Request[Any] | None = first
+    while going is not None:
+        started = time.process_time()
+        outcome: Outcome[Any] = machine.step(going, now_ms)
+        longest = max(longest, time.process_time() - started)
+        going = next((each for each in outcome.notices if isinstance(each, Slice)), None)
+    return longest * 1e3
+
+
+def holds(tasks: int) -> dict[str, float]:
+    """Milliseconds, by what is done."""
+    with no_collections():
+        ended = Started(tasks)
+        kept = {
+            "status": ended.longest_ms(GetQueryStatus(QUERY)),
+            "cancel": ended.longest_ms(CancelQuery(QUERY, "")),
+            "outputs forgotten": ended.forgets_ms(),
+            "query forgotten": ended.longest_ms(Tick(), LATER_MS),
+        }
+        ended.core.machine.validate_state()
+        del ended
+        lost = Started(tasks)
+        kept["worker lost"] = lost.longest_ms(WorkerLost(lost.core.worker(0), "silent"))
+        lost.core.machine.validate_state()
+    return {f"{name}, all started": ms for name, ms in kept.items()}
