@@ -14,6 +14,7 @@ from attrs import validators
 
 from ffq.actors.alarm import Alarm
 from ffq.actors.bell import WorkBell
+from ffq.actors.carried import MAX_SENT_BYTES, CarriedOutputs
 from ffq.actors.exchange import Exchanges, Send
 from ffq.actors.machine import Clock, MachineActor, ValidateState
 from ffq.actors.parties import Parties
@@ -213,4 +214,5 @@ async def open_coordinator(
                 name=machine.party.value,
                 mailbox=own.mailbox,
             )
-        yield ActorCoordinator(parties, chunks or {}, watches, Exchanges(parties, bell))
+        carried = CarriedOutputs(sent=min(MAX_SENT_BYTES, core.max_assignment_bytes))
+        yield ActorCoordinator(parties, chunks or {}, watches, Exchanges(parties, bell, carried))

@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from ffq.actors.bell import Seat, WorkBell
+from ffq.actors.carried import CarriedOutputs
 from ffq.actors.ends import take_ends
 from ffq.actors.parties import Parties
 from ffq.actors.posting import ask_at_once
@@ -54,6 +55,7 @@ class _Open:
     worker_id: WorkerId
     incarnation: int
     seat: Seat
+    endpoint: str
     sent: int = 0
     limit: int = 0
     holds_until: float = 0.0
@@ -95,6 +97,7 @@ class Exchanges:
 
     parties: Parties
     bell: WorkBell
+    carried: CarriedOutputs = attrs.field(factory=CarriedOutputs)
     open: dict[WorkerId, _Open] = attrs.field(factory=dict)
 
     async def serve(self, incoming: AsyncIterator[FromWorker], send: Send) -> None:
@@ -113,7 +116,8 @@ class Exchanges:
         await send(ToWorker(beat=reply))
         if reply.superseded:
             return
-        stream = _Open(beat.worker_id, beat.incarnation, Seat(beat.worker_id, self.bell))
+        seat = Seat(beat.worker_id, self.bell)
+        stream = _Open(beat.worker_id, beat.incarnation, seat, beat.endpoint)
         stream.hear(first)
         self._enter(stream)
         try:
@@ -213,7 +217,7 @@ class Exchanges:
         if tasks:
             stream.sent += len(tasks)
             stream.seat.may_ask_again()
-        return tasks
+        return self.carried.filled(tasks, stream.endpoint)
 
     async def _work_and_room(self, stream: _Open) -> None:
         while not stream.room:
@@ -231,11 +235,19 @@ class Exchanges:
                     f"Work: a report of worker {who[0]}, incarnation {who[1]}; this stream is of "
                     f"{own[0]}, incarnation {own[1]}"
                 )
-        return await take_ends(self._ask, *own, ends)
+        # Before they are taken: who reads them may begin at once, by another stream.
+        kept = tuple(map(self.carried.keep, ends))
+        answers = await take_ends(self._ask, *own, ends)
+        for key, answer in zip(kept, answers, strict=True):
+            if key is not None and answer is not EndAnswer.COUNTED:
+                self.carried.drop(key)
+        return answers
 
     async def _beat(self, beat: Heartbeat) -> HeartbeatReply:
         """As through the coordinator's door: it is evidence of the worker's life (R18)."""
         reply: HeartbeatReply = await WALKS[Heartbeat](self._ask, beat)
+        for query_id in reply.ended_queries:
+            self.carried.drop_query(query_id)
         return reply
 
     async def _ask(self, message: Request[R]) -> R:

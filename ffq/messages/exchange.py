@@ -30,10 +30,15 @@ class EndAnswer(enum.Enum):
 
 @attrs.frozen
 class AttemptEnd:
-    """How an attempt ended, with what it made: a registration or an upload, and then a report."""
+    """How an attempt ended, with what it made: a registration or an upload, and then a report.
+
+    contents: of a small map output, its partitions in the order that it is registered in, for those
+        who read it; it is served all the same.
+    """
 
     report: ReportTaskStatus
     made: RegisterMapOutput | RegisterQueryResults | None = None
+    contents: tuple[bytes, ...] = attrs.field(default=(), repr=False)
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import enum
 from typing import Protocol, TypeAlias
 
@@ -16,6 +17,8 @@ MAX_NAME_LENGTH = 256
 """Of a capability, an endpoint and an engine family, in characters."""
 MAX_REPORTS = 1024
 """Reports that one message may carry: taking them keeps scheduling from others meanwhile."""
+MAX_CARRIED_BYTES = 32 * 1024
+"""Of a map output that goes along with its report."""
 
 
 class QueryState(enum.Enum):
@@ -256,9 +259,12 @@ class ScanInput:
 
 @attrs.frozen
 class PartitionSize:
+    """content: the partition itself, where it came along; else empty."""
+
     reduce_partition: int
     bytes: int
     rows: int
+    content: builtins.bytes = attrs.field(default=b"", repr=False)
 
 
 @attrs.frozen

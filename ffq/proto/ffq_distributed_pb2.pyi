@@ -761,19 +761,23 @@ class PartitionSize(_message.Message):
     REDUCE_PARTITION_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     ROWS_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
     reduce_partition: _builtins.int
     bytes: _builtins.int
     rows: _builtins.int
+    content: _builtins.bytes
+    """On a worker's stream, where it is small: the partition itself."""
     def __init__(
         self,
         *,
         reduce_partition: _builtins.int = ...,
         bytes: _builtins.int = ...,
         rows: _builtins.int = ...,
+        content: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "reduce_partition", b"reduce_partition", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "content", b"content", "reduce_partition", b"reduce_partition", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

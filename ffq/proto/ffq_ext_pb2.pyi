@@ -96,22 +96,28 @@ class AttemptEnd(_message.Message):
     REPORT_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    CONTENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def report(self) -> _ffq_distributed_pb2.ReportTaskStatusRequest: ...
     @_builtins.property
     def output(self) -> _ffq_distributed_pb2.RegisterMapOutputRequest: ...
     @_builtins.property
     def result(self) -> _ffq_distributed_pb2.RegisterQueryResultsRequest: ...
+    @_builtins.property
+    def contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Of a small output: its partitions, in the order of `output`. The worker serves them as well."""
+
     def __init__(
         self,
         *,
         report: _ffq_distributed_pb2.ReportTaskStatusRequest | None = ...,
         output: _ffq_distributed_pb2.RegisterMapOutputRequest | None = ...,
         result: _ffq_distributed_pb2.RegisterQueryResultsRequest | None = ...,
+        contents: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["made", b"made", "output", b"output", "report", b"report", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["made", b"made", "output", b"output", "report", b"report", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contents", b"contents", "made", b"made", "output", b"output", "report", b"report", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_made: _TypeAlias = _typing.Literal["output", "result"]  # noqa: Y015
     _WhichOneofArgType_made: _TypeAlias = _typing.Literal["made", b"made"]  # noqa: Y015

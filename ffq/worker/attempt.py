@@ -190,7 +190,9 @@ class AttemptRun:
         if self.assignment.fixed_wire:
             return False
         made: RegisterMapOutput | RegisterQueryResults
+        contents: tuple[bytes, ...] = ()
         if isinstance(output, MapOutput):
+            contents = output.contents
             if len(output.partitions) > _MAX_PARTITIONS_AT_ONCE:
                 return False
             made = self._registration(output)
@@ -201,7 +203,7 @@ class AttemptRun:
         report = self._report_of(TaskState.SUCCEEDED, usage=self._usage_of(output))
         self._claimed = True
         try:
-            answer = await self.context.end(AttemptEnd(report, made))
+            answer = await self.context.end(AttemptEnd(report, made, contents))
         except Unavailable:
             return False
         self._claimed = answer in {EndAnswer.COUNTED, EndAnswer.TOO_LATE}

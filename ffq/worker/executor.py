@@ -21,7 +21,13 @@ from ffq.engine.engine import BatchSink
 from ffq.engine.writes import discard_attempt, settle
 from ffq.errors import ExecutionError, FfqError, PlanningError, StorageError, UnknownId
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import NO_USAGE, AttemptUsage, ScanInput
+from ffq.messages import (
+    MAX_CARRIED_BYTES,
+    NO_USAGE,
+    AttemptUsage,
+    OutputPartition,
+    ScanInput,
+)
 from ffq.plan.model import Partitioning
 from ffq.plan.stages import ScanSource
 from ffq.plan.terms import WriteTarget
@@ -299,7 +305,8 @@ class _Job:
             before = perf_counter_ns()
             partitions = writers[0].finish()
             finishing = (perf_counter_ns() - before) // 1000
-            return MapOutput(partitions, attrs.evolve(usage, write_us=usage.write_us + finishing))
+            usage = attrs.evolve(usage, write_us=usage.write_us + finishing)
+            return MapOutput(partitions, usage, _contents(outputs, key, partitions))
         except BaseException:
             for writer in writers:
                 writer.abort()
@@ -368,6 +375,16 @@ class _Job:
             raise PlanningError(f"this worker's catalog (--catalog): {error.message}") from error
         (splits,) = found.shares
         return ScanInput(source.leaf, source.table, splits, found.format)
+
+
+def _contents(
+    outputs: ShuffleStore, key: AttemptKey, partitions: Sequence[OutputPartition]
+) -> tuple[bytes, ...]:
+    """Of an output that is small enough to go along with its report."""
+    found = outputs.small.get(key)
+    if found is None or sum(each.bytes for each in partitions) > MAX_CARRIED_BYTES:
+        return ()
+    return tuple(found.parts[each.reduce_partition] for each in partitions)
 
 
 def _newest_output(outputs: ShuffleStore, key: AttemptKey) -> SharedOutput | None:

@@ -47,7 +47,7 @@ async def fetch_inputs(
     make_spool: Callable[[InputPart], Spool],
     local: Callable[[InputPart], Spool | None] = lambda _: None,
 ) -> dict[int, tuple[Fetched, ...]]:
-    """Fetch all parts of all leaves.
+    """Fetch all parts of all leaves, but for those that came with the assignment.
 
     Args:
         make_spool: where a fetched part goes.
@@ -62,10 +62,13 @@ async def fetch_inputs(
     for leaf, parts in wanted.items():
         items = []
         for part in parts:
-            present = local(part)
-            items.append(Fetched(part, make_spool(part) if present is None else present))
-            if present is None:
-                todo.append(items[-1])
+            spool = local(part)
+            item = Fetched(part, make_spool(part) if spool is None else spool)
+            items.append(item)
+            if spool is None and part.content:
+                await item.spool.write(part.content)
+            elif spool is None:
+                todo.append(item)
         fetched[leaf] = tuple(items)
     await _FetchJob(transport, settings).run(todo)
     return fetched

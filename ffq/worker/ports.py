@@ -86,11 +86,13 @@ class Work:
 class MapOutput:
     """A non-sink attempt's output: complete, on this worker's disk, ready to be served.
 
-    usage: of running the fragment.
+    usage: of running the fragment. contents: of a small one its partitions, in their order, to be
+    told with its end; else empty.
     """
 
     partitions: tuple[OutputPartition, ...]
     usage: AttemptUsage = NO_USAGE
+    contents: tuple[bytes, ...] = attrs.field(default=(), repr=False)
 
 
 class ResultOutput(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -26,6 +27,7 @@ class InputPart:
             read for its schema only.
         fixed_wire: the coordinator that serves it sets no extension field: where it knows of no
             such partition, its answer is one empty chunk that is not finalized.
+        content: all of it, where it came with the assignment; else empty.
     """
 
     key: AttemptKey
@@ -33,6 +35,7 @@ class InputPart:
     endpoint: str
     bytes: int = 0
     fixed_wire: bool = False
+    content: builtins.bytes = attrs.field(default=b"", repr=False, eq=False)
 
     def __str__(self) -> str:
         where = self.endpoint or "the coordinator"
@@ -130,7 +133,13 @@ def _of_source(
     inputs.sort(key=lambda item: item.map_task)
     wanted = frozenset(reads)
     parts = tuple(
-        InputPart(_key(assignment, item), size.reduce_partition, item.endpoint, size.bytes)
+        InputPart(
+            _key(assignment, item),
+            size.reduce_partition,
+            item.endpoint,
+            size.bytes,
+            content=size.content if len(size.content) == size.bytes else b"",
+        )
         for item in inputs
         for size in sorted(item.partitions, key=lambda size: size.reduce_partition)
         if size.reduce_partition in wanted

@@ -69,6 +69,7 @@ ENDS = (
         RegisterMapOutput(
             key(1), (OutputPartition(1, 2, 3, 4),), Layout(1, 2), WorkerId("w"), 7, "127.0.0.1:1"
         ),
+        (b"it",),
     ),
     AttemptEnd(REPORT, RegisterQueryResults(key(0).query_id, b"rows", key(0))),
 )

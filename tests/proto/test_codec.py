@@ -85,7 +85,7 @@ def fetch_also(key: AttemptKey, also: tuple[tuple[int, int, int, int], ...]) -> 
 
 folders = st.builds(PartitionValue, texts, texts, st.none() | texts)
 splits = st.builds(ScanSplit, texts, u32, u32, u64, u64, u64, tuples(folders))
-sizes = st.builds(PartitionSize, u32, u64, u64)
+sizes = st.builds(PartitionSize, u32, u64, u64, st.binary(max_size=8))
 inputs = st.builds(ShuffleInput, u64, u64, u32, texts, tuples(sizes))
 partitions = st.builds(OutputPartition, u32, u64, u64, u64, u32, u64, st.booleans())
 stages = st.builds(

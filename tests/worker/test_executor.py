@@ -184,6 +184,30 @@ async def test_map_output_is_written_served_and_read_again(
         assert list((it.base / "attempts").iterdir()) == []
 
 
+async def test_a_small_output_in_memory_goes_with_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path, memory_bytes=1 << 20) as it:
+        output = await it.run(EXCHANGED, 1)
+        assert isinstance(output, MapOutput)
+        numbers = [each.reduce_partition for each in output.partitions]
+        parts = [await served(it.store, FetchShufflePartition(key(1), each)) for each in numbers]
+        payloads = [b"".join(chunk.payload for chunk in part) for part in parts]
+        assert list(output.contents) == payloads
+        size = sum(map(len, payloads))
+        monkeypatch.setattr("ffq.worker.executor.MAX_CARRIED_BYTES", size - 1)
+        larger = await it.run(EXCHANGED, 1)
+        assert isinstance(larger, MapOutput)
+        assert larger.contents == ()
+
+
+async def test_an_output_on_disk_does_not(tmp_path: Path) -> None:
+    async with rig(tmp_path, memory_bytes=1) as it:
+        output = await it.run(EXCHANGED, 1)
+        assert isinstance(output, MapOutput)
+        assert output.contents == ()
+
+
 @IN_MEMORY_OR_ON_DISK
 async def test_ranges_are_contiguous_and_resumable(tmp_path: Path, memory_bytes: int) -> None:
     """R24."""
@@ -458,6 +482,27 @@ async def test_a_task_that_is_all_of_its_stage_runs_alone(
             await it.executor.run(attrs.evolve(work, assignment=assignment))
             await it.executor.release(key(1), keep_output=False)
     assert seen == [True, False, False]
+
+
+@pytest.mark.parametrize(("task_count", "told"), [(1, 30), (0, None)], ids=["ours", "fixed wire"])
+async def test_the_engine_is_told_how_much_a_task_reads_where_that_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task_count: int, told: int | None
+) -> None:
+    seen: list[int | None] = []
+
+    def seeing(engine: Engine, spec: FragmentSpec, *more: Any) -> RunStats:
+        seen.append(spec.input_bytes)
+        raise PlanningError("seen")
+
+    monkeypatch.setattr(Engine, "run", seeing)
+    async with rig(tmp_path) as it:
+        parts = (InputPart(key(1), 0, "w1:1", 10), InputPart(key(1), 1, "w1:1", 20))
+        inputs = {0: tuple(Fetched(part, it.executor.spool(key(0), part)) for part in parts)}
+        work = it.work(EXCHANGED, 0, inputs=inputs, known=False)
+        assignment = attrs.evolve(work.assignment, task_count=task_count)
+        with pytest.raises(PlanningError):
+            await it.executor.run(attrs.evolve(work, assignment=assignment))
+    assert seen == [told]
 
 
 async def test_a_share_is_run_in_pieces_by_the_memory_that_there_is(

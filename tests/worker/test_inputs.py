@@ -71,6 +71,26 @@ def test_partitions_of_other_tasks_are_not_read() -> None:
     assert [item.reduce_partition for item in parts] == [2]
 
 
+async def test_what_came_with_the_assignment_is_not_fetched() -> None:
+    source = map_input(0, W1, 0, 1)
+    first = attrs.evolve(source.partitions[0], content=b"8 bytes.")
+    source = attrs.evolve(source, partitions=(first, *source.partitions[1:]))
+    task = attrs.evolve(sink_task([source]), reduce_partitions=(0, 1))
+    (parts,) = wanted_parts(task, SINK).values()
+    transport = FakeTransport({(W1, key(1), 1): b"the rest"})
+    assert await fetch(transport, *parts) == [b"8 bytes.", b"the rest"]
+    assert [partition for _, _, partition, _ in transport.opened] == [1]
+
+
+async def test_what_came_and_is_not_all_that_is_registered_is_fetched() -> None:
+    source = map_input(0, W1, 0)
+    short = attrs.evolve(source.partitions[0], content=b"7 bytes")
+    task = sink_task([attrs.evolve(source, partitions=(short,))])
+    (parts,) = wanted_parts(task, SINK).values()
+    transport = FakeTransport({(W1, key(1), 0): b"8 bytes."})
+    assert await fetch(transport, *parts) == [b"8 bytes."]
+
+
 def test_when_all_is_empty_one_partition_is_read_for_its_schema() -> None:
     task = attrs.evolve(sink_task([map_input(0, W1), map_input(1, W2)]), reduce_partitions=(2, 3))
     assert wanted_parts(task, SINK) == {0: (InputPart(key(1, 0), 2, W1),)}

@@ -380,6 +380,25 @@ async def test_R7_an_end_that_is_refused_takes_its_slot_again_until_calls_have_t
     nursery.cancel_scope.cancel()
 
 
+async def test_R22_a_small_output_goes_with_its_report_and_its_registration(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    world, streams = World(), answering(EndAnswer.COUNTED)
+
+    async def behave(work: Work) -> TaskOutput:
+        return attrs.evolve(ONE_PARTITION, contents=(b"ten bytes.",))
+
+    world.executor.behave = behave
+    await attached(nursery, world, streams)
+    streams.newest.say(ToWorker((map_task(),)))
+    await until(lambda: streams.newest.ended)
+    ((end,),) = streams.newest.ended
+    assert isinstance(end.made, RegisterMapOutput)
+    assert end.made.partitions == ONE_PARTITION.partitions
+    assert end.contents == (b"ten bytes.",)
+    nursery.cancel_scope.cancel()
+
+
 async def test_R26_a_small_result_goes_with_its_report(
     autojump_clock: MockClock, nursery: trio.Nursery
 ) -> None:

@@ -57,6 +57,7 @@ def encode_end(end: AttemptEnd) -> ext.AttemptEnd:
         report=encode_report(end.report),
         output=encode_map_output(made) if isinstance(made, RegisterMapOutput) else None,
         result=encode_results(made) if isinstance(made, RegisterQueryResults) else None,
+        contents=end.contents,
     )
 
 
@@ -68,7 +69,7 @@ def _decode_end(message: ext.AttemptEnd) -> AttemptEnd:
             made = decode_map_output(message.output)
         case "result":
             made = decode_results(message.result)
-    return AttemptEnd(decode_report(message.report), made)
+    return AttemptEnd(decode_report(message.report), made, tuple(message.contents))
 
 
 def encode_to_worker(message: ToWorker, *, tasks: bool = True) -> ext.WorkResponse:

@@ -171,7 +171,10 @@ def _encode_input(source: ShuffleInput) -> wire.ShuffleInput:
         endpoint=source.endpoint,
         partitions=[
             wire.PartitionSize(
-                reduce_partition=size.reduce_partition, bytes=size.bytes, rows=size.rows
+                reduce_partition=size.reduce_partition,
+                bytes=size.bytes,
+                rows=size.rows,
+                content=size.content,
             )
             for size in source.partitions
         ],
@@ -185,7 +188,7 @@ def _decode_input(message: wire.ShuffleInput) -> ShuffleInput:
         attempt=Attempt(message.attempt),
         endpoint=message.endpoint,
         partitions=tuple(
-            PartitionSize(size.reduce_partition, size.bytes, size.rows)
+            PartitionSize(size.reduce_partition, size.bytes, size.rows, size.content)
             for size in message.partitions
         ),
     )
