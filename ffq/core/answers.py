@@ -78,9 +78,8 @@ def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
                 f"skew: partition {each.partition} has {bytes_text(each.bytes)}, and "
                 f"{len(each.ranges)} tasks share what stage {each.ranges[0].stage_id} gave it"
             )
-    for build, decision in query.decisions.items():
-        size = f"stage {build} has {bytes_text(decision.build_bytes)}"
-        probe = decision.choice.probe
+    for probe, decision in query.decisions.items():
+        size = f"stage {decision.choice.build} has {bytes_text(decision.build_bytes)}"
         if decision.choice.reduction is not None:
             told[probe].append(
                 f"not reduced: {size}, {decision.why}"

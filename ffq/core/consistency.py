@@ -176,7 +176,8 @@ def _wrong_in_joins(query: QueryRecord) -> Iterator[str]:
     for stage in query.stages:
         for parent_id in stage.parents:
             readers[parent_id].add(stage.stage_id)
-    awaited = {choice.probe: build for build, choice in query.undecided.items()}
+    awaited = {each.probe: build for build, some in query.undecided.items() for each in some}
+    builds = {decision.choice.build for decision in query.decisions.values()}
     for stage in query.stages:
         name = f": stage {stage.stage_id}"
         read = {source.stage_id for source in stage.plan.parents}
@@ -184,7 +185,7 @@ def _wrong_in_joins(query: QueryRecord) -> Iterator[str]:
             yield f"{name} has parents {stage.parents}, its plan reads {sorted(read)}"
         if list(stage.consumers) != sorted(readers[stage.stage_id]):
             yield f"{name} has consumers {stage.consumers}, not {sorted(readers[stage.stage_id])}"
-        if not read.issuperset(set(stage.inlined) & query.decisions.keys()):
+        if not read.issuperset(builds.intersection(stage.inlined)):
             yield f"{name} is reduced by a stage that it does not read"
         if stage.awaits != awaited.get(stage.stage_id):
             yield f"{name} waits for a decision that nobody makes"

@@ -27,7 +27,7 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan.properties import has_own_words, is_repeatable, needs_own_numbering
-from ffq.plan.stages import StageGraph
+from ffq.plan.stages import JoinChoice, StageGraph
 
 _REMOVAL_MS = 100
 
@@ -77,7 +77,7 @@ def accept_query(state: SchedulingState, msg: AcceptQuery, now_ms: int) -> Submi
         submitted_at_ms=now_ms,
         uncommitted=len(msg.graph.stages),
         timeouts=msg.timeouts,
-        undecided={choice.build: choice for choice in msg.graph.joins},
+        undecided=_by_build(msg.graph.joins),
         gathers={choice.below: choice for choice in msg.graph.gathers},
     )
     if query.timeouts:
@@ -90,6 +90,13 @@ def accept_query(state: SchedulingState, msg: AcceptQuery, now_ms: int) -> Submi
             state.ready.offer(query.query_id, stage.stage_id, stage.requirement, now_ms)
     state.changed()
     return SubmitReply(query.query_id, query.state)
+
+
+def _by_build(joins: Iterable[JoinChoice]) -> dict[StageId, tuple[JoinChoice, ...]]:
+    found: dict[StageId, tuple[JoinChoice, ...]] = {}
+    for choice in joins:
+        found[choice.build] = (*found.get(choice.build, ()), choice)
+    return found
 
 
 def answer_for(query_id: QueryId, known: KnownQuery, digest: bytes) -> SubmitReply:

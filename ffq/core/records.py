@@ -317,8 +317,9 @@ class GatherDecision:
 class QueryRecord:
     """One query. `ordinal` tells two queries apart that had the same id one after the other.
 
-    `scans`: by the stage and leaf that they are in the plan as it was cut. `undecided` and
-    `decisions`: of AdaptiveJoins, by their build stages. `gathers`: of AdaptiveGathers, by the
+    `scans`: by the stage and leaf that they are in the plan as it was cut. `undecided`: of joins
+    that sizes decide, by the build stages that they wait for. `decisions`: of those that are, by
+    the stages that they are about. `gathers`: of AdaptiveGathers, by the
     stages below them, those that are not decided; `gathered`: those that are.
 
     `plan_bytes` is emptied when the query ends; `digest` stays. `uncommitted`: stages that are not
@@ -345,7 +346,7 @@ class QueryRecord:
     result_bytes: int = 0
     output_partitions: int = 0
     output_workers: set[WorkerId] = attrs.field(factory=set)
-    undecided: dict[StageId, JoinChoice] = attrs.field(factory=dict)
+    undecided: dict[StageId, tuple[JoinChoice, ...]] = attrs.field(factory=dict)
     decisions: dict[StageId, JoinDecision] = attrs.field(factory=dict)
     gathers: dict[StageId, GatherChoice] = attrs.field(factory=dict)
     gathered: dict[StageId, GatherDecision] = attrs.field(factory=dict)

@@ -95,8 +95,7 @@ def became_readable(
         consumer = query.stages[consumer_id]
         consumer.unmet -= 1
         _offer(state, query, consumer, now_ms)
-    choice = query.undecided.pop(stage.stage_id, None)
-    if choice is not None:
+    for choice in query.undecided.pop(stage.stage_id, ()):
         _decide(state, query, choice, now_ms)
 
 
@@ -137,7 +136,7 @@ def _decide(state: SchedulingState, query: QueryRecord, choice: JoinChoice, now_
     elif plan.operators not in (stage.plan.operators, probe.plan.operators):
         why = f"but not every worker has the operators of stages {probe.stage_id} and "
         why += f"{stage.stage_id} together"
-    query.decisions[choice.build] = JoinDecision(choice, stage.stage_id, build_bytes, why)
+    query.decisions[choice.probe] = JoinDecision(choice, stage.stage_id, build_bytes, why)
     probe.awaits = None
     probe.unmet -= 1
     state.changed()

@@ -255,11 +255,6 @@ class _Cutter:
         _check_sides(node, here)
         left, right = self._parents[stage_id][-2:]
         if isinstance(node, model.AdaptiveJoin):
-            if any(join.build == right for join in self._joins):
-                raise PlanningError(
-                    f"{here} has the right side of another AdaptiveJoin; right would be one of its "
-                    f"own: its size decides one join"
-                )
             return JoinChoice(stage_id, left, right, node.broadcast_bytes)
         reduction = _reduction(node, self._roots[left], self._roots[right], here)
         return JoinChoice(stage_id, right, left, node.broadcast_bytes, reduction)

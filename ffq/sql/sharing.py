@@ -23,8 +23,8 @@ from ffq.plan.walk import child_fields, children
 def with_shared(plan: Node) -> tuple[Node, int]:
     """The plan in which equal exchanges are one stage, and how many stages that spares.
 
-    The left side of an AdaptiveJoin has its stage for itself, since that may be done elsewhere; a
-    right side decides one join. Sides of a ReducedJoin have theirs, since one leaves rows out.
+    The left side of an AdaptiveJoin has its stage for itself, since that may be done elsewhere.
+    Sides of a ReducedJoin have theirs, since one leaves rows out.
     """
     try:
         return _shared(plan)
@@ -80,7 +80,6 @@ class _Sharing:
     _numbers: Mapping[bytes, int]
     met: Counter[bytes] = attrs.field(factory=Counter)
     _done: dict[bytes, Node] = attrs.field(factory=dict)
-    _builds: set[bytes] = attrs.field(factory=set)
 
     def visit(self, node: Node, *, apart: bool = False) -> Node:
         """apart: this very node is not shared, whatever is below it."""
@@ -100,17 +99,13 @@ class _Sharing:
         changes: dict[str, Any] = {}
         for name in child_fields(node):
             child = getattr(node, name)
-            made = self.visit(child, apart=self._is_apart(node, name, child))
+            made = self.visit(child, apart=_is_apart(node, name))
             if made is not child:
                 changes[name] = made
         rebuilt: Node = attrs.evolve(node, **changes) if changes else node
         return rebuilt
 
-    def _is_apart(self, node: Node, name: str, child: Node) -> bool:
-        if not isinstance(node, AdaptiveJoin):
-            return isinstance(node, ReducedJoin)
-        text = self._texts.get(id(child))
-        if name == "left" or text is None or text in self._builds:
-            return True
-        self._builds.add(text)
-        return False
+
+def _is_apart(node: Node, name: str) -> bool:
+    """Whether a side of a join has its stage for itself."""
+    return isinstance(node, ReducedJoin) or (isinstance(node, AdaptiveJoin) and name == "left")

@@ -15,7 +15,15 @@ from ffq.plan.inlining import with_inlined
 from ffq.plan.model import Node
 from ffq.plan.properties import is_repeatable
 from tests.core.driver import Driver, key
-from tests.strategies.graphs import adaptive_join, aggregate, exchange, gather, operator, scan
+from tests.strategies.graphs import (
+    adaptive_join,
+    adaptive_joins,
+    aggregate,
+    exchange,
+    gather,
+    operator,
+    scan,
+)
 
 # 0 reads 1, which joins 2, the left side, and 3, the right one.
 JOINED = exchange(adaptive_join(scan("t"), scan("u"), 3, most=100), 2)
@@ -55,6 +63,28 @@ def test_the_left_side_waits_for_the_right_one() -> None:
     assert pulled(d) == {}
     d.finish(first[3][1])
     assert pulled(d).keys() == {1}
+
+
+@pytest.mark.parametrize(("rows", "inlined"), [(1, (2, 3)), (3, (2,)), (6, ())])
+def test_one_right_side_decides_several_joins(rows: int, inlined: tuple[int, ...]) -> None:
+    """0 reads 1, which joins 2 and 4; 2 joins 3 and 4. The upper one takes twice as many bytes."""
+    plan = exchange(adaptive_joins(scan("t"), scan("u"), 3, most=100), 2)
+    d = started(plan)
+    first = pulled(d)
+    assert first.keys() == {4}
+    finish_all(d, first[4], rows)
+    while tasks := pulled(d):
+        for each in tasks.values():
+            finish_all(d, each)
+    d.run_all("a")
+    assert d.status("q").state is QueryState.SUCCEEDED
+    (query,) = d.core.scheduling.state.queries.values()
+    assert {each.stage_id for each in query.stages if each.inlined_into is not None} == {*inlined}
+    told = [text.split(":")[0] for texts in decided(d).values() for text in texts]
+    assert len(told) == 2 + len(inlined)
+    for record in query.stages:
+        if record.inlined_into is None:
+            assert record.plan == with_inlined(cut(plan), record.stage_id, record.inlined)
 
 
 def test_a_small_right_side_is_read_whole_where_the_left_one_is_scanned() -> None:

@@ -21,6 +21,7 @@ from ffq.plan.walk import stage_reads, stage_scans
 from tests.strategies.graphs import (
     adaptive_gather,
     adaptive_join,
+    adaptive_joins,
     aggregate,
     exchange,
     gather,
@@ -135,6 +136,7 @@ _relations = relations(max_leaves=3)
 @given(
     st.builds(adaptive_join, _relations, _relations, st.integers(1, 3))
     | st.builds(reduced_join, _relations, _relations, st.integers(1, 3))
+    | st.builds(adaptive_joins, _relations, _relations, st.integers(1, 3))
 )
 def test_the_order_of_decisions_makes_no_difference_nor_does_the_journey(plan: model.Node) -> None:
     """A coordinator inlines one by one, a worker all that it is told of, in a plan that it read."""

@@ -296,14 +296,14 @@ def built_of(probe: str, build: m.Node) -> m.Node:
             ),
             "AdaptiveJoin reads SharedRead; right would be a ShuffleRead on each side",
         ),
-        (
-            m.UnionAll(
-                built_of("a", shared(graphs.scan("u"))), built_of("b", shared(graphs.scan("u")))
-            ),
-            "has the right side of another AdaptiveJoin; right would be one of its own",
-        ),
     ],
 )
 def test_reads_that_cannot_be_shared_are_refused(plan: m.Node, said: str) -> None:
     with pytest.raises(PlanningError, match=said):
         cut(plan)
+
+
+def test_the_right_side_of_several_joins_decides_each() -> None:
+    build = shared(graphs.scan("u"))
+    graph = cut(m.UnionAll(built_of("a", build), built_of("b", build)))
+    assert [(each.probe, each.build) for each in graph.joins] == [(1, 2), (3, 2)]

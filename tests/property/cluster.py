@@ -50,6 +50,7 @@ from tests.core.driver import Driver
 from tests.strategies.graphs import (
     adaptive_gather,
     adaptive_join,
+    adaptive_joins,
     aggregate,
     exchange,
     join,
@@ -111,12 +112,14 @@ gathered = st.builds(
     st.builds(aggregate, sides, st.integers(1, 4)) | adaptive,
     sizes,
 )
+twice = st.builds(adaptive_joins, sides, sides, st.integers(1, 3), sizes)
 reducing = st.builds(reduced_join, sides | adaptive, sides | adaptive, st.integers(1, 3), sizes)
 # Of several stages for the most part.
 plans = st.one_of(
     layers,
     st.builds(shared, sides | layers, st.integers(1, 4)),
     adaptive,
+    twice,
     gathered,
     reducing,
     st.builds(aggregate, relations(), st.integers(1, 4)),
@@ -238,9 +241,9 @@ class ClusterMachine(RuleBasedStateMachine):
         for stage in record.stages if record is not None and (graph.joins or graph.gathers) else ():
             if stage.inlined_into is not None:
                 skipped.add(stage.stage_id)
-        for build, decision in record.decisions.items() if record is not None else ():
+        for decision in record.decisions.values() if record is not None else ():
             if decision.choice.reduction is not None and not decision.why:
-                reducing.add(build)
+                reducing.add(decision.choice.build)
         known = self._stages.get(query)
         count = len(graph.stages) - len(skipped)
         if known is None or len(known) != count or len(reducing) != before:

@@ -15,6 +15,7 @@ from ffq.plan.stages import StageGraph, cut
 from tests.strategies.graphs import (
     adaptive_gather,
     adaptive_join,
+    adaptive_joins,
     aggregate,
     broadcast_join,
     exchange,
@@ -46,6 +47,7 @@ def _plans() -> dict[str, Node]:
         "operator-late": operator(OPERATOR, exchange(t, 3)),
         "adaptive": aggregate(adaptive_join(t, u, 3), 2),
         "adaptive-chain": adaptive_join(adaptive_join(t, u, 2), aggregate(u, 2), 3),
+        "adaptive-twice": adaptive_joins(t, u, 3),
         "reduced": aggregate(reduced_join(t, u, 3), 2),
         "reduced-chain": reduced_join(adaptive_join(t, u, 2), adaptive_join(t, u, 2), 3),
         "reduced-operator": reduced_join(operator(OPERATOR, t), u, 2),

@@ -78,6 +78,17 @@ def adaptive_join(left: Node, right: Node, partitions: int = 1, most: int = 100)
     )
 
 
+def adaptive_joins(left: Node, build: Node, partitions: int = 1, most: int = 100) -> Node:
+    """Two adaptive joins, one over the other, for which the size of one right stage decides."""
+    by = model.HashPartitioning((KEY,), partitions)
+    named = zlib.crc32(repr((left, build, partitions, most)).encode())
+    read = model.SharedRead(model.ShuffleWrite(build, by), by, named)
+    on = ((KEY, KEY),)
+    first = model.AdaptiveJoin(exchange(left, partitions), read, Match.INNER, None, on, most)
+    above = exchange(first, partitions)
+    return model.AdaptiveJoin(above, read, Match.INNER, None, on, most * 2)
+
+
 def adaptive_gather(below: Node, most: int = 100) -> Node:
     """A Single exchange, left out where the stage below reads at most `most` bytes of others."""
     single = model.SinglePartitioning()
@@ -139,6 +150,7 @@ def relations(
             st.builds(join, inner, inner, partitions),
             st.builds(adaptive_join, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
             st.builds(reduced_join, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
+            st.builds(adaptive_joins, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
             st.builds(exchange, inner, partitions),
             st.builds(broadcast_join, inner, inner),
             st.builds(model.UnionAll, inner, inner),
