@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import trio
 
@@ -11,6 +12,11 @@ from ffq.errors import QuotaExceeded
 from ffq.messages import NO_CLUSTER, ClusterSize, PlanSql, SqlPlan
 from ffq.sql.limits import PlanningLimits
 from ffq.sql.service import Job, PlanningService
+
+R = TypeVar("R")
+T = TypeVar("T")
+_LOOKS: Final = 4
+"""Threads that look whether a known plan still holds."""
 
 
 class SqlPlanner:
@@ -41,6 +47,7 @@ class SqlPlanner:
             limits=limits,
         )
         self._threads = trio.CapacityLimiter(processes)
+        self._looks = trio.CapacityLimiter(_LOOKS)
         self._max_waiting = max_waiting
 
     def __enter__(self) -> SqlPlanner:
@@ -50,18 +57,40 @@ class SqlPlanner:
         self._service.close()
 
     async def plan(self, message: PlanSql, cluster: ClusterSize = NO_CLUSTER) -> SqlPlan:
-        """Cancelled, it ends the process that plans.
+        """As `plan_then`, the plan itself."""
+        return await self.plan_then(lambda plan: plan, message, cluster)
 
-        Raises QuotaExceeded, and as `PlanningService.plan`.
+    async def plan_then(
+        self,
+        then: Callable[[SqlPlan], R],
+        message: PlanSql,
+        cluster: ClusterSize = NO_CLUSTER,
+    ) -> R:
+        """What `then` makes of its plan, in the thread that waited for that.
+
+        Cancelled, it ends the process that plans. One that is known waits for no process.
+
+        Raises QuotaExceeded, and as `PlanningService.plan` and `then`.
         """
-        if self._threads.statistics().tasks_waiting >= self._max_waiting:
-            raise QuotaExceeded(f"{self._max_waiting} queries wait to be planned: try again later")
+        if self._service.may_know(message, cluster):
+
+            def look() -> tuple[R] | None:
+                known = self._service.known(message, cluster)
+                return None if known is None else (then(known),)
+
+            found = await self._on_thread(look, self._looks)
+            if found is not None:
+                return found[0]
         job = Job()
-        plan = partial(self._service.plan, message, job, cluster)
         try:
-            return await trio.to_thread.run_sync(
-                plan, limiter=self._threads, abandon_on_cancel=True
+            return await self._on_thread(
+                lambda: then(self._service.plan(message, job, cluster)), self._threads
             )
         except trio.Cancelled:
             job.give_up()
             raise
+
+    async def _on_thread(self, work: Callable[[], T], threads: trio.CapacityLimiter) -> T:
+        if threads.statistics().tasks_waiting >= self._max_waiting:
+            raise QuotaExceeded(f"{self._max_waiting} queries wait to be planned: try again later")
+        return await trio.to_thread.run_sync(work, limiter=threads, abandon_on_cancel=True)

@@ -14,7 +14,7 @@ import signal
 import sys
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ffq.catalog import Catalog
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
@@ -32,7 +32,6 @@ from ffq.sql.frames import (
     framed,
     load_declared,
 )
-from ffq.sql.kept import KeptPlans
 from ffq.sql.parameters import load_parameters
 from ffq.sql.prepare import Preparer, Query
 
@@ -59,10 +58,9 @@ def main(lifeline: int) -> None:
         return load_declared(answer)
 
     preparer = Preparer(Catalog.of(()).over(hello.tables), declared)
-    kept = KeptPlans()
     _write(outgoing, READY)
     while (request := _read(incoming)) is not None:
-        _write(outgoing, *answer(preparer, hello, request, kept))
+        _write(outgoing, *answer(preparer, hello, request))
 
 
 def _die_with(lifeline: int) -> None:
@@ -76,13 +74,14 @@ def _die_with(lifeline: int) -> None:
         sys.exit(1)
 
 
-def answer(preparer: Preparer, hello: Hello, request: bytes, kept: KeptPlans) -> tuple[bytes, ...]:
-    """The frames that answer a request: those that answered it before, where they still do."""
-    if (known := kept.find(request)) is not None:
-        return known
+def answer(preparer: Preparer, hello: Hello, request: bytes) -> tuple[bytes, ...]:
+    """The frames that answer a request."""
     try:
-        prepared = preparer.prepare(_query(request, hello))
+        asked = json.loads(request)
+        prepared = preparer.prepare(_query(asked, hello))
         plan = dump_plan(prepared.plan)
+        # To know what may be kept takes some ms the first time: who asks once spares them.
+        basis = prepared.lasting.basis() if asked["again"] and prepared.lasting else None
     except FfqError as error:
         return (dump_error(error),)
     except RecursionError:
@@ -96,15 +95,12 @@ def answer(preparer: Preparer, hello: Hello, request: bytes, kept: KeptPlans) ->
     sizes = tuple(
         TableSize(name, size.rows, size.files_bytes or 0) for name, size in prepared.sizes.items()
     )
-    found = dump_reply(SqlPlan(b"", columns, prepared.tables, sizes, prepared.choices)), plan
-    if prepared.basis is not None:
-        kept.keep(request, found, prepared.basis)
-    return found
+    found = SqlPlan(b"", columns, prepared.tables, sizes, prepared.choices)
+    return dump_reply(found, basis), plan
 
 
-def _query(data: bytes, hello: Hello) -> Query:
+def _query(found: Mapping[str, Any], hello: Hello) -> Query:
     """Raises InvalidRequest: parameters that are none."""
-    found = json.loads(data)
     return Query(
         sql=found["sql"],
         parameters=load_parameters(found["parameters"].encode()),

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from ffq.catalog import Catalog
 from ffq.catalog.shares import stored_bytes
+from ffq.catalog.versions import Version, version_of, whole_table
 from ffq.engine.inline import InlineFile, unreadable
 from ffq.engine.scans import Source, scan_source
 from ffq.errors import FfqError, PlanningError, StorageError, UnsupportedPlan
@@ -35,7 +36,6 @@ _TINY_FILES: Final = 4
 T = TypeVar("T")
 NamesAndTypes: TypeAlias = tuple[tuple[str, str], ...]
 """Columns in order: name, and type in the engine's words."""
-_Version: TypeAlias = tuple[object, ...]
 
 
 @attrs.frozen
@@ -44,7 +44,7 @@ class TableFacts:
 
     columns: NamesAndTypes
     size: Estimate
-    _version: _Version = attrs.field(repr=False)
+    version: Version = attrs.field(repr=False)
     _scan: ParquetScan = attrs.field(repr=False)
     _splits: tuple[ScanSplit, ...] = attrs.field(repr=False)
     _format: TableFormat | None = attrs.field(repr=False)
@@ -86,8 +86,8 @@ class Facts:
 
     def __init__(self) -> None:
         self._reader = duckdb.connect(config={"memory_limit": "256MB", "threads": 1})
-        self._columns: OrderedDict[_Version, NamesAndTypes] = OrderedDict()
-        self._samples: OrderedDict[_Version, pa.Table] = OrderedDict()
+        self._columns: OrderedDict[Version, NamesAndTypes] = OrderedDict()
+        self._samples: OrderedDict[Version, pa.Table] = OrderedDict()
 
     def close(self) -> None:
         self._reader.close()
@@ -99,13 +99,12 @@ class Facts:
             PlanningError: files that have no columns in common, or others than the catalog says.
             UnsupportedPlan: as `of_inline`.
         """
-        bound = catalog.scan_shares(name, 2**62, 1)
+        bound = whole_table(catalog, name)
         (splits,) = bound.shares
         # A format has the schema of its table, where that declares one.
         schema = catalog.table(name).schema if bound.format is None else None
         scan = ParquetScan(name, schema, None, ())
-        versions = ((one.path, one.file_bytes, one.modified_us, one.partition) for one in splits)
-        key = (schema, bound.format, *versions)
+        key = version_of(catalog, name, bound)
         size = Estimate(bound.rows, sum(split.bytes for split in splits))
         columns = self._columns_of(key, scan, splits, bound.format)
         return TableFacts(columns, size, key, scan, splits, bound.format)
@@ -128,7 +127,7 @@ class Facts:
 
     def _columns_of(
         self,
-        key: _Version,
+        key: Version,
         scan: ParquetScan,
         splits: Sequence[ScanSplit],
         format_: TableFormat | None,
@@ -162,7 +161,7 @@ class Facts:
         found = {}
         for name, table in tables.items():
             rows = max(_SMALLEST_SAMPLE, round(table.rows * part))
-            key = (rows, *table._version)
+            key = (rows, *table.version)
             sample = self._samples.get(key)
             if sample is None:
                 try:
@@ -197,7 +196,7 @@ def _twins(names: Sequence[str]) -> list[str]:
     return [name for name in names if seen[name.encode().lower()] > 1]
 
 
-def _keep(kept: OrderedDict[_Version, T], key: _Version, value: T) -> None:
+def _keep(kept: OrderedDict[Version, T], key: Version, value: T) -> None:
     kept[key] = value
     kept.move_to_end(key)
     if len(kept) > _KEPT:

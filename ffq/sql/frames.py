@@ -18,6 +18,7 @@ from ffq import errors
 from ffq.errors import FfqError, InvalidQuery, InvariantViolated
 from ffq.messages import ClusterSize, PlanSql, SqlColumn, SqlPlan, TableSize
 from ffq.sql.declared import Columns, Declared, DeclaredColumns
+from ffq.sql.kept import Basis
 
 HEAD_BYTES: Final = 4
 MAX_FRAME_BYTES: Final = 256 * 1024 * 1024
@@ -51,9 +52,11 @@ def framed(data: bytes) -> bytes:
     return len(data).to_bytes(HEAD_BYTES, "big") + data
 
 
-def dump_request(message: PlanSql, cluster: ClusterSize) -> bytes:
+def dump_request(message: PlanSql, cluster: ClusterSize, *, again: bool = False) -> bytes:
+    """`again`: the answer may be kept, and says as what it found the tables' files."""
     return json.dumps(
         {
+            "again": again,
             "sql": message.sql,
             "parameters": message.parameters_json.decode(errors="replace"),
             "tables": list(message.tables),
@@ -67,10 +70,11 @@ def dump_request(message: PlanSql, cluster: ClusterSize) -> bytes:
     ).encode()
 
 
-def dump_reply(reply: SqlPlan) -> bytes:
+def dump_reply(reply: SqlPlan, basis: Basis | None = None) -> bytes:
     """The header of an answer; `plan_bytes` goes after it, in a frame of its own."""
     return json.dumps(
         {
+            "basis": basis and [basis.definitions, dict(basis.versions)],
             "columns": [[column.name, column.type] for column in reply.columns],
             "tables": list(reply.tables),
             "sizes": [[one.name, one.rows, one.bytes] for one in reply.sizes],
@@ -122,6 +126,14 @@ def load_header(header: bytes) -> Mapping[str, Any]:
         line, column = told["place"]
         raise InvalidQuery(told["message"], line=line, column=column, reason=told["reason"])
     raise kind(told["message"], reason=told["reason"])
+
+
+def load_basis(header: Mapping[str, Any]) -> Basis | None:
+    """What an answer holds for; None: it may be another one each time."""
+    if (found := header["basis"]) is None:
+        return None
+    definitions, versions = found
+    return Basis(tuple(definitions), versions)
 
 
 def load_reply(header: Mapping[str, Any], plan: bytes) -> SqlPlan:

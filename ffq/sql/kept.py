@@ -1,107 +1,67 @@
-"""Answers of a planning process that hold for the next query of the same words.
+"""Plans that hold for the next query of the same words, in the process that has queries planned.
 
-A plan is kept only where it is a function of what was asked and of the tables' files. The engine
-puts what it can compute into the plan, and so the day that `current_date` was. Which functions look
-at more than their arguments is the engine's own word; a text that so much as holds the name of one,
-be it as a column or within a string, is planned anew each time.
+What plans says which do, and as which it found their tables' files (`ffq.sql.lasting`). A kept plan
+is given for as long as these are found so again: that is a look at files, and no process is asked.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from functools import cache
 from typing import Final
 
 import attrs
-import duckdb
 
 from ffq.catalog import Catalog
+from ffq.catalog.versions import digest_of, version_of, whole_table
 from ffq.errors import FfqError
-from ffq.sql.facts import Facts, TableFacts
-from ffq.sql.filecalls import READERS
+from ffq.messages import ClusterSize, PlanSql, SqlPlan
 
 _MOST: Final = 256
 _MOST_BYTES: Final = 4 << 20
-"""Of questions and answers together: the process has a limit of memory."""
+"""Of questions and answers together."""
 _LARGEST: Final = 256 << 10
-_MOST_FILES: Final = 64
-"""Of one query: beyond, what is known of each takes more memory than the plan is worth."""
-_WORD: Final = re.compile(r"\w+")
-_WORDS_OF_ITS_OWN: Final = frozenset(
-    {"current_time", "current_timestamp", "localtime", "localtimestamp", "sample", "tablesample"}
-)
-"""What the grammar makes such functions of, and samples."""
-BY_TIME_ZONE: Final = frozenset(
-    {
-        "+",
-        "-",
-        "century",
-        "date_diff",
-        "date_part",
-        "date_sub",
-        "date_trunc",
-        "datediff",
-        "datepart",
-        "datesub",
-        "datetrunc",
-        "day",
-        "dayname",
-        "dayofmonth",
-        "dayofweek",
-        "dayofyear",
-        "decade",
-        "era",
-        "hour",
-        "isodow",
-        "isoyear",
-        "julian",
-        "last_day",
-        "microsecond",
-        "millennium",
-        "millisecond",
-        "minute",
-        "month",
-        "monthname",
-        "quarter",
-        "second",
-        "strftime",
-        "time_bucket",
-        "timezone",
-        "timezone_hour",
-        "timezone_minute",
-        "week",
-        "weekday",
-        "weekofyear",
-        "year",
-        "yearweek",
-    }
-)
-"""What looks at the session's time zone besides its arguments: all that plan have the same."""
-_FROM_CONSTANTS: Final = frozenset({*READERS, "generate_series", "range", "unnest"})
-"""In FROM: files, which are looked at again, and rows of what the text says."""
+
+
+@attrs.frozen
+class Asked:
+    """All that a plan depends on but the tables' files: what is equal gets equal plans."""
+
+    message: PlanSql
+    cluster: ClusterSize
+
+    @property
+    def size(self) -> int:
+        """About, in bytes."""
+        asked = self.message
+        texts = (asked.sql, asked.parameters_json, asked.folder, *asked.tables)
+        return sum(map(len, texts)) + sum(len(each.parquet) for each in asked.inline)
 
 
 @attrs.frozen
 class Basis:
-    """What a plan was made of: a text, and its tables as their files were."""
+    """As what a plan's tables were found.
 
-    sql: str
-    facts: Facts
-    catalog: Catalog
-    tables: Mapping[str, TableFacts]
+    Attributes:
+        definitions: of those that the coordinator's catalog has not, or not so.
+        versions: of each table that is files, by name.
+    """
 
-    @property
-    def files(self) -> int:
-        return sum(each.files for each in self.tables.values())
+    definitions: tuple[str, ...]
+    versions: Mapping[str, str]
 
-    def holds(self) -> bool:
-        """Whether planning would find the same now."""
+    def holds(self, catalog: Catalog) -> bool:
+        """Whether planning would find the same now. Looks at files.
+
+        Args:
+            catalog: the coordinator's with the definitions.
+        """
         try:
             return all(
-                self.facts.of(self.catalog, name) == known for name, known in self.tables.items()
+                digest_of(version_of(catalog, name, whole_table(catalog, name))) == known
+                for name, known in self.versions.items()
             )
         except FfqError:
             return False  # planning says what is wrong
@@ -109,91 +69,79 @@ class Basis:
 
 @attrs.frozen
 class _Kept:
-    answer: tuple[bytes, ...]
+    plan: SqlPlan
     basis: Basis
+    catalog: Catalog
     size: int
 
 
 class KeptPlans:
-    """Answers by the whole of what was asked. Those that were asked for last stay, within bounds.
+    """Those that were asked for last stay, within bounds. From any thread.
 
-    An answer is kept when the same is asked again: a process of one query learns nothing for later
+    A plan is kept when the same is asked again: a process of one query learns nothing for later
     ones.
+
+    Args:
+        catalog: tables that every query may read.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._lock = threading.Lock()
         self._asked: OrderedDict[bytes, None] = OrderedDict()
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._kept: OrderedDict[Asked, _Kept] = OrderedDict()
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def find(self, request: bytes) -> tuple[bytes, ...] | None:
-        """The frames that answer it as planning it again would; None: it must be planned."""
-        kept = self._kept.get(request)
+    def __contains__(self, asked: Asked) -> bool:
+        """Whether there is one, good or not: without a look at files."""
+        return asked.size <= _LARGEST and asked in self._kept
+
+    def find(self, asked: Asked) -> SqlPlan | None:
+        """What planning it again would give; None: it must be planned. Looks at files."""
+        kept = self._kept.get(asked)
         if kept is None:
             return None
-        if not kept.basis.holds():
-            self._drop(request)
-            return None
-        self._kept.move_to_end(request)
-        return kept.answer
+        holds = kept.basis.holds(kept.catalog)
+        with self._lock:
+            if self._kept.get(asked) is kept:
+                if holds:
+                    self._kept.move_to_end(asked)
+                else:
+                    self._drop(asked)
+        return kept.plan if holds else None
 
-    def keep(self, request: bytes, answer: tuple[bytes, ...], basis: Basis) -> None:
-        if self._is_new(request) or not may_keep(basis.sql):
-            return
-        size = len(request) + sum(map(len, answer))
-        if size > _LARGEST or basis.files > _MOST_FILES:
-            return
-        if request in self._kept:
-            self._drop(request)
-        self._kept[request] = _Kept(answer, basis, size)
-        self._size += size
-        while len(self._kept) > _MOST or self._size > _MOST_BYTES:
-            self._drop(next(iter(self._kept)))
+    def comes_again(self, asked: Asked, request: bytes) -> bool:
+        """Whether it was asked before, which is remembered of it now: then its plan may be kept.
 
-    def _is_new(self, request: bytes) -> bool:
+        Args:
+            request: all of it in bytes.
+        """
+        if asked.size > _LARGEST:
+            return False
         digest = hashlib.blake2b(request, digest_size=32).digest()
-        new = digest not in self._asked
-        self._asked[digest] = None
-        self._asked.move_to_end(digest)
-        if len(self._asked) > _MOST:
-            self._asked.popitem(last=False)
-        return new
+        with self._lock:
+            before = digest in self._asked
+            self._asked[digest] = None
+            self._asked.move_to_end(digest)
+            if len(self._asked) > _MOST:
+                self._asked.popitem(last=False)
+        return before
 
-    def _drop(self, request: bytes) -> None:
-        self._size -= self._kept.pop(request).size
+    def keep(self, asked: Asked, plan: SqlPlan, basis: Basis) -> None:
+        size = asked.size + len(plan.plan_bytes) + sum(map(len, basis.definitions))
+        if size > _LARGEST:
+            return
+        kept = _Kept(plan, basis, self._catalog.over(basis.definitions), size)
+        with self._lock:
+            if asked in self._kept:
+                self._drop(asked)
+            self._kept[asked] = kept
+            self._size += size
+            while len(self._kept) > _MOST or self._size > _MOST_BYTES:
+                self._drop(next(iter(self._kept)))
 
-
-def may_keep(sql: str) -> bool:
-    """Whether all that this text can call gives the same whenever it is planned."""
-    return _changing().isdisjoint(_words(sql))
-
-
-def _words(sql: str) -> frozenset[str]:
-    return frozenset(map(str.lower, _WORD.findall(sql)))
-
-
-@cache
-def _changing() -> frozenset[str]:
-    """Names of functions of which one, or one that they call, looks at more than its arguments."""
-    with duckdb.connect(config={"threads": 1}) as connection:
-        rows = connection.execute(
-            "SELECT DISTINCT lower(function_name), function_type, stability, macro_definition "
-            "FROM duckdb_functions()"
-        ).fetchall()
-    found = set(_WORDS_OF_ITS_OWN)
-    macros: list[tuple[str, frozenset[str]]] = []
-    for name, kind, stability, definition in rows:
-        if kind == "macro" and definition is not None:
-            macros.append((name, _words(definition)))
-        elif kind not in {"scalar", "aggregate", "window"}:
-            found |= {name} - _FROM_CONSTANTS
-        elif stability != "CONSISTENT":
-            found |= {name} - BY_TIME_ZONE - _FROM_CONSTANTS
-    before = -1
-    while before < len(found):
-        before = len(found)
-        found |= {name for name, words in macros if not words.isdisjoint(found)}
-    return frozenset(found)
+    def _drop(self, asked: Asked) -> None:
+        self._size -= self._kept.pop(asked).size

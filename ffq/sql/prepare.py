@@ -28,8 +28,8 @@ from ffq.sql.exchanges import TableEstimate
 from ffq.sql.explained import COLUMNS, explained, read_explain
 from ffq.sql.facts import Facts, TableFacts
 from ffq.sql.files import Named, name_files, parameters_left
-from ffq.sql.kept import Basis
 from ffq.sql.kinds import StatementKind, statement_kind
+from ffq.sql.lasting import Lasting
 from ffq.sql.operators import Planner, name_operators
 from ffq.sql.parameters import Parameters, Value, dump_parameters, load_parameters
 from ffq.sql.parsing import QueryParser
@@ -53,8 +53,8 @@ class Prepared:
     """A plan, its columns, the tables that it reads with their sizes, and why it is cut as it is.
 
     The plan carries the definitions of those that no catalog has: it runs at any coordinator that
-    takes them. `basis`: for as long as that holds, planning the same again gives the same; None: it
-    may give another plan each time.
+    takes them. `lasting`: what it was made of besides the question; None: it may be another plan
+    each time.
     """
 
     plan: Node
@@ -62,7 +62,7 @@ class Prepared:
     tables: tuple[str, ...]
     sizes: Mapping[str, Estimate] = attrs.field(factory=dict)
     choices: tuple[str, ...] = ()
-    basis: Basis | None = attrs.field(default=None, repr=False, eq=False)
+    lasting: Lasting | None = attrs.field(default=None, repr=False, eq=False)
 
 
 @attrs.frozen
@@ -224,8 +224,8 @@ class Preparer:
         sizes = {name: each.size for name, each in facts.items()}
         stored = {name: each for name, each in facts.items() if name not in opened}
         # What an operator declares is its module's, which may tell another thing next time.
-        basis = None if parsed.operators else Basis(query.sql, self._facts, catalog, stored)
-        return Prepared(plan, columns, named.tables, sizes, said or tuple(choices), basis)
+        lasting = None if parsed.operators else Lasting(query.sql, definitions, stored)
+        return Prepared(plan, columns, named.tables, sizes, said or tuple(choices), lasting)
 
 
 def _brought(query: Query, *used: str) -> tuple[str, ...]:
@@ -313,7 +313,7 @@ def _writing(prepared: Prepared, over: Callable[[Node], Node]) -> Prepared:
     plan = (
         attrs.evolve(plan, input=over(plan.input)) if isinstance(plan, WithTables) else over(plan)
     )
-    return attrs.evolve(prepared, plan=plan, columns=(("Count", "BIGINT"),), basis=None)
+    return attrs.evolve(prepared, plan=plan, columns=(("Count", "BIGINT"),), lasting=None)
 
 
 def _known(table: str, names: Iterable[str]) -> str:

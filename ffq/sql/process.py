@@ -28,10 +28,12 @@ from ffq.sql.frames import (
     Hello,
     answered,
     framed,
+    load_basis,
     load_header,
     load_reply,
 )
 from ffq.sql.interpreter import interpreter
+from ffq.sql.kept import Basis
 from ffq.sql.limits import PlanningLimits
 
 _START_S: Final = 60.0
@@ -65,11 +67,14 @@ class PlanningProcess:
         """Whether it was not ended, as far as is known."""
         return self._open and self._process.poll() is None
 
-    def ask(self, request: bytes, limits: PlanningLimits) -> SqlPlan:
+    def ask(self, request: bytes, limits: PlanningLimits) -> tuple[SqlPlan, Basis | None]:
         """Blocks until it has answered, or is ended because it took too much.
 
         Args:
             request: as `dump_request` writes it.
+
+        Returns:
+            The plan, and what it holds for, where that was asked for and can be said.
 
         Raises:
             PlanningLimit: it took more time or memory than `limits` allow. The process is ended.
@@ -85,7 +90,7 @@ class PlanningProcess:
             while (question := header.get("operator")) is not None:
                 self._outgoing = memoryview(framed(answered(question, declared_columns)))
                 header = load_header(self._frame(watch.check))
-            return load_reply(header, self._frame(watch.check))
+            return load_reply(header, self._frame(watch.check)), load_basis(header)
         except PlanningLimit:
             self.kill()
             raise

@@ -8,9 +8,11 @@ from contextlib import suppress
 
 import attrs
 
+from ffq.catalog import Catalog
 from ffq.errors import StartupError, Unavailable
 from ffq.messages import NO_CLUSTER, ClusterSize, PlanSql, SqlPlan
 from ffq.sql.frames import Hello, dump_request
+from ffq.sql.kept import Asked, Basis, KeptPlans
 from ffq.sql.limits import PlanningLimits
 from ffq.sql.process import PlanningProcess
 
@@ -66,6 +68,7 @@ class PlanningService:
     ) -> None:
         self._hello = Hello(tuple(tables), client_tables, one_task_bytes)
         self._limits = limits or PlanningLimits()
+        self._kept = KeptPlans(Catalog.of(()).over(tuple(tables)))
         self._lock = threading.Lock()
         self._idle: PlanningProcess | None = None
         self._busy: set[PlanningProcess] = set()
@@ -77,10 +80,19 @@ class PlanningService:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def may_know(self, message: PlanSql, cluster: ClusterSize = NO_CLUSTER) -> bool:
+        """Whether `known` may give a plan. Waits for nothing."""
+        return Asked(message, cluster) in self._kept
+
+    def known(self, message: PlanSql, cluster: ClusterSize = NO_CLUSTER) -> SqlPlan | None:
+        """The plan, where it is known and still holds. Looks at files, and asks no process."""
+        return self._kept.find(Asked(message, cluster))
+
     def plan(
         self, message: PlanSql, job: Job | None = None, cluster: ClusterSize = NO_CLUSTER
     ) -> SqlPlan:
-        """
+        """Plan it anew.
+
         Args:
             job: by which another thread may give it up.
             cluster: what is to run it, as far as that is known.
@@ -91,13 +103,22 @@ class PlanningService:
             StartupError: no process can be started.
             Unavailable: it was given up, or this was closed.
         """
-        job = job or Job()
+        asked = Asked(message, cluster)
+        request = dump_request(message, cluster)
+        if again := self._kept.comes_again(asked, request):
+            request = dump_request(message, cluster, again=True)
+        plan, basis = self._asked(request, job or Job())
+        if again and basis is not None:
+            self._kept.keep(asked, plan, basis)
+        return plan
+
+    def _asked(self, request: bytes, job: Job) -> tuple[SqlPlan, Basis | None]:
         process = self._take()
         good = False
         try:
             job.take(process)
             try:
-                return process.ask(dump_request(message, cluster), self._limits)
+                return process.ask(request, self._limits)
             finally:
                 good = job.leave()
         finally:

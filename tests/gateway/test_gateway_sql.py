@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from ffq.client import Client, connect
 from ffq.errors import (
@@ -208,6 +209,25 @@ async def test_R30_queries_that_wait_to_be_planned_are_bounded_and_end_with_thei
                 nursery.cancel_scope.cancel()
             assert refused == ["2 queries wait to be planned: try again later"] * 2
             assert (await planner.plan(PlanSql("SELECT 1"))).columns
+
+
+async def test_a_plan_that_is_known_waits_for_no_process(tmp_path: Path) -> None:
+    file = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"k": [1]}), file)
+    asked = PlanSql(f"FROM '{file}'")
+    with SqlPlanner(None, processes=1) as planner:
+        plans = [await planner.plan_then(repr, asked) for _ in range(2)]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(planner.plan, PlanSql(ENDLESS))
+            await wait_all_tasks_blocked()
+            with trio.fail_after(CALL_TIMEOUT_S):
+                plans.append(await planner.plan_then(repr, asked))
+                assert len(set(plans)) == 1
+            pq.write_table(pa.table({"w": ["a"]}), file)
+            nursery.cancel_scope.cancel()
+        with trio.fail_after(CALL_TIMEOUT_S):
+            changed = await planner.plan(asked)
+            assert [column.name for column in changed.columns] == ["w"]
 
 
 WRONG = [
