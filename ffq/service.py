@@ -107,7 +107,7 @@ class Planner(Protocol):
     """Reads plans for a coordinator, off its thread."""
 
     async def ask(self, message: Request[R], /) -> R:
-        """Answers `ReadPlan` and `DigestPlan`."""
+        """Answers `ReadPlan`, `DigestPlan`, and texts in SQL where it plans any."""
         ...
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Never
 
 from ffq.errors import UnsupportedPlan
-from ffq.messages import AcceptQuery, DigestPlan, ListTables, PlanText, ReadPlan, SqlPlan
+from ffq.messages import AcceptQuery, DigestPlan, ListTables, PlanText, ReadPlan, ReadText
 from ffq.plan.codec import plan_digest
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.recent import graph_of
@@ -29,7 +29,7 @@ def digest_plan(msg: DigestPlan) -> bytes:
     return plan_digest(msg.plan_bytes)
 
 
-def refuse_sql(_: PlanText) -> SqlPlan:
+def refuse_sql(_: PlanText | ReadText) -> Never:
     """Raises UnsupportedPlan: to plan a text takes an engine, which is none of the core's."""
     raise UnsupportedPlan("this coordinator plans no SQL: it takes plans")
 
@@ -43,6 +43,7 @@ PLANNER: Final[Mapping[type, Callable[[Any], Any]]] = {
     ReadPlan: read_plan,
     DigestPlan: digest_plan,
     PlanText: refuse_sql,
+    ReadText: refuse_sql,
     ListTables: no_tables,
 }
 """What a planner answers, and how: it may do so on a thread, bind what it has read to files, and

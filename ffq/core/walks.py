@@ -39,6 +39,7 @@ from ffq.messages import (
     ReadMapOutput,
     ReadPlan,
     ReadResult,
+    ReadText,
     RecordEvidence,
     RecordHeartbeat,
     RegisterMapOutput,
@@ -72,7 +73,7 @@ WALKS: Final[dict[type, Walk[Any, Any]]] = {}
 """The messages that are not simply asked of their owner."""
 
 
-PLANS: Final[frozenset[type]] = frozenset({SubmitQuery, PlanSql})
+PLANS: Final[frozenset[type]] = frozenset({SubmitQuery, PlanSql, RunQuery})
 """The messages whose walks ask the planner, who is no machine and takes a thread."""
 
 
@@ -102,9 +103,14 @@ async def plan_sql(ask: Ask, msg: PlanSql) -> SqlPlan:
 
 
 async def run_query(ask: Ask, msg: RunQuery) -> SubmitReply:
+    """A text is planned and its plan read in one pass. Where there is no room it is not planned."""
     work = msg.work
-    plan = (await plan_sql(ask, work)).plan_bytes if isinstance(work, PlanSql) else work
-    return await submit_query(ask, SubmitQuery(msg.query_id, plan, msg.timeouts))
+    if isinstance(work, PlanSql):
+        if await ask(FindQuery(msg.query_id, 0)) is None:
+            cluster = await ask(ReadClusterSize())
+            return await ask(await ask(ReadText(msg.query_id, work, msg.timeouts, cluster)))
+        work = (await plan_sql(ask, work)).plan_bytes
+    return await submit_query(ask, SubmitQuery(msg.query_id, work, msg.timeouts))
 
 
 async def fetch_query_results(ask: Ask, msg: FetchQueryResults) -> ResultParts:

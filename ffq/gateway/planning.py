@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import trio
@@ -14,7 +15,7 @@ from ffq.core.planning import PLANNER, read_plan
 from ffq.engine.stores import check_writable
 from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, QuotaExceeded
 from ffq.gateway.sql import SqlPlanner
-from ffq.messages import AcceptQuery, ListTables, PlanText, ReadPlan
+from ffq.messages import AcceptQuery, ListTables, PlanText, ReadPlan, ReadText, SqlPlan
 from ffq.plan.casts import write_literal_casts
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.codec.cursor import check_size
@@ -69,8 +70,12 @@ class QueryPlanner:
         """
         asked: Any = message
         if self._sql is not None and isinstance(asked, PlanText):
-            planned: R = await self._sql.plan(asked.asked, asked.cluster)  # type: ignore[assignment]
-            return planned
+            planned: Any = await self._sql.plan(asked.asked, asked.cluster)
+            return cast("R", planned)
+        if self._sql is not None and isinstance(asked, ReadText):
+            read_of = partial(self._read_of, asked)
+            read: Any = await self._sql.plan_then(read_of, asked.asked, asked.cluster)
+            return cast("R", read)
         if isinstance(asked, ListTables):
             names: R = () if self._catalog is None else self._catalog.names()  # type: ignore[assignment]
             return names
@@ -83,6 +88,11 @@ class QueryPlanner:
             work, asked, limiter=self._threads, abandon_on_cancel=True
         )
         return reply
+
+    def _read_of(self, message: ReadText, planned: SqlPlan) -> AcceptQuery:
+        return self._read(
+            ReadPlan(message.query_id, planned.plan_bytes, message.timeouts, message.cluster)
+        )
 
     def _read(self, message: ReadPlan) -> AcceptQuery:
         query = read_plan(message, self._limits)

@@ -103,6 +103,19 @@ class PlanText(Request[SqlPlan]):
 
 
 @attrs.frozen
+class ReadText(Request[AcceptQuery]):
+    """To the planner: as PlanText, and of the plan that it gets as ReadPlan, in one pass.
+
+    Raises as both.
+    """
+
+    query_id: QueryId
+    asked: PlanSql
+    timeouts: Timeouts = NO_TIMEOUTS
+    cluster: ClusterSize = NO_CLUSTER
+
+
+@attrs.frozen
 class DigestPlan(Request[bytes]):
     """To the planner: the digest alone, for a plan that may be known."""
 

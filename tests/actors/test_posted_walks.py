@@ -23,6 +23,7 @@ from ffq.messages import (
     PlanSql,
     RecordEvidence,
     Rpc,
+    RunQuery,
     SubmitQuery,
 )
 from ffq.plan import dump_plan
@@ -187,5 +188,5 @@ async def test_what_takes_the_planner_is_asked_and_all_else_is_posted() -> None:
     walks: dict[type, Any] = dict(WALKS)
     plan = {message for message, walk in walks.items() if names & {*walk.__code__.co_names}}
     assert asked == plan | planned
-    assert {*PLANS} == plan == {SubmitQuery, PlanSql}
+    assert {*PLANS} == plan == {SubmitQuery, PlanSql, RunQuery}
     assert ListTables in planned

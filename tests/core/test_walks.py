@@ -114,6 +114,11 @@ def _run_text(d: Driver) -> Outer:
     return RunQuery(Q, PlanSql("SELECT 1"))
 
 
+def _run_known_text(d: Driver) -> Outer:
+    d.ask(SubmitQuery(Q, BYTES))
+    return RunQuery(Q, PlanSql("SELECT 1"))
+
+
 def _run_plan(_: Driver) -> Outer:
     return RunQuery(Q, BYTES)
 
@@ -198,7 +203,8 @@ STORIES: dict[Story, list[str]] = {
         "scheduling AcceptQuery",
     ],
     _plan: ["scheduling ReadClusterSize", "planner PlanText"],
-    _run_text: ["scheduling ReadClusterSize", "planner PlanText"],
+    _run_text: ["scheduling FindQuery", "scheduling ReadClusterSize", "planner ReadText"],
+    _run_known_text: ["scheduling FindQuery", "scheduling ReadClusterSize", "planner PlanText"],
     _run_plan: [
         "scheduling FindQuery",
         "scheduling ReadClusterSize",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ import trio
 from ffq import messages
 from ffq.core import CoreCoordinator
 from ffq.core.machine import MAY_ASK, Kind, Party, Removal, Told
+from ffq.core.planning import read_plan
 from ffq.core.scheduling import SCHEDULING
 from ffq.core.walks import OWNERS, TABLES, WALKS
 from ffq.errors import UnsupportedPlan
@@ -29,6 +30,8 @@ from ffq.messages import (
     Heartbeat,
     OutputPartition,
     PlanSql,
+    ReadPlan,
+    ReadText,
     RegisterMapOutput,
     RegisterQueryResults,
     ReportTaskStatus,
@@ -206,6 +209,9 @@ class Recording(CoreCoordinator):
         later = isinstance(message, Removal)
         self._hops.append([])
         try:
+            if isinstance(message, ReadText):  # the core has nobody who plans it
+                read: Any = read_plan(ReadPlan(message.query_id, SUBMIT.plan_bytes))
+                return cast("R", read)
             return super().ask_owner(message, now_ms)
         finally:
             inner = self._hops.pop()
@@ -290,6 +296,7 @@ PATHS: dict[str, Callable[[], str]] = {
     "SubmitQuery, known": lambda: after(SUBMIT)(SUBMIT),
     "PlanSql": lambda: after()(PlanSql("SELECT 1")),
     "RunQuery": lambda: after()(RunQuery(Q, SUBMIT.plan_bytes)),
+    "RunQuery, a text": lambda: after()(RunQuery(Q, PlanSql("SELECT 1"))),
     "FetchQueryResults": lambda: finish()[0].path_of(FetchQueryResults(Q)),
     "GetTask": lambda: after(beat())(pull()),
     "GetTask, unknown": lambda: after()(pull()),
