@@ -24,7 +24,7 @@ class PlanLimits:
 
     max_bytes: int = attrs.field(default=4 * 1024 * 1024, validator=validators.ge(1))
     max_depth: int = attrs.field(
-        default=200, validator=[validators.ge(1), validators.le(MAX_SAFE_DEPTH)]
+        default=MAX_SAFE_DEPTH, validator=[validators.ge(1), validators.le(MAX_SAFE_DEPTH)]
     )
     max_nodes: int = attrs.field(default=100_000, validator=validators.ge(1))
     max_partitions: int = attrs.field(default=10_000, validator=validators.ge(1))

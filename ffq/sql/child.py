@@ -17,10 +17,11 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from ffq.catalog import Catalog
-from ffq.errors import FfqError, InvalidQuery, InvariantViolated
+from ffq.errors import FfqError, InvalidPlan, InvalidQuery, InvariantViolated
 from ffq.messages import ClusterSize, SqlColumn, SqlPlan, TableSize
 from ffq.plan.codec import dump_plan
 from ffq.plan.inline import InlineTable
+from ffq.plan.model import Node
 from ffq.sql.declared import Columns, Declared
 from ffq.sql.frames import (
     HEAD_BYTES,
@@ -79,7 +80,7 @@ def answer(preparer: Preparer, hello: Hello, request: bytes) -> tuple[bytes, ...
     try:
         asked = json.loads(request)
         prepared = preparer.prepare(_query(asked, hello))
-        plan = dump_plan(prepared.plan)
+        plan = _written(prepared.plan)
         # To know what may be kept takes some ms the first time: who asks once spares them.
         basis = prepared.lasting.basis() if asked["again"] and prepared.lasting else None
     except FfqError as error:
@@ -97,6 +98,17 @@ def answer(preparer: Preparer, hello: Hello, request: bytes) -> tuple[bytes, ...
     )
     found = SqlPlan(b"", columns, prepared.tables, sizes, prepared.choices)
     return dump_reply(found, basis), plan
+
+
+def _written(plan: Node) -> bytes:
+    """Raises InvalidPlan: none may be so large, or nest so deep."""
+    try:
+        return dump_plan(plan)
+    except InvalidPlan as error:
+        raise InvalidPlan(
+            f"{error.message}; right would be fewer queries within each other, or some of "
+            "their rows in files of their own (COPY ... TO)"
+        ) from None
 
 
 def _query(found: Mapping[str, Any], hello: Hello) -> Query:

@@ -142,18 +142,18 @@ def accepted(make: Callable[[int], Node], size: int) -> Node | None:
     try:
         return parse_plan(dump_plan(make(size)))
     except InvalidPlan as error:
-        assert "nests deeper than 200 JSON levels" in error.message  # noqa: PT017
+        assert "nests deeper than 256 JSON levels" in error.message  # noqa: PT017
         return None
 
 
 @pytest.mark.parametrize("name", variants(list(DEEP)))
 def test_the_deepest_plan_that_is_accepted_runs(engine: Engine, name: str) -> None:
     """And a deeper one is refused by name when it is submitted, however deep it is."""
-    plans = (accepted(DEEP[name], size) for size in range(200, 2, -1))
+    plans = (accepted(DEEP[name], size) for size in range(256, 2, -1))
     deepest = next(plan for plan in plans if plan is not None)
     tables = [TABLE] * len(stage_reads(deepest))
     assert run_over(engine, deepest, *tables).num_rows >= 2
-    for size in (201, 300, 400):
+    for size in (257, 300, 400):
         assert accepted(DEEP[name], size) is None
 
 

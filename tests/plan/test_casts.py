@@ -181,7 +181,7 @@ def test_a_plan_that_has_no_room_for_them_is_left_as_it_is() -> None:
     known = p.scan("t", ["x"], schema=T)
     condition = x > 5
     written = []
-    with pytest.raises(InvalidPlan, match="nests deeper than 200 JSON levels"):
+    with pytest.raises(InvalidPlan, match="nests deeper than 256 JSON levels"):
         while True:
             written.append(known.filter(condition).to_json())
             condition = ~condition

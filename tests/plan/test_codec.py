@@ -11,6 +11,7 @@ from ffq import plan as p
 from ffq.errors import InvalidPlan
 from ffq.plan import PlanLimits, dump_plan, parse_plan, terms
 from ffq.plan import model as m
+from ffq.plan.limits import DEFAULT_LIMITS
 
 SCAN: dict[str, Any] = {
     "ParquetScan": {"table": "t", "schema": None, "projection": None, "filters": []}
@@ -406,7 +407,7 @@ def test_bytes_that_are_no_json_of_ours_are_refused(data: bytes, complaint: str)
 
 def test_depth_is_bounded_before_any_recursion() -> None:
     for opening in (b"[", b'{"Not":', b'[{"a":'):
-        with pytest.raises(InvalidPlan, match="nests deeper than 200 JSON levels"):
+        with pytest.raises(InvalidPlan, match="nests deeper than 256 JSON levels"):
             parse_plan(opening * 100_000)
 
 
@@ -420,7 +421,7 @@ def test_brackets_inside_strings_are_no_depth() -> None:
 
 def test_the_deepest_plan_allowed_reads_and_is_written() -> None:
     expr: Any = A
-    for _ in range(197):
+    for _ in range(DEFAULT_LIMITS.max_depth - 3):
         expr = {"Not": expr}
     document = {"Filter": over(predicate=expr)}
     plan = read(document)
