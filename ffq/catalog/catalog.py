@@ -39,6 +39,7 @@ from ffq.plan.codec.shapes import NAME, STRING, listing, optional
 from ffq.plan.codec.types import SCHEMA
 from ffq.plan.conditions import Condition
 from ffq.plan.limits import DEFAULT_LIMITS
+from ffq.plan.ranges import RangeColumn
 from ffq.plan.terms import Schema
 from ffq.plan.vector_tables import VectorTable
 
@@ -230,6 +231,7 @@ class Catalog:
         *,
         columns: Sequence[str] | None = None,
         slots: int = 1,
+        order: RangeColumn | None = None,
     ) -> BoundScan:
         """A table's row groups in 1 to `max_shares` shares: as many as `slots`, of about equal
         size, and more where they would be larger than `target_bytes`.
@@ -243,6 +245,7 @@ class Catalog:
         Args:
             condition: what is asked of the rows: row groups without any such row are left out.
             columns: those that are read, by name; None: all.
+            order: a column by whose least values row groups are taken, as far as footers tell.
 
         Raises:
             PlanningError: no such table.
@@ -258,6 +261,7 @@ class Catalog:
             format_=format_,
             condition=condition,
             columns=columns,
+            order=order,
         )
         return BoundScan(found.shares, format_, found.rows)
 

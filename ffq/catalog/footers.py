@@ -70,6 +70,25 @@ def read_footer(table: str, path: str) -> tuple[Status, Footer]:
         raise StorageError(f"table {table!r}: {path} is not readable Parquet: {error}") from None
 
 
+def layout_of(table: str, split: ScanSplit) -> Layout:
+    """The columns of a split's file. Raises as `column_statistics`."""
+    return _footer_of(table, split).layout
+
+
+def group_sizes(table: str, split: ScanSplit) -> tuple[int, ...]:
+    """Bytes of each row group of a split's file, as `Footer` has them. Raises likewise."""
+    return _footer_of(table, split).sizes
+
+
+def _footer_of(table: str, split: ScanSplit) -> Footer:
+    try:
+        return _footer(split.path, split.modified_us, split.file_bytes)
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(
+            f"table {table!r}: {split.path} is not readable Parquet: {error}"
+        ) from None
+
+
 def column_statistics(table: str, split: ScanSplit, column: str) -> tuple[Known, ...]:
     """What the footer of a split's file says of a column's values in each row group.
 

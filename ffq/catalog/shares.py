@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import TypeVar
 
 import attrs
@@ -19,6 +20,7 @@ from ffq.catalog.statistics import NOTHING, Known, may_hold, of_folder
 from ffq.errors import StorageError
 from ffq.messages import PartitionValue, ScanSplit, TableFormat, file_version
 from ffq.plan.conditions import Condition
+from ffq.plan.ranges import RangeColumn
 
 T = TypeVar("T")
 _PACKED = 4
@@ -68,9 +70,11 @@ class _File:
 
 @attrs.frozen
 class _RowGroup:
-    """stored: bytes in the file, of the columns that are read; at least 1."""
+    """stored: bytes in the file, of the columns that are read; at least 1. place: of its file among
+    the table's, and its own in that."""
 
     file: _File
+    place: tuple[int, int]
     index: int
     bytes: int
     stored: int
@@ -97,6 +101,7 @@ def make_shares(
     format_: TableFormat | None = None,
     condition: Condition | None = None,
     columns: Sequence[str] | None = None,
+    order: RangeColumn | None = None,
 ) -> Shares:
     """Cut the files' row groups, in order, into shares of about the same size.
 
@@ -106,42 +111,63 @@ def make_shares(
         condition: row groups of which it is true nowhere are left out.
         columns: names of those that are read: what these take in the files is a share's size; None:
             all.
+        order: a column by whose least values row groups are dealt; None: as the files stand.
 
     Raises:
         StorageError: a file is missing or is not Parquet; names the table and the file.
     """
     found = _look_at_all(table, files, format_)
-    shares = _divided(table, found, division, format_, condition, columns)
+    # The types that a format names need no file to show them.
+    leads = _leads(found) if format_ is None else ()
+    groups = _groups(table, found, format_, condition, columns)
+    shares: tuple[tuple[ScanSplit, ...], ...] = (leads or (found[0].empty,),)
+    if groups:
+        dealt = _divided(_ordered(table, groups, order, format_), division)
+        shares = tuple(leads + _merge(share) for share in dealt)
     rows = [file.rows for file in found if file.rows is not None]
     return Shares(shares, sum(rows) if len(rows) == len(found) else None)
 
 
-def _divided(
+def _groups(
     table: str,
     found: Sequence[_File],
-    division: Division,
     format_: TableFormat | None,
     condition: Condition | None,
     columns: Sequence[str] | None,
-) -> tuple[tuple[ScanSplit, ...], ...]:
-    # The types that a format names need no file to show them.
-    leads = _leads(found) if format_ is None else ()
+) -> list[_RowGroup]:
+    """Those that may have a row that is asked for, as the files stand."""
     groups = [
-        _RowGroup(file, index, size, stored)
-        for file in found
+        _RowGroup(file, (at, index), index, size, stored)
+        for at, file in enumerate(found)
         for index, (size, stored) in enumerate(
             zip(file.sizes, _stored(table, file, format_, columns), strict=True)
         )
         if size > 0
     ]
-    if condition is not None:
-        groups = _kept(table, groups, condition, format_)
-    if not groups:
-        return (leads or (found[0].empty,),)
+    return groups if condition is None else _kept(table, groups, condition, format_)
+
+
+def _ordered(
+    table: str, groups: list[_RowGroup], order: RangeColumn | None, format_: TableFormat | None
+) -> list[_RowGroup]:
+    """By the least values of a column; as they stand, where these are not known of all."""
+    if order is None or format_ is not None:
+        return groups
+    lows = [_known(table, each, order.name, format_).low for each in groups]
+    if not all(isinstance(low, Fraction) for low in lows):
+        return groups
+    places = sorted(range(len(groups)), key=lambda at: (lows[at], at))
+    return [groups[at] for at in places]
+
+
+def _divided(groups: Sequence[_RowGroup], division: Division) -> list[list[_Range]]:
+    """In order; within a share as the files stand."""
     sizes = [group.stored for group in groups]
     wanted = division.shares(sum(sizes), len(groups))
-    shares = _dealt([group.range() for group in groups], sizes, wanted)
-    return tuple(leads + _merge(share) for share in shares)
+    return [
+        [group.range() for group in sorted(share, key=lambda group: group.place)]
+        for share in _dealt(groups, sizes, wanted)
+    ]
 
 
 def _dealt(items: Sequence[T], sizes: Sequence[int], wanted: int) -> list[list[T]]:

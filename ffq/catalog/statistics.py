@@ -26,7 +26,7 @@ _EPOCH: Final = datetime.date(1970, 1, 1)
 _FIRST_DAY: Final = (datetime.date.min - _EPOCH).days
 _LAST_DAY: Final = (datetime.date.max - _EPOCH).days
 """Between these dates are in the order of the texts that they are."""
-_INTEGERS: Final = frozenset(
+INTEGERS: Final = frozenset(
     sign + kind for sign in ("", "U") for kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT")
 ) | {"HUGEINT", "UHUGEINT"}
 _MICROS: Final = {
@@ -120,7 +120,7 @@ def _is_kept(via: SqlType | None, known: Known) -> bool:
     if via is None:
         return True
     match known.kind:
-        case "number" if via.name in _INTEGERS:
+        case "number" if via.name in INTEGERS:
             unit = Fraction(1)
         case "number" if via.name == "DECIMAL" and isinstance(via.arguments[1], int):
             unit = Fraction(1, 10 ** via.arguments[1])
@@ -152,7 +152,7 @@ def _of_constant(constant: Constant) -> tuple[str, Comparable] | None:  # noqa: 
     match value:
         case bool():
             return None
-        case int() if name in _INTEGERS:
+        case int() if name in INTEGERS:
             return "number", Fraction(value)
         case int() if name == "DECIMAL" and isinstance(constant.type.arguments[1], int):
             return "number", Fraction(value, 10 ** constant.type.arguments[1])

@@ -111,16 +111,19 @@ def scan_inputs(
     """What a task reads for each scan leaf whose table is known, by leaf.
 
     In a stage with several split leaves (a union) a task has a share of one of them. Of the others
-    it gets empty ranges of the files that a share begins with: no rows, but their schema.
+    it gets empty ranges of the files that a share begins with: no rows, but their schema. A leaf
+    that follows another one has a share beside each of that one's, and all that there is last.
     """
     inputs = []
     for source in stage.scans:
         scan = scans.get(source.leaf)
         if scan is None:
             continue
-        if task.scan is None or not source.split:
-            splits = tuple(split for share in scan.shares for split in share)
-        elif task.scan[0] == source.leaf:
+        shared = source.leaf if source.follows is None else source.follows.leads
+        if task.scan is None or not (source.split or source.follows):
+            whole = scan.shares[-1:] if source.follows else scan.shares
+            splits = tuple(split for share in whole for split in share)
+        elif task.scan[0] == shared:
             splits = scan.shares[task.scan[1]]
         else:
             first, *rest = scan.shares[0]

@@ -237,6 +237,9 @@ class TableFormat:
 class StageScan:
     """What one ParquetScan leaf of one stage reads, divided into shares of about equal size.
 
+    One that follows another leaf has a share beside each of that one's, with what may meet that,
+    and one with all that there is behind them.
+
     `format`: None: the Parquet files say all.
     """
 

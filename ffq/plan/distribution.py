@@ -41,6 +41,7 @@ from ffq.plan.outputs import (
     keeps_meaning,
     place_of,
 )
+from ffq.plan.ranges import Following, range_columns
 from ffq.plan.terms import Column, ColumnName, JoinStrategy, JoinType
 from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import walk_stage
@@ -63,7 +64,7 @@ class Distribution:
 
     `scans` and `reads` are the leaf numbers that are shared out to make it so (see `walk_stage`);
     `partitions` and `keys` are set for HASH only. `repeatable` is False where computing the rows
-    twice may give other rows.
+    twice may give other rows. `follows`: the scans of which a task reads what may meet its share.
     """
 
     kind: DistributionKind
@@ -72,6 +73,7 @@ class Distribution:
     partitions: int = 0
     keys: Keys | None = None
     repeatable: bool = True
+    follows: tuple[Following, ...] = ()
 
     @property
     def is_split(self) -> bool:
@@ -171,6 +173,8 @@ class _Analysis:
                 return _of_set(self.visit(node.left), self.visit(node.right))
             case model.OverWindows():
                 return _of_windows(node, self.visit(node.input))
+            case model.RangeJoin():
+                return self._of_ranges(node)
             case model.Join():
                 return _of_own_join(node, self.visit(node.left), self.visit(node.right))
             case model.UnionAll():
@@ -179,6 +183,32 @@ class _Analysis:
                 # Limit, TopK, subquery filters, ParquetWrite, Commit, vector search. PIN wins all
                 # the way up, so that the leaves below need no numbers.
                 return _PIN
+
+    def _of_ranges(self, node: model.RangeJoin) -> Distribution:
+        """Where one side is a scan that is shared out, that of the other side may follow it."""
+        first = self._scans
+        left = self.visit(node.left)
+        second = self._scans
+        right = self.visit(node.right)
+        columns = range_columns(node)
+        if columns is None:
+            return _of_own_join(node, left, right)
+        sides = [
+            (rows, start + found.leaf, found.column)
+            for rows, start, found in zip((left, right), (first, second), columns, strict=True)
+        ]
+        if node.right_leads:
+            sides.reverse()
+        (rows, leads, by), (others, leaf, column) = sides
+        if (
+            not _is_of_scan(rows, leads)
+            or not _is_of_scan(others, leaf)
+            or others.follows
+            or not others.repeatable
+        ):
+            return _of_own_join(node, left, right)
+        follows = (*rows.follows, Following(leaf, column, leads, by))
+        return attrs.evolve(rows, keys=None, follows=follows)
 
     def _of_final(self, node: model.FinalHashAggregate, below: Distribution) -> Distribution:
         if not node.group_exprs:
@@ -347,6 +377,7 @@ def _of_union(left: Distribution, right: Distribution) -> Distribution:
             reads=left.reads | right.reads,
             partitions=left.partitions,
             repeatable=left.repeatable and right.repeatable,
+            follows=left.follows + right.follows,
         )
     return _whole(left, right)
 
@@ -365,6 +396,11 @@ def _of_aggregate(node: model.Aggregate, below: Distribution) -> Distribution:
         if all(any(name == f"c{at}" for at in places for name in key) for key in below.keys):
             return attrs.evolve(below, keys=None, repeatable=False)
     return _PIN
+
+
+def _is_of_scan(rows: Distribution, leaf: int) -> bool:
+    """Whether this scan is shared out, and nothing else."""
+    return rows.kind is DistributionKind.SCAN and rows.scans == {leaf} and not rows.reads
 
 
 def _of_own_join(node: model.Join, left: Distribution, right: Distribution) -> Distribution:

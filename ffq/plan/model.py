@@ -305,6 +305,17 @@ class ReducedJoin(Join):
 
 
 @attrs.frozen
+class RangeJoin(Join):
+    """A Join of which one side is shared out, and the other one read where it may meet a share.
+
+    keys: one column of each side, which must be equal for rows to match. right_leads: the right
+    side is shared out, of an inner join; else the left one.
+    """
+
+    right_leads: bool
+
+
+@attrs.frozen
 class Values:
     """Rows that the query itself says; one without columns where it says none."""
 
@@ -442,6 +453,7 @@ Node: TypeAlias = (
     | AdaptiveGather
     | SharedRead
     | ReducedJoin
+    | RangeJoin
     | Values
     | OverWindows
     | SetOperation
@@ -486,6 +498,7 @@ OWN_NODES: Final = (
     AdaptiveGather,
     SharedRead,
     ReducedJoin,
+    RangeJoin,
     Values,
     OverWindows,
     SetOperation,

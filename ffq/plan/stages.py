@@ -25,6 +25,7 @@ from ffq.plan.inline import InlineTable
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
 from ffq.plan.names import MAX_SHOWN, text_of
+from ffq.plan.ranges import Following
 from ffq.plan.walk import child_fields, node_name, stage_reads, stage_scans, walk_stage
 
 _REDUCED = frozenset({Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI})
@@ -67,6 +68,7 @@ class ScanSource:
         leaf: number of the ParquetScan in the stage's walk order, from 0.
         table: its table's name.
         split: True: a task reads its share. False: every task reads the whole table.
+        follows: the scan whose share it follows: a task reads what may meet its share of that one.
         home: the stage and leaf that it is in the plan as it was cut: another than this one where
             that stage is inlined.
     """
@@ -75,6 +77,7 @@ class ScanSource:
     table: str
     split: bool
     home: tuple[StageId, int]
+    follows: Following | None = None
 
 
 @attrs.frozen
@@ -388,6 +391,7 @@ def stage_of(
         case _:
             parallelism = Parallelism.SINGLE
     output = root.partitioning if isinstance(root, ShuffleWrite) else None
+    follows = {each.leaf: each for each in rows.follows}
     read = {node.table for node in walk_stage(root) if isinstance(node, model.Inline)}
     return StagePlan(
         stage_id=stage_id,
@@ -403,6 +407,7 @@ def stage_of(
                 scan.table,
                 split=leaf in rows.scans,
                 home=(stage_id, leaf) if homes is None else homes[leaf],
+                follows=follows.get(leaf),
             )
             for leaf, scan in enumerate(stage_scans(root))
         ),

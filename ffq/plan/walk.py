@@ -39,6 +39,7 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.AdaptiveGather: ("input",),
     model.SharedRead: ("input",),
     model.ReducedJoin: ("left", "right"),
+    model.RangeJoin: ("left", "right"),
     model.Values: (),
     model.Series: (),
     model.OverWindows: ("input",),

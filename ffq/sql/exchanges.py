@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
+from ffq.catalog.ranges import GroupRange
 from ffq.messages import NO_CLUSTER, ClusterSize
 from ffq.plan.bound import BoundExpr, Place
 from ffq.plan.distribution import DistributionKind, distribution_of
@@ -23,6 +24,7 @@ from ffq.plan.model import (
     ShuffleWrite,
     SinglePartitioning,
 )
+from ffq.plan.ranges import RangeColumn
 from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import walk_stage
 from ffq.sql.pieces import Rows, project
@@ -49,6 +51,21 @@ _UNLIKELY: Final = 8
 """No estimate of a size is hoped to be more than so many times too low, where it may be."""
 
 
+class Footers(Protocol):
+    """What the files of a table tell, where somebody asks."""
+
+    def stored_bytes(self, columns: Sequence[str] | None, /) -> int:
+        """What columns of these names take in the files; None: all."""
+        ...
+
+    def ranges(self, column: RangeColumn, /) -> Sequence[GroupRange]:
+        """Between which values each row group lies that has some; none: it takes too long to tell.
+
+        This and the other raise StorageError: a file that has gone meanwhile.
+        """
+        ...
+
+
 @attrs.frozen
 class TableEstimate:
     """What a table holds, as the footers of its files say.
@@ -59,12 +76,14 @@ class TableEstimate:
         widths: of columns, by name, bytes of a value in Arrow's form: of the first rows. Where
             there are none, values are taken to be of one size.
         tiny: for certain it is so little that whoever joins it may read its files itself.
+        footers: what else its files tell; None: nothing.
     """
 
     rows: int
     bytes: int
     widths: Mapping[str, float] = attrs.field(factory=dict)
     tiny: bool = False
+    footers: Footers | None = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.define

@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from ffq.catalog import Catalog
+from ffq.catalog.ranges import GroupRange, group_ranges
 from ffq.catalog.shares import stored_bytes
 from ffq.catalog.versions import Version, version_of, whole_table
 from ffq.engine.inline import InlineFile, unreadable
@@ -21,6 +22,7 @@ from ffq.messages import ScanSplit, TableFormat
 from ffq.plan.explain import Estimate
 from ffq.plan.inline import InlineTable
 from ffq.plan.model import ParquetScan
+from ffq.plan.ranges import RangeColumn
 
 _KEPT: Final = 256
 """Tables, in one version each."""
@@ -32,6 +34,7 @@ _SAMPLED: Final = 30
 _TINY_BYTES: Final = 256 * 1024
 _TINY_ROWS: Final = 10_000
 _TINY_FILES: Final = 4
+_MOST_GROUPS: Final = 20_000
 
 T = TypeVar("T")
 NamesAndTypes: TypeAlias = tuple[tuple[str, str], ...]
@@ -79,6 +82,16 @@ class TableFacts:
         Raises StorageError: a file that has gone meanwhile.
         """
         return stored_bytes(self._scan.table, self._splits, self._format, columns)
+
+    def ranges(self, column: RangeColumn) -> tuple[GroupRange, ...]:
+        """Between which values of a column each row group lies that has some. Of none, where they
+        are so many that to look at them takes longer than it is worth.
+
+        Raises StorageError: a file that has gone meanwhile.
+        """
+        if sum(each.row_group_end - each.row_group_start for each in self._splits) > _MOST_GROUPS:
+            return ()
+        return tuple(group_ranges(self._scan.table, self._splits, column, self._format))
 
 
 class Facts:

@@ -11,7 +11,8 @@ import attrs
 
 from ffq.plan.bound import BoundExpr, Call, Match, Place
 from ffq.plan.explain import bytes_text
-from ffq.plan.model import AdaptiveJoin, Join, Node, ReducedJoin, Sort
+from ffq.plan.model import AdaptiveJoin, Join, Node, RangeJoin, ReducedJoin, Sort
+from ffq.plan.ranges import RANGED
 from ffq.sql.exchanges import BROADCAST_BYTES, MOST_BROADCAST, Exchanges
 from ffq.sql.pieces import (
     Rows,
@@ -24,6 +25,7 @@ from ffq.sql.pieces import (
     swapped,
     widened,
 )
+from ffq.sql.ranges import RangeKey, range_key
 from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, refuse
 
 _MATCHES: Final = {
@@ -184,6 +186,9 @@ def _joined(sides: _Sides, exchanges: Exchanges) -> Rows:
     if sides.match is Match.MARK or not sides.equal:
         # MARK: what is not known of one row, all rows of the right side decide.
         return _beside_whole(sides, exchanges)
+    ranged = _by_ranges(sides, exchanges)
+    if ranged is not None:
+        return ranged
     way, side = _choice(sides, exchanges)
     if way is _Way.SHUFFLE:
         return _by_hash(sides, exchanges)
@@ -200,6 +205,29 @@ def _run(way: _Way, sides: _Sides, exchanges: Exchanges) -> Rows:
     if way is _Way.REDUCED:
         return _by_hash(sides, exchanges, ReducedJoin, exchanges.broadcast_bytes(sides.right.size))
     return _by_hash(sides, exchanges, AdaptiveJoin, exchanges.broadcast_bytes(sides.left.size))
+
+
+def _by_ranges(sides: _Sides, exchanges: Exchanges) -> Rows | None:
+    """Each task has a share of one side, and of the other one what may meet that; None: their files
+    do not lie so, or one is so tiny that each task may as well read all of it."""
+    both = sides.left, sides.right
+    if exchanges.whole or sides.match not in RANGED or not all(each.split for each in both):
+        return None
+    if any(map(exchanges.is_tiny, both)):
+        return None
+    leads = [False]
+    if sides.match is Match.INNER:  # the larger table is shared out, so that shares are alike
+        larger = (sides.right.base or 0.0) > (sides.left.base or 0.0)
+        leads = [larger, not larger]
+    for right_leads in leads:
+        key = range_key(*both, sides.equal, exchanges, right_leads=right_leads)
+        if key is not None:
+            exchanges.choices.append(
+                f"{sides.match.value} join: nothing is exchanged, the files of both sides go by "
+                f"{key.column}; those of one are read {key.reads:.2f} times"
+            )
+            return _together(sides, sides.left.node, sides.right.node, split=True, key=key)
+    return None
 
 
 def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
@@ -282,14 +310,20 @@ def _is_small(rows: Rows, bound: int, *, waits: bool) -> bool:
     return size <= min(bound, BROADCAST_BYTES) and (most is None or most <= MOST_BROADCAST)
 
 
-def _together(sides: _Sides, left: Node, right: Node, *, split: bool) -> Rows:
-    """Joined where both nodes' rows are in the same task."""
+def _together(
+    sides: _Sides, left: Node, right: Node, *, split: bool, key: RangeKey | None = None
+) -> Rows:
+    """Joined where both nodes' rows are in the same task. key: by which the right side's are."""
     width = sides.left.width
     conditions: list[BoundExpr] = [
         Call(sign, (a, shifted(b, width)), BOOLEAN) for a, b, sign in sides.equal
     ]
     condition = all_of([*conditions, *sides.others])
-    return _made(sides, Join(left, right, sides.match, condition, ()), split=split)
+    node = Join(left, right, sides.match, condition, ())
+    if key is not None:
+        by = ((f"c{key.left}", f"c{key.right}"),)
+        node = RangeJoin(left, right, sides.match, condition, by, key.right_leads)
+    return _made(sides, node, split=split)
 
 
 def _made(sides: _Sides, node: Node, *, split: bool) -> Rows:

@@ -304,7 +304,7 @@ def _estimate(facts: TableFacts, sample: pa.Table | None) -> TableEstimate:
     if sample is not None and sample.num_rows:
         columns = zip(sample.column_names, sample.columns, strict=True)
         widths = {name: column.nbytes / sample.num_rows for name, column in columns}
-    return TableEstimate(facts.rows, facts.size.files_bytes or 0, widths, facts.tiny)
+    return TableEstimate(facts.rows, facts.size.files_bytes or 0, widths, facts.tiny, facts)
 
 
 def _writing(prepared: Prepared, over: Callable[[Node], Node]) -> Prepared:

@@ -7,15 +7,19 @@ shares scans out may do with each share alone it may do with each part of one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import takewhile
 from typing import Final
 
 import attrs
 
 from ffq.catalog import columns_read
+from ffq.catalog.ranges import shares_beside
 from ffq.catalog.shares import cut_share
+from ffq.errors import StorageError
 from ffq.messages import ScanInput, ScanSplit
 from ffq.plan import model
+from ffq.plan.ranges import Following
 from ffq.plan.stages import Parallelism, StagePlan
 from ffq.plan.walk import stage_scans, walk_stage
 
@@ -51,7 +55,8 @@ def pieces_of(
 ) -> Iterator[Mapping[int, ScanInput]]:
     """What the fragment is run on, one after the other: `scans`, or parts of their shares.
 
-    Each row of what is shared out is in one piece; what each task reads whole, each piece has, too.
+    Each row of what is shared out is in one piece; what each task reads whole, each piece has, too;
+    of what follows a share, what may meet the piece.
 
     Args:
         scans: of a task, by leaf.
@@ -59,9 +64,10 @@ def pieces_of(
     """
     most = max(1, memory_bytes // _PART_OF_MEMORY)
     shared = [source.leaf for source in stage.scans if source.split]
-    size = sum(split.bytes for leaf in shared for split in scans[leaf].splits)
+    beside = {leaf: [leaf, *_following(stage, leaf)] for leaf in shared}
+    sizes = {leaf: sum(_bytes(scans[each]) for each in beside[leaf]) for leaf in shared}
     if (
-        size <= most
+        sum(sizes.values()) <= most
         or stage.parallelism is not Parallelism.SCAN
         or not all(scans[leaf].splits for leaf in shared)
         or not _gains(stage)
@@ -74,8 +80,32 @@ def pieces_of(
         one = scans[leaf]
         if all(split.empty for split in one.splits):
             continue
-        for splits in cut_share(one.table, one.splits, most, one.format, columns_read(nodes[leaf])):
-            yield {**scans, **nothing, leaf: _evolved(one, splits)}
+        own = max(1, most * _bytes(one) // max(1, sizes[leaf]))
+        for splits in cut_share(one.table, one.splits, own, one.format, columns_read(nodes[leaf])):
+            piece = _evolved(one, splits)
+            yield {**scans, **nothing, **_beside(piece, stage, scans), leaf: piece}
+
+
+def _following(stage: StagePlan, leads: int) -> Mapping[int, Following]:
+    """How scans follow the share of another one, by their leaves."""
+    follows = {source.leaf: source.follows for source in stage.scans if source.follows}
+    return {leaf: each for leaf, each in follows.items() if each.leads == leads}
+
+
+def _bytes(scan: ScanInput) -> int:
+    return sum(split.bytes for split in scan.splits)
+
+
+def _beside(
+    piece: ScanInput, stage: StagePlan, scans: Mapping[int, ScanInput]
+) -> Mapping[int, ScanInput]:
+    """What may meet a piece, of the scans that follow its share."""
+    found = {}
+    for leaf, follows in _following(stage, piece.leaf).items():
+        with suppress(StorageError):  # whoever reads it says what is wrong
+            (splits,) = shares_beside(scans[leaf], [piece], follows)
+            found[leaf] = _evolved(scans[leaf], splits)
+    return found
 
 
 def _gains(stage: StagePlan) -> bool:

@@ -11,13 +11,15 @@ import attrs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ffq.catalog.ranges import shares_beside
 from ffq.engine import CancelToken, Engine, FragmentSpec
 from ffq.ids import Attempt, AttemptKey, QueryId, StageId, TaskId
-from ffq.messages import Bytes, OutputPartition, ScanSplit
+from ffq.messages import Bytes, OutputPartition, ScanInput, ScanSplit
 from ffq.plan.inlining import inlined
 from ffq.plan.model import Node, ParquetScan, Project, ShuffleRead, SinglePartitioning
+from ffq.plan.ranges import Following
 from ffq.plan.reducing import reduced
-from ffq.plan.stages import Parallelism, StageGraph, StagePlan, cut
+from ffq.plan.stages import Parallelism, ScanSource, StageGraph, StagePlan, cut
 from ffq.plan.terms import Expr, Literal, LiteralType
 from ffq.shuffle import MapOutputWriter, ShuffleStore, decode_stream, merge_streams
 
@@ -152,17 +154,28 @@ class LocalRunner:
         self, graph: StageGraph, stage: StagePlan, task: int, done: dict[int, list[AttemptKey]]
     ) -> FragmentSpec:
         count = self._task_count(stage)
-        scans = {}
+        scans: dict[int, list[ScanSplit]] = {}
         for scan in stage.scans:
             splits = self._row_groups(scan.table)
             share = splits[task::count] if scan.split else splits
             scans[scan.leaf] = share or [attrs.evolve(splits[0], row_group_end=0)]
+        for scan in stage.scans:
+            if scan.follows is not None:
+                scans[scan.leaf] = self._beside(scan, scan.follows, scans[scan.follows.leads])
         shuffles = {}
         for source in stage.parents:
             partitions = range(source.partitions)
             mine = partitions if source.whole else partitions[task::count]
             shuffles[source.leaf] = partial(self._read, done[source.stage_id], list(mine))
         return FragmentSpec(stage.fragment, scans, shuffles, inline=stage.inline)
+
+    def _beside(
+        self, scan: ScanSource, follows: Following, led: Sequence[ScanSplit]
+    ) -> list[ScanSplit]:
+        """What may meet a share of the scan that leads: whatever each task has of that."""
+        whole = ScanInput(scan.leaf, scan.table, tuple(self._row_groups(scan.table)))
+        (beside,) = shares_beside(whole, [ScanInput(follows.leads, "led", tuple(led))], follows)
+        return list(beside)
 
     def _row_groups(self, table: str) -> list[ScanSplit]:
         splits = []

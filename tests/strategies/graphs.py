@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from ffq.ids import QueryId
 from ffq.messages import AcceptQuery, ScanSplit, StageScan
 from ffq.plan import dump_plan, model, terms
-from ffq.plan.bound import Match
+from ffq.plan.bound import Call, Conversion, Match, Place, SqlType
 from ffq.plan.codec import plan_digest
 from ffq.plan.model import Node
 from ffq.plan.stages import StageGraph, cut
-from ffq.plan.terms import BuildSide, Column, JoinStrategy, JoinType
+from ffq.plan.terms import Bound, BuildSide, Column, JoinStrategy, JoinType
 
 KEY = "k"
 _GROUPS = (Column(KEY),)
@@ -121,6 +121,18 @@ def _keyed(below: Node) -> Node:
     return model.Project(((Column(KEY), KEY),), below)
 
 
+def range_join(left: str, right: str) -> Node:
+    """Rows of one table that have a partner in another one, which is read beside their shares."""
+    kind = SqlType("BIGINT")
+    a, b = (
+        model.Project(((Bound(Conversion(Place(0), kind)), "c0"),), scan(table))
+        for table in (left, right)
+    )
+    same = Call("=", (Place(0), Place(1)), SqlType("BOOLEAN"))
+    joined = model.RangeJoin(a, b, Match.SEMI, same, (("c0", "c0"),), right_leads=False)
+    return model.Project(((Bound(Place(0)), KEY),), joined)
+
+
 def broadcast_join(left: Node, right: Node) -> Node:
     """A join whose right side every task reads whole."""
     return model.HashJoin(
@@ -163,25 +175,37 @@ def relations(
             choices.append(st.builds(operator, st.sampled_from(operators), inner))
         return st.one_of(choices)
 
-    return st.recursive(st.sampled_from(["t", "u"]).map(scan), nested, max_leaves=max_leaves)
+    tables = st.sampled_from(["t", "u"])
+    leaves = st.one_of(tables.map(scan), st.builds(range_join, tables, tables))
+    return st.recursive(leaves, nested, max_leaves=max_leaves)
 
 
 def scans_of(graph: StageGraph, max_shares: int = 3) -> st.SearchStrategy[tuple[StageScan, ...]]:
-    """Shares of the tables that a plan reads; about one table in five is not known."""
+    """Shares of the tables that a plan reads; about one table in five is not known. What follows
+    another one has a share beside each of that one's, and one more."""
     leaves = [(stage.stage_id, source) for stage in graph.stages for source in stage.scans]
     counts = st.integers(0, 4).map(lambda drawn: min(drawn, max_shares))
-    return st.tuples(*(counts for _ in leaves)).map(
-        lambda drawn: tuple(
+
+    def made(drawn: tuple[int, ...]) -> tuple[StageScan, ...]:
+        shares = {
+            (stage_id, source.leaf): count
+            for (stage_id, source), count in zip(leaves, drawn, strict=True)
+        }
+        for stage_id, source in leaves:
+            if source.follows is not None and shares[stage_id, source.leaf]:
+                shares[stage_id, source.leaf] = shares[stage_id, source.follows.leads] + 1
+        return tuple(
             StageScan(
                 stage_id,
                 source.leaf,
                 source.table,
-                tuple((ScanSplit(f"{source.table}.parquet", n, n + 1),) for n in range(shares)),
+                tuple((ScanSplit(f"{source.table}.parquet", n, n + 1),) for n in range(count)),
             )
-            for (stage_id, source), shares in zip(leaves, drawn, strict=True)
-            if shares
+            for stage_id, source in leaves
+            if (count := shares[stage_id, source.leaf])
         )
-    )
+
+    return st.tuples(*(counts for _ in leaves)).map(made)
 
 
 @st.composite

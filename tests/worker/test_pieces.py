@@ -12,10 +12,12 @@ import pytest
 from ffq.catalog import Catalog, Table, plan_scans
 from ffq.messages import ScanInput, ScanSplit, TableFormat
 from ffq.plan import model as m
+from ffq.plan.bound import Call, Conversion, Match, Place, SqlType
 from ffq.plan.stages import StagePlan, cut
 from ffq.plan.terms import (
     AggregateExpr,
     AggregateFunction,
+    Bound,
     BuildSide,
     Column,
     JoinStrategy,
@@ -108,6 +110,22 @@ def test_what_each_task_reads_whole_each_piece_has(tables: Catalog) -> None:
     pieces = list(pieces_of(stage, whole, memory_for(4)))
     assert len(pieces) == 3
     assert all(piece[1] == whole[1] for piece in pieces)
+
+
+def test_what_follows_a_share_is_cut_beside_its_pieces(tables: Catalog) -> None:
+    """Both have a part of the memory: u has the values of the first half of t."""
+    a, b = (
+        m.Project(((Bound(Conversion(Place(0), SqlType("BIGINT"))), "c0"),), scan)
+        for scan in (SCAN, OTHER)
+    )
+    same = Call("=", (Place(0), Place(1)), SqlType("BOOLEAN"))
+    stage = counted(m.RangeJoin(a, b, Match.INNER, same, (("c0", "c0"),), right_leads=False))
+    pieces = list(pieces_of(stage, inputs(stage, tables), memory_for(6)))
+    found = [[groups(piece[leaf].splits) for leaf in (0, 1)] for piece in pieces]
+    assert [group for led, _ in found for group in led] == groups(inputs(stage, tables)[0].splits)
+    assert [len(led) for led, _ in found] == [4, 4, 4]
+    assert [[at for _, at in beside] for _, beside in found] == [[0, 1, 2, 3], [4, 5], []]
+    assert all(piece[1].splits for piece in pieces), "its schema is shown"
 
 
 def test_of_two_tables_that_are_shared_out_a_piece_has_rows_of_one(tables: Catalog) -> None:

@@ -261,6 +261,9 @@ _NODES: dict[str, Codec[Any]] = {
     ),
     f"{OWN_PREFIX}SharedRead": record(model.SharedRead, *_PARTITIONED, Key("number", COUNT)),
     f"{OWN_PREFIX}ReducedJoin": record(model.ReducedJoin, *_JOIN, Key("broadcast_bytes", COUNT)),
+    f"{OWN_PREFIX}RangeJoin": record(
+        model.RangeJoin, *_JOIN, Key("right_leads", BOOLEAN, default=False)
+    ),
     f"{OWN_PREFIX}Values": record(
         model.Values, Key("types", listing(SQL_TYPE)), Key("rows", listing(listing(BOUND)))
     ),

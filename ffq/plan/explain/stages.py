@@ -70,6 +70,12 @@ def _heading(stage: StagePlan, graph: StageGraph, describe: Describer) -> str:
         case Parallelism.SCAN:
             tables = ", ".join(sorted({scan.table for scan in stage.scans if scan.split}))
             tasks = f"a task for each share of {tables}"
+            if beside := sorted(
+                f"{scan.table} by {scan.follows.column.name}"
+                for scan in stage.scans
+                if scan.follows
+            ):
+                tasks += f", with what may meet it of {', '.join(beside)}"
         case Parallelism.HASH:
             tasks = f"up to {stage.reduce_partitions} tasks, each some of the partitions"
     consumers = graph.consumers_of(stage.stage_id)

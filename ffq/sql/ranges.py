@@ -1,0 +1,117 @@
+"""Joins of rows that lie alike already: where each side's files are in an order of the key.
+
+Tables are often written in the order of an id or of a time. Then a share of the one side needs few
+row groups of the other one, and nothing is exchanged. Footers say whether that is so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, TypeAlias
+
+import attrs
+
+from ffq.catalog import columns_read
+from ffq.catalog.ranges import Followed, GroupRange, intervals_of
+from ffq.catalog.settings import DEFAULT_SCANS
+from ffq.plan.bound import BoundExpr, Place
+from ffq.plan.distribution import Distribution, DistributionKind, distribution_of
+from ffq.plan.model import Node, ParquetScan
+from ffq.plan.ranges import RangeColumn, scanned_column
+from ffq.plan.walk import stage_scans
+from ffq.sql.exchanges import Exchanges
+from ffq.sql.pieces import Rows
+
+_MOST_READ: Final = 1.25
+"""How often a table that follows another one is read, over all tasks. What is read again costs as
+much as reading it does, where an exchange of it would cost to write it and to read it once more;
+but an exchange need carry few of its columns and rows."""
+_ASSUMED_SLOTS: Final = 8
+
+Equal: TypeAlias = tuple[BoundExpr, BoundExpr, str]
+_Side: TypeAlias = tuple[ParquetScan, RangeColumn]
+
+
+@attrs.frozen
+class RangeKey:
+    """What sides of a join lie by: a place of each.
+
+    right_leads: the right side is shared out, else the left one. column: by which that one is.
+    reads: how often the other one is read.
+    """
+
+    left: int
+    right: int
+    right_leads: bool
+    column: str
+    reads: float
+
+
+def range_key(
+    left: Rows, right: Rows, equal: Sequence[Equal], exchanges: Exchanges, *, right_leads: bool
+) -> RangeKey | None:
+    """By which column one side's files may be read beside shares of the other's; None: there is
+    none, or they would be read much more than once.
+
+    Args:
+        right_leads: the right side is to be shared out, else the left one.
+    """
+    lies = distribution_of(left.node), distribution_of(right.node)
+    follower = lies[0 if right_leads else 1]
+    if follower.follows or not follower.repeatable:
+        return None
+    for a, b, sign in equal:
+        if not (sign == "=" and isinstance(a, Place) and isinstance(b, Place)):
+            continue
+        sides = [_side(left.node, a, lies[0]), _side(right.node, b, lies[1])]
+        if right_leads:
+            sides.reverse()
+        if sides[0] is None or sides[1] is None:
+            continue
+        reads = _reads(sides[0], sides[1], exchanges)
+        if reads is not None and reads <= _MOST_READ:
+            return RangeKey(a.index, b.index, right_leads, sides[0][1].name, reads)
+    return None
+
+
+def _side(node: Node, place: Place, lies: Distribution) -> _Side | None:
+    """The scan that is shared out, where nothing else is, and the column of it at a place."""
+    found = scanned_column(node, place.index)
+    if found is None or lies.kind is not DistributionKind.SCAN or lies.reads:
+        return None
+    return (stage_scans(node)[found.leaf], found.column) if lies.scans == {found.leaf} else None
+
+
+def _reads(led: _Side, follower: _Side, exchanges: Exchanges) -> float | None:
+    """How often the follower is read over all tasks; None: footers do not tell, or the other one
+    has fewer row groups than it takes for each slot to have a task."""
+    groups, others = (_ranges(*each, exchanges) for each in (led, follower))
+    slots = exchanges.cluster.slots or _ASSUMED_SLOTS
+    if not groups or not others or len(groups) < slots:
+        return None
+    scan = led[0]
+    footers = exchanges.estimates[scan.table].footers
+    stored = 0 if footers is None else footers.stored_bytes(columns_read(scan))
+    rounds = max(1, -(-stored // (DEFAULT_SCANS.target_bytes * slots)))
+    followed = Followed(others)
+    shares = _shares(groups, min(rounds * slots, len(groups)))
+    return sum(len(followed.within(intervals_of(share))) for share in shares) / len(others)
+
+
+def _ranges(
+    scan: ParquetScan, column: RangeColumn, exchanges: Exchanges
+) -> Sequence[GroupRange] | None:
+    """None: they are not known of all row groups."""
+    known = exchanges.estimates.get(scan.table)
+    if known is None or known.footers is None:
+        return None
+    groups = known.footers.ranges(column)
+    return None if any(each.interval is None for each in groups) else groups
+
+
+def _shares(groups: Sequence[GroupRange], count: int) -> list[list[GroupRange]]:
+    """As scans are cut, about: row groups of a table are of about the same size."""
+    ordered = sorted(groups, key=lambda each: each.interval or (0, 0))
+    bounds = [at * len(ordered) // count for at in range(count + 1)]
+    return [ordered[start:end] for start, end in pairwise(bounds)]
