@@ -324,7 +324,7 @@ class Translator:
         groups = [writer.sql(each) for each in node.groups]
         kinds = self._types(groups, node.groups, below, node)
         match node.phase:
-            case Phase.WHOLE:
+            case Phase.WHOLE | Phase.SHARE:
                 values = [writer.aggregate(each) for each in node.aggregates]
             case Phase.STATES:
                 values = [writer.state(each) for each in node.aggregates]

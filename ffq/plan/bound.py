@@ -187,9 +187,13 @@ class BoundAggregate:
 
 
 class Phase(enum.Enum):
-    """What an aggregation makes: results of rows, states of rows, or results of states."""
+    """What an aggregation makes: results of rows, states of rows, or results of states.
+
+    SHARE: results of the rows of each task, which are rows for what stands above.
+    """
 
     WHOLE = "Whole"
+    SHARE = "Share"
     STATES = "States"
     MERGED = "Merged"
 

@@ -39,10 +39,12 @@ from ffq.plan.outputs import (
     OutputsOf,
     group_name,
     keeps_meaning,
+    own_name,
+    own_places,
     place_of,
 )
 from ffq.plan.ranges import Following, range_columns
-from ffq.plan.terms import Column, ColumnName, JoinStrategy, JoinType
+from ffq.plan.terms import Bound, Column, ColumnName, JoinStrategy, JoinType
 from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import walk_stage
 
@@ -147,7 +149,7 @@ class _Analysis:
             case model.Broadcast():
                 return _replicate(self.visit(node.input))
             case model.Project():
-                return _of_project(node, self.visit(node.input))
+                return self._of_project(node, self.visit(node.input))
             case model.PartialHashAggregate():
                 return _of_partial(node, self.visit(node.input))
             case model.FinalHashAggregate():
@@ -162,7 +164,7 @@ class _Analysis:
             case model.Sort(partial=True) | model.OverWindows(partial=True):
                 return self.visit(node.input)
             case model.Aggregate():
-                return _of_aggregate(node, self.visit(node.input))
+                return self._of_aggregate(node, self.visit(node.input))
             case model.Values() | model.Series() | model.Inline() | model.RecursionRef():
                 return _REPLICATED
             case model.Recursion():
@@ -170,13 +172,13 @@ class _Analysis:
             case model.Unnest() | model.RowsOf():
                 return self.visit(node.input)
             case model.SetOperation():
-                return _of_set(self.visit(node.left), self.visit(node.right))
+                return self._of_set(node, self.visit(node.left), self.visit(node.right))
             case model.OverWindows():
                 return _of_windows(node, self.visit(node.input))
             case model.RangeJoin():
                 return self._of_ranges(node)
             case model.Join():
-                return _of_own_join(node, self.visit(node.left), self.visit(node.right))
+                return self._of_own_join(node, self.visit(node.left), self.visit(node.right))
             case model.UnionAll():
                 return _of_union(self.visit(node.left), self.visit(node.right))
             case _:
@@ -192,7 +194,7 @@ class _Analysis:
         right = self.visit(node.right)
         columns = range_columns(node)
         if columns is None:
-            return _of_own_join(node, left, right)
+            return self._of_own_join(node, left, right)
         sides = [
             (rows, start + found.leaf, found.column)
             for rows, start, found in zip((left, right), (first, second), columns, strict=True)
@@ -206,9 +208,98 @@ class _Analysis:
             or others.follows
             or not others.repeatable
         ):
-            return _of_own_join(node, left, right)
+            return self._of_own_join(node, left, right)
         follows = (*rows.follows, Following(leaf, column, leads, by))
         return attrs.evolve(rows, keys=None, follows=follows)
+
+    def _of_project(self, node: model.Project, below: Distribution) -> Distribution:
+        if below.keys is None:
+            return below
+        columns = self._outputs(node.input)
+        places = {name: place_of(name, columns) for key in below.keys for name in key}
+        pairs: list[tuple[ColumnName, str]] = []
+        for expr, above in node.exprs:
+            match expr:
+                # A ColumnRef's index wins over its name, so the name proves nothing here.
+                case Column():
+                    pairs.append((expr.name, above))
+                case Bound(tree=Place(index=index)):
+                    pairs += [(name, above) for name, at in places.items() if at == index]
+        return _rename_keys(below, pairs)
+
+    def _of_aggregate(self, node: model.Aggregate, below: Distribution) -> Distribution:
+        """Right where all rows of a group are in one task: those are exchanged by what groups them.
+
+        States, and results of a share, are of the rows of a task; what makes one of them comes
+        later.
+        """
+        if node.phase in _OF_EACH_TASK:
+            return attrs.evolve(below, keys=None) if below.is_split else _whole(below)
+        if node.sets or below.kind is not DistributionKind.HASH or below.keys is None:
+            # Of several sets of groups, some hold rows of all keys.
+            return _PIN
+        columns = self._outputs(node.input)
+        groups = [each.index if isinstance(each, Place) else None for each in node.groups]
+        keys = tuple(
+            frozenset(
+                own_name(at)
+                for at, group in enumerate(groups)
+                if group is not None and group in own_places(key, columns)
+            )
+            for key in below.keys
+        )
+        return attrs.evolve(below, keys=keys, repeatable=False) if all(keys) else _PIN
+
+    def _of_set(
+        self, node: model.SetOperation, left: Distribution, right: Distribution
+    ) -> Distribution:
+        """Right where equal rows of both sides lie in one task: hashed alike by the same places."""
+        both = left.kind is right.kind is DistributionKind.HASH
+        if not both or left.partitions != right.partitions or not left.keys or not right.keys:
+            return _whole(left, right)
+        columns, others = self._outputs(node.left), self._outputs(node.right)
+        alike = len(left.keys) == len(right.keys) and all(
+            own_places(a, columns) & own_places(b, others)
+            for a, b in zip(left.keys, right.keys, strict=True)
+        )
+        return _by_hash(left, right) if alike else _whole(left, right)
+
+    def _of_own_join(
+        self, node: model.Join, left: Distribution, right: Distribution
+    ) -> Distribution:
+        if left.kind is right.kind is DistributionKind.HASH and node.keys:
+            wanted = tuple(zip(*node.keys, strict=True))
+            lies = left.keys, right.keys
+            if left.partitions == right.partitions and all(
+                keys is not None
+                and len(keys) == len(names)
+                and all(name in key for name, key in zip(names, keys, strict=True))
+                for keys, names in zip(lies, wanted, strict=True)
+            ):
+                return attrs.evolve(_by_hash(left, right), keys=self._own_keys(node, left, right))
+        if left.is_split and node.match in _OWN_WHOLE_RIGHT and _is_replicated(right):
+            return attrs.evolve(left, keys=None)
+        return _whole(left, right)
+
+    def _own_keys(self, node: model.Join, left: Distribution, right: Distribution) -> Keys | None:
+        """What the pairs of two sides that were exchanged alike lie by.
+
+        Of those that sizes decide, nothing: they may yet be run otherwise.
+        """
+        if type(node) is not model.Join or left.keys is None or right.keys is None:
+            return None
+        columns = self._outputs(node.left)
+        if columns is None or node.match not in _OWN_WHOLE_RIGHT:
+            return None
+        keys = [own_places(key, columns) for key in left.keys]
+        others = self._outputs(node.right)
+        if node.match is Match.INNER and others is not None:
+            # Both keys of a pair are equal, and hash alike.
+            keys = [
+                places | {at + len(columns) for at in own_places(key, others)}
+                for places, key in zip(keys, right.keys, strict=True)
+            ]
+        return tuple(frozenset(map(own_name, places)) for places in keys) if all(keys) else None
 
     def _of_final(self, node: model.FinalHashAggregate, below: Distribution) -> Distribution:
         if not node.group_exprs:
@@ -299,7 +390,7 @@ def _is_replicable(below: Distribution) -> bool:
     return below.kind is not DistributionKind.PIN and below.repeatable
 
 
-def _rename_keys(below: Distribution, columns: Iterable[tuple[str, str]]) -> Distribution:
+def _rename_keys(below: Distribution, columns: Iterable[tuple[ColumnName, str]]) -> Distribution:
     """`columns` as (name below, name above); unknown keys when one of them is not given out."""
     if below.keys is None:
         return below
@@ -322,13 +413,6 @@ def _keys_beside(
         for names in keys
     )
     return kept if all(kept) else None
-
-
-def _of_project(node: model.Project, below: Distribution) -> Distribution:
-    # A ColumnRef's index wins over its name, so the name proves nothing here.
-    return _rename_keys(
-        below, ((expr.name, name) for expr, name in node.exprs if isinstance(expr, Column))
-    )
 
 
 def _of_partial(node: model.PartialHashAggregate, below: Distribution) -> Distribution:
@@ -382,41 +466,9 @@ def _of_union(left: Distribution, right: Distribution) -> Distribution:
     return _whole(left, right)
 
 
-def _of_aggregate(node: model.Aggregate, below: Distribution) -> Distribution:
-    """Right where all rows of a group are in one task: those are exchanged by what groups them.
-
-    States are of the rows of a task; what makes one of them comes later.
-    """
-    if node.phase is Phase.STATES:
-        return attrs.evolve(below, keys=None) if below.is_split else _whole(below)
-    if not node.groups:
-        return _PIN
-    if below.kind is DistributionKind.HASH and below.keys is not None:
-        places = {each.index for each in node.groups if isinstance(each, Place)}
-        if all(any(name == f"c{at}" for at in places for name in key) for key in below.keys):
-            return attrs.evolve(below, keys=None, repeatable=False)
-    return _PIN
-
-
 def _is_of_scan(rows: Distribution, leaf: int) -> bool:
     """Whether this scan is shared out, and nothing else."""
     return rows.kind is DistributionKind.SCAN and rows.scans == {leaf} and not rows.reads
-
-
-def _of_own_join(node: model.Join, left: Distribution, right: Distribution) -> Distribution:
-    if left.kind is right.kind is DistributionKind.HASH and node.keys:
-        wanted = tuple(zip(*node.keys, strict=True))
-        lies = left.keys, right.keys
-        if left.partitions == right.partitions and all(
-            keys is not None
-            and len(keys) == len(names)
-            and all(name in key for name, key in zip(names, keys, strict=True))
-            for keys, names in zip(lies, wanted, strict=True)
-        ):
-            return _by_hash(left, right)
-    if left.is_split and node.match in _OWN_WHOLE_RIGHT and _is_replicated(right):
-        return attrs.evolve(left, keys=None)
-    return _whole(left, right)
 
 
 def _by_hash(left: Distribution, right: Distribution) -> Distribution:
@@ -430,14 +482,6 @@ def _by_hash(left: Distribution, right: Distribution) -> Distribution:
     )
 
 
-def _of_set(left: Distribution, right: Distribution) -> Distribution:
-    """Right where equal rows of both sides lie in one task: those are exchanged by all columns."""
-    both = left.kind is right.kind is DistributionKind.HASH
-    if both and left.partitions == right.partitions and left.keys and right.keys:
-        return _by_hash(left, right)
-    return _whole(left, right)
-
-
 def _of_windows(node: model.OverWindows, below: Distribution) -> Distribution:
     """Right where all rows of each partition are in one task."""
     if below.kind is DistributionKind.HASH and below.keys is not None:
@@ -449,6 +493,7 @@ def _of_windows(node: model.OverWindows, below: Distribution) -> Distribution:
     return _PIN
 
 
+_OF_EACH_TASK = frozenset({Phase.STATES, Phase.SHARE})
 _OWN_WHOLE_RIGHT = frozenset(
     {Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI, Match.MARK, Match.SINGLE}
 )

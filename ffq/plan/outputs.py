@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from ffq.plan import model, terms
+from ffq.plan.bound import Match
 from ffq.plan.model import Node
 from ffq.plan.names import text_of
 from ffq.plan.terms import ColumnName, Expr, JoinType
@@ -31,6 +32,9 @@ Outputs: TypeAlias = tuple[Output, ...] | None
 
 LEFT_ONLY: Final = frozenset({JoinType.SEMI, JoinType.ANTI})
 """Joins that give out the left columns, and no others."""
+
+
+_BOTH_SIDES: Final = frozenset({Match.INNER, Match.LEFT, Match.RIGHT, Match.FULL, Match.SINGLE})
 
 
 @attrs.define
@@ -61,6 +65,12 @@ class OutputsOf:
                 return _joined(node, self(node.left), self(node.right))
             case model.Inline():
                 return tuple(Output(name) for name, _ in node.columns)
+            case model.Aggregate():
+                return _numbered(len(node.groups) + len(node.aggregates) + len(node.groupings))
+            case model.Join():
+                left, right = self(node.left), self(node.right)
+                known = left is not None and right is not None and node.match in _BOTH_SIDES
+                return _numbered(len(left or ()) + len(right or ())) if known else None
             case model.UnionAll():
                 return self(node.left)
             case model.CteRef():
@@ -69,6 +79,15 @@ class OutputsOf:
                 return self(node.input)
             case _:
                 return None
+
+
+def own_name(at: int) -> str:
+    """What a node of our own calls its column at a position."""
+    return f"c{at}"
+
+
+def _numbered(width: int) -> tuple[Output, ...]:
+    return tuple(Output(own_name(at)) for at in range(width))
 
 
 def group_name(expr: Expr, at: int) -> str:
@@ -120,3 +139,16 @@ def _joined(node: model.HashJoin, left: Outputs, right: Outputs) -> Outputs:
 
 def _inexact(columns: tuple[Output, ...], names: Container[str]) -> tuple[Output, ...]:
     return tuple(attrs.evolve(one, exact=one.exact and one.name not in names) for one in columns)
+
+
+def own_places(key: frozenset[ColumnName], columns: Outputs) -> frozenset[int]:
+    """Positions of a key's names among the columns of a node; where these are not known, it is one
+    of our own."""
+    if columns is None:
+        return frozenset(
+            int(name[1:])
+            for name in key
+            if isinstance(name, str) and name[:1] == "c" and name[1:].isdecimal()
+        )
+    places = (place_of(name, columns) for name in key)
+    return frozenset(at for at in places if at is not None)

@@ -19,7 +19,7 @@ from ffq.messages import MAX_SQL_PARTITIONS, NO_CLUSTER, ClusterSize
 from ffq.plan.bound import Place
 from ffq.plan.model import CteRef, Node, Project, Recursion, RecursionRef, UnionAll
 from ffq.plan.terms import Bound
-from ffq.sql import groups, joins, leaves, orders, partners
+from ffq.sql import below, groups, joins, leaves, orders, partners
 from ffq.sql.exchanges import PARTITION_BYTES, Exchanges, TableEstimate
 from ffq.sql.pieces import Rows, filtered, mapped, projected
 from ffq.sql.planning import Planned
@@ -131,6 +131,17 @@ class _Distributor:
         rows = joins.join(semi.join, inputs, self._exchanges)
         return _filtered(semi.filter, partners.marked(rows))
 
+    def _aggregate(self, found: Json) -> Rows:
+        (child,) = found["children"]
+        if child["type"] != "LOGICAL_COMPARISON_JOIN" or partners.partners_of(child) is not None:
+            return groups.aggregate(found, [self.visit(child)], self._exchanges)
+        inputs = [self.visit(each) for each in child["children"]]
+        rows = below.aggregate(found, child, inputs, self._exchanges)
+        if rows is None:
+            joined = joins.join(child, inputs, self._exchanges)
+            rows = groups.aggregate(found, [joined], self._exchanges)
+        return rows
+
     def _cte(self, found: Json) -> Rows:
         definition, body = found["children"]
         index = found.get("table_index", 0)
@@ -235,7 +246,6 @@ def _together(counts: Iterable[float | None]) -> float | None:
 _STEPS: Final[Mapping[str, _Step]] = {
     "LOGICAL_GET": leaves.get,
     "LOGICAL_PROJECTION": _projection,
-    "LOGICAL_AGGREGATE_AND_GROUP_BY": groups.aggregate,
     "LOGICAL_COMPARISON_JOIN": joins.join,
     "LOGICAL_ANY_JOIN": joins.join,
     "LOGICAL_ASOF_JOIN": joins.join,
@@ -276,6 +286,7 @@ _SPECIAL: Final[Mapping[str, Callable[[_Distributor, Json], Rows]]] = {
     "LOGICAL_CTE_REF": _Distributor._cte_ref,
     "LOGICAL_RECURSIVE_CTE": _Distributor._recursion,
     "LOGICAL_FILTER": _Distributor._filter,
+    "LOGICAL_AGGREGATE_AND_GROUP_BY": _Distributor._aggregate,
     "LOGICAL_DISTINCT": _Distributor._distinct,
 }
 READ_NODES: Final = _STEPS.keys() | _SPECIAL.keys()

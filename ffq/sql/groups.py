@@ -18,6 +18,7 @@ from ffq.plan.bound import (
     Place,
     SqlType,
 )
+from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.model import (
     Aggregate,
     HashPartitioning,
@@ -43,7 +44,7 @@ _PLAIN: Final = """
 BIGINT BOOLEAN DATE DECIMAL DOUBLE FLOAT INTEGER SMALLINT TIMESTAMP TINYINT UBIGINT UINTEGER
 USMALLINT UTINYINT VARCHAR
 """
-_STATES_OF: Final = frozenset(_PLAIN.split())
+PLAIN_TYPES: Final = frozenset(_PLAIN.split())
 """Types whose values, and so states of them, come through Arrow as they were."""
 _BY_ORDER: Final = frozenset(
     {"any_value", "first", "last", "array_agg", "list", "string_agg", "group_concat", "listagg"}
@@ -74,17 +75,31 @@ _RANKS: Final = frozenset({"rank", "rank_dense", "dense_rank", "percent_rank", "
 def aggregate(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     (below,) = inputs
     reader = ExpressionReader(below.width, below.bindings)
-    sets = tuple(map(tuple, found.get("grouping_sets", [])))
-    groupings = tuple(map(tuple, found.get("grouping_functions", [])))
     groups = reader.all(found.get("groups", []))
     aggregates = tuple(
         _in_order(reader.aggregate(each), below, exchanges) for each in found.get("expressions", [])
     )
+    return grouped(found, below, groups, aggregates, exchanges)
+
+
+def grouped(
+    found: Json,
+    below: Rows,
+    groups: tuple[BoundExpr, ...],
+    aggregates: tuple[BoundAggregate, ...],
+    exchanges: Exchanges,
+) -> Rows:
+    """Rows in the groups that were planned: groups and aggregates are those found, or of rows
+    below that were made otherwise than planned."""
+    sets = tuple(map(tuple, found.get("grouping_sets", [])))
+    groupings = tuple(map(tuple, found.get("grouping_functions", [])))
     width = len(groups) + len(aggregates) + len(groupings)
     several = len(sets) > 1 or bool(groupings)
     in_phases = below.split and bool(aggregates) and all(map(_has_states, aggregates))
     split = bool(groups) and not several and below.split
-    if in_phases and not several:
+    if split and lie_by(below, groups):
+        made: Node = Aggregate(groups, aggregates, below.node)
+    elif in_phases and not several:
         made = _in_two_phases(below, groups, aggregates, exchanges)
     elif split:
         lying, keys, _ = exchanges.by_keys(below, groups)
@@ -96,6 +111,11 @@ def aggregate(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows
     widths = tuple(map(below.bytes_of, (*groups, *aggregates, *(NOTHING,) * len(groupings))))
     rows = attrs.evolve(below.made(made, width), split=split, count=count, most=most, widths=widths)
     return attrs.evolve(rows, bindings=_bindings(found, len(groups), len(aggregates)))
+
+
+def lie_by(rows: Rows, groups: tuple[BoundExpr, ...]) -> bool:
+    """Whether all rows of a group are in one task, wherever it is."""
+    return distribution_of(Aggregate(groups, (), rows.node)).kind is DistributionKind.HASH
 
 
 def _bindings(found: Json, groups: int, aggregates: int) -> tuple[tuple[int, int], ...]:
@@ -143,7 +163,7 @@ def _in_two_phases(
 
 def _has_states(one: BoundAggregate) -> bool:
     """Whether it may be made of what tasks have found of their own rows."""
-    plain = all(kind.name in _STATES_OF for kind in one.arg_types)
+    plain = all(kind.name in PLAIN_TYPES for kind in one.arg_types)
     return one.name in _WITH_STATES and plain and not one.distinct and not one.order
 
 
@@ -197,14 +217,14 @@ def _has_collation(found: Json) -> bool:
     """Whether a column that a query gives out has one, as far as its plan says."""
     if "expressions" not in found:
         return any(map(_has_collation, found.get("children", [])))
-    return any(_is_collated(type_of(each)) for each in found["expressions"])
+    return any(is_collated(type_of(each)) for each in found["expressions"])
 
 
-def _is_collated(kind: object) -> bool:
-    """kind: a type as the plan writes it, or a part of one."""
+def is_collated(kind: object) -> bool:
+    """Whether there is one in what the plan writes as a type, or around types."""
     if isinstance(kind, dict):
-        return "collation" in kind or any(map(_is_collated, kind.values()))
-    return isinstance(kind, list) and any(map(_is_collated, kind))
+        return "collation" in kind or any(map(is_collated, kind.values()))
+    return isinstance(kind, list) and any(map(is_collated, kind))
 
 
 def _distinct_on(found: Json, below: Rows, exchanges: Exchanges) -> Rows:

@@ -94,10 +94,16 @@ class _Sides:
 
 
 def join(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
-    name = found.get("join_type", "INNER")
     left, right = inputs
     if found["type"] == "LOGICAL_CROSS_PRODUCT" and right.count == 1:
         return _beside_one_row(left, right, exchanges)
+    sides, kept = read(found, left, right)
+    return mapped(joined(sides, exchanges), kept)
+
+
+def read(found: Json, left: Rows, right: Rows) -> tuple[_Sides, list[int]]:
+    """A join as it was planned, and which of the columns that it makes are given out."""
+    name = found.get("join_type", "INNER")
     equal, others = _conditions(found, left, right)
     match = _MATCHES.get(str(_FLIPPED.get(name, name)))
     if found["type"] == "LOGICAL_ASOF_JOIN":
@@ -116,19 +122,18 @@ def join(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     if name in _FLIPPED:
         sides = sides.mirrored(match)
         maps.reverse()
-    rows = _joined(sides, exchanges)
     kept = list(maps[0] or range(sides.left.width))
     if match is Match.MARK:
         kept.append(sides.left.width)
     elif match not in _ONE_SIDED:
         kept += [sides.left.width + at for at in (maps[1] or range(sides.right.width))]
-    return mapped(rows, kept)
+    return sides, kept
 
 
 def _beside_one_row(left: Rows, right: Rows, exchanges: Exchanges) -> Rows:
     """As a scalar subquery stands beside rows: an order that these have is theirs still."""
     below = numbered(left)
-    rows = _joined(_Sides(Match.INNER, below, right, (), ()), exchanges)
+    rows = joined(_Sides(Match.INNER, below, right, (), ()), exchanges)
     if not left.split and below.order:
         node = Sort(below.order, None, 0, partial=False, input=rows.node)
         rows = attrs.evolve(rows, node=node, order=below.order)
@@ -151,7 +156,7 @@ def _conditions(found: Json, left: Rows, right: Rows) -> tuple[list[Equal], list
     others: list[BoundExpr] = []
     of_left = ExpressionReader(left.width, left.bindings)
     of_right = ExpressionReader(right.width, right.bindings)
-    bindings = _both(left, right)
+    bindings = both_bindings(left, right)
     of_both = ExpressionReader(left.width + right.width, bindings)
     for each in found.get("conditions", []):
         comparison = each.get("comparison", "INVALID")
@@ -171,14 +176,25 @@ def _conditions(found: Json, left: Rows, right: Rows) -> tuple[list[Equal], list
     return equal, others
 
 
-def _both(left: Rows, right: Rows) -> tuple[tuple[int, int], ...] | None:
+def both_bindings(left: Rows, right: Rows) -> tuple[tuple[int, int], ...] | None:
+    """The planner's numbers of both sides' columns."""
     if left.bindings is None or right.bindings is None:
         return None
     return left.bindings + right.bindings
 
 
-def _joined(sides: _Sides, exchanges: Exchanges) -> Rows:
-    """The join's rows: left columns, then right ones or the mark, as the match gives them out."""
+def joined(sides: _Sides, exchanges: Exchanges, *, by_hash: bool = False) -> Rows:
+    """The join's rows: left columns, then right ones or the mark, as the match gives them out.
+
+    by_hash: both sides are exchanged, whatever their sizes turn out to be, and the rows lie by keys
+    that whoever asks for it knows.
+    """
+    if by_hash:
+        exchanges.choices.append(
+            f"{sides.match.value} join: both sides are shuffled, and its rows are grouped where "
+            f"they meet"
+        )
+        return _by_hash(sides, exchanges)
     if sides.match is Match.MARK:  # its right side is read for what is true, and for what is null
         sides = attrs.evolve(sides, right=exchanges.steady(sides.right))
     if not (sides.left.split or sides.right.split):
@@ -336,7 +352,7 @@ def _made(sides: _Sides, node: Node, *, split: bool) -> Rows:
         widths += (1.0,)
     elif sides.match not in _ONE_SIDED:
         width += right.width
-        bindings = _both(left, right)
+        bindings = both_bindings(left, right)
         widths += tuple(right.bytes_of(Place(at)) for at in range(right.width))
     return Rows(
         node,

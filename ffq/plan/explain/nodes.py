@@ -26,6 +26,12 @@ from ffq.plan.walk import KEEPS_COLUMNS, children, node_name
 
 Names = tuple[str, ...]
 FINAL: Final = "Final aggregate"
+_AGGREGATES: Final = {
+    Phase.WHOLE: "Aggregate",
+    Phase.SHARE: "Aggregate within each task",
+    Phase.STATES: "Partial aggregate",
+    Phase.MERGED: FINAL,
+}
 
 
 @attrs.frozen
@@ -233,7 +239,7 @@ def _aggregate(node: model.Aggregate, names: Names) -> Line:
     groupings = tuple(
         f"GROUPING({', '.join(groups[at] for at in each)})" for each in node.groupings
     )
-    title = {Phase.WHOLE: "Aggregate", Phase.STATES: "Partial aggregate"}.get(node.phase, FINAL)
+    title = _AGGREGATES[node.phase]
     details = f"by {_listed(groups)}" if groups else "all rows"
     if node.sets:
         details += f" in {len(node.sets)} grouping sets"
