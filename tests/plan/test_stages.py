@@ -188,12 +188,12 @@ def test_a_repeated_cte_cannot_blow_up_the_cut() -> None:
     chain: m.Node = scan("t")
     for _ in range(1000):
         chain = m.Limit(1, chain)
-    with pytest.raises(PlanningError, match="nests deeper than 200"):
+    with pytest.raises(PlanningError, match="nests deeper than 256"):
         cut(chain)
     stages: m.Node = scan("t")
     for _ in range(250):
         stages = exchange(stages, SINGLE)
-    with pytest.raises(PlanningError, match="nests deeper than 200"):
+    with pytest.raises(PlanningError, match="nests deeper than 256"):
         cut(stages)
 
 
