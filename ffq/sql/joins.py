@@ -25,7 +25,7 @@ from ffq.sql.pieces import (
     swapped,
     widened,
 )
-from ffq.sql.ranges import RangeKey, range_key
+from ffq.sql.ranges import RangeKey, range_key, without_null_check
 from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, refuse
 
 _MATCHES: Final = {
@@ -338,6 +338,9 @@ def _together(
     node = Join(left, right, sides.match, condition, ())
     if key is not None:
         by = ((f"c{key.left}", f"c{key.right}"),)
+        right = without_null_check(right, key.right)
+        if sides.match in {Match.INNER, Match.SEMI}:  # of others such a left row is given out
+            left = without_null_check(left, key.left)
         node = RangeJoin(left, right, sides.match, condition, by, key.right_leads)
     return _made(sides, node, split=split)
 

@@ -15,13 +15,14 @@ import attrs
 from ffq.catalog import columns_read
 from ffq.catalog.ranges import Followed, GroupRange, intervals_of
 from ffq.catalog.settings import DEFAULT_SCANS
-from ffq.plan.bound import BoundExpr, Place
+from ffq.plan.bound import BoundExpr, Conjunction, Form, Place, Special
 from ffq.plan.distribution import Distribution, DistributionKind, distribution_of
-from ffq.plan.model import Node, ParquetScan
+from ffq.plan.model import Filter, Node, ParquetScan, Project
 from ffq.plan.ranges import RangeColumn, scanned_column
+from ffq.plan.terms import Bound
 from ffq.plan.walk import stage_scans
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Rows
+from ffq.sql.pieces import Rows, filtered
 
 _MOST_READ: Final = 1.25
 """How often a table that follows another one is read, over all tasks. What is read again costs as
@@ -115,3 +116,24 @@ def _shares(groups: Sequence[GroupRange], count: int) -> list[list[GroupRange]]:
     ordered = sorted(groups, key=lambda each: each.interval or (0, 0))
     bounds = [at * len(ordered) // count for at in range(count + 1)]
     return [ordered[start:end] for start, end in pairwise(bounds)]
+
+
+def without_null_check(node: Node, at: int) -> Node:
+    """Rows with those whose column at this place is null, where conditions leave them out that are
+    seen from here. To whoever joins by that column they are no rows.
+
+    The engine takes such a condition, as its planner adds it to keys, for one that leaves a fifth:
+    of two files it then takes the larger one for the smaller.
+    """
+    match node:
+        case Filter(predicate=Bound(tree=tree)):
+            below = without_null_check(node.input, at)
+            check = Special(Form.IS_NOT_NULL, (Place(at),))
+            whole = isinstance(tree, Conjunction) and not tree.any
+            terms = tree.terms if whole and isinstance(tree, Conjunction) else (tree,)
+            return filtered(below, [each for each in terms if each != check])
+        case Project(exprs=exprs):
+            expr = exprs[at][0]
+            if isinstance(expr, Bound) and isinstance(expr.tree, Place):
+                return attrs.evolve(node, input=without_null_check(node.input, expr.tree.index))
+    return node
