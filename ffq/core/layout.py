@@ -20,6 +20,8 @@ from ffq.messages import Layout, ScanInput, StageScan
 from ffq.plan.stages import Parallelism, StagePlan
 
 LAYOUT_VERSION = 1
+_EXACT = 16
+"""How close to the best the largest group is: by this part of it."""
 
 
 def lay_out(
@@ -64,13 +66,29 @@ def _is_divisible_scan(stage: StagePlan, scans: Mapping[int, StageScan]) -> bool
 def group_partitions(
     sizes: Sequence[int], settings: CoordinatorSettings
 ) -> tuple[tuple[int, ...], ...]:
-    """Group neighbouring partitions to about the target size; at least one group.
+    """Group neighbouring partitions; at least one group.
 
-    The target is at most the total divided by adaptive_min_tasks, so that a small input is shared
-    out too. An empty partition never opens a group of its own.
+    They are as many groups as the target size asks for, or adaptive_min_tasks if that is more, so
+    that a small input is shared out too; the largest is about as small as it can be then. An empty
+    partition never opens a group of its own.
     """
+    most = settings.adaptive_target_bytes
+    count = max(settings.adaptive_min_tasks, len(_grouped(sizes, most)))
     total = sum(sizes)
-    target = max(1, min(settings.adaptive_target_bytes, total // settings.adaptive_min_tasks))
+    low = min(most, max(1, -(-total // count)))
+    groups = _grouped(sizes, low)
+    if len(groups) <= count:
+        return groups
+    # One group more would be a task more, which begins when all slots are busy.
+    high = min(most, low + max(sizes))
+    while high - low > max(1, low // _EXACT):
+        middle = (low + high) // 2
+        low, high = (low, middle) if len(_grouped(sizes, middle)) <= count else (middle, high)
+    return _grouped(sizes, high)
+
+
+def _grouped(sizes: Sequence[int], target: int) -> tuple[tuple[int, ...], ...]:
+    """Each group as large as it may be: up to the target, or one partition."""
     groups: list[list[int]] = [[]]
     filled = 0
     for partition, size in enumerate(sizes):

@@ -28,6 +28,13 @@ SETTINGS = CoordinatorSettings(adaptive_target_bytes=100, adaptive_min_tasks=2)
         ([10, 10], [(0,), (1,)]),
         ([10, 0, 0], [(0, 1, 2)]),
         ([7], [(0,)]),
+        ([26, 25, 25, 24], [(0, 1), (2, 3)]),
+        ([10, 40, 40, 10], [(0, 1), (2, 3)]),
+        ([24, 25, 1, 25, 24], [(0, 1, 2), (3, 4)]),
+        ([40] * 9, [(0, 1), (2, 3), (4, 5), (6, 7), (8,)]),
+        ([30] * 7, [(0, 1, 2), (3, 4, 5), (6,)]),
+        ([30] * 4, [(0, 1), (2, 3)]),
+        ([500, 60, 60, 500], [(0,), (1,), (2,), (3,)]),
     ],
 )
 def test_neighbouring_partitions_are_grouped_to_the_target(
@@ -46,6 +53,18 @@ def test_every_partition_is_in_exactly_one_group(sizes: list[int]) -> None:
     for group in groups:
         held = [sizes[each] for each in group if sizes[each]]
         assert len(held) <= 1 or sum(held) <= SETTINGS.adaptive_target_bytes
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=12))
+def test_a_small_input_is_shared_out_to_no_more_tasks_than_the_least(sizes: list[int]) -> None:
+    """And the largest has no more than need be, but for a sixteenth."""
+    settings = CoordinatorSettings(adaptive_target_bytes=10_000, adaptive_min_tasks=2)
+    groups = group_partitions(sizes, settings)
+    assert len(groups) <= 2
+    cuts = range(1, len(sizes) + 1)
+    best = min(max(sum(sizes[:cut]), sum(sizes[cut:])) for cut in cuts)
+    largest = max(sum(sizes[each] for each in group) for group in groups)
+    assert largest <= best + max(1, best // 16)
 
 
 @given(relations(), st.data(), st.booleans())
