@@ -19,13 +19,13 @@ import trio
 
 from ffq.core.machine import Removal
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import DropMapOutputs, DropResults, ForgetMore, GoOn
+from ffq.messages import DropMapOutputs, DropResults, ForgetMore, GoOn, SweepStaleWorkers
 
 MOST_KEYS: Final = 1_000
 """In one notice: a store is not to be kept long by it."""
 
 _Keyed: TypeAlias = type[DropMapOutputs | DropResults]
-_Keys: TypeAlias = dict[AttemptKey, None]
+_Keys: TypeAlias = OrderedDict[AttemptKey, None]
 
 
 class Outbox:
@@ -43,7 +43,7 @@ class Outbox:
         match notice:
             case DropMapOutputs() | DropResults():
                 self._merge(type(notice), notice.keys)
-            case ForgetMore() | GoOn():
+            case ForgetMore() | GoOn() | SweepStaleWorkers():
                 self._waiting[type(notice), None] = notice
             case _:
                 self._waiting[type(notice), notice.query_id] = notice
@@ -51,8 +51,8 @@ class Outbox:
 
     def _merge(self, kind: _Keyed, keys: Iterable[AttemptKey]) -> None:
         for key in keys:
-            known = self._waiting.setdefault((kind, key.query_id), {})
-            if isinstance(known, dict):
+            known = self._waiting.setdefault((kind, key.query_id), OrderedDict())
+            if isinstance(known, OrderedDict):
                 known[key] = None
 
     async def get(self) -> Removal:
@@ -61,7 +61,7 @@ class Outbox:
             self._changed = trio.Event()
             await self._changed.wait()
         place, oldest = next(iter(self._waiting.items()))
-        if not isinstance(oldest, dict):
+        if not isinstance(oldest, OrderedDict):
             del self._waiting[place]
             return oldest
         keys = tuple(islice(oldest, MOST_KEYS))

@@ -226,7 +226,8 @@ def resolve_map_output(
     current = attempt in (task.attempts[-1], task.committed, *task.running)
     if not current or attempt.state is TaskState.FAILED:
         raise NotReady(f"attempt {attempt.key} is stale", reason="STALE_ATTEMPT")
-    if task.state is TaskState.QUEUED or task.lost:
+    lost = task.lost or any(attempt.key in keys for keys in stage.losing)
+    if task.state is TaskState.QUEUED or lost:
         raise NotReady(f"the output of {attempt.key} is lost", reason="OUTPUT_LOST")
     if attempt.output is None and attempt.state is TaskState.RUNNING:
         raise NotReady(f"attempt {attempt.key} has not registered any output")

@@ -14,6 +14,7 @@ import attrs
 from ffq.core.placement import is_solitary
 from ffq.core.ready import Profile, Requirement
 from ffq.core.records import AttemptRecord, Made, QueryRecord, StageRecord, TaskRecord
+from ffq.core.recovery import Loss, Recovery
 from ffq.core.speculation import due_at
 from ffq.core.state import SchedulingState
 from ffq.errors import InvariantViolated
@@ -29,6 +30,7 @@ def validate(state: SchedulingState) -> None:
     _check_ready(state)
     _check_backoff(state)
     _check_speculation(state)
+    _check_chores(state)
     _check_bounds(state)
 
 
@@ -139,7 +141,7 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
     )
     if stage.failed != failed:
         yield f" counts {stage.failed} failed attempts of {failed}"
-    if stage.lost != sum(task.lost for task in stage.tasks):
+    if sorted(stage.lost) != [task.task_id for task in stage.tasks if task.lost]:
         yield " miscounts lost outputs"
     if (stage.layout is None) != (not stage.shares):
         yield ": a layout is its tasks"
@@ -159,7 +161,10 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
     if attrs.astuple(stage.made) != attrs.astuple(_made(stage)):
         yield " miscounts what its tasks gave out"
     if not query.state.terminal:
-        yield from _wrong_in_offer(stage, [parent for parent in parents if parent.lost])
+        # Those that are made again by and by are needed until they are.
+        by_and_by = query.recovering or any(parent.losing for parent in parents)
+        lost = [] if by_and_by else [parent for parent in parents if parent.lost]
+        yield from _wrong_in_offer(stage, lost)
 
 
 def _made(stage: StageRecord) -> Made:
@@ -304,7 +309,10 @@ def _check_workers(state: SchedulingState) -> None:
         _require(suspects <= 1, f"{worker_id} runs {suspects} suspects (R19)")
         alone = any(attempt.alone for attempt in worker.running.values())
         _require(not alone or len(worker.running) == 1, f"{worker_id} runs two, one alone (R19)")
-        held = {query_id: set(keys) for query_id, keys in worker.outputs.items()}
+        held = {
+            query_id: {key for keys in by_stage.values() for key in keys}
+            for query_id, by_stage in worker.outputs.items()
+        }
         _require(held == served.get(worker_id, {}), f"the outputs of {worker_id} are off")
         _require(worker_id not in state.workers.absent, f"{worker_id} is both live and absent")
         able = worker.introduced and not worker.is_draining
@@ -325,6 +333,7 @@ def _served_outputs(query: QueryRecord) -> list[AttemptRecord]:
         and (attempt := task.committed) is not None
         and attempt.output is not None
         and attempt.output.endpoint
+        and not any(attempt.key in keys for keys in stage.losing)
     ]
 
 
@@ -386,6 +395,33 @@ def _check_speculation(state: SchedulingState) -> None:
         task = None if query is None else query.stages[stage_id].tasks[task_id]
         alone = task is not None and len(task.running) == 1 and not task.speculated
         _require(alone, f"{query_id}/{stage_id}/{task_id} is no straggler (R13)")
+
+
+def _check_chores(state: SchedulingState) -> None:
+    recoveries = [each.query for each in state.chores if isinstance(each, Recovery)]
+    recovering = [query for query in state.queries.values() if query.recovering]
+    _require(
+        len({id(each) for each in recoveries}) == len(recoveries)
+        and all(each.recovering for each in recoveries)
+        and {id(each) for each in recovering} <= {id(each) for each in recoveries},
+        "what is being recovered is not what is to be",
+    )
+    losing = [
+        id(keys)
+        for query in state.queries.values()
+        if not query.state.terminal
+        for stage in query.stages
+        for keys in stage.losing
+    ]
+    losses = [
+        id(each.keys)
+        for each in state.chores
+        if isinstance(each, Loss) and not each.query.state.terminal
+    ]
+    _require(sorted(losing) == sorted(losses), "what is being lost is not what is to be marked")
+    for worker_id, worker in state.workers.live.items():
+        empty = any(not keys for stages in worker.outputs.values() for keys in stages.values())
+        _require(not empty and all(worker.outputs.values()), f"{worker_id} serves nothing at all")
 
 
 def _check_bounds(state: SchedulingState) -> None:

@@ -217,8 +217,9 @@ def end_query(
         speculation.no_straggler(state, attempt)
     query.running.clear()
     served = [
-        state.workers.live[worker_id].outputs.pop(query.query_id, {})
+        keys
         for worker_id in query.output_workers
+        for keys in state.workers.live[worker_id].outputs.pop(query.query_id, {}).values()
     ]
     query.output_workers.clear()
     state.plan_bytes -= len(query.plan_bytes)

@@ -9,6 +9,7 @@ that fails, the two still agree.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Final
 
 import attrs
 
@@ -29,6 +30,9 @@ from ffq.messages import (
 
 _RETRY_REGISTER_MS = 5_000
 
+SLICE: Final = 100
+"""Workers whose loss scheduling is told of in one go."""
+
 
 @attrs.frozen
 class _Alive:
@@ -46,10 +50,14 @@ class _Alive:
 
 @attrs.define(eq=False)
 class LivenessState:
-    """`workers`: those that no sweep has found stale, the one heard of longest ago first."""
+    """`workers`: those that no sweep has found stale, the one heard of longest ago first.
+
+    `slice`: how many of them one sweep loses at most.
+    """
 
     settings: CoordinatorSettings
     workers: OrderedDict[WorkerId, _Alive] = attrs.field(factory=OrderedDict)
+    slice: int = SLICE
     version: int = 0
     notices: list[Notice] = attrs.field(factory=list)
 
@@ -114,11 +122,16 @@ def sweep_stale_workers(state: LivenessState, msg: SweepStaleWorkers, _now_ms: i
     """Drop workers silent for longer than the timeout when the sweep was sent (R19).
 
     That time, not the present one: what arrived before the sweep has been handled, what
-    arrived after it may still be queued behind it.
+    arrived after it may still be queued behind it. Of very many the next slice is lost by the
+    same sweep, sent again: meanwhile beats are heard, and scheduling serves others.
     """
     lost: list[WorkerLost] = []
+    more = False
     for worker_id, oldest in state.workers.items():
         if not _is_stale(state, oldest, msg.sent_at_ms):
+            break
+        if len(lost) == state.slice:
+            more = True
             break
         silent_ms = msg.sent_at_ms - oldest.last_seen_ms
         lost.append(WorkerLost(worker_id, f"silent for {silent_ms} ms"))
@@ -127,6 +140,8 @@ def sweep_stale_workers(state: LivenessState, msg: SweepStaleWorkers, _now_ms: i
         state.version += 1
     for each in lost:
         del state.workers[each.worker_id]
+    if more:
+        state.notices.append(msg)
 
 
 def stale_from_ms(state: LivenessState, now_ms: int) -> int:

@@ -36,6 +36,7 @@ from ffq.messages import (
     GoOn,
     PublishMapOutput,
     PublishMapOutputs,
+    SweepStaleWorkers,
     WorkerChanged,
     WorkerLost,
 )
@@ -71,7 +72,7 @@ MAY_ASK: Final[Mapping[Party, frozenset[Party]]] = {
 Told: TypeAlias = WorkerChanged | WorkerLost | PublishMapOutput | PublishMapOutputs
 """Notices that are delivered before the step that made them is answered."""
 
-Slice: TypeAlias = GoOn | ForgetMore
+Slice: TypeAlias = GoOn | ForgetMore | SweepStaleWorkers
 """A machine tells itself to do the next slice of what was too much for one step."""
 
 Removal: TypeAlias = (

@@ -7,7 +7,7 @@ gap or a reuse of numbers cannot be written down.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -220,6 +220,9 @@ class StageRecord:
     `again` holds those that are QUEUED once more and past their backoff, in the order they became
     so, behind the fresh ones; but those that not every worker may be given are in `choosy`, in that
     order too (R17, R19). The counts are of tasks by state; `failed` counts failed attempts.
+    `lost`: committed tasks whose outputs are known lost, in the order in which that became known.
+    `losing`: outputs that are lost with their worker, but are not told apart by task yet.
+
     `made`: what its committed attempts gave out, in all. `durations`: of some of the latest of
     them, in ms; empty without speculation.
 
@@ -242,7 +245,8 @@ class StageRecord:
     running: int = 0
     committed: int = 0
     failed: int = 0
-    lost: int = 0
+    lost: OrderedDict[TaskId, None] = attrs.field(factory=OrderedDict)
+    losing: list[dict[AttemptKey, None]] = attrs.field(factory=list)
     made: Made = attrs.field(factory=Made)
     durations: list[int] = attrs.field(factory=list)
     scans: Mapping[int, StageScan] = attrs.field(factory=dict)
@@ -274,7 +278,7 @@ class StageRecord:
     @property
     def is_readable(self) -> bool:
         """Whether every task has a committed attempt whose output is not known lost (R8)."""
-        return self.is_committed and self.lost == 0
+        return self.is_committed and not self.lost and not self.losing
 
     @property
     def has_work(self) -> bool:
@@ -322,6 +326,8 @@ class QueryRecord:
     the stages that they are about. `gathers`: of AdaptiveGathers, by the
     stages below them, those that are not decided; `gathered`: those that are.
 
+    `recovering`: lost outputs that a task has still to read are made again by and by.
+
     `plan_bytes` is emptied when the query ends; `digest` stays. `uncommitted`: stages that are not
     committed. `output_partitions`: partition records of its outputs. `output_workers`: workers
     whose loss would lose committed outputs.
@@ -343,6 +349,7 @@ class QueryRecord:
     splits: bool = False
     running: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
     in_backoff: int = 0
+    recovering: bool = False
     result_bytes: int = 0
     output_partitions: int = 0
     output_workers: set[WorkerId] = attrs.field(factory=set)

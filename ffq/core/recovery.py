@@ -3,13 +3,21 @@
 An output that only its worker could serve is lost with it. It is made again only if some task
 still has to read it: the stages are walked from the sink down, so that a consumer that has to be
 run again is seen before its parents. A lost output that nobody needs stays committed, marked lost.
+
+Where a worker served very many, they are told apart, and made again, in slices. Meanwhile their
+stage is not readable, and none of them can be located: it is as if all were marked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
+import attrs
+
+from ffq.core import chores
 from ffq.core.records import QueryRecord, StageRecord, TaskRecord
+from ffq.core.stages import became_readable, became_unreadable
 from ffq.core.state import Located, SchedulingState
 from ffq.core.tasks import (
     fail_beside_rival,
@@ -44,14 +52,21 @@ def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms
         return
     state.changed()
     touched: dict[QueryId, QueryRecord] = {}
-    for query_id, keys in worker.outputs.items():
+    message = f"worker lost: {worker_id}: {reason}"
+    room = state.slice
+    put_off: list[Loss] = []
+    for query_id, by_stage in worker.outputs.items():
         query = touched[query_id] = state.queries[query_id]
         query.output_workers.discard(worker_id)
-        for key in keys:
-            stage = query.stages[key.stage_id]
-            mark_lost(state, query, stage, stage.tasks[key.task_id], now_ms)
-    worker.outputs.clear()
-    message = f"worker lost: {worker_id}: {reason}"
+        for stage_id, keys in by_stage.items():
+            loss = Loss(query, query.stages[stage_id], keys, message)
+            if len(keys) <= room:
+                room -= len(keys)
+                loss.mark_all(state, now_ms)
+            else:
+                loss.announce(state, now_ms)
+                put_off.append(loss)
+    worker.outputs = {}
     # Located before any of it fails: a query that ends by that may be forgotten at once (R27).
     lost = [state.locate(key) for key in worker.running]
     alone = len(lost) == 1
@@ -67,7 +82,52 @@ def lose_worker(state: SchedulingState, worker_id: WorkerId, reason: str, now_ms
             fail_suspected(state, at, message, now_ms)
     for query in touched.values():
         recover(state, query, message, now_ms)
+    for loss in put_off:
+        chores.put_off(state, loss)
     state.workers.remove(worker_id, now_ms)
+
+
+@attrs.define(eq=False)
+class Loss:
+    """What a stage gave out that a worker served who is gone. `keys`: what is not marked yet."""
+
+    query: QueryRecord
+    stage: StageRecord
+    keys: dict[AttemptKey, None]
+    _message: str
+
+    def mark_all(self, state: SchedulingState, now_ms: int) -> None:
+        for key in self.keys:
+            mark_lost(state, self.query, self.stage, self.stage.tasks[key.task_id], now_ms)
+
+    def announce(self, state: SchedulingState, now_ms: int) -> None:
+        """Nobody is to read any of it from now on."""
+        was_readable = self.stage.is_readable
+        self.stage.losing.append(self.keys)
+        if was_readable:
+            became_unreadable(state, self.query, self.stage, now_ms)
+
+    def go_on(self, state: SchedulingState, now_ms: int) -> bool:
+        ended = self.query.state.terminal
+        for _ in range(min(state.slice, len(self.keys))):
+            key, _ = self.keys.popitem()
+            if not ended:
+                self._mark(state, key, now_ms)
+        if self.keys:
+            return False
+        if not ended:
+            losing = self.stage.losing
+            losing[:] = [each for each in losing if each is not self.keys]
+            if self.stage.is_readable:  # all of it was made again, for other reasons
+                became_readable(state, self.query, self.stage, now_ms)
+            recover(state, self.query, self._message, now_ms)
+        return True
+
+    def _mark(self, state: SchedulingState, key: AttemptKey, now_ms: int) -> None:
+        task = self.stage.tasks[key.task_id]
+        committed = task.committed
+        if committed is not None and committed.key == key:
+            mark_lost(state, self.query, self.stage, task, now_ms)
 
 
 def lose_input(state: SchedulingState, at: Located, lost: LostInput, now_ms: int) -> None:
@@ -88,20 +148,42 @@ def lose_input(state: SchedulingState, at: Located, lost: LostInput, now_ms: int
 
 def recover(state: SchedulingState, query: QueryRecord, message: str, now_ms: int) -> None:
     """Make lost outputs again that a task still has to read, until none is left."""
-    while not query.state.terminal:
-        needed = next(
+    if not query.recovering:
+        query.recovering = True
+        chores.begin(state, Recovery(query, message), now_ms)
+
+
+@attrs.define(eq=False)
+class Recovery:
+    """The lost outputs of a query are made again, for this reason."""
+
+    query: QueryRecord
+    _message: str
+
+    def go_on(self, state: SchedulingState, now_ms: int) -> bool:
+        left = state.slice
+        while left and (needed := self._needed()) is not None:
+            tasks = [needed.tasks[each] for each in sorted(islice(needed.lost, left))]
+            left -= len(tasks)
+            revoke(state, self.query, needed, tasks, self._message, now_ms)
+        self.query.recovering = self._needed() is not None
+        return not self.query.recovering
+
+    def _needed(self) -> StageRecord | None:
+        """A stage of which lost outputs are to be read by one that is not done."""
+        if self.query.state.terminal:
+            return None
+        stages = self.query.stages
+        return next(
             (
-                query.stages[parent_id]
-                for consumer in query.stages
+                stages[parent_id]
+                for consumer in stages
                 if not consumer.is_committed
                 for parent_id in consumer.parents
-                if query.stages[parent_id].lost
+                if stages[parent_id].lost
             ),
             None,
         )
-        if needed is None:
-            return
-        revoke(state, query, needed, [task for task in needed.tasks if task.lost], message, now_ms)
 
 
 def revoke(

@@ -16,7 +16,7 @@ from ffq.core.workers import WorkerTable
 from ffq.errors import UnknownId
 from ffq.ids import AttemptKey, QueryId, StageId, TaskId
 
-SLICE: Final = 1_000
+SLICE: Final = 500
 """Records that one step looks at for a chore. Each takes a few microseconds at most."""
 
 

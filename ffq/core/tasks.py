@@ -79,7 +79,8 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
     worker.standing.failures = 0
     _clear(task)
     if attempt.output is not None and attempt.output.endpoint:
-        worker.outputs.setdefault(query.query_id, {})[attempt.key] = None
+        by_stage = worker.outputs.setdefault(query.query_id, {})
+        by_stage.setdefault(attempt.key.stage_id, {})[attempt.key] = None
         query.output_workers.add(worker.worker_id)
     stage.committed += 1
     stage.made.count(attempt.output)
@@ -112,7 +113,7 @@ def withdraw_commit(
     state.changed()
     if task.lost:
         task.lost = False
-        stage.lost -= 1
+        del stage.lost[task.task_id]
     stage.committed -= 1
     stage.made.count(attempt.output, -1)
     forget_server(state, query, attempt)
@@ -131,7 +132,7 @@ def mark_lost(
     was_readable = stage.is_readable
     state.changed()
     task.lost = True
-    stage.lost += 1
+    stage.lost[task.task_id] = None
     if was_readable:
         became_unreadable(state, query, stage, now_ms)
 
@@ -139,11 +140,16 @@ def mark_lost(
 def forget_server(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
     """The attempt's output is not one that a worker's loss would lose."""
     worker = state.workers.live.get(attempt.worker_id)
-    served = worker.outputs.get(query.query_id) if worker is not None else None
-    if worker is None or served is None or attempt.key not in served:
+    by_stage = worker.outputs.get(query.query_id) if worker is not None else None
+    if worker is None or by_stage is None:
+        return
+    served = by_stage.get(attempt.key.stage_id)
+    if served is None or attempt.key not in served:
         return
     del served[attempt.key]
     if not served:
+        del by_stage[attempt.key.stage_id]
+    if not by_stage:
         del worker.outputs[query.query_id]
         query.output_workers.discard(worker.worker_id)
 

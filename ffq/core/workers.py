@@ -14,7 +14,7 @@ import attrs
 from ffq.core.ready import Profile, ReadyIndex
 from ffq.core.records import AttemptRecord
 from ffq.core.settings import CoordinatorSettings
-from ffq.ids import AttemptKey, QueryId, WorkerId
+from ffq.ids import AttemptKey, QueryId, StageId, WorkerId
 from ffq.messages import WorkerChanged, WorkerStatus
 
 
@@ -29,7 +29,7 @@ class Standing:
 
 @attrs.define(eq=False)
 class WorkerRecord:
-    """A live worker. `outputs`: committed outputs that only it can serve, by query.
+    """A live worker. `outputs`: committed outputs that only it can serve, by query and stage.
 
     `slots`: attempts it runs at once, 0 where it does not say. `stuck_tasks`: those among them that
     were told to stop and do not.
@@ -51,7 +51,7 @@ class WorkerRecord:
     slots: int = 0
     stuck_tasks: int = 0
     running: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
-    outputs: dict[QueryId, dict[AttemptKey, None]] = attrs.field(factory=dict)
+    outputs: dict[QueryId, dict[StageId, dict[AttemptKey, None]]] = attrs.field(factory=dict)
     profile: Profile | None = None
 
     def is_as(self, msg: WorkerChanged) -> bool:

@@ -113,6 +113,11 @@ class Driver:
         self.core.tick(self.now_ms)
         self._validate()
 
+    def go_on(self) -> None:
+        """The next slice of what was too much for one step, where any is left."""
+        self.core.go_on(self.now_ms)
+        self._validate()
+
     def sweep(self) -> None:
         self.core.sweep(self.now_ms)
         self._validate()

@@ -60,9 +60,23 @@ def record(coordinator: CoreCoordinator) -> dict[Party, RecordingMachine]:
     return recording
 
 
-def replay(settings: CoordinatorSettings, party: Party, steps: Steps) -> Machine[Any]:
-    """A fresh machine after these steps. What its steps tell others is not passed on."""
-    machine = CoreCoordinator(settings).machines[party]
+def cut_small(coordinator: CoreCoordinator, records: int) -> None:
+    """Let its slices be so small that what tests do is too much for one."""
+    coordinator.scheduling.state.slice = records
+    coordinator.registry.state.slice = records
+
+
+def replay(
+    settings: CoordinatorSettings, party: Party, steps: Steps, slices: int | None = None
+) -> Machine[Any]:
+    """A fresh machine after these steps. What its steps tell others is not passed on.
+
+    `slices`: how many records one has; None: as many as by default.
+    """
+    core = CoreCoordinator(settings)
+    if slices is not None:
+        cut_small(core, slices)
+    machine = core.machines[party]
     for message, now_ms in steps:
         machine.step(message, now_ms)
     machine.validate_state()

@@ -36,7 +36,7 @@ from ffq.messages import (
 from ffq.runtime.message import Request
 from tests.core.driver import Driver
 from tests.property.cluster import SETTINGS, WORKERS, ClusterMachine, rows_written, workers
-from tests.property.recording import Steps, record, replay
+from tests.property.recording import Steps, cut_small, record, replay
 from tests.property.snapshots import snapshot
 from tests.strategies import graphs
 
@@ -55,8 +55,13 @@ def answers(machine: Machine[Any], messages: list[Request[Any]], now_ms: int) ->
 class ReplayMachine(ClusterMachine):
     """The cluster of the other machines, its coordinator's machines being recorded."""
 
+    slices: int | None = None
+
     def __init__(self) -> None:
         super().__init__()
+        if self.slices is not None:
+            cut_small(self.d.core, self.slices)
+            self.d.core.at_once = False
         self.recorded = record(self.d.core)
 
     @rule(ms=st.sampled_from([0, 1, 100, 400, 1001]))
@@ -90,7 +95,7 @@ class ReplayMachine(ClusterMachine):
     def teardown(self) -> None:
         super().teardown()
         replayed = {
-            party: replay(SETTINGS, party, machine.steps)
+            party: replay(SETTINGS, party, machine.steps, self.slices)
             for party, machine in self.recorded.items()
         }
         for party, machine in replayed.items():
@@ -109,6 +114,25 @@ class ReplayMachine(ClusterMachine):
 TestReplay = ReplayMachine.TestCase
 # Far fewer runs than the profile says: every step of every run is looked at.
 TestReplay.settings = profile(max_examples=max(20, profile().max_examples // 8))
+
+
+class SlicedReplayMachine(ReplayMachine):
+    """So too where each step does little of what is asked for, and the rest in many more."""
+
+    slices = 1
+
+    @rule(times=st.sampled_from([1, 1, 1, 5]))
+    def goes_on(self, times: int) -> None:
+        for _ in range(times):
+            self.d.go_on()
+
+    def teardown(self) -> None:
+        self.d.core.at_once = True
+        super().teardown()
+
+
+TestSlicedReplay = SlicedReplayMachine.TestCase
+TestSlicedReplay.settings = TestReplay.settings
 
 
 # --- and in another process ------------------------------------------------------------------

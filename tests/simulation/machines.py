@@ -52,6 +52,10 @@ class Machines:
         state: SchedulingState = self.scheduling.state
         return state
 
+    def cut_small(self) -> None:
+        """What is too much for one step is done in slices: so small ones that it happens here."""
+        self.scheduling.state.slice = self.registry.state.slice = 2
+
     def has_output(self, key: AttemptKey) -> bool:
         """Whether the registry holds an output of this attempt."""
         return key in self.registry.state.queries.get(key.query_id, {})

@@ -153,6 +153,7 @@ class SimServer:
             hooks=monitor,
         ) as door:
             self.machines = Machines.of(door)
+            self.machines.cut_small()
             monitor.begin(self.machines)
             self.door, self.monitor = door, monitor
             self.trace.note(f"the coordinator is up, life {self.lives}")
