@@ -106,6 +106,8 @@ def aggregate(found: Json, join: Json, inputs: Sequence[Rows], exchanges: Exchan
     over = _Over(_moved(by, kept), _moved(aggregates, kept), sides.equal, sides.others, left.width)
     if not _can_be(over, left) or not _pays(sides.match, left, right, exchanges):
         return None
+    if joins.range_of(sides, exchanges) is not None:
+        return None  # nothing is exchanged before the join
     exchanges.choices.append(
         f"{sides.match.value} join: rows of the side that is aggregated are grouped in each task "
         f"before they are joined"
@@ -120,7 +122,7 @@ def aggregate(found: Json, join: Json, inputs: Sequence[Rows], exchanges: Exchan
         others=_moved(over.others, to),
     )
     meet = over.holds_keys(sides.match) and not _may_be_broadcast(fewer, left, exchanges)
-    rows = joins.joined(sides, exchanges, by_hash=meet)
+    rows = (joins.joined_by_hash if meet else joins.joined)(sides, exchanges)
     results = tuple(
         _of_results(one, Place(left.width + at), nulls=sides.match is Match.LEFT)
         for at, one in enumerate(aggregates, len(over.used))

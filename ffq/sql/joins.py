@@ -183,18 +183,18 @@ def both_bindings(left: Rows, right: Rows) -> tuple[tuple[int, int], ...] | None
     return left.bindings + right.bindings
 
 
-def joined(sides: _Sides, exchanges: Exchanges, *, by_hash: bool = False) -> Rows:
-    """The join's rows: left columns, then right ones or the mark, as the match gives them out.
+def joined_by_hash(sides: _Sides, exchanges: Exchanges) -> Rows:
+    """As `joined`. Both sides are exchanged, whatever their sizes turn out to be, and the rows lie
+    by keys that whoever asks for it knows."""
+    exchanges.choices.append(
+        f"{sides.match.value} join: both sides are shuffled, and its rows are grouped where they "
+        f"meet"
+    )
+    return _by_hash(sides, exchanges)
 
-    by_hash: both sides are exchanged, whatever their sizes turn out to be, and the rows lie by keys
-    that whoever asks for it knows.
-    """
-    if by_hash:
-        exchanges.choices.append(
-            f"{sides.match.value} join: both sides are shuffled, and its rows are grouped where "
-            f"they meet"
-        )
-        return _by_hash(sides, exchanges)
+
+def joined(sides: _Sides, exchanges: Exchanges) -> Rows:
+    """The join's rows: left columns, then right ones or the mark, as the match gives them out."""
     if sides.match is Match.MARK:  # its right side is read for what is true, and for what is null
         sides = attrs.evolve(sides, right=exchanges.steady(sides.right))
     if not (sides.left.split or sides.right.split):
@@ -202,9 +202,13 @@ def joined(sides: _Sides, exchanges: Exchanges, *, by_hash: bool = False) -> Row
     if sides.match is Match.MARK or not sides.equal:
         # MARK: what is not known of one row, all rows of the right side decide.
         return _beside_whole(sides, exchanges)
-    ranged = _by_ranges(sides, exchanges)
-    if ranged is not None:
-        return ranged
+    key = range_of(sides, exchanges)
+    if key is not None:
+        exchanges.choices.append(
+            f"{sides.match.value} join: nothing is exchanged, the files of both sides go by "
+            f"{key.column}; those of one are read {key.reads:.2f} times"
+        )
+        return _together(sides, sides.left.node, sides.right.node, split=True, key=key)
     way, side = _choice(sides, exchanges)
     if way is _Way.SHUFFLE:
         return _by_hash(sides, exchanges)
@@ -223,9 +227,11 @@ def _run(way: _Way, sides: _Sides, exchanges: Exchanges) -> Rows:
     return _by_hash(sides, exchanges, AdaptiveJoin, exchanges.broadcast_bytes(sides.left.size))
 
 
-def _by_ranges(sides: _Sides, exchanges: Exchanges) -> Rows | None:
-    """Each task has a share of one side, and of the other one what may meet that; None: their files
-    do not lie so, or one is so tiny that each task may as well read all of it."""
+def range_of(sides: _Sides, exchanges: Exchanges) -> RangeKey | None:
+    """By what each task can have a share of one side, and of the other one what may meet that.
+
+    None: their files do not lie so, or one is so tiny that each task may as well read all of it.
+    """
     both = sides.left, sides.right
     if exchanges.whole or sides.match not in RANGED or not all(each.split for each in both):
         return None
@@ -235,15 +241,8 @@ def _by_ranges(sides: _Sides, exchanges: Exchanges) -> Rows | None:
     if sides.match is Match.INNER:  # the larger table is shared out, so that shares are alike
         larger = (sides.right.base or 0.0) > (sides.left.base or 0.0)
         leads = [larger, not larger]
-    for right_leads in leads:
-        key = range_key(*both, sides.equal, exchanges, right_leads=right_leads)
-        if key is not None:
-            exchanges.choices.append(
-                f"{sides.match.value} join: nothing is exchanged, the files of both sides go by "
-                f"{key.column}; those of one are read {key.reads:.2f} times"
-            )
-            return _together(sides, sides.left.node, sides.right.node, split=True, key=key)
-    return None
+    keys = (range_key(*both, sides.equal, exchanges, right_leads=each) for each in leads)
+    return next((key for key in keys if key is not None), None)
 
 
 def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:

@@ -17,7 +17,8 @@ import pytest
 from ffq.catalog import Catalog, Table
 from ffq.engine import Engine
 from ffq.plan import cut
-from ffq.plan.model import Node, RangeJoin
+from ffq.plan.bound import Phase
+from ffq.plan.model import Aggregate, Node, RangeJoin
 from ffq.plan.stages import StageGraph
 from ffq.plan.walk import walk_stage
 from ffq.sql.exchanges import TableEstimate
@@ -185,6 +186,23 @@ def test_a_chain_of_joins_goes_by_one_key(make: Callable[..., Made], tmp_path: P
     )
     assert made.ranged(sql) == 2
     made.compared.check(sql)
+
+
+def test_rows_that_are_joined_where_they_lie_are_not_grouped_before(
+    make: Callable[..., Made], tmp_path: Path
+) -> None:
+    """They would be, of a side with many rows a group, before it is exchanged."""
+    lines, orders = _write(tmp_path, "lines", _LINES), _write(tmp_path, "orders", _ORDERS)
+    made = make(lines=lines, orders=orders)
+    estimates = made.compared.estimates
+    estimates["lines"] = attrs.evolve(estimates["lines"], rows=10**8)
+    sql = "select o.k, sum(lv) from orders o left join lines l on l.k = o.k group by o.k"
+    assert made.ranged(sql) == 1
+    made.compared.check(sql)
+    estimates["lines"] = attrs.evolve(estimates["lines"], footers=None)
+    phases = [one.phase for one in _nodes(made.graph(sql)) if isinstance(one, Aggregate)]
+    assert made.ranged(sql) == 0
+    assert Phase.SHARE in phases
 
 
 _OTHERS = {
