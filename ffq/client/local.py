@@ -21,19 +21,17 @@ from ffq.client.arguments import check_count, check_modules
 from ffq.client.client import Client, QueryHandle
 from ffq.client.connecting import require_trio
 from ffq.client.conversions import PlanLike, plan_bytes
-from ffq.client.operators import check_somebody_has, wanted_operators
+from ffq.client.operators import check_somebody_has, may_call_operators, wanted_operators
 from ffq.client.session.settings import MOST_WORKERS
 from ffq.client.ungrouped import ungrouped
 from ffq.client.watching import Progress
 from ffq.core.settings import CoordinatorSettings
 from ffq.engine.operators import REGISTRY, load_operators
 from ffq.errors import InvalidRequest, Unavailable, words
-from ffq.gateway import serve_gateway
+from ffq.gateway import open_gateway, serve_coordinator
 from ffq.ids import WorkerId
-from ffq.messages import NO_TIMEOUTS, Timeouts
-from ffq.rpc.client import open_channel
-from ffq.rpc.coordinator import RemoteCoordinator
-from ffq.rpc.options import DEFAULT_OPTIONS
+from ffq.messages import NO_TIMEOUTS, PlanSql, Timeouts
+from ffq.rpc.direct import DirectCoordinator
 from ffq.rpc.server import ServerAddress
 from ffq.settings import GatewaySettings, SettingSource, one_task_bytes
 from ffq.worker import WorkerConfig, run_worker
@@ -48,6 +46,12 @@ _LOOPBACK = "127.0.0.1:0"
 
 class _LocalClient(Client):
     """Refuses what can never run: nobody is likely to bring this cluster another worker."""
+
+    def _goes_in_one_call(self, work: PlanSql | bytes) -> bool:
+        """What an operator may be called in is looked at before it is submitted."""
+        if isinstance(work, PlanSql):
+            return not may_call_operators(work.sql)
+        return wanted_operators(work) <= REGISTRY.names()
 
     async def submit(
         self, plan: PlanLike, query_id: str | None = None, *, timeouts: Timeouts = NO_TIMEOUTS
@@ -66,7 +70,7 @@ class _Opened:
 
 
 class LocalCluster:
-    """A coordinator and workers in this process, over real gRPC on free loopback ports.
+    """A coordinator and workers in this process, the workers over real gRPC on free loopback ports.
 
         async with ffq.LocalCluster(workers=2, tables={"t": "data/*.parquet"}) as cluster:
             table = await cluster.run(plan)
@@ -185,14 +189,17 @@ class LocalCluster:
                 results_in=Path(folder),
                 one_task_bytes=one_task_bytes(SettingSource({}, os.environ)),
             )
-            async with trio.open_nursery() as gateway:
-                address: ServerAddress = await gateway.start(serve_gateway, settings)
+            async with open_gateway(settings) as coordinator, trio.open_nursery() as gateway:
+                address: ServerAddress = await gateway.start(
+                    serve_coordinator, coordinator, settings
+                )
                 endpoint = address.endpoint
-                async with (
-                    self._with_workers(endpoint),
-                    open_channel(endpoint, DEFAULT_OPTIONS) as channel,
-                ):
-                    yield _Opened(endpoint, _LocalClient(RemoteCoordinator(channel)))
+                direct = DirectCoordinator(coordinator, endpoint)
+                async with self._with_workers(endpoint):
+                    try:
+                        yield _Opened(endpoint, _LocalClient(direct, one_call=True))
+                    finally:
+                        direct.close()
                 gateway.cancel_scope.cancel()
 
     @asynccontextmanager

@@ -35,3 +35,11 @@ def test_a_worker_is_settled_when_it_is_ready() -> None:
     with gateway() as (_, endpoint):
         settled = said_by("worker", f"--coordinator={endpoint}", "--shuffle-bind=127.0.0.1:0")
     assert settled == f"{THRESHOLDS} True"
+
+
+def test_a_command_starts_with_the_collector_looking_seldom() -> None:
+    """What a start makes is no garbage."""
+    script = "import gc; from ffq.__main__ import main; main(); print(gc.get_threshold())"
+    command = [sys.executable, "-c", script, "--version"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == str(THRESHOLDS)

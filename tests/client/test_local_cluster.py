@@ -7,7 +7,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ import ffq
 from ffq import plan as p
 from ffq.client.local import Tables
 from ffq.core import CoordinatorSettings
-from ffq.errors import InvalidRequest, QueryFailed
+from ffq.errors import InvalidRequest, PlanningError, QueryFailed
+from ffq.rpc.coordinator import RemoteCoordinator
+from ffq.rpc.direct import DirectCoordinator
 from tests.processes import END_TIMEOUT_S
 from tests.profiles import heavy
 
@@ -50,6 +52,32 @@ def double(
 
 
 PLAN = p.scan("t", ["k", "v"]).aggregate(["k"], [p.count().alias("n")], partitions=2)
+
+
+async def test_its_own_client_makes_one_call_and_none_over_the_network(
+    tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    for door in (RemoteCoordinator, DirectCoordinator):
+        for verb in ("ask", "stream"):
+
+            def noted(self: Any, message: Any, *, door: Any = door, of: Any = None) -> Any:
+                asked.append(f"{door.__name__} {type(message).__name__}")
+                return of(self, message)
+
+            monkeypatch.setattr(door, verb, partialmethod(noted, of=getattr(door, verb)))
+    async with ffq.LocalCluster(tables=tables) as cluster:
+        assert (await cluster.run(PLAN)).num_rows == 3
+        ours = [each for each in asked if each.startswith("Direct")]
+        assert ours == ["DirectCoordinator RunQuery"]
+        assert not {"RunQuery", "SubmitQuery", "WatchQuery"} & {
+            each.split()[1] for each in asked if each not in ours
+        }
+        asked.clear()
+        doubled = p.scan("t", ["k"]).custom("local.nobody")
+        with pytest.raises(PlanningError, match="local.nobody"):
+            await cluster.run(doubled)
+        assert "DirectCoordinator RunQuery" not in asked
 
 
 async def test_queries_run_and_nothing_is_left_behind(
