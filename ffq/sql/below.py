@@ -32,7 +32,7 @@ from ffq.plan.model import Aggregate
 from ffq.plan.volatile import is_volatile
 from ffq.sql import groups, joins
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Rows, replaced
+from ffq.sql.pieces import Equal, Rows, replaced
 from ffq.sql.serialized import ExpressionReader, Json, dicts
 
 _BIGINT: Final = SqlType("BIGINT")
@@ -56,7 +56,7 @@ class _Over:
 
     groups: tuple[BoundExpr, ...]
     aggregates: tuple[BoundAggregate, ...]
-    keys: tuple[joins.Equal, ...]
+    keys: tuple[Equal, ...]
     others: tuple[BoundExpr, ...]
     width: int
 

@@ -20,6 +20,7 @@ from ffq.plan.bound import Place
 from ffq.plan.model import CteRef, Node, Project, Recursion, RecursionRef, UnionAll
 from ffq.plan.terms import Bound
 from ffq.sql import below, groups, joins, leaves, orders, partners
+from ffq.sql.defined import Asked
 from ffq.sql.exchanges import PARTITION_BYTES, Exchanges, TableEstimate
 from ffq.sql.pieces import Rows, filtered, mapped, projected
 from ffq.sql.planning import Planned
@@ -61,8 +62,9 @@ def distribute(
     """
     reads = _reads_of_ctes(planned.plan)
 
-    def rows_over(count: int) -> tuple[Rows, Exchanges]:
+    def rows_over(count: int, together: Set[Asked] = frozenset()) -> tuple[Rows, Exchanges]:
         exchanges = Exchanges(count, estimates or {}, inline=inline, cluster=cluster)
+        exchanges.defined.together = together
         try:
             return _Distributor(exchanges, reads, volatile or {}).visit(planned.plan), exchanges
         except RecursionError:
@@ -70,9 +72,11 @@ def distribute(
 
     rows, exchanges = rows_over(partitions or cluster.slots or _PARTITIONS)
     # As many for each slot: where some had one more, the others would wait for them.
-    rounds = ceil(exchanges.most_bytes / PARTITION_BYTES / exchanges.partitions)
-    if not partitions and rounds > 1:
-        rows, exchanges = rows_over(min(rounds * exchanges.partitions, MAX_SQL_PARTITIONS))
+    rounds = max(1, ceil(exchanges.most_bytes / PARTITION_BYTES / exchanges.partitions))
+    together = exchanges.defined.wanted()
+    if (not partitions and rounds > 1) or together:
+        count = partitions or min(rounds * exchanges.partitions, MAX_SQL_PARTITIONS)
+        rows, exchanges = rows_over(count, together)
     if choices is not None:
         choices += exchanges.choices
     names = planned.names
@@ -116,7 +120,7 @@ class _Distributor:
         """Rows that a join asks for partners, and for nothing else."""
         alike = partners.with_alike(found)
         rows = self.visit(alike)
-        return rows if alike is found else partners.fewer(rows)
+        return rows if alike is found else attrs.evolve(rows, doubled=True)
 
     def _filter(self, found: Json) -> Rows:
         (child,) = found["children"]
@@ -174,7 +178,9 @@ class _Distributor:
         if self._exchanges.whole and (rows.split or index in self._volatile):
             rows = self._exchanges.once(rows)
         node = CteRef(f"cte{index}", rows.node)
-        return attrs.evolve(rows, node=node, bindings=bindings, shared=self._repeats)
+        rows = attrs.evolve(rows, node=node, bindings=bindings, shared=self._repeats)
+        self._exchanges.defined.add(rows)
+        return rows
 
     def _distinct(self, found: Json) -> Rows:
         return groups.distinct(found, [self.visit(groups.by_collations(found))], self._exchanges)

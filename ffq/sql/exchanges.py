@@ -27,6 +27,7 @@ from ffq.plan.model import (
 from ffq.plan.ranges import RangeColumn
 from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import walk_stage
+from ffq.sql.defined import Definitions
 from ffq.sql.pieces import Rows, project
 
 _MIB: Final = 1024 * 1024
@@ -98,6 +99,7 @@ class Exchanges:
         inline: names of the tables whose rows are in the plan.
         cluster: what is to run the plan, as far as that is known.
         most_bytes: of an exchange by keys, by estimate, the largest that was made.
+        defined: what is exchanged for several joins at once.
     """
 
     partitions: int
@@ -108,6 +110,7 @@ class Exchanges:
     inline: Set[str] = frozenset()
     cluster: ClusterSize = NO_CLUSTER
     most_bytes: float = 0.0
+    defined: Definitions = attrs.field(factory=Definitions)
 
     def broadcast_bytes(self, other: float | None) -> int:
         """Of a side, up to which each worker gets it whole, so that the other side stays where it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 import attrs
 
@@ -13,17 +13,20 @@ from ffq.plan.bound import BoundExpr, Call, Match, Place
 from ffq.plan.explain import bytes_text
 from ffq.plan.model import AdaptiveJoin, Join, Node, RangeJoin, ReducedJoin, Sort
 from ffq.plan.ranges import RANGED
+from ffq.sql.defined import Definition, in_one_order
 from ffq.sql.exchanges import BROADCAST_BYTES, MOST_BROADCAST, Exchanges
+from ffq.sql.partners import fewer
 from ffq.sql.pieces import (
+    Equal,
     Rows,
     all_of,
     is_plain,
     mapped,
     numbered,
+    over,
     project,
     shifted,
     swapped,
-    widened,
 )
 from ffq.sql.ranges import RangeKey, range_key, without_null_check
 from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, refuse
@@ -56,9 +59,6 @@ _REDUCED: Final = frozenset({Match.LEFT, Match.SEMI, Match.ANTI})
 whole in every task."""
 _MUCH_LARGER: Final = 4
 
-Equal: TypeAlias = tuple[BoundExpr, BoundExpr, str]
-"""What must be equal: of the left row, of the right one, and the comparison's sign."""
-
 
 class _Way(enum.Enum):
     """How a join is run: ADAPTIVE and REDUCED are decided by the size of a side when that is
@@ -82,6 +82,28 @@ class _Sides:
     right: Rows
     equal: tuple[Equal, ...]
     others: tuple[BoundExpr, ...]
+
+    @property
+    def fits(self) -> dict[str, bool]:
+        """Which side may be whole in every task of the other one."""
+        return {
+            "right": self.left.split and self.match in _WHOLE_RIGHT,
+            "left": self.right.split and self.match in _MIRRORED,
+        }
+
+    @property
+    def rows(self) -> dict[str, Rows]:
+        return {"right": self.right, "left": self.left}
+
+    def bounds(self, exchanges: Exchanges) -> dict[str, int]:
+        """Of each side, the bytes up to which it is broadcast."""
+        return {
+            "right": exchanges.broadcast_bytes(self.left.size),
+            "left": exchanges.broadcast_bytes(self.right.size),
+        }
+
+    def keys(self, side: str) -> list[BoundExpr]:
+        return [b if side == "right" else a for a, b, _ in self.equal]
 
     def mirrored(self, match: Match) -> _Sides:
         return _Sides(
@@ -199,19 +221,21 @@ def joined(sides: _Sides, exchanges: Exchanges) -> Rows:
         sides = attrs.evolve(sides, right=exchanges.steady(sides.right))
     if not (sides.left.split or sides.right.split):
         return _together(sides, sides.left.node, sides.right.node, split=False)
-    if sides.match is Match.MARK or not sides.equal:
-        # MARK: what is not known of one row, all rows of the right side decide.
-        return _beside_whole(sides, exchanges)
-    key = range_of(sides, exchanges)
+    # MARK: what is not known of one row, all rows of the right side decide.
+    by_keys = sides.match is not Match.MARK and bool(sides.equal)
+    key = range_of(sides, exchanges) if by_keys else None
     if key is not None:
         exchanges.choices.append(
             f"{sides.match.value} join: nothing is exchanged, the files of both sides go by "
             f"{key.column}; those of one are read {key.reads:.2f} times"
         )
         return _together(sides, sides.left.node, sides.right.node, split=True, key=key)
-    way, side = _choice(sides, exchanges)
-    if way is _Way.SHUFFLE:
-        return _by_hash(sides, exchanges)
+    chosen = _defined(sides, exchanges) if by_keys else None
+    if chosen is None:
+        sides = attrs.evolve(sides, right=fewer(sides.right))
+    if not by_keys:
+        return _beside_whole(sides, exchanges)
+    way, side = chosen or _choice(sides, exchanges)
     if side == "left":
         mirrored = _run(way, sides.mirrored(_MIRRORED[sides.match]), exchanges)
         first, second = sides.left.width, sides.right.width
@@ -222,6 +246,8 @@ def joined(sides: _Sides, exchanges: Exchanges) -> Rows:
 def _run(way: _Way, sides: _Sides, exchanges: Exchanges) -> Rows:
     if way is _Way.BROADCAST:
         return _beside_whole(sides, exchanges)
+    if way is _Way.SHUFFLE:
+        return _by_hash(sides, exchanges)
     if way is _Way.REDUCED:
         return _by_hash(sides, exchanges, ReducedJoin, exchanges.broadcast_bytes(sides.right.size))
     return _by_hash(sides, exchanges, AdaptiveJoin, exchanges.broadcast_bytes(sides.left.size))
@@ -245,21 +271,39 @@ def range_of(sides: _Sides, exchanges: Exchanges) -> RangeKey | None:
     return next((key for key in keys if key is not None), None)
 
 
+def _defined(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str] | None:
+    """As `_choice`, where a side is what a WITH defines, and other joins read it by the same keys:
+    that stage is there anyway, and is no other one's probe. None: it is no such join."""
+    if exchanges.repeats:
+        return None
+    fits, bounds, orders = sides.fits, sides.bounds(exchanges), {}
+    for side, other in (("right", "left"), ("left", "right")):
+        small = fits[other] and _is_small(sides.rows[other], bounds[other], waits=True)
+        if fits[side] and not small:
+            exchanges.defined.ask(sides.rows[side], sides.keys(side))
+            order = exchanges.defined.order(sides.rows[side], sides.keys(side))
+            orders.update({} if order is None else {side: order})
+    if not orders:
+        return None
+    title = f"{sides.match.value} join"
+    if len(orders) == 2 and orders["left"] == orders["right"]:
+        exchanges.choices.append(f"{title}: both sides are shuffled, as for other joins")
+        return _Way.SHUFFLE, ""
+    build = next(iter(orders))
+    exchanges.choices.append(
+        f"{title}: decided when its {build} side is finished, as other joins have it: broadcast up "
+        f"to {bytes_text(bounds[build])}, else both sides are shuffled"
+    )
+    return _Way.ADAPTIVE, build
+
+
 def _choice(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str]:
     """How it is run, and of which side that depends; says why."""
-    fits = {
-        "right": sides.left.split and sides.match in _WHOLE_RIGHT,
-        "left": sides.right.split and sides.match in _MIRRORED,
-    }
-    rows = {"right": sides.right, "left": sides.left}
+    fits, rows, bounds = sides.fits, sides.rows, sides.bounds(exchanges)
     # A side of one task has an exchange behind it already, or is what the query itself says.
     sizes = {side: each.size for side, each in rows.items() if fits[side]}
     known = {side: size for side, size in sizes.items() if size is not None}
     small = min(known, key=lambda side: known[side], default=None)
-    bounds = {
-        "right": exchanges.broadcast_bytes(sides.left.size),
-        "left": exchanges.broadcast_bytes(sides.right.size),
-    }
     title = f"{sides.match.value} join"
     unsure = [side for side in sizes if side not in known or not is_plain(rows[side].node)]
     waits = bool(unsure) and not exchanges.repeats
@@ -420,20 +464,25 @@ def _by_hash(
         decided: what it is where the size of a side decides.
         broadcast_bytes: of that side, up to which all tasks of the other one read it whole.
     """
-    left, right = sides.left, sides.right
-    left_node, left_keys, width = exchanges.by_keys(left, [a for a, *_ in sides.equal])
-    right_node, right_keys, _ = exchanges.by_keys(right, [b for _, b, _ in sides.equal])
+    equal, (left, right) = in_one_order(
+        exchanges.defined,
+        sides.equal,
+        sides.left if decided is None else None,
+        None if decided is ReducedJoin else sides.right,
+    )
+    left, right = left or Definition(sides.left), right or Definition(sides.right)
+    left_node, left_keys, width = exchanges.by_keys(left.rows, left.over([a for a, *_ in equal]))
+    right_node, right_keys, _ = exchanges.by_keys(right.rows, right.over([b for _, b, _ in equal]))
+    columns = [*left.places, *(shifted(each, width) for each in right.places)]
     conditions: list[BoundExpr] = [
         Call(sign, (a, Place(b.index + width)), BOOLEAN)
-        for a, b, (*_, sign) in zip(left_keys, right_keys, sides.equal, strict=True)
+        for a, b, (*_, sign) in zip(left_keys, right_keys, equal, strict=True)
     ]
-    conditions += [widened(each, left.width, width - left.width) for each in sides.others]
+    conditions += [over(each, columns) for each in sides.others]
     keys = tuple((f"c{a.index}", f"c{b.index}") for a, b in zip(left_keys, right_keys, strict=True))
     condition = all_of(conditions)
     node = Join(left_node, right_node, sides.match, condition, keys)
     if decided is not None:
         node = decided(left_node, right_node, sides.match, condition, keys, broadcast_bytes)
-    kept = [*range(left.width)]
-    if sides.match not in _ONE_SIDED:
-        kept += range(width, width + right.width)
-    return _made(sides, project(node, [Place(at) for at in kept]), split=True)
+    kept = columns[: sides.left.width] if sides.match in _ONE_SIDED else columns
+    return _made(sides, project(node, kept), split=True)

@@ -35,15 +35,12 @@ def partners_of(found: Json) -> int | None:
 
 
 def with_alike(found: Json) -> Json:
-    """Rows that give the same partners as a DISTINCT of them does, or a GROUP BY without more.
-
-    Not of what a WITH defines: who else reads that exchanges the same rows.
-    """
+    """Rows that give the same partners as a DISTINCT of them does, or a GROUP BY without more."""
     if _is_plain(found):
         (below,) = found["children"]
         made = with_alike(below)
         return found if made is below else {**found, "children": [made]}
-    if not _is_distinct(found) or _is_of_with(found):
+    if not _is_distinct(found):
         return found
     (below,) = found["children"]
     if found["type"] == "LOGICAL_DISTINCT":
@@ -59,13 +56,6 @@ def _is_plain(found: Json) -> bool:
     )
 
 
-def _is_of_with(found: Json) -> bool:
-    (below,) = found["children"]
-    while _is_plain(below):
-        (below,) = below["children"]
-    return bool(below["type"] == "LOGICAL_CTE_REF")
-
-
 def _is_distinct(found: Json) -> bool:
     """Whether it makes groups, and nothing of each."""
     if found["type"] == "LOGICAL_DISTINCT":
@@ -77,8 +67,8 @@ def _is_distinct(found: Json) -> bool:
 
 
 def fewer(rows: Rows) -> Rows:
-    """The rows with those of each task that are alike once: that few are exchanged."""
-    if not rows.split:
+    """Doubled rows with those of each task that are alike once: that few are exchanged."""
+    if not rows.doubled or not rows.split:
         return rows
     places = tuple(map(Place, range(rows.width)))
     node = Aggregate(places, (), rows.node, phase=Phase.STATES)

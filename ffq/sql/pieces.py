@@ -41,6 +41,8 @@ _BYTES: Final = {"BOOLEAN": 1.0, "DATE": 4.0, "DECIMAL": 16.0, "HUGEINT": 16.0, 
 Binding: TypeAlias = tuple[int, int]
 """A column as the planner numbers it before its last pass: index of its table, and of the column
 in that."""
+Equal: TypeAlias = tuple[BoundExpr, BoundExpr, str]
+"""What must be equal: of the left row, of the right one, and the comparison's sign."""
 
 
 @attrs.frozen
@@ -61,6 +63,7 @@ class Rows:
         widths: bytes of a value in Arrow's form, by column; empty: 8 of each.
         shared: what a WITH defines and is read several times. The planner puts the first rows of
             such rows in place wherever a WITH that is read several times defines them.
+        doubled: they are asked for partners alone, and some may be alike: of these one is enough.
     """
 
     node: Node
@@ -74,6 +77,7 @@ class Rows:
     widths: tuple[float, ...] = ()
     placed: bool = False
     shared: bool = False
+    doubled: bool = False
 
     @property
     def row_bytes(self) -> float:
@@ -260,12 +264,6 @@ def shifted(expr: BoundExpr, by: int) -> BoundExpr:
 
 def moved_to(expr: BoundExpr, to: Sequence[int]) -> BoundExpr:
     moved: BoundExpr = replaced(expr, lambda at: Place(to[at]))
-    return moved
-
-
-def widened(expr: BoundExpr, width: int, by: int) -> BoundExpr:
-    """Over two inputs of which the first, of `width` columns, has got `by` more."""
-    moved: BoundExpr = replaced(expr, lambda at: Place(at if at < width else at + by))
     return moved
 
 

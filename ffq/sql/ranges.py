@@ -15,14 +15,14 @@ import attrs
 from ffq.catalog import columns_read
 from ffq.catalog.ranges import Followed, GroupRange, intervals_of
 from ffq.catalog.settings import DEFAULT_SCANS
-from ffq.plan.bound import BoundExpr, Conjunction, Form, Place, Special
+from ffq.plan.bound import Conjunction, Form, Place, Special
 from ffq.plan.distribution import Distribution, DistributionKind, distribution_of
 from ffq.plan.model import Filter, Node, ParquetScan, Project
 from ffq.plan.ranges import RangeColumn, scanned_column
 from ffq.plan.terms import Bound
 from ffq.plan.walk import stage_scans
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Rows, filtered
+from ffq.sql.pieces import Equal, Rows, filtered
 
 _MOST_READ: Final = 1.25
 """How often a table that follows another one is read, over all tasks. What is read again costs as
@@ -30,7 +30,6 @@ much as reading it does, where an exchange of it would cost to write it and to r
 but an exchange need carry few of its columns and rows."""
 _ASSUMED_SLOTS: Final = 8
 
-Equal: TypeAlias = tuple[BoundExpr, BoundExpr, str]
 _Side: TypeAlias = tuple[ParquetScan, RangeColumn]
 
 
