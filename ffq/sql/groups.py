@@ -24,12 +24,10 @@ from ffq.plan.model import (
     HashPartitioning,
     Node,
     OverWindows,
-    Partitioning,
     SetKind,
     SetOperation,
     ShuffleRead,
     ShuffleWrite,
-    SinglePartitioning,
 )
 from ffq.sql.exchanges import Exchanges
 from ffq.sql.pieces import NOTHING, Rows, by_all, filtered, mapped, numbered, project, projected
@@ -154,10 +152,11 @@ def _in_two_phases(
     """Each task aggregates its own rows: one row for each of its groups is exchanged."""
     keys = tuple(map(Place, range(len(groups))))
     states = Aggregate(tuple(groups), tuple(aggregates), below.node, phase=Phase.STATES)
-    by: Partitioning = SinglePartitioning()
     if groups:
         by = HashPartitioning(tuple(f"c{key.index}" for key in keys), exchanges.partitions)
-    read = ShuffleRead(ShuffleWrite(states, by), by)
+        read: Node = ShuffleRead(ShuffleWrite(states, by), by)
+    else:
+        read = exchanges.gather(attrs.evolve(below, node=states)).node
     return Aggregate(keys, tuple(aggregates), read, phase=Phase.MERGED)
 
 

@@ -171,6 +171,25 @@ def test_an_answer_of_one_row_is_broadcast_from_a_stage_of_its_own(
     assert cut(plan).stages[0].parallelism is Parallelism.SCAN
 
 
+@pytest.mark.parametrize(
+    ("below", "gathers"),
+    [
+        ("(select a, count(*) as x from t group by a)", 1),
+        ("(select t.x from t join u on t.a = u.a)", 1),
+        ("t", 0),
+        ("(select x from t where a > 3)", 0),
+    ],
+)
+def test_an_aggregate_of_few_exchanged_rows_is_of_one_task(
+    planning: PlanningInstance, below: str, gathers: int
+) -> None:
+    """Where they are read from files, each task aggregates its own share."""
+    plan, _ = _plan(planning, f"select max(x) from {below}")
+    graph = cut(plan)
+    assert [(one.stage_id, one.below) for one in graph.gathers] == [(0, 1)] * gathers
+    assert graph.stages[0].parallelism is Parallelism.SINGLE
+
+
 def test_unlike_sides_of_a_union_are_in_several_tasks(planning: PlanningInstance) -> None:
     plan, _ = _plan(planning, "select a from t union all select a from u group by a")
     assert cut(plan).stages[0].parallelism is Parallelism.HASH
