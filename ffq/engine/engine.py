@@ -17,6 +17,7 @@ from ffq.engine.cancel import CancelToken
 from ffq.engine.culprits import by_table
 from ffq.engine.faults import Faults
 from ffq.engine.fragment_run import FragmentRun, FragmentSpec
+from ffq.engine.kept import KeptCursor
 from ffq.engine.known import Known
 from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.plain import is_plain
@@ -67,6 +68,14 @@ class _Instance:
     connection: duckdb.DuckDBPyConnection
     threads: int | None
     keeps_order: bool = False
+    kept: KeptCursor = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.kept = KeptCursor(self.connection)
+
+    def close(self) -> None:
+        self.kept.close()
+        self.connection.close()
 
     def use(self, threads: int | None, *, keeps_order: bool | None) -> None:
         """None is whatever it is: a change takes longer than a small fragment."""
@@ -132,7 +141,7 @@ class Engine:
     def close(self) -> None:
         """No fragment may be running."""
         for instance in self._idle:
-            instance.connection.close()
+            instance.close()
         self._idle.clear()
         self._registry.instances.close()
 
@@ -186,6 +195,7 @@ class Engine:
                 )
                 run = FragmentRun(
                     instance.connection,
+                    instance.kept,
                     spec,
                     self._registry,
                     self._known,

@@ -16,6 +16,7 @@ from ffq.engine.cancel import CancelToken
 from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.inline import inline_source
+from ffq.engine.kept import KeptCursor, Prepared
 from ffq.engine.known import Known
 from ffq.engine.operators import OperatorRegistry
 from ffq.engine.oracle import TypeOracle
@@ -32,11 +33,14 @@ from ffq.plan import model
 from ffq.plan.inline import InlineTable
 from ffq.plan.model import Node
 from ffq.plan.names import PlainColumn, marked_type, marks_of, type_mark
-from ffq.plan.walk import node_name
+from ffq.plan.walk import node_name, walk_stage
 
 BATCH_ROWS: Final = 64 * 1024
 VARYING_BATCH_ROWS: Final = 16 * 1024
 """Where a row may be long: DuckDB counts rows, not bytes, and holds a batch whole."""
+
+_LEAVE_MORE: Final = (model.Custom, model.Write, model.Commit, model.Inline)
+"""They have several connections, or tables of their own."""
 
 ReaderFactory: TypeAlias = Callable[[], pa.RecordBatchReader]
 
@@ -81,6 +85,7 @@ class FragmentRun:
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
+        kept: KeptCursor,
         spec: FragmentSpec,
         registry: OperatorRegistry,
         known: Known,
@@ -89,6 +94,8 @@ class FragmentRun:
         closing: ExitStack,
     ) -> None:
         self._connection = connection
+        self._kept = kept
+        self._prepared: Prepared | None = None
         self._spec = spec
         self._registry = registry
         self._known = known
@@ -112,7 +119,7 @@ class FragmentRun:
         """
         cursor, oracle, sql, columns = self._query(fragment)
         try:
-            relation = cursor.sql(sql)
+            relation = cursor.sql(sql) if self._prepared is None else self._prepared.query(sql)
         except duckdb.Error as error:
             oracle.check_unasked()
             if isinstance(error, duckdb.BinderException):
@@ -133,15 +140,24 @@ class FragmentRun:
 
     def _query(self, fragment: Node) -> tuple[duckdb.DuckDBPyConnection, TypeOracle, str, Columns]:
         """The fragment's SQL, and a connection of its own that has all that it reads."""
-        cursor = self._connection.cursor()
-        self._closing.callback(cursor.close)
+        cursor = self._cursor()
         self._closing.enter_context(self._cancel.interrupting(cursor.interrupt))
         oracle = TypeOracle(cursor, self._known)
         translator = Translator(oracle, _Leaves(self, cursor))
         sql, columns = translator.query(fragment)
-        start_profile(cursor)
+        if self._prepared is None:
+            start_profile(cursor)
         self._profiled.append(cursor)
         return cursor, oracle, sql, columns
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """One that is there already, unless what is left on it is more than it lets go of."""
+        if not any(isinstance(node, _LEAVE_MORE) for node in walk_stage(self._spec.fragment)):
+            self._prepared = self._closing.enter_context(self._kept.use(self._cancel))
+            return self._prepared.cursor
+        cursor = self._connection.cursor()
+        self._closing.callback(cursor.close)
+        return cursor
 
     def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._scans = self._scans, self._scans + 1
@@ -234,7 +250,10 @@ class FragmentRun:
         self._closing.callback(reader.close)
         try:
             stream = guarded(reader, self._faults, self._cancel)
-            cursor.register(name, stream)
+            if self._prepared is None:
+                cursor.register(name, stream)
+            else:
+                self._prepared.register(name, stream)
             kinds = self._kinds(stream.schema, name, cursor)
         except duckdb.Error as error:
             unknown = (field for field in reader.schema if not _is_taken(field.type, cursor))
