@@ -215,4 +215,5 @@ async def open_coordinator(
                 mailbox=own.mailbox,
             )
         carried = CarriedOutputs(sent=min(MAX_SENT_BYTES, core.max_assignment_bytes))
-        yield ActorCoordinator(parties, chunks or {}, watches, Exchanges(parties, bell, carried))
+        exchanges = Exchanges(parties, bell, carried, rest_ms=core.rest_ms)
+        yield ActorCoordinator(parties, chunks or {}, watches, exchanges)

@@ -93,12 +93,17 @@ class _Open:
 
 @attrs.frozen
 class Exchanges:
-    """The streams that are open: one for each worker, the newest."""
+    """The streams that are open: one for each worker, the newest.
+
+    Attributes:
+        rest_ms: what workers are told with the answers to their beats.
+    """
 
     parties: Parties
     bell: WorkBell
     carried: CarriedOutputs = attrs.field(factory=CarriedOutputs)
     open: dict[WorkerId, _Open] = attrs.field(factory=dict)
+    rest_ms: int = 0
 
     async def serve(self, incoming: AsyncIterator[FromWorker], send: Send) -> None:
         """One stream, until the worker ends it, is superseded, or opens another one.
@@ -113,7 +118,7 @@ class Exchanges:
         if first is None or beat is None or beat.incarnation <= 0:
             raise InvalidRequest("Work: its first message has no beat with an incarnation")
         reply = await self._beat(beat)
-        await send(ToWorker(beat=reply))
+        await send(ToWorker(beat=reply, rest_ms=self.rest_ms))
         if reply.superseded:
             return
         seat = Seat(beat.worker_id, self.bell)
@@ -177,7 +182,7 @@ class Exchanges:
             reply = await self._beat(beat)
             # Not before: a worker that was stale, or lacked something, is given nothing yet.
             stream.hear(message)
-            await send(ToWorker(beat=reply))
+            await send(ToWorker(beat=reply, rest_ms=self.rest_ms))
             if reply.superseded:
                 return
             stream.seat.may_ask_again()

@@ -9,6 +9,10 @@ import attrs
 from ffq.errors import InvalidRequest, words
 
 MAX_BACKOFF_EXPONENT = 10
+BEATS_PER_TIMEOUT: Final = 5
+"""A worker beats at least so often within its liveness timeout: one lost beat is no news."""
+_LONGEST_REST_MS: Final = 3_000
+"""What a worker was found to have room for holds for some beats, also when it falls silent."""
 MAX_COUNT: Final = 2**32 - 1
 """Counts that are uint32 on the wire, and all others."""
 MAX_MS: Final = 2**53 - 1
@@ -115,6 +119,11 @@ class CoordinatorSettings:
     max_result_bytes: int = _size(1024 * 1024 * 1024)
     max_finished_queries: int = _bound(1_000)
     max_expired_ids: int = _bound(100_000)
+
+    @property
+    def rest_ms(self) -> int:
+        """For how long an idle worker may leave out beats that say nothing new."""
+        return min(_LONGEST_REST_MS, self.worker_liveness_timeout_ms // BEATS_PER_TIMEOUT)
 
     def retry_delay_ms(self, failures: int) -> int:
         """How long a task waits after its `failures`-th failure (R14)."""

@@ -67,8 +67,11 @@ class ToWorker:
         tasks: new assignments.
         beat: the answer to its next beat that has none yet.
         answers: to the ends that have none yet, the oldest first.
+        rest_ms: with `beat`: for so long a worker may leave out beats that say what the last one
+            said, while it runs nothing and holds no files.
     """
 
     tasks: tuple[Assignment, ...] = ()
     beat: HeartbeatReply | None = None
     answers: tuple[EndAnswer, ...] = ()
+    rest_ms: int = 0

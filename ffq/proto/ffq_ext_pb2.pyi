@@ -134,6 +134,11 @@ class WorkResponse(_message.Message):
     ANSWERS_FIELD_NUMBER: _builtins.int
     PLANS_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
+    REST_MS_FIELD_NUMBER: _builtins.int
+    rest_ms: _builtins.int
+    """With the answer to a beat: for so long a worker may leave out beats that say what the last one
+    said, while it runs nothing and holds no files. 0: it may not.
+    """
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_ffq_distributed_pb2.TaskAssignment]:
         """To a worker that does not take them by stage."""
@@ -162,10 +167,11 @@ class WorkResponse(_message.Message):
         answers: _abc.Iterable[Global___EndAnswer.ValueType] | None = ...,
         plans: _abc.Iterable[Global___NamedPlan] | None = ...,
         stages: _abc.Iterable[Global___StageTasks] | None = ...,
+        rest_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "beat", b"beat", "plans", b"plans", "stages", b"stages", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "beat", b"beat", "plans", b"plans", "rest_ms", b"rest_ms", "stages", b"stages", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

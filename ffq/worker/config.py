@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from ffq.core.settings import MAX_MS
+from ffq.core.settings import BEATS_PER_TIMEOUT, MAX_MS
 from ffq.endpoint import DEFAULT_COORDINATOR
 from ffq.errors import InvalidRequest
 from ffq.ids import WorkerId, is_valid_id
@@ -25,7 +25,6 @@ from ffq.worker.loop import LoopSettings
 MAX_HEARTBEAT_MS = 1_000
 MAX_SLOTS = 4_096
 """Tasks at once, and threads of the engine: each is a thread."""
-_BEATS_PER_TIMEOUT = 5
 _MIB = 1 << 20
 
 
@@ -142,7 +141,7 @@ def default_heartbeat_ms(liveness_timeout_ms: int) -> int:
 
 def _longest_heartbeat_ms(liveness_timeout_ms: int) -> int:
     """A fifth of the liveness timeout: one lost beat is no news."""
-    return max(1, liveness_timeout_ms // _BEATS_PER_TIMEOUT)
+    return max(1, liveness_timeout_ms // BEATS_PER_TIMEOUT)
 
 
 def _heartbeat_ms(source: SettingSource) -> int:

@@ -64,6 +64,29 @@ class _End:
     over: trio.Event = attrs.field(factory=trio.Event)
 
 
+@attrs.frozen
+class _Rest:
+    """What was said last, if that was a beat of a worker with nothing to do; and until when beats
+    that say the same may be left out.
+    """
+
+    said: Heartbeat | None = None
+    lasts_ms: int = 0
+    until: float = 0.0
+
+    @classmethod
+    def after(cls, beat: Heartbeat | None, rest_ms: int) -> _Rest:
+        """None: of something else that was said."""
+        if beat is None or beat.running_tasks or beat.held_queries or not rest_ms:
+            return cls()
+        return cls(beat, rest_ms, trio.current_time() + rest_ms / 1000)
+
+    def covers(self, beat: Heartbeat, later: float) -> bool:
+        """Whether this one may be left out, where the next look is `later`."""
+        same = self.said is not None and attrs.evolve(beat, at_ms=self.said.at_ms) == self.said
+        return same and later <= self.until
+
+
 class Standing:
     """One stream, from its first beat to its end.
 
@@ -85,6 +108,8 @@ class Standing:
         self._ends: deque[_End] = deque()
         """That are to be said; then those that were."""
         self._said: deque[_End] = deque()
+        self._rest_ms = 0
+        self._rest = _Rest()
 
     @property
     def attached(self) -> bool:
@@ -144,19 +169,24 @@ class Standing:
     async def _speak(self) -> None:
         """Beats as they are due, and what there is room for as it changes."""
         interval = self._settings.heartbeat_ms / 1000
-        holds_ms = round(_HOLDS_FOR_BEATS * self._settings.heartbeat_ms)
         next_at = trio.current_time()
         told = -1
         while not self._finished:
             self._news = trio.Event()
             beat = None
             if trio.current_time() >= next_at:
+                # In step, so that it rests no longer than it may, and no shorter.
+                next_at = max(next_at, trio.current_time() - interval) + interval
                 beat = self._worker.beat()
-                next_at = trio.current_time() + interval
+                if self._rest.covers(beat, next_at):
+                    beat = None
             limit = self._received + (self._worker.room() if self._attached else 0)
             ends = self._next_ends()
             if beat is not None or ends or limit != told:
                 told = limit
+                self._rest = _Rest.after(beat, self._rest_ms)
+                pause_ms = max(self._settings.heartbeat_ms, self._rest.lasts_ms)
+                holds_ms = round(_HOLDS_FOR_BEATS * pause_ms)
                 await self._exchange.send(FromWorker(beat, limit, holds_ms, ends))
             if self._ends:
                 continue  # more than one message holds
@@ -175,8 +205,9 @@ class Standing:
         return tuple(ends)
 
     async def _listen(self) -> None:
-        silence_ms = self._settings.silence_ms
         while True:
+            # While it rests nothing is answered.
+            silence_ms = self._settings.silence_ms + self._rest_ms
             try:
                 with trio.fail_after(silence_ms / 1000):
                     message = await self._exchange.receive()
@@ -193,6 +224,7 @@ class Standing:
             self._received += len(message.tasks)
             self._worker.start(message.tasks)
             if message.beat is not None:
+                self._rest_ms = message.rest_ms
                 self._worker.obey(message.beat)
                 if not self._attached:
                     self._attached = self.was_attached = True

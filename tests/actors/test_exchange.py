@@ -123,6 +123,20 @@ async def test_a_task_comes_as_soon_as_there_is_one_and_nobody_asked_before(
         assert cluster.handled.count(GetTask) == 1
 
 
+async def test_R18_a_worker_is_told_how_long_it_may_rest_within_its_liveness_timeout() -> None:
+    for timeout_ms, rest_ms in ((15_000, 3_000), (2_000, 400), (600_000, 3_000)):
+        settings = CoordinatorSettings(worker_liveness_timeout_ms=timeout_ms)
+        async with (
+            open_coordinator(InlinePlanner(), settings) as coordinator,
+            coordinator.exchange() as exchange,
+        ):
+            for _ in range(2):
+                await exchange.send(FromWorker(beat(W, 1), 1, SECOND))
+                answer = await exchange.receive()
+                assert answer is not None
+                assert answer.rest_ms == rest_ms
+
+
 async def test_R7_no_more_come_than_there_is_room_for_whenever_that_was_said(
     autojump_clock: MockClock,
 ) -> None:
@@ -281,7 +295,9 @@ async def test_R19_an_older_incarnation_is_told_that_it_is_superseded_and_gets_n
         async with cluster.door.exchange() as again:
             await again.send(FromWorker(beat(), 1, 60 * SECOND))
             answer = await again.receive()
-            assert answer == ToWorker(beat=HeartbeatReply(accepted=False, superseded=True))
+            assert answer == ToWorker(
+                beat=HeartbeatReply(accepted=False, superseded=True), rest_ms=SETTINGS.rest_ms
+            )
             assert await again.receive() is None
         await cluster.submit("1")
         await trio.sleep(1)

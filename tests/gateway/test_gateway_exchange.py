@@ -103,6 +103,7 @@ def test_what_a_coordinator_says_stays_what_it_is_on_its_way() -> None:
         ToWorker((task,), reply, tuple(EndAnswer)),
         ToWorker((task,)),
         ToWorker(beat=reply),
+        ToWorker(beat=reply, rest_ms=3_000),
     ):
         raw = codec.encode_to_worker(message).SerializeToString()
         assert codec.decode_to_worker(ext.WorkResponse.FromString(raw)) == message
@@ -112,7 +113,7 @@ async def test_a_beat_is_answered_and_a_task_comes_when_there_is_one() -> None:
     async with open_gateway() as gateway, connected(gateway) as exchange:
         await exchange.send(FromWorker(BEAT, 1, 60_000))
         assert await heard(exchange) == ToWorker(
-            beat=HeartbeatReply(accepted=True, ended_queries=(QueryId("1"),))
+            beat=HeartbeatReply(accepted=True, ended_queries=(QueryId("1"),)), rest_ms=3_000
         )
         await gateway.submit("2", ONE_STAGE)
         answer = await heard(exchange)

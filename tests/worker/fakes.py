@@ -305,10 +305,11 @@ class World:
     executor: FakeExecutor = attrs.field(factory=FakeExecutor)
     transport: FakeTransport = attrs.field(factory=FakeTransport)
     settings: LoopSettings = attrs.field(factory=lambda: LoopSettings(slots=2))
+    identity: WorkerIdentity = IDENTITY
 
     def loop(self) -> WorkerLoop:
         return WorkerLoop(
-            IDENTITY,
+            self.identity,
             self.settings,
             coordinator=self.coordinator,
             executor=self.executor,

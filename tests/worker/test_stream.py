@@ -53,6 +53,7 @@ class FakeStream:
     answers: bool = True
     ends: EndAnswer | None = EndAnswer.REFUSED
     reply: HeartbeatReply = attrs.field(factory=lambda: HeartbeatReply(accepted=True))
+    rest_ms: int = 0
     _news: trio.Event = attrs.field(factory=trio.Event)
     finished: bool = False
     last_words: tuple[Assignment, ...] = ()
@@ -63,7 +64,7 @@ class FakeStream:
         if message.ends and self.ends is not None:
             self.say(ToWorker(answers=(self.ends,) * len(message.ends)))
         if message.beat is not None and self.answers:
-            self.say(ToWorker(beat=self.reply))
+            self.say(ToWorker(beat=self.reply, rest_ms=self.rest_ms))
 
     async def receive(self) -> ToWorker | None:
         while not self.down:
@@ -153,6 +154,51 @@ async def test_an_idle_worker_with_a_stream_makes_no_calls_and_beats_on_it(
     assert last.beat is not None
     assert (last.beat.worker_id, last.beat.incarnation) == ("w1", 1_000)
     assert last.beat.slots == world.settings.slots
+    nursery.cancel_scope.cancel()
+
+
+async def test_R20_a_worker_that_runs_nothing_leaves_out_beats_for_as_long_as_it_may(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    world, streams = World(), FakeStreams(lambda: FakeStream(rest_ms=3_000))
+    await attached(nursery, world, streams)
+    await trio.sleep(10)
+    said = len(streams.newest.said)
+    await trio.sleep(99)
+    rested = streams.newest.said[said:]
+    assert len(rested) == 33
+    # A rest is no silence: what it takes holds for as many of these beats as of others.
+    assert {each.limit_ms for each in rested} == {7_500}
+    assert len(streams.opened) == 1
+    assert len(world.coordinator.beats) == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_R20_R21_what_a_beat_has_to_say_is_said_when_it_is_due(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    abilities = {"a"}
+    identity = attrs.evolve(IDENTITY, capabilities=lambda: frozenset(abilities))
+    world, streams = World(identity=identity), FakeStreams(lambda: FakeStream(rest_ms=3_000))
+    world.executor.behave = forever
+    await attached(nursery, world, streams)
+    await trio.sleep(10)
+    stream = streams.newest
+    abilities.add("b")
+    await trio.sleep(1.01)
+    assert stream.beats[-1].capabilities == {"a", "b"}
+    stream.say(ToWorker((map_task(),)))
+    await trio.sleep(1.01)
+    assert stream.beats[-1].running_tasks == 1
+    assert stream.said[-1].limit_ms == 2_500
+    beats = len(stream.beats)
+    await trio.sleep(50)
+    assert len(stream.beats) - beats == 50
+    stream.reply = HeartbeatReply(accepted=True, stop_attempts=(map_task().key,))
+    await trio.sleep(10)
+    beats = len(stream.beats)
+    await trio.sleep(30)
+    assert len(stream.beats) - beats == 10
     nursery.cancel_scope.cancel()
 
 

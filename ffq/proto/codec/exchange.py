@@ -78,6 +78,7 @@ def encode_to_worker(message: ToWorker, *, tasks: bool = True) -> ext.WorkRespon
         tasks=[encode_assignment(each) for each in message.tasks] if tasks else (),
         beat=None if message.beat is None else encode_heartbeat_reply(message.beat),
         answers=[ext.EndAnswer.ValueType(each.value) for each in message.answers],
+        rest_ms=message.rest_ms,
     )
 
 
@@ -85,7 +86,8 @@ def decode_to_worker(message: ext.WorkResponse) -> ToWorker:
     """With those assignments that are in it one by one."""
     beat = decode_heartbeat_reply(message.beat) if message.HasField("beat") else None
     tasks = tuple(decode_assignment(each) for each in message.tasks)
-    return ToWorker(tasks, beat, tuple(map(_decode_answer, message.answers)))
+    answers = tuple(map(_decode_answer, message.answers))
+    return ToWorker(tasks, beat, answers, message.rest_ms)
 
 
 def _decode_answer(number: int) -> EndAnswer:
