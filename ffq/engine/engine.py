@@ -18,10 +18,10 @@ from ffq.engine.culprits import by_table
 from ffq.engine.faults import Faults
 from ffq.engine.fragment_run import FragmentRun, FragmentSpec
 from ffq.engine.kept import KeptCursor
-from ffq.engine.known import Known
 from ffq.engine.operators import REGISTRY, OperatorRegistry
 from ffq.engine.plain import is_plain
 from ffq.engine.scans import confirm_files
+from ffq.engine.translated import Translations
 from ffq.errors import FfqError, FileChanged, OutOfMemory, StartupError
 from ffq.messages import AttemptUsage
 from ffq.plan.model import Custom, Join, Node, ShuffleRead
@@ -124,7 +124,7 @@ class Engine:
     ) -> None:
         self._registry = registry
         self._settings = EngineSettings() if settings is None else settings
-        self._known = Known()
+        self._translations = Translations()
         self._lock = threading.Lock()
         self._opened = 0
         # What was used last is used next: few instances keep their memory.
@@ -198,7 +198,7 @@ class Engine:
                     instance.kept,
                     spec,
                     self._registry,
-                    self._known,
+                    self._translations,
                     cancel,
                     faults,
                     closing,

@@ -17,14 +17,13 @@ from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.inline import inline_source
 from ffq.engine.kept import KeptCursor, Prepared
-from ffq.engine.known import Known
 from ffq.engine.operators import OperatorRegistry
 from ffq.engine.oracle import TypeOracle
 from ffq.engine.profile import EngineProfile, profile_of, start_profile
 from ffq.engine.readers import guarded, taken_schema
 from ffq.engine.scans import Source, scan_source
 from ffq.engine.sql import ColumnInfo, Columns, select_list
-from ffq.engine.translate import Translator
+from ffq.engine.translated import Translations
 from ffq.engine.writes import COUNT, STAGED, StagedFile, commit, stage_rows
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.ids import AttemptKey
@@ -88,7 +87,7 @@ class FragmentRun:
         kept: KeptCursor,
         spec: FragmentSpec,
         registry: OperatorRegistry,
-        known: Known,
+        translations: Translations,
         cancel: CancelToken,
         faults: Faults,
         closing: ExitStack,
@@ -98,7 +97,8 @@ class FragmentRun:
         self._prepared: Prepared | None = None
         self._spec = spec
         self._registry = registry
-        self._known = known
+        self._translations = translations
+        self._known = translations.known
         self._cancel = cancel
         self._faults = faults
         self._closing = closing
@@ -143,8 +143,7 @@ class FragmentRun:
         cursor = self._cursor()
         self._closing.enter_context(self._cancel.interrupting(cursor.interrupt))
         oracle = TypeOracle(cursor, self._known)
-        translator = Translator(oracle, _Leaves(self, cursor))
-        sql, columns = translator.query(fragment)
+        sql, columns = self._translations.query(fragment, oracle, _Leaves(self, cursor))
         if self._prepared is None:
             start_profile(cursor)
         self._profiled.append(cursor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import duckdb
 
@@ -12,6 +13,9 @@ from ffq.engine.known import Known
 from ffq.engine.sql import Columns, select_list
 from ffq.errors import PlanningError
 
+Unasked: TypeAlias = tuple[list[str], Columns, str]
+"""Expressions, the columns that they are over, and their node."""
+
 
 class TypeOracle:
     """Asks DuckDB what types expressions over given columns have, where it is not known yet."""
@@ -19,7 +23,8 @@ class TypeOracle:
     def __init__(self, connection: duckdb.DuckDBPyConnection, known: Known | None = None) -> None:
         self._connection = connection
         self._known = (known or Known()).types
-        self._unasked: list[tuple[list[str], Columns, str]] = []
+        self.unasked: list[Unasked] = []
+        """What rules have told; see `check_unasked`."""
 
     def types(
         self,
@@ -37,7 +42,7 @@ class TypeOracle:
         """
         told = tuple(kind for kind in by_rule if kind is not None)
         if len(told) == len(expressions):
-            self._unasked.append((expressions, columns, node))
+            self.unasked.append((expressions, columns, node))
             return told
         if not expressions:
             return ()
@@ -59,7 +64,7 @@ class TypeOracle:
 
         Raises PlanningError: as `types` does where no rule tells; not where no expression is why.
         """
-        for asked in self._unasked:
+        for asked in self.unasked:
             self.types(*asked)
 
     def made_one(self, kinds: Sequence[str], sql: str, columns: Columns, what: str) -> str:
