@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
 
-from ffq.core import assignment, layout, stages
+from ffq.core import assignment, layout, skew, stages
 from ffq.core.ready import Profile, ReadyIndex
-from ffq.core.records import StageRecord, TaskRecord
+from ffq.core.records import MapRange, StageRecord, TaskRecord
 from ffq.core.settings import CoordinatorSettings
 from ffq.core.workers import WorkerTable
 from ffq.ids import Attempt
@@ -244,3 +245,30 @@ def _(surgeon: Surgeon) -> None:
             query.stages[parent].consumers = consumers
 
     surgeon.replace(stages, "_inline", broken)
+
+
+def _with_ranges(surgeon: Surgeon, broken: Callable[[MapRange], MapRange]) -> None:
+    original = skew._ranges
+
+    def ranges(*arguments: Any) -> tuple[MapRange, ...]:
+        return tuple(map(broken, original(*arguments)))
+
+    surgeon.replace(skew, "_ranges", ranges)
+
+
+@mutant("divided-rows-lost", "R25", "tasks of a divided partition miss a map task", "simulation")
+def _(surgeon: Surgeon) -> None:
+    _with_ranges(surgeon, lambda each: attrs.evolve(each, end=max(each.begin + 1, each.end - 1)))
+
+
+@mutant("divided-rows-doubled", "R25", "tasks of a divided partition share an output", "simulation")
+def _(surgeon: Surgeon) -> None:
+    _with_ranges(surgeon, lambda each: attrs.evolve(each, begin=max(0, each.begin - 1)))
+
+
+@mutant("divides-what-must-meet", "R25", "rows that must meet are given to two", "simulation")
+def _(surgeon: Surgeon) -> None:
+    def broken(stage: Any) -> list[Any]:
+        return [source.stage_id for source in stage.parents if not source.whole]
+
+    surgeon.replace(skew, "_splittable", broken)

@@ -40,13 +40,12 @@ from ffq.messages import (
     TaskState,
     Tick,
 )
-from ffq.plan import model, terms
-from ffq.plan.bound import Match
+from ffq.plan import model
 from ffq.plan.inlining import with_inlined
 from ffq.plan.properties import is_repeatable
 from ffq.plan.stages import StageGraph, StagePlan
-from ffq.plan.walk import stage_reads
 from tests.core.driver import Driver
+from tests.strategies.dividing import may_be_divided
 from tests.strategies.graphs import (
     adaptive_gather,
     adaptive_join,
@@ -177,30 +176,6 @@ def reducing_of(graph: StageGraph, stage_id: StageId, decided: set[StageId]) -> 
 
 def task_of(key: AttemptKey) -> Task:
     return key.query_id, key.stage_id, key.task_id
-
-
-def may_be_divided(stage: StagePlan, parent: StageId) -> bool:
-    """Of these plans: one side of an inner join, the left one of those that ask of each of its rows
-    whether it has a partner, below what looks at single rows alone."""
-    leaf = next(each.leaf for each in stage.parents if each.stage_id == parent)
-    node = stage.fragment
-    while not isinstance(node, model.ShuffleRead):
-        match node:
-            case (
-                model.ShuffleWrite()
-                | model.PartialHashAggregate()
-                | model.CoalesceBatches()
-                | model.Project()
-            ):
-                node = node.input
-            case model.HashJoin(join_type=terms.JoinType.INNER) | model.Join(match=Match.INNER):
-                on_left = len(stage_reads(node.left))
-                leaf, node = (leaf, node.left) if leaf < on_left else (leaf - on_left, node.right)
-            case model.Join(match=Match.SEMI) if leaf < len(stage_reads(node.left)):
-                node = node.left
-            case _:
-                return False
-    return True
 
 
 class ClusterMachine(RuleBasedStateMachine):

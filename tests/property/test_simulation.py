@@ -63,6 +63,23 @@ def test_a_worker_that_no_task_reaches_keeps_no_query_waiting() -> None:
     assert simulated.violation is None, simulated.report()
 
 
+def test_a_partition_of_most_rows_is_divided_and_none_is_lost_nor_doubled() -> None:
+    for plan in ("join", "broadcast", "adaptive-chain", "reduced-chain"):
+        scenario = Scenario(
+            seed=0,
+            schedule=3,
+            workers=(2, 2),
+            capable=frozenset({0, 1}),
+            queries=(Query(plan, 0, 4, None),),
+            faults=(),
+            frozen=False,
+            skews=True,
+        )
+        simulated = simulate_cluster(scenario)
+        assert simulated.violation is None, simulated.report()
+        assert any("reads a part of" in line for line in simulated.trace), simulated.report()
+
+
 @pytest.mark.parametrize("kind", FaultKind, ids=lambda kind: kind.name)
 def test_each_kind_of_fault_strikes(kind: FaultKind) -> None:
     """On a cluster at work, so that each kind finds something to strike."""

@@ -26,7 +26,7 @@ from ffq.messages import (
 )
 from ffq.testing import checks
 from tests.simulation.faults import FaultKind
-from tests.simulation.invariants import inputs_committed, require
+from tests.simulation.invariants import require
 from tests.simulation.network import Network
 from tests.simulation.query_account import Inputs
 from tests.simulation.server import SimServer
@@ -106,9 +106,7 @@ class SimChannel:
             for each in given:
                 right = committed.get(each.key)
                 if right is not None:
-                    named = [(one.stage_id, one.map_task, one.attempt) for one in each.inputs]
-                    known = [(*place, attempt) for place, attempt in right.items()]
-                    inputs_committed(require, each.key, named, known)
+                    right.check(each)
 
     async def _check_not_served(self, up: ActorCoordinator, query_id: QueryId) -> None:
         """An uploaded result is no result before its query has SUCCEEDED (R26)."""

@@ -131,7 +131,7 @@ class _Cluster:
         self.leaving = leaving
         self.trace = trace
         self.faults = FaultInjector.of(scenario.faults, trace, frozen=scenario.frozen)
-        self.server = SimServer(trace, {}, scenario.kept, scenario.speculates)
+        self.server = SimServer(trace, {}, scenario.kept, scenario.speculates, scenario.skews)
         self.peers: dict[str, Peer] = {}
         self.clients: list[SimClient] = []
         self.workers: list[SimWorker] = []

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from ffq.errors import ShuffleInputError
-from ffq.ids import AttemptKey, QueryId
+from ffq.ids import AttemptKey, QueryId, StageId, TaskId
 from ffq.messages import NO_USAGE, AttemptUsage, Bytes
 from ffq.plan.properties import is_repeatable
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
@@ -74,12 +74,13 @@ class SimResult:
 
 @attrs.define
 class SimExecutor:
-    """`running`: attempts whose fragment runs now."""
+    """`running`: attempts whose fragment runs now. `skews`: as `Scenario.skews`."""
 
     process: Process
     disk: Disk
     faults: FaultInjector
     chance: random.Random
+    skews: bool = False
     stuck: int = 0
     running: set[AttemptKey] = attrs.field(factory=set)
 
@@ -108,7 +109,10 @@ class SimExecutor:
             slow = self.faults.slows(FaultKind.STRAGGLER, self.process.name)
             await trio.sleep(self.chance.uniform(0.01, 0.3) * (SLOWER if slow else 1))
             await self.process.gate()
-            rows = _rows(work)
+            later = _later_part_of(work)
+            if later is not None:
+                self.faults.trace.note(f"{key} reads a part of what stage {later} gave out")
+            rows = _rows(work, later)
             if work.stage.output is None:
                 return SimResult(encode(rows))
             parts = self._partitioned(work, rows)
@@ -122,7 +126,7 @@ class SimExecutor:
         salt = 0 if is_repeatable(work.stage) else work.assignment.key.attempt
         parts: list[list[int]] = [[] for _ in range(work.stage.output_partitions)]
         for row in rows:
-            parts[partition_of(row, len(parts), salt)].append(row)
+            parts[partition_of(row, len(parts), salt, skews=self.skews)].append(row)
         return parts
 
     async def release(self, key: AttemptKey, *, keep_output: bool) -> None:
@@ -139,10 +143,20 @@ class SimExecutor:
         self.disk.forget(query_id)
 
 
-def _rows(work: Work) -> list[int]:
+def _later_part_of(work: Work) -> StageId | None:
+    """The stage that it reads from some map task on: another task has the same partition before."""
+    first: dict[StageId, TaskId] = {}
+    for each in work.assignment.inputs:
+        first[each.stage_id] = min(each.map_task, first.get(each.stage_id, each.map_task))
+    return next((stage_id for stage_id, map_task in first.items() if map_task), None)
+
+
+def _rows(work: Work, later: StageId | None) -> list[int]:
     """What the fragment reads; of what every task reads whole, task 0 passes the rows on.
 
-    A stage that is read to leave out rows has a partner for each here, and gives none itself.
+    Of a divided partition the first of its tasks passes on what all of them read, and each its part
+    of the rest. A stage that is read to leave out rows has a partner for each here, and gives none
+    itself.
     """
     assignment, stage = work.assignment, work.stage
     first = assignment.key.task_id == 0
@@ -155,7 +169,8 @@ def _rows(work: Work) -> list[int]:
     for parent in stage.parents:
         read = [row for item in work.inputs[parent.leaf] for row in _read(item)]
         reduces = parent.stage_id in assignment.inlined
-        if (first or not parent.whole) and not reduces:
+        passes = first if parent.whole else later in (None, parent.stage_id)
+        if passes and not reduces:
             rows.extend(read)
     return rows
 

@@ -99,7 +99,9 @@ class SimWorker:
         endpoint = f"{self.name}.{self.incarnation}:50061"
         network = self.network
         self.disk = Disk(self.name, network.faults)
-        self.executor = SimExecutor(self, self.disk, network.faults, network.chance)
+        self.executor = SimExecutor(
+            self, self.disk, network.faults, network.chance, skews=self.server.skews
+        )
         self.loop = WorkerLoop(
             WorkerIdentity(
                 WorkerId(self.name),

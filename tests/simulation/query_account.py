@@ -6,19 +6,37 @@ import attrs
 
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.ids import AttemptKey, QueryId
-from ffq.messages import CancelQuery, QueryState, TaskState
+from ffq.messages import Assignment, CancelQuery, QueryState, TaskState
 from ffq.testing import checks
 from ffq.testing.checks import Load
 from tests.simulation.blame_account import BlameAccount
 from tests.simulation.fairness import Fairness
-from tests.simulation.invariants import require
+from tests.simulation.invariants import inputs_committed, require
 from tests.simulation.liveness_account import LivenessAccount
 from tests.simulation.machines import Machines
 from tests.simulation.settings import COORDINATOR_SETTINGS as SETTINGS
 from tests.simulation.trace import Trace
+from tests.strategies.dividing import may_be_divided
 
-Inputs = dict[tuple[int, int], int]
-"""The committed attempt of each map task, by its stage and number."""
+
+@attrs.frozen
+class Inputs:
+    """What an attempt is to read, when it is assigned.
+
+    `made`: the committed attempt of each map task, by its stage and number. `divisible`: stages of
+    whose outputs it may be given some, where others have the same partition.
+    """
+
+    made: dict[tuple[int, int], int]
+    divisible: frozenset[int]
+
+    def check(self, given: Assignment) -> None:
+        """Raises Violation."""
+        named = [(each.stage_id, each.map_task, each.attempt) for each in given.inputs]
+        known = [(*place, attempt) for place, attempt in self.made.items()]
+        alone = len(given.reduce_partitions) == 1
+        divisible = self.divisible if alone else frozenset()
+        inputs_committed(require, given.key, named, known, divisible)
 
 
 @attrs.define
@@ -174,17 +192,18 @@ class QueryAccount:
             worker=Load(worker_id, on_worker, SETTINGS.max_concurrent_tasks_per_worker),
             query=Load(query.query_id, len(query.running), SETTINGS.max_concurrent_tasks_per_query),
         )
-        inputs: Inputs = {}
+        made: dict[tuple[int, int], int] = {}
         for parent_id in stage.parents:
             parent = query.stages[parent_id]
             counting = [_that_counts(task) for task in parent.tasks]
             done = [each is not None and each.state is TaskState.SUCCEEDED for each in counting]
             done += [False] * parent.fresh
             checks.barrier_open(require, key, parent_id, done)
-            for task, made in zip(parent.tasks, counting, strict=True):
-                if made is not None:
-                    inputs[parent_id, task.task_id] = made.key.attempt
-        self.committed[key] = inputs
+            for task, counts in zip(parent.tasks, counting, strict=True):
+                if counts is not None:
+                    made[parent_id, task.task_id] = counts.key.attempt
+        may = [each for each in stage.parents if may_be_divided(stage.plan, each)]
+        self.committed[key] = Inputs(made, frozenset(may))
 
 
 def _that_counts(task: TaskRecord) -> AttemptRecord | None:

@@ -51,6 +51,7 @@ class Scenario:
         frozen: at the end standing faults stay as they are; otherwise all is healed.
         kept: how many finished queries the coordinator keeps.
         speculates: slow tasks get second attempts.
+        skews: most rows are of one key, so that a partition of a join is divided.
     """
 
     seed: int
@@ -62,6 +63,7 @@ class Scenario:
     frozen: bool
     kept: int = 20
     speculates: bool = False
+    skews: bool = False
 
     def describe(self) -> tuple[str, ...]:
         """For people, line by line."""
@@ -80,7 +82,8 @@ class Scenario:
             *(f"fault: {fault}" for fault in self.faults),
             f"keeps {self.kept} finished queries; "
             f"ends {'with its faults frozen' if self.frozen else 'healed'}"
-            f"{'; slow tasks get second attempts' if self.speculates else ''}",
+            f"{'; slow tasks get second attempts' if self.speculates else ''}"
+            f"{'; most rows are of one key' if self.skews else ''}",
         )
 
 
@@ -122,8 +125,9 @@ def build(choose: Chooser) -> Scenario:
     }[operators]
     kept = choose.one_of((20, 20, 1, 2))
     speculates = choose.one_of((False, True))
+    skews = choose.one_of((False, True))
     return Scenario(
-        choose.seed, schedule, workers, capable, queries, faults, frozen, kept, speculates
+        choose.seed, schedule, workers, capable, queries, faults, frozen, kept, speculates, skews
     )
 
 

@@ -58,12 +58,14 @@ class SimServer:
     """`shares`: into how many shares each query's tables are divided. `lives`: starts so far.
 
     `kept`: how many finished queries it keeps. `speculates`: slow tasks get second attempts.
+    `skews`: most rows of its queries are of one key.
     """
 
     trace: Trace
     shares: dict[QueryId, int]
     kept: int
     speculates: bool = False
+    skews: bool = False
     door: ActorCoordinator | None = None
     machines: Machines | None = None
     monitor: Monitor | None = None

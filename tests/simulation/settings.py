@@ -24,6 +24,7 @@ COORDINATOR_SETTINGS = CoordinatorSettings(
     adaptive_target_bytes=120,
     max_queries=5,
     result_ttl_ms=30_000,
+    adaptive_skew_bytes=60,
 )
 SPECULATING = attrs.evolve(
     COORDINATOR_SETTINGS, speculation=150, speculation_quantile=30, speculation_min_ms=20

@@ -16,7 +16,7 @@ from ffq.testing import checks
 from tests.simulation.channel import Crashing
 from tests.simulation.faults import FaultKind
 from tests.simulation.injector import COORDINATOR
-from tests.simulation.invariants import inputs_committed, require
+from tests.simulation.invariants import require
 from tests.simulation.monitor import Monitor
 from tests.simulation.network import RPC_TIMEOUT_MS, Network, answered
 from tests.simulation.server import SimServer
@@ -108,9 +108,7 @@ class SimStream:
                 self._received += 1
                 right = None if self.monitor is None else self.monitor.committed.get(each.key)
                 if right is not None:
-                    named = [(one.stage_id, one.map_task, one.attempt) for one in each.inputs]
-                    known = [(*place, attempt) for place, attempt in right.items()]
-                    inputs_committed(require, each.key, named, known)
+                    right.check(each)
 
 
 @asynccontextmanager

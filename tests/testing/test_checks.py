@@ -103,3 +103,18 @@ def test_an_assignment_names_the_committed_attempts() -> None:
         with pytest.raises(Violation) as failure:
             inputs_committed(require_in_simulation, "x", wrong, right)
         assert failure.value.check is SIMULATION_CHECKS["inputs-are-committed"]
+
+
+def test_an_assignment_of_a_divided_partition_names_a_range_of_one_stage() -> None:
+    right = [(stage_id, task, 1) for stage_id in (1, 2) for task in range(3)]
+    of_one, of_two = right[:3], right[3:]
+    for some in (of_one[:1], of_one[1:], of_one[1:2]):
+        inputs_committed(require_in_simulation, "x", [*some, *of_two], right, frozenset({1}))
+    for wrong in (
+        of_two,  # nothing of it
+        [of_one[0], of_one[2], *of_two],  # no range
+        [*of_one, *of_two[:1]],  # of a stage that must not be divided
+        [*of_one[:1], *of_two[:1]],  # of two stages
+    ):
+        with pytest.raises(Violation):
+            inputs_committed(require_in_simulation, "x", wrong, right, frozenset({1}))
