@@ -13,14 +13,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import perf_counter
 
 import duckdb
 
 import ffq
-from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
+from benchmarks._benchmark import Benchmark, Outcome, Request
 from benchmarks._figures import Samples
 from benchmarks._processes import INVARIANTS, gateway
+from benchmarks._rounds import run_rounds
 from ffq import plan as p
 from tests.processes import worker
 
@@ -76,7 +76,7 @@ def _cluster(folder: Path, **env: str) -> Iterator[ffq.SyncClient]:
 
 def measure(request: Request) -> Outcome:
     """All sides in each round."""
-    samples, wrong = Samples(), set[str]()
+    samples = Samples()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         _write_world(folder, request.options.rows)
@@ -91,20 +91,23 @@ def measure(request: Request) -> Outcome:
             files = folder / table / "*.parquet" if table in KEY else folder / "dim.parquet"
             bare.execute(f"CREATE VIEW {table} AS FROM '{files}'")
         right = {table: bare.execute(TEXT.format(table)).fetchall() for table in KEY}
-        for number in range(-1, request.rounds):  # one to warm up
-            for side in in_turn(list(TABLES), number):
-                table = TABLES[side]
-                began = perf_counter()
-                if side in clients:
-                    found = clients[side].run(_query(table))
-                    rows = sorted(zip(*(c.to_pylist() for c in found.columns), strict=True))
-                else:
-                    rows = bare.execute(TEXT.format(table)).fetchall()
-                took_ms = (perf_counter() - began) * 1_000
-                if rows != right[table]:
-                    wrong.add(side)
-                if number >= 0:
-                    samples.add(TIME, side, took_ms)
+
+        def run(side: str) -> list[tuple[object, ...]]:
+            table = TABLES[side]
+            if side not in clients:
+                return bare.execute(TEXT.format(table)).fetchall()
+            found = clients[side].run(_query(table))
+            return sorted(zip(*(c.to_pylist() for c in found.columns), strict=True))
+
+        sides = list(TABLES)
+        wrong = run_rounds(
+            samples,
+            TIME,
+            request.rounds,
+            sides,
+            run,
+            lambda side, rows: rows == right[TABLES[side]],
+        )
     return Outcome(
         ratios=[
             samples.ratio(TIME, SHARED, EVEN, target=TARGET),
@@ -113,7 +116,7 @@ def measure(request: Request) -> Outcome:
         ],
         amounts=[samples.amount(TIME, side, "ms") for side in TABLES],
         checks=[INVARIANTS, "answers are DuckDB's"],
-        failures=[f"{side}: another answer than DuckDB's" for side in sorted(wrong)],
+        failures=[f"{side}: another answer than DuckDB's" for side in wrong],
         notes=[f"{request.options.rows} rows, {FILES} files, {KEYS} keys"],
     )
 

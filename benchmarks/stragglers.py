@@ -17,15 +17,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from time import perf_counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import ffq
-from benchmarks._benchmark import Benchmark, Outcome, Request, in_turn
+from benchmarks._benchmark import Benchmark, Outcome, Request
 from benchmarks._figures import Samples
 from benchmarks._processes import INVARIANTS, gateway
+from benchmarks._rounds import run_rounds
 from ffq import plan as p
 from tests.processes import worker
 
@@ -77,7 +77,7 @@ def _write_world(folder: Path, tasks: int) -> None:
 def measure(request: Request) -> Outcome:
     """All sides in each round, each in a cluster of its own that stays."""
     options = request.options
-    samples, wrong = Samples(), set[str]()
+    samples = Samples()
     tasks = TASKS * options.workers
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -88,15 +88,14 @@ def measure(request: Request) -> Outcome:
             SPECULATING: stack.enter_context(_cluster(folder, options, second, slow=True)),
             PLAIN: stack.enter_context(_cluster(folder, options, slow=True)),
         }
-        for number in range(-1, request.rounds):  # one to warm up
-            for side in in_turn(list(clients), number):
-                began = perf_counter()
-                found = clients[side].run(QUERY)
-                took_ms = (perf_counter() - began) * 1_000
-                if sorted(found.column(0).to_pylist()) != list(range(tasks)):
-                    wrong.add(side)
-                if number >= 0:
-                    samples.add(TIME, side, took_ms)
+        wrong = run_rounds(
+            samples,
+            TIME,
+            request.rounds,
+            list(clients),
+            lambda side: clients[side].run(QUERY).column(0).to_pylist(),
+            lambda _, rows: sorted(rows) == list(range(tasks)),
+        )
     return Outcome(
         ratios=[
             samples.ratio(TIME, SPECULATING, EVEN, target=TARGET),
@@ -104,7 +103,7 @@ def measure(request: Request) -> Outcome:
         ],
         amounts=[samples.amount(TIME, side, "ms") for side in clients],
         checks=[INVARIANTS, "each row once"],
-        failures=[f"{side}: rows are missing, or come twice" for side in sorted(wrong)],
+        failures=[f"{side}: rows are missing, or come twice" for side in wrong],
         notes=[
             f"{options.workers} workers, {tasks} tasks of {options.pause_ms} ms; the slow one "
             f"takes {options.slower} times as long",

@@ -14,6 +14,7 @@ from benchmarks import actors, sql
 from benchmarks._benchmark import CannotRun
 from benchmarks._figures import Samples
 from benchmarks._pullers import Calls, work_off
+from benchmarks._rounds import run_rounds
 from ffq.errors import QueryFailed
 from ffq.proto import ffq_distributed_pb2 as pb
 
@@ -35,6 +36,21 @@ def test_answers_are_compared_as_multisets() -> None:
         "q1: the answer of twice differs from that of bare",
         "q1: failing has no answer: a bug of its own",
     ]
+
+
+def test_in_rounds_every_side_is_run_in_turn_and_its_answer_judged() -> None:
+    ran: list[str] = []
+
+    def run(side: str) -> int:
+        ran.append(side)
+        return len(ran)
+
+    samples = Samples()
+    wrong = run_rounds(samples, "time", 2, ["a", "b"], run, lambda side, _: side == "a")
+    assert [sorted(ran[at : at + 2]) for at in (0, 2, 4)] == [["a", "b"]] * 3
+    assert ran[2:4] == ran[4:][::-1], "they take turns to begin"
+    assert wrong == ["b"]
+    assert [len(samples.values("time", side)) for side in "ab"] == [2, 2], "none of the warm-up"
 
 
 def test_a_round_asks_every_side_each_query_once() -> None:
