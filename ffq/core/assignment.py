@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from ffq.core.layout import scan_inputs
 from ffq.core.lifecycle import end_query
@@ -13,7 +14,7 @@ from ffq.core.speculation import begin_rival, find_stragglers, look_again, next_
 from ffq.core.stages import lay_out_stage, refresh_offer
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import promote_ready
-from ffq.core.transitions import ASSIGN, RUNNING, QueryEvent
+from ffq.core.transitions import ASSIGN, QUEUED, RUNNING, QueryEvent, next_attempt_state
 from ffq.core.workers import WorkerRecord
 from ffq.errors import InvariantViolated
 from ffq.ids import AttemptKey, QueryId, StageId
@@ -36,6 +37,9 @@ _SCAN_BYTES = 32
 _SPLIT_BYTES = 64
 _VALUE_BYTES = 32
 _MAX_UTF8 = 4
+
+_ASSIGNED: Final = next_attempt_state(QUEUED, ASSIGN)
+"""An attempt's record is made with it: there is none of one that is queued."""
 
 
 def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignment, ...]:
@@ -186,16 +190,17 @@ def _begin(
         confirmed_at_ms=now_ms,
         suspect=task.suspect,
         alone=task.suspect and is_solitary(state.settings, task),
+        state=_ASSIGNED,
         speculative=task.state is RUNNING,
     )
-    attempt.apply(ASSIGN)
     state.changed()
     task.attempts.append(attempt)
     task.state = RUNNING
     query.running[key] = attempt
     worker.running[key] = attempt
     worker.taken_at_ms = now_ms
-    look_again(state, query, stage)
+    if state.settings.speculation:
+        look_again(state, query, stage)
     if not stage.fresh and not stage.has_work:
         refresh_offer(state, query, stage, now_ms)
     if state.is_full(query):

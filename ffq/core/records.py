@@ -59,18 +59,19 @@ class Output:
 
     def put(self, new: OutputPartition) -> None:
         """Name a partition, or replace what was said of it."""
-        self._count(new, 1)
         old = self.partitions.get(new.reduce_partition)
         if old is not None:
-            self._count(old, -1)
+            self.named -= 1
+            self.unfinished -= not old.finalized
+            self.rows -= old.rows
+            self.bytes -= old.bytes
+            self.batches -= old.batches
         self.partitions[new.reduce_partition] = new
-
-    def _count(self, partition: OutputPartition, sign: int) -> None:
-        self.named += sign
-        self.unfinished += sign * (not partition.finalized)
-        self.rows += sign * partition.rows
-        self.bytes += sign * partition.bytes
-        self.batches += sign * partition.batches
+        self.named += 1
+        self.unfinished += not new.finalized
+        self.rows += new.rows
+        self.bytes += new.bytes
+        self.batches += new.batches
 
 
 @attrs.define(eq=False)
@@ -180,7 +181,7 @@ class TaskRecord:
     ready_at_ms: int = 0
     waiting: bool = False
     lost: bool = False
-    avoids: set[WorkerId] = attrs.field(factory=set)
+    avoids: frozenset[WorkerId] = frozenset()
     suspect: bool = False
     doubtful: int = 0
     keeper: WorkerId | None = None

@@ -25,9 +25,9 @@ class _Column(Sequence[TaskShare]):
     @overload
     def __getitem__(self, position: slice) -> tuple[TaskShare, ...]: ...
     def __getitem__(self, position: int | slice) -> TaskShare | tuple[TaskShare, ...]:
-        if isinstance(position, slice):
-            return tuple([self._at(each) for each in range(len(self))[position]])
-        return self._at(position if position >= 0 else position + len(self))
+        if not isinstance(position, slice):
+            return self._at(position if position >= 0 else position + len(self))
+        return tuple([self._at(each) for each in range(len(self))[position]])
 
     def _at(self, position: int) -> TaskShare:
         """Raises IndexError: there are not so many."""

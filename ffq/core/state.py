@@ -28,7 +28,7 @@ class Chore(Protocol):
         ...
 
 
-@attrs.frozen
+@attrs.define(eq=False)  # made for each report: a frozen one takes twice as long
 class Located:
     """An attempt that was once assigned, with what it belongs to."""
 

@@ -79,13 +79,19 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
     worker.standing.failures = 0
     _clear(task)
     if attempt.output is not None and attempt.output.endpoint:
-        by_stage = worker.outputs.setdefault(query.query_id, {})
-        by_stage.setdefault(attempt.key.stage_id, {})[attempt.key] = None
+        by_stage = worker.outputs.get(query.query_id)
+        if by_stage is None:
+            by_stage = worker.outputs[query.query_id] = {}
+        served = by_stage.get(attempt.key.stage_id)
+        if served is None:
+            served = by_stage[attempt.key.stage_id] = {}
+        served[attempt.key] = None
         query.output_workers.add(worker.worker_id)
     stage.committed += 1
     stage.made.count(attempt.output)
-    speculation.note_duration(state, stage, attempt)
-    speculation.look_again(state, query, stage)
+    if state.settings.speculation:
+        speculation.note_duration(state, stage, attempt)
+        speculation.look_again(state, query, stage)
     if stage.is_committed:
         query.uncommitted -= 1
         if stage.is_readable:
@@ -99,7 +105,7 @@ def _clear(task: TaskRecord) -> None:
     task.suspect = False
     task.failures -= task.doubtful
     task.doubtful = 0
-    task.avoids.clear()
+    task.avoids = frozenset()
 
 
 def withdraw_commit(
@@ -211,7 +217,7 @@ def fail_elsewhere(
 ) -> None:
     """As `fail_charged`, for what this worker lacks: another is to try the task next (R17)."""
     if not (at.attempt.speculative and has_rival(at)):
-        at.task.avoids.add(at.attempt.worker_id)
+        at.task.avoids |= {at.attempt.worker_id}
     fail_charged(state, at, message, now_ms, blame=blame)
 
 
@@ -295,7 +301,8 @@ def _fail_attempt(state: SchedulingState, at: Located, message: str, now_ms: int
 
 
 def _release_slot(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
-    speculation.no_straggler(state, attempt)
+    if state.stragglers:
+        speculation.no_straggler(state, attempt)
     del query.running[attempt.key]
     del state.workers.live[attempt.worker_id].running[attempt.key]
     if not state.is_full(query):
