@@ -68,7 +68,8 @@ class SqlPlanner:
     ) -> R:
         """What `then` makes of its plan, in the thread that waited for that.
 
-        Cancelled, it ends the process that plans. One that is known waits for no process.
+        Cancelled, it ends the process that plans, if that is not done in a moment. One that is
+        known waits for no process.
 
         Raises QuotaExceeded, and as `PlanningService.plan` and `then`.
         """

@@ -38,7 +38,14 @@ from ffq.sql.limits import PlanningLimits
 
 _START_S: Final = 60.0
 _POLL_MS: Final = 20
+_UNWANTED_S: Final = 0.5
+"""What a plan that nobody wants any more may still take: most take less, and a new process takes as
+much to start, while others wait for it."""
 _CHUNK: Final = 1 << 16
+
+
+class _GivenUp(Exception):
+    """It has taken too long for what nobody wants."""
 
 
 class PlanningProcess:
@@ -57,6 +64,7 @@ class PlanningProcess:
         self._outgoing = memoryview(framed(hello.dump()))
         self._incoming = bytearray()
         self._ready = False
+        self._unwanted_at: float | None = None
 
     @property
     def pid(self) -> int:
@@ -79,23 +87,44 @@ class PlanningProcess:
         Raises:
             PlanningLimit: it took more time or memory than `limits` allow. The process is ended.
             PlanningError: it died of the query. The process is ended.
-            Unavailable: it was ended by `kill`.
+            Unavailable: it was ended by `kill`, or took too long after `hurry`.
         """
         if not self._ready:
             self._begin()
         watch = _Watch(self.pid, limits)
+
+        def check() -> None:
+            watch.check()
+            self._check_wanted()
+
         self._outgoing = memoryview(framed(request))
         try:
-            header = load_header(self._frame(watch.check))
+            header = load_header(self._frame(check))
             while (question := header.get("operator")) is not None:
                 self._outgoing = memoryview(framed(answered(question, declared_columns)))
-                header = load_header(self._frame(watch.check))
-            return load_reply(header, self._frame(watch.check)), load_basis(header)
+                header = load_header(self._frame(check))
+            return load_reply(header, self._frame(check)), load_basis(header)
         except PlanningLimit:
             self.kill()
             raise
+        except _GivenUp:
+            self.kill()
+            raise Unavailable("planning was given up") from None
         except EOFError:
             raise self._death() from None
+
+    def hurry(self) -> None:
+        """From any thread: nobody wants what it does any more, and it may not take much longer."""
+        self._unwanted_at = time.monotonic()
+
+    def calm(self) -> None:
+        """What it does next is wanted."""
+        self._unwanted_at = None
+
+    def _check_wanted(self) -> None:
+        since = self._unwanted_at
+        if since is not None and time.monotonic() - since > _UNWANTED_S:
+            raise _GivenUp
 
     def _begin(self) -> None:
         late = time.monotonic() + _START_S

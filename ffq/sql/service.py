@@ -9,7 +9,7 @@ from contextlib import suppress
 import attrs
 
 from ffq.catalog import Catalog
-from ffq.errors import StartupError, Unavailable
+from ffq.errors import FfqError, StartupError, Unavailable
 from ffq.messages import NO_CLUSTER, ClusterSize, PlanSql, SqlPlan
 from ffq.sql.frames import Hello, dump_request
 from ffq.sql.kept import Asked, Basis, KeptPlans
@@ -26,12 +26,13 @@ class Job:
     _given_up: bool = attrs.field(default=False, init=False)
 
     def give_up(self) -> None:
-        """Its process is ended, and `plan` raises Unavailable."""
+        """Its process goes on for a moment, after which it is ended and `plan` raises Unavailable:
+        to end it at once would have the next query wait for another one.
+        """
         with self._lock:
             self._given_up = True
-            process = self._process
-        if process is not None:
-            process.kill()
+            if self._process is not None:
+                self._process.hurry()
 
     def take(self, process: PlanningProcess) -> None:
         """Raises Unavailable: it was given up."""
@@ -40,11 +41,12 @@ class Job:
                 raise Unavailable("planning was given up")
             self._process = process
 
-    def leave(self) -> bool:
-        """Whether the process is as good as before."""
+    def leave(self) -> None:
+        """The process has nothing more to do for it."""
         with self._lock:
+            if self._process is not None:
+                self._process.calm()
             self._process = None
-            return not self._given_up
 
 
 class PlanningService:
@@ -114,13 +116,19 @@ class PlanningService:
 
     def _asked(self, request: bytes, job: Job) -> tuple[SqlPlan, Basis | None]:
         process = self._take()
-        good = False
+        good = True
         try:
             job.take(process)
+            good = False
             try:
-                return process.ask(request, self._limits)
+                found = process.ask(request, self._limits)
+            except FfqError:
+                good = True  # it has done with what it refuses; or it was ended
+                raise
             finally:
-                good = job.leave()
+                job.leave()
+            good = True
+            return found
         finally:
             self._give_back(process, good=good)
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -163,7 +164,31 @@ def test_where_no_further_process_can_be_started_the_query_is_told_what_was_wron
         assert narrow.plan(PlanSql("SELECT 1")).columns
 
 
-def test_a_query_that_is_given_up_ends_its_process_at_once(service: PlanningService) -> None:
+def test_what_is_given_up_and_planned_in_a_moment_leaves_its_process_to_the_next(
+    service: PlanningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.plan(PlanSql("SELECT 'before'"))
+    pid, job, ask = idle_pid(service), Job(), process.PlanningProcess.ask
+
+    def given_up(self: process.PlanningProcess, *arguments: Any) -> Any:
+        job.give_up()
+        return ask(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(process, "_UNWANTED_S", END_TIMEOUT_S)
+        patched.setattr(process.PlanningProcess, "ask", given_up)
+        service.plan(PlanSql("SELECT 'given up'"), job)
+    assert idle_pid(service) == pid
+    monkeypatch.setattr(process, "_UNWANTED_S", -1.0)
+    assert service.plan(PlanSql("SELECT 'the next'")).columns
+    with pytest.raises(Unavailable):  # before it began
+        service.plan(PlanSql("SELECT 'given up'"), job)
+    assert idle_pid(service) == pid
+
+
+def test_a_query_that_is_given_up_ends_its_process_if_it_takes_longer(
+    service: PlanningService,
+) -> None:
     job = Job()
     failed: list[BaseException] = []
 
