@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Final, Protocol
@@ -202,6 +203,7 @@ class Engine:
                     cancel,
                     faults,
                     closing,
+                    counted=partial(instance.use, None, keeps_order=False),
                 )
                 stream = run.stream(spec.fragment)
                 sink = open_sink(stream.schema)
@@ -311,7 +313,7 @@ def _is_planned(fragment: Node) -> bool | None:
     The rows of a stream are not counted before they come, and it is taken for one of few: the
     largest tables could be joined first, by whatever key they share. What joins files alone knows
     as much of them as that planner, and finds orders that its own passes make better use of. None:
-    nothing is joined in it.
+    nothing is joined in it. Streams of few rows may be counted after all (`FragmentRun`).
     """
     if is_plain(fragment):
         return None

@@ -13,6 +13,7 @@ import pyarrow as pa
 from ffq.engine import types
 from ffq.engine.batches import bounded, usual_schema
 from ffq.engine.cancel import CancelToken
+from ffq.engine.counted import count, held
 from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.faults import Faults, binding_error
 from ffq.engine.inline import inline_source
@@ -29,6 +30,7 @@ from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.ids import AttemptKey
 from ffq.messages import ScanSplit, TableFormat
 from ffq.plan import model
+from ffq.plan.bound import Match
 from ffq.plan.inline import InlineTable
 from ffq.plan.model import Node
 from ffq.plan.names import PlainColumn, marked_type, marks_of, type_mark
@@ -79,7 +81,12 @@ class Stream:
 
 
 class FragmentRun:
-    """Runs one fragment. Everything it opens is closed with `closing`."""
+    """Runs one fragment. Everything it opens is closed with `closing`.
+
+    counted: called before a fragment is bound of which all streams have few rows, which the engine
+    has counted then. So of semi and anti joins by ranges: the largest tables there are files, and
+    which side is built on only the engine says, by how many rows it takes each to have.
+    """
 
     def __init__(
         self,
@@ -91,7 +98,15 @@ class FragmentRun:
         cancel: CancelToken,
         faults: Faults,
         closing: ExitStack,
+        counted: Callable[[], None],
     ) -> None:
+        nodes = list(walk_stage(spec.fragment))
+        chooses = any(
+            isinstance(node, model.RangeJoin) and node.match in {Match.SEMI, Match.ANTI}
+            for node in nodes
+        )
+        self._counts = chooses and not any(isinstance(node, model.Custom) for node in nodes)
+        self._counted = counted
         self._connection = connection
         self._kept = kept
         self._prepared: Prepared | None = None
@@ -118,6 +133,8 @@ class FragmentRun:
         Raises as `Translator.query`, and duckdb.Error for what fails before the first rows.
         """
         cursor, oracle, sql, columns = self._query(fragment)
+        if self._counts:
+            self._counted()
         try:
             relation = cursor.sql(sql) if self._prepared is None else self._prepared.query(sql)
         except duckdb.Error as error:
@@ -151,7 +168,8 @@ class FragmentRun:
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         """One that is there already, unless what is left on it is more than it lets go of."""
-        if not any(isinstance(node, _LEAVE_MORE) for node in walk_stage(self._spec.fragment)):
+        more = any(isinstance(node, _LEAVE_MORE) for node in walk_stage(self._spec.fragment))
+        if not (more or self._counts):
             self._prepared = self._closing.enter_context(self._kept.use(self._cancel))
             return self._prepared.cursor
         cursor = self._connection.cursor()
@@ -249,11 +267,16 @@ class FragmentRun:
         self._closing.callback(reader.close)
         try:
             stream = guarded(reader, self._faults, self._cancel)
+            if self._counts:
+                stream, self._counts = held(stream)
             if self._prepared is None:
                 cursor.register(name, stream)
             else:
                 self._prepared.register(name, stream)
             kinds = self._kinds(stream.schema, name, cursor)
+            if self._counts:
+                table = count(name, kinds, cursor)
+                name, self._counts = table or name, table is not None
         except duckdb.Error as error:
             unknown = (field for field in reader.schema if not _is_taken(field.type, cursor))
             field = next(unknown, None)

@@ -43,7 +43,7 @@ from ffq.plan.outputs import (
     own_places,
     place_of,
 )
-from ffq.plan.ranges import Following, range_columns
+from ffq.plan.ranges import Following, range_columns, ungrouped
 from ffq.plan.terms import Bound, Column, ColumnName, JoinStrategy, JoinType
 from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import walk_stage
@@ -188,29 +188,30 @@ class _Analysis:
 
     def _of_ranges(self, node: model.RangeJoin) -> Distribution:
         """Where one side is a scan that is shared out, that of the other side may follow it."""
-        first = self._scans
-        left = self.visit(node.left)
-        second = self._scans
-        right = self.visit(node.right)
         columns = range_columns(node)
         if columns is None:
-            return self._of_own_join(node, left, right)
-        sides = [
-            (rows, start + found.leaf, found.column)
-            for rows, start, found in zip((left, right), (first, second), columns, strict=True)
-        ]
-        if node.right_leads:
-            sides.reverse()
-        (rows, leads, by), (others, leaf, column) = sides
+            return self._of_own_join(node, self.visit(node.left), self.visit(node.right))
+        sides = [node.left, node.right]
+        follower = 0 if node.right_leads else 1
+        whole = sides[follower]
+        sides[follower] = ungrouped(whole)
+        lies = []
+        for side, found in zip(sides, columns, strict=True):
+            leaf = self._scans + found.leaf
+            lies.append((self.visit(side), leaf, found.column))
+        others, leaf, column = lies[follower]
+        rows, leads, by = lies[1 - follower]
         if (
-            not _is_of_scan(rows, leads)
-            or not _is_of_scan(others, leaf)
-            or others.follows
-            or not others.repeatable
+            _is_of_scan(rows, leads)
+            and _is_of_scan(others, leaf)
+            and not others.follows
+            and others.repeatable
         ):
-            return self._of_own_join(node, left, right)
-        follows = (*rows.follows, Following(leaf, column, leads, by))
-        return attrs.evolve(rows, keys=None, follows=follows)
+            follows = (*rows.follows, Following(leaf, column, leads, by))
+            return attrs.evolve(rows, keys=None, follows=follows)
+        if sides[follower] is not whole:
+            return _PIN
+        return self._of_own_join(node, lies[0][0], lies[1][0])
 
     def _of_project(self, node: model.Project, below: Distribution) -> Distribution:
         if below.keys is None:

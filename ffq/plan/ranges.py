@@ -13,14 +13,31 @@ from typing import Final
 import attrs
 
 from ffq.plan import model
-from ffq.plan.bound import BoundExpr, Call, Conjunction, Conversion, Match, Place, SqlType
+from ffq.plan.bound import (
+    BoundAggregate,
+    BoundExpr,
+    Call,
+    Conjunction,
+    Conversion,
+    Match,
+    Phase,
+    Place,
+    SqlType,
+)
 from ffq.plan.model import Node, RangeJoin
 from ffq.plan.terms import Bound
+from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import stage_scans
 
 RANGED: Final = frozenset({Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI})
 """Matches of which a left row's answer is known where all right rows with its key are: what the
 right side has besides changes nothing."""
+_ORDERLESS: Final = frozenset(
+    {"bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "count", "count_star", "max", "min"}
+)
+_EXACT_SUMS: Final = frozenset({"avg", "sum"})
+_FLOATS: Final = frozenset({"DOUBLE", "FLOAT"})
+"""Sums of these depend on the order of the rows."""
 _LEFT_FIRST: Final = RANGED | {Match.MARK, Match.SINGLE}
 
 
@@ -59,7 +76,8 @@ def range_columns(join: RangeJoin) -> tuple[ScannedColumn, ScannedColumn] | None
     """The columns that a join's sides go by; None: its keys are no such columns, it does not ask
     that they be equal, or what leads needs all of the other side.
 
-    What is between the join and those scans takes each row for itself.
+    What is between the join and those scans takes each row for itself. What follows may have groups
+    by the key, too: of one with the key of a row that leads, a task has all rows.
     """
     places = range_places(join)
     width = width_of(join.left)
@@ -70,7 +88,10 @@ def range_columns(join: RangeJoin) -> tuple[ScannedColumn, ScannedColumn] | None
     wanted = {Place(left), Place(width + right)}
     if not any(_equates(term, wanted) for term in _terms(join.condition)):
         return None
-    columns = scanned_column(join.left, left), scanned_column(join.right, right)
+    columns = (
+        scanned_column(join.left, left, grouped=join.right_leads),
+        scanned_column(join.right, right, grouped=not join.right_leads),
+    )
     return None if columns[0] is None or columns[1] is None else (columns[0], columns[1])
 
 
@@ -96,9 +117,13 @@ def _equates(term: BoundExpr, wanted: set[Place]) -> bool:
     return isinstance(term, Call) and term.name == "=" and set(term.args) == wanted
 
 
-def scanned_column(node: Node, at: int) -> ScannedColumn | None:
+def scanned_column(node: Node, at: int, *, grouped: bool = False) -> ScannedColumn | None:
     """The column of a scan that stands at this place of a node's rows; None: there is none, or more
-    between the two than what takes each row of the scan for itself."""
+    between the two than what takes each row of the scan for itself.
+
+    Args:
+        grouped: there may be groups between, of which it is a column (`ungrouped`).
+    """
     kind: SqlType | None = None
     leaf = 0
     while True:
@@ -110,13 +135,13 @@ def scanned_column(node: Node, at: int) -> ScannedColumn | None:
                 node = node.input
             case model.CteRef(plan=plan):
                 node = plan
-            case model.Project(exprs=exprs, input=below):
-                tree = _tree(exprs[at][0]) if 0 <= at < len(exprs) else None
-                if isinstance(tree, Conversion) and _is_as_planned(tree, below):
+            case model.Aggregate() | model.Project():
+                tree = _made_of(node, at, grouped=grouped)
+                if isinstance(tree, Conversion) and _is_as_planned(tree, node.input):
                     kind, tree = tree.to, tree.expr
                 if not isinstance(tree, Place):
                     return None
-                node, at = below, tree.index
+                node, at = node.input, tree.index
             case model.Join() if node.match in _LEFT_FIRST:
                 place = _place_below(node, at)
                 if place is None:
@@ -130,7 +155,49 @@ def scanned_column(node: Node, at: int) -> ScannedColumn | None:
                 return None
 
 
-def _tree(expr: object) -> BoundExpr | None:
+def ungrouped(node: Node) -> Node:
+    """A side of a join without the groups that are between it and its first scan: its rows lie over
+    tasks as those do, and leaves have the same numbers."""
+    match node:
+        case model.Aggregate(phase=Phase.WHOLE):
+            return ungrouped(node.input)
+        case model.Filter() | model.CoalesceBatches() | model.Project() | model.WithTables():
+            below = ungrouped(node.input)
+            return node if below is node.input else attrs.evolve(node, input=below)
+        case model.CteRef():
+            below = ungrouped(node.plan)
+            return node if below is node.plan else attrs.evolve(node, plan=below)
+        case model.Join():
+            below = ungrouped(node.left)
+            return node if below is node.left else attrs.evolve(node, left=below)
+        case _:
+            return node
+
+
+def _is_of_group(node: model.Aggregate, at: int) -> bool:
+    """Whether a column is one that rows are grouped by, and whoever has all rows of a group makes
+    the same of them, in whatever order they come."""
+    return (
+        node.phase is Phase.WHOLE
+        and not node.sets
+        and not node.groupings
+        and 0 <= at < len(node.groups)
+        and not is_volatile(node)
+        and all(map(_is_exact, node.aggregates))
+    )
+
+
+def _is_exact(one: BoundAggregate) -> bool:
+    if one.name in _EXACT_SUMS:
+        return bool(one.arg_types) and not any(kind.name in _FLOATS for kind in one.arg_types)
+    return one.name in _ORDERLESS
+
+
+def _made_of(node: model.Aggregate | model.Project, at: int, *, grouped: bool) -> BoundExpr | None:
+    """What a column is made of; None: it is not there, or of more than one row."""
+    if isinstance(node, model.Aggregate):
+        return node.groups[at] if grouped and _is_of_group(node, at) else None
+    expr = node.exprs[at][0] if 0 <= at < len(node.exprs) else None
     return expr.tree if isinstance(expr, Bound) else None
 
 
@@ -171,6 +238,8 @@ def width_of(node: Node) -> int | None:  # noqa: PLR0911
             return width_of(node.input)
         case model.CteRef(plan=plan):
             return width_of(plan)
+        case model.Aggregate(groups=groups, aggregates=aggregates, groupings=groupings):
+            return len(groups) + len(aggregates) + len(groupings)
         case model.Join(match=match):
             left, right = width_of(node.left), width_of(node.right)
             if match in {Match.SEMI, Match.ANTI}:

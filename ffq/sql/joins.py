@@ -28,7 +28,7 @@ from ffq.sql.pieces import (
     shifted,
     swapped,
 )
-from ffq.sql.ranges import RangeKey, range_key, without_null_check
+from ffq.sql.ranges import RangeKey, grouped_in_place, range_key, without_null_check
 from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, refuse
 
 _MATCHES: Final = {
@@ -229,7 +229,8 @@ def joined(sides: _Sides, exchanges: Exchanges) -> Rows:
             f"{sides.match.value} join: nothing is exchanged, the files of both sides go by "
             f"{key.column}; those of one are read {key.reads:.2f} times"
         )
-        return _together(sides, sides.left.node, sides.right.node, split=True, key=key)
+        nodes = _grouped(sides.left, sides.right, right_leads=key.right_leads)
+        return _together(sides, *nodes, split=True, key=key)
     chosen = _defined(sides, exchanges) if by_keys else None
     if chosen is None:
         sides = attrs.evolve(sides, right=fewer(sides.right))
@@ -267,8 +268,18 @@ def range_of(sides: _Sides, exchanges: Exchanges) -> RangeKey | None:
     if sides.match is Match.INNER:  # the larger table is shared out, so that shares are alike
         larger = (sides.right.base or 0.0) > (sides.left.base or 0.0)
         leads = [larger, not larger]
-    keys = (range_key(*both, sides.equal, exchanges, right_leads=each) for each in leads)
+    keys = (
+        range_key(*_grouped(*both, right_leads=each), sides.equal, exchanges, right_leads=each)
+        for each in leads
+    )
     return next((key for key in keys if key is not None), None)
+
+
+def _grouped(left: Rows, right: Rows, *, right_leads: bool) -> tuple[Node, Node]:
+    """Both sides' nodes; that of the one that follows makes its groups where its rows are."""
+    if right_leads:
+        return grouped_in_place(left.node), right.node
+    return left.node, grouped_in_place(right.node)
 
 
 def _defined(sides: _Sides, exchanges: Exchanges) -> tuple[_Way, str] | None:

@@ -17,17 +17,21 @@ from ffq.catalog.ranges import Followed, GroupRange, intervals_of
 from ffq.catalog.settings import DEFAULT_SCANS
 from ffq.plan.bound import Conjunction, Form, Place, Special
 from ffq.plan.distribution import Distribution, DistributionKind, distribution_of
-from ffq.plan.model import Filter, Node, ParquetScan, Project
-from ffq.plan.ranges import RangeColumn, scanned_column
+from ffq.plan.model import Aggregate, Filter, Node, ParquetScan, Project
+from ffq.plan.ranges import RangeColumn, scanned_column, ungrouped
 from ffq.plan.terms import Bound
 from ffq.plan.walk import stage_scans
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Equal, Rows, filtered
+from ffq.sql.pieces import Equal, filtered
+from ffq.sql.together import in_one_phase
 
 _MOST_READ: Final = 1.25
 """How often a table that follows another one is read, over all tasks. What is read again costs as
 much as reading it does, where an exchange of it would cost to write it and to read it once more;
 but an exchange need carry few of its columns and rows."""
+_MOST_UNEVEN: Final = 2
+"""How many times as many row groups as in the mean, and one more, are read beside one share: keys
+may lie where the other table has few."""
 _ASSUMED_SLOTS: Final = 8
 
 _Side: TypeAlias = tuple[ParquetScan, RangeColumn]
@@ -49,43 +53,64 @@ class RangeKey:
 
 
 def range_key(
-    left: Rows, right: Rows, equal: Sequence[Equal], exchanges: Exchanges, *, right_leads: bool
+    left: Node, right: Node, equal: Sequence[Equal], exchanges: Exchanges, *, right_leads: bool
 ) -> RangeKey | None:
     """By which column one side's files may be read beside shares of the other's; None: there is
     none, or they would be read much more than once.
 
     Args:
-        right_leads: the right side is to be shared out, else the left one.
+        right_leads: the right side is to be shared out, else the left one. The other one has groups
+            in one phase (`grouped_in_place`).
     """
-    lies = distribution_of(left.node), distribution_of(right.node)
-    follower = lies[0 if right_leads else 1]
+    sides = (left, right)
+    leads = 1 if right_leads else 0
+    lies = [
+        distribution_of(side if at == leads else ungrouped(side)) for at, side in enumerate(sides)
+    ]
+    follower = lies[1 - leads]
     if follower.follows or not follower.repeatable:
         return None
     for a, b, sign in equal:
         if not (sign == "=" and isinstance(a, Place) and isinstance(b, Place)):
             continue
-        sides = [_side(left.node, a, lies[0]), _side(right.node, b, lies[1])]
-        if right_leads:
-            sides.reverse()
-        if sides[0] is None or sides[1] is None:
+        found = [
+            _side(side, place, lie, grouped=at != leads)
+            for at, (side, place, lie) in enumerate(zip(sides, (a, b), lies, strict=True))
+        ]
+        led, beside = found[leads], found[1 - leads]
+        if led is None or beside is None:
             continue
-        reads = _reads(sides[0], sides[1], exchanges)
+        reads = _reads(led, beside, exchanges)
         if reads is not None and reads <= _MOST_READ:
-            return RangeKey(a.index, b.index, right_leads, sides[0][1].name, reads)
+            return RangeKey(a.index, b.index, right_leads, led[1].name, reads)
     return None
 
 
-def _side(node: Node, place: Place, lies: Distribution) -> _Side | None:
+def _side(node: Node, place: Place, lies: Distribution, *, grouped: bool) -> _Side | None:
     """The scan that is shared out, where nothing else is, and the column of it at a place."""
-    found = scanned_column(node, place.index)
+    found = scanned_column(node, place.index, grouped=grouped)
     if found is None or lies.kind is not DistributionKind.SCAN or lies.reads:
         return None
     return (stage_scans(node)[found.leaf], found.column) if lies.scans == {found.leaf} else None
 
 
+def grouped_in_place(node: Node) -> Node:
+    """Rows whose groups are made where the rows are, as far as there is nothing but conditions and
+    columns above. Right only beside rows of the same key, in a join by ranges."""
+    match node:
+        case Filter() | Project():
+            below = grouped_in_place(node.input)
+            return node if below is node.input else attrs.evolve(node, input=below)
+        case Aggregate():
+            return in_one_phase(node)
+        case _:
+            return node
+
+
 def _reads(led: _Side, follower: _Side, exchanges: Exchanges) -> float | None:
-    """How often the follower is read over all tasks; None: footers do not tell, or the other one
-    has fewer row groups than it takes for each slot to have a task."""
+    """How often the follower is read over all tasks; None: footers do not tell, some tasks would
+    read most of it, or the other one has fewer row groups than it takes for each slot to have a
+    task."""
     groups, others = (_ranges(*each, exchanges) for each in (led, follower))
     slots = exchanges.cluster.slots or _ASSUMED_SLOTS
     if not groups or not others or len(groups) < slots:
@@ -96,7 +121,10 @@ def _reads(led: _Side, follower: _Side, exchanges: Exchanges) -> float | None:
     rounds = max(1, -(-stored // (DEFAULT_SCANS.target_bytes * slots)))
     followed = Followed(others)
     shares = _shares(groups, min(rounds * slots, len(groups)))
-    return sum(len(followed.within(intervals_of(share))) for share in shares) / len(others)
+    beside = [len(followed.within(intervals_of(share))) for share in shares]
+    if max(beside) > _MOST_UNEVEN * sum(beside) / len(beside) + 1:
+        return None
+    return sum(beside) / len(others)
 
 
 def _ranges(

@@ -75,11 +75,10 @@ def _made(node: Node, done: dict[int, Node]) -> Node:
     match node:
         case ShuffleRead() | ShuffleWrite() | Broadcast() | Sort(partial=True):
             return _visit(node.input, done)
-        case Aggregate(phase=Phase.MERGED):
-            states = _behind_exchange(node.input)
-            if isinstance(states, Aggregate) and states.phase is Phase.STATES:
-                below = _visit(states.input, done)
-                return attrs.evolve(states, input=below, phase=Phase.WHOLE)
+        case Aggregate():
+            whole = in_one_phase(node)
+            if whole is not node:
+                return attrs.evolve(whole, input=_visit(whole.input, done))
         case Join():
             left, right = _visit(node.left, done), _visit(node.right, done)
             return Join(left, right, node.match, node.condition, ())
@@ -88,6 +87,15 @@ def _made(node: Node, done: dict[int, Node]) -> Node:
     }
     changed: Node = attrs.evolve(node, **below_by_name)
     return changed
+
+
+def in_one_phase(node: Aggregate) -> Aggregate:
+    """An aggregation of what tasks have found, as one of the rows that they have found it of; any
+    other as it is."""
+    states = _behind_exchange(node.input) if node.phase is Phase.MERGED else None
+    if isinstance(states, Aggregate) and states.phase is Phase.STATES:
+        return attrs.evolve(states, phase=Phase.WHOLE)
+    return node
 
 
 def _behind_exchange(node: Node) -> Node:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import attrs
 import pytest
 
 from ffq.core.layout import scan_inputs
@@ -11,7 +13,18 @@ from ffq.core.records import TaskShare
 from ffq.ids import StageId
 from ffq.messages import ScanSplit, StageScan
 from ffq.plan import model as m
-from ffq.plan.bound import BoundExpr, Call, Conjunction, Constant, Conversion, Match, Place, SqlType
+from ffq.plan.bound import (
+    BoundAggregate,
+    BoundExpr,
+    Call,
+    Conjunction,
+    Constant,
+    Conversion,
+    Match,
+    Phase,
+    Place,
+    SqlType,
+)
 from ffq.plan.ranges import Following, RangeColumn
 from ffq.plan.stages import Parallelism, StagePlan, cut
 from ffq.plan.terms import Bound
@@ -112,6 +125,29 @@ def test_several_scans_follow_one(place: int, *, right_leads: bool) -> None:
     ]
 
 
+def grouped(below: m.Node, *aggregates: BoundAggregate, **more: Any) -> m.Node:
+    """By the first of two columns."""
+    return m.Aggregate((Place(0),), aggregates, below, **more)
+
+
+SUM = BoundAggregate("sum", (Place(1),), BIGINT, arg_types=(BIGINT,))
+COUNT = BoundAggregate("count", (), BIGINT)
+KEEP = Bound(Call("<", (Place(1), Constant(BIGINT, 5)), BOOLEAN))
+
+
+@pytest.mark.parametrize("match", [Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI])
+def test_what_follows_may_be_grouped_by_the_key(match: Match) -> None:
+    """Of each key of its share a task has all rows."""
+    right = projected(m.Filter(KEEP, grouped(RIGHT, SUM, COUNT)), [0, 2])
+    node = joined(right=right, match=match)
+    assert follows(node) == [Following(1, by("k"), 0, by("k"))]
+    assert shared(node) == ["a"]
+    if match is Match.INNER:
+        condition = Call("=", (Place(0), Place(3)), BOOLEAN)
+        turned = joined(right, LEFT, condition=condition, keys=(("c0", "c1"),), right_leads=True)
+        assert follows(turned) == [Following(0, by("k"), 1, by("k"))]
+
+
 def _exchanged(below: m.Node) -> m.Node:
     return m.ShuffleRead(m.ShuffleWrite(below, SINGLE), SINGLE)
 
@@ -144,6 +180,17 @@ _REFUSED = {
     "an exchange on the right": joined(right=_exchanged(RIGHT)),
     "a limit": joined(right=m.Limit(5, RIGHT)),
     "a union": joined(right=m.UnionAll(RIGHT, RIGHT)),
+    "groups of what leads": joined(projected(grouped(RIGHT), [0, 0])),
+    "groups by another column": joined(right=projected(grouped(scan("b", "w", "k"), SUM), [1, 0])),
+    "groups of several sets": joined(right=grouped(RIGHT, sets=((0,), ()))),
+    "groupings": joined(right=grouped(RIGHT, groupings=((0,),))),
+    "states": joined(right=grouped(RIGHT, SUM, phase=Phase.STATES)),
+    "sums of floats": joined(
+        right=grouped(RIGHT, attrs.evolve(SUM, arg_types=(SqlType("DOUBLE"),)))
+    ),
+    "sums of what is not told": joined(right=grouped(RIGHT, attrs.evolve(SUM, arg_types=()))),
+    "the first value": joined(right=grouped(RIGHT, attrs.evolve(SUM, name="first"))),
+    "groups of what every task has": joined(right=grouped(m.Broadcast(RIGHT))),
     "what every task has": joined(m.Broadcast(LEFT)),
     "chance": joined(right=RANDOM),
     "a follower of its own": joined(right=projected(joined(), [1, 0])),

@@ -142,6 +142,18 @@ _QUERIES = {
     "anti of what is not null": "select k, ov from orders o anti join lines l on l.k = o.k "
     "where k is not null",
     "grouped": "select o.k, count(*), sum(lv) from lines l join orders o on l.k = o.k group by o.k",
+    "of groups": "select lv, n, w from lines l join (select k, count(*) n, sum(ow) w from orders "
+    "group by k) o on l.k = o.k",
+    "of groups by more": "select lv, n, o.ow from lines l join (select ow, k, count(*) n, avg(ov) "
+    "from orders group by k, ow) o on l.k = o.k and lw < n",
+    "semi of groups": "select k, ov from orders where k in "
+    "(select k from lines group by k having sum(lv) > 300 and count(*) > 2)",
+    "anti of groups": "select k, ov from orders o anti join "
+    "(select k from lines group by k having max(lw) < 2) l on l.k = o.k",
+    "left of groups": "select l.k, lv, n from lines l left join (select k, min(ov) n from orders "
+    "group by k) o on l.k = o.k",
+    "of groups on the other side": "select lv, n from "
+    "(select k, count(*) n from orders group by k) o join lines l on l.k = o.k",
     "ordered": "select l.k, lv, ov from lines l join orders o on l.k = o.k order by all limit 7",
 }
 
@@ -215,8 +227,12 @@ _OTHERS = {
     "not in": "select k, lv from lines where k not in (select k from orders where k is not null)",
     "of a limit": "select lv, ov from lines l join (from orders order by all limit 9) o "
     "on l.k = o.k",
-    "of groups": "select lv, n from lines l join (select k, count(*) n from orders group by k) o "
-    "on l.k = o.k",
+    "of groups by another column": "select lv, n from lines l join "
+    "(select ow, count(*) n from orders group by ow) o on l.k = o.ow",
+    "of groups whose rows' order counts": "select k, lv from lines where k in "
+    "(select k from orders group by k having sum(ov::double) > 9)",
+    "of groups on both sides": "select * from (select k, max(lv) from lines group by k) l join "
+    "(select k, count(*) n from orders group by k) o on l.k = o.k",
 }
 
 
