@@ -14,7 +14,6 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from uuid import UUID
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ffq.display.times import date_texts, interval_texts, time_texts, timestamp_texts
 from ffq.errors import ExecutionError
@@ -130,16 +129,23 @@ def is_number(kind: pa.DataType) -> bool:
     )
 
 
+def _compute() -> Any:
+    """Arrow's functions, which take 20 ms to import: few columns need them."""
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    return pc
+
+
 def _unwrapped(column: pa.Array) -> pa.Array | None:
     """The values of a column that holds them in a roundabout way; None: it holds them itself."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return column.dictionary_decode()
     if pa.types.is_run_end_encoded(kind):
-        return pc.run_end_decode(column)
+        return _compute().run_end_decode(column)
     if isinstance(kind, pa.BaseExtensionType) and kind.extension_name != "arrow.uuid":
         storage = column.storage
-        return pc.not_equal(storage, 0) if kind.extension_name == "arrow.bool8" else storage
+        return _compute().not_equal(storage, 0) if kind.extension_name == "arrow.bool8" else storage
     return None
 
 
@@ -177,7 +183,7 @@ def _dumped(value: object) -> str:
 
 
 def _strings(column: pa.Array) -> list[str | None]:
-    values: list[str | None] = pc.cast(column, pa.string()).to_pylist()
+    values: list[str | None] = column.cast(pa.string()).to_pylist()
     return values
 
 
@@ -203,7 +209,7 @@ def _lists(column: pa.Array) -> list[Any]:
     flat = json_column(column.flatten())
     found: list[Any] = []
     at = 0
-    for length in pc.list_value_length(column).to_pylist():
+    for length in _compute().list_value_length(column).to_pylist():
         found.append(None if length is None else flat[at : at + length])
         at += length or 0
     return found

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 _DAYS_TO_1970: Final = 719_468
 """From 0000-03-01, where a year of 400-year arithmetic begins."""
@@ -41,7 +40,7 @@ def timestamp_texts(column: pa.Array) -> list[str | None]:
         days, second = divmod(seconds, 86_400)
         return f"{_date(days)}T{_clock(second, fraction, unit)}{suffix}"
 
-    texts: list[str | None] = pc.cast(column.cast(pa.timestamp(unit)), pa.string()).to_pylist()
+    texts: list[str | None] = column.cast(pa.timestamp(unit)).cast(pa.string()).to_pylist()
     found: list[str | None] = []
     for text, value in zip(texts, column.cast(pa.int64()).to_pylist(), strict=True):
         if text is None:
@@ -92,7 +91,7 @@ def interval_text(months: int, days: int, nanoseconds: int) -> str:
 
 def _texts(column: pa.Array, far: Callable[[int], str]) -> list[str | None]:
     """As Arrow has it; `far` is the text of a number that Arrow has none for."""
-    texts: list[str | None] = pc.cast(column, pa.string()).to_pylist()
+    texts: list[str | None] = column.cast(pa.string()).to_pylist()
     if not any(text is not None and text.startswith(_NO_TEXT) for text in texts):
         return texts
     width = pa.int32() if column.type.bit_width == 32 else pa.int64()

@@ -42,7 +42,6 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ffq.errors import UnsupportedPlan
 
@@ -306,6 +305,8 @@ def _maps(values: pa.MapArray) -> Words:
 
 
 def _lists(values: pa.Array) -> Words:
+    import pyarrow.compute as pc  # noqa: PLC0415  # takes 20 ms, for few keys
+
     lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy().astype(np.int64)
     starts = np.cumsum(lengths) - lengths
     inner = hash_column(values.flatten())  # nothing of what lies under a null

@@ -16,7 +16,6 @@ from ffq.cli.output.consoles import is_utf8, note, stdout_console
 from ffq.cli.output.csv import write_csv
 from ffq.cli.output.formats import ResultFormat, file_of
 from ffq.cli.output.jsonrows import write_json
-from ffq.cli.output.parquet import write_parquet
 from ffq.display.cells import Batches
 from ffq.display.grid import plain_lines, print_grid
 from ffq.display.results import result_grid
@@ -150,4 +149,6 @@ def _write_binary(batches: Batches, chosen: ResultFormat, out: BinaryIO) -> None
             for batch in batches:
                 stream.write_batch(batch)
         return
+    from ffq.cli.output.parquet import write_parquet
+
     write_parquet(batches, out)
