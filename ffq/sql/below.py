@@ -12,8 +12,8 @@ there, without an exchange of what the join makes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -32,7 +32,7 @@ from ffq.plan.model import Aggregate
 from ffq.plan.volatile import is_volatile
 from ffq.sql import groups, joins
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Equal, Rows, replaced
+from ffq.sql.pieces import Equal, Rows, places_of, renumbered
 from ffq.sql.serialized import ExpressionReader, Json, dicts
 
 _BIGINT: Final = SqlType("BIGINT")
@@ -63,9 +63,9 @@ class _Over:
     @property
     def used(self) -> tuple[int, ...]:
         """Columns of the right side that are looked at besides what is aggregated."""
-        of_both = _places(self.groups + self.others)
+        of_both = places_of(self.groups + self.others)
         used = {at - self.width for at in of_both if at >= self.width}
-        return tuple(sorted(used | _places(tuple(b for _, b, _ in self.keys))))
+        return tuple(sorted(used | places_of(tuple(b for _, b, _ in self.keys))))
 
     @property
     def moved_to(self) -> dict[int, int]:
@@ -96,14 +96,16 @@ def aggregate(found: Json, join: Json, inputs: Sequence[Rows], exchanges: Exchan
     by = reader.all(found["groups"])
     aggregates = tuple(map(reader.aggregate, found["expressions"]))
     if sides.match is Match.INNER and all(
-        kept[at] < sides.left.width for at in _places(aggregates)
+        kept[at] < sides.left.width for at in places_of(aggregates)
     ):
         # From here on it is the right side whose rows are grouped.
         first, second = sides.left.width, sides.right.width
         kept = [at + second if at < first else at - first for at in kept]
         sides = sides.mirrored(Match.INNER)
     left, right = sides.left, sides.right
-    over = _Over(_moved(by, kept), _moved(aggregates, kept), sides.equal, sides.others, left.width)
+    over = _Over(
+        renumbered(by, kept), renumbered(aggregates, kept), sides.equal, sides.others, left.width
+    )
     if not _can_be(over, left) or not _pays(sides.match, left, right, exchanges):
         return None
     if joins.range_of(sides, exchanges) is not None:
@@ -118,8 +120,8 @@ def aggregate(found: Json, join: Json, inputs: Sequence[Rows], exchanges: Exchan
     sides = attrs.evolve(
         sides,
         right=fewer,
-        equal=tuple((a, _moved(b, of_right), sign) for a, b, sign in over.keys),
-        others=_moved(over.others, to),
+        equal=tuple((a, renumbered(b, of_right), sign) for a, b, sign in over.keys),
+        others=renumbered(over.others, to),
     )
     meet = over.holds_keys(sides.match) and not _may_be_broadcast(fewer, left, exchanges)
     rows = (joins.joined_by_hash if meet else joins.joined)(sides, exchanges)
@@ -127,7 +129,7 @@ def aggregate(found: Json, join: Json, inputs: Sequence[Rows], exchanges: Exchan
         _of_results(one, Place(left.width + at), nulls=sides.match is Match.LEFT)
         for at, one in enumerate(aggregates, len(over.used))
     )
-    return groups.grouped(found, rows, _moved(over.groups, to), results, exchanges)
+    return groups.grouped(found, rows, renumbered(over.groups, to), results, exchanges)
 
 
 # --- whether it can be, and pays -------------------------------------------------------------
@@ -158,7 +160,7 @@ def _can_be(over: _Over, left: Rows) -> bool:
     return (
         bool(over.keys)
         and all(map(_is_decomposable, over.aggregates))
-        and all(at >= over.width for at in _places(over.aggregates))
+        and all(at >= over.width for at in places_of(over.aggregates))
         and not is_volatile(Aggregate(exprs, (), left.node))
     )
 
@@ -201,7 +203,7 @@ def _grouped_first(over: _Over, left: Rows, right: Rows, exchanges: Exchanges) -
     """The right side's rows in the groups that each task makes of its own."""
     keys = tuple(map(Place, over.used))
     to = {at + over.width: at for at in range(right.width)}
-    shares = tuple(map(_of_share, _moved(over.aggregates, to)))
+    shares = tuple(map(_of_share, renumbered(over.aggregates, to)))
     node = Aggregate(keys, shares, right.node, phase=Phase.SHARE)
     return attrs.evolve(
         right.made(node, len(keys) + len(shares)),
@@ -229,20 +231,3 @@ def _of_results(one: BoundAggregate, share: Place, *, nulls: bool) -> BoundAggre
         alone = Constant(_BIGINT, 0 if one.args else 1)
         counted = Special(Form.COALESCE, (share, alone))
     return attrs.evolve(one, name="sum", args=(counted,), arg_types=(kind,))
-
-
-def _places(value: Any) -> frozenset[int]:
-    """Of the columns that expressions are over."""
-    found = set()
-
-    def seen(at: int) -> BoundExpr:
-        found.add(at)
-        return Place(at)
-
-    replaced(value, seen)
-    return frozenset(found)
-
-
-def _moved(value: Any, to: Mapping[int, int] | Sequence[int]) -> Any:
-    """Expressions over columns that are elsewhere now."""
-    return replaced(value, lambda at: Place(to[at]))

@@ -19,7 +19,7 @@ from ffq.messages import MAX_SQL_PARTITIONS, NO_CLUSTER, ClusterSize
 from ffq.plan.bound import Place
 from ffq.plan.model import CteRef, Node, Project, Recursion, RecursionRef, UnionAll
 from ffq.plan.terms import Bound
-from ffq.sql import below, groups, joins, leaves, orders, partners
+from ffq.sql import below, groups, joins, late, leaves, orders, partners
 from ffq.sql.defined import Asked
 from ffq.sql.exchanges import PARTITION_BYTES, Exchanges, TableEstimate
 from ffq.sql.pieces import Rows, filtered, mapped, projected
@@ -139,12 +139,15 @@ class _Distributor:
         (child,) = found["children"]
         if child["type"] != "LOGICAL_COMPARISON_JOIN" or partners.partners_of(child) is not None:
             return groups.aggregate(found, [self.visit(child)], self._exchanges)
-        inputs = [self.visit(each) for each in child["children"]]
-        rows = below.aggregate(found, child, inputs, self._exchanges)
-        if rows is None:
+        left, right = (late.tree_of(each, self.visit) for each in child["children"])
+        joined = late.joined_late(late.Joined(child, left, right), self._exchanges)
+        if joined is None:
+            inputs = [late.as_planned(each, self._exchanges) for each in (left, right)]
+            rows = below.aggregate(found, child, inputs, self._exchanges)
+            if rows is not None:
+                return rows
             joined = joins.join(child, inputs, self._exchanges)
-            rows = groups.aggregate(found, [joined], self._exchanges)
-        return rows
+        return groups.aggregate(found, [joined], self._exchanges)
 
     def _cte(self, found: Json) -> Rows:
         definition, body = found["children"]

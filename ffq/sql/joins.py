@@ -205,6 +205,17 @@ def both_bindings(left: Rows, right: Rows) -> tuple[tuple[int, int], ...] | None
     return left.bindings + right.bindings
 
 
+def inner(
+    left: Rows,
+    right: Rows,
+    equal: Sequence[Equal],
+    others: Sequence[BoundExpr],
+    exchanges: Exchanges,
+) -> Rows:
+    """An INNER join that was not planned so. equal: over either side; others: over both."""
+    return joined(_Sides(Match.INNER, left, right, tuple(equal), tuple(others)), exchanges)
+
+
 def joined_by_hash(sides: _Sides, exchanges: Exchanges) -> Rows:
     """As `joined`. Both sides are exchanged, whatever their sizes turn out to be, and the rows lie
     by keys that whoever asks for it knows."""

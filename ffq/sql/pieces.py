@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -255,6 +255,23 @@ def over(expr: BoundExpr, inputs: Sequence[BoundExpr]) -> BoundExpr:
     """An expression over what these expressions are over."""
     made: BoundExpr = replaced(expr, lambda at: inputs[at])
     return made
+
+
+def places_of(value: Any) -> frozenset[int]:
+    """Of the columns that expressions are over."""
+    found = set()
+
+    def seen(at: int) -> BoundExpr:
+        found.add(at)
+        return Place(at)
+
+    replaced(value, seen)
+    return frozenset(found)
+
+
+def renumbered(value: Any, to: Mapping[int, int] | Sequence[int]) -> Any:
+    """Expressions over columns that are elsewhere now."""
+    return replaced(value, lambda at: Place(to[at]))
 
 
 def shifted(expr: BoundExpr, by: int) -> BoundExpr:
