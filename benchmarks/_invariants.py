@@ -69,18 +69,24 @@ def _check_records(machines: Machines) -> Seen:
         for attempt in made:
             on_workers[f"{attempt.worker_id}, incarnation {attempt.incarnation}"].append(attempt)
         limit = state.settings.max_concurrent_tasks_per_query
-        _check_peak("query-limit", f"query {query.query_id}", made, limit)
+        since = [(each, each.assigned_at_ms) for each in made]
+        _check_peak("query-limit", f"query {query.query_id}", since, limit)
         seen.queries, seen.attempts = seen.queries + 1, seen.attempts + len(made)
     for worker, attempts in on_workers.items():
         limit = state.settings.max_concurrent_tasks_per_worker
-        _check_peak("worker-limit", worker, attempts, limit)
+        began = [(each, ms) for each in attempts if (ms := each.began_at_ms) is not None]
+        _check_peak("worker-limit", worker, began, limit)
     return seen
 
 
-def _check_peak(name: str, owner: str, attempts: list[AttemptRecord], limit: int) -> None:
-    """How many ran at a time at most (R7). In one ms those that end go before those that begin."""
-    changes = [(each.assigned_at_ms, 1) for each in attempts]
-    changes += [(each.finished_at_ms, -1) for each in attempts if each.finished_at_ms is not None]
+def _check_peak(
+    name: str, owner: str, attempts: list[tuple[AttemptRecord, int]], limit: int
+) -> None:
+    """How many ran at a time at most (R7), each since a time that comes with it. In one ms those
+    that end go before those that begin."""
+    changes = [(since_ms, 1) for _, since_ms in attempts]
+    ended = [each.finished_at_ms for each, _ in attempts]
+    changes += [(ended_ms, -1) for ended_ms in ended if ended_ms is not None]
     running = peak = 0
     for _, change in sorted(changes):
         running += change

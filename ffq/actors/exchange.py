@@ -15,7 +15,7 @@ from typing import Final, TypeAlias, TypeVar
 import attrs
 import trio
 
-from ffq.actors.bell import Seat, WorkBell
+from ffq.actors.bell import Needs, Seat, WorkBell
 from ffq.actors.carried import CarriedOutputs
 from ffq.actors.ends import take_ends
 from ffq.actors.parties import Parties
@@ -31,6 +31,7 @@ from ffq.messages import (
     GetTask,
     Heartbeat,
     HeartbeatReply,
+    ReadRecalls,
     ToWorker,
 )
 from ffq.runtime import Request
@@ -43,6 +44,8 @@ Send: TypeAlias = Callable[[ToWorker], Awaitable[None]]
 WINDOW: Final = 4
 """Messages each way that one side may be behind."""
 MAX_LIMIT_MS: Final = 60_000
+MAX_AHEAD: Final = 128
+"""Assignments that may wait with a worker, whatever it says."""
 _REFUSED_PAUSE_S: Final = 0.01
 """One that was called and got nothing (its tasks are choosy, or it is excluded) is not called
 again at once, however often the state changes."""
@@ -50,14 +53,17 @@ again at once, however often the state changes."""
 
 @attrs.define
 class _Open:
-    """One stream. `sent`: assignments so far. `holds_until`: on Trio's clock, `limit`."""
+    """One stream. `sent`: assignments so far. `holds_until`: on Trio's clock, `limit` and `ahead`.
+    `called_back`: there is something that its worker has to be told to give back.
+    """
 
     worker_id: WorkerId
     incarnation: int
-    seat: Seat
+    bell: WorkBell
     endpoint: str
     sent: int = 0
     limit: int = 0
+    ahead: int = 0
     holds_until: float = 0.0
     finished: bool = False
     replaced: bool = False
@@ -66,29 +72,43 @@ class _Open:
     news: trio.Event = attrs.field(factory=trio.Event)
     giving: trio.Lock = attrs.field(factory=trio.Lock)
     """Held from the look at its room until what fills it is sent."""
+    called_back: trio.Event = attrs.field(factory=trio.Event)
+    seat: Seat = attrs.field(
+        default=attrs.Factory(
+            lambda self: Seat(self.worker_id, self.bell, lambda: self.room), takes_self=True
+        )
+    )
 
     @property
-    def room(self) -> int:
+    def room(self) -> Needs:
         """How many assignments it takes now."""
+        if trio.current_time() >= self.holds_until:
+            return Needs()
         # What is on its way may be more than a worker that has less room now has heard of.
-        room = max(0, self.limit - self.sent)
-        return room if trio.current_time() < self.holds_until else 0
+        slots = max(0, self.limit - self.sent)
+        return Needs(slots, max(0, self.limit + self.ahead - self.sent - slots))
 
     @property
     def is_offered(self) -> bool:
         """Whether it has room, and there is work for it."""
-        return not self.finished and self.room > 0 and self.seat.is_offered
+        return not self.finished and self.seat.is_offered
 
     def hear(self, message: FromWorker) -> None:
-        self.limit = message.limit
+        self.limit, self.ahead = message.limit, min(message.ahead, MAX_AHEAD)
         lasts_ms = min(message.limit_ms, MAX_LIMIT_MS)
         self.holds_until = trio.current_time() + lasts_ms / 1000
         self.news.set()
+        self.seat.look()
+
+    def call_back(self) -> None:
+        """There may be something that its worker has to be told to give back."""
+        self.called_back.set()
 
     def finish(self) -> None:
         """No more pushes; one under way is carried through."""
         self.finished = True
         self.pause.cancel()
+        self.call_back()
 
 
 @attrs.frozen
@@ -121,8 +141,7 @@ class Exchanges:
         await send(ToWorker(beat=reply, rest_ms=self.rest_ms))
         if reply.superseded:
             return
-        seat = Seat(beat.worker_id, self.bell)
-        stream = _Open(beat.worker_id, beat.incarnation, seat, beat.endpoint)
+        stream = _Open(beat.worker_id, beat.incarnation, self.bell, beat.endpoint)
         stream.hear(first)
         self._enter(stream)
         try:
@@ -131,6 +150,7 @@ class Exchanges:
         finally:
             if self.open.get(stream.worker_id) is stream:
                 del self.open[stream.worker_id]
+                del self.bell.recalls[stream.worker_id]
         if stream.replaced:
             raise Unavailable(f"worker {stream.worker_id} has opened another stream")
 
@@ -140,20 +160,23 @@ class Exchanges:
             before.replaced = True
             before.scope.cancel()
         self.open[stream.worker_id] = stream
+        self.bell.recalls[stream.worker_id] = stream.call_back
+        stream.call_back()  # what the stream before it may not have told
 
     async def _carry(self, stream: _Open, incoming: AsyncIterator[FromWorker], send: Send) -> None:
         failure: Exception | None = None
         async with trio.open_nursery() as nursery:
 
-            async def push() -> None:
+            async def carry(part: Callable[[_Open, Send], Awaitable[None]]) -> None:
                 nonlocal failure
                 try:
-                    await self._push(stream, send)
+                    await part(stream, send)
                 except Exception as error:  # noqa: BLE001  # as it is, in no group
                     failure = error
                     nursery.cancel_scope.cancel()
 
-            nursery.start_soon(push)
+            nursery.start_soon(carry, self._push)
+            nursery.start_soon(carry, self._call_back)
             try:
                 await self._answer(stream, incoming, send)
             except Exception as error:  # noqa: BLE001  # the same
@@ -204,9 +227,18 @@ class Exchanges:
             finally:
                 if not tasks:  # whoever waits next is called in its place
                     self.bell.ring()
-            if asks and not tasks:
+            if asks and not tasks and not self.bell.is_recalling:
                 with trio.CancelScope() as stream.pause:
                     await trio.sleep(_REFUSED_PAUSE_S)
+
+    async def _call_back(self, stream: _Open, send: Send) -> None:
+        """Tell what is to be given back, as it has to be told."""
+        while not stream.finished:
+            await stream.called_back.wait()
+            stream.called_back = trio.Event()
+            keys = await self._ask(ReadRecalls(stream.worker_id, stream.incarnation))
+            if keys:
+                await send(ToWorker(recalled=keys))
 
     async def _tell(self, stream: _Open, send: Send, answers: tuple[EndAnswer, ...]) -> None:
         """What became of ends, and with it what may begin in their place, if there is something."""
@@ -218,7 +250,10 @@ class Exchanges:
         """For all the room that there is."""
         stream.seat.asks()
         # Of scheduling alone: asked through the door it would be evidence of life (R18).
-        tasks = await self._ask(GetTask(stream.worker_id, stream.room, stream.incarnation))
+        room = stream.room
+        tasks = await self._ask(
+            GetTask(stream.worker_id, room.slots, stream.incarnation, room.ahead)
+        )
         if tasks:
             stream.sent += len(tasks)
             stream.seat.may_ask_again()

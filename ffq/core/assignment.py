@@ -5,9 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
+from ffq.core.ahead import can_wait, part_of_surplus, recall
 from ffq.core.layout import scan_inputs
 from ffq.core.lifecycle import end_query
-from ffq.core.placement import Placed, is_solitary, next_task, runs_alone, solitary_task, take
+from ffq.core.placement import (
+    Placed,
+    is_solitary,
+    next_common,
+    next_task,
+    runs_alone,
+    solitary_task,
+    take,
+)
 from ffq.core.ready import Requirement
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.speculation import begin_rival, find_stragglers, look_again, next_straggler
@@ -48,7 +57,8 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
     One task per query and round, so that no query keeps the others waiting (R11). A worker that is
     not known, or is known under another incarnation, gets nothing and may ask again. A task that
     must run alone goes before all others, to whoever is idle (R19). Where there is nothing, a task
-    that takes far too long elsewhere gets a second attempt (R13).
+    that takes far too long elsewhere gets a second attempt (R13), and what waits for a slot of
+    another worker is called back. Where all slots are filled, `ahead` more may wait for one.
     """
     promote_ready(state, now_ms)
     find_stragglers(state, now_ms)
@@ -59,38 +69,54 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
         if not state.workers.readmit_if_needed(worker, now_ms):
             return ()
         state.changed()
-    free = state.settings.max_concurrent_tasks_per_worker - len(worker.running)
-    most = min(msg.capacity, free)
-    if most <= 0 or runs_alone(worker):
+    most = max(0, state.settings.max_concurrent_tasks_per_worker - worker.begun)
+    most = min(msg.capacity, most)
+    if most + msg.ahead <= 0 or runs_alone(worker):
         return ()
     if state.solitary and (alone := solitary_task(state, worker, now_ms)) is not None:
         return _give_alone(state, worker, alone, now_ms)
     assignments = _in_turn(state, worker, most, now_ms)
-    if not assignments and (slow := next_straggler(state, worker)) is not None:
+    if len(assignments) == most:
+        ahead = part_of_surplus(state, worker, msg.ahead) if msg.ahead else 0
+        room = state.settings.max_assignment_bytes - sum(map(encoded_bytes, assignments))
+        if ahead and room > 0:
+            assignments += _in_turn(state, worker, ahead, now_ms, ahead=True, room=room)
+    elif not assignments and (slow := next_straggler(state, worker)) is not None:
         begin_rival(state, slow)
         state.ready.served(slow.query.query_id)
         return (_begin(state, worker, slow.query, slow.stage, slow.task, now_ms),)
+    elif state.workers.holders:
+        recall(state, worker, most - len(assignments))
     return tuple(assignments)
 
 
 def _in_turn(
-    state: SchedulingState, worker: WorkerRecord, most: int, now_ms: int
+    state: SchedulingState,
+    worker: WorkerRecord,
+    most: int,
+    now_ms: int,
+    *,
+    ahead: bool = False,
+    room: int | None = None,
 ) -> list[Assignment]:
-    """What waits, at most so many attempts and no more than an answer may hold (R11)."""
+    """What waits, at most so many attempts and no more than an answer may hold (R11).
+
+    `ahead`: they are to wait at the worker. `room`: bytes that are left of the answer.
+    """
     assignments: list[Assignment] = []
     if worker.profile is None:
         return assignments
-    room = state.settings.max_assignment_bytes
+    room = state.settings.max_assignment_bytes if room is None else room
     suits = partial(_suits, state, worker, now_ms)
     # The tasks of one stage are about equal in size.
     sizes: dict[tuple[QueryId, StageId], int] = {}
     while len(assignments) < most:
         turn = state.ready.pick(worker.profile, suits)
-        if turn is None:
+        if turn is None or (ahead and not can_wait(state, worker, *turn)):
             break
         query = state.queries[turn[0]]
         stage = query.stages[turn[1]]
-        if assignments and sizes.get(turn, len(query.plan_bytes)) > room:
+        if (assignments or ahead) and sizes.get(turn, len(query.plan_bytes)) > room:
             break
         if query.state is QueryState.QUEUED:
             _start(state, query, worker, now_ms)
@@ -98,10 +124,10 @@ def _in_turn(
         left = most - len(assignments)
         run = left > 1 and state.ready.is_alone(worker.profile, query.query_id)
         while True:
-            task = next_task(state, worker, stage, now_ms)
+            task = next_common(stage) if ahead else next_task(state, worker, stage, now_ms)
             if task is None:
                 raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no task")
-            assignment = _assign(state, worker, query, stage, task, now_ms)
+            assignment = _assign(state, worker, query, stage, task, now_ms, ahead=ahead)
             size = encoded_bytes(assignment)
             if size > state.settings.max_task_bytes:
                 _refuse(state, query, assignment, size, now_ms)
@@ -110,7 +136,9 @@ def _in_turn(
             assignments.append(assignment)
             room -= size
             left -= 1
-            if not run or not left or size > room or not stage.is_ready or state.is_full(query):
+            if not run or not left or size > room or state.is_full(query):
+                break
+            if not (can_wait(state, worker, *turn) if ahead else stage.is_ready):
                 break
         sizes[turn] = size
         state.ready.served(query.query_id)
@@ -161,12 +189,14 @@ def _assign(
     stage: StageRecord,
     task: TaskRecord,
     now_ms: int,
+    *,
+    ahead: bool = False,
 ) -> Assignment:
-    """The next attempt of a task that waits."""
+    """The next attempt of a task that waits. `ahead`: it is to wait at the worker."""
     take(state, query, stage, task)
     stage.queued -= 1
     stage.running += 1
-    return _begin(state, worker, query, stage, task, now_ms)
+    return _begin(state, worker, query, stage, task, now_ms, ahead=ahead)
 
 
 def _begin(
@@ -176,6 +206,8 @@ def _begin(
     stage: StageRecord,
     task: TaskRecord,
     now_ms: int,
+    *,
+    ahead: bool = False,
 ) -> Assignment:
     """A task's next attempt, be it that one of it runs (R13)."""
     if stage.layout is None:
@@ -188,6 +220,7 @@ def _begin(
         incarnation=worker.incarnation,
         assigned_at_ms=now_ms,
         confirmed_at_ms=now_ms,
+        began_at_ms=None if ahead else now_ms,
         suspect=task.suspect,
         alone=task.suspect and is_solitary(state.settings, task),
         state=_ASSIGNED,
@@ -197,7 +230,7 @@ def _begin(
     task.attempts.append(attempt)
     task.state = RUNNING
     query.running[key] = attempt
-    worker.running[key] = attempt
+    state.workers.hold(worker, attempt)
     worker.taken_at_ms = now_ms
     if state.settings.speculation:
         look_again(state, query, stage)

@@ -302,8 +302,12 @@ def _check_workers(state: SchedulingState) -> None:
     for worker_id, worker in state.workers.live.items():
         _require(worker.running == slots[worker_id], f"the slots of {worker_id} are off (R7)")
         _require(
-            len(worker.running) <= state.settings.max_concurrent_tasks_per_worker,
-            f"{worker_id} runs {len(worker.running)} attempts, more than are allowed (R7)",
+            worker.begun <= state.settings.max_concurrent_tasks_per_worker,
+            f"{worker_id} runs {worker.begun} attempts, more than are allowed (R7)",
+        )
+        _require(
+            len(worker.ahead) <= state.settings.max_tasks_ahead,
+            f"{len(worker.ahead)} attempts wait at {worker_id}, more than are allowed (R7)",
         )
         suspects = sum(attempt.suspect for attempt in worker.running.values())
         _require(suspects <= 1, f"{worker_id} runs {suspects} suspects (R19)")
@@ -321,6 +325,28 @@ def _check_workers(state: SchedulingState) -> None:
         worker.profile for worker in state.workers.live.values() if worker.profile is not None
     )
     _require(state.ready.profile_counts() == profiles, "worker profiles are miscounted")
+    _check_ahead(state)
+
+
+def _check_ahead(state: SchedulingState) -> None:
+    """What waits at workers, and what of it is to be given back."""
+    table = state.workers
+    free = recalled = 0
+    for worker_id, worker in table.live.items():
+        waiting = {k: each for k, each in worker.running.items() if each.began_at_ms is None}
+        _require(worker.ahead == waiting, f"what waits at {worker_id} is misfiled (R7)")
+        odd = [each.key for each in waiting.values() if each.suspect or each.incarnation == 0]
+        _require(not odd, f"{odd} may not wait at {worker_id}")
+        _require(
+            worker.free == table.slots_free(worker), f"the slots of {worker_id} are miscounted"
+        )
+        asked = {k for k, each in waiting.items() if each.recalled}
+        _require(asked.issuperset(worker.recalls), f"{worker_id} is to give back what it cannot")
+        _require((worker_id in table.holders) == bool(waiting), f"{worker_id} holds otherwise")
+        _require((worker_id in table.recalling) == bool(worker.recalls), f"{worker_id} is not told")
+        free, recalled = free + worker.free, recalled + len(asked)
+    _require(table.free == free, f"{table.free} free slots are counted, there are {free}")
+    _require(table.recalled == recalled, f"{table.recalled} recalls are counted of {recalled}")
 
 
 def _served_outputs(query: QueryRecord) -> list[AttemptRecord]:

@@ -213,7 +213,9 @@ def end_query(
         if task.state is RUNNING:
             task.state = TaskState.FAILED
             stage.running -= 1
-        state.workers.live[attempt.worker_id].running.pop(attempt.key)
+        begins = state.workers.release(attempt, now_ms)
+        if begins is not None:
+            speculation.has_begun(state, begins)
         speculation.no_straggler(state, attempt)
     query.running.clear()
     served = [

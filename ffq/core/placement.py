@@ -96,6 +96,11 @@ def next_task(
             and _is_welcome(state, worker, stage, task, now_ms)
         ):
             return task
+    return next_common(stage)
+
+
+def next_common(stage: StageRecord) -> TaskRecord | None:
+    """The first ready task of the stage that any worker may be given; its record as there."""
     if stage.fresh:
         fresh = len(stage.tasks)
         return TaskRecord(TaskId(fresh), stage.shares[fresh])

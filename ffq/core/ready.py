@@ -182,6 +182,13 @@ class ReadyIndex:
                 break
         return None if first is None else first[1:]
 
+    def waiting_stages(self) -> Iterator[tuple[QueryId, StageId]]:
+        """Stages with work that could be assigned now, for whomever."""
+        for requirement, bucket in self._buckets.items():
+            for query_id in bucket.ring:
+                for stage_id in self._offers[query_id][requirement]:
+                    yield query_id, stage_id
+
     def is_alone(self, profile: Profile, query_id: QueryId) -> bool:
         """Whether no other query has work that such a worker may run."""
         matches = self._profiles.get(profile)

@@ -96,6 +96,9 @@ class Made:
 class AttemptRecord:
     """One attempt since its assignment.
 
+    `began_at_ms`: since when it has a slot of its worker, as far as is known here; None: it waits
+    there for one. `recalled`: its worker is to give it back, if it has not begun.
+
     `confirmed_at_ms`: its lease runs from then. `outdated`: its input has been made again while it
     ran, and another run of the task might read other rows (R25). `suspect`: it runs a suspect;
     `alone`: and is to be the only attempt on its worker (R19). `speculative`: it was begun while
@@ -108,6 +111,7 @@ class AttemptRecord:
     incarnation: int
     assigned_at_ms: int
     confirmed_at_ms: int
+    began_at_ms: int | None
     state: TaskState = TaskState.QUEUED
     finished_at_ms: int | None = None
     message: str = ""
@@ -119,6 +123,7 @@ class AttemptRecord:
     suspect: bool = False
     alone: bool = False
     speculative: bool = False
+    recalled: bool = False
 
     def apply(self, event: AttemptEvent) -> None:
         self.state = next_attempt_state(self.state, event)
@@ -166,6 +171,8 @@ class TaskRecord:
     `waiting`: QUEUED, but in backoff until `ready_at_ms`. `lost`: committed, and its output is
     known lost, though no task needs it (yet).
 
+    `returned`: an attempt of it was given back before it began.
+
     `avoids`: workers on which it failed for what they lack (R17), at most one per charged failure.
     `suspect`: it was lost with a worker, and may be why (R19). `doubtful`: how many of its
     `failures` are losses in company, of which another attempt may have been the cause. `keeper`:
@@ -186,6 +193,7 @@ class TaskRecord:
     doubtful: int = 0
     keeper: WorkerId | None = None
     speculated: bool = False
+    returned: bool = False
 
     @property
     def committed(self) -> AttemptRecord | None:

@@ -11,6 +11,7 @@ from ffq.core.tasks import (
     fail_charged,
     fail_elsewhere,
     fail_query,
+    fail_returned,
     fail_uncharged,
     renew_lease,
 )
@@ -164,6 +165,8 @@ def _failed(
             fail_elsewhere(state, at, msg.message, now_ms, blame=True)
         case ErrorKind.EXTERNAL:
             fail_elsewhere(state, at, msg.message, now_ms, blame=False)
+        case ErrorKind.STOPPED if at.attempt.recalled and not at.task.returned:
+            fail_returned(state, at, msg.message, now_ms)
         case ErrorKind.STOPPED:
             fail_uncharged(state, at, msg.message, now_ms)
         case ErrorKind.SHUFFLE_INPUT:

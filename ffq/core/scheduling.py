@@ -7,6 +7,7 @@ the modules beside this one, by concern:
     chores       what is too much for one step is done in slices
     speculation  tasks that take too long get a second attempt
     assignment   a worker is given attempts
+    ahead        some of them wait there for a slot
     reporting    what workers report and register
     tasks        the one place where tasks, counts, slots and the ready index change together
     stages       which stages can run, how they are laid out, joins that sizes decide
@@ -19,6 +20,7 @@ the modules beside this one, by concern:
 from __future__ import annotations
 
 from ffq.core import (
+    ahead,
     answers,
     assignment,
     chores,
@@ -52,6 +54,7 @@ from ffq.messages import (
     ListQueries,
     ListWorkers,
     ReadClusterSize,
+    ReadRecalls,
     RegisterMapOutput,
     ReportTaskStatus,
     ResolveMapOutput,
@@ -100,6 +103,7 @@ changes(DrainWorker)(membership.drain_worker)
 
 # Workers
 changes(GetTask)(assignment.get_task)
+changes(ReadRecalls)(ahead.read_recalls)
 changes(ReportTaskStatus)(reporting.report_task_status)
 tells(RegisterMapOutput)(reporting.register_map_output)
 tells(FinishAttempts)(reporting.finish_attempts)

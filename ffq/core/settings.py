@@ -61,6 +61,8 @@ class CoordinatorSettings:
         blacklist_ttl_ms: how long an exclusion lasts (R16).
         unrunnable_timeout_ms: how long a query waits for a capability that no live worker has
             before it fails; 0 = forever (R10).
+        max_tasks_ahead: attempts that wait at one worker for a slot of it, beside those that run
+            there; 0: none do. R7's limit of a query counts them, that of a worker does not.
         assignment_lease_ms: for workers that list their attempts in heartbeats: an attempt that
             was not listed for longer is taken back.
         max_uncharged_retries_per_stage: how often any one task of a stage may be queued again
@@ -98,6 +100,7 @@ class CoordinatorSettings:
     worker_liveness_timeout_ms: int = _size(15_000)
     blacklist_ttl_ms: int = _size(60_000, 0)
     unrunnable_timeout_ms: int = _size(0, 0)
+    max_tasks_ahead: int = _bound(128, 0)
     assignment_lease_ms: int = _size(10_000)
     max_uncharged_retries_per_stage: int = _bound(64)
     adaptive_target_bytes: int = _size(16 * 1024 * 1024)

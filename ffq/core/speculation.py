@@ -38,7 +38,9 @@ def note_duration(state: SchedulingState, stage: StageRecord, attempt: AttemptRe
     """An attempt of the stage has been committed."""
     if not state.settings.speculation or attempt.finished_at_ms is None:
         return
-    took_ms = attempt.finished_at_ms - attempt.assigned_at_ms
+    if attempt.began_at_ms is None:  # its worker was quicker than is known here
+        return
+    took_ms = attempt.finished_at_ms - attempt.began_at_ms
     if len(stage.durations) < _REMEMBERED:
         stage.durations.append(took_ms)
     else:
@@ -62,7 +64,7 @@ def due_at(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> in
     allowed_ms = _allowed_ms(state.settings, stage)
     if allowed_ms is None or query.state.terminal:
         return None
-    begun = (attempt.assigned_at_ms for attempt in _alone(state, query, stage))
+    begun = (began_ms for _, began_ms in _alone(state, query, stage))
     first = min(begun, default=None)
     return None if first is None else first + allowed_ms
 
@@ -79,21 +81,23 @@ def _allowed_ms(settings: CoordinatorSettings, stage: StageRecord) -> int | None
 
 def _alone(
     state: SchedulingState, query: QueryRecord, stage: StageRecord
-) -> Iterator[AttemptRecord]:
-    """Its running attempts whose tasks may get a second one, but are no stragglers yet.
+) -> Iterator[tuple[AttemptRecord, int]]:
+    """Its running attempts whose tasks may get a second one, but are no stragglers yet, and when
+    they began. One that still waits at its worker for a slot is given back instead.
 
     A suspect's task may be why its worker was lost (R19), and one that avoids workers failed for
     what they lack: a second attempt might cost a second worker.
     """
     for attempt in query.running.values():
         key = attempt.key
-        if key.stage_id != stage.stage_id or attempt.incarnation == 0:
+        began_ms = attempt.began_at_ms
+        if key.stage_id != stage.stage_id or attempt.incarnation == 0 or began_ms is None:
             continue
         task = stage.tasks[key.task_id]
         if task.speculated or task.suspect or task.avoids:
             continue
         if (key.query_id, key.stage_id, key.task_id) not in state.stragglers:
-            yield attempt
+            yield attempt, began_ms
 
 
 def straggler_due_ms(state: SchedulingState) -> int | None:
@@ -111,10 +115,16 @@ def find_stragglers(state: SchedulingState, now_ms: int) -> None:
         query = state.queries[query_id]
         stage = query.stages[stage_id]
         allowed_ms = _allowed_ms(state.settings, stage)
-        for attempt in tuple(_alone(state, query, stage)):
-            if allowed_ms is not None and attempt.assigned_at_ms + allowed_ms <= now_ms:
+        for attempt, began_ms in tuple(_alone(state, query, stage)):
+            if allowed_ms is not None and began_ms + allowed_ms <= now_ms:
                 state.stragglers[query_id, stage_id, attempt.key.task_id] = None
         look_again(state, query, stage)
+
+
+def has_begun(state: SchedulingState, attempt: AttemptRecord) -> None:
+    """It had waited for a slot of its worker."""
+    query = state.queries[attempt.key.query_id]
+    look_again(state, query, query.stages[attempt.key.stage_id])
 
 
 def no_straggler(state: SchedulingState, attempt: AttemptRecord) -> None:

@@ -71,7 +71,7 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
     task.state = SUCCEEDED
     state.changed()
     stage.running -= 1
-    _release_slot(state, query, attempt)
+    _release_slot(state, query, attempt, now_ms)
     for rival in task.running if task.speculated else ():
         why = f"attempt {attempt.key.attempt} of its task was committed first"
         _fail_attempt(state, Located(query, stage, task, rival), why, now_ms)
@@ -252,6 +252,19 @@ def fail_uncharged(
     queue_uncharged(state, at, message, now_ms, delay=delay)
 
 
+def fail_returned(state: SchedulingState, at: Located, message: str, now_ms: int) -> None:
+    """The attempt was asked back and had not begun: it is as if it had not been assigned.
+
+    Its task does not wait at a worker again, so that this happens once at most.
+    """
+    if has_rival(at):
+        fail_beside_rival(state, at, message, now_ms)
+        return
+    _fail_attempt(state, at, message, now_ms)
+    at.task.returned = True
+    queue_task(state, at.query, at.stage, at.task, now_ms, now_ms)
+
+
 def queue_uncharged(
     state: SchedulingState, at: Located, message: str, now_ms: int, *, delay: bool = False
 ) -> None:
@@ -296,15 +309,19 @@ def _fail_attempt(state: SchedulingState, at: Located, message: str, now_ms: int
     state.changed()
     if at.task.state is TaskState.RUNNING and not at.task.running:
         at.stage.running -= 1
-    _release_slot(state, at.query, at.attempt)
+    _release_slot(state, at.query, at.attempt, now_ms)
     _drop_stored(state, at.query, at.attempt)
 
 
-def _release_slot(state: SchedulingState, query: QueryRecord, attempt: AttemptRecord) -> None:
+def _release_slot(
+    state: SchedulingState, query: QueryRecord, attempt: AttemptRecord, now_ms: int
+) -> None:
     if state.stragglers:
         speculation.no_straggler(state, attempt)
     del query.running[attempt.key]
-    del state.workers.live[attempt.worker_id].running[attempt.key]
+    begins = state.workers.release(attempt, now_ms)
+    if begins is not None:
+        speculation.has_begun(state, begins)
     if not state.is_full(query):
         state.ready.reopen(query.query_id)
 

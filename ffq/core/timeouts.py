@@ -57,6 +57,7 @@ def _fail_slow_attempts(state: SchedulingState, query: QueryRecord, now_ms: int)
     for attempt in list(query.running.values()):
         if query.state.terminal:
             return
-        if now_ms - attempt.assigned_at_ms > allowed:
+        began_ms = attempt.began_at_ms
+        if began_ms is not None and now_ms - began_ms > allowed:
             why = f"it took longer than the timeout of a task, {allowed} ms"
             fail_charged(state, state.locate(attempt.key), why, now_ms, blame=False)

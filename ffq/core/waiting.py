@@ -136,7 +136,7 @@ class Waiting:
             return f"is kept for task {kept_for.key}, which must run alone"
         most = self._state.settings.max_concurrent_tasks_per_worker
         slots = min(most, worker.slots) if worker.slots else most
-        running, stuck = len(worker.running), worker.stuck_tasks
+        running, stuck = worker.begun, worker.stuck_tasks
         if running + stuck < slots:
             return ""
         held = f", {stuck} of them by attempts that were told to stop and do not" if stuck else ""

@@ -34,6 +34,9 @@ class WorkerRecord:
     `slots`: attempts it runs at once, 0 where it does not say. `stuck_tasks`: those among them that
     were told to stop and do not.
 
+    `ahead`: those of its running attempts that wait there for a slot, the oldest first. `recalls`:
+    those of them that it has not been told yet to give back.
+
     `taken_at_ms`: when it was last given a task; when it appeared, if it never was.
 
     `profile`: what it is counted under in the ready index; None while it gets nothing at all,
@@ -51,8 +54,17 @@ class WorkerRecord:
     slots: int = 0
     stuck_tasks: int = 0
     running: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
+    ahead: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
+    recalls: dict[AttemptKey, None] = attrs.field(factory=dict)
     outputs: dict[QueryId, dict[StageId, dict[AttemptKey, None]]] = attrs.field(factory=dict)
     profile: Profile | None = None
+    free: int = 0
+    """Slots in which nothing runs, as they are counted in `WorkerTable.free`."""
+
+    @property
+    def begun(self) -> int:
+        """How many of its attempts have a slot (R7)."""
+        return len(self.running) - len(self.ahead)
 
     def is_as(self, msg: WorkerChanged) -> bool:
         """Whether nothing of it is other than the message says."""
@@ -72,12 +84,20 @@ class WorkerRecord:
 
 @attrs.define(eq=False)
 class WorkerTable:
-    """The live workers, and what is remembered of absent ones."""
+    """The live workers, and what is remembered of absent ones.
+
+    `free`: slots of all of them in which nothing runs. `holders`: those with whom attempts wait.
+    `recalled`: of these attempts, how many are to be given back. `recalling`: who has to be told.
+    """
 
     _settings: CoordinatorSettings
     _ready: ReadyIndex
     live: dict[WorkerId, WorkerRecord] = attrs.field(factory=dict)
     absent: OrderedDict[WorkerId, Standing] = attrs.field(factory=OrderedDict)
+    free: int = 0
+    holders: dict[WorkerId, WorkerRecord] = attrs.field(factory=dict)
+    recalled: int = 0
+    recalling: dict[WorkerId, None] = attrs.field(factory=dict)
 
     def change(self, msg: WorkerChanged, now_ms: int) -> bool:
         """A worker appeared, or what it can do changed; False when that was known already."""
@@ -107,6 +127,8 @@ class WorkerTable:
     def remove(self, worker_id: WorkerId, now_ms: int) -> WorkerRecord:
         """Drop a live worker's record; its standing stays (R16)."""
         worker = self.live.pop(worker_id)
+        self.free -= worker.free
+        self.recalling.pop(worker_id, None)
         if worker.profile is not None:
             self._ready.remove_worker(worker.profile, now_ms)
         if worker.standing != Standing():
@@ -133,6 +155,69 @@ class WorkerTable:
                 self._ready.add_worker(profile, now_ms)
             if before is not None:
                 self._ready.remove_worker(before, now_ms)
+        self._count_free(worker)
+
+    # --- its attempts ------------------------------------------------------------------------
+
+    def hold(self, worker: WorkerRecord, attempt: AttemptRecord) -> None:
+        """It has been given an attempt, for a slot or to wait there for one."""
+        worker.running[attempt.key] = attempt
+        if attempt.began_at_ms is None:
+            worker.ahead[attempt.key] = attempt
+            self.holders[worker.worker_id] = worker
+        self._count_free(worker)
+
+    def release(self, attempt: AttemptRecord, now_ms: int) -> AttemptRecord | None:
+        """It holds an attempt no more. What has waited there longest begins in its slot, if it had
+        one: that attempt, or None.
+        """
+        worker = self.live[attempt.worker_id]
+        del worker.running[attempt.key]
+        begins: AttemptRecord | None = None
+        if attempt.began_at_ms is None:
+            self._leave_ahead(worker, attempt)
+        elif worker.ahead:
+            begins = next(iter(worker.ahead.values()))
+            self._leave_ahead(worker, begins)
+            begins.began_at_ms = now_ms
+        self._count_free(worker)
+        return begins
+
+    def recall(self, worker: WorkerRecord, attempt: AttemptRecord) -> None:
+        """It is to give back one that waits there."""
+        attempt.recalled = True
+        self.recalled += 1
+        worker.recalls[attempt.key] = None
+        self.recalling[worker.worker_id] = None
+
+    def told(self, worker: WorkerRecord) -> tuple[AttemptKey, ...]:
+        """What it has to be told now to give back."""
+        keys = tuple(worker.recalls)
+        worker.recalls.clear()
+        self.recalling.pop(worker.worker_id, None)
+        return keys
+
+    def _leave_ahead(self, worker: WorkerRecord, attempt: AttemptRecord) -> None:
+        del worker.ahead[attempt.key]
+        if not worker.ahead:
+            del self.holders[worker.worker_id]
+        self.recalled -= attempt.recalled
+        if worker.recalls.pop(attempt.key, self) is None and not worker.recalls:
+            del self.recalling[worker.worker_id]
+
+    def _count_free(self, worker: WorkerRecord) -> None:
+        free = self.slots_free(worker)
+        self.free += free - worker.free
+        worker.free = free
+
+    def slots_free(self, worker: WorkerRecord) -> int:
+        """Slots in which it could begin an attempt now; of one that does not say how many it has,
+        one is known of.
+        """
+        if worker.profile is None:
+            return 0
+        slots = min(worker.slots or 1, self._settings.max_concurrent_tasks_per_worker)
+        return max(0, slots - worker.stuck_tasks - worker.begun)
 
     # --- exclusion ---------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import enum
 
 import attrs
 
+from ffq.ids import AttemptKey
 from ffq.messages.requests import (
     Assignment,
     Heartbeat,
@@ -51,12 +52,14 @@ class FromWorker:
             So it does not matter which of them were under way when it said so.
         limit_ms: how long that holds, unless it says it again: one that fell silent gets no more.
         ends: attempts that have ended; they are looked at before all else.
+        ahead: how many assignments more it takes, which wait with it until it has a slot for them.
     """
 
     beat: Heartbeat | None
     limit: int = 0
     limit_ms: int = 0
     ends: tuple[AttemptEnd, ...] = ()
+    ahead: int = 0
 
 
 @attrs.frozen
@@ -69,9 +72,11 @@ class ToWorker:
         answers: to the ends that have none yet, the oldest first.
         rest_ms: with `beat`: for so long a worker may leave out beats that say what the last one
             said, while it runs nothing and holds no files.
+        recalled: attempts to be given back, of those that wait for a slot; others go on.
     """
 
     tasks: tuple[Assignment, ...] = ()
     beat: HeartbeatReply | None = None
     answers: tuple[EndAnswer, ...] = ()
     rest_ms: int = 0
+    recalled: tuple[AttemptKey, ...] = ()

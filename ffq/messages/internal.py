@@ -201,6 +201,14 @@ class ConfirmHeartbeat(Request[HeartbeatReply]):
     held_queries: tuple[QueryId, ...]
 
 
+@attrs.frozen
+class ReadRecalls(Request[tuple[AttemptKey, ...]]):
+    """To scheduling: what a worker is to be told to give back. It is handed out once."""
+
+    worker_id: WorkerId
+    incarnation: int
+
+
 # --- map outputs and results -----------------------------------------------------------------
 
 

@@ -195,12 +195,14 @@ class Assignment:
 class GetTask(Rpc[tuple[Assignment, ...]]):
     """A worker pulls at most `capacity` assignments (R6 to R11).
 
-    `incarnation` is 0 for a peer on the fixed wire.
+    `incarnation` is 0 for a peer on the fixed wire. `ahead`: so many more may wait at the worker
+    for a slot, beside those that do; only one with a stream asks for that.
     """
 
     worker_id: WorkerId
     capacity: int
     incarnation: int = 0
+    ahead: int = 0
 
 
 @attrs.frozen

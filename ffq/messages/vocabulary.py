@@ -124,7 +124,7 @@ class Timeouts:
 
     Attributes:
         query_ms: from its submission; past it the query fails.
-        task_ms: from an attempt's assignment; past it the attempt fails and its task is charged.
+        task_ms: from when an attempt has a slot; past it it fails and its task is charged.
     """
 
     query_ms: int = 0

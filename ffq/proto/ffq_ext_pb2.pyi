@@ -51,12 +51,15 @@ class WorkRequest(_message.Message):
     ENDS_FIELD_NUMBER: _builtins.int
     BY_STAGE_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    AHEAD_FIELD_NUMBER: _builtins.int
     limit: _builtins.int
     """How many assignments it takes on this stream all in all, those that it got included."""
     limit_ms: _builtins.int
     """How long the limit holds, unless it is said again."""
     by_stage: _builtins.bool
     """It takes assignments by stage, whose plans come once."""
+    ahead: _builtins.int
+    """How many assignments it takes beyond `limit`: those wait with it for a free slot."""
     @_builtins.property
     def beat(self) -> _ffq_distributed_pb2.HeartbeatRequest:
         """Of the first message: whose the stream is. Later ones name the same worker and incarnation."""
@@ -78,10 +81,11 @@ class WorkRequest(_message.Message):
         ends: _abc.Iterable[Global___AttemptEnd] | None = ...,
         by_stage: _builtins.bool = ...,
         missing: _abc.Iterable[_builtins.bytes] | None = ...,
+        ahead: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "by_stage", b"by_stage", "ends", b"ends", "limit", b"limit", "limit_ms", b"limit_ms", "missing", b"missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ahead", b"ahead", "beat", b"beat", "by_stage", b"by_stage", "ends", b"ends", "limit", b"limit", "limit_ms", b"limit_ms", "missing", b"missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -135,6 +139,7 @@ class WorkResponse(_message.Message):
     PLANS_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
     REST_MS_FIELD_NUMBER: _builtins.int
+    RECALLED_FIELD_NUMBER: _builtins.int
     rest_ms: _builtins.int
     """With the answer to a beat: for so long a worker may leave out beats that say what the last one
     said, while it runs nothing and holds no files. 0: it may not.
@@ -159,6 +164,10 @@ class WorkResponse(_message.Message):
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageTasks]:
         """Assignments, by stage."""
 
+    @_builtins.property
+    def recalled(self) -> _containers.RepeatedCompositeFieldContainer[_ffq_distributed_pb2.AttemptRef]:
+        """Of the attempts that wait for a free slot, those that are to be given back."""
+
     def __init__(
         self,
         *,
@@ -168,10 +177,11 @@ class WorkResponse(_message.Message):
         plans: _abc.Iterable[Global___NamedPlan] | None = ...,
         stages: _abc.Iterable[Global___StageTasks] | None = ...,
         rest_ms: _builtins.int = ...,
+        recalled: _abc.Iterable[_ffq_distributed_pb2.AttemptRef] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "beat", b"beat", "plans", b"plans", "rest_ms", b"rest_ms", "stages", b"stages", "tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "beat", b"beat", "plans", b"plans", "recalled", b"recalled", "rest_ms", b"rest_ms", "stages", b"stages", "tasks", b"tasks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

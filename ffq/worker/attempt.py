@@ -13,6 +13,7 @@ silently only when the coordinator says that nobody waits for it any more, or is
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import attrs
 import trio
@@ -58,6 +59,7 @@ _MAX_RESULT_AT_ONCE = 32 << 10
 _MAX_PARTITIONS_AT_ONCE = 1_000
 """Of an output that travels in its report."""
 STOPPED_MESSAGE = "the worker is shutting down"
+RETURNED_MESSAGE = "it is given back: it had not begun, and another worker has a slot for it"
 
 
 @attrs.frozen
@@ -93,10 +95,11 @@ class AttemptContext:
 
 @attrs.define
 class AttemptRun:
-    """One attempt under way; `scope` stops it."""
+    """One attempt under way; `scope` stops it. `began_at`: on Trio's clock."""
 
     context: AttemptContext
     assignment: Assignment
+    began_at: float = attrs.field(factory=trio.current_time)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _claimed: bool = False
     """A SUCCEEDED was sent: the output may be committed, whether or not an answer came."""
@@ -115,6 +118,15 @@ class AttemptRun:
         """Tell the coordinator that the worker gave it up (R17)."""
         if not self._claimed:
             await self._report_failed(Failure(ErrorKind.STOPPED, STOPPED_MESSAGE))
+
+    async def give_back(self, why: str) -> None:
+        """Tell the coordinator that it is not run here."""
+        failure = Failure(ErrorKind.STOPPED, why)
+        answer = None
+        with suppress(Unavailable):
+            answer = await self.context.end(AttemptEnd(self._report_of(TaskState.FAILED, failure)))
+        if answer not in {EndAnswer.COUNTED, EndAnswer.TOO_LATE}:
+            await self._report_failed(failure)
 
     async def _carry_through(self) -> None:
         try:

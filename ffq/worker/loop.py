@@ -4,7 +4,7 @@
     ├ janitor ───── removes files of queries that the heartbeat's answer names as ended
     ├ stream ────── where the coordinator knows it: beats go up on it, and assignments come down
     └ pull loop ─── where there is no stream: one GetTask for all free slots
-    each assignment becomes a task of its own
+    each assignment becomes a task of its own when it has a slot; on the stream come a few more
 
 Cancelling `run` is a crash: nothing is reported. So is being superseded by another process with
 this worker's id: the coordinator has counted as lost what ran here. `stop` is the orderly end: no
@@ -40,10 +40,11 @@ from ffq.messages import (
 )
 from ffq.retry import RetryPolicy
 from ffq.service import Coordinator, OpenExchange
-from ffq.worker.attempt import AttemptContext, AttemptRun, AttemptSettings
+from ffq.worker.attempt import AttemptContext, AttemptSettings
 from ffq.worker.link import CoordinatorLink, WorkerIdentity, logger
 from ffq.worker.plans import PlanCache
 from ffq.worker.ports import Executor, ShuffleTransport
+from ffq.worker.slots import Slots, SlotSettings
 from ffq.worker.standing import Standing, StandingSettings, Worker
 
 MAX_HELD_QUERIES_TOLD = 1_000
@@ -68,6 +69,7 @@ class LoopSettings:
         claim_ms: an attempt is claimed in heartbeats only while the coordinator has answered
             something within this time. One that hears us but cannot reach us would otherwise
             leave the attempt here for ever, with its last report unanswered.
+        ahead_ms: of so much work, as attempts took of late, may wait for a slot.
     """
 
     slots: int
@@ -76,6 +78,7 @@ class LoopSettings:
     connect_timeout_ms: int = 30_000
     stop_grace_ms: int = 5_000
     claim_ms: int = 10_000
+    ahead_ms: int = 20
     retry: RetryPolicy = attrs.field(factory=RetryPolicy)
     attempts: AttemptSettings = attrs.field(factory=AttemptSettings)
 
@@ -121,9 +124,12 @@ class WorkerLoop:
         self._standing: Standing | None = None
         self._pulling = False
         self._stop_asked = trio.Event()
-        self._running: dict[AttemptKey, AttemptRun] = {}
-        self._handed: set[AttemptKey] = set()
-        """Of those, the ones that run no more: their ends are told on the stream."""
+        self._slots = Slots(
+            SlotSettings(settings.slots, settings.ahead_ms, settings.stop_grace_ms),
+            lambda: self._context,
+            lambda: executor.stuck,
+            self._slots_changed,
+        )
         self._ended: dict[QueryId, None] = {}
         self._told_from = 0
         self._stopping = False
@@ -134,7 +140,7 @@ class WorkerLoop:
     @property
     def running(self) -> tuple[AttemptKey, ...]:
         """Attempts assigned here whose last report has not been answered yet."""
-        return tuple(self._running)
+        return self._slots.keys
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Work until `stop`; `started` once the first beat was answered, or `stop` came before.
@@ -149,14 +155,17 @@ class WorkerLoop:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._beat_forever)
             nursery.start_soon(self._clean_forever)
-            async with trio.open_nursery() as attempts:
-                with self._pull_scope:
-                    async with trio.open_nursery() as ways:
-                        if self._open_exchange is not None:
-                            ways.start_soon(self._keep_stream, self._open_exchange, attempts)
-                        await self._pull(attempts)
+            await self._slots.serve(self._take)
             nursery.cancel_scope.cancel()
         await self._finish_writes()
+
+    async def _take(self) -> None:
+        """Until the orderly end."""
+        with self._pull_scope:
+            async with trio.open_nursery() as ways:
+                if self._open_exchange is not None:
+                    ways.start_soon(self._keep_stream, self._open_exchange)
+                await self._pull()
 
     def stop(self) -> None:
         """Begin the orderly end; `run` returns when it is done."""
@@ -166,8 +175,7 @@ class WorkerLoop:
         self._wake_pull.set()
         if self._standing is not None:
             self._standing.finish()
-        for attempt in self._running.values():
-            attempt.scope.cancel()
+        self._slots.stop()
 
     # --- heartbeats --------------------------------------------------------------------------
 
@@ -229,10 +237,11 @@ class WorkerLoop:
         return await self._link.once(self._next_beat(), timeout_ms=timeout_ms)
 
     def _next_beat(self) -> Heartbeat:
+        self._slots.begin()
         return Heartbeat(
             worker_id=self._identity.worker_id,
             at_ms=self._unix_ms(),
-            running_tasks=len(self._running),
+            running_tasks=self._slots.count,
             capabilities=self._identity.capabilities(),
             incarnation=self._identity.incarnation,
             endpoint=self._identity.endpoint,
@@ -262,10 +271,8 @@ class WorkerLoop:
                 f"give each worker an id of its own"
             )
         for key in reply.stop_attempts:
-            attempt = self._running.get(key)
-            if attempt is not None:
+            if self._slots.drop(key):
                 logger.info("attempt %s is stopped: the coordinator wants it no more", key)
-                attempt.scope.cancel()
         if reply.ended_queries:
             self._ended.update(dict.fromkeys(reply.ended_queries))
             self._wake_janitor.set()
@@ -315,29 +322,30 @@ class WorkerLoop:
         """Whether beats go, and assignments come, by a stream."""
         return self._standing is not None and self._standing.attached
 
-    async def _keep_stream(self, open_exchange: OpenExchange, attempts: trio.Nursery) -> None:
+    async def _keep_stream(self, open_exchange: OpenExchange) -> None:
         """One stream after another, until the orderly end. While there is none, calls are made.
 
         Raises WorkerSuperseded.
         """
         failures = 0
         while not self._stop_asked.is_set():
-            error, attached = await self._hold_stream(open_exchange, attempts)
+            error, attached = await self._hold_stream(open_exchange)
             if isinstance(error, WorkerSuperseded):
                 raise error
             failures = 1 if attached else failures + 1
             await self._pause(error, failures)
 
-    async def _hold_stream(
-        self, open_exchange: OpenExchange, attempts: trio.Nursery
-    ) -> tuple[FfqError | None, bool]:
+    async def _hold_stream(self, open_exchange: OpenExchange) -> tuple[FfqError | None, bool]:
         """One stream, from its first beat to its end: why it ended, and whether it was of use."""
         settings = self._settings
         silence_ms = settings.heartbeat_ms + max(2 * settings.heartbeat_ms, _BEAT_TIMEOUT_MS)
         worker = Worker(
             beat=self._next_beat,
             room=self._room,
-            start=lambda tasks: self._start_all(tasks, attempts),
+            ahead=lambda: 0 if self._pulling else self._slots.room_ahead,
+            waits=lambda: self._slots.waits,
+            start=self._slots.take,
+            give_back=self._slots.give_back,
             obey=self._obey_streamed,
             attached=self._stop_pulling,
         )
@@ -372,18 +380,16 @@ class WorkerLoop:
         """As `Standing.end`.
 
         What has come to its end takes no slot any more. So the same message says that there is room
-        for another, which comes with the answer. One that was refused has a slot again.
+        for another, which comes with the answer.
         """
         if self._standing is None:
             return None
         answer = None
-        self._handed.add(end.report.key)
+        self._slots.hand(end)
         try:
             answer = await self._standing.end(end)
         finally:
-            if answer not in {EndAnswer.COUNTED, EndAnswer.TOO_LATE}:
-                self._handed.discard(end.report.key)
-                self._room_changed()
+            self._slots.handed(end.report.key, answer)
         return answer
 
     def _obey_streamed(self, reply: HeartbeatReply) -> None:
@@ -396,10 +402,11 @@ class WorkerLoop:
 
     def _room(self) -> int:
         """What a call that is under way may still bring is not there to be filled by the stream."""
-        if self._stopping or self._pulling:
-            return 0
-        busy = len(self._running) - len(self._handed)
-        return max(0, self._settings.slots - busy - self._executor.stuck)
+        return 0 if self._pulling else self._slots.room
+
+    def _slots_changed(self) -> None:
+        self._wake_pull.set()
+        self._room_changed()
 
     def _room_changed(self) -> None:
         if self._standing is not None:
@@ -407,7 +414,7 @@ class WorkerLoop:
 
     # --- pulling and running -----------------------------------------------------------------
 
-    async def _pull(self, attempts: trio.Nursery) -> None:
+    async def _pull(self) -> None:
         idle_polls = 0
         failures = 0
         while not self._stopping:
@@ -415,7 +422,7 @@ class WorkerLoop:
             if self._is_attached:
                 await self._wake_pull.wait()
                 continue
-            capacity = self._settings.slots - len(self._running) - self._executor.stuck
+            capacity = self._slots.capacity
             if capacity <= 0:
                 await self._sleep_unless_woken(self._settings.poll_ms / 1000)
                 continue
@@ -428,7 +435,7 @@ class WorkerLoop:
                 await self._sleep_unless_woken(self._settings.retry.delay_s(failures))
                 continue
             failures = 0
-            self._start_all(assignments[:capacity], attempts)
+            self._slots.take(assignments[:capacity])
             idle_polls = 0 if assignments else idle_polls + 1
             if not assignments:
                 factor = min(1 + idle_polls // _IDLE_POLLS_PER_STEP, _IDLE_MAX_FACTOR)
@@ -446,28 +453,3 @@ class WorkerLoop:
     async def _sleep_unless_woken(self, seconds: float) -> None:
         with trio.move_on_after(seconds):
             await self._wake_pull.wait()
-
-    def _start_all(self, assignments: tuple[Assignment, ...], attempts: trio.Nursery) -> None:
-        for assignment in assignments:
-            self._start(assignment, attempts)
-
-    def _start(self, assignment: Assignment, attempts: trio.Nursery) -> None:
-        if assignment.key in self._running:
-            return
-        attempt = AttemptRun(self._context, assignment)
-        self._running[assignment.key] = attempt
-        if self._stopping:
-            attempt.scope.cancel()
-        attempts.start_soon(self._run_attempt, attempt)
-
-    async def _run_attempt(self, attempt: AttemptRun) -> None:
-        try:
-            await attempt.run()
-            if self._stopping and attempt.scope.cancelled_caught:
-                with trio.move_on_after(self._settings.stop_grace_ms / 1000):
-                    await attempt.report_stopped()
-        finally:
-            del self._running[attempt.assignment.key]
-            self._handed.discard(attempt.assignment.key)
-            self._wake_pull.set()
-            self._room_changed()

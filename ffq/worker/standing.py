@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from ffq.errors import FfqError, Unavailable
+from ffq.ids import AttemptKey
 from ffq.messages import (
     Assignment,
     AttemptEnd,
@@ -17,14 +18,18 @@ from ffq.messages import (
     FromWorker,
     Heartbeat,
     HeartbeatReply,
+    RegisterQueryResults,
+    TaskState,
 )
 from ffq.service import Exchange
 
 _HOLDS_FOR_BEATS: Final = 2.5
 """What a worker said it has room for holds for so many beats: one may be late."""
 
-MAX_ENDS: Final = 16
-"""Attempts whose end one message tells: with what they carry it stays below 1 MiB."""
+MAX_ENDS: Final = 32
+"""Attempts whose end one message tells: with what they carry it stays below 2 MiB."""
+_GATHER_S: Final = 0.002
+"""So long the end of an attempt may wait for others, while more waits here to be run."""
 
 
 @attrs.frozen
@@ -42,14 +47,20 @@ class Worker:
     Attributes:
         beat: its next heartbeat.
         room: how many more attempts it can start now.
+        ahead: how many more may wait for a slot.
+        waits: whether any do.
         start: takes assignments.
+        give_back: takes attempts that are wanted back, if they wait.
         obey: takes the answer to a beat; raises WorkerSuperseded.
         attached: told once that the coordinator has answered on this stream.
     """
 
     beat: Callable[[], Heartbeat]
     room: Callable[[], int]
+    ahead: Callable[[], int]
+    waits: Callable[[], bool]
     start: Callable[[tuple[Assignment, ...]], None]
+    give_back: Callable[[tuple[AttemptKey, ...]], None]
     obey: Callable[[HeartbeatReply], None]
     attached: Callable[[], None]
 
@@ -77,7 +88,8 @@ class _Rest:
     @classmethod
     def after(cls, beat: Heartbeat | None, rest_ms: int) -> _Rest:
         """None: of something else that was said."""
-        if beat is None or beat.running_tasks or beat.held_queries or not rest_ms:
+        busy = beat is not None and (beat.running_tasks or beat.running_attempts)
+        if beat is None or busy or beat.held_queries or not rest_ms:
             return cls()
         return cls(beat, rest_ms, trio.current_time() + rest_ms / 1000)
 
@@ -104,6 +116,7 @@ class Standing:
         """Whether it ever was."""
         self._finished = False
         self._news = trio.Event()
+        self._gathering = False
         self._failure: FfqError | None = None
         self._ends: deque[_End] = deque()
         """That are to be said; then those that were."""
@@ -118,7 +131,8 @@ class Standing:
 
     def room_changed(self) -> None:
         """The worker has more or less room than before."""
-        self._news.set()
+        if not self._may_gather:
+            self._news.set()
 
     def finish(self) -> None:
         """Take nothing more but what is under way. The coordinator then ends the stream."""
@@ -134,7 +148,11 @@ class Standing:
             return None
         waiting = _End(end)
         self._ends.append(waiting)
-        self._news.set()
+        at_once = end.report.state is not TaskState.SUCCEEDED or isinstance(
+            end.made, RegisterQueryResults
+        )
+        if at_once or not self._may_gather:
+            self._news.set()
         try:
             await waiting.over.wait()
         finally:
@@ -187,12 +205,34 @@ class Standing:
                 self._rest = _Rest.after(beat, self._rest_ms)
                 pause_ms = max(self._settings.heartbeat_ms, self._rest.lasts_ms)
                 holds_ms = round(_HOLDS_FOR_BEATS * pause_ms)
-                await self._exchange.send(FromWorker(beat, limit, holds_ms, ends))
+                ahead = self._worker.ahead() if self._attached else 0
+                await self._exchange.send(FromWorker(beat, limit, holds_ms, ends, ahead))
             if self._ends:
-                continue  # more than one message holds
+                continue  # more than one message holds, or they came meanwhile
             with trio.move_on_at(next_at):
                 await self._news.wait()
+            await self._gather()
         self._exchange.finish()
+
+    @property
+    def _may_gather(self) -> bool:
+        """Whether an end need not be told yet: others follow."""
+        return (
+            self._gathering
+            and not self._finished
+            and len(self._ends) < MAX_ENDS
+            and self._worker.waits()
+        )
+
+    async def _gather(self) -> None:
+        """While the worker has more to run than slots, the ends of a short while go together."""
+        if not self._ends or not self._worker.waits() or len(self._ends) >= MAX_ENDS:
+            return
+        self._gathering = True
+        self._news = trio.Event()
+        with trio.move_on_after(_GATHER_S):
+            await self._news.wait()
+        self._gathering = False
 
     def _next_ends(self) -> tuple[AttemptEnd, ...]:
         """All that are ready, as far as one message holds them."""
@@ -223,6 +263,8 @@ class Standing:
                     said.over.set()
             self._received += len(message.tasks)
             self._worker.start(message.tasks)
+            if message.recalled:
+                self._worker.give_back(message.recalled)
             if message.beat is not None:
                 self._rest_ms = message.rest_ms
                 self._worker.obey(message.beat)

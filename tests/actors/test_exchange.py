@@ -21,7 +21,9 @@ from ffq.messages import (
     AcceptQuery,
     Assignment,
     AttemptEnd,
+    CancelQuery,
     EndAnswer,
+    ErrorKind,
     FetchQueryResults,
     FinishAttempts,
     FromWorker,
@@ -97,11 +99,12 @@ async def connected(
 
 async def tasks_of(exchange: Exchange) -> tuple[Assignment, ...]:
     """Of the next message that has some."""
-    while True:
-        message = await exchange.receive()
-        assert message is not None
-        if message.tasks:
-            return message.tasks
+    with trio.fail_after(1_000):
+        while True:
+            message = await exchange.receive()
+            assert message is not None
+            if message.tasks:
+                return message.tasks
 
 
 async def nothing_comes(exchange: Exchange, seconds: float) -> None:
@@ -536,3 +539,55 @@ async def test_a_report_in_another_workers_name_ends_the_stream(
         with pytest.raises(InvalidRequest, match="a report of worker w, incarnation 2"):
             await exchange.receive()
         assert await cluster.states() == [(TaskState.RUNNING, W)]
+
+
+async def test_R7_more_comes_to_wait_for_a_slot_and_is_called_back_for_one_that_is_free(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.door.ask(attrs.evolve(beat(), slots=1))
+        for number in range(4):
+            await cluster.submit(str(number))
+        (first,) = await tasks_of(exchange)
+        await exchange.send(FromWorker(None, 1, 60 * SECOND, (), 2))
+        # As nobody knows how long such tasks take, as many wait as there are slots.
+        (waiting,) = await tasks_of(exchange)
+        await nothing_comes(exchange, 1)
+        async with connected(cluster, 1, worker=WorkerId("v")) as other:
+            await cluster.door.ask(attrs.evolve(beat(WorkerId("v")), slots=1))
+            (third,) = await tasks_of(other)
+            await exchange.send(FromWorker(None, 1, 60 * SECOND, (), 9))
+            await nothing_comes(exchange, 1)
+            for query_id in ("2", "3"):
+                await cluster.door.ask(CancelQuery(QueryId(query_id), "not wanted"))
+            assert third.key.query_id in {"2", "3"}
+            await other.send(FromWorker(None, 2, 60 * SECOND))
+            # Nothing is left, and v is free.
+            message = await exchange.receive()
+            assert message == ToWorker(recalled=(waiting.key,))
+            report = attrs.evolve(reported(waiting, TaskState.FAILED), kind=ErrorKind.STOPPED)
+            await exchange.send(FromWorker(None, 1, 60 * SECOND, (AttemptEnd(report),), 9))
+            (again,) = await tasks_of(other)
+            assert again.key == attrs.evolve(waiting.key, attempt=Attempt(2))
+            answer = await exchange.receive()
+            assert answer == ToWorker(answers=(EndAnswer.COUNTED,))
+            await nothing_comes(exchange, 1)
+        assert first.key.query_id != waiting.key.query_id
+
+
+async def test_R11_a_task_whose_turn_it_is_does_not_wait_for_ever_behind_those_that_may(
+    autojump_clock: MockClock,
+) -> None:
+    """The slot that becomes free is filled with it."""
+    async with open_cluster() as cluster, connected(cluster, 1) as exchange:
+        await cluster.door.ask(attrs.evolve(beat(), slots=1))
+        await cluster.submit("1")
+        await tasks_of(exchange)
+        await exchange.send(FromWorker(None, 1, 60 * SECOND, (), 5))
+        for number in range(2, 5):
+            await cluster.submit(str(number))
+        (waits,) = await tasks_of(exchange)
+        await nothing_comes(exchange, 1)
+        await exchange.send(FromWorker(None, 3, 60 * SECOND, (), 5))
+        (given,) = await tasks_of(exchange)
+        assert given.key.query_id in {"2", "3", "4"} - {waits.key.query_id}

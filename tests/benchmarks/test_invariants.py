@@ -138,7 +138,7 @@ def at_the_same_time(machines: Machines) -> None:
     query = machines.state.queries[DONE]
     query.started_at_ms = -10
     for task in query.stages[-1].tasks:
-        task.attempts[0].assigned_at_ms = -10
+        task.attempts[0].assigned_at_ms = task.attempts[0].began_at_ms = -10
 
 
 def too_many_at_a_time(machines: Machines) -> None:

@@ -88,7 +88,7 @@ async def heard(exchange: RemoteExchange) -> ToWorker | None:
 
 @pytest.mark.parametrize(
     "message",
-    [FromWorker(BEAT, 1 << 40, 2_500, ENDS), FromWorker(None, 3, 0), FromWorker(BEAT)],
+    [FromWorker(BEAT, 1 << 40, 2_500, ENDS, 128), FromWorker(None, 3, 0), FromWorker(BEAT)],
     ids=["all", "no beat", "no limit"],
 )
 def test_what_a_worker_says_stays_what_it_is_on_its_way(message: FromWorker) -> None:
@@ -100,7 +100,7 @@ def test_what_a_coordinator_says_stays_what_it_is_on_its_way() -> None:
     task = Assignment(key(1), b"{}", (0, 1), Layout(1, 2))
     reply = HeartbeatReply(True, stop_attempts=(key(0),), ended_queries=(QueryId("9"),))
     for message in (
-        ToWorker((task,), reply, tuple(EndAnswer)),
+        ToWorker((task,), reply, tuple(EndAnswer), recalled=(key(1, 2),)),
         ToWorker((task,)),
         ToWorker(beat=reply),
         ToWorker(beat=reply, rest_ms=3_000),

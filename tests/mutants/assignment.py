@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from ffq.core import assignment, layout, skew, stages
+from ffq.core import ahead, assignment, layout, skew, stages
 from ffq.core.ready import Profile, ReadyIndex
 from ffq.core.records import MapRange, StageRecord, TaskRecord
 from ffq.core.settings import CoordinatorSettings
@@ -42,6 +42,21 @@ def _(surgeon: Surgeon) -> None:
         core.settings = _with_settings(core, max_concurrent_tasks_per_worker=limit)
         try:
             return original(core, msg, now_ms)
+        finally:
+            core.settings = known
+
+    surgeon.replace_everywhere(original, broken)
+
+
+@mutant("waiting-limit-ignored", "R7", "any number of attempts wait at a worker", "simulation")
+def _(surgeon: Surgeon) -> None:
+    original = ahead.part_of_surplus
+
+    def broken(core: Any, worker: Any, most: int) -> Any:
+        known = core.settings
+        core.settings = _with_settings(core, max_tasks_ahead=100)
+        try:
+            return original(core, worker, most)
         finally:
             core.settings = known
 
@@ -86,8 +101,10 @@ def _(surgeon: Surgeon) -> None:
 def _(surgeon: Surgeon) -> None:
     original = assignment._assign
 
-    def broken(core: Any, worker: Any, query: Any, stage: Any, task: Any, now_ms: int) -> Any:
-        given = original(core, worker, query, stage, task, now_ms)
+    def broken(
+        core: Any, worker: Any, query: Any, stage: Any, task: Any, now_ms: int, **how: bool
+    ) -> Any:
+        given = original(core, worker, query, stage, task, now_ms, **how)
         stage.again.append(task.task_id)
         stages.refresh_offer(core, query, stage, now_ms)
         return given

@@ -9,7 +9,7 @@ call (the driver sees to it). At the end faults stop, and every query has to end
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import attrs
 from hypothesis import settings
@@ -185,6 +185,8 @@ class ClusterMachine(RuleBasedStateMachine):
     """
 
     settings = SETTINGS
+    slots = 0
+    """That a worker of ours says it has; 0: it does not say."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -245,6 +247,7 @@ class ClusterMachine(RuleBasedStateMachine):
             incarnation=self.incarnation[worker],
             endpoint=f"{worker}#{self.incarnation[worker]}",
             running=running if worker != PEER else None,
+            slots=self.slots if worker != PEER else 0,
         )
         for key in running or ():
             # R5: also those that the beat itself took back.
@@ -348,6 +351,11 @@ class ClusterMachine(RuleBasedStateMachine):
     def running(self, query: str) -> list[AttemptStatus]:
         return [each for each in self.d.attempts(query) if each.state is TaskState.RUNNING]
 
+    def waiting(self, worker: str | None) -> Collection[AttemptKey]:
+        """Attempts that wait there for a slot."""
+        live = self.d.core.scheduling.state.workers.live.get(WorkerId(worker or ""))
+        return () if live is None else live.ahead.keys()
+
     def everybody_beats(self) -> None:
         for worker in WORKERS:
             self.beat(worker)
@@ -399,15 +407,15 @@ class ClusterMachine(RuleBasedStateMachine):
                 self.finish(held, rows)
 
     @rule(worker=workers, capacity=st.sampled_from([1, 2, 5]))
-    def pulls(self, worker: str, capacity: int) -> None:
+    def pulls(self, worker: str, capacity: int, ahead: int = 0) -> None:
         before = {
             query: {each.key: each for each in self.d.attempts(query)} for query in self.submitted
         }
         accepted = self.beat(worker)
         pulled = self.d.ask(
-            GetTask(WorkerId(worker), capacity, self.incarnation[worker]),
+            GetTask(WorkerId(worker), capacity, self.incarnation[worker], ahead),
         )
-        assert len(pulled) <= capacity, "R7"
+        assert len(pulled) <= capacity + ahead, "R7"
         plans = sum(len(each.plan_bytes) for each in pulled)
         assert len(pulled) <= 1 or plans <= SETTINGS.max_assignment_bytes, "the answer is too large"
         for assignment in pulled:
@@ -495,7 +503,8 @@ class ClusterMachine(RuleBasedStateMachine):
             attempts = self.d.attempts(query)
             running = [each for each in attempts if each.state is TaskState.RUNNING]
             assert len(running) <= SETTINGS.max_concurrent_tasks_per_query, "R7"
-            slots.update(str(each.worker_id) for each in running)
+            begun = [each for each in running if each.key not in self.waiting(each.worker_id)]
+            slots.update(str(each.worker_id) for each in begun)
             self.check_attempts(attempts)
             self.check_end(query, bool(running))
         assert all(count <= SETTINGS.max_concurrent_tasks_per_worker for count in slots.values())

@@ -174,6 +174,17 @@ class QueryAccount:
             held = self.machines.has_output(attempt.key)
             require("commit-implies-output", held, f"{attempt.key} has registered nothing")
 
+    def _load(self, attempt: AttemptRecord) -> tuple[int, int]:
+        """How many attempts have begun at its worker, and how many wait there."""
+        there = [
+            each
+            for query in self.machines.state.queries.values()
+            for each in query.running.values()
+            if (each.worker_id, each.incarnation) == (attempt.worker_id, attempt.incarnation)
+        ]
+        waiting = sum(each.began_at_ms is None for each in there)
+        return len(there) - waiting, waiting
+
     def _check_assigned(
         self, query: QueryRecord, stage: StageRecord, attempt: AttemptRecord
     ) -> None:
@@ -184,8 +195,9 @@ class QueryAccount:
         has = self.liveness.capabilities_of(worker_id)
         checks.able(require, key, stage.plan.operators, worker_id, has)
         self._blame.assigned(self.machines.state, query, stage, attempt)
-        live = self.machines.state.workers.live.get(worker_id)
-        on_worker = 0 if live is None else len(live.running)
+        on_worker, waiting = self._load(attempt)
+        most = SETTINGS.max_tasks_ahead
+        require("worker-limit", waiting <= most, str(Load(worker_id, waiting, most)))
         checks.within_limits(
             require,
             key,

@@ -16,6 +16,7 @@ COORDINATOR_SETTINGS = CoordinatorSettings(
     blacklist_failure_threshold=3,
     max_concurrent_tasks_per_worker=3,
     max_concurrent_tasks_per_query=4,
+    max_tasks_ahead=2,
     max_task_attempts=3,
     retry_backoff_base_ms=100,
     worker_liveness_timeout_ms=3_000,
@@ -43,6 +44,7 @@ def loop_settings(slots: int) -> LoopSettings:
         connect_timeout_ms=0,
         stop_grace_ms=2_000,
         claim_ms=1_500,
+        ahead_ms=400,
         retry=RETRY,
         attempts=AttemptSettings(
             fetch=FetchSettings(retry=RETRY, patience_ms=1_200, coordinator_patience_ms=3_000),

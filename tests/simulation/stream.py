@@ -63,7 +63,7 @@ class SimStream:
 
     async def send(self, message: FromWorker) -> None:
         await self._travel(self.name, COORDINATOR)
-        self._limit = max(self._limit, message.limit)
+        self._limit = max(self._limit, message.limit + message.ahead)
         try:
             await self._up[0].send(message)
         except (trio.BrokenResourceError, trio.ClosedResourceError):

@@ -30,7 +30,7 @@ from ffq.proto.codec.tasks import (
     encode_assignment,
     encode_report,
 )
-from ffq.proto.codec.values import bounded
+from ffq.proto.codec.values import bounded, decode_key, encode_ref
 
 
 def encode_from_worker(message: FromWorker) -> ext.WorkRequest:
@@ -41,6 +41,7 @@ def encode_from_worker(message: FromWorker) -> ext.WorkRequest:
         limit_ms=message.limit_ms,
         ends=[encode_end(each) for each in message.ends],
         by_stage=True,
+        ahead=message.ahead,
     )
 
 
@@ -48,7 +49,7 @@ def decode_from_worker(message: ext.WorkRequest) -> FromWorker:
     """Raises InvalidRequest."""
     beat = decode_heartbeat(message.beat) if message.HasField("beat") else None
     ends = tuple(_decode_end(each) for each in bounded(message.ends, "ends"))
-    return FromWorker(beat, message.limit, message.limit_ms, ends)
+    return FromWorker(beat, message.limit, message.limit_ms, ends, message.ahead)
 
 
 def encode_end(end: AttemptEnd) -> ext.AttemptEnd:
@@ -79,6 +80,7 @@ def encode_to_worker(message: ToWorker, *, tasks: bool = True) -> ext.WorkRespon
         beat=None if message.beat is None else encode_heartbeat_reply(message.beat),
         answers=[ext.EndAnswer.ValueType(each.value) for each in message.answers],
         rest_ms=message.rest_ms,
+        recalled=[encode_ref(each) for each in message.recalled],
     )
 
 
@@ -86,8 +88,9 @@ def decode_to_worker(message: ext.WorkResponse) -> ToWorker:
     """With those assignments that are in it one by one."""
     beat = decode_heartbeat_reply(message.beat) if message.HasField("beat") else None
     tasks = tuple(decode_assignment(each) for each in message.tasks)
+    recalled = tuple(map(decode_key, message.recalled))
     answers = tuple(map(_decode_answer, message.answers))
-    return ToWorker(tasks, beat, answers, message.rest_ms)
+    return ToWorker(tasks, beat, answers, message.rest_ms, recalled)
 
 
 def _decode_answer(number: int) -> EndAnswer:
