@@ -46,8 +46,6 @@ _ASOF: Final = {"INNER": Match.ASOF, "LEFT": Match.ASOF_LEFT}
 _SAME: Final = frozenset({"COMPARE_EQUAL", "COMPARE_NOT_DISTINCT_FROM"})
 """Comparisons by which rows that match hash alike; so do nulls."""
 _FLIPPED: Final = {"RIGHT_SEMI": "SEMI", "RIGHT_ANTI": "ANTI"}
-_MIRRORED: Final = {Match.INNER: Match.INNER, Match.RIGHT: Match.LEFT}
-"""Matches whose sides may change places, and what each is then."""
 _ONE_SIDED: Final = frozenset({Match.SEMI, Match.ANTI, Match.MARK})
 _WHOLE_RIGHT: Final = frozenset(
     {Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI, Match.MARK, Match.SINGLE}
@@ -88,7 +86,7 @@ class _Sides:
         """Which side may be whole in every task of the other one."""
         return {
             "right": self.left.split and self.match in _WHOLE_RIGHT,
-            "left": self.right.split and self.match in _MIRRORED,
+            "left": self.right.split and self.match is Match.INNER,
         }
 
     @property
@@ -232,6 +230,8 @@ def joined(sides: _Sides, exchanges: Exchanges) -> Rows:
         sides = attrs.evolve(sides, right=exchanges.steady(sides.right))
     if not (sides.left.split or sides.right.split):
         return _together(sides, sides.left.node, sides.right.node, split=False)
+    if sides.match is Match.RIGHT:  # all that is done for a LEFT join is done for this one
+        return _turned(joined(sides.mirrored(Match.LEFT), exchanges), sides)
     # MARK: what is not known of one row, all rows of the right side decide.
     by_keys = sides.match is not Match.MARK and bool(sides.equal)
     key = range_of(sides, exchanges) if by_keys else None
@@ -249,10 +249,14 @@ def joined(sides: _Sides, exchanges: Exchanges) -> Rows:
         return _beside_whole(sides, exchanges)
     way, side = chosen or _choice(sides, exchanges)
     if side == "left":
-        mirrored = _run(way, sides.mirrored(_MIRRORED[sides.match]), exchanges)
-        first, second = sides.left.width, sides.right.width
-        return mapped(mirrored, [*range(second, second + first), *range(second)])
+        return _turned(_run(way, sides.mirrored(Match.INNER), exchanges), sides)
     return _run(way, sides, exchanges)
+
+
+def _turned(mirrored: Rows, sides: _Sides) -> Rows:
+    """Rows of a join whose sides have changed places, with the columns as they were before."""
+    first, second = sides.left.width, sides.right.width
+    return mapped(mirrored, [*range(second, second + first), *range(second)])
 
 
 def _run(way: _Way, sides: _Sides, exchanges: Exchanges) -> Rows:

@@ -12,6 +12,9 @@ import pytest
 
 from ffq.engine import Engine
 from ffq.plan import cut
+from ffq.plan.model import Join
+from ffq.plan.stages import Parallelism
+from ffq.plan.walk import walk_stage
 from ffq.sql.exchanges import TableEstimate
 from ffq.sql.planning import PlanningInstance
 from tests.engine.runner import LocalRunner
@@ -78,6 +81,7 @@ _REDUCED = {
     "left join many m on m.k is not distinct from t.k",
     "nulls are alike in one of two keys": "select t.k, v, w from (from {} where v < 30) t "
     "left join many m on m.k is not distinct from t.k and m.j = t.j",
+    "right": "select t.k, v, w from many m right join (from {} where v < 30) t on m.k = t.k",
     "of a key that is computed": "select t.k, v, w from (from {} where v < 30) t "
     "left join many m on m.k + 1 = t.k * 2",
     "one after the other": "select v from {} t semi join many m on m.k = t.k "
@@ -92,7 +96,8 @@ _OTHERS = {
     "(select k from many where k is not null and k > 2)",
     "inner": "select t.k, v, w from {} t join many m on m.k = t.k where v < 30",
     "full": "select t.k, v, w from (from {} where v < 30) t full join many m on m.k = t.k",
-    "right": "select t.k, v, w from (from {} where v < 30) t right join many m on m.k = t.k",
+    "right of a few": "select t.k, v, w from (from {} where v < 30) t right join many m "
+    "on m.k = t.k",
 }
 
 
@@ -103,4 +108,18 @@ def test_answers_are_the_engines(compared: Compared, name: str, table: str) -> N
     planned = plan_of(compared.instance, sql)
     reductions = [join for join in cut(compared.plan(planned)).joins if join.reduction]
     assert bool(reductions) == (name in _REDUCED)
+    compared.check(sql)
+
+
+def test_a_right_join_without_an_equality_is_done_where_the_right_side_is_read(
+    compared: Compared,
+) -> None:
+    """As a left join is where its left side is."""
+    sql = "select t.k, v, w from few t right join many m on m.k < t.k and m.w > t.v"
+    stages = cut(compared.plan(plan_of(compared.instance, sql))).stages
+    (stage,) = (
+        each for each in stages if any(isinstance(n, Join) for n in walk_stage(each.fragment))
+    )
+    assert stage.parallelism is Parallelism.SCAN
+    assert [scan.table for scan in stage.scans if scan.split] == ["many"]
     compared.check(sql)
