@@ -12,7 +12,6 @@ import attrs
 import trio
 from attrs import validators
 
-from ffq.actors.alarm import Alarm
 from ffq.actors.bell import WorkBell
 from ffq.actors.carried import MAX_SENT_BYTES, CarriedOutputs
 from ffq.actors.exchange import Exchanges, Send
@@ -183,7 +182,12 @@ async def open_coordinator(
     scheduling = scheduling_machine(core)
     liveness = liveness_machine(core)
     bell = WorkBell(scheduling.state)
-    tick = Timer(own.tick_ms, Tick, lambda: next_due_ms(scheduling.state) - now())
+    tick = Timer(
+        own.tick_ms,
+        Tick,
+        lambda: next_due_ms(scheduling.state) - now(),
+        moment_ms=partial(straggler_due_ms, scheduling.state),
+    )
     # Stamped before it queues behind evidence that arrived earlier: a worker whose beat still waits
     # in the mailbox is not stale. Evidence puts off when the next one is, and so do new workers.
     sweep = Timer(
@@ -208,9 +212,6 @@ async def open_coordinator(
                 timer,
                 watches if machine is scheduling else None,
                 bell.ring if machine is scheduling else None,
-                Alarm(partial(straggler_due_ms, scheduling.state), Tick)
-                if machine is scheduling
-                else None,
                 name=machine.party.value,
                 mailbox=own.mailbox,
             )

@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from ffq.actors.alarm import Alarm
 from ffq.actors.outbox import Outbox
 from ffq.actors.parties import Parties
 from ffq.actors.rhythm import Rhythm, Timer
@@ -55,7 +54,6 @@ class MachineActor(Actor[Any]):
         timer: what it sends itself; None: nothing.
         watches: told of each step; None: nobody watches this machine.
         changed: called, between two steps, whenever one has changed the machine; None: nobody is.
-        alarm: set after each step; None: nothing in it is due at some moment.
     """
 
     def __init__(
@@ -66,7 +64,6 @@ class MachineActor(Actor[Any]):
         timer: Timer | None = None,
         watches: Watches | None = None,
         changed: Callable[[], None] | None = None,
-        alarm: Alarm | None = None,
     ) -> None:
         self._machine = machine
         self._clock = clock
@@ -75,7 +72,6 @@ class MachineActor(Actor[Any]):
         self._rhythm: Rhythm | None = None
         self._watches = watches
         self._changed = changed
-        self._alarm = alarm
         self._outbox = Outbox()
         self._others_know = False
 
@@ -119,12 +115,10 @@ class MachineActor(Actor[Any]):
                 self._rhythm.changed()
             if self._changed is not None:
                 self._changed()
-        passed = isinstance(message, Tick)
-        if self._alarm is not None:
-            if passed:
-                self._alarm.rang()
-            self._alarm.set(self.ctx, now_ms)
+        if self._rhythm is not None:
+            self._rhythm.stepped(now_ms)
         if self._watches:
+            passed = isinstance(message, Tick)
             self._watches.heard(self._machine.version, outcome.notices, time_passed=passed)
         return self._pass_on(outcome) if outcome.notices else outcome.reply
 

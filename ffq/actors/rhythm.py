@@ -1,6 +1,7 @@
 """When an actor is sent its timer's message: every period, and not while time changes nothing.
 
-An idle coordinator then sleeps: each look wakes a thread, and nothing would come of it.
+An idle coordinator then sleeps: each look wakes a thread, and nothing would come of it. For what is
+better done at once than within a period, the machine names the very moment.
 """
 
 from __future__ import annotations
@@ -43,17 +44,20 @@ class Timer:
             changes; inf: for ever. Less than a period is a period.
         woken: whether a change of the machine may bring that forward. Where it can only put it off,
             nobody need look again, but for clocks: by which it is due may go ahead of Trio's.
+        moment_ms: asked after each step: when something is due that must not wait for a period, by
+            the machine's clock; inf: nothing is.
     """
 
     period_ms: int
     message: Callable[[], Request[None]]
     due_in_ms: Callable[[], float] = float
     woken: bool = True
+    moment_ms: Callable[[], float] = lambda: inf
 
 
 class Rhythm:
-    """One timer at work. To be told of each of its messages, and of each change; and before each
-    other message to look.
+    """One timer at work. To be told of each of its messages, of each step and of each change; and
+    before each other message to look.
     """
 
     def __init__(self, timer: Timer, ctx: Sets) -> None:
@@ -62,6 +66,8 @@ class Rhythm:
         self._sleeps = False
         self._next: Cancels | None = None
         self._next_ms = inf
+        self._moment_ms = inf
+        self._moment_at_ms = inf  # as Trio's clock has it
         self._set(timer.period_ms)
 
     def beaten(self) -> None:
@@ -69,6 +75,8 @@ class Rhythm:
         period_ms = self._timer.period_ms
         due_ms = self._timer.due_in_ms()
         self._sleeps = due_ms > period_ms
+        if self._moment_at_ms <= _now_ms():
+            self._moment_at_ms = inf  # this was its message, whatever came of it
         self._set(max(period_ms, due_ms))
 
     def changed(self) -> None:
@@ -76,6 +84,16 @@ class Rhythm:
         if self._sleeps and self._timer.woken:
             self._sleeps = False
             self._set(self._timer.period_ms)
+
+    def stepped(self, now_ms: int) -> None:
+        """The machine has taken a step, at this time by its clock: something may be due at another
+        moment, or at none.
+        """
+        moment_ms = self._timer.moment_ms()
+        if moment_ms != self._moment_ms:
+            self._moment_ms = moment_ms
+            self._moment_at_ms = _now_ms() + moment_ms - now_ms
+            self._arm()
 
     def look(self) -> None:
         """Whether its message is due earlier than it was when this fell asleep."""
@@ -86,10 +104,14 @@ class Rhythm:
                 self._set(due_ms)
 
     def _set(self, after_ms: float) -> None:
+        self._next_ms = _now_ms() + after_ms
+        self._arm()
+
+    def _arm(self) -> None:
         if self._next is not None:
             self._next.cancel()
             self._next = None
-        self._next_ms = _now_ms() + after_ms
+        after_ms = max(0, min(self._next_ms, self._moment_at_ms) - _now_ms())
         if after_ms == inf:
             return
         # Each puts off the next. Should one not be made, or fail before it does, that comes anyway.

@@ -12,6 +12,7 @@ upload belongs to, and stop what they are told to.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from statistics import median_low
 
 import attrs
@@ -100,9 +101,9 @@ def _alone(
             yield attempt, began_ms
 
 
-def straggler_due_ms(state: SchedulingState) -> int | None:
-    """When `find_stragglers` is to be called next; None: there is nothing to find."""
-    return min(state.speculation_due.values(), default=None)
+def straggler_due_ms(state: SchedulingState) -> float:
+    """When `find_stragglers` is to be called next; inf: there is nothing to find."""
+    return min(state.speculation_due.values(), default=inf)
 
 
 def find_stragglers(state: SchedulingState, now_ms: int) -> None:

@@ -177,3 +177,69 @@ async def test_an_idle_coordinator_sleeps(autojump_clock: MockClock) -> None:
         before = hooks.handled.count(Tick)
         await trio.sleep(10)
         assert hooks.handled.count(Tick) <= before + 1  # its worker was lost meanwhile
+
+
+@attrs.frozen
+class Stepped(Request[None]):
+    """A step after which something is due at this moment."""
+
+    moment_ms: float
+
+
+class Momentous(Actor[Beat | Stepped]):
+    """Keeps when it was sent its beats, ms after its start."""
+
+    def __init__(self, *, fails: bool) -> None:
+        self.at: list[int] = []
+        self._fails = fails
+        self._moment_ms = inf
+
+    async def on_start(self) -> None:
+        self._started_ms = trio.current_time() * 1000
+        self._rhythm = Rhythm(Timer(100, Beat, moment_ms=lambda: self._moment_ms), self.ctx)
+
+    def _now_ms(self) -> int:
+        return round(trio.current_time() * 1000 - self._started_ms)
+
+    @handles(Beat)
+    def beaten(self, _: Beat) -> None:
+        self.at.append(self._now_ms())
+        try:
+            if self._fails:
+                raise ValueError("a bug")
+            if self._moment_ms <= self._now_ms():
+                self._moment_ms = inf
+            self._rhythm.stepped(self._now_ms())
+        finally:
+            self._rhythm.beaten()
+
+    @handles(Stepped)
+    def step(self, message: Stepped) -> None:
+        self._moment_ms = message.moment_ms
+        self._rhythm.stepped(self._now_ms())
+
+
+@pytest.mark.parametrize(
+    ("moments", "fails", "beats"),
+    [
+        ([(0, 30)], False, [30, 130, 230]),  # and the period runs from there
+        ([(0, 30)], True, [30, 130, 230]),  # also after a bug: it is not sent again at once
+        ([(0, 250)], False, [100, 200, 250, 350]),
+        ([(0, 80), (20, 50), (20, inf)], False, [100, 200, 300]),
+        ([(0, 80), (20, 60)], False, [60, 160, 260]),
+        ([(0, inf), (50, 20)], False, [50, 150, 250]),  # overdue is at once
+    ],
+)
+async def test_it_comes_at_the_very_moment_at_which_something_is_due(
+    autojump_clock: MockClock, moments: list[tuple[int, float]], fails: bool, beats: list[int]
+) -> None:
+    actor = Momentous(fails=fails)
+    async with ActorSystem() as system:
+        ref = await system.spawn(lambda: actor)
+        passed = 0
+        for at, moment_ms in moments:
+            await trio.sleep((at - passed) / 1000)
+            passed = at
+            await ref.ask(Stepped(moment_ms))
+        await trio.sleep((390 - passed) / 1000)
+    assert actor.at[: len(beats)] == beats
