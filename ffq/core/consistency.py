@@ -15,7 +15,7 @@ from ffq.core.placement import is_solitary
 from ffq.core.ready import Profile, Requirement
 from ffq.core.records import AttemptRecord, Made, QueryRecord, StageRecord, TaskRecord
 from ffq.core.recovery import Loss, Recovery
-from ffq.core.speculation import due_at
+from ffq.core.speculation import due_at, is_looked_at
 from ffq.core.state import SchedulingState
 from ffq.errors import InvariantViolated
 from ffq.ids import AttemptKey, QueryId, StageId, WorkerId
@@ -418,9 +418,11 @@ def _check_speculation(state: SchedulingState) -> None:
     )
     for query_id, stage_id, task_id in state.stragglers:
         query = state.queries.get(query_id)
-        task = None if query is None else query.stages[stage_id].tasks[task_id]
+        stage = None if query is None else query.stages[stage_id]
+        task = None if stage is None else stage.tasks[task_id]
         alone = task is not None and len(task.running) == 1 and not task.speculated
-        _require(alone, f"{query_id}/{stage_id}/{task_id} is no straggler (R13)")
+        late = stage is not None and is_looked_at(state.settings, stage)
+        _require(alone and late, f"{query_id}/{stage_id}/{task_id} is no straggler (R13)")
 
 
 def _check_chores(state: SchedulingState) -> None:

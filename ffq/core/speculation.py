@@ -49,10 +49,14 @@ def note_duration(state: SchedulingState, stage: StageRecord, attempt: AttemptRe
 
 
 def look_again(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> None:
-    """Something of the stage has begun or ended: decide when to look at it next."""
+    """Something of the stage has begun or ended, or is to be done again: decide when to look at it
+    next. Beside others that are yet to run none is a straggler, also not one that was."""
     if not state.settings.speculation:
         return
     name = (query.query_id, stage.stage_id)
+    if state.stragglers and not is_looked_at(state.settings, stage):
+        for each in [each for each in state.stragglers if each[:2] == name]:
+            del state.stragglers[each]
     due_ms = due_at(state, query, stage)
     if due_ms is None:
         state.speculation_due.pop(name, None)
@@ -68,6 +72,11 @@ def due_at(state: SchedulingState, query: QueryRecord, stage: StageRecord) -> in
     begun = (began_ms for _, began_ms in _alone(state, query, stage))
     first = min(begun, default=None)
     return None if first is None else first + allowed_ms
+
+
+def is_looked_at(settings: CoordinatorSettings, stage: StageRecord) -> bool:
+    """Whether tasks of it may be stragglers now: enough have finished, and none waits."""
+    return _allowed_ms(settings, stage) is not None
 
 
 def _allowed_ms(settings: CoordinatorSettings, stage: StageRecord) -> int | None:

@@ -265,6 +265,20 @@ def test_too_few_have_finished_to_know_what_is_slow() -> None:
     assert d.pull("b", 4) == ()
 
 
+def test_R13_what_finished_and_is_lost_again_makes_nobody_slow() -> None:
+    """The one that runs was late beside three that are to be run again."""
+    d = Slow(plan=aggregate(scan(), 4))
+    d.late()
+    d.beat("b", {"ffq.splits"}, incarnation=2)
+    again = d.pull("c", 4)
+    assert [each.key.attempt for each in again] == [2, 2, 2], "and no second attempt beside them"
+    assert d.pull("c") == ()
+    for each in again[:2]:
+        d.finish(each, endpoint="c:1")
+    (second,) = d.pull("c")
+    assert second.key == attrs.evolve(d.slow.key, attempt=Attempt(2))
+
+
 def test_short_tasks_are_left_alone() -> None:
     d = Slow(attrs.evolve(SETTINGS, speculation_min_ms=1_000))
     d.advance(900 - 1)
