@@ -67,9 +67,10 @@ class Worker:
 
 @attrs.define(eq=False)
 class _End:
-    """An attempt's end on its way. `answer` None: none has come."""
+    """An attempt's end on its way. `at_once`: it waits for none. `answer` None: none has come."""
 
     end: AttemptEnd
+    at_once: bool
     said: bool = False
     answer: EndAnswer | None = None
     over: trio.Event = attrs.field(factory=trio.Event)
@@ -146,12 +147,12 @@ class Standing:
         """
         if not self._attached or self._finished:
             return None
-        waiting = _End(end)
-        self._ends.append(waiting)
         at_once = end.report.state is not TaskState.SUCCEEDED or isinstance(
             end.made, RegisterQueryResults
         )
-        if at_once or not self._may_gather:
+        waiting = _End(end, at_once)
+        self._ends.append(waiting)
+        if not self._may_gather:
             self._news.set()
         try:
             await waiting.over.wait()
@@ -207,31 +208,30 @@ class Standing:
                 holds_ms = round(_HOLDS_FOR_BEATS * pause_ms)
                 ahead = self._worker.ahead() if self._attached else 0
                 await self._exchange.send(FromWorker(beat, limit, holds_ms, ends, ahead))
-            if self._ends:
-                continue  # more than one message holds, or they came meanwhile
-            with trio.move_on_at(next_at):
-                await self._news.wait()
+            if not self._ends:  # none came meanwhile
+                with trio.move_on_at(next_at):
+                    await self._news.wait()
             await self._gather()
         self._exchange.finish()
 
     @property
     def _may_gather(self) -> bool:
-        """Whether an end need not be told yet: others follow."""
+        """Whether ends need not be told yet: others follow."""
         return (
             self._gathering
             and not self._finished
             and len(self._ends) < MAX_ENDS
             and self._worker.waits()
+            and not any(each.at_once for each in self._ends)
         )
 
     async def _gather(self) -> None:
         """While the worker has more to run than slots, the ends of a short while go together."""
-        if not self._ends or not self._worker.waits() or len(self._ends) >= MAX_ENDS:
-            return
         self._gathering = True
-        self._news = trio.Event()
-        with trio.move_on_after(_GATHER_S):
-            await self._news.wait()
+        if self._ends and self._may_gather:
+            self._news = trio.Event()
+            with trio.move_on_after(_GATHER_S):
+                await self._news.wait()
         self._gathering = False
 
     def _next_ends(self) -> tuple[AttemptEnd, ...]:
