@@ -64,8 +64,7 @@ def group_ranges(
 
 def _interval(known: Known) -> Interval | None:
     low, high = known.low, known.high
-    exact = isinstance(low, Fraction) and isinstance(high, Fraction)
-    return (low, high) if exact else None  # type: ignore[return-value]
+    return (low, high) if isinstance(low, Fraction) and isinstance(high, Fraction) else None
 
 
 def _is_exact(table: str, split: ScanSplit, column: RangeColumn) -> bool:

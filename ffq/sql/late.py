@@ -74,7 +74,7 @@ def joined_late(tree: Joined, exchanges: Exchanges) -> Rows | None:
     if exchanges.repeats or exchanges.whole or not _is_inner(tree.found):
         return None
     chain = _Chain(exchanges)
-    columns, bindings = chain.add(tree, 0)
+    columns, _ = chain.add(tree, 0)
     wide = next(chain.wide(), None)
     if wide is None:
         return None
@@ -87,7 +87,7 @@ def joined_late(tree: Joined, exchanges: Exchanges) -> Rows | None:
     exchanges.choices.append(
         "Inner join: a wide table without conditions is joined after those that are not so"
     )
-    return attrs.evolve(rows, bindings=None if bindings is None else tuple(bindings))
+    return rows
 
 
 @attrs.define

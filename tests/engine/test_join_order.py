@@ -19,15 +19,14 @@ NOTHING = Values((SqlType("INTEGER"),), ())
 PLAIN = Limit(1, leaf())
 FILES_JOINED = Project((), Join(NOTHING, NOTHING, Match.INNER, None, ()))
 JOINED = Project((), Join(NOTHING, leaf(), Match.INNER, None, ()))
-
-
+STREAMS_JOINED = Join(leaf(), leaf(), Match.INNER, None, ())
 RANGED = RangeJoin(JOINED, NOTHING, Match.ANTI, None, (), right_leads=False)
 ONE_ROW = pa.table({"a": [1]})
 
 
 def _left_out(engine: Engine, fragment: Node, stream: pa.Table = ONE_ROW) -> str:
     """Which of the engine's passes the fragment was run without."""
-    shuffles = {0: stream.to_reader}
+    shuffles = {0: stream.to_reader, 1: stream.to_reader}
     engine.run(FragmentSpec(fragment, shuffles=shuffles), TableSink().open, CancelToken())
     (instance,) = engine._idle
     row = instance.connection.execute("SELECT current_setting('disabled_optimizers')").fetchone()
@@ -38,7 +37,8 @@ def _left_out(engine: Engine, fragment: Node, stream: pa.Table = ONE_ROW) -> str
 def test_streams_are_joined_in_the_order_of_planned_sql() -> None:
     """One instance serves all kinds, one after the other."""
     engine = Engine(EngineSettings(threads=1))
-    found = [_left_out(engine, each) for each in (NOTHING, JOINED, FILES_JOINED, JOINED)]
+    plans = (NOTHING, JOINED, FILES_JOINED, STREAMS_JOINED)
+    found = [_left_out(engine, each) for each in plans]
     engine.close()
     assert found == ["", "join_order", "", "join_order"]
 

@@ -76,6 +76,9 @@ _LATE = {
     "where l.o = o.o and w.c = o.c and w.n < l.j and l.v > 20 and o.j > 1 group by all",
     "of what is computed": "select w.name || w.text, max(l.v + w.n) from l, o, {} w "
     "where l.o = o.o and w.c + 1 = o.c + 1 and l.v > 20 and o.j > 1 group by all",
+    "of columns that a lambda names": "select w.c, w.name, w.text, sum(list_sum(list_transform("
+    "[l.v], lambda x: x * w.n + o.j))) from l, o, {} w "
+    "where l.o = o.o and w.c = o.c and l.v > 20 and o.j > 1 group by all",
     "rows alone": "select count(*), max(w.name), max(w.text) from l, o, {} w "
     "where l.o = o.o and w.c = o.c and l.v > 20 and o.j > 1",
     "twice the same": "select w.c, w.name, w.text, sum(l.v), sum(m.v) from l, o, {} w, l m "
