@@ -19,6 +19,7 @@ from ffq.gateway.watching import QueryUpdates
 from ffq.messages import FetchQueryResults, FetchShufflePartition, RunQuery, WatchQuery
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.rpc.exchange import exchange_route
+from ffq.rpc.polling import open_polls
 from ffq.rpc.pool import ChannelPool
 from ffq.rpc.routes import coordinator_routes
 from ffq.rpc.server import ServerAddress, serve
@@ -55,8 +56,10 @@ async def serve_coordinator(
     task_status: trio.TaskStatus[ServerAddress] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve one over gRPC until cancelled. Raises StartupError: the address cannot be bound."""
-    routes = (*coordinator_routes(coordinator, coordinator), exchange_route(coordinator))
-    await serve(routes, settings.bind, settings.rpc, task_status=task_status)
+    calls = coordinator_routes(coordinator, coordinator)
+    async with open_polls(coordinator, settings.rpc) as polls:
+        routes = (*calls, exchange_route(coordinator), polls.route)
+        await serve(routes, settings.bind, settings.rpc, task_status=task_status)
 
 
 @asynccontextmanager

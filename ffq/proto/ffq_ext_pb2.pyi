@@ -42,6 +42,70 @@ END_ANSWER_TOO_LATE: EndAnswer.ValueType  # 2
 Global___EndAnswer: _TypeAlias = EndAnswer  # noqa: Y015
 
 @_typing.final
+class PollRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    OPENS_FIELD_NUMBER: _builtins.int
+    SAYS_FIELD_NUMBER: _builtins.int
+    FINISHED_FIELD_NUMBER: _builtins.int
+    WAIT_MS_FIELD_NUMBER: _builtins.int
+    stream: _builtins.bytes
+    """The stream's name: 16 bytes that nobody else chooses."""
+    opens: _builtins.bool
+    """It begins with this call."""
+    finished: _builtins.bool
+    """It says no more after that."""
+    wait_ms: _builtins.int
+    """For so long, at most 30 s, the call waits for something to be said. 0: it hears nothing."""
+    @_builtins.property
+    def says(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkRequest]:
+        """What the worker says next."""
+
+    def __init__(
+        self,
+        *,
+        stream: _builtins.bytes = ...,
+        opens: _builtins.bool = ...,
+        says: _abc.Iterable[Global___WorkRequest] | None = ...,
+        finished: _builtins.bool = ...,
+        wait_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finished", b"finished", "opens", b"opens", "says", b"says", "stream", b"stream", "wait_ms", b"wait_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PollRequest: _TypeAlias = PollRequest  # noqa: Y015
+
+@_typing.final
+class PollResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAYS_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    ended: _builtins.bool
+    """The coordinator has said all."""
+    @_builtins.property
+    def says(self) -> _containers.RepeatedCompositeFieldContainer[Global___WorkResponse]:
+        """In order; none: nothing was said in that time."""
+
+    def __init__(
+        self,
+        *,
+        says: _abc.Iterable[Global___WorkResponse] | None = ...,
+        ended: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "says", b"says"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PollResponse: _TypeAlias = PollResponse  # noqa: Y015
+
+@_typing.final
 class WorkRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -448,6 +448,11 @@ class ExchangeStub:
                 request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.WorkRequest.SerializeToString,
                 response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.WorkResponse.FromString,
                 _registered_method=True)
+        self.Poll = channel.unary_unary(
+                '/ffq.ext.v1.Exchange/Poll',
+                request_serializer=ffq_dot_proto_dot_ffq__ext__pb2.PollRequest.SerializeToString,
+                response_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.PollResponse.FromString,
+                _registered_method=True)
 
 
 class ExchangeServicer:
@@ -460,6 +465,13 @@ class ExchangeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Poll(self, request, context):
+        """The same stream over calls, where something on the way carries no streams.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ExchangeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -467,6 +479,11 @@ def add_ExchangeServicer_to_server(servicer, server):
                     servicer.Work,
                     request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.WorkRequest.FromString,
                     response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.WorkResponse.SerializeToString,
+            ),
+            'Poll': grpc.unary_unary_rpc_method_handler(
+                    servicer.Poll,
+                    request_deserializer=ffq_dot_proto_dot_ffq__ext__pb2.PollRequest.FromString,
+                    response_serializer=ffq_dot_proto_dot_ffq__ext__pb2.PollResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -497,6 +514,33 @@ class Exchange:
             '/ffq.ext.v1.Exchange/Work',
             ffq_dot_proto_dot_ffq__ext__pb2.WorkRequest.SerializeToString,
             ffq_dot_proto_dot_ffq__ext__pb2.WorkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Poll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ffq.ext.v1.Exchange/Poll',
+            ffq_dot_proto_dot_ffq__ext__pb2.PollRequest.SerializeToString,
+            ffq_dot_proto_dot_ffq__ext__pb2.PollResponse.FromString,
             options,
             channel_credentials,
             insecure,

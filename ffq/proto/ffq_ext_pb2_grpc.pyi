@@ -144,6 +144,8 @@ class ExchangeStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExchangeAsyncStub: ...
     Work: _grpc.StreamStreamMultiCallable[_ffq_ext_pb2.WorkRequest, _ffq_ext_pb2.WorkResponse]
+    Poll: _grpc.UnaryUnaryMultiCallable[_ffq_ext_pb2.PollRequest, _ffq_ext_pb2.PollResponse]
+    """The same stream over calls, where something on the way carries no streams."""
 
 @_typing.type_check_only
 class ExchangeAsyncStub(ExchangeStub):
@@ -151,6 +153,8 @@ class ExchangeAsyncStub(ExchangeStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Work: _aio.StreamStreamMultiCallable[_ffq_ext_pb2.WorkRequest, _ffq_ext_pb2.WorkResponse]  # type: ignore[assignment]
+    Poll: _aio.UnaryUnaryMultiCallable[_ffq_ext_pb2.PollRequest, _ffq_ext_pb2.PollResponse]  # type: ignore[assignment]
+    """The same stream over calls, where something on the way carries no streams."""
 
 class ExchangeServicer(metaclass=_abc_1.ABCMeta):
     """A worker's own stream: Heartbeat and GetTask without a call for each."""
@@ -161,5 +165,13 @@ class ExchangeServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_ffq_ext_pb2.WorkRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ffq_ext_pb2.WorkResponse], _abc.AsyncIterator[_ffq_ext_pb2.WorkResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Poll(
+        self,
+        request: _ffq_ext_pb2.PollRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ffq_ext_pb2.PollResponse, _abc.Awaitable[_ffq_ext_pb2.PollResponse]]:
+        """The same stream over calls, where something on the way carries no streams."""
 
 def add_ExchangeServicer_to_server(servicer: ExchangeServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -15,6 +15,7 @@ from ffq.endpoint import parse_endpoint
 from ffq.errors import ConnectionClosed, FfqError, Unavailable
 from ffq.rpc.forks import check_process
 from ffq.rpc.inflow import Inflow
+from ffq.rpc.nurseries import nursery_without_groups
 from ffq.rpc.options import DEFAULT_OPTIONS, RpcOptions, channel_arguments
 from ffq.rpc.status import FailedCall, error_of
 from ffq.rpc.waiting import wait_future
@@ -53,6 +54,11 @@ class RpcChannel:
         self._channel = grpc.insecure_channel(self.endpoint, options=channel_arguments(options))
         self._threads = trio.CapacityLimiter(options.max_streams)
         self._closed = False
+
+    @property
+    def call_timeout_s(self) -> float:
+        """How long a call waits for its answer if nothing else is said."""
+        return self._options.call_timeout_s
 
     def close(self) -> None:
         """End the calls under way and the connection."""
@@ -104,7 +110,7 @@ class RpcChannel:
                 except FfqError as error:
                     messages.failure = error
 
-        async with _nursery_without_groups() as nursery:
+        async with nursery_without_groups() as nursery:
             nursery.start_soon(reader)
             try:
                 yield messages
@@ -198,24 +204,6 @@ async def open_channel(
         yield channel
     finally:
         channel.close()
-
-
-@asynccontextmanager
-async def _nursery_without_groups() -> AsyncIterator[trio.Nursery]:
-    """For a helper task that raises nothing itself: what the block raises stays ungrouped."""
-    try:
-        async with trio.open_nursery() as nursery:
-            yield nursery
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) != 1:
-            raise
-        only = group.exceptions[0]
-    else:
-        return
-    try:
-        raise only  # out here: its cause and context stay what they are
-    finally:
-        del only
 
 
 def _serialize(message: Message) -> bytes:

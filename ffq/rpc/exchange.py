@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
@@ -25,14 +25,14 @@ from ffq.proto.codec.exchange import (
 from ffq.proto.codec.grouped import decode_group, encode_grouped
 from ffq.proto.codec.values import bounded
 from ffq.rpc.client import RpcChannel
-from ffq.rpc.duplex import Call, open_duplex
+from ffq.rpc.duplex import open_duplex
 from ffq.rpc.planbook import PlanBook
 from ffq.rpc.routes import Duplex, Send
 from ffq.service import ServesExchange
 
-_SERVICE: Final = ext.DESCRIPTOR.services_by_name["Exchange"].full_name
+SERVICE: Final = ext.DESCRIPTOR.services_by_name["Exchange"].full_name
 _METHOD: Final = "Work"
-PATH: Final = f"/{_SERVICE}/{_METHOD}"
+PATH: Final = f"/{SERVICE}/{_METHOD}"
 WINDOW: Final = 4
 """Messages that the worker's end may be behind, each way."""
 
@@ -92,10 +92,29 @@ def exchange_route(coordinator: ServesExchange) -> Duplex[ext.WorkRequest, ext.W
     async def handle(
         requests: AsyncIterator[ext.WorkRequest], send: Send[ext.WorkResponse]
     ) -> None:
-        end = _ServerEnd(requests, send)
-        await coordinator.serve_exchange(end, end.send)
+        await serve_stream(coordinator, requests, send)
 
-    return Duplex(_SERVICE, _METHOD, ext.WorkRequest, handle)
+    return Duplex(SERVICE, _METHOD, ext.WorkRequest, handle)
+
+
+async def serve_stream(
+    coordinator: ServesExchange,
+    requests: AsyncIterator[ext.WorkRequest],
+    send: Send[ext.WorkResponse],
+) -> None:
+    """One stream, whatever carries it. Raises what is to end it."""
+    end = _ServerEnd(requests, send)
+    await coordinator.serve_exchange(end, end.send)
+
+
+class Line(Protocol):
+    """The worker's end of what carries the messages."""
+
+    async def send(self, message: ext.WorkRequest, /) -> None: ...
+
+    async def receive(self) -> ext.WorkResponse | None: ...
+
+    def finish(self) -> None: ...
 
 
 @attrs.define
@@ -105,7 +124,7 @@ class RemoteExchange:
     An assignment whose plan is not here (any more) waits for it: by digest, those that do.
     """
 
-    _call: Call[ext.WorkResponse]
+    _call: Line
     _plans: PlanBook = attrs.field(factory=PlanBook)
     _waiting: dict[bytes, list[ext.StageTasks]] = attrs.field(factory=dict)
 

@@ -86,6 +86,11 @@ class CoordinatorLink:
         return answer
 
     @property
+    def answered_at(self) -> float:
+        """When it last answered anything, on Trio's clock; -infinity when it never did."""
+        return self._answered_at
+
+    @property
     def silent_ms(self) -> float:
         """Time since it last answered anything; infinite when it never did."""
         return (trio.current_time() - self._answered_at) * 1000

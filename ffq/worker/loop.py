@@ -13,7 +13,7 @@ more pulls, and what runs is reported FAILED, kind STOPPED, within `stop_grace_m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import attrs
 import trio
@@ -46,6 +46,7 @@ from ffq.worker.plans import PlanCache
 from ffq.worker.ports import Executor, ShuffleTransport
 from ffq.worker.slots import Slots, SlotSettings
 from ffq.worker.standing import Standing, StandingSettings, Worker
+from ffq.worker.ways import Ways
 
 MAX_HELD_QUERIES_TOLD = 1_000
 """Queries with files here that one heartbeat names; the next one names the following ones."""
@@ -90,7 +91,7 @@ class WorkerLoop:
         coordinator_name: what log lines call it: its endpoint.
         unix_ms: the wall clock, for `at_ms` in heartbeats only; all waiting is on Trio's clock.
         plans: how plans are read; by default on threads.
-        exchange: opens a stream to the coordinator; None: it is always polled.
+        exchanges: ways to open a stream to the coordinator, the best first; none: all is calls.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ class WorkerLoop:
         unix_ms: Callable[[], int],
         coordinator_name: str = "coordinator",
         plans: PlanCache | None = None,
-        exchange: OpenExchange | None = None,
+        exchanges: Sequence[OpenExchange] = (),
     ) -> None:
         self._identity = identity
         self._settings = settings
@@ -120,7 +121,7 @@ class WorkerLoop:
             plans or PlanCache(),
             self._end_on_stream,
         )
-        self._open_exchange = exchange
+        self._exchanges = exchanges
         self._standing: Standing | None = None
         self._pulling = False
         self._stop_asked = trio.Event()
@@ -163,8 +164,8 @@ class WorkerLoop:
         """Until the orderly end."""
         with self._pull_scope:
             async with trio.open_nursery() as ways:
-                if self._open_exchange is not None:
-                    ways.start_soon(self._keep_stream, self._open_exchange)
+                if self._exchanges:
+                    ways.start_soon(self._keep_stream, Ways(self._exchanges))
                 await self._pull()
 
     def stop(self) -> None:
@@ -322,14 +323,16 @@ class WorkerLoop:
         """Whether beats go, and assignments come, by a stream."""
         return self._standing is not None and self._standing.attached
 
-    async def _keep_stream(self, open_exchange: OpenExchange) -> None:
+    async def _keep_stream(self, ways: Ways) -> None:
         """One stream after another, until the orderly end. While there is none, calls are made.
 
         Raises WorkerSuperseded.
         """
         failures = 0
         while not self._stop_asked.is_set():
-            error, attached = await self._hold_stream(open_exchange)
+            began = trio.current_time()
+            error, attached = await self._hold_stream(ways.way)
+            ways.ended(attached=attached, answered=self._link.answered_at > began)
             if isinstance(error, WorkerSuperseded):
                 raise error
             failures = 1 if attached else failures + 1

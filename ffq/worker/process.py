@@ -19,6 +19,7 @@ from ffq.messages import SPLITS, FetchShufflePartition
 from ffq.rpc.client import RpcChannel, open_channel
 from ffq.rpc.coordinator import RemoteCoordinator
 from ffq.rpc.exchange import open_exchange
+from ffq.rpc.polling import open_polled
 from ffq.rpc.pool import ChannelPool
 from ffq.rpc.routes import stream_route
 from ffq.rpc.server import ServerAddress, serve
@@ -150,7 +151,9 @@ class _Worker:
                     ),
                     unix_ms=self._clock,
                     coordinator_name=self._config.coordinator,
-                    exchange=partial(open_exchange, self._channel),
+                    exchanges=[
+                        partial(each, self._channel) for each in (open_exchange, open_polled)
+                    ],
                 )
                 services.start_soon(_stop_when, stop, loop)
                 async with trio.open_nursery() as work:

@@ -78,6 +78,7 @@ class Wire:
             wire_grpc.HeartbeatServiceStub,
             ext_grpc.InspectionStub,
             ext_grpc.SqlStub,
+            ext_grpc.ExchangeStub,
         ):
             found = getattr(stub(self.channel), method, None)
             if found is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from ffq.errors import InvalidRequest, Unavailable
 from ffq.ids import Attempt, QueryId, StageId, TaskId, WorkerId
@@ -37,9 +38,10 @@ from ffq.plan.codec import dump_plan
 from ffq.proto import ffq_ext_pb2 as ext
 from ffq.proto.codec import exchange as codec
 from ffq.proto.codec.grouped import decode_group, encode_grouped
-from ffq.rpc.client import open_channel
+from ffq.rpc.client import RpcChannel, open_channel
 from ffq.rpc.duplex import open_duplex
 from ffq.rpc.exchange import PATH, RemoteExchange, open_exchange
+from ffq.rpc.polling import open_polled
 from tests.gateway.harness import ONE_STAGE, Wire, open_gateway
 from tests.worker.fakes import key
 
@@ -75,9 +77,14 @@ ENDS = (
 )
 
 
+Way = Callable[[RpcChannel], AbstractAsyncContextManager[RemoteExchange]]
+
+either_way = pytest.mark.parametrize("way", [open_exchange, open_polled], ids=["stream", "calls"])
+
+
 @asynccontextmanager
-async def connected(gateway: Wire) -> AsyncIterator[RemoteExchange]:
-    async with open_channel(gateway.endpoint) as channel, open_exchange(channel) as exchange:
+async def connected(gateway: Wire, way: Way = open_exchange) -> AsyncIterator[RemoteExchange]:
+    async with open_channel(gateway.endpoint) as channel, way(channel) as exchange:
         yield exchange
 
 
@@ -109,8 +116,9 @@ def test_what_a_coordinator_says_stays_what_it_is_on_its_way() -> None:
         assert codec.decode_to_worker(ext.WorkResponse.FromString(raw)) == message
 
 
-async def test_a_beat_is_answered_and_a_task_comes_when_there_is_one() -> None:
-    async with open_gateway() as gateway, connected(gateway) as exchange:
+@either_way
+async def test_a_beat_is_answered_and_a_task_comes_when_there_is_one(way: Way) -> None:
+    async with open_gateway() as gateway, connected(gateway, way) as exchange:
         await exchange.send(FromWorker(BEAT, 1, 60_000))
         assert await heard(exchange) == ToWorker(
             beat=HeartbeatReply(accepted=True, ended_queries=(QueryId("1"),)), rest_ms=3_000
@@ -214,19 +222,39 @@ async def test_a_worker_that_does_not_take_them_by_stage_gets_assignments_one_by
         assert [each.plan_fragment_json for each in answer.tasks] == [PLAN]
 
 
-async def test_a_stream_that_is_refused_says_why() -> None:
-    async with open_gateway() as gateway, connected(gateway) as exchange:
+@either_way
+async def test_a_stream_that_is_refused_says_why(way: Way) -> None:
+    async with open_gateway() as gateway, connected(gateway, way) as exchange:
         await exchange.send(FromWorker(None, 1, 60_000))
         with pytest.raises(InvalidRequest, match="its first message has no beat"):
             await heard(exchange)
 
 
-async def test_a_second_stream_of_a_worker_closes_the_first() -> None:
-    async with open_gateway() as gateway, connected(gateway) as first:
+@either_way
+async def test_a_second_stream_of_a_worker_closes_the_first(way: Way) -> None:
+    async with open_gateway() as gateway, connected(gateway, way) as first:
         await first.send(FromWorker(BEAT, 1, 60_000))
         await heard(first)
-        async with connected(gateway) as second:
+        async with connected(gateway, way) as second:
             await second.send(FromWorker(BEAT, 1, 60_000))
             await heard(second)
             with pytest.raises(Unavailable, match="w has opened another stream"):
                 await heard(first)
+
+
+@either_way
+async def test_a_worker_may_listen_before_it_speaks(way: Way) -> None:
+    async with (
+        open_gateway() as gateway,
+        connected(gateway, way) as exchange,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def listen() -> None:
+            answer = await heard(exchange)
+            assert answer is not None
+            assert answer.beat is not None
+
+        nursery.start_soon(listen)
+        await trio.testing.wait_all_tasks_blocked()
+        await exchange.send(FromWorker(BEAT, 1, 60_000))

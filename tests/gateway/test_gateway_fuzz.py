@@ -44,6 +44,7 @@ REQUESTS: dict[str, type[Message]] = {
     "RunQuery": ext.RunQueryRequest,
     "ListTables": ext.ListTablesRequest,
     "Work": ext.WorkRequest,  # of which one is sent, and no more
+    "Poll": ext.PollRequest,
 }
 LASTING = {"WatchQuery", "RunQuery"}
 """Streams that end with what they are about: of these the first message is taken."""
@@ -123,6 +124,9 @@ async def calls(client: Wire, rng: random.Random, count: int) -> set[grpc.Status
         fill(request, rng)
         if method == "SubmitQuery" and rng.random() < 0.5:
             request.physical_plan_json = rng.choice((PLAN, ONE_STAGE)).to_json()  # type: ignore[attr-defined]
+        if method == "Poll" and rng.random() < 0.8:
+            request.stream = rng.choice((b"0", b"1")) * 16  # type: ignore[attr-defined]
+            request.wait_ms %= 2  # type: ignore[attr-defined]
         try:
             if method in LASTING:
                 async with client.reading(method, request):

@@ -117,10 +117,10 @@ class SimWorker:
             transport=SimTransport(self.name, network, self.peers, self.server),
             unix_ms=lambda: int(trio.current_time() * 1000),
             # Half of the workers make calls, as those must whose coordinator knows no streams.
-            exchange=(
-                partial(open_stream, self.name, self, network, self.server)
+            exchanges=(
+                (partial(open_stream, self.name, self, network, self.server),)
                 if self.number % 2 == 0
-                else None
+                else ()
             ),
         )
         self.peers[endpoint] = self

@@ -117,7 +117,7 @@ class FakeStreams:
 
 def loop_of(world: World, streams: FakeStreams) -> WorkerLoop:
     loop = world.loop()
-    loop._open_exchange = streams.open
+    loop._exchanges = (streams.open,)
     return loop
 
 
@@ -568,3 +568,34 @@ async def test_an_orderly_end_does_not_wait_for_a_stream_that_never_ends(
             loop = await attached(nursery, world, streams)
             loop.stop()
     assert IDENTITY.worker_id == streams.newest.beats[0].worker_id
+
+
+async def test_where_streams_are_of_no_use_and_calls_are_answered_another_way_is_taken(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    """Two of the first way hear nothing; what breaks after it was of use gives way to the first."""
+    world, mute, others = World(), FakeStreams(lambda: FakeStream(answers=False)), FakeStreams()
+    loop = world.loop()
+    loop._exchanges = (mute.open, others.open)
+    await nursery.start(loop.run)
+    await until(lambda: others.opened and others.newest.said and others.newest.said[-1].limit)
+    assert len(mute.opened) == 2
+    await trio.sleep(100)
+    assert (len(mute.opened), len(others.opened)) == (2, 1)
+    others.newest.say(Unavailable("broken"))
+    await until(lambda: len(mute.opened) == 3)
+    nursery.cancel_scope.cancel()
+
+
+async def test_while_the_coordinator_is_away_the_way_stays(
+    autojump_clock: MockClock, nursery: trio.Nursery
+) -> None:
+    world, broken, others = World(), FakeStreams(failing(Unavailable("away"))), FakeStreams()
+    loop = world.loop()
+    loop._exchanges = (broken.open, others.open)
+    await nursery.start(loop.run)
+    world.coordinator.up = False
+    await trio.sleep(100)
+    assert len(broken.opened) > 10
+    assert not others.opened
+    nursery.cancel_scope.cancel()
