@@ -1,23 +1,33 @@
 """Who waits for work, and who is woken when some appears.
 
-Scheduling rings whenever its state has changed. Then one of those for whom there is work is woken,
-the one that waits longest: taking a task changes the state again, which wakes the next. So many
-that wait cost nothing when one task appears, and no wait is a poll.
+Scheduling rings whenever its state has changed. Then one of those for whom there is work is woken:
+taking a task changes the state again, which wakes the next. So many that wait cost nothing when one
+task appears, and no wait is a poll.
+
+It is the one that waits longest, unless another one runs nothing and was given tasks of the plan
+before, of those the last one: a worker that has run a fragment runs it again in less time.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Final
 
 import attrs
 import trio
 
-from ffq.core.offers import has_work_for
+from ffq.core.offers import has_work_for, is_idle, next_plan
 from ffq.core.state import SchedulingState
 from ffq.ids import WorkerId
+from ffq.messages import Assignment
 
 _NEVER = -1
+_MOST_PLANS: Final = 32
+"""Plans of each worker that are remembered: about as many as it keeps."""
+_LOOKS: Final = 16
+"""Workers that one look for the best one takes: there may be thousands that wait."""
 
 
 @attrs.frozen
@@ -46,6 +56,8 @@ class Seat:
     _called: trio.Event = attrs.field(factory=trio.Event)
     _refused_at: int = _NEVER
     _refused: Needs = Needs()
+    _plans: OrderedDict[int, int] = attrs.field(factory=OrderedDict)
+    """By hash of a plan that it was given tasks of, when that was."""
 
     @property
     def is_offered(self) -> bool:
@@ -62,6 +74,23 @@ class Seat:
     def may_ask_again(self) -> None:
         """Time alone may have changed what it would get."""
         self._refused_at = _NEVER
+
+    def given(self, tasks: Iterable[Assignment]) -> None:
+        """They were assigned to this worker."""
+        last: bytes | None = None
+        for task in tasks:
+            if task.plan_bytes is not last:
+                last = task.plan_bytes
+                self._plans[hash(last)] = self._bell.version
+                self._plans.move_to_end(hash(last))
+        while len(self._plans) > _MOST_PLANS:
+            self._plans.popitem(last=False)
+
+    def knows_since(self, plan: bytes) -> int:
+        """When it was last given a task of the plan, as a version of the state; -1: never, as far
+        as is remembered.
+        """
+        return self._plans.get(hash(plan), _NEVER)
 
     async def called(self) -> None:
         """Returns when there is work for this worker; at once, when there is some now."""
@@ -112,8 +141,21 @@ class WorkBell:
         for worker_id in self._state.workers.recalling:
             if worker_id in self.recalls:
                 self.recalls[worker_id]()
-        for seat in self.seats:
-            if seat.is_offered:
+        for first in self.seats:
+            if first.is_offered:
+                seat = self._best(first)
                 del self.seats[seat]
                 seat.call()
                 return
+
+    def _best(self, first: Seat) -> Seat:
+        """Whom to call, where `first` is the one that waits longest."""
+        plan = next_plan(self._state, first.worker_id) if len(self.seats) > 1 else None
+        if plan is None:
+            return first
+        best, since = first, _NEVER
+        for seat in islice(self.seats, _LOOKS):
+            known = seat.knows_since(plan)
+            if known > since and is_idle(self._state, seat.worker_id) and seat.is_offered:
+                best, since = seat, known
+        return best

@@ -257,6 +257,7 @@ class Exchanges:
         if tasks:
             stream.sent += len(tasks)
             stream.seat.may_ask_again()
+            stream.seat.given(tasks)
         return self.carried.filled(tasks, stream.endpoint)
 
     async def _work_and_room(self, stream: _Open) -> None:

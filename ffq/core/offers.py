@@ -31,3 +31,18 @@ def has_work_for(
     if any(True for _ in state.ready.waiting_requirements(worker.profile)):
         return slots or has_surplus_for(state, worker)
     return slots and (may_recall_for(state, worker) or next_straggler(state, worker) is not None)
+
+
+def next_plan(state: SchedulingState, worker_id: WorkerId) -> bytes | None:
+    """The plan of which the worker would be given a task next, as far as a quick look tells."""
+    worker = state.workers.live.get(worker_id)
+    if worker is None or worker.profile is None:
+        return None
+    turn = state.ready.pick(worker.profile, lambda _query, _stage: True)
+    return None if turn is None else state.queries[turn[0]].plan_bytes
+
+
+def is_idle(state: SchedulingState, worker_id: WorkerId) -> bool:
+    """Whether the worker is there and runs nothing."""
+    worker = state.workers.live.get(worker_id)
+    return worker is not None and not worker.running
