@@ -47,6 +47,7 @@ _SPLIT_BYTES = 64
 _VALUE_BYTES = 32
 _MAX_UTF8 = 4
 
+_NOT_SPLIT: Final = 1
 _ASSIGNED: Final = next_attempt_state(QUEUED, ASSIGN)
 """An attempt's record is made with it: there is none of one that is queued."""
 
@@ -77,10 +78,10 @@ def get_task(state: SchedulingState, msg: GetTask, now_ms: int) -> tuple[Assignm
         return _give_alone(state, worker, alone, now_ms)
     assignments = _in_turn(state, worker, most, now_ms)
     if len(assignments) == most:
-        ahead = part_of_surplus(state, worker, msg.ahead) if msg.ahead else 0
-        room = state.settings.max_assignment_bytes - sum(map(encoded_bytes, assignments))
-        if ahead and room > 0:
-            assignments += _in_turn(state, worker, ahead, now_ms, ahead=True, room=room)
+        if msg.ahead and (ahead := part_of_surplus(state, worker, msg.ahead)):
+            room = state.settings.max_assignment_bytes - sum(map(encoded_bytes, assignments))
+            if room > 0:
+                assignments += _in_turn(state, worker, ahead, now_ms, ahead=True, room=room)
     elif not assignments and (slow := next_straggler(state, worker)) is not None:
         begin_rival(state, slow)
         state.ready.served(slow.query.query_id)
@@ -210,22 +211,20 @@ def _begin(
     ahead: bool = False,
 ) -> Assignment:
     """A task's next attempt, be it that one of it runs (R13)."""
-    if stage.layout is None:
+    layout = stage.layout
+    if layout is None:
         raise InvariantViolated(f"stage {stage.stage_id} of {query.query_id} has no layout")
     key = AttemptKey(query.query_id, stage.plan.stage_id, task.task_id, task.next_attempt)
+    ours = worker.incarnation != 0
+    # By position, here and below: with names each would take half as long again.
     attempt = AttemptRecord(
-        key=key,
-        layout=stage.layout,
-        worker_id=worker.worker_id,
-        incarnation=worker.incarnation,
-        assigned_at_ms=now_ms,
-        confirmed_at_ms=now_ms,
-        began_at_ms=None if ahead else now_ms,
-        suspect=task.suspect,
-        alone=task.suspect and is_solitary(state.settings, task),
-        state=_ASSIGNED,
-        speculative=task.state is RUNNING,
+        key, layout, worker.worker_id, worker.incarnation, now_ms, now_ms, None if ahead else now_ms
     )
+    attempt.state = _ASSIGNED
+    if task.suspect:
+        attempt.suspect = True
+        attempt.alone = is_solitary(state.settings, task)
+    attempt.speculative = task.state is RUNNING
     state.changed()
     task.attempts.append(attempt)
     task.state = RUNNING
@@ -238,16 +237,16 @@ def _begin(
         refresh_offer(state, query, stage, now_ms)
     if state.is_full(query):
         state.ready.close(query.query_id)
-    ours = worker.incarnation != 0
     return Assignment(
-        key=key,
-        plan_bytes=query.plan_bytes,
-        reduce_partitions=task.share.partitions,
-        layout=attempt.layout,
-        scans=scan_inputs(stage.plan, stage.scans, task.share) if ours else (),
-        inputs=_shuffle_inputs(query, stage, task) if ours else (),
-        task_count=len(stage.tasks) + stage.fresh,
-        inlined=stage.inlined,
+        key,
+        query.plan_bytes,
+        task.share.partitions,
+        layout,
+        scan_inputs(stage.plan, stage.scans, task.share) if ours else (),
+        _shuffle_inputs(query, stage, task) if ours and stage.parents else (),
+        len(stage.tasks) + stage.fresh,
+        _NOT_SPLIT,
+        stage.inlined,
     )
 
 
@@ -273,8 +272,6 @@ def _shuffle_inputs(
     query: QueryRecord, stage: StageRecord, task: TaskRecord
 ) -> tuple[ShuffleInput, ...]:
     """The committed attempts the task reads, each once, by stage and map task (R25)."""
-    if not stage.parents:
-        return ()
     mine = frozenset(task.share.partitions)
     whole = {source.stage_id for source in stage.plan.parents if source.whole}
     maps = task.share.maps
@@ -325,7 +322,8 @@ def encoded_bytes(assignment: Assignment) -> int:
             for pair in (*scan.format.columns, *scan.format.options):
                 size += _VALUE_BYTES + _MAX_UTF8 * sum(map(len, pair))
         for split in scan.splits:
-            size += _SPLIT_BYTES + len(split.path.encode())
+            path = split.path
+            size += _SPLIT_BYTES + (len(path) if path.isascii() else len(path.encode()))
             for each in split.partition:
                 size += _VALUE_BYTES + _MAX_UTF8 * (len(each.name) + len(each.value or ""))
     return size

@@ -337,9 +337,8 @@ def _check_ahead(state: SchedulingState) -> None:
         _require(worker.ahead == waiting, f"what waits at {worker_id} is misfiled (R7)")
         odd = [each.key for each in waiting.values() if each.suspect or each.incarnation == 0]
         _require(not odd, f"{odd} may not wait at {worker_id}")
-        _require(
-            worker.free == table.slots_free(worker), f"the slots of {worker_id} are miscounted"
-        )
+        unused = max(0, table.slots_usable(worker) - worker.begun)
+        _require(worker.free == unused, f"the slots of {worker_id} are miscounted")
         asked = {k for k, each in waiting.items() if each.recalled}
         _require(asked.issuperset(worker.recalls), f"{worker_id} is to give back what it cannot")
         _require((worker_id in table.holders) == bool(waiting), f"{worker_id} holds otherwise")

@@ -173,7 +173,7 @@ class Table(Generic[S]):
         return RegisterWalk(lambda walk: self.add(message, Row(Kind.HOLDS, walk=walk)))
 
 
-@attrs.frozen
+@attrs.define  # made by each step: a frozen one takes twice as long
 class Outcome(Generic[R]):
     """The reply of one step, and what others must be told, in this order."""
 

@@ -147,9 +147,9 @@ class SkewedPartition:
     ranges: tuple[MapRange, ...]
 
 
-@attrs.frozen
+@attrs.define  # made for each task: a frozen one takes twice as long
 class TaskShare:
-    """What one task of a stage reads.
+    """What one task of a stage reads. Nobody changes it.
 
     `partitions`: its reduce partitions. `scan`: (leaf, share number) of the scan share it reads,
     None where every task reads the stage's scans whole. `maps`: of that stage it reads these map

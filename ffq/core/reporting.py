@@ -130,7 +130,7 @@ def _counts(
     return (
         attempt.state is RUNNING
         and (layout is None or layout == attempt.layout)
-        and worker_id in (None, attempt.worker_id)
+        and (worker_id is None or worker_id == attempt.worker_id)
         and incarnation in (0, attempt.incarnation)
     )
 

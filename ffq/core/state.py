@@ -119,14 +119,14 @@ class SchedulingState:
         Raises:
             UnknownId: no such query or stage.
         """
-        query = self.query(key.query_id)
-        if not 0 <= key.stage_id < len(query.stages):
+        query = self.queries.get(key.query_id) or self.query(key.query_id)
+        stage_id, stages = key.stage_id, query.stages
+        if not 0 <= stage_id < len(stages):
             raise UnknownId(
-                f"query {query.query_id} has stages 0 to {len(query.stages) - 1}, "
-                f"not {key.stage_id}",
+                f"query {query.query_id} has stages 0 to {len(stages) - 1}, not {stage_id}",
                 reason="UNKNOWN_TASK",
             )
-        return query, query.stages[key.stage_id]
+        return query, stages[stage_id]
 
     def locate(self, key: AttemptKey) -> Located:
         """The attempt of this key.
@@ -135,10 +135,11 @@ class SchedulingState:
             UnknownId: no such query, or the attempt was never assigned (R13).
         """
         query, stage = self.stage(key)
+        task_id, attempt = key.task_id, key.attempt
         tasks = stage.tasks
-        if 0 <= key.task_id < len(tasks):
-            task = tasks[key.task_id]
+        if 0 <= task_id < len(tasks):
+            task = tasks[task_id]
             attempts = task.attempts
-            if 1 <= key.attempt <= len(attempts):
-                return Located(query, stage, task, attempts[key.attempt - 1])
+            if 1 <= attempt <= len(attempts):
+                return Located(query, stage, task, attempts[attempt - 1])
         raise UnknownId(f"attempt {key} was never assigned", reason="UNKNOWN_TASK")

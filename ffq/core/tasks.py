@@ -102,10 +102,11 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
 
 def _clear(task: TaskRecord) -> None:
     """It runs well: it was not the cause of its losses in company, nor will it be (R19)."""
-    task.suspect = False
-    task.failures -= task.doubtful
-    task.doubtful = 0
-    task.avoids = frozenset()
+    if task.suspect or task.doubtful or task.avoids:
+        task.suspect = False
+        task.failures -= task.doubtful
+        task.doubtful = 0
+        task.avoids = frozenset()
 
 
 def withdraw_commit(

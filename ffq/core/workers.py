@@ -58,8 +58,10 @@ class WorkerRecord:
     recalls: dict[AttemptKey, None] = attrs.field(factory=dict)
     outputs: dict[QueryId, dict[StageId, dict[AttemptKey, None]]] = attrs.field(factory=dict)
     profile: Profile | None = None
+    usable: int = 0
+    """Slots in which attempts could run: without those of stuck tasks, 0 where it gets none."""
     free: int = 0
-    """Slots in which nothing runs, as they are counted in `WorkerTable.free`."""
+    """Those of them in which nothing runs, as they are counted in `WorkerTable.free`."""
 
     @property
     def begun(self) -> int:
@@ -155,6 +157,7 @@ class WorkerTable:
                 self._ready.add_worker(profile, now_ms)
             if before is not None:
                 self._ready.remove_worker(before, now_ms)
+        worker.usable = self.slots_usable(worker)
         self._count_free(worker)
 
     # --- its attempts ------------------------------------------------------------------------
@@ -206,18 +209,18 @@ class WorkerTable:
             del self.recalling[worker.worker_id]
 
     def _count_free(self, worker: WorkerRecord) -> None:
-        free = self.slots_free(worker)
+        free = max(0, worker.usable - len(worker.running) + len(worker.ahead))
         self.free += free - worker.free
         worker.free = free
 
-    def slots_free(self, worker: WorkerRecord) -> int:
-        """Slots in which it could begin an attempt now; of one that does not say how many it has,
-        one is known of.
+    def slots_usable(self, worker: WorkerRecord) -> int:
+        """Slots in which it could run attempts, all in all; of one that does not say how many it
+        has, one is known of.
         """
         if worker.profile is None:
             return 0
         slots = min(worker.slots or 1, self._settings.max_concurrent_tasks_per_worker)
-        return max(0, slots - worker.stuck_tasks - worker.begun)
+        return max(0, slots - worker.stuck_tasks)
 
     # --- exclusion ---------------------------------------------------------------------------
 
