@@ -141,7 +141,8 @@ def _wrong_in_stage(query: QueryRecord, stage: StageRecord) -> Iterator[str]:
     )
     if stage.failed != failed:
         yield f" counts {stage.failed} failed attempts of {failed}"
-    if sorted(stage.lost) != [task.task_id for task in stage.tasks if task.lost]:
+    lost_tasks = [each.committed for each in stage.tasks if each.lost]
+    if set(stage.lost) != {each.key for each in lost_tasks if each is not None}:
         yield " miscounts lost outputs"
     if (stage.layout is None) != (not stage.shares):
         yield ": a layout is its tasks"

@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 from ffq.core import chores, placement, remains, speculation
 from ffq.core.layout import max_tasks
+from ffq.core.pieces import ByAttempt
 from ffq.core.ready import Requirement
 from ffq.core.records import QueryRecord, StageRecord
 from ffq.core.state import SchedulingState
 from ffq.core.transitions import RUNNING, AttemptEvent, QueryEvent
 from ffq.errors import PlanConflict, PlanningError, QuotaExceeded
-from ffq.ids import AttemptKey, QueryId, StageId
+from ffq.ids import QueryId, StageId
 from ffq.messages import (
     AcceptQuery,
     CancelQuery,
@@ -244,7 +245,7 @@ def end_query(
 def _release_details(
     state: SchedulingState,
     query: QueryRecord,
-    served: list[dict[AttemptKey, None]],
+    served: list[ByAttempt[None]],
     now_ms: int,
 ) -> None:
     """Keep of an ended query what statuses and late reports need, and no more."""

@@ -7,11 +7,12 @@ gap or a reuse of numbers cannot be written down.
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import attrs
 
+from ffq.core.pieces import ByAttempt
 from ffq.core.ready import Requirement
 from ffq.core.transitions import (
     RUNNING,
@@ -229,7 +230,7 @@ class StageRecord:
     `again` holds those that are QUEUED once more and past their backoff, in the order they became
     so, behind the fresh ones; but those that not every worker may be given are in `choosy`, in that
     order too (R17, R19). The counts are of tasks by state; `failed` counts failed attempts.
-    `lost`: committed tasks whose outputs are known lost, in the order in which that became known.
+    `lost`: committed attempts whose outputs are known lost.
     `losing`: outputs that are lost with their worker, but are not told apart by task yet.
 
     `made`: what its committed attempts gave out, in all. `durations`: of some of the latest of
@@ -254,8 +255,8 @@ class StageRecord:
     running: int = 0
     committed: int = 0
     failed: int = 0
-    lost: OrderedDict[TaskId, None] = attrs.field(factory=OrderedDict)
-    losing: list[dict[AttemptKey, None]] = attrs.field(factory=list)
+    lost: ByAttempt[None] = attrs.field(factory=ByAttempt)
+    losing: list[ByAttempt[None]] = attrs.field(factory=list)
     made: Made = attrs.field(factory=Made)
     durations: list[int] = attrs.field(factory=list)
     scans: Mapping[int, StageScan] = attrs.field(factory=dict)

@@ -16,6 +16,7 @@ from itertools import islice
 import attrs
 
 from ffq.core import chores
+from ffq.core.pieces import ByAttempt
 from ffq.core.records import QueryRecord, StageRecord, TaskRecord
 from ffq.core.stages import became_readable, became_unreadable
 from ffq.core.state import Located, SchedulingState
@@ -93,12 +94,12 @@ class Loss:
 
     query: QueryRecord
     stage: StageRecord
-    keys: dict[AttemptKey, None]
+    keys: ByAttempt[None]
     _message: str
 
     def mark_all(self, state: SchedulingState, now_ms: int) -> None:
         for key in self.keys:
-            mark_lost(state, self.query, self.stage, self.stage.tasks[key.task_id], now_ms)
+            mark_lost(state, self.query, self.stage, key, now_ms)
 
     def announce(self, state: SchedulingState, now_ms: int) -> None:
         """Nobody is to read any of it from now on."""
@@ -109,7 +110,9 @@ class Loss:
 
     def go_on(self, state: SchedulingState, now_ms: int) -> bool:
         ended = self.query.state.terminal
-        for _ in range(min(state.slice, len(self.keys))):
+        for _ in range(state.slice):
+            if not self.keys:
+                break
             key, _ = self.keys.popitem()
             if not ended:
                 self._mark(state, key, now_ms)
@@ -124,10 +127,9 @@ class Loss:
         return True
 
     def _mark(self, state: SchedulingState, key: AttemptKey, now_ms: int) -> None:
-        task = self.stage.tasks[key.task_id]
-        committed = task.committed
+        committed = self.stage.tasks[key.task_id].committed
         if committed is not None and committed.key == key:
-            mark_lost(state, self.query, self.stage, task, now_ms)
+            mark_lost(state, self.query, self.stage, key, now_ms)
 
 
 def lose_input(state: SchedulingState, at: Located, lost: LostInput, now_ms: int) -> None:
@@ -163,7 +165,8 @@ class Recovery:
     def go_on(self, state: SchedulingState, now_ms: int) -> bool:
         left = state.slice
         while left and (needed := self._needed()) is not None:
-            tasks = [needed.tasks[each] for each in sorted(islice(needed.lost, left))]
+            lost = sorted(each.task_id for each in islice(needed.lost, left))
+            tasks = [needed.tasks[each] for each in lost]
             left -= len(tasks)
             revoke(state, self.query, needed, tasks, self._message, now_ms)
         self.query.recovering = self._needed() is not None

@@ -13,8 +13,9 @@ from typing import Final
 import attrs
 
 from ffq.core.machine import Machine, Notice, Party, Table
+from ffq.core.pieces import ByAttempt
 from ffq.errors import InvariantViolated, NotReady
-from ffq.ids import AttemptKey, QueryId
+from ffq.ids import QueryId
 from ffq.messages import (
     DropMapOutputs,
     DropQueryOutputs,
@@ -44,8 +45,8 @@ class RegistryState:
     as long as it took to make them, and is done in slices of `slice` records (`ForgetMore`).
     """
 
-    queries: dict[QueryId, dict[AttemptKey, _Record]] = attrs.field(factory=dict)
-    forgotten: deque[dict[AttemptKey, _Record]] = attrs.field(factory=deque)
+    queries: dict[QueryId, ByAttempt[_Record]] = attrs.field(factory=dict)
+    forgotten: deque[ByAttempt[_Record]] = attrs.field(factory=deque)
     slice: int = SLICE
     version: int = 0
     notices: list[Notice] = attrs.field(factory=list)
@@ -67,7 +68,9 @@ def publish_map_outputs(state: RegistryState, msg: PublishMapOutputs, now_ms: in
 
 def publish_map_output(state: RegistryState, msg: PublishMapOutput, _now_ms: int) -> None:
     """These partitions of the attempt stand now, in place of what was known of them."""
-    records = state.queries.setdefault(msg.key.query_id, {})
+    records = state.queries.get(msg.key.query_id)
+    if records is None:
+        records = state.queries[msg.key.query_id] = ByAttempt()
     record = records.get(msg.key)
     if record is None:
         record = records[msg.key] = _Record(msg.endpoint)
@@ -80,8 +83,9 @@ def publish_map_output(state: RegistryState, msg: PublishMapOutput, _now_ms: int
 def drop_map_outputs(state: RegistryState, msg: DropMapOutputs, _now_ms: int) -> None:
     """Forget these attempts' outputs. What is not there is no error."""
     for key in msg.keys:
-        records = state.queries.get(key.query_id, {})
-        if records.pop(key, None) is not None:
+        records = state.queries.get(key.query_id)
+        if records is not None and key in records:
+            del records[key]
             state.version += 1
             if not records:
                 del state.queries[key.query_id]
@@ -124,7 +128,8 @@ def read_map_output(state: RegistryState, msg: ReadMapOutput, _now_ms: int) -> O
     Raises:
         NotReady: the attempt has registered nothing, or not any more.
     """
-    record = state.queries.get(msg.key.query_id, {}).get(msg.key)
+    records = state.queries.get(msg.key.query_id)
+    record = records.get(msg.key) if records is not None else None
     if record is None:
         raise NotReady(f"no map output of attempt {msg.key} is registered")
     return OutputLocation(msg.key, record.endpoint, record.partitions.get(msg.reduce_partition))

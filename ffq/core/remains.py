@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import attrs
 
+from ffq.core.pieces import ByAttempt
 from ffq.core.records import StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
-from ffq.ids import AttemptKey
 
 
 @attrs.define(eq=False)
@@ -21,7 +21,7 @@ class Release:
     """
 
     stages: list[StageRecord]
-    served: list[dict[AttemptKey, None]]
+    served: list[ByAttempt[None]]
     _stage: int = 0
     _task: int = 0
 
@@ -55,7 +55,7 @@ class Discard:
         return left > 0
 
 
-def _drop_keys(served: list[dict[AttemptKey, None]], most: int) -> int:
+def _drop_keys(served: list[ByAttempt[None]], most: int) -> int:
     """Drop at most so many; how many more could be dropped."""
     while most > 0 and served:
         if served[-1]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from ffq.core import placement, speculation
 from ffq.core.lifecycle import end_query
+from ffq.core.pieces import ByAttempt
 from ffq.core.records import AttemptRecord, QueryRecord, StageRecord, TaskRecord
 from ffq.core.stages import became_readable, became_unreadable, refresh_offer
 from ffq.core.state import Located, SchedulingState
 from ffq.core.transitions import SUCCEED, SUCCEEDED, AttemptEvent, QueryEvent
 from ffq.errors import InvariantViolated, words
+from ffq.ids import AttemptKey
 from ffq.messages import DropMapOutputs, DropResults, TaskState
 
 # --- tasks -----------------------------------------------------------------------------------
@@ -84,7 +86,7 @@ def commit(state: SchedulingState, at: Located, now_ms: int) -> None:
             by_stage = worker.outputs[query.query_id] = {}
         served = by_stage.get(attempt.key.stage_id)
         if served is None:
-            served = by_stage[attempt.key.stage_id] = {}
+            served = by_stage[attempt.key.stage_id] = ByAttempt()
         served[attempt.key] = None
         query.output_workers.add(worker.worker_id)
     stage.committed += 1
@@ -120,7 +122,7 @@ def withdraw_commit(
     state.changed()
     if task.lost:
         task.lost = False
-        del stage.lost[task.task_id]
+        del stage.lost[attempt.key]
     stage.committed -= 1
     stage.made.count(attempt.output, -1)
     forget_server(state, query, attempt)
@@ -133,13 +135,15 @@ def withdraw_commit(
 
 
 def mark_lost(
-    state: SchedulingState, query: QueryRecord, stage: StageRecord, task: TaskRecord, now_ms: int
+    state: SchedulingState, query: QueryRecord, stage: StageRecord, key: AttemptKey, now_ms: int
 ) -> None:
-    """The committed output is gone. No consumer is assigned until it is there again (R8)."""
+    """The output of this committed attempt is gone. No consumer is assigned until it is there
+    again (R8).
+    """
     was_readable = stage.is_readable
     state.changed()
-    task.lost = True
-    stage.lost[task.task_id] = None
+    stage.tasks[key.task_id].lost = True
+    stage.lost[key] = None
     if was_readable:
         became_unreadable(state, query, stage, now_ms)
 

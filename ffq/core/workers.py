@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from ffq.core.pieces import ByAttempt
 from ffq.core.ready import Profile, ReadyIndex
 from ffq.core.records import AttemptRecord
 from ffq.core.settings import CoordinatorSettings
@@ -56,7 +57,7 @@ class WorkerRecord:
     running: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
     ahead: dict[AttemptKey, AttemptRecord] = attrs.field(factory=dict)
     recalls: dict[AttemptKey, None] = attrs.field(factory=dict)
-    outputs: dict[QueryId, dict[StageId, dict[AttemptKey, None]]] = attrs.field(factory=dict)
+    outputs: dict[QueryId, dict[StageId, ByAttempt[None]]] = attrs.field(factory=dict)
     profile: Profile | None = None
     usable: int = 0
     """Slots in which attempts could run: without those of stuck tasks, 0 where it gets none."""
