@@ -17,10 +17,11 @@ from ffq.errors import InvalidPlan, InvalidRequest, PlanningError, QuotaExceeded
 from ffq.gateway.sql import SqlPlanner
 from ffq.messages import AcceptQuery, ListTables, PlanText, ReadPlan, ReadText, SqlPlan
 from ffq.plan.casts import write_literal_casts
-from ffq.plan.codec import dump_plan, parse_plan
+from ffq.plan.codec import dump_plan
 from ffq.plan.codec.cursor import check_size
 from ffq.plan.limits import PlanLimits
 from ffq.plan.model import Commit, ParquetWrite, WithTables
+from ffq.plan.recent import graph_of
 from ffq.plan.stages import cut
 from ffq.plan.vectors import with_exact_search
 from ffq.plan.writes import accepted_write
@@ -145,7 +146,7 @@ class QueryPlanner:
             check_size(written, self._limits)
         except InvalidPlan as error:
             raise InvalidPlan(f"with its vector search as exact search {error.message}") from None
-        graph = cut(parse_plan(written, limits=self._limits), limits=self._limits)
+        graph = graph_of(written, self._limits)
         return attrs.evolve(query, plan_bytes=written, graph=graph)
 
     def _with_write_id(self, query: AcceptQuery, catalog: Catalog | None) -> AcceptQuery:
@@ -186,7 +187,7 @@ class QueryPlanner:
         )
         if written is query.plan_bytes:
             return query
-        graph = cut(parse_plan(written, limits=self._limits), limits=self._limits)
+        graph = graph_of(written, self._limits)
         return attrs.evolve(query, plan_bytes=written, graph=graph)
 
 

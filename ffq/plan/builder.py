@@ -26,12 +26,13 @@ from ffq.errors import InvalidRequest, PlanningError
 from ffq.plan import model, terms
 from ffq.plan.casts import write_literal_casts
 from ffq.plan.checks import check_column, check_expr, check_names, check_positive
-from ffq.plan.codec import dump_plan, parse_plan
+from ffq.plan.codec import dump_plan
 from ffq.plan.codec.nodes import DEFAULT_PARTITIONS
 from ffq.plan.configs import ConfigValue, config_pairs
 from ffq.plan.expressions import Aggregation, Expression, col
 from ffq.plan.model import HashPartitioning, Node, Partitioning, SinglePartitioning
 from ffq.plan.outputs import LEFT_ONLY
+from ffq.plan.recent import graph_of
 from ffq.plan.stages import Parallelism, cut
 from ffq.plan.terms import BuildSide, ColumnName, JoinStrategy, JoinType, Schema, WriteMode
 from ffq.plan.writes import written
@@ -313,9 +314,7 @@ class Relation:
             PlanningError: exchanges that do not pair up.
         """
         data = dump_plan(self.node)
-        plan = parse_plan(data)
-        cut(plan)
-        return write_literal_casts(data, plan)
+        return write_literal_casts(data, graph_of(data).stages[0].fragment)
 
     def _with(self, node: Node) -> Relation:
         return Relation(node, self.columns)

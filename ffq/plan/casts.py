@@ -189,10 +189,11 @@ def _final(
 ) -> tuple[Node, Columns]:
     """Its expressions are those of the partial aggregate below: about what that one reads."""
     old, new = _partial_below(before), _partial_below(node)
-    if old is not None and new is not None and old.aggr_exprs == node.aggr_exprs:
-        node = _with(node, "aggr_exprs", new.aggr_exprs)
-    if old is not None and new is not None and old.group_exprs == node.group_exprs:
-        node = _with(node, "group_exprs", new.group_exprs)
+    if old is not None and new is not None and old is not new:
+        if old.aggr_exprs == node.aggr_exprs:
+            node = _with(node, "aggr_exprs", new.aggr_exprs)
+        if old.group_exprs == node.group_exprs:
+            node = _with(node, "group_exprs", new.group_exprs)
     if below is None or len(below) != len(node.group_exprs) + len(node.aggr_exprs):
         return node, None
     groups = below[: len(node.group_exprs)]

@@ -84,6 +84,15 @@ def children(node: Node) -> tuple[Node, ...]:
     return tuple(getattr(node, name) for name in _CHILD_FIELDS[type(node)])
 
 
+def walk_plan(plan: Node) -> Iterator[Node]:
+    """All nodes of a plan, in no order; one that stands twice in it is met twice."""
+    pending = [plan]
+    while pending:
+        node = pending.pop()
+        yield node
+        pending.extend(children(node))
+
+
 def walk_stage(fragment: Node) -> Iterator[Node]:
     """Nodes of one stage: parent first, left to right, not past a ShuffleRead.
 

@@ -8,7 +8,7 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final, TypeAlias
 
 import attrs
@@ -18,7 +18,7 @@ from ffq.plan import model
 from ffq.plan.distribution import distribution_of
 from ffq.plan.model import Node, ShuffleRead, ShuffleWrite, SinglePartitioning
 from ffq.plan.terms import FileFormat, WriteMode, WriteTarget
-from ffq.plan.walk import children, node_name, walk_stage
+from ffq.plan.walk import node_name, walk_plan, walk_stage
 
 Folder: TypeAlias = Callable[[str], tuple[str, tuple[str, ...]]]
 """A table's folder and the columns that its folders add, by its name; raises PlanningError."""
@@ -67,7 +67,7 @@ def accepted_write(plan: Node, folder_of: Folder, write_id: str) -> Node:
     elif isinstance(plan, model.Commit):
         plan = _with_id(plan, write_id)
     rows = _rows_of(plan)
-    for node in _nodes(rows):
+    for node in walk_plan(rows):
         if isinstance(node, model.Commit | model.Write):
             raise PlanningError(
                 f"ffq.{node_name(node)}: a plan has one write, at its root: ffq.Commit over a "
@@ -107,11 +107,3 @@ def _rows_of(plan: Node) -> Node:
             return write.input
         case _:
             return plan
-
-
-def _nodes(plan: Node) -> Iterator[Node]:
-    pending = [plan]
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(children(node))

@@ -27,17 +27,17 @@ from ffq.plan.model import (
     Sort,
 )
 from ffq.plan.volatile import is_volatile
-from ffq.plan.walk import child_fields, children
+from ffq.plan.walk import child_fields, walk_plan
 
 
 def scans_of(plan: Node) -> Iterator[ParquetScan]:
     """All scans of a plan, each as often as it is read."""
-    return (node for node in _nodes(plan) if isinstance(node, ParquetScan))
+    return (node for node in walk_plan(plan) if isinstance(node, ParquetScan))
 
 
 def exchanges_of(plan: Node) -> int:
     """How many exchanges a plan has."""
-    return len({id(node) for node in _nodes(plan) if isinstance(node, ShuffleRead)})
+    return len({id(node) for node in walk_plan(plan) if isinstance(node, ShuffleRead)})
 
 
 def in_one_task(plan: Node) -> Node | None:
@@ -46,7 +46,7 @@ def in_one_task(plan: Node) -> Node | None:
     An operator of a user's may take any time over few rows. What a recursion reads, and what is
     made with a function that gives another value each time, is computed once behind an exchange.
     """
-    for node in _nodes(plan):
+    for node in walk_plan(plan):
         if isinstance(node, Custom | Recursion) or is_volatile(node):
             return None
     together = _visit(plan, {})
@@ -54,14 +54,6 @@ def in_one_task(plan: Node) -> Node | None:
         # What every task computes whole, one task computes.
         together = attrs.evolve(together, input=Broadcast(together.input))
     return together
-
-
-def _nodes(plan: Node) -> Iterator[Node]:
-    pending = [plan]
-    while pending:
-        node = pending.pop()
-        yield node
-        pending.extend(children(node))
 
 
 def _visit(node: Node, done: dict[int, Node]) -> Node:

@@ -8,6 +8,7 @@ from ffq import plan as p
 from ffq.errors import InvalidPlan
 from ffq.plan import model, terms
 from ffq.plan.casts import no_tables, with_literal_casts
+from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.model import Node
 from ffq.plan.terms import DataType, Expr, Field, Schema
 from tests.strategies.graphs import exchange
@@ -138,6 +139,12 @@ def test_a_union_of_two_types_and_what_an_operator_gives_out_have_none() -> None
     ):
         plan = below.filter(x > 5).node
         assert with_literal_casts(plan, tables) is plan
+
+
+def test_an_aggregate_without_any_is_the_same_object_when_it_was_read() -> None:
+    total = SCAN.aggregate(["k"], [x.sum().alias("s"), p.count().alias("n")])
+    plan = parse_plan(dump_plan(total.node))
+    assert with_literal_casts(plan, tables) is plan
 
 
 def test_both_phases_of_an_aggregate_say_the_same() -> None:
