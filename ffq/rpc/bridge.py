@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 from ffq.errors import InvalidRequest, QuotaExceeded, Unavailable
 from ffq.rpc.handover import Handover, Here, Puts
 from ffq.rpc.options import RpcOptions
+from ffq.rpc.outgoing import Outgoing
 from ffq.rpc.routes import Duplex, Route, Routes, Send, ServerStream, Unary
 from ffq.rpc.status import BUSY_RETRY_MS, INTERNAL_TEXT, RpcStatus, status_of
 from ffq.runtime.errors import MessageExpired
@@ -165,29 +166,12 @@ class Bridge:
         handle: Callable[[Send[Any]], Awaitable[None]],
         context: Context,
     ) -> None:
-        outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
-        slots = trio.Semaphore(self._options.stream_window)
-        # Trio is woken for several: a wake-up costs as much as the rest of a message.
-        at_once, written = max(1, self._options.stream_window // 2), 0
-
-        def make_room(count: int) -> None:
-            for _ in range(count):
-                slots.release()
-
-        async def send(message: Message) -> None:
-            await slots.acquire()
-            self.to_loop.put(outbox.put_nowait, message.SerializeToString())
-
-        call = self._begin(partial(handle, send), context, partial(outbox.put_nowait, None))
+        outgoing = Outgoing(self.to_trio, self.to_loop, self._options.stream_window)
+        call = self._begin(partial(handle, outgoing), context, outgoing.end)
         try:
             # Also after an error everything sent before it goes out first: gRPC allows one
             # operation at a time, so a status must not overtake a message being written.
-            while (message := await outbox.get()) is not None:
-                await context.write(message)
-                written += 1
-                if written >= at_once:
-                    self.to_trio.put(make_room, written)
-                    written = 0
+            await outgoing.write_to(context)
             await call.finished
         except BaseException:
             self._abandon(call)

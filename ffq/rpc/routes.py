@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Generic, Protocol, TypeVar
 
@@ -27,6 +28,14 @@ class Send(Protocol[R_contra]):
     """Sends the next message of a stream; waits while the receiver is behind."""
 
     async def __call__(self, message: R_contra, /) -> None: ...
+
+    async def at_hand(self, take: Callable[[], R_contra | None], /) -> None:
+        """Sends what `take` gives until that is None; raises what it raises.
+
+        It is called on the thread that sends, which saves handing messages over, and must not
+        block. No more is taken before what it gave last has been copied.
+        """
+        ...
 
 
 Post = Callable[[Q, OnReply, float], Posted]
@@ -134,8 +143,15 @@ def stream_route(
         async with open_stream(row.decode(request)) as chunks:
             async for chunk in chunks:
                 await send(row.encode_reply(chunk))
+                if isinstance(chunks, OnThreads) and chunks.goes_on:
+                    await send.at_hand(partial(_taken, row, chunks))
 
     return ServerStream(row.service, row.method, row.request_type, handle, row.max_request_bytes)
+
+
+def _taken(row: Wire[Any, Any, Any, Any], chunks: OnThreads[Any]) -> Message | None:
+    chunk = chunks.now()
+    return None if chunk is None else row.encode_reply(chunk)
 
 
 AHEAD: Final = 2
@@ -146,11 +162,21 @@ class OnThreads(Generic[T]):
     """Iterates over what blocks: each step on a thread of `limiter`, none held between steps.
 
     A step makes up to `AHEAD` items, which wait here.
+
+    Args:
+        now: the next item if nothing must be waited for, else None; raises StopIteration: there is
+            none. An item holds until the next is asked for.
     """
 
-    def __init__(self, items: Iterator[T], limiter: trio.CapacityLimiter) -> None:
+    def __init__(
+        self,
+        items: Iterator[T],
+        limiter: trio.CapacityLimiter,
+        now: Callable[[], T | None] | None = None,
+    ) -> None:
         self._items = items
         self._limiter = limiter
+        self._now = now
         self._made: deque[T] = deque()
         self._over = False
         self._error: Exception | None = None
@@ -167,6 +193,26 @@ class OnThreads(Generic[T]):
         if error is None:
             raise StopAsyncIteration
         raise error
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether `now` may find something."""
+        return bool(self._made) or not (self._over or self._now is None)
+
+    def now(self) -> T | None:
+        """The next item, which holds until the next is asked for; None: iterating tells.
+
+        On any thread, while nobody iterates.
+        """
+        if self._made:
+            return self._made.popleft()
+        if self._over or self._now is None:
+            return None
+        try:
+            return self._now()
+        except StopIteration:
+            self._over = True
+            return None
 
     def _make(self) -> None:
         """On a thread. What is raised after some items is raised after them."""

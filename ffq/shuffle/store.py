@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ from ffq.shuffle.layout import (
     reduce_partition_of,
     task_folder,
 )
-from ffq.shuffle.pieces import Piece, read_pieces
+from ffq.shuffle.pieces import Piece, PieceChunks, read_pieces
 from ffq.shuffle.places import places_of
 
 # The largest throughput of a gRPC stream was measured at messages of about this size.
@@ -88,7 +88,7 @@ class ShuffleStore:
         start: int = 0,
         max_bytes: int = 0,
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
-    ) -> Iterator[ShuffleChunk]:
+    ) -> StoredChunks:
         """Bytes of a partition's stream as contiguous chunks (R23, R24).
 
         Args:
@@ -106,7 +106,7 @@ class ShuffleStore:
             StorageError: reading failed.
             InvalidRequest: an id that must not become a file name.
         """
-        yield from self.read_parts((ShufflePart(key, partition),), start, max_bytes, chunk_bytes)
+        return self.read_parts((ShufflePart(key, partition),), start, max_bytes, chunk_bytes)
 
     def read_parts(
         self,
@@ -114,13 +114,14 @@ class ShuffleStore:
         start: int = 0,
         max_bytes: int = 0,
         chunk_bytes: int = DEFAULT_CHUNK_BYTES,
-    ) -> Iterator[ShuffleChunk]:
+    ) -> StoredChunks:
         """As `read_range`, of several partitions, one after the other, as if they were one."""
-        pieces = [self.piece(part.key, part.reduce_partition) for part in parts]
-        try:
-            yield from read_pieces(pieces, start, max_bytes, chunk_bytes)
-        except OSError as error:
-            raise _unreadable(error.filename, error) from error
+
+        def find() -> PieceChunks:
+            pieces = [self.piece(part.key, part.reduce_partition) for part in parts]
+            return read_pieces(pieces, start, max_bytes, chunk_bytes)
+
+        return StoredChunks(find)
 
     def places(self, parts: Sequence[ShufflePart]) -> tuple[FilePlace, ...] | None:
         """Where the streams of all lie; None: not in files. Raises as `read_range`."""
@@ -161,6 +162,38 @@ class ShuffleStore:
                 if entry.is_dir() and is_valid_id(entry.name)
             )
         )
+
+
+class StoredChunks:
+    """An iterator over what `read_range` describes; for one thread at a time.
+
+    Args:
+        find: looks for the pieces when the first chunk is asked for. It blocks.
+    """
+
+    def __init__(self, find: Callable[[], PieceChunks]) -> None:
+        self._find = find
+        self._found: PieceChunks | None = None
+
+    def __iter__(self) -> StoredChunks:
+        return self
+
+    def __next__(self) -> ShuffleChunk:
+        if self._found is None:
+            self._found = self._find()
+        try:
+            return next(self._found)
+        except OSError as error:
+            raise _unreadable(error.filename, error) from error
+
+    def now(self) -> ShuffleChunk | None:
+        """As `PieceChunks.now`; None before the first chunk."""
+        return None if self._found is None else self._found.now()
+
+    def close(self) -> None:
+        """Close the files; there are no more chunks."""
+        if self._found is not None:
+            self._found.close()
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 
 import attrs
@@ -70,7 +70,8 @@ class ShuffleServer:
             parts, request.start_offset, request.max_bytes, self.chunk_bytes
         )
         at_hand = all(self.store.small.get(part.key) is not None for part in parts)
-        yield _AtHand(chunks) if at_hand else OnThreads(chunks, self._reads)
+        with closing(chunks):
+            yield _AtHand(chunks) if at_hand else OnThreads(chunks, self._reads, chunks.now)
 
 
 @attrs.frozen

@@ -54,3 +54,34 @@ async def test_an_error_comes_after_the_items_before_it(count: int) -> None:
     assert got == list(range(1, count + 1))
     with pytest.raises(StopAsyncIteration):
         await anext(items)
+
+
+@pytest.mark.parametrize("count", range(2 * AHEAD + 2))
+async def test_items_at_hand_come_in_order_with_the_others(count: int) -> None:
+    """`now` of the source gives every second item, and says of the others to wait."""
+    source = Counted(count)
+    asked = 0
+
+    def now() -> int | None:
+        nonlocal asked
+        asked += 1
+        return next(source) if asked % 2 else None
+
+    items = OnThreads(source, trio.CapacityLimiter(1), now)
+    got = []
+    async for each in items:
+        got.append(each)
+        while items.goes_on and (more := items.now()) is not None:
+            got.append(more)
+    assert got == list(range(1, count + 1))
+
+
+async def test_without_a_way_to_them_nothing_is_at_hand_but_what_was_made() -> None:
+    items = OnThreads(Counted(AHEAD + 1), trio.CapacityLimiter(1))
+    assert not items.goes_on
+    assert items.now() is None
+    assert await anext(items) == 1
+    assert [items.now() for _ in range(AHEAD - 1)] == list(range(2, AHEAD + 1))
+    assert not items.goes_on
+    assert items.now() is None
+    assert await anext(items) == AHEAD + 1
