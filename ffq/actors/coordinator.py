@@ -26,8 +26,7 @@ from ffq.core.registry import registry_machine
 from ffq.core.results import results_machine
 from ffq.core.scheduling import scheduling_machine
 from ffq.core.settings import CoordinatorSettings
-from ffq.core.speculation import straggler_due_ms
-from ffq.core.timeouts import next_due_ms
+from ffq.core.timeouts import moment_ms, next_due_ms
 from ffq.core.walks import OWNERS, PLANS, WALKS
 from ffq.messages import (
     FetchQueryResults,
@@ -186,7 +185,7 @@ async def open_coordinator(
         own.tick_ms,
         Tick,
         lambda: next_due_ms(scheduling.state) - now(),
-        moment_ms=partial(straggler_due_ms, scheduling.state),
+        moment_ms=partial(moment_ms, scheduling.state),
     )
     # Stamped before it queues behind evidence that arrived earlier: a worker whose beat still waits
     # in the mailbox is not stale. Evidence puts off when the next one is, and so do new workers.

@@ -64,6 +64,7 @@ class Rhythm:
         self._timer: Final = timer
         self._ctx: Final = ctx
         self._sleeps = False
+        self._asked_ms = -inf
         self._next: Cancels | None = None
         self._next_ms = inf
         self._moment_ms = inf
@@ -80,10 +81,23 @@ class Rhythm:
         self._set(max(period_ms, due_ms))
 
     def changed(self) -> None:
-        """The machine has: what was said of the future holds no more."""
-        if self._sleeps and self._timer.woken:
+        """The machine has: what was said of the future may hold no more.
+
+        Of the first change in a period it is asked again. More are not told apart: a look then
+        costs no more than the message.
+        """
+        if not self._sleeps or not self._timer.woken:
+            return
+        period_ms, now_ms = self._timer.period_ms, _now_ms()
+        due_ms = 0.0
+        if now_ms >= self._asked_ms + period_ms:
+            self._asked_ms = now_ms
+            due_ms = self._timer.due_in_ms()
+        if due_ms <= period_ms:
             self._sleeps = False
-            self._set(self._timer.period_ms)
+            self._set(period_ms)
+        elif now_ms + due_ms < self._next_ms:
+            self._set(due_ms)
 
     def stepped(self, now_ms: int) -> None:
         """The machine has taken a step, at this time by its clock: something may be due at another

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
+from math import inf
 
 import attrs
 
@@ -34,6 +35,11 @@ class BackoffQueue:
         heapq.heappush(self._heap, (task.ready_at_ms, self._arrivals, query, stage, task))
         query.in_backoff += 1
         task.waiting = True
+
+    @property
+    def due_ms(self) -> float:
+        """From when on `pop_ready` takes something out, if only what has ended; inf: never."""
+        return self._heap[0][0] if self._heap else inf
 
     def is_due(self, now_ms: int) -> bool:
         """Whether `pop_ready` would take anything out, if only what has ended."""

@@ -273,6 +273,10 @@ class ReadyIndex:
         """Since when the query has had work that requires this; there must be some now."""
         return min(self._offers[query_id][requirement].values())
 
+    def offering(self) -> Iterable[QueryId]:
+        """Queries with work, also those at their limit."""
+        return self._offers.keys()
+
     # --- what nobody can run -----------------------------------------------------------------
 
     def unmatched_of(self, query_id: QueryId) -> Iterator[tuple[Requirement, int]]:

@@ -6,6 +6,7 @@ from math import inf
 
 from ffq.core.lifecycle import end_query
 from ffq.core.records import QueryRecord
+from ffq.core.speculation import straggler_due_ms
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import fail_charged
 from ffq.core.transitions import QueryEvent
@@ -15,11 +16,41 @@ from ffq.core.waiting import Waiting
 def next_due_ms(state: SchedulingState) -> float:
     """Before this moment time alone changes nothing, if nothing else does: inf for never.
 
-    While a query is under way it may at any moment: backoffs, timeouts, what it waits for. Without
-    one, what was finished is forgotten (R27).
+    Where a query has work and runs nothing it may at any moment: what it waits for is told anew.
+    Else it is known when: backoffs end, timeouts are over, attempts have taken far longer than
+    others, and what was finished is forgotten (R27).
     """
-    if len(state.queries) > len(state.finished):
+    ready = state.ready
+    if ready.unmatched_queries() or not all(
+        state.queries[query_id].running for query_id in ready.offering()
+    ):
         return 0
+    return min(moment_ms(state), _overdue_from_ms(state), _forgotten_from_ms(state))
+
+
+def moment_ms(state: SchedulingState) -> float:
+    """The first of those moments for which somebody waits: inf for none. Quick."""
+    return min(state.backoff.due_ms, straggler_due_ms(state))
+
+
+def _overdue_from_ms(state: SchedulingState) -> float:
+    """When the first query, or attempt, is past its time; without timeouts inf."""
+    return min((_query_overdue_from_ms(state.queries[each]) for each in state.timed), default=inf)
+
+
+def _query_overdue_from_ms(query: QueryRecord) -> float:
+    allowed = query.timeouts
+    due_ms = inf
+    if allowed.query_ms:
+        due_ms = query.submitted_at_ms + allowed.query_ms + 1
+    if allowed.task_ms:
+        for attempt in query.running.values():
+            if attempt.began_at_ms is not None:
+                due_ms = min(due_ms, attempt.began_at_ms + allowed.task_ms + 1)
+    return due_ms
+
+
+def _forgotten_from_ms(state: SchedulingState) -> float:
     if not state.finished:
         return inf
     settings = state.settings

@@ -12,9 +12,17 @@ from trio.testing import MockClock
 
 from ffq.actors import ActorSettings, open_coordinator
 from ffq.actors.rhythm import Rhythm, Timer
-from ffq.messages import CancelQuery, SubmitQuery, SweepStaleWorkers, Tick
+from ffq.core import CoordinatorSettings
+from ffq.messages import (
+    CancelQuery,
+    FromWorker,
+    SubmitQuery,
+    SweepStaleWorkers,
+    TaskState,
+    Tick,
+)
 from ffq.runtime import Actor, ActorSystem, Hooks, Request, handles
-from tests.actors.harness import PLAN, InlinePlanner, Q, beat
+from tests.actors.harness import PLAN, InlinePlanner, Q, beat, open_actors, pull, report
 
 
 @attrs.frozen
@@ -172,11 +180,37 @@ async def test_an_idle_coordinator_sleeps(autojump_clock: MockClock) -> None:
         before = hooks.handled.count(Tick)
         await trio.sleep(10)
         assert hooks.handled.count(Tick) - before in {39, 40}
+        await coordinator.ask(beat())
+        (task,) = await coordinator.ask(pull())
+        await trio.sleep(1)
+        before = hooks.handled.count(Tick)
+        for _ in range(60):
+            await coordinator.ask(attrs.evolve(beat(), running_attempts=(task.key,)))
+            await trio.sleep(1)
+        assert hooks.handled.count(Tick) == before, "a task that takes long needs no looking after"
         await coordinator.ask(CancelQuery(Q, ""))
         await trio.sleep(1)
         before = hooks.handled.count(Tick)
         await trio.sleep(10)
         assert hooks.handled.count(Tick) <= before + 1  # its worker was lost meanwhile
+
+
+async def test_R14_a_task_is_tried_again_in_the_moment_in_which_its_pause_is_over(
+    autojump_clock: MockClock,
+) -> None:
+    async with open_actors(actors=ActorSettings(tick_ms=60_000)) as coordinator:
+        await coordinator.ask(SubmitQuery(Q, PLAN.to_json()))
+        await coordinator.ask(beat())
+        (task,) = await coordinator.ask(pull())
+        await coordinator.ask(report(task, TaskState.FAILED))
+        failed = trio.current_time()
+        async with coordinator.exchange() as exchange:
+            await exchange.send(FromWorker(beat(), 1, 60_000))
+            while not (message := await exchange.receive()) or not message.tasks:
+                pass
+        pause_ms = CoordinatorSettings().retry_delay_ms(1)
+        assert round(1000 * (trio.current_time() - failed)) == pause_ms
+        assert [each.key.attempt for each in message.tasks] == [2]
 
 
 @attrs.frozen

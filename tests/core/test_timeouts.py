@@ -128,3 +128,41 @@ def test_what_waited_of_a_query_that_ended_is_nothing_that_time_would_bring_out(
     before = scheduling.version
     scheduling.step(Tick(), int(next_due_ms(scheduling.state)) - 1)
     assert scheduling.version == before
+
+
+def test_while_a_query_runs_it_is_known_when_time_has_something_to_do() -> None:
+    d = submitted(Timeouts())
+    state = d.core.scheduling.state
+    assert next_due_ms(state) == 0, "it waits for a worker, and is told which anew"
+    task = d.pull_one("w0")
+    assert next_due_ms(state) == inf
+    d.fail(task)
+    due_ms = next_due_ms(state)
+    assert due_ms == d.now_ms + d.settings.retry_delay_ms(1)
+    d.core.tick(int(due_ms) - 1)
+    assert d.pull("w0") == ()
+    d.advance(d.settings.retry_delay_ms(1))
+    assert next_due_ms(state) == 0, "its task is ready, and nothing of it runs"
+
+
+@pytest.mark.parametrize(
+    ("timeouts", "after_ms"),
+    [
+        (Timeouts(query_ms=5_000), 5_001),
+        (Timeouts(task_ms=2_000), 2_101),
+        (Timeouts(query_ms=5_000, task_ms=2_000), 2_101),
+        (Timeouts(query_ms=2_000, task_ms=2_000), 2_001),
+    ],
+)
+def test_the_first_timeout_that_will_be_over_is_due_next(timeouts: Timeouts, after_ms: int) -> None:
+    d = submitted(timeouts)
+    began_ms = d.now_ms
+    d.advance(100)
+    d.pull_one("w0")
+    state = d.core.scheduling.state
+    assert next_due_ms(state) == began_ms + after_ms
+    before = d.core.scheduling.version
+    d.core.tick(began_ms + after_ms - 1)
+    assert d.core.scheduling.version == before
+    d.core.tick(began_ms + after_ms)
+    assert d.core.scheduling.version > before
