@@ -2,7 +2,8 @@
 
 It begins with the steps by which they are assigned and reported, in batches: tables grow meanwhile.
 What such a query's end, or the loss of the worker that served all it gave out, asks for is done in
-slices: it is the longest of them that counts.
+slices: it is the longest of them that counts. Attempts that run are ended in one go; settings bound
+how many there are, and that is measured with a thousand.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final
 from benchmarks._core import BATCH, OUTPUT, Case, Core, no_collections
 from ffq.core.machine import Machine, Outcome, Slice
 from ffq.core.registry import registry_machine
-from ffq.ids import QueryId
+from ffq.ids import QueryId, WorkerId
 from ffq.messages import (
     AttemptReport,
     CancelQuery,
@@ -29,6 +30,8 @@ from ffq.runtime.message import Request
 
 QUERY: Final = QueryId("q0")
 LATER_MS: Final = 10**9
+RUNNING: Final = 1_000
+"""Attempts of one query on one worker: by default a query may have 32, a worker 8 and 128 ahead."""
 
 
 class Started:
@@ -73,6 +76,21 @@ class Started:
         return _longest_ms(self.registry, DropQueryOutputs(QUERY), 0)
 
 
+def _running_ms() -> dict[str, float]:
+    """Of a cancel and of a worker's loss that end so many running attempts: those in one go."""
+    kept: dict[str, float] = {}
+    ends: dict[str, Request[Any]] = {
+        "cancel": CancelQuery(QUERY, ""),
+        "worker lost": WorkerLost(WorkerId("w0"), "silent"),
+    }
+    for name, message in ends.items():
+        core = Core(Case(RUNNING))
+        core.take(RUNNING)
+        kept[f"{name}, {RUNNING:,} running"] = _longest_ms(core.machine, message, 0)
+        core.machine.validate_state()
+    return kept
+
+
 def _longest_ms(machine: Machine[Any], first: Request[Any], now_ms: int) -> float:
     longest = 0.0
     going: Request[Any] | None = first
@@ -102,4 +120,5 @@ def holds(tasks: int) -> dict[str, float]:
         lost = Started(tasks)
         kept["worker lost"] = lost.longest_ms(WorkerLost(lost.core.worker(0), "silent"))
         lost.core.machine.validate_state()
-    return {f"{name}, all started": ms for name, ms in kept.items()}
+        running = _running_ms()
+    return {f"{name}, all started": ms for name, ms in kept.items()} | running
