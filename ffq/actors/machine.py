@@ -70,6 +70,7 @@ class MachineActor(Actor[Any]):
         self._parties = parties
         self._timer = timer
         self._rhythm: Rhythm | None = None
+        self._look_at_ms: float = 0
         self._watches = watches
         self._changed = changed
         self._outbox = Outbox()
@@ -87,39 +88,42 @@ class MachineActor(Actor[Any]):
 
     def handle(self, message: Request[Any]) -> Any:
         """The reply, or what the runtime awaits for it while this actor keeps its mailbox."""
-        if self._rhythm is None:
-            return self._handle(message)
-        if not isinstance(message, BEATS):
-            self._rhythm.look()
+        rhythm = self._rhythm
+        if rhythm is None or not isinstance(message, BEATS):
             return self._handle(message)
         try:
             return self._handle(message)
         finally:
-            self._rhythm.beaten()
+            rhythm.beaten()
 
     def _handle(self, message: Request[Any]) -> Any:
-        walk = self._machine.walk_of(message)
+        machine, rhythm = self._machine, self._rhythm
+        walk = machine.walks.get(type(message))
         if walk is not None:
             return self._hold(walk, message)
-        version = self._machine.version
+        state = machine.state
+        version = state.version
         now_ms = self._clock()
+        if now_ms >= self._look_at_ms and rhythm is not None:
+            self._look_at_ms = now_ms + rhythm.period_ms
+            rhythm.look()
         try:
-            outcome = self._machine.step(message, now_ms)
+            outcome = machine.step(message, now_ms)
         except Exception as error:
             if _is_bug(error):
                 logger.exception("%s failed in %s", type(message).__name__, self.ctx.path)
                 self._check_after_bug()
             raise
-        if self._machine.version != version:
-            if self._rhythm is not None:
-                self._rhythm.changed()
+        if state.version != version:
+            if rhythm is not None:
+                rhythm.changed()
             if self._changed is not None:
                 self._changed()
-        if self._rhythm is not None:
-            self._rhythm.stepped(now_ms)
+        if rhythm is not None:
+            rhythm.stepped(now_ms)
         if self._watches:
             passed = isinstance(message, Tick)
-            self._watches.heard(self._machine.version, outcome.notices, time_passed=passed)
+            self._watches.heard(state.version, outcome.notices, time_passed=passed)
         return self._pass_on(outcome) if outcome.notices else outcome.reply
 
     handles(Request)(handle)  # of whatever class: the machine's table says which it takes

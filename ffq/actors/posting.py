@@ -6,9 +6,10 @@ A walk awaits nothing but `ask`. So nobody needs to run it as a task: it is sent
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from math import inf
-from typing import Any, Generic, TypeVar
+from types import coroutine
+from typing import Any, TypeVar
 
 import trio
 
@@ -19,21 +20,12 @@ from ffq.service import OnReply, Posted
 R = TypeVar("R")
 
 
-class _Hop(Generic[R]):
-    """Awaited, it hands the message to whoever drives the walk, and is given the reply."""
-
-    __slots__ = ("_message",)
-
-    def __init__(self, message: Request[R]) -> None:
-        self._message = message
-
-    def __await__(self) -> Generator[Request[Any], R, R]:
-        return (yield self._message)
-
-
-def hop(message: Request[R]) -> Awaitable[R]:
-    """What a walk asks by when a `PostedWalk` drives it."""
-    return _Hop(message)
+@coroutine
+def hop(message: Request[R]) -> Generator[Request[Any], R, R]:
+    """What a walk asks by when a `PostedWalk` drives it: that is handed the message, and hands in
+    the reply.
+    """
+    return (yield message)
 
 
 class _Answer:

@@ -45,19 +45,19 @@ class Timer:
         woken: whether a change of the machine may bring that forward. Where it can only put it off,
             nobody need look again, but for clocks: by which it is due may go ahead of Trio's.
         moment_ms: asked after each step: when something is due that must not wait for a period, by
-            the machine's clock; inf: nothing is.
+            the machine's clock; inf: nothing is. None: nothing ever will be.
     """
 
     period_ms: int
     message: Callable[[], Request[None]]
     due_in_ms: Callable[[], float] = float
     woken: bool = True
-    moment_ms: Callable[[], float] = lambda: inf
+    moment_ms: Callable[[], float] | None = None
 
 
 class Rhythm:
-    """One timer at work. To be told of each of its messages, of each step and of each change; and
-    before each other message to look.
+    """One timer at work. To be told of each of its messages, of each step and of each change; and,
+    when a period has passed by the machine's clock, to look.
     """
 
     def __init__(self, timer: Timer, ctx: Sets) -> None:
@@ -70,6 +70,10 @@ class Rhythm:
         self._moment_ms = inf
         self._moment_at_ms = inf  # as Trio's clock has it
         self._set(timer.period_ms)
+
+    @property
+    def period_ms(self) -> int:
+        return self._timer.period_ms
 
     def beaten(self) -> None:
         """Its message has been handled."""
@@ -103,6 +107,8 @@ class Rhythm:
         """The machine has taken a step, at this time by its clock: something may be due at another
         moment, or at none.
         """
+        if self._timer.moment_ms is None:
+            return
         moment_ms = self._timer.moment_ms()
         if moment_ms != self._moment_ms:
             self._moment_ms = moment_ms

@@ -65,9 +65,10 @@ class CoreCoordinator:
             planned: R = PLANNER[type(message)](message)
             return planned
         machine = self.machines[party]
-        walk = machine.walk_of(message)
+        walk = machine.walks.get(type(message))
         if walk is not None:
-            return _answered(walk(_At(self, now_ms), message))
+            held: R = _answered(walk(_At(self, now_ms), message))
+            return held
         outcome = machine.step(message, now_ms)
         for notice in outcome.notices:
             if isinstance(notice, Slice):

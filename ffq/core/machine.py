@@ -59,6 +59,8 @@ class Party(enum.Enum):
     RESULTS = "results"
     PLANNER = "planner"
 
+    __hash__ = object.__hash__  # looked up with each message: Enum's own is a function of Python
+
 
 MAY_ASK: Final[Mapping[Party, frozenset[Party]]] = {
     Party.LIVENESS: frozenset({Party.SCHEDULING}),
@@ -187,6 +189,10 @@ class Machine(Generic[S]):
     def __init__(self, table: Table[S], state: S) -> None:
         self.party = table.party
         self.state = state
+        self.walks: Mapping[type, Walk[Any, Any]] = {
+            message: row.walk for message, row in table.rows.items() if row.walk is not None
+        }
+        """By message: those that are answered while the machine is held, and by no step."""
         self._table = table
         self._rows = table.rows
 
@@ -194,11 +200,6 @@ class Machine(Generic[S]):
     def version(self) -> int:
         """Grows exactly when the state changes."""
         return self.state.version
-
-    def walk_of(self, message: Request[R]) -> Walk[Any, R] | None:
-        """The walk that answers this message while the machine is held; None: a step does."""
-        row = self._rows.get(type(message))
-        return None if row is None else row.walk
 
     def step(self, message: Request[R], now_ms: int) -> Outcome[R]:
         """Raises what the step raises; InvariantViolated: no step of this machine takes it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ffq.core.recovery import lose_worker
 from ffq.core.state import SchedulingState
 from ffq.core.tasks import fail_uncharged, renew_lease
@@ -9,6 +11,8 @@ from ffq.core.workers import WorkerRecord
 from ffq.errors import UnknownId
 from ffq.ids import AttemptKey, QueryId, WorkerId
 from ffq.messages import ConfirmHeartbeat, DrainWorker, HeartbeatReply, WorkerChanged
+
+_NOTHING_TO_DO: Final = HeartbeatReply(accepted=True)
 
 
 def worker_changed(state: SchedulingState, msg: WorkerChanged, now_ms: int) -> None:
@@ -39,18 +43,22 @@ def confirm_heartbeat(state: SchedulingState, msg: ConfirmHeartbeat, now_ms: int
     `accepted` is false for an excluded or draining worker.
     """
     worker = state.workers.live.get(msg.worker_id)
+    listed = msg.running_attempts
     accepted = True
     if worker is not None:
-        if state.workers.readmit_if_needed(worker, now_ms):
+        excluded = worker.standing.excluded_at_ms is not None
+        if excluded and state.workers.readmit_if_needed(worker, now_ms):
             state.changed()
-        if msg.running_attempts is not None:
-            _check_leases(state, worker, frozenset(msg.running_attempts), now_ms)
-        accepted = not (worker.is_draining or state.workers.is_excluded(worker, now_ms))
+        if listed is not None and worker.running:
+            _check_leases(state, worker, frozenset(listed), now_ms)
+        accepted = not (
+            worker.is_draining or (excluded and state.workers.is_excluded(worker, now_ms))
+        )
+    if not (listed or msg.held_queries):
+        return _NOTHING_TO_DO if accepted else HeartbeatReply(accepted=False)
     return HeartbeatReply(
         accepted=accepted,
-        stop_attempts=tuple(
-            key for key in msg.running_attempts or () if not _holds(state, msg.worker_id, key)
-        ),
+        stop_attempts=tuple(key for key in listed or () if not _holds(state, msg.worker_id, key)),
         ended_queries=tuple(each for each in msg.held_queries if _has_ended(state, each)),
     )
 

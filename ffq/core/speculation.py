@@ -112,7 +112,8 @@ def _alone(
 
 def straggler_due_ms(state: SchedulingState) -> float:
     """When `find_stragglers` is to be called next; inf: there is nothing to find."""
-    return min(state.speculation_due.values(), default=inf)
+    due = state.speculation_due
+    return min(due.values()) if due else inf
 
 
 def find_stragglers(state: SchedulingState, now_ms: int) -> None:

@@ -167,7 +167,8 @@ def serve_now(cell: MailboxCell, envelope: Posted) -> bool:
     system, task, route = cell.system, cell.task, envelope.route
     if not cell.idle or cell.current is not None or cell.running is not None:
         return False
-    if system.nested >= NESTED or envelope.deadline <= trio.current_time():
+    deadline = envelope.deadline
+    if system.nested >= NESTED or (deadline != inf and deadline <= trio.current_time()):
         return False
     assert task is not None
     assert route is not None

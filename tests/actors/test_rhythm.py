@@ -13,9 +13,11 @@ from trio.testing import MockClock
 from ffq.actors import ActorSettings, open_coordinator
 from ffq.actors.rhythm import Rhythm, Timer
 from ffq.core import CoordinatorSettings
+from ffq.ids import WorkerId
 from ffq.messages import (
     CancelQuery,
     FromWorker,
+    ListWorkers,
     SubmitQuery,
     SweepStaleWorkers,
     TaskState,
@@ -211,6 +213,31 @@ async def test_R14_a_task_is_tried_again_in_the_moment_in_which_its_pause_is_ove
         pause_ms = CoordinatorSettings().retry_delay_ms(1)
         assert round(1000 * (trio.current_time() - failed)) == pause_ms
         assert [each.key.attempt for each in message.tasks] == [2]
+
+
+async def test_a_coordinator_whose_clock_goes_ahead_sweeps_when_it_hears_of_it(
+    autojump_clock: MockClock,
+) -> None:
+    hooks, ahead_ms = Counting(), 0
+    settings = ActorSettings(sweep_ms=500)
+
+    def clock() -> int:
+        return int(trio.current_time() * 1000) + ahead_ms
+
+    async with open_coordinator(
+        InlinePlanner(), actors=settings, hooks=hooks, clock=clock
+    ) as coordinator:
+        await coordinator.ask(beat(WorkerId("v")))
+        for _ in range(3):
+            await trio.sleep(1)
+            await coordinator.ask(beat())
+        before = hooks.handled.count(SweepStaleWorkers)
+        ahead_ms = 3_600_000
+        await coordinator.ask(beat())
+        await trio.sleep(1)
+        assert hooks.handled.count(SweepStaleWorkers) > before
+        (left,) = await coordinator.ask(ListWorkers())
+        assert left.worker_id == "w"
 
 
 @attrs.frozen

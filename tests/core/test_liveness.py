@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import attrs
 import pytest
 
 from ffq.core import CoordinatorSettings
@@ -51,6 +54,37 @@ def test_R18_scheduling_is_told_only_what_changed() -> None:
     assert machine.step(beat(), 1).notices == ()
     assert machine.step(RecordEvidence(W), 2).notices == ()
     machine.validate_state()
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        {"capabilities": frozenset({"a"})},
+        {"endpoint": "127.0.0.1:1"},
+        {"family": "of another version"},
+        {"slots": 3},
+        {"stuck_tasks": 1},
+        {"incarnation": 6},
+    ],
+)
+def test_R21_whatever_a_beat_says_anew_is_told_once_and_so_is_its_return(
+    says: dict[str, Any],
+) -> None:
+    machine = liveness_machine(TIMEOUT)
+    usual = Heartbeat(W, 0, 0, frozenset(), incarnation=5)
+    anew = attrs.evolve(usual, at_ms=7, running_tasks=1, **says)
+    assert len(machine.step(RecordHeartbeat(usual), 0).notices) == 1
+    told = machine.step(RecordHeartbeat(anew), 1).notices[-1]
+    assert attrs.asdict(told) == attrs.asdict(changed(5)) | says
+    assert machine.step(RecordHeartbeat(anew), 2).notices == ()
+    if "incarnation" not in says:
+        assert machine.step(RecordHeartbeat(usual), 3).notices == (changed(5),)
+
+
+def test_an_introduction_is_no_repetition_of_evidence_that_said_as_much() -> None:
+    machine = liveness_machine(TIMEOUT)
+    machine.step(RecordEvidence(W, 5), 0)
+    assert machine.step(beat(5), 1).notices == (changed(5),)
 
 
 def test_R21_capabilities_are_those_of_the_last_heartbeat_whole() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ffq.ids import parse_query_id, parse_worker_id
 from ffq.messages import Heartbeat, HeartbeatReply
 from ffq.proto import ffq_distributed_pb2 as wire
@@ -10,24 +12,25 @@ from ffq.proto.codec.values import bounded, decode_key, encode_ref
 
 
 def decode_heartbeat(message: wire.HeartbeatRequest) -> Heartbeat:
-    running = tuple(
-        decode_key(ref) for ref in bounded(message.running_attempts, "running_attempts")
-    )
+    refs, held = message.running_attempts, message.held_queries
+    running = tuple(map(decode_key, bounded(refs, "running_attempts"))) if refs else ()
     return Heartbeat(
-        worker_id=parse_worker_id(message.worker_id),
-        at_ms=message.at_ms,
-        running_tasks=message.running_tasks,
-        capabilities=frozenset(message.custom_operator_capabilities),
-        incarnation=message.incarnation,
-        endpoint=parse_optional_endpoint(message.shuffle_endpoint),
-        family=message.engine_family,
-        running_attempts=running if message.reports_attempts else None,
-        held_queries=tuple(
-            parse_query_id(query_id) for query_id in bounded(message.held_queries, "held_queries")
-        ),
-        slots=message.slots,
-        stuck_tasks=message.stuck_tasks,
+        parse_worker_id(message.worker_id),
+        message.at_ms,
+        message.running_tasks,
+        frozenset(message.custom_operator_capabilities),
+        message.incarnation,
+        _endpoint(message.shuffle_endpoint),
+        message.engine_family,
+        running if message.reports_attempts else None,
+        tuple(map(parse_query_id, bounded(held, "held_queries"))) if held else (),
+        message.slots,
+        message.stuck_tasks,
     )
+
+
+# A worker's is the same in each of its beats.
+_endpoint = lru_cache(1024)(parse_optional_endpoint)
 
 
 def encode_heartbeat(beat: Heartbeat) -> wire.HeartbeatRequest:
