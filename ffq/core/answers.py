@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
-from ffq.core.records import QueryRecord, StageRecord, TaskRecord
+from ffq.core.records import JoinDecision, QueryRecord, StageRecord, TaskRecord
 from ffq.core.state import SchedulingState
 from ffq.core.waiting import Waiting
 from ffq.errors import NotReady, UnknownId
@@ -80,7 +80,7 @@ def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
             )
     for probe, decision in query.decisions.items():
         size = f"stage {decision.choice.build} has {bytes_text(decision.build_bytes)}"
-        if decision.choice.reduction is not None:
+        if not decision.choice.inlines:
             told[probe].append(
                 f"not reduced: {size}, {decision.why}"
                 if decision.why
@@ -89,6 +89,8 @@ def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
             continue
         if decision.why:
             told[decision.stage_id].append(f"shuffled: {size}, {decision.why}")
+            if decision.choice.reduction is not None:
+                told[probe].append(_of_keys(decision))
             continue
         told[decision.stage_id].append(f"broadcast: {size}, and stage {probe} is done in place")
         told[probe].append(f"skipped: {size}, and stage {decision.stage_id} does this one's work")
@@ -104,6 +106,13 @@ def _decisions(query: QueryRecord) -> Mapping[StageId, list[str]]:
             most = bytes_text(gathered.choice.in_place_bytes)
             told[gathered.stage_id].append(f"gathered: {size}, more than {most}")
     return told
+
+
+def _of_keys(decision: JoinDecision) -> str:
+    size = f"the keys of stage {decision.choice.build} have {bytes_text(decision.keys_bytes)}"
+    if decision.reduces:
+        return f"reduced: {size}, and rows with others are left out here"
+    return f"not reduced: {size}, more than {bytes_text(decision.choice.keys_bytes or 0)}"
 
 
 def _stage_status(

@@ -273,10 +273,16 @@ def _shuffle_inputs(
 ) -> tuple[ShuffleInput, ...]:
     """The committed attempts the task reads, each once, by stage and map task (R25)."""
     mine = frozenset(task.share.partitions)
-    whole = {source.stage_id for source in stage.plan.parents if source.whole}
+    wanted: dict[StageId, frozenset[int] | None] = {}
+    for source in stage.plan.parents:
+        some = None if source.whole or not query.splits else mine
+        if source.keys:
+            some = frozenset({source.partitions})
+        known = wanted.get(source.stage_id, some)
+        wanted[source.stage_id] = None if some is None or known is None else known | some
     maps = task.share.maps
     return tuple(
-        _shuffle_input(attempt, None if parent_id in whole or not query.splits else mine)
+        _shuffle_input(attempt, wanted[parent_id])
         for parent_id in stage.parents
         for map_task in query.stages[parent_id].tasks
         if (attempt := map_task.committed) is not None

@@ -11,6 +11,7 @@ from itertools import chain
 
 import attrs
 
+from ffq.core.decided import wrong_in_decisions
 from ffq.core.placement import is_solitary
 from ffq.core.ready import Profile, Requirement
 from ffq.core.records import AttemptRecord, Made, QueryRecord, StageRecord, TaskRecord
@@ -55,7 +56,7 @@ def _check_query(state: SchedulingState, query: QueryRecord) -> None:
                 key = f"{query.query_id}/{stage.stage_id}/{task.task_id}"
                 _require(False, f"task {key}{what}")
     sized = query.undecided or query.decisions or query.gathered
-    joins = _wrong_in_joins(query) if sized else ()
+    joins = chain(_wrong_in_joins(query), wrong_in_decisions(query)) if sized else ()
     for what in chain(_wrong_in_query(state, query), _wrong_in_state(query), joins):
         _require(False, f"{name}{what}")
 

@@ -302,15 +302,17 @@ class StageRecord:
 class JoinDecision:
     """How an AdaptiveJoin or ReducedJoin is run.
 
-    `stage_id`: the stage that joins. `build_bytes`: what the side gave out that was run first.
-    `why`: why the other side is exchanged as it is; empty: it is not, its stage is inlined, or
-    reduced.
+    `stage_id`: the stage that joins. `build_bytes`: what the side gave out that was run first;
+    `keys_bytes`: and of its keys alone. `why`: why that side is not read whole; empty: it is.
+    `reduces`: the other side leaves out rows with other keys.
     """
 
     choice: JoinChoice
     stage_id: StageId
     build_bytes: int
+    keys_bytes: int
     why: str
+    reduces: bool
 
 
 @attrs.frozen

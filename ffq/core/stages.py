@@ -2,8 +2,9 @@
 
 The probe stage of an AdaptiveJoin waits until its build stage is finished. Then is decided, once,
 by the bytes that the build stage's committed attempts registered: few are read whole by each task
-of the probe stage, which is inlined into the stage that joins; else both sides stay exchanged. That
-of a ReducedJoin waits likewise: it reads few whole to leave out rows without a partner, and stays
+of the probe stage, which is inlined into the stage that joins; else both sides stay exchanged, and
+where the build's keys alone are few, the probe stage reads these to leave out rows without a
+partner. That of a ReducedJoin waits likewise: it reads few whole to leave out such rows, and stays
 a stage of its own. A decision stands whatever is run again afterwards.
 
 So it is with the stage below an AdaptiveGather, when all that it reads is there: where that is
@@ -23,6 +24,7 @@ from ffq.core.state import SchedulingState
 from ffq.ids import StageId
 from ffq.plan.explain import bytes_text
 from ffq.plan.inlining import inlined
+from ffq.plan.model import KeyedPartitioning
 from ffq.plan.properties import is_repeatable
 from ffq.plan.reducing import reduced
 from ffq.plan.stages import JoinChoice, Parallelism, StagePlan
@@ -64,17 +66,22 @@ def _map_sizes(query: QueryRecord, stage: StageRecord) -> MapSizes:
     if stage.plan.parallelism is not Parallelism.HASH:
         return {}
     return {
-        source.stage_id: [_sizes(task) for task in query.stages[source.stage_id].tasks]
+        source.stage_id: [
+            _sizes(task, stage.plan.reduce_partitions)
+            for task in query.stages[source.stage_id].tasks
+        ]
         for source in stage.plan.parents
         if not source.whole
     }
 
 
-def _sizes(task: TaskRecord) -> Mapping[int, int]:
+def _sizes(task: TaskRecord, partitions: int) -> Mapping[int, int]:
+    """Bytes of each partition that rows are in; keys alone lie behind these."""
     attempt = task.committed
     if attempt is None or attempt.output is None:
         return {}
-    return {number: each.bytes for number, each in attempt.output.partitions.items()}
+    written = attempt.output.partitions.items()
+    return {number: each.bytes for number, each in written if number < partitions}
 
 
 def refresh_offer(
@@ -123,28 +130,54 @@ def became_unreadable(
 def _decide(state: SchedulingState, query: QueryRecord, choice: JoinChoice, now_ms: int) -> None:
     """Decide how a join is run whose build side has just been finished."""
     probe, stage = query.stages[choice.probe], _doing(query, choice.stage_id)
-    build_bytes = query.stages[choice.build].made.bytes
-    reduces = choice.reduction is not None
-    plan = reduced(probe.plan, choice) if reduces else inlined(stage.plan, probe.plan)
+    build = query.stages[choice.build]
+    keys_bytes = _keys_bytes(build)
+    build_bytes = build.made.bytes - keys_bytes
     why = ""
     if build_bytes > choice.broadcast_bytes:
         why = f"more than {bytes_text(choice.broadcast_bytes)}"
-    elif reduces:
-        _reduce(query.stages[choice.build], probe, plan)
-    elif plan.parallelism is Parallelism.SINGLE:
-        why = f"but without the exchange stage {stage.stage_id} would be one task"
-    elif plan.operators not in (stage.plan.operators, probe.plan.operators):
-        why = f"but not every worker has the operators of stages {probe.stage_id} and "
-        why += f"{stage.stage_id} together"
-    query.decisions[choice.probe] = JoinDecision(choice, stage.stage_id, build_bytes, why)
+    plan = inlined(stage.plan, probe.plan) if choice.inlines and not why else None
+    if plan is not None:
+        why = _why_not(plan, stage, probe)
+    reduces = not why
+    if choice.inlines:  # else, where the keys are few at least
+        few = choice.keys_bytes is not None and keys_bytes <= choice.keys_bytes
+        reduces = bool(why) and few
+    decision = JoinDecision(choice, stage.stage_id, build_bytes, keys_bytes, why, reduces)
+    query.decisions[choice.probe] = decision
     probe.awaits = None
     probe.unmet -= 1
     state.changed()
-    if why or reduces:
-        _offer(state, query, probe, now_ms)
-    else:
+    if plan is not None and not why:
         _inline(query, stage, probe, plan)
         _offer(state, query, stage, now_ms)
+        return
+    if reduces:
+        _reduce(build, probe, reduced(probe.plan, choice))
+    _offer(state, query, probe, now_ms)
+
+
+def _why_not(plan: StagePlan, stage: StageRecord, probe: StageRecord) -> str:
+    """Why a small build is not read whole by the one stage that both would be; empty: it is."""
+    if plan.parallelism is Parallelism.SINGLE:
+        return f"but without the exchange stage {stage.stage_id} would be one task"
+    if plan.operators not in (stage.plan.operators, probe.plan.operators):
+        return (
+            f"but not every worker has the operators of stages {probe.stage_id} and "
+            f"{stage.stage_id} together"
+        )
+    return ""
+
+
+def _keys_bytes(build: StageRecord) -> int:
+    """Of the keys that it has given out apart from its rows."""
+    output = build.plan.output
+    if not isinstance(output, KeyedPartitioning):
+        return 0
+    written = (each.committed for each in build.tasks)
+    outputs = (each.output for each in written if each is not None and each.output is not None)
+    found = (each.partitions.get(output.partitions) for each in outputs)
+    return sum(each.bytes for each in found if each is not None)
 
 
 def _done_in_place(

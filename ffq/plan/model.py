@@ -47,6 +47,17 @@ class HashPartitioning:
 
 
 @attrs.frozen
+class KeyedPartitioning(HashPartitioning):
+    """By hash of the keys; and each task writes its distinct keys alone into one partition more.
+
+    keys_bytes: where these have at most so many bytes, the stage that is joined with the rows may
+    read them, to leave out rows with other keys before it exchanges them.
+    """
+
+    keys_bytes: int
+
+
+@attrs.frozen
 class SinglePartitioning:
     """Everything to reduce partition 0."""
 
@@ -175,6 +186,15 @@ class SharedRead(ShuffleRead):
 
 
 @attrs.frozen
+class KeysRead(ShuffleRead):
+    """All distinct keys that a stage exchanges by a KeyedPartitioning, some of them several times.
+
+    It stands in no plan that is written: stages get it that such keys reduce. `input` has the
+    keys alone.
+    """
+
+
+@attrs.frozen
 class Broadcast:
     """Exchange Broadcast: not a cut; every task of the stage computes its input whole."""
 
@@ -285,7 +305,9 @@ class AdaptiveJoin(Join):
     """A Join of two exchanges, of which the left one may be left out.
 
     broadcast_bytes: where the right stage has given out at most so many, the left rows are joined
-    where they are made, and each of their tasks reads the right side whole.
+    where they are made, and each of their tasks reads the right side whole. Where it has given out
+    more, is exchanged by a KeyedPartitioning, and its keys are few, left rows with other keys are
+    left out where they are made: each of their tasks reads the keys.
     """
 
     broadcast_bytes: int

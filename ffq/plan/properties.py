@@ -8,7 +8,7 @@ import attrs
 
 from ffq.plan import model
 from ffq.plan.distribution import DistributionKind, distribution_of
-from ffq.plan.model import OWN_NODES, Node, ShuffleRead
+from ffq.plan.model import OWN_NODES, KeyedPartitioning, Node, ShuffleRead
 from ffq.plan.stages import StageGraph, StagePlan
 from ffq.plan.terms import OWN_EXPRESSIONS
 from ffq.plan.walk import children, walk_stage
@@ -56,7 +56,7 @@ def has_own_words(graph: StageGraph) -> bool:
     pending: list[Any] = [graph.stages[0].fragment]
     while pending:
         value = pending.pop()
-        if isinstance(value, (*OWN_EXPRESSIONS, *OWN_NODES)):
+        if isinstance(value, (*OWN_EXPRESSIONS, *OWN_NODES, KeyedPartitioning)):
             return True
         if isinstance(value, tuple):
             pending.extend(value)

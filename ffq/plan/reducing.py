@@ -4,6 +4,9 @@ The left side of a ReducedJoin is finished before its right side begins. Where t
 out small, each task of the right side's stage reads it whole, and leaves out rows whose keys no row
 of it has: nothing of the join is made of them. Nulls are alike here, however the join compares its
 keys: what is left may be too much, never too little.
+
+So it is with the left side of an AdaptiveJoin, where the right one, which is finished first, turns
+out too large to be read whole, has given out its keys apart, and these are few.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ _ALIKE: Final = "IS NOT DISTINCT FROM"
 
 
 def reduced(probe: StagePlan, choice: JoinChoice) -> StagePlan:
-    """The stage of a ReducedJoin's right side, reading the left side whole beside what it reads.
+    """The probe's stage, reading the build's rows or keys whole beside what it reads.
 
     Deterministic, and the same before and after stages are inlined into it.
 
@@ -37,12 +40,12 @@ def reduced(probe: StagePlan, choice: JoinChoice) -> StagePlan:
     ):
         raise InvalidPlan(
             f"stage {probe.stage_id} is to be reduced by stage {choice.build}, which is no left "
-            f"side of a ReducedJoin with it"
+            f"side of a ReducedJoin with it, nor a right one of an AdaptiveJoin that has its keys"
         )
     width = len(write.input.exprs)
     pairs: list[BoundExpr] = [
-        Call(_ALIKE, (Place(right), Place(width + left)), SqlType("BOOLEAN"))
-        for left, right in reduction.places
+        Call(_ALIKE, (Place(own), Place(width + other)), SqlType("BOOLEAN"))
+        for other, own in reduction.places
     ]
     condition = pairs[0] if len(pairs) == 1 else Conjunction(tuple(pairs), any=False)
     kept = Join(write.input, Broadcast(reduction.read), Match.SEMI, condition, ())

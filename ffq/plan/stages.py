@@ -19,17 +19,20 @@ import attrs
 from ffq.errors import PlanningError
 from ffq.ids import StageId
 from ffq.plan import model
-from ffq.plan.bound import Match
+from ffq.plan.bound import Match, Place
 from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.inline import InlineTable
 from ffq.plan.limits import DEFAULT_LIMITS, PlanLimits
 from ffq.plan.model import Node, Partitioning, ShuffleRead, ShuffleWrite
 from ffq.plan.names import MAX_SHOWN, text_of
 from ffq.plan.ranges import Following
+from ffq.plan.terms import Bound
 from ffq.plan.walk import child_fields, node_name, stage_reads, stage_scans, walk_stage
 
 _REDUCED = frozenset({Match.INNER, Match.LEFT, Match.SEMI, Match.ANTI})
 """Matches of which nothing is made of a right row without a partner."""
+_KEYED = frozenset({Match.INNER, Match.SEMI})
+"""Matches of which nothing is made of a left row without a partner."""
 
 
 class Parallelism(enum.Enum):
@@ -52,12 +55,14 @@ class ShuffleSource:
         stage_id: the stage it reads.
         partitions: how many reduce partitions that stage writes.
         whole: True: every task reads all partitions. False: its assigned_reduce_partitions only.
+        keys: every task reads the partition of keys that is behind those, and no other.
     """
 
     leaf: int
     stage_id: StageId
     partitions: int
     whole: bool
+    keys: bool = False
 
 
 @attrs.frozen
@@ -89,7 +94,8 @@ class StagePlan:
         scans: its scan sources, by leaf.
         operators: `op_name`s of the Custom nodes in it: what a task of it needs (R10).
         output: how its output is partitioned; None for the sink.
-        output_partitions: reduce partitions it writes: 0 for the sink, 1 for Single, else n.
+        output_partitions: reduce partitions it writes: 0 for the sink, 1 for Single, else n, and
+            one more where it writes its keys alone as well.
         fragment: its subtree. The root of a non-sink is its ShuffleWrite. ShuffleReads stand in
             place as leaves; what is below them belongs to other stages.
         reduce_partitions: for HASH: the partitions that its tasks share out; else 0.
@@ -110,9 +116,9 @@ class StagePlan:
 
 @attrs.frozen
 class Reduction:
-    """How the right rows of a ReducedJoin are reduced: `read` has the left ones.
+    """How the rows of a join's probe are reduced: `read` has the build's rows, or their keys.
 
-    places: of each key, where it stands among the columns of the left side and of the right one.
+    places: of each key, where it stands among the columns of `read` and of the probe.
     """
 
     read: ShuffleRead
@@ -129,7 +135,9 @@ class JoinChoice:
             which may be inlined; of a ReducedJoin the right one.
         build: the stage of the other side.
         broadcast_bytes: of the build stage's output, up to which the probe's tasks read it whole.
-        reduction: of a ReducedJoin.
+        reduction: of a ReducedJoin, and of an AdaptiveJoin whose build gives out its keys.
+        keys_bytes: of such an AdaptiveJoin: of the keys of a larger build, up to which the probe's
+            tasks read them.
     """
 
     stage_id: StageId
@@ -137,6 +145,12 @@ class JoinChoice:
     build: StageId
     broadcast_bytes: int
     reduction: Reduction | None = attrs.field(default=None, repr=False)
+    keys_bytes: int | None = None
+
+    @property
+    def inlines(self) -> bool:
+        """Whether the probe may be inlined: it is an AdaptiveJoin's."""
+        return self.reduction is None or self.keys_bytes is not None
 
 
 @attrs.frozen
@@ -257,10 +271,16 @@ class _Cutter:
         """Of a join whose sides have just been walked."""
         _check_sides(node, here)
         left, right = self._parents[stage_id][-2:]
-        if isinstance(node, model.AdaptiveJoin):
-            return JoinChoice(stage_id, left, right, node.broadcast_bytes)
-        reduction = _reduction(node, self._roots[left], self._roots[right], here)
-        return JoinChoice(stage_id, right, left, node.broadcast_bytes, reduction)
+        roots = self._roots[left], self._roots[right]
+        if isinstance(node, model.ReducedJoin):
+            reduction = _reduction(node, *roots, here)
+            return JoinChoice(stage_id, right, left, node.broadcast_bytes, reduction)
+        choice = JoinChoice(stage_id, left, right, node.broadcast_bytes)
+        by = roots[1].partitioning if isinstance(roots[1], ShuffleWrite) else None
+        if not isinstance(by, model.KeyedPartitioning):
+            return choice
+        reduction = _by_keys(node, *roots, by, here)
+        return attrs.evolve(choice, reduction=reduction, keys_bytes=by.keys_bytes)
 
     def _read(self, node: ShuffleRead, path: str, depth: int) -> StageId:
         """The stage that it reads: a new one, or that of another SharedRead of its number."""
@@ -292,6 +312,37 @@ def _check_sides(join: model.AdaptiveJoin | model.ReducedJoin, path: str) -> Non
 
 
 def _reduction(node: model.ReducedJoin, left: Node, right: Node, path: str) -> Reduction:
+    assert isinstance(node.left, ShuffleRead)
+    return Reduction(node.left, _places(node, left, right, _REDUCED, path))
+
+
+def _by_keys(
+    node: model.AdaptiveJoin, left: Node, right: Node, by: model.KeyedPartitioning, path: str
+) -> Reduction:
+    """Of a join whose right side gives out its keys, each once by its name."""
+    places = _places(node, left, right, _KEYED, path)
+    names = list(dict.fromkeys(map(text_of, by.keys)))
+    if {name for _, name in node.keys} != set(names):
+        raise PlanningError(
+            f"{path} joins by {node.keys}, and its right side gives out the keys {by.keys}; right "
+            f"would be the same ones"
+        )
+    assert isinstance(node.right, ShuffleRead)
+    pairs = list(zip((name for _, name in node.keys), places, strict=True))
+    of_right = {name: at for name, (_, at) in pairs}
+    exprs = tuple((Bound(Place(of_right[name])), name) for name in names)
+    read = model.KeysRead(model.Project(exprs, node.right.input), node.right.partitioning)
+    return Reduction(read, tuple((names.index(name), probe) for name, (probe, _) in pairs))
+
+
+def _places(
+    node: model.AdaptiveJoin | model.ReducedJoin,
+    left: Node,
+    right: Node,
+    matches: frozenset[Match],
+    path: str,
+) -> tuple[tuple[int, int], ...]:
+    """Where each key stands among the columns of the left side and of the right one."""
     names = [
         [name for _, name in write.input.exprs]
         for write in (left, right)
@@ -300,16 +351,14 @@ def _reduction(node: model.ReducedJoin, left: Node, right: Node, path: str) -> R
     known = len(names) == 2 and all(
         each.count(key) == 1 for pair in node.keys for key, each in zip(pair, names, strict=True)
     )
-    if not known or not node.keys or node.match not in _REDUCED:
+    if not known or not node.keys or node.match not in matches:
         raise PlanningError(
             f"{path} is {node.match.value} and exchanges its sides by {node.keys}; right would be "
-            f"{', '.join(sorted(each.value for each in _REDUCED))}, and exchanges of a Project on "
+            f"{', '.join(sorted(each.value for each in matches))}, and exchanges of a Project on "
             f"each side that gives out each key by its name"
         )
     of_left, of_right = names
-    assert isinstance(node.left, ShuffleRead)
-    places = tuple((of_left.index(a), of_right.index(b)) for a, b in node.keys)
-    return Reduction(node.left, places)
+    return tuple((of_left.index(a), of_right.index(b)) for a, b in node.keys)
 
 
 def _map_side(read: ShuffleRead, path: str) -> ShuffleWrite:
@@ -360,12 +409,18 @@ def describe(partitioning: Partitioning) -> str:
 
 
 def partition_count(partitioning: Partitioning) -> int:
-    """Reduce partitions of an exchange: n of HashKeys, also without keys; 1 of Single."""
+    """Reduce partitions that an exchange's rows lie in: n of HashKeys, also without keys; 1 of
+    Single."""
     match partitioning:
         case model.HashPartitioning(partitions=partitions):
             return partitions
         case model.SinglePartitioning():
             return 1
+
+
+def _written(partitioning: Partitioning) -> int:
+    """Reduce partitions that a task writes: keys alone are in one more."""
+    return partition_count(partitioning) + isinstance(partitioning, model.KeyedPartitioning)
 
 
 def stage_of(
@@ -397,7 +452,11 @@ def stage_of(
         stage_id=stage_id,
         parents=tuple(
             ShuffleSource(
-                leaf, parent, partition_count(source.partitioning), whole=leaf not in rows.reads
+                leaf,
+                parent,
+                partition_count(source.partitioning),
+                whole=leaf not in rows.reads,
+                keys=isinstance(source, model.KeysRead),
             )
             for leaf, (source, parent) in enumerate(zip(stage_reads(root), parents, strict=True))
         ),
@@ -416,7 +475,7 @@ def stage_of(
         ),
         parallelism=parallelism,
         output=output,
-        output_partitions=0 if output is None else partition_count(output),
+        output_partitions=0 if output is None else _written(output),
         fragment=root,
         reduce_partitions=rows.partitions,
         inline=tuple(inline[name] for name in sorted(read)),

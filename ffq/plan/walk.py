@@ -38,6 +38,7 @@ _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.AdaptiveJoin: ("left", "right"),
     model.AdaptiveGather: ("input",),
     model.SharedRead: ("input",),
+    model.KeysRead: ("input",),
     model.ReducedJoin: ("left", "right"),
     model.RangeJoin: ("left", "right"),
     model.Values: (),

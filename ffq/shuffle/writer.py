@@ -15,11 +15,12 @@ import pyarrow.ipc
 from ffq.errors import DiskError
 from ffq.ids import AttemptKey
 from ffq.messages import OutputPartition
-from ffq.plan.model import HashPartitioning, Partitioning
+from ffq.plan.model import HashPartitioning, KeyedPartitioning, Partitioning
 from ffq.plan.names import PlainColumn, find_column
 from ffq.shuffle.hashing import partition_batch
 from ffq.shuffle.held import SMALL_OUTPUT_BYTES, PackedOutput, SmallOutput, SmallOutputs
 from ffq.shuffle.ipc import empty_stream
+from ffq.shuffle.keys import distinct
 from ffq.shuffle.layout import (
     SCHEMA_FILE,
     TEMPORARY_PREFIX,
@@ -95,15 +96,26 @@ class _Chunks:
 
 @attrs.define
 class _Part:
-    """One reduce partition being written. `sink` holds bytes of the stream not yet in its file."""
+    """One reduce partition being written. `sink` holds bytes of the stream not yet in its file.
+
+    schema: of its batches, as they are marked. distinct: of its rows those that are alike once, as
+    far as they are met together.
+    """
 
     path: Path
+    schema: pa.Schema
+    distinct: bool = False
     pending: list[pa.RecordBatch] = attrs.field(factory=list)
     sink: _Chunks = attrs.field(factory=_Chunks)
     stream: pa.ipc.RecordBatchStreamWriter | None = None
     rows: int = 0
     batches: int = 0
     bytes: int = 0
+
+    @property
+    def holds(self) -> bool:
+        """Whether its stream is begun, or will be."""
+        return bool(self.pending or self.stream is not None)
 
     def close(self) -> None:
         """End the stream; once."""
@@ -120,7 +132,9 @@ class MapOutputWriter:
     Args:
         root: the worker's shuffle folder.
         key: the attempt; an output that already stands under it is replaced.
-        partitioning: hash of the named columns, or everything to partition 0.
+        partitioning: hash of the named columns, or everything to partition 0. Where it says so, the
+            columns hashed are written alone as well, into the partition behind the others: that one
+            is there without rows, too.
         schema: of every batch.
         family: the engine's, which every stream is marked with (R31).
         compression: of the Arrow buffers; None writes them plain. lz4 halves the bytes to
@@ -147,9 +161,14 @@ class MapOutputWriter:
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
         small: SmallOutputs | None = None,
     ) -> None:
-        self._schema = schema
+        self._family = family
         self._marked = marked(schema, family)
         self._keys, self._partitions = _layout(partitioning, schema)
+        self._keyed: pa.Schema | None = None
+        if isinstance(partitioning, KeyedPartitioning):
+            # Each once by its name, which is how whoever reads them finds them.
+            self._apart = list(dict(zip(partitioning.keys, self._keys, strict=True)).values())
+            self._keyed = pa.schema([schema.field(at) for at in self._apart])
         self._compression = compression
         self._buffer_bytes = buffer_bytes
         self._buffered = 0
@@ -177,6 +196,10 @@ class MapOutputWriter:
         for partition, rows in partition_batch(batch, self._keys, self._partitions):
             self._part(partition).pending.append(rows)
         self._buffered += batch.nbytes
+        if self._keyed is not None:
+            keys = distinct(pa.Table.from_batches([batch.select(self._apart)]))
+            self._key_part().pending += keys.to_batches()
+            self._buffered += keys.nbytes
         if self._buffered >= self._buffer_bytes:
             self._begin()
             self._flush()
@@ -187,6 +210,8 @@ class MapOutputWriter:
         Raises:
             DiskError: and the output is gone.
         """
+        if self._keyed is not None and not self._key_part().holds:
+            self._key_part().pending.append(pa.RecordBatch.from_pylist([], self._keyed))
         if not (self._keep_small() or self._pack()):
             self._begin()
             self._flush()
@@ -212,6 +237,7 @@ class MapOutputWriter:
                 committed_offset=part.bytes,
             )
             for number, part in sorted(self._parts.items())
+            if part.rows
         )
 
     def abort(self) -> None:
@@ -226,17 +252,29 @@ class MapOutputWriter:
     def _part(self, number: int) -> _Part:
         part = self._parts.get(number)
         if part is None:
-            part = self._parts[number] = _Part(self._folder / part_file(number))
+            part = self._parts[number] = _Part(self._folder / part_file(number), self._marked)
         return part
 
-    def _stream(self, sink: pa.NativeFile, first_bytes: int) -> pa.ipc.RecordBatchStreamWriter:
+    def _key_part(self) -> _Part:
+        """That of the keys alone."""
+        part = self._parts.get(self._partitions)
+        if part is None:
+            assert self._keyed is not None
+            path = self._folder / part_file(self._partitions)
+            part = _Part(path, marked(self._keyed, self._family), distinct=True)
+            self._parts[self._partitions] = part
+        return part
+
+    def _stream(
+        self, part: _Part, sink: pa.NativeFile, first_bytes: int
+    ) -> pa.ipc.RecordBatchStreamWriter:
         """A stream whose first batches have so many bytes."""
         small = first_bytes < _SMALL_BYTES
         options = pa.ipc.IpcWriteOptions(
             compression=None if small else self._compression,
             use_threads=first_bytes >= _LARGE_BYTES,
         )
-        return pa.ipc.new_stream(sink, self._marked, options=options)
+        return pa.ipc.new_stream(sink, part.schema, options=options)
 
     def _begin(self) -> None:
         """The folder; made when it is clear that there will be files. Raises DiskError."""
@@ -317,14 +355,14 @@ class MapOutputWriter:
         if pending and last and part.stream is None:
             # All in one stretch of memory: Arrow writes there by itself.
             whole = pa.BufferOutputStream()
-            with self._stream(whole, sum(batch.nbytes for batch in pending)) as stream:
+            with self._stream(part, whole, sum(each.nbytes for each in pending)) as stream:
                 self._write(part, stream, pending)
             part.sink.add(whole.getvalue())
             return
         if pending:
             if part.stream is None:
                 sink = pa.PythonFile(part.sink, mode="w")
-                part.stream = self._stream(sink, sum(batch.nbytes for batch in pending))
+                part.stream = self._stream(part, sink, sum(each.nbytes for each in pending))
             self._write(part, part.stream, pending)
         if last:
             part.close()
@@ -339,7 +377,9 @@ class MapOutputWriter:
             batches = pending
         else:
             # One stretch of memory per column, so that small slices become large batches.
-            table = pa.Table.from_batches(pending, self._schema)
+            table = pa.Table.from_batches(pending)
+            if part.distinct:
+                table = distinct(table)
             batches = table.combine_chunks().to_batches(max_chunksize=_MAX_BATCH_ROWS)
         for batch in batches:
             stream.write_batch(batch)

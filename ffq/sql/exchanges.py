@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Final, Protocol
 
@@ -17,6 +18,7 @@ from ffq.plan.model import (
     Filter,
     HashPartitioning,
     Join,
+    KeyedPartitioning,
     Node,
     ParquetScan,
     Project,
@@ -28,7 +30,7 @@ from ffq.plan.ranges import RangeColumn
 from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import walk_stage
 from ffq.sql.defined import Definitions
-from ffq.sql.pieces import Rows, project
+from ffq.sql.pieces import Rows, is_plain, project
 
 _MIB: Final = 1024 * 1024
 BROADCAST_BYTES: Final = 8 * _MIB
@@ -39,6 +41,8 @@ _LEAST_BROADCAST: Final = _MIB
 """So much is always sent: two exchanges take longer than that does."""
 MOST_BROADCAST: Final = 64 * _MIB
 """More is never sent: each task has the side in memory."""
+_FEWER: Final = 4
+"""So many times fewer bytes than the rows that they are to reduce have keys that go first."""
 _MOST_TINY: Final = 4
 """Tiny tables that a side of a join may be of, and still be read by each task."""
 _OF_TINY: Final = (ParquetScan, Filter, Project, Join, Broadcast)
@@ -125,10 +129,35 @@ class Exchanges:
         pays = other / receivers if receivers else MOST_BROADCAST
         return int(min(max(pays, _LEAST_BROADCAST), MOST_BROADCAST))
 
-    def by_keys(self, rows: Rows, keys: Sequence[BoundExpr]) -> tuple[Node, tuple[Place, ...], int]:
+    def keys_bytes(self, probe: Rows, build: Rows, keys: Sequence[BoundExpr]) -> int:
+        """Of a build's keys, up to which they go first, so that fewer rows of the probe are
+        exchanged; 0: they never do.
+
+        That is where sending them to all workers but one is far less than the probe has, and where
+        they are not most of those that there are: else few rows would be left out.
+        """
+        size, other = build.size, probe.size
+        if size is None or other is None or build.base is None or is_plain(build.node):
+            return 0
+        bound = self.broadcast_bytes(other)
+        if not self.cluster.workers or (build.most_bytes or math.inf) <= bound:
+            return 0
+        width = sum(map(build.bytes_of, keys))
+        most = other / max(self.cluster.workers - 1, 1)
+        if width * (build.count or 0.0) > most:
+            return 0
+        return int(min(most / _FEWER, width * build.base / 2, MOST_BROADCAST))
+
+    def by_keys(
+        self, rows: Rows, keys: Sequence[BoundExpr], keys_bytes: int = 0
+    ) -> tuple[Node, tuple[Place, ...], int]:
         """Rows exchanged by these keys, where those are, and how many columns there are.
 
         A key that is no column of the rows is one more behind these.
+
+        Args:
+            keys_bytes: the keys alone are written apart, for others that may read up to so many
+                bytes of them; 0: they are not.
         """
         size, most = rows.size or 0.0, rows.most_bytes or 0.0
         self.most_bytes = max(self.most_bytes, size, most / _UNLIKELY)
@@ -138,7 +167,10 @@ class Exchanges:
             places.append(key if isinstance(key, Place) else Place(len(columns)))
             if not isinstance(key, Place):
                 columns.append(key)
-        by = HashPartitioning(tuple(f"c{key.index}" for key in places), self.partitions)
+        names = tuple(f"c{key.index}" for key in places)
+        by = HashPartitioning(names, self.partitions)
+        if keys_bytes:
+            by = KeyedPartitioning(names, self.partitions, keys_bytes)
         node = project(rows.node, columns)
         return ShuffleRead(ShuffleWrite(node, by), by), tuple(places), len(columns)
 

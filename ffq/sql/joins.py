@@ -55,6 +55,8 @@ _WHOLE_RIGHT: Final = frozenset(
 _REDUCED: Final = frozenset({Match.LEFT, Match.SEMI, Match.ANTI})
 """Matches that make nothing of a right row without a partner, and of which the left side cannot be
 whole in every task."""
+_KEYED: Final = frozenset({Match.INNER, Match.SEMI})
+"""Matches that make nothing of a left row without a partner."""
 _MUCH_LARGER: Final = 4
 
 
@@ -496,9 +498,18 @@ def _by_hash(
         sides.left if decided is None else None,
         None if decided is ReducedJoin else sides.right,
     )
+    keys_bytes = 0
+    if decided is AdaptiveJoin and sides.match in _KEYED and not (right or exchanges.repeats):
+        keys_bytes = exchanges.keys_bytes(sides.left, sides.right, [b for _, b, _ in equal])
+    if keys_bytes:
+        exchanges.choices[-1] += (
+            f", the left one without rows that have no key of the right one if those have up to "
+            f"{bytes_text(keys_bytes)}"
+        )
     left, right = left or Definition(sides.left), right or Definition(sides.right)
     left_node, left_keys, width = exchanges.by_keys(left.rows, left.over([a for a, *_ in equal]))
-    right_node, right_keys, _ = exchanges.by_keys(right.rows, right.over([b for _, b, _ in equal]))
+    others = right.over([b for _, b, _ in equal])
+    right_node, right_keys, _ = exchanges.by_keys(right.rows, others, keys_bytes)
     columns = [*left.places, *(shifted(each, width) for each in right.places)]
     conditions: list[BoundExpr] = [
         Call(sign, (a, Place(b.index + width)), BOOLEAN)

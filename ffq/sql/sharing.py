@@ -15,7 +15,17 @@ import attrs
 
 from ffq.errors import InvalidPlan
 from ffq.plan.codec import dump_plan
-from ffq.plan.model import AdaptiveJoin, Custom, Node, ReducedJoin, SharedRead, ShuffleRead
+from ffq.plan.model import (
+    AdaptiveJoin,
+    Custom,
+    HashPartitioning,
+    KeyedPartitioning,
+    Node,
+    ReducedJoin,
+    SharedRead,
+    ShuffleRead,
+    ShuffleWrite,
+)
 from ffq.plan.volatile import is_volatile
 from ffq.plan.walk import child_fields, children
 
@@ -24,7 +34,8 @@ def with_shared(plan: Node) -> tuple[Node, int]:
     """The plan in which equal exchanges are one stage, and how many stages that spares.
 
     The left side of an AdaptiveJoin has its stage for itself, since that may be done elsewhere.
-    Sides of a ReducedJoin have theirs, since one leaves rows out.
+    Sides of a ReducedJoin have theirs, since one leaves rows out. What is shared gives out no keys
+    apart.
     """
     try:
         return _shared(plan)
@@ -33,11 +44,12 @@ def with_shared(plan: Node) -> tuple[Node, int]:
 
 
 def _shared(plan: Node) -> tuple[Node, int]:
-    alike = Counter(node for node in _nodes(plan) if type(node) is ShuffleRead)
+    reads = [(node, _unkeyed(node)) for node in _nodes(plan) if type(node) is ShuffleRead]
+    alike = Counter(rows for _, rows in reads)
     twice = {node for node, count in alike.items() if count > 1}
     if not twice:
         return plan, 0
-    texts = {id(node): text for node in _nodes(plan) if node in twice and (text := _text(node))}
+    texts = {id(node): text for node, rows in reads if rows in twice and (text := _text(rows))}
     met = _Sharing(texts, {})
     met.visit(plan)
     numbers = {
@@ -45,6 +57,15 @@ def _shared(plan: Node) -> tuple[Node, int]:
         for number, text in enumerate(text for text, count in met.met.items() if count > 1)
     }
     return _Sharing(texts, numbers).visit(plan), sum(met.met.values()) - len(met.met)
+
+
+def _unkeyed(read: ShuffleRead) -> ShuffleRead:
+    """The read of an exchange that gives out no keys apart."""
+    by, write = read.partitioning, read.input
+    if not isinstance(by, KeyedPartitioning) or not isinstance(write, ShuffleWrite):
+        return read
+    plain = HashPartitioning(by.keys, by.partitions)
+    return ShuffleRead(ShuffleWrite(write.input, plain), plain)
 
 
 def _text(node: Node) -> bytes | None:
@@ -91,7 +112,8 @@ class _Sharing:
             made = self._with_below(node)
             number = self._numbers.get(text)
             if number is not None and isinstance(made, ShuffleRead):
-                made = SharedRead(made.input, made.partitioning, number)
+                rows = _unkeyed(made)
+                made = SharedRead(rows.input, rows.partitioning, number)
             self._done[text] = made
         return self._done[text]
 

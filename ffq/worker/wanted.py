@@ -150,6 +150,8 @@ def _of_source(
 
 
 def _partitions(assignment: Assignment, source: ShuffleSource) -> Sequence[int]:
+    if source.keys:
+        return (source.partitions,)
     if source.whole:
         return range(source.partitions)
     for partition in assignment.reduce_partitions:

@@ -60,6 +60,7 @@ class LocalRunner:
     """tables: files by name. scan_tasks: into how many tasks a scan stage is divided at most.
 
     inlines: what sizes decide is decided as if all of them were small.
+    reduces: as if rows were many and keys few.
     """
 
     engine: Engine
@@ -67,6 +68,7 @@ class LocalRunner:
     tables: dict[str, list[Path]]
     scan_tasks: int = 3
     inlines: bool = False
+    reduces: bool = False
     outputs: dict[AttemptKey, tuple[OutputPartition, ...]] = attrs.field(factory=dict)
 
     def run(self, plan: Node) -> pa.Table:
@@ -86,9 +88,11 @@ class LocalRunner:
         """The stages that are run, the sink first."""
         stages = {stage.stage_id: stage for stage in graph.stages}
         into: dict[int, StageId] = {}
-        for choice in graph.joins if self.inlines else ():
-            if choice.reduction is not None:
+        for choice in graph.joins if self.inlines or self.reduces else ():
+            if choice.reduction is not None and (self.reduces or not choice.inlines):
                 stages[choice.probe] = reduced(stages[choice.probe], choice)
+                continue
+            if self.reduces:
                 continue
             at = choice.stage_id
             while at in into:
@@ -165,6 +169,8 @@ class LocalRunner:
         shuffles = {}
         for source in stage.parents:
             partitions = range(source.partitions)
+            if source.keys:
+                partitions = range(source.partitions, source.partitions + 1)
             mine = partitions if source.whole else partitions[task::count]
             shuffles[source.leaf] = partial(self._read, done[source.stage_id], list(mine))
         return FragmentSpec(stage.fragment, scans, shuffles, inline=stage.inline)

@@ -246,6 +246,21 @@ def _(surgeon: Surgeon) -> None:
     surgeon.replace(stages, "_reduce", broken)
 
 
+@mutant("keys-are-not-counted", "R8", "keys go first, however many they are", "simulation")
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace(stages, "_keys_bytes", lambda _: 0)
+
+
+@mutant(
+    "told-to-reduce-but-does-not",
+    "R8",
+    "keys are few, and rows with other ones are exchanged all the same",
+    "simulation",
+)
+def _(surgeon: Surgeon) -> None:
+    surgeon.replace(stages, "_reduce", lambda *_: None)
+
+
 @mutant(
     "inlined-stage-is-still-told",
     "R8",

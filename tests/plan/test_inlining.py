@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from ffq.errors import InvalidPlan, PlanningError
 from ffq.ids import StageId
 from ffq.plan import Parallelism, ScanSource, ShuffleSource, cut, dump_plan, model, parse_plan
-from ffq.plan.bound import Match
+from ffq.plan.bound import Match, Place
 from ffq.plan.inlining import inlined, with_inlined
+from ffq.plan.properties import has_own_words
 from ffq.plan.reducing import reduced
 from ffq.plan.stages import GatherChoice, JoinChoice, StageGraph
+from ffq.plan.terms import Bound, Column
 from ffq.plan.walk import stage_reads, stage_scans
 from tests.strategies.graphs import (
     adaptive_gather,
@@ -25,6 +27,8 @@ from tests.strategies.graphs import (
     aggregate,
     exchange,
     gather,
+    keyed_join,
+    keyed_joins,
     reduced_join,
     relations,
     scan,
@@ -137,8 +141,13 @@ _relations = relations(max_leaves=3)
     st.builds(adaptive_join, _relations, _relations, st.integers(1, 3))
     | st.builds(reduced_join, _relations, _relations, st.integers(1, 3))
     | st.builds(adaptive_joins, _relations, _relations, st.integers(1, 3))
+    | st.builds(keyed_join, _relations, _relations, st.integers(1, 3))
+    | st.builds(keyed_joins, _relations, _relations, st.integers(1, 3)),
+    st.data(),
 )
-def test_the_order_of_decisions_makes_no_difference_nor_does_the_journey(plan: model.Node) -> None:
+def test_the_order_of_decisions_makes_no_difference_nor_does_the_journey(
+    plan: model.Node, data: st.DataObject
+) -> None:
     """A coordinator inlines one by one, a worker all that it is told of, in a plan that it read."""
     graph, read = cut(plan), cut(parse_plan(dump_plan(plan)))
     for order in decided(graph):
@@ -146,7 +155,7 @@ def test_the_order_of_decisions_makes_no_difference_nor_does_the_journey(plan: m
         into: dict[StageId, StageId] = {}
         reducing: dict[StageId, StageId] = {}
         for choice in order:
-            if choice.reduction is not None:
+            if choice.reduction and not (choice.inlines and data.draw(st.booleans())):
                 stages[choice.probe] = reduced(stages[choice.probe], choice)
                 reducing[choice.probe] = choice.build
                 continue
@@ -196,3 +205,53 @@ def test_a_stage_is_reduced_by_the_other_side_of_its_join_alone() -> None:
             if stage.stage_id != choice.probe:
                 with pytest.raises(InvalidPlan, match="no left side of a ReducedJoin"):
                     reduced(stage, choice)
+
+
+def test_keys_are_read_by_their_places_each_once() -> None:
+    """0 joins 1 and 2; a right column that two left ones must equal is one key of the right."""
+    columns = tuple((Column("k"), name) for name in ("a", "b", "c"))
+    by, apart = model.HashPartitioning(("c", "a"), 2), model.KeyedPartitioning(("b", "b"), 2, 9)
+    sides = [
+        model.ShuffleRead(model.ShuffleWrite(model.Project(columns, scan(table)), each), each)
+        for table, each in (("t", by), ("u", apart))
+    ]
+    left, right = sides
+    on = (("c", "b"), ("a", "b"))
+    plan = model.AdaptiveJoin(left, right, Match.SEMI, None, on, 7)
+    (choice,) = cut(parse_plan(dump_plan(plan))).joins
+    assert (choice.probe, choice.build, choice.broadcast_bytes, choice.keys_bytes) == (1, 2, 7, 9)
+    assert choice.inlines
+    assert choice.reduction is not None
+    assert choice.reduction.places == ((0, 2), (0, 0))
+    assert isinstance(choice.reduction.read.input, model.Project)
+    assert choice.reduction.read.input.exprs == ((Bound(Place(1)), "b"),)
+    graph = cut(plan)
+    stage = reduced(graph.stages[1], choice)
+    assert stage.parents == (ShuffleSource(0, StageId(2), 2, whole=True, keys=True),)
+    assert (stage.parallelism, stage.output) == (Parallelism.SCAN, by)
+    assert [each.output_partitions for each in graph.stages] == [0, 2, 3]
+
+
+def test_keys_that_could_not_tell_which_rows_are_left_out_are_refused() -> None:
+    join = keyed_join(scan("a"), scan("b"), 2)
+    assert isinstance(join, model.AdaptiveJoin)
+    assert isinstance(join.right, model.ShuffleRead)
+    by = model.KeyedPartitioning(("k", "other"), 2, 9)
+    assert isinstance(join.right.input, model.ShuffleWrite)
+    more = model.ShuffleRead(attrs.evolve(join.right.input, partitioning=by), by)
+    for plan, said in (
+        (attrs.evolve(join, match=Match.LEFT), "is Left and exchanges its sides"),
+        (attrs.evolve(join, match=Match.ANTI), "right would be Inner, Semi"),
+        (attrs.evolve(join, keys=()), "exchanges of a Project on each side"),
+        (attrs.evolve(join, left=exchange(scan("a"), 2)), "exchanges of a Project on each side"),
+        (attrs.evolve(join, right=more), "gives out the keys .*; right would be the same ones"),
+    ):
+        with pytest.raises(PlanningError, match=said):
+            cut(plan)
+
+
+def test_a_plan_that_gives_out_keys_is_not_for_others() -> None:
+    by = model.KeyedPartitioning(("k",), 2, 9)
+    own = cut(model.ShuffleRead(model.ShuffleWrite(scan("t"), by), by))
+    assert has_own_words(own)
+    assert not has_own_words(cut(exchange(scan("t"), 2)))

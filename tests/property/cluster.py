@@ -53,6 +53,8 @@ from tests.strategies.graphs import (
     aggregate,
     exchange,
     join,
+    keyed_join,
+    keyed_joins,
     operator,
     reduced_join,
     relations,
@@ -113,6 +115,10 @@ gathered = st.builds(
 )
 twice = st.builds(adaptive_joins, sides, sides, st.integers(1, 3), sizes)
 reducing = st.builds(reduced_join, sides | adaptive, sides | adaptive, st.integers(1, 3), sizes)
+few = st.sampled_from([0, 20, 1000])
+keyed = st.builds(keyed_join, sides | adaptive, sides, st.integers(1, 3), sizes, few) | st.builds(
+    keyed_joins, sides, sides, st.integers(1, 2), sizes, few
+)
 # Of several stages for the most part.
 plans = st.one_of(
     layers,
@@ -121,6 +127,7 @@ plans = st.one_of(
     twice,
     gathered,
     reducing,
+    keyed,
     st.builds(aggregate, relations(), st.integers(1, 4)),
     st.builds(join, relations(max_leaves=2), relations(max_leaves=2), st.integers(1, 4)),
     relations(),
@@ -165,12 +172,14 @@ def work_of(graph: StageGraph, stage: StagePlan, skipped: set[StageId]) -> list[
     return read + [each for below in read for each in work_of(graph, graph.stages[below], skipped)]
 
 
-def reducing_of(graph: StageGraph, stage_id: StageId, decided: set[StageId]) -> list[StageId]:
+def reducing_of(
+    graph: StageGraph, stage_id: StageId, decided: set[tuple[StageId, StageId]]
+) -> list[StageId]:
     """The stages that a stage reads beside, to leave out rows; of those decided to be so read."""
     return [
         join.build
         for join in graph.joins
-        if join.reduction and join.probe == stage_id and join.build in decided
+        if join.probe == stage_id and (join.probe, join.build) in decided
     ]
 
 
@@ -201,7 +210,7 @@ class ClusterMachine(RuleBasedStateMachine):
         self.stored: dict[AttemptKey, bytes] = {}
         self.first_holder: dict[QueryId, Holder] = {}
         self.skipped: defaultdict[str, set[StageId]] = defaultdict(set)
-        self.reducing: defaultdict[str, set[StageId]] = defaultdict(set)
+        self.reducing: defaultdict[str, set[tuple[StageId, StageId]]] = defaultdict(set)
         self._stages: dict[str, dict[StageId, StagePlan]] = {}
 
     # --- calls -------------------------------------------------------------------------------
@@ -219,8 +228,8 @@ class ClusterMachine(RuleBasedStateMachine):
             if stage.inlined_into is not None:
                 skipped.add(stage.stage_id)
         for decision in record.decisions.values() if record is not None else ():
-            if decision.choice.reduction is not None and not decision.why:
-                reducing.add(decision.choice.build)
+            if decision.reduces:
+                reducing.add((decision.choice.probe, decision.choice.build))
         known = self._stages.get(query)
         count = len(graph.stages) - len(skipped)
         if known is None or len(known) != count or len(reducing) != before:

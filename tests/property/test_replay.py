@@ -153,6 +153,7 @@ def busy_steps(seed: int) -> dict[Party, Steps]:
         graphs.operator("op.a", graphs.exchange(graphs.scan(), 3)),
         graphs.adaptive_join(graphs.scan("t"), graphs.scan("u"), 2),
         graphs.reduced_join(graphs.scan("t"), graphs.scan("u"), 2),
+        graphs.keyed_join(graphs.scan("t"), graphs.scan("u"), 2, most=0),
     )
     names = ("ffq.splits", "op.a", "op.b")
     running: list[Any] = []

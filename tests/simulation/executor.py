@@ -12,6 +12,7 @@ import trio
 from ffq.errors import ShuffleInputError
 from ffq.ids import AttemptKey, QueryId, StageId, TaskId
 from ffq.messages import NO_USAGE, AttemptUsage, Bytes
+from ffq.plan.model import KeyedPartitioning
 from ffq.plan.properties import is_repeatable
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
 from ffq.worker.wanted import InputPart, SharedOutput
@@ -23,6 +24,8 @@ from tests.simulation.queries import POISON
 
 SLOWER = 100
 _READ_PAUSE_S = 0.4
+KEY = 1 << 62
+"""Marks what lies in a partition of keys."""
 
 
 class Process(Protocol):
@@ -124,9 +127,14 @@ class SimExecutor:
 
     def _partitioned(self, work: Work, rows: Sequence[int]) -> list[list[int]]:
         salt = 0 if is_repeatable(work.stage) else work.assignment.key.attempt
-        parts: list[list[int]] = [[] for _ in range(work.stage.output_partitions)]
+        output, written = work.stage.output, work.stage.output_partitions
+        keyed = isinstance(output, KeyedPartitioning)
+        count = written - keyed
+        parts: list[list[int]] = [[] for _ in range(written)]
         for row in rows:
-            parts[partition_of(row, len(parts), salt, skews=self.skews)].append(row)
+            parts[partition_of(row, count, salt, skews=self.skews)].append(row)
+        if keyed:
+            parts[-1] = [row | KEY for row in rows]
         return parts
 
     async def release(self, key: AttemptKey, *, keep_output: bool) -> None:
@@ -168,7 +176,9 @@ def _rows(work: Work, later: StageId | None) -> list[int]:
             rows.extend(rows_of(*source.home, scan.table, scan.splits))
     for parent in stage.parents:
         read = [row for item in work.inputs[parent.leaf] for row in _read(item)]
-        reduces = parent.stage_id in assignment.inlined
+        keyed = any(each.keys and each.stage_id == parent.stage_id for each in stage.parents)
+        assert all(bool(row & KEY) is parent.keys for row in read), "keys are no rows"
+        reduces = parent.keys or (parent.stage_id in assignment.inlined and not keyed)
         passes = first if parent.whole else later in (None, parent.stage_id)
         if passes and not reduces:
             rows.extend(read)

@@ -21,6 +21,8 @@ from tests.strategies.graphs import (
     exchange,
     gather,
     join,
+    keyed_join,
+    keyed_joins,
     operator,
     reduced_join,
     scan,
@@ -51,6 +53,9 @@ def _plans() -> dict[str, Node]:
         "reduced": aggregate(reduced_join(t, u, 3), 2),
         "reduced-chain": reduced_join(adaptive_join(t, u, 2), adaptive_join(t, u, 2), 3),
         "reduced-operator": reduced_join(operator(OPERATOR, t), u, 2),
+        "keyed": aggregate(keyed_join(t, u, 3, 0, 10**6), 2),
+        "keyed-chain": keyed_join(adaptive_join(t, u, 2), operator(OPERATOR, u), 3, 0, 10**6),
+        "keyed-twice": keyed_joins(t, u, 2, 0, 10**6),
         "adaptive-operator": aggregate(adaptive_join(t, operator(OPERATOR, u), 3), 2),
         "adaptive-gather": model.Limit(10, adaptive_gather(aggregate(t, 3), 10**6)),
         "adaptive-gather-of-join": model.Limit(

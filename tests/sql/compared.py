@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ffq.engine import Engine
+from ffq.messages import NO_CLUSTER, ClusterSize
 from ffq.plan.codec import dump_plan, parse_plan
 from ffq.plan.model import Node
 from ffq.plan.stages import Parallelism, cut
@@ -78,6 +79,7 @@ class Compared:
     partitions: int = 3
     estimates: dict[str, TableEstimate] = attrs.field(factory=dict)
     together: bool = False
+    cluster: ClusterSize = NO_CLUSTER
 
     @classmethod
     def over(
@@ -104,7 +106,9 @@ class Compared:
         return planned, self.runner.run(plan)
 
     def plan(self, planned: Planned) -> Node:
-        plan = distribute(planned, partitions=self.partitions, estimates=self.estimates)
+        plan = distribute(
+            planned, partitions=self.partitions, estimates=self.estimates, cluster=self.cluster
+        )
         whole = in_one_task(plan) if self.together else None
         if whole is None:
             return with_shared(plan)[0]

@@ -117,6 +117,36 @@ def reduced_join(left: Node, right: Node, partitions: int = 1, most: int = 100) 
     )
 
 
+def keyed_join(
+    left: Node, right: Node, partitions: int = 1, most: int = 100, keys: int = 50
+) -> Node:
+    """As `adaptive_join`; where the right stage gives out more, left rows with other keys are left
+    out before they are exchanged, if the keys have at most `keys` bytes."""
+    by = model.KeyedPartitioning((KEY,), partitions, keys)
+    build = model.ShuffleRead(model.ShuffleWrite(_keyed(right), by), by)
+    return model.AdaptiveJoin(
+        _exchanged_alike(left, partitions), build, Match.INNER, None, ((KEY, KEY),), most
+    )
+
+
+def keyed_joins(
+    left: Node, build: Node, partitions: int = 1, most: int = 100, keys: int = 50
+) -> Node:
+    """Two such joins, one over the other, for which the size of one right stage decides."""
+    by = model.KeyedPartitioning((KEY,), partitions, keys)
+    named = zlib.crc32(repr((left, build, partitions, most, keys)).encode())
+    read = model.SharedRead(model.ShuffleWrite(_keyed(build), by), by, named)
+    on = ((KEY, KEY),)
+    first = model.AdaptiveJoin(_exchanged_alike(left, partitions), read, Match.SEMI, None, on, most)
+    above = _exchanged_alike(first, partitions)
+    return model.AdaptiveJoin(above, read, Match.SEMI, None, on, most * 2)
+
+
+def _exchanged_alike(below: Node, partitions: int) -> Node:
+    """A hash exchange by the key of rows that have no other column."""
+    return exchange(_keyed(below), partitions)
+
+
 def _keyed(below: Node) -> Node:
     return model.Project(((Column(KEY), KEY),), below)
 
@@ -163,6 +193,8 @@ def relations(
             st.builds(adaptive_join, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
             st.builds(reduced_join, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
             st.builds(adaptive_joins, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
+            st.builds(keyed_join, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
+            st.builds(keyed_joins, inner, inner, partitions, st.sampled_from([0, 60, 1000])),
             st.builds(exchange, inner, partitions),
             st.builds(broadcast_join, inner, inner),
             st.builds(model.UnionAll, inner, inner),

@@ -17,9 +17,11 @@ from ffq.errors import (
 from ffq.ids import Attempt, StageId, TaskId
 from ffq.messages import Assignment, Bytes, PartitionSize, ShuffleInput
 from ffq.plan.codec import parse_plan
+from ffq.plan.reducing import reduced
 from ffq.plan.stages import cut
 from ffq.worker.inputs import FetchSettings, fetch_inputs
 from ffq.worker.wanted import InputPart, SharedOutput, wanted_parts
+from tests.strategies.graphs import keyed_join, scan
 from tests.worker.fakes import (
     PARTITIONS,
     PLAN,
@@ -94,6 +96,22 @@ async def test_what_came_and_is_not_all_that_is_registered_is_fetched() -> None:
 def test_when_all_is_empty_one_partition_is_read_for_its_schema() -> None:
     task = attrs.evolve(sink_task([map_input(0, W1), map_input(1, W2)]), reduce_partitions=(2, 3))
     assert wanted_parts(task, SINK) == {0: (InputPart(key(1, 0), 2, W1),)}
+
+
+def test_of_a_stage_that_gives_out_its_keys_they_are_read_whole_and_its_rows_are_not() -> None:
+    """Where nobody has given out one, their columns are."""
+    graph = cut(keyed_join(scan("t"), scan("u"), 4))
+    (choice,) = graph.joins
+    probe = reduced(graph.stages[choice.probe], choice)
+    made = [attrs.evolve(map_input(at, W1, 0, 3, 4), stage_id=choice.build) for at in range(2)]
+    task = attrs.evolve(sink_task(made), key=key(choice.probe), reduce_partitions=())
+    (parts,) = wanted_parts(task, probe).values()
+    assert [(item.key.task_id, item.reduce_partition) for item in parts] == [(0, 4), (1, 4)]
+    empty = [attrs.evolve(each, partitions=()) for each in made]
+    (parts,) = wanted_parts(attrs.evolve(task, inputs=tuple(empty)), probe).values()
+    assert [(item.key.task_id, item.reduce_partition) for item in parts] == [(0, 4)]
+    (parts,) = wanted_parts(attrs.evolve(task, inputs=()), probe).values()
+    assert [(item.endpoint, item.reduce_partition) for item in parts] == [("", 4)]
 
 
 def test_without_inputs_the_coordinator_serves_the_committed_attempt() -> None:

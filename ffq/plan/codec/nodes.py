@@ -46,7 +46,13 @@ from ffq.plan.codec.shapes import (
     write_variant,
 )
 from ffq.plan.codec.types import SCHEMA
-from ffq.plan.model import HashPartitioning, Node, Partitioning, SinglePartitioning
+from ffq.plan.model import (
+    HashPartitioning,
+    KeyedPartitioning,
+    Node,
+    Partitioning,
+    SinglePartitioning,
+)
 from ffq.plan.terms import (
     BuildSide,
     FileFormat,
@@ -80,21 +86,31 @@ def _read_partitions(cursor: Cursor) -> int:
     return cursor.integer(1, cursor.budget.limits.max_partitions)
 
 
+_HASHED: Final = (
+    Key("keys", listing(COLUMN_NAME)),
+    Key(
+        "partitions",
+        Codec(_read_partitions, lambda count, _budget: count),
+        default=DEFAULT_PARTITIONS,
+    ),
+)
+_KEYED: Final = f"{OWN_PREFIX}KeyedHash"
+
+
+def _name_of(partitioning: Partitioning) -> str:
+    if isinstance(partitioning, KeyedPartitioning):
+        return _KEYED
+    return "HashKeys" if isinstance(partitioning, HashPartitioning) else "Single"
+
+
 _PARTITIONING: Codec[Partitioning] = variants_of(
     "partitioning",
     {
-        "HashKeys": record(
-            HashPartitioning,
-            Key("keys", listing(COLUMN_NAME)),
-            Key(
-                "partitions",
-                Codec(_read_partitions, lambda count, _budget: count),
-                default=DEFAULT_PARTITIONS,
-            ),
-        ),
+        "HashKeys": record(HashPartitioning, *_HASHED),
+        _KEYED: record(KeyedPartitioning, *_HASHED, Key("keys_bytes", COUNT)),
         "Single": unit(SinglePartitioning()),
     },
-    lambda partitioning: "HashKeys" if isinstance(partitioning, HashPartitioning) else "Single",
+    _name_of,
 )
 
 

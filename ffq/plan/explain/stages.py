@@ -87,8 +87,11 @@ def _heading(stage: StagePlan, graph: StageGraph, describe: Describer) -> str:
     for choice in graph.joins:
         if choice.probe == stage.stage_id:
             then = f"this is done in stage {choice.stage_id}"
-            if choice.reduction is not None:
+            if not choice.inlines:
                 then = "rows are left out here whose keys it has not"
+            elif choice.keys_bytes is not None:
+                then += f", else up to {bytes_text(choice.keys_bytes)} of its keys rows with others"
+                then += " are left out here"
             to += (
                 f"; decided when stage {choice.build} is finished: up to "
                 f"{bytes_text(choice.broadcast_bytes)} {then}"
