@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -196,13 +197,17 @@ class LocalRunner:
         store = ShuffleStore(self.root)
 
         def stream(key: AttemptKey, partition: int) -> pa.RecordBatchReader:
-            chunks: Iterator[Bytes] = (
-                chunk.payload for chunk in store.read_range(key, partition, chunk_bytes=1000)
-            )
-            return decode_stream(chunks)
+            return decode_stream(_payloads(store, key, partition))
 
         openers = [partial(stream, key, one) for key in keys for one in partitions]
         return merge_streams(openers, (opener().schema for opener in openers[1:]))
+
+
+def _payloads(store: ShuffleStore, key: AttemptKey, partition: int) -> Iterator[Bytes]:
+    """Also where no more than the schema is read, the file is closed."""
+    with closing(store.read_range(key, partition, chunk_bytes=1000)) as chunks:
+        for chunk in chunks:
+            yield chunk.payload
 
 
 def _in_order(stages: Sequence[StagePlan]) -> Iterator[StagePlan]:
