@@ -25,7 +25,8 @@ from ffq.engine.scans import confirm_files
 from ffq.engine.translated import Translations
 from ffq.errors import FfqError, FileChanged, OutOfMemory, StartupError
 from ffq.messages import AttemptUsage
-from ffq.plan.model import Custom, Join, Node, ShuffleRead
+from ffq.plan.bound import Match
+from ffq.plan.model import Custom, Join, Node, RangeJoin, ShuffleRead
 from ffq.plan.walk import walk_stage
 
 ENGINE_FAMILY: Final = "ffq-duckdb-3"
@@ -33,6 +34,8 @@ ENGINE_FAMILY: Final = "ffq-duckdb-3"
 
 _LIGHT_BYTES: Final = 256 * 1024
 """Of rows that come from other stages."""
+_ORDER: Final = "join_order"
+_SIDES: Final = "build_side_probe_side"
 
 
 @attrs.frozen
@@ -64,11 +67,11 @@ class EngineSettings:
 
 @attrs.define(eq=False)
 class _Instance:
-    """threads: as they are set. keeps_order: joins are done in the order that they stand in."""
+    """threads, left_out: as they are set, the latter the passes that its optimizer leaves out."""
 
     connection: duckdb.DuckDBPyConnection
     threads: int | None
-    keeps_order: bool = False
+    left_out: str = ""
     kept: KeptCursor = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -78,12 +81,11 @@ class _Instance:
         self.kept.close()
         self.connection.close()
 
-    def use(self, threads: int | None, *, keeps_order: bool | None) -> None:
+    def use(self, threads: int | None, *, left_out: str | None) -> None:
         """None is whatever it is: a change takes longer than a small fragment."""
-        if keeps_order is not None and keeps_order != self.keeps_order:
-            left_out = "join_order" if keeps_order else ""
+        if left_out is not None and left_out != self.left_out:
             self.connection.execute(f"SET GLOBAL disabled_optimizers = '{left_out}'")
-            self.keeps_order = keeps_order
+            self.left_out = left_out
         if threads is not None and threads != self.threads:
             self.connection.execute(f"SET GLOBAL threads = {threads}")
             self.threads = threads
@@ -191,9 +193,7 @@ class Engine:
         began = perf_counter_ns()
         try:
             with self._instance() as instance, ExitStack() as closing:
-                instance.use(
-                    self._settings.threads_of(spec), keeps_order=_is_planned(spec.fragment)
-                )
+                instance.use(self._settings.threads_of(spec), left_out=_left_out(spec.fragment))
                 run = FragmentRun(
                     instance.connection,
                     instance.kept,
@@ -203,7 +203,7 @@ class Engine:
                     cancel,
                     faults,
                     closing,
-                    counted=partial(instance.use, None, keeps_order=False),
+                    counted=partial(instance.use, None, left_out=""),
                 )
                 stream = run.stream(spec.fragment)
                 sink = open_sink(stream.schema)
@@ -307,19 +307,26 @@ def _config(
     return config
 
 
-def _is_planned(fragment: Node) -> bool | None:
-    """Whether it joins streams, and does so in the order that the planner of its SQL found.
+def _left_out(fragment: Node) -> str | None:
+    """Which passes are left out, where it joins streams: it does so in the order that the planner
+    of its SQL found.
 
     The rows of a stream are not counted before they come, and it is taken for one of few: the
     largest tables could be joined first, by whatever key they share. What joins files alone knows
     as much of them as that planner, and finds orders that its own passes make better use of. None:
     nothing is joined in it. Streams of few rows may be counted after all (`FragmentRun`).
+
+    Where files are joined beside streams, each side of that is taken to have all the rows of its
+    files, or none: the right one is the one to look rows up in, as it stands.
     """
     if is_plain(fragment):
         return None
     nodes = list(walk_stage(fragment))
     joins = any(isinstance(node, Join) for node in nodes)
-    return joins and any(isinstance(node, ShuffleRead | Custom) for node in nodes)
+    if not (joins and any(isinstance(node, ShuffleRead | Custom) for node in nodes)):
+        return ""
+    ranged = any(isinstance(node, RangeJoin) and node.match is Match.INNER for node in nodes)
+    return f"{_ORDER},{_SIDES}" if ranged else _ORDER
 
 
 def _is_light(spec: FragmentSpec) -> bool:

@@ -28,7 +28,7 @@ from ffq.sql.pieces import (
     shifted,
     swapped,
 )
-from ffq.sql.ranges import RangeKey, grouped_in_place, range_key, without_null_check
+from ffq.sql.ranges import RangeKey, far_fewer, grouped_in_place, range_key, without_null_check
 from ffq.sql.serialized import BOOLEAN, COMPARISONS, ExpressionReader, Json, refuse
 
 _MATCHES: Final = {
@@ -242,8 +242,7 @@ def joined(sides: _Sides, exchanges: Exchanges) -> Rows:
             f"{sides.match.value} join: nothing is exchanged, the files of both sides go by "
             f"{key.column}; those of one are read {key.reads:.2f} times"
         )
-        nodes = _grouped(sides.left, sides.right, right_leads=key.right_leads)
-        return _together(sides, *nodes, split=True, key=key)
+        return _by_range(sides, key)
     chosen = _defined(sides, exchanges) if by_keys else None
     if chosen is None:
         sides = attrs.evolve(sides, right=fewer(sides.right))
@@ -253,6 +252,14 @@ def joined(sides: _Sides, exchanges: Exchanges) -> Rows:
     if side == "left":
         return _turned(_run(way, sides.mirrored(Match.INNER), exchanges), sides)
     return _run(way, sides, exchanges)
+
+
+def _by_range(sides: _Sides, key: RangeKey) -> Rows:
+    """The right side's rows are those among which the left one's partners are looked up."""
+    if sides.match is Match.INNER and far_fewer(sides.left, sides.right):
+        return _turned(_by_range(sides.mirrored(Match.INNER), key.mirrored()), sides)
+    nodes = _grouped(sides.left, sides.right, right_leads=key.right_leads)
+    return _together(sides, *nodes, split=True, key=key)
 
 
 def _turned(mirrored: Rows, sides: _Sides) -> Rows:

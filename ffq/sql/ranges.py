@@ -22,7 +22,7 @@ from ffq.plan.ranges import RangeColumn, scanned_column, ungrouped
 from ffq.plan.terms import Bound
 from ffq.plan.walk import stage_scans
 from ffq.sql.exchanges import Exchanges
-from ffq.sql.pieces import Equal, filtered
+from ffq.sql.pieces import Equal, Rows, filtered
 from ffq.sql.together import in_one_phase
 
 _MOST_READ: Final = 1.25
@@ -33,6 +33,8 @@ _MOST_UNEVEN: Final = 2
 """How many times as many row groups as in the mean, and one more, are read beside one share: keys
 may lie where the other table has few."""
 _ASSUMED_SLOTS: Final = 8
+_FEWER: Final = 2
+"""So many times fewer rows of one side, by estimate, are thought to be fewer."""
 
 _Side: TypeAlias = tuple[ParquetScan, RangeColumn]
 
@@ -50,6 +52,23 @@ class RangeKey:
     right_leads: bool
     column: str
     reads: float
+
+    def mirrored(self) -> RangeKey:
+        """Of the same join with its sides the other way round."""
+        return attrs.evolve(
+            self, left=self.right, right=self.left, right_leads=not self.right_leads
+        )
+
+
+def far_fewer(left: Rows, right: Rows) -> bool:
+    """Whether the left rows are clearly fewer, by estimate: partners are looked up among few.
+
+    The task that joins them cannot tell: how many of a file's rows conditions and other joins leave
+    it does not estimate.
+    """
+    if left.count is None or right.count is None:
+        return False
+    return _FEWER * left.count < right.count
 
 
 def range_key(

@@ -43,6 +43,23 @@ def test_streams_are_joined_in_the_order_of_planned_sql() -> None:
     assert found == ["", "join_order", "", "join_order"]
 
 
+def test_files_that_are_joined_beside_streams_are_looked_up_on_the_right_side() -> None:
+    """The engine would take either side for all rows of its files, or for none."""
+    engine = Engine(EngineSettings(threads=1))
+    inner = attrs.evolve(RANGED, match=Match.INNER)
+    alone = RangeJoin(NOTHING, NOTHING, Match.INNER, None, (), right_leads=False)
+    found = [_left_out(engine, each) for each in (JOINED, inner, alone, RANGED, inner)]
+    engine.close()
+    both = "build_side_probe_side,join_order"
+    assert [",".join(sorted(each.split(","))) for each in found] == [
+        "join_order",
+        both,
+        "",
+        "",
+        both,
+    ]
+
+
 def test_a_fragment_that_joins_nothing_is_run_as_the_one_before() -> None:
     """A change would take longer than it: nothing in it depends on that."""
     engine = Engine(EngineSettings(threads=1))

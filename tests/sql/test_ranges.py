@@ -18,7 +18,7 @@ from ffq.catalog import Catalog, Table
 from ffq.engine import Engine
 from ffq.plan import cut
 from ffq.plan.bound import Phase
-from ffq.plan.model import Aggregate, Node, RangeJoin
+from ffq.plan.model import Aggregate, Node, ParquetScan, RangeJoin
 from ffq.plan.stages import StageGraph
 from ffq.plan.walk import walk_stage
 from ffq.sql.exchanges import TableEstimate
@@ -177,6 +177,31 @@ def test_nobody_asks_whether_a_key_is_null(
     sql = _QUERIES[name]
     assert "IsNotNull" not in repr(made.graph(sql)), "of a Form, as it is written"
     assert "IsNotNull" in repr(made.graph(_QUERIES["left of what is not null"]))
+
+
+@pytest.mark.parametrize("few", ["lines", "orders"])
+def test_partners_are_looked_up_among_the_rows_that_are_fewer(
+    make: Callable[..., Made], tmp_path: Path, few: str
+) -> None:
+    """By estimate; of an inner join, whose sides may change places."""
+    lines, orders = _write(tmp_path, "lines", _LINES), _write(tmp_path, "orders", _ORDERS)
+    made = make(lines=lines, orders=orders)
+
+    def looked_up(sql: str) -> list[str]:
+        (join,) = (node for node in _nodes(made.graph(sql)) if isinstance(node, RangeJoin))
+        return [scan.table for scan in walk_stage(join.right) if isinstance(scan, ParquetScan)]
+
+    estimates = made.compared.estimates
+    inner = [sql for name, sql in _QUERIES.items() if name.startswith(("inner", "ordered"))]
+    as_planned = [looked_up(sql) for sql in inner]
+    estimates[few] = attrs.evolve(estimates[few], rows=600_000)
+    assert [looked_up(sql) for sql in inner[:2]] == as_planned[:2], "about as many"
+    estimates[few] = attrs.evolve(estimates[few], rows=400_000)
+    for sql in inner:
+        assert looked_up(sql) == [few]
+        made.compared.check(sql)
+    assert looked_up(_QUERIES["left"]) == ["orders"]
+    made.compared.check(_QUERIES["left"])
 
 
 def test_a_chain_of_joins_goes_by_one_key(make: Callable[..., Made], tmp_path: Path) -> None:
