@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from ffq.catalog import ranges
 from ffq.core import ahead, assignment, layout, skew, stages
 from ffq.core.ready import Profile, ReadyIndex
 from ffq.core.records import MapRange, StageRecord, TaskRecord
@@ -304,3 +305,32 @@ def _(surgeon: Surgeon) -> None:
         return [source.stage_id for source in stage.parents if not source.whole]
 
     surgeon.replace(skew, "_splittable", broken)
+
+
+@mutant(
+    "following-share-one-off", "R31", "beside each share are the rows of the first", "simulation"
+)
+def _(surgeon: Surgeon) -> None:
+    original = layout.scan_inputs
+
+    def broken(stage: Any, scans: Any, task: Any) -> Any:
+        follow = {source.leaf for source in stage.scans if source.follows is not None}
+        return tuple(
+            attrs.evolve(each, splits=scans[each.leaf].shares[0]) if each.leaf in follow else each
+            for each in original(stage, scans, task)
+        )
+
+    surgeon.replace_everywhere(original, broken)
+
+
+@mutant(
+    "following-share-cut-short", "R31", "the last rows that may meet are not there", "simulation"
+)
+def _(surgeon: Surgeon) -> None:
+    original = ranges.Followed.within
+
+    def broken(self: ranges.Followed, intervals: Any) -> Any:
+        found = original(self, intervals)
+        return found[:-1] or found
+
+    surgeon.replace(ranges.Followed, "within", broken)

@@ -34,13 +34,15 @@ def rows_of(stage_id: int, leaf: int, table: str, splits: Iterable[ScanSplit]) -
 
 def oracle(graph: StageGraph, scans: Sequence[StageScan]) -> list[int]:
     """The result as one process would have it, sorted: every row of every scan, as often as it is
-    read: once, but for what stages give out that several read."""
+    read: once, but for what stages give out that several read. The last share of a scan that
+    follows another one is all of it."""
     leaves = {(scan.stage_id, scan.leaf): scan for scan in scans}
     rows: list[int] = []
     for stage in graph.stages:
         for source in stage.scans:
             scan = leaves[stage.stage_id, source.leaf]
-            splits = [split for share in scan.shares for split in share]
+            shares = scan.shares if source.follows is None else scan.shares[-1:]
+            splits = [split for share in shares for split in share]
             found = rows_of(stage.stage_id, source.leaf, source.table, splits)
             rows.extend(found * _times_read(graph, stage.stage_id))
     return sorted(rows)

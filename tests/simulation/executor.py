@@ -11,7 +11,7 @@ import trio
 
 from ffq.errors import ShuffleInputError
 from ffq.ids import AttemptKey, QueryId, StageId, TaskId
-from ffq.messages import NO_USAGE, AttemptUsage, Bytes
+from ffq.messages import NO_USAGE, AttemptUsage, Bytes, ScanSplit
 from ffq.plan.model import KeyedPartitioning
 from ffq.plan.properties import is_repeatable
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
@@ -170,10 +170,14 @@ def _rows(work: Work, later: StageId | None) -> list[int]:
     first = assignment.key.task_id == 0
     rows: list[int] = []
     sources = {source.leaf: source for source in stage.scans}
+    read_by = {scan.leaf: scan.splits for scan in assignment.scans}
     for scan in assignment.scans:
         source = sources[scan.leaf]
-        if source.split or first:
-            rows.extend(rows_of(*source.home, scan.table, scan.splits))
+        splits = scan.splits
+        if source.follows is not None:
+            splits = _with_partners(splits, read_by[source.follows.leads])
+        if source.split or source.follows is not None or first:
+            rows.extend(rows_of(*source.home, scan.table, splits))
     for parent in stage.parents:
         read = [row for item in work.inputs[parent.leaf] for row in _read(item)]
         keyed = any(each.keys and each.stage_id == parent.stage_id for each in stage.parents)
@@ -183,6 +187,19 @@ def _rows(work: Work, later: StageId | None) -> list[int]:
         if passes and not reduces:
             rows.extend(read)
     return rows
+
+
+def _with_partners(splits: Sequence[ScanSplit], led: Sequence[ScanSplit]) -> list[ScanSplit]:
+    """Those row groups whose rows meet rows of the other table: here the ones of the same number.
+    What else is read beside them finds no partner.
+    """
+    partners = {each for split in led for each in range(split.row_group_start, split.row_group_end)}
+    return [
+        attrs.evolve(split, row_group_start=each, row_group_end=each + 1)
+        for split in splits
+        for each in range(split.row_group_start, split.row_group_end)
+        if each in partners
+    ]
 
 
 def _read(item: Fetched) -> list[int]:

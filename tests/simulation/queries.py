@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import cache
 
 import attrs
 
+from ffq.catalog.ranges import Followed, GroupRange, intervals_of
 from ffq.ids import QueryId
 from ffq.messages import AcceptQuery, ScanSplit, StageScan
 from ffq.plan import dump_plan, model
 from ffq.plan.codec import plan_digest
 from ffq.plan.model import Node
-from ffq.plan.stages import StageGraph, cut
+from ffq.plan.stages import ScanSource, StageGraph, cut
 from tests.strategies.graphs import (
     adaptive_gather,
     adaptive_join,
@@ -24,6 +26,7 @@ from tests.strategies.graphs import (
     keyed_join,
     keyed_joins,
     operator,
+    range_join,
     reduced_join,
     scan,
     shared,
@@ -62,6 +65,9 @@ def _plans() -> dict[str, Node]:
             10, adaptive_gather(adaptive_join(t, u, 3, 0), 10**6)
         ),
         "shared": shared(aggregate(t, 2), 3),
+        "ranges": aggregate(range_join("t", "u"), 2),
+        "ranges-joined": join(range_join("t", "u"), range_join("u", "t"), 2),
+        "ranges-beside": aggregate(model.UnionAll(range_join("t", "u"), t), 2),
         "poison": operator(POISON, t),
     }
 
@@ -78,14 +84,11 @@ class Plan:
     graph: StageGraph = attrs.field(repr=False)
 
     def scans(self, shares: int) -> tuple[StageScan, ...]:
-        """Every table in `shares` shares of one row group each."""
+        """Every table in `shares` shares of one row group each. What follows another one has a
+        share beside each of that one's, what may meet it, and behind them all that there is.
+        """
         return tuple(
-            StageScan(
-                stage.stage_id,
-                source.leaf,
-                source.table,
-                tuple((ScanSplit(source.table, n, n + 1, 100),) for n in range(shares)),
-            )
+            StageScan(stage.stage_id, source.leaf, source.table, _cut(source, shares))
             for stage in self.graph.stages
             for source in stage.scans
         )
@@ -94,6 +97,19 @@ class Plan:
         """As the planner hands it to scheduling."""
         digest = plan_digest(self.data)
         return AcceptQuery(query_id, self.data, digest, self.graph, self.scans(shares))
+
+
+def _cut(source: ScanSource, shares: int) -> tuple[tuple[ScanSplit, ...], ...]:
+    """One row group a share. The greatest value of each is the least one of the next."""
+    groups = [
+        GroupRange(ScanSplit(source.table, n, n + 1, 100), n, (Fraction(n), Fraction(n + 1)))
+        for n in range(shares)
+    ]
+    led = [[each] for each in groups]
+    if source.follows is not None:
+        followed = Followed(groups)
+        led = [*(followed.within(intervals_of(share)) for share in led), groups]
+    return tuple(tuple(each.split for each in share) for share in led)
 
 
 @cache
