@@ -255,7 +255,7 @@ class StageRecord:
     running: int = 0
     committed: int = 0
     failed: int = 0
-    lost: ByAttempt[None] = attrs.field(factory=ByAttempt)
+    lost: ByAttempt[None] = attrs.field(factory=ByAttempt[None])
     losing: list[ByAttempt[None]] = attrs.field(factory=list)
     made: Made = attrs.field(factory=Made)
     durations: list[int] = attrs.field(factory=list)
