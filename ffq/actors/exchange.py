@@ -24,6 +24,7 @@ from ffq.core.walks import WALKS
 from ffq.errors import ExecutionError, FfqError, InvalidRequest, Unavailable
 from ffq.ids import WorkerId
 from ffq.messages import (
+    MAX_AHEAD,
     Assignment,
     AttemptEnd,
     EndAnswer,
@@ -44,8 +45,6 @@ Send: TypeAlias = Callable[[ToWorker], Awaitable[None]]
 WINDOW: Final = 4
 """Messages each way that one side may be behind."""
 MAX_LIMIT_MS: Final = 60_000
-MAX_AHEAD: Final = 128
-"""Assignments that may wait with a worker, whatever it says."""
 _REFUSED_PAUSE_S: Final = 0.01
 """One that was called and got nothing (its tasks are choosy, or it is excluded) is not called
 again at once, however often the state changes."""

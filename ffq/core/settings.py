@@ -7,6 +7,7 @@ from typing import Any, Final
 import attrs
 
 from ffq.errors import InvalidRequest, words
+from ffq.messages import MAX_AHEAD
 
 MAX_BACKOFF_EXPONENT = 10
 BEATS_PER_TIMEOUT: Final = 5
@@ -100,7 +101,7 @@ class CoordinatorSettings:
     worker_liveness_timeout_ms: int = _size(15_000)
     blacklist_ttl_ms: int = _size(60_000, 0)
     unrunnable_timeout_ms: int = _size(0, 0)
-    max_tasks_ahead: int = _bound(128, 0)
+    max_tasks_ahead: int = _bound(MAX_AHEAD, 0)
     assignment_lease_ms: int = _size(10_000)
     max_uncharged_retries_per_stage: int = _bound(64)
     adaptive_target_bytes: int = _size(16 * 1024 * 1024)

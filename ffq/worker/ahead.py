@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import attrs
 
 from ffq.ids import AttemptKey
-from ffq.messages import Assignment
+from ffq.messages import MAX_AHEAD, Assignment
 
-MAX_AHEAD: Final = 128
-"""Attempts that may wait, however short they are."""
 _UP, _DOWN = 0.5, 0.125
 """How much of an attempt's time is believed at once: of a longer one more, since what waits behind
 such ones waits long."""

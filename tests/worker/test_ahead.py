@@ -6,8 +6,16 @@ import trio
 from trio.testing import MockClock
 
 from ffq.errors import Unavailable
-from ffq.messages import Assignment, EndAnswer, ErrorKind, HeartbeatReply, TaskState, ToWorker
-from ffq.worker.ahead import MAX_AHEAD, Ahead
+from ffq.messages import (
+    MAX_AHEAD,
+    Assignment,
+    EndAnswer,
+    ErrorKind,
+    HeartbeatReply,
+    TaskState,
+    ToWorker,
+)
+from ffq.worker.ahead import Ahead
 from ffq.worker.ports import TaskOutput, Work
 from ffq.worker.standing import MAX_ENDS
 from tests.worker.fakes import ONE_PARTITION, World, key, map_task, until
