@@ -162,6 +162,7 @@ def worker(
 
     import trio
 
+    from ffq.cli.allocator import keep_freed_memory
     from ffq.cli.collector import settle
     from ffq.cli.loading import load_operators_here
     from ffq.cli.options import log_to_stderr
@@ -170,6 +171,7 @@ def worker(
     from ffq.worker import run_worker
     from ffq.worker.config import worker_config
 
+    keep_freed_memory()
     excuse_stdout()
     log_to_stderr(log_level)
     config = worker_config(settings_of(context))
