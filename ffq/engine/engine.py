@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from time import perf_counter_ns
 from typing import Final, Protocol
@@ -24,7 +25,7 @@ from ffq.engine.plain import is_plain
 from ffq.engine.scans import confirm_files
 from ffq.engine.translated import Translations
 from ffq.errors import FfqError, FileChanged, OutOfMemory, StartupError
-from ffq.messages import AttemptUsage
+from ffq.messages import AttemptUsage, ScanSplit
 from ffq.plan.bound import Match
 from ffq.plan.model import Custom, Join, Node, RangeJoin, ShuffleRead
 from ffq.plan.walk import walk_stage
@@ -215,7 +216,7 @@ class Engine:
                     rows += batch.num_rows
                     size += batch.nbytes
                     batches += 1
-                if changed := _changed(spec):
+                if changed := _changed(run.read):
                     raise changed
                 profile = run.profile()
         except (FfqError, duckdb.Error, pa.ArrowException, OSError) as error:
@@ -244,7 +245,8 @@ class Engine:
     def _cause(self, error: FfqError, spec: FragmentSpec, cancel: CancelToken) -> FfqError:
         """Why a run failed, by what it was given and by what can be done."""
         if not cancel.canceled:
-            error = _changed(spec) or error  # then that is why, whatever came of it
+            given = chain.from_iterable(spec.scans.values())
+            error = _changed(given) or error  # then that is why, whatever came of it
         cause = by_table(error, spec)
         if isinstance(cause, OutOfMemory) and self._settings.remedy:
             return OutOfMemory(f"{cause.message}; {self._settings.remedy}")
@@ -335,9 +337,9 @@ def _is_light(spec: FragmentSpec) -> bool:
     return few and not spec.scans and is_plain(spec.fragment)
 
 
-def _changed(spec: FragmentSpec) -> FileChanged | None:
+def _changed(splits: Iterable[ScanSplit]) -> FileChanged | None:
     try:
-        confirm_files(split for splits in spec.scans.values() for split in splits)
+        confirm_files(splits)
     except FileChanged as error:
         return error
     return None

@@ -16,6 +16,7 @@ from ffq.engine.cancel import CancelToken
 from ffq.engine.counted import count, held
 from ffq.engine.custom import OperatorInput, operator_reader
 from ffq.engine.faults import Faults, binding_error
+from ffq.engine.fetched import fetched_sql, files_of_rows, rows_to_fetch, scan_of_rows
 from ffq.engine.inline import inline_source
 from ffq.engine.kept import KeptCursor, Prepared
 from ffq.engine.operators import OperatorRegistry
@@ -40,7 +41,13 @@ BATCH_ROWS: Final = 64 * 1024
 VARYING_BATCH_ROWS: Final = 16 * 1024
 """Where a row may be long: DuckDB counts rows, not bytes, and holds a batch whole."""
 
-_LEAVE_MORE: Final = (model.Custom, model.Write, model.Commit, model.Inline)
+_LEAVE_MORE: Final = (
+    model.Custom,
+    model.Write,
+    model.Commit,
+    model.Inline,
+    model.FetchedRows,
+)
 """They have several connections, or tables of their own."""
 
 ReaderFactory: TypeAlias = Callable[[], pa.RecordBatchReader]
@@ -83,6 +90,7 @@ class Stream:
 class FragmentRun:
     """Runs one fragment. Everything it opens is closed with `closing`.
 
+    read: of what files; of those of a FetchedRows the ones that rows are wanted of.
     counted: called before a fragment is bound of which all streams have few rows, which the engine
     has counted then. So of semi and anti joins by ranges: the largest tables there are files, and
     which side is built on only the engine says, by how many rows it takes each to have.
@@ -101,11 +109,12 @@ class FragmentRun:
         counted: Callable[[], None],
     ) -> None:
         nodes = list(walk_stage(spec.fragment))
+        several = (model.Custom, model.FetchedRows)
         chooses = any(
             isinstance(node, model.RangeJoin) and node.match in {Match.SEMI, Match.ANTI}
             for node in nodes
         )
-        self._counts = chooses and not any(isinstance(node, model.Custom) for node in nodes)
+        self._counts = chooses and not any(isinstance(node, several) for node in nodes)
         self._counted = counted
         self._connection = connection
         self._kept = kept
@@ -122,6 +131,7 @@ class FragmentRun:
         self._inline = 0
         self._tables = {each.name: each for each in spec.inline}
         self._profiled: list[duckdb.DuckDBPyConnection] = []
+        self.read: list[ScanSplit] = []
 
     def profile(self) -> EngineProfile:
         """Of all its queries; once all streams were read to their ends."""
@@ -179,6 +189,7 @@ class FragmentRun:
     def next_scan(self, node: model.ParquetScan, cursor: duckdb.DuckDBPyConnection) -> Source:
         leaf, self._scans = self._scans, self._scans + 1
         splits, format_ = self._spec.scans.get(leaf, ()), self._spec.formats.get(leaf)
+        self.read += splits
         return scan_source(node, splits, cursor, format_, self._known.footers)
 
     def next_inline(self, node: model.Inline, cursor: duckdb.DuckDBPyConnection) -> Source:
@@ -193,8 +204,13 @@ class FragmentRun:
         factory = self._spec.shuffles.get(leaf)
         if factory is None:
             raise PlanningError(f"ShuffleRead {leaf} of the stage was given no input")
-        reader = factory()
-        source = self._register(reader, f"shuffle_{leaf}", cursor, "a shuffle input has")
+        return self._exchanged(factory(), f"shuffle_{leaf}", cursor, "a shuffle input has")
+
+    def _exchanged(
+        self, reader: pa.RecordBatchReader, name: str, cursor: duckdb.DuckDBPyConnection, who: str
+    ) -> Source:
+        """Rows as they cross an exchange, as what they were before it."""
+        source = self._register(reader, name, cursor, who)
         found = [PlainColumn.marked(field.name, field.metadata) for field in reader.schema]
         columns = [
             attrs.evolve(column, qualifier=mark.qualifier, merged=mark.merged)
@@ -230,6 +246,24 @@ class FragmentRun:
                 )
         name, who = f"custom_{id(reader)}", f"operator {node.op_name!r} gives out"
         return self._register(reader, name, cursor, who)
+
+    def run_fetch(self, node: model.FetchedRows, cursor: duckdb.DuckDBPyConnection) -> Source:
+        """Runs what is below to its end before it returns; the source reads the rows' columns."""
+        below = self.stream(model.ShuffleWrite(node.input, model.SinglePartitioning()))
+        rows = rows_to_fetch(node, below.schema, below.batches)
+        leaf, self._scans = self._scans, self._scans + 1
+        splits, format_ = self._spec.scans.get(leaf, ()), self._spec.formats.get(leaf)
+        name = f"rows_{leaf}"
+        paths = files_of_rows(node, rows, splits)
+        # Those without rows show what columns there are.
+        read = [split for split in splits if split.empty or split.path in paths]
+        read = read or [split.without_rows() for split in splits[:1]]
+        self.read += read
+        scan = scan_of_rows(
+            node, rows, paths, read, cursor, format_, self._known.footers, f"wanted_{leaf}"
+        )
+        given = self._exchanged(rows.numbered.to_reader(), name, cursor, "a FetchedRows has")
+        return fetched_sql(node, given, scan)
 
     def run_write(self, node: model.Write, cursor: duckdb.DuckDBPyConnection) -> Source:
         """Writes all rows before it returns; the source has the files."""
@@ -346,3 +380,6 @@ class _Leaves:
 
     def commit(self, node: model.Commit) -> Source:
         return self.run.run_commit(node, self.cursor)
+
+    def fetch(self, node: model.FetchedRows) -> Source:
+        return self.run.run_fetch(node, self.cursor)

@@ -6,6 +6,7 @@ numbers covers: it skips the others by their statistics.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -39,12 +40,16 @@ from ffq.engine.types import (
 )
 from ffq.errors import FileChanged, PlanningError, StorageError, UnsupportedPlan
 from ffq.messages import PartitionValue, ScanSplit, TableFormat, file_version
-from ffq.plan.model import ParquetScan
+from ffq.plan.model import NumberedScan, ParquetScan
 from ffq.plan.names import MAX_SHOWN, find_column, find_path
 from ffq.plan.terms import Column, ColumnPath, DataType
 
-_ROW_NUMBER: Final = "file_row_number"
+ROW_NUMBER: Final = "file_row_number"
 """What DuckDB calls the number of a row in its file, where no column of the file has that name."""
+
+ROW: Final = f"{{'file': md5_number_lower(filename), 'row': {ROW_NUMBER}}}"
+"""Which row of which file: SQL over a file that is read."""
+ROW_TYPE: Final = 'STRUCT("file" UBIGINT, "row" BIGINT)'
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -78,12 +83,17 @@ def scan_source(
     connection: duckdb.DuckDBPyConnection,
     format_: TableFormat | None = None,
     known: Answers[Footer] | None = None,
+    only: Mapping[str, str] | None = None,
 ) -> Source:
     """All columns that the scan may use, over its splits. Filters and projection come after.
+
+    Of a NumberedScan a column more, of ROW_TYPE.
 
     Args:
         format_: how the files are read that do not say so themselves.
         known: footers read before.
+        only: conditions, by path, on the rows that are read of a file; of others none is. Then each
+            file is read as a whole, however often it is among the splits.
 
     Raises:
         StorageError: a file that is missing or not Parquet; names it.
@@ -99,7 +109,11 @@ def scan_source(
     try:
         attach(connection, (split.path for split in splits))
         if format_ is None or format_.name == "parquet":
-            files = _parquet_files(splits, connection, known)
+            files = _parquet_files(splits, connection, known, only)
+        elif isinstance(scan, NumberedScan):
+            raise UnsupportedPlan(
+                f"table {scan.table!r}: rows of files of format {format_.name!r} have no numbers"
+            )
         elif format_.name in {"csv", "json"}:
             files = [
                 _Alike(_with_folders(group.partition, group.columns), [group.source], group.path)
@@ -112,13 +126,15 @@ def scan_source(
     except OSError as error:
         raise StorageError(f"table {scan.table!r}: {one_line(error)}") from error
     columns = _common_columns(scan, files, format_)
+    numbers = [ROW] if isinstance(scan, NumberedScan) else []
     selects = (
-        f"SELECT {select_list(_outputs(columns, each.columns))} FROM {source}"
+        f"SELECT {select_list(_outputs(columns, each.columns) + numbers)} FROM {source}"
         for each in files
         for source in each.sources
     )
     own = [_own_type(key, column.type, files, format_) for key, column in columns.items()]
-    return Source(" UNION ALL ".join(selects), tuple(columns.values()), own)
+    found = [*columns.values(), *(ColumnInfo("row", ROW_TYPE) for _ in numbers)]
+    return Source(" UNION ALL ".join(selects), tuple(found), own + [ROW_TYPE for _ in numbers])
 
 
 def _own_type(key: Key, scanned: str, files: Sequence[_Alike], format_: TableFormat | None) -> str:
@@ -143,6 +159,7 @@ def _parquet_files(
     splits: Sequence[ScanSplit],
     connection: duckdb.DuckDBPyConnection,
     known: Answers[Footer] | None,
+    only: Mapping[str, str] | None,
 ) -> list[_Alike]:
     described: dict[pa.Schema, FileColumns] = {}
     groups: dict[tuple[pa.Schema, tuple[PartitionValue, ...]], list[_Piece]] = {}
@@ -157,7 +174,7 @@ def _parquet_files(
     return [
         _Alike(
             _with_folders(partition, described[layout]),
-            list(_sources(pieces)),
+            list(_sources(pieces) if only is None else _some_rows(pieces, only)),
             pieces[0].split.path,
         )
         for (layout, partition), pieces in groups.items()
@@ -173,6 +190,12 @@ def _keep(known: Answers[Footer] | None, split: ScanSplit, footer: Footer) -> No
 
 def _version(split: ScanSplit) -> tuple[str, int, int]:
     return split.path, split.file_bytes, split.modified_us
+
+
+def number_of(path: str) -> int:
+    """The file's number, as ROW has it."""
+    digest = hashlib.md5(path.encode(), usedforsecurity=False).digest()
+    return int.from_bytes(digest[8:], "little")
 
 
 def confirm_files(splits: Iterable[ScanSplit]) -> None:
@@ -432,16 +455,26 @@ def _without_twins(found: FileColumn, column: ColumnInfo) -> str:
     return f"CASE WHEN {twins} THEN error({text(why)}) ELSE {found.sql} END"
 
 
+def _some_rows(pieces: Sequence[_Piece], only: Mapping[str, str]) -> Iterator[str]:
+    """As `_sources`, of whole files and of those rows alone."""
+    for path in dict.fromkeys(piece.split.path for piece in pieces):
+        yield f"{_read([path])} AS file({_names(pieces)}) WHERE {only.get(path, 'FALSE')}"
+
+
+def _names(pieces: Sequence[_Piece]) -> str:
+    """Under others than its own no column of a file hides the number of its rows."""
+    return ", ".join(f"c{at}" for at in range(len(pieces[0].footer.layout)))
+
+
 def _sources(pieces: Sequence[_Piece]) -> Iterator[str]:
     """Table expressions over pieces of files alike."""
-    # Under other names no column of a file hides the number of its rows.
-    names = ", ".join(f"c{at}" for at in range(len(pieces[0].footer.layout)))
+    names = _names(pieces)
     if whole := [piece.split.path for piece in pieces if piece.whole]:
         yield f"{_read(whole)} AS file({names})"
     ranges: dict[str, list[str]] = {}
     for piece in pieces:
         if not piece.whole:
-            within = f"({_ROW_NUMBER} >= {piece.start} AND {_ROW_NUMBER} < {piece.end})"
+            within = f"({ROW_NUMBER} >= {piece.start} AND {ROW_NUMBER} < {piece.end})"
             ranges.setdefault(piece.split.path, []).append(within)
     for path, each in ranges.items():
         # In one condition: a read for each range costs half as much again.

@@ -61,6 +61,8 @@ class Leaves(Protocol):
 
     def commit(self, node: model.Commit) -> Source: ...
 
+    def fetch(self, node: model.FetchedRows) -> Source: ...
+
 
 class Translator:
     """Translates one fragment, or the part of one that lies above a custom operator."""
@@ -110,6 +112,8 @@ class Translator:
                 return self._source(self._leaves.write(node))
             case model.Commit():
                 return self._source(self._leaves.commit(node))
+            case model.FetchedRows():
+                return self._source(self._leaves.fetch(node))
             case (
                 model.CoalesceBatches()
                 | model.ShuffleWrite()
@@ -234,6 +238,8 @@ class Translator:
         if node.projection is None:
             return rows
         kept = [find_column(name, rows.columns, node_name(node)) for name in node.projection]
+        if isinstance(node, model.NumberedScan):
+            kept.append(len(rows.columns) - 1)
         columns = tuple(rows.columns[at] for at in kept)
         return self._add(f"SELECT {select_list(f'c{at}' for at in kept)} FROM {rows.name}", columns)
 

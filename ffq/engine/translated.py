@@ -124,6 +124,10 @@ class _Recorder:
         self.is_whole = False
         return self._leaves.commit(node)
 
+    def fetch(self, node: model.FetchedRows) -> Source:
+        self.is_whole = False
+        return self._leaves.fetch(node)
+
 
 @attrs.define
 class _Given(_Recorder):

@@ -113,7 +113,7 @@ class _Casting:
             new = _with(new, name, child)
         inputs = [columns for _, columns in below]
         match new:
-            case model.ParquetScan():
+            case model.ParquetScan() if type(new) is model.ParquetScan:
                 return self._scan(new)
             case model.Project():
                 typed = [(*_cast(expr, inputs[0]), name) for expr, name in new.exprs]

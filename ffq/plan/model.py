@@ -74,6 +74,29 @@ class ParquetScan:
 
 
 @attrs.frozen
+class NumberedScan(ParquetScan):
+    """As ParquetScan, and behind its columns one that says which row of which file it is: by that a
+    FetchedRows finds it again."""
+
+
+@attrs.frozen
+class FetchedRows:
+    """The input's rows, in their order, and beside each the columns of the row of a table that it
+    names, which are read for these rows alone; nulls where it names none.
+
+    at: the input's column that a NumberedScan of the same table made. At most MAX_FETCHED rows.
+    """
+
+    input: Node
+    scan: ParquetScan
+    at: int
+
+
+MAX_FETCHED: Final = 10_000
+"""Rows that a FetchedRows takes: they are in memory, and each may lie in a row group of its own."""
+
+
+@attrs.frozen
 class ParquetWrite:
     table: str
     input: Node
@@ -488,6 +511,8 @@ Node: TypeAlias = (
     | RecursionRef
     | Write
     | Commit
+    | NumberedScan
+    | FetchedRows
     | ParquetScan
     | ParquetWrite
     | Filter
@@ -533,5 +558,7 @@ OWN_NODES: Final = (
     RecursionRef,
     Write,
     Commit,
+    NumberedScan,
+    FetchedRows,
 )
 """Nodes that other implementations of FFQ do not know."""

@@ -50,7 +50,7 @@ class OutputsOf:
 
     def _visit(self, node: Node) -> Outputs:  # noqa: PLR0911
         match node:
-            case model.ParquetScan():
+            case model.ParquetScan() if type(node) is model.ParquetScan:
                 return _scanned(node)
             case model.Project():
                 return tuple(Output(name) for _, name in node.exprs)

@@ -229,7 +229,8 @@ def width_of(node: Node) -> int | None:  # noqa: PLR0911
     """How many columns it gives out; None: not known."""
     match node:
         case model.ParquetScan(projection=names):
-            return None if names is None else len(names)
+            own = 1 if isinstance(node, model.NumberedScan) else 0
+            return None if names is None else len(names) + own
         case model.Project(exprs=exprs):
             return len(exprs)
         case model.Filter() | model.CoalesceBatches() | model.WithTables() | model.Broadcast():

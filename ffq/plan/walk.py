@@ -11,6 +11,8 @@ from ffq.plan.model import Node, ParquetScan, ShuffleRead
 # Child fields from left to right: stages get their ids in this order (docs/plan.md).
 _CHILD_FIELDS: Final[dict[type, tuple[str, ...]]] = {
     model.ParquetScan: (),
+    model.NumberedScan: (),
+    model.FetchedRows: ("input", "scan"),
     model.ParquetWrite: ("input",),
     model.Filter: ("input",),
     model.InSubqueryFilter: ("input", "subquery"),

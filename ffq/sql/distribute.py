@@ -19,7 +19,7 @@ from ffq.messages import MAX_SQL_PARTITIONS, NO_CLUSTER, ClusterSize
 from ffq.plan.bound import Place
 from ffq.plan.model import CteRef, Node, Project, Recursion, RecursionRef, UnionAll
 from ffq.plan.terms import Bound
-from ffq.sql import below, groups, joins, late, leaves, orders, partners
+from ffq.sql import below, fetched, groups, joins, late, leaves, orders, partners
 from ffq.sql.defined import Asked
 from ffq.sql.exchanges import PARTITION_BYTES, Exchanges, TableEstimate
 from ffq.sql.pieces import Rows, filtered, mapped, projected
@@ -43,6 +43,7 @@ def distribute(
     choices: list[str] | None = None,
     inline: Set[str] = frozenset(),
     cluster: ClusterSize = NO_CLUSTER,
+    reads_later: bool = True,
 ) -> Node:
     """A plan of ours, whose columns are those of the query.
 
@@ -56,6 +57,7 @@ def distribute(
         choices: takes a line for each join, of what was chosen and why.
         inline: names of the tables whose rows are in the plan: they are whole in every task.
         cluster: what is to run the plan, as far as that is known.
+        reads_later: columns may be read when it is known for which rows.
 
     Raises:
         UnsupportedPlan: names what is not distributed, and where in the query it stands.
@@ -65,6 +67,7 @@ def distribute(
     def rows_over(count: int, together: Set[Asked] = frozenset()) -> tuple[Rows, Exchanges]:
         exchanges = Exchanges(count, estimates or {}, inline=inline, cluster=cluster)
         exchanges.defined.together = together
+        exchanges.reads_later = reads_later
         try:
             return _Distributor(exchanges, reads, volatile or {}).visit(planned.plan), exchanges
         except RecursionError:
@@ -148,6 +151,18 @@ class _Distributor:
                 return rows
             joined = joins.join(child, inputs, self._exchanges)
         return groups.aggregate(found, [joined], self._exchanges)
+
+    def _top_n(self, found: Json) -> Rows:
+        """Of the first rows some columns may be read when it is known which rows those are."""
+        (child,) = found["children"]
+        is_made = child["type"] == "LOGICAL_PROJECTION"
+        below = child["children"][0] if is_made else child
+        noted = fetched.Noted.of(self._exchanges)
+        rows = self.visit(below)
+        made = _projection(child, [rows], self._exchanges) if is_made else rows
+        top = fetched.Top.of(found, child if is_made else None, rows, made)
+        later = fetched.fetched(top, lambda: self.visit(below), self._exchanges, noted)
+        return later or orders.top_n(found, [made], self._exchanges)
 
     def _cte(self, found: Json) -> Rows:
         definition, body = found["children"]
@@ -270,7 +285,6 @@ _STEPS: Final[Mapping[str, _Step]] = {
     "LOGICAL_CHUNK_GET": leaves.chunk,
     "LOGICAL_WINDOW": groups.window,
     "LOGICAL_ORDER_BY": orders.order,
-    "LOGICAL_TOP_N": orders.top_n,
     "LOGICAL_LIMIT": orders.limit,
     "LOGICAL_SAMPLE": orders.sample,
 }
@@ -297,6 +311,7 @@ _SPECIAL: Final[Mapping[str, Callable[[_Distributor, Json], Rows]]] = {
     "LOGICAL_FILTER": _Distributor._filter,
     "LOGICAL_AGGREGATE_AND_GROUP_BY": _Distributor._aggregate,
     "LOGICAL_DISTINCT": _Distributor._distinct,
+    "LOGICAL_TOP_N": _Distributor._top_n,
 }
 READ_NODES: Final = _STEPS.keys() | _SPECIAL.keys()
 """Kinds of nodes that are read, as the engine names them."""

@@ -10,7 +10,7 @@ import attrs
 
 from ffq.catalog.ranges import GroupRange
 from ffq.messages import NO_CLUSTER, ClusterSize
-from ffq.plan.bound import BoundExpr, Place
+from ffq.plan.bound import BoundExpr, Place, SqlType
 from ffq.plan.distribution import DistributionKind, distribution_of
 from ffq.plan.model import (
     AdaptiveGather,
@@ -52,6 +52,8 @@ _IN_PLACE_BYTES: Final = _MIB
 takes less time than a stage does."""
 PARTITION_BYTES: Final = 32 * _MIB
 """Each slot has as many partitions of an exchange as it takes for none to be larger by estimate."""
+ROW_BYTES: Final = 16.0
+"""Of what says which row of which file it is."""
 _UNLIKELY: Final = 8
 """No estimate of a size is hoped to be more than so many times too low, where it may be."""
 
@@ -82,6 +84,7 @@ class TableEstimate:
             there are none, values are taken to be of one size.
         tiny: for certain it is so little that whoever joins it may read its files itself.
         footers: what else its files tell; None: nothing.
+        numbered: its rows can be found again, by their file and their number in that.
     """
 
     rows: int
@@ -89,6 +92,30 @@ class TableEstimate:
     widths: Mapping[str, float] = attrs.field(factory=dict)
     tiny: bool = False
     footers: Footers | None = attrs.field(default=None, eq=False, repr=False)
+    numbered: bool = False
+
+    def width(self, name: str, columns: int) -> float:
+        """Bytes of a value of a column, by its name, of a table of so many columns."""
+        return self.widths.get(name, self.bytes / max(self.rows * max(columns, 1), 1))
+
+
+@attrs.frozen(eq=False)
+class Scanned:
+    """A scan as it was planned.
+
+    Attributes:
+        scan: its node.
+        read: names of the columns that it was asked for; None: of what only counts rows.
+        types: of these, as they were planned.
+        widths: bytes of a value of each.
+        count: how many rows its conditions leave, by estimate.
+    """
+
+    scan: ParquetScan
+    read: tuple[str | None, ...]
+    types: Mapping[str, SqlType]
+    widths: Mapping[str, float]
+    count: float
 
 
 @attrs.define
@@ -104,6 +131,10 @@ class Exchanges:
         cluster: what is to run the plan, as far as that is known.
         most_bytes: of an exchange by keys, by estimate, the largest that was made.
         defined: what is exchanged for several joins at once.
+        scanned: scans, by the planner's numbers of their tables.
+        later: by the same number, columns that such a scan leaves out: in place of the first it
+            gives out which row of which file it is, and in place of others nothing.
+        reads_later: that may be done.
     """
 
     partitions: int
@@ -115,6 +146,9 @@ class Exchanges:
     cluster: ClusterSize = NO_CLUSTER
     most_bytes: float = 0.0
     defined: Definitions = attrs.field(factory=Definitions)
+    scanned: dict[int, Scanned] = attrs.field(factory=dict)
+    later: Mapping[int, Set[str]] = attrs.field(factory=dict)
+    reads_later: bool = True
 
     def broadcast_bytes(self, other: float | None) -> int:
         """Of a side, up to which each worker gets it whole, so that the other side stays where it

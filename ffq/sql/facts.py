@@ -35,6 +35,7 @@ _TINY_BYTES: Final = 256 * 1024
 _TINY_ROWS: Final = 10_000
 _TINY_FILES: Final = 4
 _MOST_GROUPS: Final = 20_000
+_MOST_NUMBERED: Final = 10_000
 
 T = TypeVar("T")
 NamesAndTypes: TypeAlias = tuple[tuple[str, str], ...]
@@ -68,6 +69,13 @@ class TableFacts:
         few = self.size.rows <= _TINY_ROWS and self.size.files_bytes <= _TINY_BYTES
         near = not any("://" in split.path for split in self._splits)
         return few and near and self.files <= _TINY_FILES
+
+    @property
+    def numbered(self) -> bool:
+        """Whether its rows are found again by their numbers in files: those of Parquet, where they
+        are not so many that one task had better not be told them all."""
+        is_parquet = self._format is None or self._format.name == "parquet"
+        return is_parquet and self.files <= _MOST_NUMBERED
 
     @property
     def rows(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 import attrs
@@ -18,8 +18,8 @@ from ffq.plan.bound import (
     Special,
     SqlType,
 )
-from ffq.plan.model import Inline, Node, ParquetScan, RowsOf, Series, Unnest, Values
-from ffq.sql.exchanges import Exchanges
+from ffq.plan.model import Inline, Node, NumberedScan, ParquetScan, RowsOf, Series, Unnest, Values
+from ffq.sql.exchanges import ROW_BYTES, Exchanges, Scanned
 from ffq.sql.pieces import (
     NOTHING,
     Rows,
@@ -42,6 +42,8 @@ _MOST_CONDITIONS: Final = 2
 BIGINT: Final = SqlType("BIGINT")
 _SOME_ROWS: Final = 1000.0
 """Of a function, of whose rows nothing is known."""
+_NOT_YET: Final = Constant(SqlType("BOOLEAN"), None)
+"""In place of a column that is read later: the smallest that there is."""
 _ONE_ROW: Final = Values((NOTHING.type,), ((NOTHING,),))
 
 
@@ -139,42 +141,31 @@ def _over_rows(found: Json, below: Rows) -> Rows:
 
 
 def _scan(found: Json, exchanges: Exchanges) -> Rows:
-    names = found.get("names", [])
-    column_indexes = found.get("column_indexes", [{}])
-    indexes = [each.get("index", 0) for each in column_indexes]
-    read = [names[at] if at < _NO_COLUMN else None for at in indexes]
-    table = found["function_data"]["table"]
-    projection = tuple(dict.fromkeys(name for name in read if name is not None))
-    places = {name: Place(at) for at, name in enumerate(projection)}
-    rows: Node = ParquetScan(table, None, projection, ())
+    names, kinds = found.get("names", []), found["returned_types"]
+    indexes = [each.get("index", 0) for each in found.get("column_indexes", [{}])]
+    read = tuple(names[at] if at < _NO_COLUMN else None for at in indexes)
+    table, own = found["function_data"]["table"], found.get("table_index", 0)
+    later = exchanges.later.get(own, frozenset())
+    wanted = dict.fromkeys(name for name in read if name is not None and name not in later)
+    scan = (NumberedScan if later else ParquetScan)(table, None, tuple(wanted), ())
+    types = {names[at]: kinds[at] for at in indexes if at < _NO_COLUMN}
+    rows: Node = scan
     if table in exchanges.inline:
-        types = dict(zip(names, found["returned_types"], strict=True))
-        rows = Inline(table, tuple((name, read_type(types[name])) for name in projection))
-    columns = [
-        NOTHING if name is None else part_of(places[name], found["returned_types"][at], each)
-        for name, at, each in zip(read, indexes, column_indexes, strict=True)
-    ]
+        rows = Inline(table, tuple((name, read_type(types[name])) for name in wanted))
+    columns = _columns(found, read, tuple(wanted), later)
     rows = project(rows, columns)
-    filters = found.get("table_filters") or {}
-    conditions = [
-        condition
-        for each in filters.get("filters", [])
-        if (condition := table_filter(each["value"], Place(each.get("key", 0)))) is not None
-    ]
-    reader = ExpressionReader(len(columns))
-    conditions += [
-        moved_to(reader(each["expr"]), each["column_indexes"])
-        for each in filters.get("multi_column_filters", [])
-    ]
+    conditions = _conditions(found, len(columns))
     rows = filtered(rows, conditions)
     kept = found.get("projection_ids") or range(len(columns))
     split = table not in exchanges.inline
     whole = Rows(project(rows, [Place(at) for at in kept]), len(kept), split=split)
     known = exchanges.estimates.get(table)
     if known is not None:
-        per_value = known.bytes / max(known.rows * max(len(names), 1), 1)
         of_columns = [
-            per_value if name is None else known.widths.get(name, per_value) for name in read
+            known.width(name or "", len(names))
+            if name not in later
+            else (ROW_BYTES if isinstance(column, Place) else 0.0)
+            for name, column in zip(read, columns, strict=True)
         ]
         whole = attrs.evolve(
             whole,
@@ -183,9 +174,48 @@ def _scan(found: Json, exchanges: Exchanges) -> Rows:
             base=float(known.rows),
             widths=tuple(of_columns[at] for at in kept),
         )
-    own = found.get("table_index", 0)
+        exchanges.scanned[own] = Scanned(
+            scan,
+            read,
+            {name: read_type(kind) for name, kind in types.items()},
+            {name: known.width(name, len(names)) for name in types},
+            whole.count or 0.0,
+        )
     whole = attrs.evolve(whole, bindings=tuple((own, at) for at in kept))
     return exchanges.gather(whole) if exchanges.whole else whole
+
+
+def _columns(
+    found: Json, read: Sequence[str | None], wanted: Sequence[str], later: Set[str]
+) -> list[BoundExpr]:
+    """Of a scan, of columns of these names and behind them, if some are read later, of the rows."""
+    columns: list[BoundExpr] = []
+    row: BoundExpr = Place(len(wanted))
+    for name, each in zip(read, found.get("column_indexes", [{}]), strict=True):
+        if name in later:
+            columns.append(row)
+            row = _NOT_YET
+        elif name is None:
+            columns.append(NOTHING)
+        else:
+            kind = found["returned_types"][each.get("index", 0)]
+            columns.append(part_of(Place(wanted.index(name)), kind, each))
+    return columns
+
+
+def _conditions(found: Json, width: int) -> list[BoundExpr]:
+    filters = found.get("table_filters") or {}
+    conditions = [
+        condition
+        for each in filters.get("filters", [])
+        if (condition := table_filter(each["value"], Place(each.get("key", 0)))) is not None
+    ]
+    reader = ExpressionReader(width)
+    conditions += [
+        moved_to(reader(each["expr"]), each["column_indexes"])
+        for each in filters.get("multi_column_filters", [])
+    ]
+    return conditions
 
 
 def _part_left(conditions: Sequence[BoundExpr]) -> float:

@@ -52,7 +52,7 @@ def order(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
 def top_n(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
     (below,) = inputs
     keys = ExpressionReader(below.width, below.bindings).keys(found["orders"])
-    return _first(below, keys, found.get("limit", 0), found.get("offset", 0), exchanges)
+    return first(below, keys, found.get("limit", 0), found.get("offset", 0), exchanges)
 
 
 def limit(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
@@ -76,7 +76,7 @@ def limit(found: Json, inputs: Sequence[Rows], exchanges: Exchanges) -> Rows:
                 refuse(f"a LIMIT of kind {other}", found)
     count, offset = counts
     if isinstance(count, int | None) and isinstance(offset, int | None):
-        return _first(below, (), count, offset or 0, exchanges)
+        return first(below, (), count, offset or 0, exchanges)
     return _first_by_number(below, count, offset, exchanges)
 
 
@@ -97,13 +97,14 @@ def _settled(keys: tuple[BoundKey, ...], below: Rows, exchanges: Exchanges) -> t
     return keys + by_all(below.width) if repeats else keys
 
 
-def _first(
+def first(
     below: Rows,
     keys: tuple[BoundKey, ...],
     count: int | None,
     offset: int,
     exchanges: Exchanges,
 ) -> Rows:
+    """The first rows in an order; without keys in the one that they have, if any."""
     after = keys or below.order
     keys = keys or below.order or ()
     if keys or not below.placed:

@@ -38,7 +38,7 @@ from ffq.sql.serialized import NotDistributed
 from ffq.sql.sharing import with_shared
 from ffq.sql.statements import InsertInto, read_statement
 from ffq.sql.text import query_error
-from ffq.sql.together import exchanges_of, in_one_task, scans_of
+from ffq.sql.together import exchanges_of, in_one_task, reads_later, scans_of
 
 DEFAULT_PARTITIONS: Final = 8
 _USUAL_EXCHANGES: Final = 3
@@ -213,6 +213,9 @@ class Preparer:
         except NotDistributed as error:
             raise _placed(error, named, query) from None
         plan, said = _small_in_one_task(plan, query, facts, catalog)
+        if said and reads_later(plan):  # nothing is exchanged that could be read later
+            plan = operators.put_into(cut(planned, operators.volatile, reads_later=False))
+            plan, said = _small_in_one_task(plan, query, facts, catalog)
         if not said:
             plan, spared = with_shared(plan)
             if spared:
@@ -304,7 +307,8 @@ def _estimate(facts: TableFacts, sample: pa.Table | None) -> TableEstimate:
     if sample is not None and sample.num_rows:
         columns = zip(sample.column_names, sample.columns, strict=True)
         widths = {name: column.nbytes / sample.num_rows for name, column in columns}
-    return TableEstimate(facts.rows, facts.size.files_bytes or 0, widths, facts.tiny, facts)
+    size = facts.size.files_bytes or 0
+    return TableEstimate(facts.rows, size, widths, facts.tiny, facts, facts.numbered)
 
 
 def _writing(prepared: Prepared, over: Callable[[Node], Node]) -> Prepared:

@@ -17,6 +17,7 @@ from ffq.plan.model import (
     Aggregate,
     Broadcast,
     Custom,
+    FetchedRows,
     Join,
     Node,
     ParquetScan,
@@ -38,6 +39,11 @@ def scans_of(plan: Node) -> Iterator[ParquetScan]:
 def exchanges_of(plan: Node) -> int:
     """How many exchanges a plan has."""
     return len({id(node) for node in walk_plan(plan) if isinstance(node, ShuffleRead)})
+
+
+def reads_later(plan: Node) -> bool:
+    """Whether columns of the plan are read when it is known for which rows."""
+    return any(isinstance(node, FetchedRows) for node in walk_plan(plan))
 
 
 def in_one_task(plan: Node) -> Node | None:

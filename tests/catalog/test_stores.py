@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,7 +19,7 @@ from ffq.engine import Engine, FragmentSpec, stores
 from ffq.engine.writes import settle
 from ffq.errors import FfqError, FileChanged, PlanningError, StorageError
 from ffq.messages import PlanSql
-from ffq.plan.model import ParquetScan
+from ffq.plan.model import FetchedRows, NumberedScan, ParquetScan
 from ffq.plan.stages import cut
 from ffq.plan.terms import (
     BinaryOp,
@@ -32,7 +33,7 @@ from ffq.plan.terms import (
 )
 from ffq.plan.writes import written
 from ffq.sql.service import PlanningService
-from tests.engine.runner import LocalRunner, run_fragment
+from tests.engine.runner import LocalRunner, leaf, run_fragment
 from tests.s3 import SECRET, s3_server
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `s3` installs fsspec")
@@ -76,6 +77,20 @@ def test_folders_globs_and_files_of_a_bucket(lake: Any, engine: Engine) -> None:
     described = describe_table(Table("t", ("s3://lake/hive",)))
     assert (described.columns, described.rows) == ((("v", "BIGINT"), ("year", "BIGINT")), 100)
     assert len(read(engine, "s3://lake/hive/year=2024/b.parquet")) == 50
+
+
+def test_rows_in_a_bucket_are_found_again(lake: Any, engine: Engine) -> None:
+    put(lake, "lake/rows/a.parquet", range(50))
+    put(lake, "lake/rows/b.parquet", range(50, 100))
+    shares = Catalog.of([Table("t", ("s3://lake/rows",))]).scan_shares("t", 2**60, 1).shares
+    scan = ParquetScan("t", None, ("v",), ())
+    numbered = NumberedScan("t", None, ("v",), ())
+    rows = run_fragment(engine, FragmentSpec(numbered, {0: shares[0]}))
+    wanted = rows.filter(pc.is_in(rows.column(0), pa.array([77, 3]))).to_reader
+    spec = FragmentSpec(FetchedRows(leaf(), scan, 1), {0: shares[0]}, {0: wanted})
+    found = run_fragment(engine, spec)
+    assert found.column(0).to_pylist() == found.column(2).to_pylist()
+    assert sorted(found.column(2).to_pylist()) == [3, 77]
 
 
 def test_row_groups_in_a_bucket_are_left_out_by_their_statistics(lake: Any) -> None:

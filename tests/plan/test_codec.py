@@ -88,6 +88,8 @@ NODES: list[dict[str, Any]] = [
     {"Exchange": {"ShuffleRead": over(partitioning={"HashKeys": {"keys": [], "partitions": 64}})}},
     {"Limit": over(n=0)},
     {"TopKByScore": over(score_expr=A, k=10)},
+    {"ffq.NumberedScan": SCAN["ParquetScan"]},
+    {"ffq.FetchedRows": over(scan=SCAN, at=1)},
     {"UnionAll": {"left": SCAN, "right": SCAN}},
     {"CteRef": {"name": "c", "plan": SCAN}},
     {"VectorTopK": {"table": "v", "query_vector": [0.5, -1.0], "k": 3, "filter": "x > 1"}},

@@ -82,6 +82,13 @@ def _write_node(node: Node, budget: Budget) -> Json:
 NODE: Codec[Node] = Codec(_read_node, _write_node)
 
 
+def _read_scan(cursor: Cursor) -> model.ParquetScan:
+    found = _read_node(cursor)
+    if type(found) is not model.ParquetScan:
+        cursor.fail("right would be a ParquetScan")
+    return found
+
+
 def _read_partitions(cursor: Cursor) -> int:
     return cursor.integer(1, cursor.budget.limits.max_partitions)
 
@@ -153,6 +160,13 @@ _AGGREGATION: Final = (
     _INPUT,
 )
 
+_SCAN: Final = (
+    Key("table", NAME),
+    Key("schema", optional(SCHEMA), default=None),
+    Key("projection", optional(listing(COLUMN_NAME)), default=None),
+    Key("filters", listing(EXPR)),
+)
+
 _JOIN: Final = (
     Key("left", NODE),
     Key("right", NODE),
@@ -168,13 +182,7 @@ _EXCHANGES: dict[str, Codec[Any]] = {
 }
 
 _NODES: dict[str, Codec[Any]] = {
-    "ParquetScan": record(
-        model.ParquetScan,
-        Key("table", NAME),
-        Key("schema", optional(SCHEMA), default=None),
-        Key("projection", optional(listing(COLUMN_NAME)), default=None),
-        Key("filters", listing(EXPR)),
-    ),
+    "ParquetScan": record(model.ParquetScan, *_SCAN),
     "ParquetWrite": record(model.ParquetWrite, Key("table", NAME), _INPUT),
     "Filter": record(model.Filter, Key("predicate", EXPR), _INPUT),
     "InSubqueryFilter": record(
@@ -279,6 +287,10 @@ _NODES: dict[str, Codec[Any]] = {
     f"{OWN_PREFIX}ReducedJoin": record(model.ReducedJoin, *_JOIN, Key("broadcast_bytes", COUNT)),
     f"{OWN_PREFIX}RangeJoin": record(
         model.RangeJoin, *_JOIN, Key("right_leads", BOOLEAN, default=False)
+    ),
+    f"{OWN_PREFIX}NumberedScan": record(model.NumberedScan, *_SCAN),
+    f"{OWN_PREFIX}FetchedRows": record(
+        model.FetchedRows, _INPUT, Key("scan", Codec(_read_scan, _write_node)), Key("at", COUNT)
     ),
     f"{OWN_PREFIX}Values": record(
         model.Values, Key("types", listing(SQL_TYPE)), Key("rows", listing(listing(BOUND)))

@@ -77,6 +77,8 @@ class Describer:
         match node:
             case model.ParquetScan():
                 return _scan(node)
+            case model.FetchedRows(scan=scan):
+                return Line("Fetch", f"rows of {scan.table}", names + below[1].names)
             case model.Inline(table=table, columns=typed):
                 names = tuple(name for name, _ in typed)
                 return Line(f"Inline {table}", f"columns {_listed(names)}" if names else "", names)
@@ -171,6 +173,8 @@ def _scan(node: model.ParquetScan) -> Line:
     if node.filters:
         wanted = " AND ".join(expression_text(each, names) for each in node.filters)
         details += f" where {_short(wanted)}"
+    if isinstance(node, model.NumberedScan):
+        return Line(f"Scan {node.table}", f"{details}, numbered".strip(", "), (*names, "row"))
     return Line(f"Scan {node.table}", details.strip(), names)
 
 
