@@ -6,9 +6,9 @@ affair of whoever speaks over the stream.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 
@@ -36,6 +36,8 @@ PATH: Final = f"/{SERVICE}/{_METHOD}"
 WINDOW: Final = 4
 """Messages that the worker's end may be behind, each way."""
 
+_SendOne: TypeAlias = Callable[[ext.WorkResponse], Awaitable[None]]
+
 
 @attrs.define
 class _ServerEnd:
@@ -45,7 +47,7 @@ class _ServerEnd:
     """
 
     requests: AsyncIterator[ext.WorkRequest]
-    encoded: Send[ext.WorkResponse]
+    encoded: _SendOne
     by_stage: bool = False
     plans: PlanBook = attrs.field(factory=PlanBook)
 
@@ -100,7 +102,7 @@ def exchange_route(coordinator: ServesExchange) -> Duplex[ext.WorkRequest, ext.W
 async def serve_stream(
     coordinator: ServesExchange,
     requests: AsyncIterator[ext.WorkRequest],
-    send: Send[ext.WorkResponse],
+    send: _SendOne,
 ) -> None:
     """One stream, whatever carries it. Raises what is to end it."""
     end = _ServerEnd(requests, send)
