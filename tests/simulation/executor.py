@@ -173,7 +173,7 @@ def _rows(work: Work, later: StageId | None) -> list[int]:
     read_by = {scan.leaf: scan.splits for scan in assignment.scans}
     for scan in assignment.scans:
         source = sources[scan.leaf]
-        splits = scan.splits
+        splits: Sequence[ScanSplit] = scan.splits
         if source.follows is not None:
             splits = _with_partners(splits, read_by[source.follows.leads])
         if source.split or source.follows is not None or first:
