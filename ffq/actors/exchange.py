@@ -50,6 +50,22 @@ _REFUSED_PAUSE_S: Final = 0.01
 again at once, however often the state changes."""
 
 
+@attrs.frozen
+class _Held:
+    """Within the block the lock is held. To take one that is free is no turn of the scheduler."""
+
+    lock: trio.Lock
+
+    async def __aenter__(self) -> None:
+        try:
+            self.lock.acquire_nowait()
+        except trio.WouldBlock:
+            await self.lock.acquire()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.lock.release()
+
+
 @attrs.define
 class _Open:
     """One stream. `sent`: assignments so far. `holds_until`: on Trio's clock, `limit` and `ahead`.
@@ -241,7 +257,7 @@ class Exchanges:
 
     async def _tell(self, stream: _Open, send: Send, answers: tuple[EndAnswer, ...]) -> None:
         """What became of ends, and with it what may begin in their place, if there is something."""
-        async with stream.giving:
+        async with _Held(stream.giving):
             tasks = await self._tasks(stream) if stream.is_offered else ()
             await send(ToWorker(tasks, answers=answers))
 

@@ -9,13 +9,15 @@ bug that leaves two machines at odds: one was told, and the other has not done i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
 import attrs
 
 from ffq.actors.outbox import Outbox
 from ffq.actors.parties import Parties
+from ffq.actors.posting import Answer
 from ffq.actors.rhythm import Rhythm, Timer
 from ffq.actors.watches import Watches
 from ffq.core.machine import Machine, Notice, Outcome, Removal, Walk
@@ -24,6 +26,7 @@ from ffq.errors import FfqError, InvariantViolated
 from ffq.messages import SweepStaleWorkers, Tick
 from ffq.runtime import Actor, Request, handles
 from ffq.runtime.remarks import RemarkLogger
+from ffq.service import Posted
 
 logger = RemarkLogger(logging.getLogger("ffq.actors"))
 
@@ -138,15 +141,38 @@ class MachineActor(Actor[Any]):
                 told.append(notice)
         return self._tell(outcome.reply, told) if told else outcome.reply
 
-    async def _tell(self, reply: R, told: list[Notice]) -> R:
-        for notice in told:
-            try:
-                await self._parties.ask_from(self._machine.party, notice)
-            except Exception as error:
-                # The machine counts it as told: from here on the two would disagree.
-                self.ctx.fail(error)
-                raise
+    def _tell(self, reply: R, told: list[Notice]) -> R | Coroutine[Any, Any, R]:
+        """One after another. An idle party is told within this call, which takes no turn of the
+        scheduler; where one is not, this actor waits for it with its mailbox.
+        """
+        for number, notice in enumerate(told, 1):
+            answer = Answer()
+            with self._agreeing():
+                posted = self._parties.post_from(self._machine.party, notice, answer.take)
+                if answer.there:
+                    answer.result()
+                    continue
+            return self._go_on_telling(reply, told[number:], answer, posted)
         return reply
+
+    async def _go_on_telling(
+        self, reply: R, others: list[Notice], answer: Answer, posted: Posted
+    ) -> R:
+        with self._agreeing():
+            await answer.comes(posted)
+            answer.result()
+        rest: Any = self._tell(reply, others)
+        last: R = await rest if isinstance(rest, Coroutine) else rest
+        return last
+
+    @contextmanager
+    def _agreeing(self) -> Iterator[None]:
+        """The machine counts as told what it has to tell: should that fail, two would disagree."""
+        try:
+            yield
+        except Exception as error:
+            self.ctx.fail(error)
+            raise
 
     async def _hold(self, walk: Walk[Any, R], message: Request[R]) -> R:
         """A walk that holds this machine, from its first step to its last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, TypeVar
 
 import attrs
@@ -41,9 +42,18 @@ class Parties:
         Raises:
             InvariantViolated: MAY_ASK does not allow it: two could wait for each other.
         """
-        if OWNERS[type(message)] not in MAY_ASK[asker]:
-            raise InvariantViolated(
-                f"{asker.value} may not ask {OWNERS[type(message)].value} "
-                f"for {type(message).__name__} while it is held"
-            )
+        _check(asker, message)
         return await self.ask(message)
+
+    def post_from(self, asker: Party, message: Request[Any], on_reply: OnReply) -> Posted:
+        """As `post`, by a machine that serves nobody until the reply. Raises as `ask_from`."""
+        _check(asker, message)
+        return self.post(message, on_reply, inf)
+
+
+def _check(asker: Party, message: Request[Any]) -> None:
+    if OWNERS[type(message)] not in MAY_ASK[asker]:
+        raise InvariantViolated(
+            f"{asker.value} may not ask {OWNERS[type(message)].value} "
+            f"for {type(message).__name__} while it is held"
+        )

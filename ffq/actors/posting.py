@@ -28,7 +28,7 @@ def hop(message: Request[R]) -> Generator[Request[Any], R, R]:
     return (yield message)
 
 
-class _Answer:
+class Answer:
     """What a message that was posted is answered with."""
 
     __slots__ = ("error", "heard", "there", "value")
@@ -44,26 +44,37 @@ class _Answer:
         if self.heard is not None:
             self.heard.set()
 
+    async def comes(self, posted: Posted) -> None:
+        """Until it is there; cancelled, nobody wants it any more."""
+        if self.there:
+            return
+        self.heard = trio.Event()
+        try:
+            await self.heard.wait()
+        finally:
+            if not self.there:
+                posted.give_up()
+
+    def result(self) -> Any:
+        """The reply. Raises the error."""
+        if self.error is None:
+            return self.value
+        error, self.error = self.error, None
+        try:
+            raise error
+        finally:
+            del error, self  # the error has this frame, and would be in a cycle with it
+
 
 async def ask_at_once(parties: Parties, message: Request[R]) -> R:
     """As `parties.ask` of an actor, by a task that is no handler. An idle one answers within this
     call: two turns of the scheduler less, and no checkpoint.
     """
-    answer = _Answer()
+    answer = Answer()
     posted = parties.post(message, answer.take, inf)
     if not answer.there:
-        answer.heard = trio.Event()
-        try:
-            await answer.heard.wait()
-        finally:
-            if not answer.there:
-                posted.give_up()
-    if answer.error is not None:
-        try:
-            raise answer.error
-        finally:
-            del answer  # its error has this frame, and would be in a cycle with it
-    reply: R = answer.value
+        await answer.comes(posted)
+    reply: R = answer.result()
     return reply
 
 

@@ -41,7 +41,10 @@ class Outgoing:
 
     async def __call__(self, message: Message) -> None:
         """In Trio, as `Send`."""
-        await self._slots.acquire()
+        try:  # where there is room it takes no turn of the scheduler: there is room for few
+            self._slots.acquire_nowait()
+        except trio.WouldBlock:
+            await self._slots.acquire()
         self._to_loop.put(self._outbox.put_nowait, message.SerializeToString())
 
     async def at_hand(self, take: Callable[[], Message | None]) -> None:
