@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from ffq.ids import parse_query_id, parse_worker_id
 from ffq.messages import Heartbeat, HeartbeatReply
 from ffq.proto import ffq_distributed_pb2 as wire
@@ -20,17 +18,13 @@ def decode_heartbeat(message: wire.HeartbeatRequest) -> Heartbeat:
         message.running_tasks,
         frozenset(message.custom_operator_capabilities),
         message.incarnation,
-        _endpoint(message.shuffle_endpoint),
+        parse_optional_endpoint(message.shuffle_endpoint),
         message.engine_family,
         running if message.reports_attempts else None,
         tuple(map(parse_query_id, bounded(held, "held_queries"))) if held else (),
         message.slots,
         message.stuck_tasks,
     )
-
-
-# A worker's is the same in each of its beats.
-_endpoint = lru_cache(1024)(parse_optional_endpoint)
 
 
 def encode_heartbeat(beat: Heartbeat) -> wire.HeartbeatRequest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ffq.endpoint import parse_endpoint
 from ffq.errors import InvalidRequest
 from ffq.ids import parse_query_id
@@ -83,6 +85,7 @@ def _encode_partition(part: OutputPartition) -> wire.MapOutputPartition:
     )
 
 
+@lru_cache(1024)  # a worker's is the same in all of its messages
 def parse_optional_endpoint(text: str) -> str:
     """host:port, or empty. Raises InvalidRequest."""
     return parse_endpoint(text, "shuffle_endpoint") if text else ""

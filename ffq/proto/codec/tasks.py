@@ -195,6 +195,7 @@ def _decode_input(message: wire.ShuffleInput) -> ShuffleInput:
 
 
 def decode_report(message: wire.ReportTaskStatusRequest) -> ReportTaskStatus:
+    lost = message.lost_inputs
     return ReportTaskStatus(
         key=decode_key(message),
         state=decode_task_state(message.state),
@@ -203,12 +204,13 @@ def decode_report(message: wire.ReportTaskStatusRequest) -> ReportTaskStatus:
         worker_id=parse_optional_worker_id(message.worker_id),
         incarnation=message.incarnation,
         kind=_decode_kind(message.error_kind),
-        lost_inputs=tuple(
-            LostInput(StageId(lost.stage_id), TaskId(lost.map_task), Attempt(lost.attempt))
-            for lost in bounded(message.lost_inputs, "lost_inputs")
-        ),
+        lost_inputs=tuple(map(_decode_lost, bounded(lost, "lost_inputs"))) if lost else (),
         usage=decode_usage(message.usage) if message.HasField("usage") else None,
     )
+
+
+def _decode_lost(lost: wire.LostInput) -> LostInput:
+    return LostInput(StageId(lost.stage_id), TaskId(lost.map_task), Attempt(lost.attempt))
 
 
 def encode_report(report: ReportTaskStatus) -> wire.ReportTaskStatusRequest:

@@ -6,6 +6,8 @@ Ids become file names and map keys: here they are checked, once, and trusted ins
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final, Protocol, TypeVar
 
 import attrs
@@ -48,9 +50,14 @@ class HasLayout(Protocol):
     layout_fingerprint: int
 
 
+# The same few ids are in most messages. Those of protobuf are texts, and a cache takes them.
+_query_id = lru_cache(1024)(parse_query_id)
+_worker_id = lru_cache(1024)(parse_worker_id)
+
+
 def parse_optional_worker_id(text: str) -> WorkerId | None:
     """None for the empty text of a peer on the fixed wire. Raises InvalidRequest."""
-    return parse_worker_id(text) if text else None
+    return _worker_id(text) if text else None
 
 
 def bounded(items: Sequence[T], what: str) -> Sequence[T]:
@@ -66,9 +73,7 @@ def bounded(items: Sequence[T], what: str) -> Sequence[T]:
 
 def attempt_key(query_id: str, stage_id: int, task_id: int, attempt: int) -> AttemptKey:
     """Raises InvalidRequest for a bad query id; whether the attempt exists is not known here."""
-    return AttemptKey(
-        parse_query_id(query_id), StageId(stage_id), TaskId(task_id), Attempt(attempt)
-    )
+    return AttemptKey(_query_id(query_id), StageId(stage_id), TaskId(task_id), Attempt(attempt))
 
 
 def decode_key(message: HasKey) -> AttemptKey:
@@ -104,10 +109,13 @@ def encode_task_state(state: TaskState) -> wire.TaskState.ValueType:
 
 def decode_task_state(number: int) -> TaskState:
     """Raises InvalidRequest for TASK_STATE_UNSPECIFIED and numbers unknown to us."""
-    try:
-        return TaskState(number)
-    except ValueError:
-        raise InvalidRequest(f"state {number} is not a state of an attempt") from None
+    state = _TASK_STATES.get(number)
+    if state is None:
+        raise InvalidRequest(f"state {number} is not a state of an attempt")
+    return state
+
+
+_TASK_STATES: Final = {state.value: state for state in TaskState}
 
 
 def short(text: str) -> str:
@@ -116,17 +124,20 @@ def short(text: str) -> str:
     Whoever raised an error may have put a lone surrogate in it (of an undecodable file name, say),
     which no protobuf message carries.
     """
+    if not text:
+        return text
     text = text.encode(errors="replace").decode()
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
 def decode_usage(message: wire.AttemptUsage) -> AttemptUsage:
-    return AttemptUsage(**{field.name: getattr(message, field.name) for field in _USAGE})
+    return AttemptUsage(*_of_usage(message))
 
 
 def encode_usage(usage: AttemptUsage) -> wire.AttemptUsage:
-    return wire.AttemptUsage(**{field.name: getattr(usage, field.name) for field in _USAGE})
+    return wire.AttemptUsage(**dict(zip(_USAGE, _of_usage(usage), strict=True)))
 
 
-_USAGE: Final = attrs.fields(AttemptUsage)
+_USAGE: Final = tuple(field.name for field in attrs.fields(AttemptUsage))
 """Both sides call its fields the same."""
+_of_usage: Final = attrgetter(*_USAGE)
