@@ -8,7 +8,7 @@ that they lie in a small part of the table's row groups, since the others need n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -118,12 +118,12 @@ def fetched(
     repeats = exchanges.repeats or exchanges.whole or top.rows.shared
     if repeats or not exchanges.reads_later or not 0 < top.limit <= MAX_FETCHED or top.is_volatile:
         return None
-    later = max(_worth(top, exchanges), key=lambda pair: pair[0], default=None)
-    if later is None or later[0] < _LEAST_GAIN:
+    later = [each for worth, each in _worth(top, exchanges) if worth >= _LEAST_GAIN]
+    if not later:
         return None
     as_planned = Noted.of(exchanges)
     before.restore(exchanges)
-    found = _planned(top, later[1], again, exchanges)
+    found = _planned(top, later, again, exchanges)
     if found is None:
         as_planned.restore(exchanges)
     return found
@@ -163,33 +163,35 @@ def _reached(passed: Passed, top: Top, rows: Rows) -> dict[int, int]:
 
 
 def _planned(
-    top: Top, later: _Later, again: Callable[[], Rows], exchanges: Exchanges
+    top: Top, later: Sequence[_Later], again: Callable[[], Rows], exchanges: Exchanges
 ) -> Rows | None:
     """None: planned so, something else than the output asks for the columns."""
-    names = later.names
-    around, exchanges.later = exchanges.later, {**exchanges.later, later.table: frozenset(names)}
+    named = {each.table: frozenset(each.names) for each in later}
+    around, exchanges.later = exchanges.later, {**exchanges.later, **named}
     try:
         rows = again()
     finally:
         exchanges.later = around
-    scanned = exchanges.scanned[later.table]
-    leaf = [names.index(name) if name in names else None for name in scanned.read]
-    reached = _reached(Passed(scanned.scan, leaf), top, rows)
-    if {at: names[of] for at, of in reached.items()} != later.columns:
-        return None
-    at_row = next(at for at, of in reached.items() if of == 0)
     first = orders.first(rows, top.keys_below, top.limit, top.offset, exchanges)
-    node = FetchedRows(first.node, ParquetScan(scanned.scan.table, None, names, ()), at_row)
     columns: list[BoundExpr] = [*map(Place, range(rows.width))]
-    for at, of in reached.items():
-        columns[at] = Conversion(Place(rows.width + of), scanned.types[names[of]])
-    given = attrs.evolve(
-        first, node=node, width=rows.width + len(names), order=None, bindings=None, widths=()
-    )
+    node, width = first.node, rows.width
+    for each in later:
+        names, scanned = each.names, exchanges.scanned[each.table]
+        leaf = [names.index(name) if name in names else None for name in scanned.read]
+        reached = _reached(Passed(scanned.scan, leaf), top, rows)
+        if {at: names[of] for at, of in reached.items()} != each.columns:
+            return None
+        at_row = next(at for at, of in reached.items() if of == 0)
+        node = FetchedRows(node, ParquetScan(scanned.scan.table, None, names, ()), at_row)
+        for at, of in reached.items():
+            columns[at] = Conversion(Place(width + of), scanned.types[names[of]])
+        width += len(names)
+        exchanges.choices.append(
+            f"Top: {_listed(names)} of {scanned.scan.table} are read for its {top.limit:,} rows "
+            "alone"
+        )
+    given = attrs.evolve(first, node=node, width=width, order=None, bindings=None, widths=())
     made = projected(given, [over(each, columns) for each in top.exprs])
-    exchanges.choices.append(
-        f"Top: {_listed(names)} of {scanned.scan.table} are read for its {top.limit:,} rows alone"
-    )
     return attrs.evolve(made, order=top.keys, bindings=top.made.bindings, widths=top.made.widths)
 
 

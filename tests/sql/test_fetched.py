@@ -152,11 +152,23 @@ def test_answers_are_the_engines(compared: Compared, name: str) -> None:
 
 def test_columns_are_not_scanned_that_are_read_later(compared: Compared) -> None:
     plan = compared.plan(plan_of(compared.instance, _LATER["some columns are asked for"]))
-    (scan,) = [each for each in scans_of(plan) if isinstance(each, NumberedScan)]
+    scans = [each for each in scans_of(plan) if isinstance(each, NumberedScan)]
+    (scan,) = [each for each in scans if each.table == "wide"]
     assert {"k", "d", "text", "u"} >= set(scan.projection or ()) >= {"k", "d"}
-    (fetched,) = [node for node in walk_stage(plan) if isinstance(node, FetchedRows)]
+    (fetched,) = [
+        node
+        for node in walk_stage(plan)
+        if isinstance(node, FetchedRows) and node.scan.table == "wide"
+    ]
     assert "name" in (fetched.scan.projection or ())
     assert "text" not in (fetched.scan.projection or ())
+
+
+def test_columns_of_several_tables_are_read_one_after_the_other(compared: Compared) -> None:
+    for name, count in (("with itself", 2), ("all columns", 2), ("semi", 1)):
+        plan = compared.plan(plan_of(compared.instance, _LATER[name]))
+        found = [node for node in walk_stage(plan) if isinstance(node, FetchedRows)]
+        assert len(found) == count, name
 
 
 def test_random_values_are_not_made_anew(compared: Compared) -> None:
