@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Final
 
 from ffq.engine.scalars import AGGREGATES, INFIX, PREFIX, WINDOWS, is_run
-from ffq.engine.sql import identifier, text
+from ffq.engine.sql import Columns, identifier, text
 from ffq.errors import PlanningError, UnsupportedPlan
 from ffq.plan.bound import (
     PLAIN_TYPES,
@@ -35,6 +35,7 @@ from ffq.plan.bound import (
     Special,
     SqlType,
 )
+from ffq.plan.terms import Bound, Expr
 
 _EDGES: Final = {
     FrameEdge.UNBOUNDED_PRECEDING: "UNBOUNDED PRECEDING",
@@ -203,6 +204,18 @@ def _is_negative_zero(value: float) -> bool:
 
 
 # --- expressions -----------------------------------------------------------------------------
+
+
+def without_own_casts(exprs: Sequence[Expr], sqls: Sequence[str], columns: Columns) -> list[str]:
+    """The SQL of expressions, where a column that is cast to the type that it has is not cast."""
+
+    def written(expr: Expr, sql: str) -> str:
+        match expr:
+            case Bound(tree=Conversion(expr=Place(index=at), to=to)) if 0 <= at < len(columns):
+                return f"c{at}" if columns[at].type == type_sql(to) else sql
+        return sql
+
+    return list(map(written, exprs, sqls))
 
 
 class BoundWriter:

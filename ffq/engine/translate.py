@@ -14,7 +14,7 @@ import attrs
 
 from ffq.engine import alike, types
 from ffq.engine.aggregates import final_sql, partial_sql
-from ffq.engine.bound import BoundWriter, constant_sql, type_sql
+from ffq.engine.bound import BoundWriter, constant_sql, type_sql, without_own_casts
 from ffq.engine.chain import Chain
 from ffq.engine.expressions import ExpressionWriter
 from ffq.engine.joins import (
@@ -241,7 +241,7 @@ class Translator:
         if isinstance(node, model.NumberedScan):
             kept.append(len(rows.columns) - 1)
         columns = tuple(rows.columns[at] for at in kept)
-        return self._add(f"SELECT {select_list(f'c{at}' for at in kept)} FROM {rows.name}", columns)
+        return self._selected([f"c{at}" for at in kept], columns, rows)
 
     def _filter(self, node: Node, predicates: Sequence[Expr], below: Relation) -> Relation:
         writer = self._writer(node, below)
@@ -259,10 +259,16 @@ class Translator:
         if not all(isinstance(expr, Bound) for expr, _ in node.exprs):
             return self._typed(exprs, writer, below)
         sqls = [sql for sql, _ in exprs]
+        if isinstance(node.input, model.ParquetScan):  # whose types are told, and not derived
+            sqls = without_own_casts([expr for expr, _ in node.exprs], sqls, below.columns)
         kinds = self._types(sqls, [expr for expr, _ in node.exprs], below, node)
-        columns = tuple(
-            ColumnInfo(name, kind) for (_, name), kind in zip(exprs, kinds, strict=True)
-        )
+        columns = tuple(map(ColumnInfo, [name for _, name in node.exprs], kinds))
+        return self._selected(sqls, columns, below)
+
+    def _selected(self, sqls: list[str], columns: Columns, below: Relation) -> Relation:
+        """Nothing is added that gives out what there is: it takes as long to bind as others."""
+        if sqls and sqls == _positions(below.columns):
+            return Relation(below.name, columns)
         return self._add(f"SELECT {select_list(sqls)} FROM {below.name}", columns)
 
     def _partial(self, node: model.PartialHashAggregate, below: Relation) -> Relation:

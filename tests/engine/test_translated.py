@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import attrs
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ffq.engine import Engine, FragmentSpec
 from ffq.engine.engine import EngineSettings
 from ffq.engine.operators import OperatorRegistry, operator
+from ffq.engine.sql import Columns
 from ffq.engine.translate import Translator
 from ffq.errors import PlanningError
-from ffq.plan.bound import Call, Constant, Form, Match, Place, Special, SqlType
-from ffq.plan.model import Custom, Filter, Join, Node, Project
+from ffq.plan.bound import Call, Constant, Conversion, Form, Match, Place, Special, SqlType
+from ffq.plan.model import Custom, Filter, Join, Node, ParquetScan, Project
 from ffq.plan.terms import Bound
-from tests.engine.runner import leaf, run_fragment
+from tests.engine.runner import leaf, run_fragment, whole_files
 
 NEXT = Bound(Call("+", (Place(0), Constant(SqlType("INTEGER"), 1)), SqlType("BIGINT")))
 PLAN = Project(((NEXT, "next"),), leaf())
@@ -55,6 +58,35 @@ def test_a_fragment_that_reads_alike_is_translated_once(
     for table in (NUMBERS, NUMBERS, pa.table({"a": pa.array([5], pa.int32())})):
         assert rows(engine, PLAN, table) == [each + 1 for each in table["a"].to_pylist()]
     assert translated == [PLAN]
+
+
+@pytest.mark.parametrize(("kind", "steps"), [(pa.int64(), 1), (pa.int32(), 2)])
+def test_what_gives_out_the_columns_that_there_are_is_no_step(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: pa.DataType, steps: int
+) -> None:
+    """Nor is a cast of a file's column to the type that it has; one to another type is."""
+    texts: list[str] = []
+    query = Translator.query
+
+    def hearing(self: Translator, fragment: Node) -> tuple[str, Columns]:
+        text, columns = query(self, fragment)
+        texts.append(text)
+        return text, columns
+
+    monkeypatch.setattr(Translator, "query", hearing)
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"k": pa.array([1, 2], kind), "v": pa.array(["a", "b"])}), path)
+    cast = Bound(Conversion(Place(0), SqlType("BIGINT")))
+    scan = ParquetScan("t", None, ("k", "v"), ())
+    typed = Project(((cast, "k"), (Bound(Place(1)), "v")), scan)
+    renamed = Project(((Bound(Place(0)), "a"), (Bound(Place(1)), "b")), typed)
+    found = run_fragment(engine, FragmentSpec(renamed, {0: whole_files([path])}))
+    assert found == pa.table({"a": [1, 2], "b": ["a", "b"]})
+    (text,) = texts
+    assert text.count(" AS NOT MATERIALIZED ") == steps
+    turned = Project(((Bound(Place(1)), "b"), (Bound(Place(0)), "a")), typed)
+    found = run_fragment(engine, FragmentSpec(turned, {0: whole_files([path])}))
+    assert found == pa.table({"b": ["a", "b"], "a": [1, 2]})
 
 
 def test_what_reads_other_types_is_translated_for_them(
