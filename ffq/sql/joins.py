@@ -510,7 +510,7 @@ def _by_hash(
         keys_bytes = exchanges.keys_bytes(sides.left, sides.right, [b for _, b, _ in equal])
     if keys_bytes:
         exchanges.choices[-1] += (
-            f", the left one without rows that have no key of the right one if those have up to "
+            f", the other one without rows that have none of its keys, if those have up to "
             f"{bytes_text(keys_bytes)}"
         )
     left, right = left or Definition(sides.left), right or Definition(sides.right)

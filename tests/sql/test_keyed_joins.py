@@ -62,7 +62,7 @@ def test_keys_go_first_up_to_a_part_of_what_is_reduced(compared: Compared) -> No
     bound, said = _planned(compared, few=few)
     assert bound == 8 * 10**6 // 2
     assert said.endswith(
-        "the left one without rows that have no key of the right one if those have up to 3.8 MiB"
+        "the other one without rows that have none of its keys, if those have up to 3.8 MiB"
     )
     many = TableEstimate(10**6, 24 * 10**6, {"k": 8.0, "j": 8.0, "w": 8.0})
     assert _planned(compared, few=few, many=many)[0] == 16 * 10**6 // 2 // 4
