@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, TypeAlias
 
@@ -30,6 +31,7 @@ from ffq.shuffle.layout import (
     task_folder,
 )
 from ffq.shuffle.mark import marked
+from ffq.shuffle.packing import pays, sampled
 
 Compression: TypeAlias = Literal["lz4", "zstd"]
 
@@ -137,9 +139,10 @@ class MapOutputWriter:
             is there without rows, too.
         schema: of every batch.
         family: the engine's, which every stream is marked with (R31).
-        compression: of the Arrow buffers; None writes them plain. lz4 halves the bytes to
-            keep and to send, and costs about what sending the other half would
-            (`benchmarks/partition.py`). What is small stays plain.
+        compression: of the Arrow buffers, where it pays; None writes them plain. What is small
+            stays plain.
+        link_bytes_per_s: at which bytes go to who reads them, for `ffq.shuffle.packing.pays`; inf:
+            they lie where they are read; 0: it pays wherever it saves a byte.
         buffer_bytes: rows held back, over all partitions, before they are written out.
         small: where a small output goes that has room there, and none of it to disk; and where is
             kept where one lies that is in one file. None: each partition has a file.
@@ -158,6 +161,7 @@ class MapOutputWriter:
         *,
         family: str,
         compression: Compression | None = "lz4",
+        link_bytes_per_s: float = 0,
         buffer_bytes: int = DEFAULT_BUFFER_BYTES,
         small: SmallOutputs | None = None,
     ) -> None:
@@ -169,7 +173,9 @@ class MapOutputWriter:
             # Each once by its name, which is how whoever reads them finds them.
             self._apart = list(dict(zip(partitioning.keys, self._keys, strict=True)).values())
             self._keyed = pa.schema([schema.field(at) for at in self._apart])
-        self._compression = compression
+        self._compression: Compression | None = compression
+        self._link_bytes_per_s = link_bytes_per_s
+        self._pays: bool | None = None
         self._buffer_bytes = buffer_bytes
         self._buffered = 0
         self._parts: dict[int, _Part] = {}
@@ -266,15 +272,26 @@ class MapOutputWriter:
         return part
 
     def _stream(
-        self, part: _Part, sink: pa.NativeFile, first_bytes: int
+        self, part: _Part, sink: pa.NativeFile, first: Sequence[pa.RecordBatch]
     ) -> pa.ipc.RecordBatchStreamWriter:
-        """A stream whose first batches have so many bytes."""
+        """A stream that begins with these batches."""
+        first_bytes = sum(batch.nbytes for batch in first)
         small = first_bytes < _SMALL_BYTES
         options = pa.ipc.IpcWriteOptions(
-            compression=None if small else self._compression,
+            compression=None if small else self._compression_of(first),
             use_threads=first_bytes >= _LARGE_BYTES,
         )
         return pa.ipc.new_stream(sink, part.schema, options=options)
+
+    def _compression_of(self, first: Sequence[pa.RecordBatch]) -> Compression | None:
+        """Decided once for the output, by the first rows of what is not small."""
+        compression = self._compression
+        if compression is None or self._link_bytes_per_s == inf:
+            return None
+        if self._pays is None:
+            sample = sampled(first, compression)
+            self._pays = pays(sample.ratio, sample.bytes_per_s, self._link_bytes_per_s)
+        return compression if self._pays else None
 
     def _begin(self) -> None:
         """The folder; made when it is clear that there will be files. Raises DiskError."""
@@ -355,14 +372,14 @@ class MapOutputWriter:
         if pending and last and part.stream is None:
             # All in one stretch of memory: Arrow writes there by itself.
             whole = pa.BufferOutputStream()
-            with self._stream(part, whole, sum(each.nbytes for each in pending)) as stream:
+            with self._stream(part, whole, pending) as stream:
                 self._write(part, stream, pending)
             part.sink.add(whole.getvalue())
             return
         if pending:
             if part.stream is None:
                 sink = pa.PythonFile(part.sink, mode="w")
-                part.stream = self._stream(part, sink, sum(each.nbytes for each in pending))
+                part.stream = self._stream(part, sink, pending)
             self._write(part, part.stream, pending)
         if last:
             part.close()

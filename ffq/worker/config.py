@@ -21,6 +21,7 @@ from ffq.settings import (
 )
 from ffq.worker.attempt import AttemptSettings
 from ffq.worker.loop import LoopSettings
+from ffq.worker.network import DEFAULT_LINK_MBIT
 
 MAX_HEARTBEAT_MS = 1_000
 MAX_SLOTS = 4_096
@@ -48,6 +49,8 @@ class WorkerConfig:
             share; 0: `memory_percent` of the machine's.
         spill_bytes: disk that fragments may spill to, each its share; 0: what is free.
         spool_bytes: memory for shuffle inputs that were fetched; more of them wait on disk.
+        link_mbit: of the network to other hosts until it was seen, Mbit/s; 0: map outputs are never
+            compressed.
     """
 
     coordinator: str
@@ -66,6 +69,7 @@ class WorkerConfig:
     memory_percent: int = 80
     spill_bytes: int = 0
     spool_bytes: int = 256 * _MIB
+    link_mbit: int = DEFAULT_LINK_MBIT
     rpc: RpcOptions = attrs.field(factory=RpcOptions)
 
 
@@ -74,7 +78,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
 
     Flags: coordinator, worker-id, slots, operators, poll-ms, heartbeat-ms, connect-timeout-ms,
     shuffle-bind, shuffle-advertise, shuffle-root, catalog, engine-threads, lone-engine-threads,
-    engine-memory-mb, spill-mb.
+    engine-memory-mb, spill-mb, link-mbit.
 
     Raises:
         InvalidRequest: a value is bad; names the flag or variable.
@@ -124,6 +128,7 @@ def worker_config(source: SettingSource) -> WorkerConfig:
         ),
         engine_memory_bytes=memory_mb * _MIB,
         spill_bytes=spill_mb * _MIB,
+        link_mbit=source.integer("link_mbit", "FFQ_WORKER_LINK_MBIT", DEFAULT_LINK_MBIT, minimum=0),
         rpc=rpc,
     )
 

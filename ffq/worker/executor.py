@@ -38,6 +38,7 @@ from ffq.threads import run_blocking
 from ffq.worker.failures import describe
 from ffq.worker.folders import WorkerFolders
 from ffq.worker.link import logger
+from ffq.worker.network import Network
 from ffq.worker.pieces import pieces_of
 from ffq.worker.ports import MapOutput, TaskOutput, Work
 from ffq.worker.readers import input_reader
@@ -50,7 +51,8 @@ from ffq.worker.wanted import InputPart, SharedOutput
 class _Scratch:
     """What one attempt uses besides its output.
 
-    outputs: where that goes; None: nowhere yet. targets: what it writes to.
+    outputs: where that goes; None: nowhere yet. targets: what it writes to. link_bytes_per_s: to
+    those who will read its output.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class _Scratch:
     spools: list[FragmentSpool] = attrs.field(factory=list)
     result: ResultSpool | None = None
     targets: tuple[WriteTarget, ...] = ()
+    link_bytes_per_s: float = inf
 
 
 class EngineExecutor:
@@ -67,6 +70,7 @@ class EngineExecutor:
         catalog: for tables that an assignment brings no splits of.
         spool_bytes: memory for fetched parts of all attempts; beyond it they go to disk.
         shared: map outputs in the folder that all share; None: this worker was given none.
+        network: is told what is read here, and says how fast others read from here.
         stop_grace_ms: how long a fragment told to stop is waited for before it counts as stuck.
     """
 
@@ -80,8 +84,10 @@ class EngineExecutor:
         spool_bytes: int,
         stop_grace_ms: int,
         shared: ShuffleStore | None = None,
+        network: Network | None = None,
     ) -> None:
         self._engine = engine
+        self._network = Network() if network is None else network
         self._store = store
         self._shared = shared
         self._folders = folders
@@ -113,7 +119,10 @@ class EngineExecutor:
             piece = self._store.piece(part.key, part.reduce_partition)
         except (UnknownId, StorageError):
             return None
-        return FragmentSpool.ours(piece) if piece.size == part.bytes else None
+        if piece.size != part.bytes:
+            return None
+        self._network.near(piece.size)
+        return FragmentSpool.ours(piece)
 
     async def newest_output(self, key: AttemptKey) -> SharedOutput | None:
         """As `Executor.newest_output`."""
@@ -129,6 +138,7 @@ class EngineExecutor:
         """
         scratch = self._scratch_of(work.assignment.key)
         scratch.outputs = self._shared if work.assignment.fixed_wire else self._store
+        scratch.link_bytes_per_s = self._network.to_readers_bytes_per_s()
         self._note_targets(work, scratch)
         job = _Job(self._engine, self._catalog, scratch, work)
         ended = trio.Event()
@@ -294,7 +304,13 @@ class _Job:
             small = None if self._work.assignment.fixed_wire else outputs.small
             writers.append(
                 MapOutputWriter(
-                    outputs.root, key, output, schema, family=ENGINE_FAMILY, small=small
+                    outputs.root,
+                    key,
+                    output,
+                    schema,
+                    family=ENGINE_FAMILY,
+                    link_bytes_per_s=self._scratch.link_bytes_per_s,
+                    small=small,
                 )
             )
             return writers[-1]

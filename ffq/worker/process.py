@@ -33,6 +33,7 @@ from ffq.worker.failures import innermost
 from ffq.worker.folders import WorkerFolders, worker_folders
 from ffq.worker.link import WorkerIdentity, logger
 from ffq.worker.loop import WorkerLoop
+from ffq.worker.network import Network, bytes_per_s
 from ffq.worker.serving import ShuffleServer
 from ffq.worker.transport import GrpcTransport
 
@@ -93,6 +94,7 @@ async def run_worker(
         engine = await run_blocking(_engine, config, folders)
         store = ShuffleStore(folders.outputs, memory_bytes=_SMALL_OUTPUTS_BYTES)
         root = config.shuffle_root
+        network = Network(bytes_per_s(config.link_mbit))
         executor = EngineExecutor(
             engine,
             store,
@@ -101,10 +103,11 @@ async def run_worker(
             spool_bytes=config.spool_bytes,
             stop_grace_ms=config.loop.stop_grace_ms,
             shared=None if root is None else ShuffleStore(root.absolute() / SHARED_FOLDER),
+            network=network,
         )
         try:
             async with open_channel(config.coordinator, config.rpc) as channel:
-                worker = _Worker(config, operators, store, executor, channel, clock)
+                worker = _Worker(config, operators, store, executor, network, channel, clock)
                 await worker.run(trio.Event() if stop is None else stop, task_status)
         finally:
             # A fragment that does not stop still uses the engine; the process's end closes it.
@@ -118,6 +121,7 @@ class _Worker:
     _operators: Callable[[], frozenset[str]]
     _store: ShuffleStore
     _executor: EngineExecutor
+    _network: Network
     _channel: RpcChannel
     _clock: Callable[[], int]
 
@@ -141,14 +145,14 @@ class _Worker:
             address = await self._start_shuffle_service(services)
             with ChannelPool(self._config.rpc) as peers:
                 identity = self._identity(address)
+                host = identity.endpoint.rpartition(":")[0]
+                self._network.reached_at(host)
                 loop = WorkerLoop(
                     identity,
                     self._config.loop,
                     coordinator=RemoteCoordinator(self._channel),
                     executor=self._executor,
-                    transport=GrpcTransport(
-                        self._channel, peers, identity.endpoint.rpartition(":")[0]
-                    ),
+                    transport=GrpcTransport(self._channel, peers, host, self._network),
                     unix_ms=self._clock,
                     coordinator_name=self._config.coordinator,
                     exchanges=[

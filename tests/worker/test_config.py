@@ -42,6 +42,7 @@ def test_defaults() -> None:
     assert str(os.getpid()) in given.worker_id
     assert (given.shuffle_bind, given.shuffle_bind_given) == ("0.0.0.0:50061", False)
     assert (given.loop.poll_ms, given.loop.heartbeat_ms) == (20, 1_000)
+    assert given.link_mbit == 1_000
 
 
 def test_a_bad_number_of_slots_is_refused_with_its_name() -> None:
@@ -62,6 +63,7 @@ def test_a_bad_number_of_slots_is_refused_with_its_name() -> None:
         "lone_engine_threads",
         "engine_memory_mb",
         "spill_mb",
+        "link_mbit",
         "max_message_bytes",
         "worker_liveness_timeout_ms",
     ],

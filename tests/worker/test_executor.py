@@ -6,6 +6,7 @@ import itertools
 import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +61,11 @@ from ffq.plan.terms import (
     WriteMode,
     WriteTarget,
 )
-from ffq.shuffle import ShuffleStore
+from ffq.shuffle import MapOutputWriter, ShuffleStore
 from ffq.worker.executor import EngineExecutor
 from ffq.worker.failures import failure_of
 from ffq.worker.folders import worker_folders
+from ffq.worker.network import Network
 from ffq.worker.ports import Fetched, MapOutput, TaskOutput, Work
 from ffq.worker.results import ResultSpool
 from ffq.worker.serving import ShuffleServer
@@ -111,6 +113,7 @@ class Rig:
     split: ScanSplit
     registry: OperatorRegistry
     base: Path
+    network: Network
 
     async def run(
         self,
@@ -146,10 +149,17 @@ async def rig(
     with worker_folders(tmp_path, "w1") as folders:  # type: ignore[arg-type]
         engine = Engine(registry=registry)
         store = ShuffleStore(folders.outputs, memory_bytes=memory_bytes)
+        network = Network(1.0)
         executor = EngineExecutor(
-            engine, store, folders, Catalog.of(tables), spool_bytes=100, stop_grace_ms=500
+            engine,
+            store,
+            folders,
+            Catalog.of(tables),
+            spool_bytes=100,
+            stop_grace_ms=500,
+            network=network,
         )
-        yield Rig(executor, store, ScanSplit(str(file), 0, 1), registry, folders.base)
+        yield Rig(executor, store, ScanSplit(str(file), 0, 1), registry, folders.base, network)
         engine.close()
 
 
@@ -239,6 +249,7 @@ async def test_own_output_is_read_in_place(tmp_path: Path, memory_bytes: int) ->
             assert it.executor.local(attrs.evolve(part, bytes=size.bytes + 1)) is None
             assert it.executor.local(attrs.evolve(part, key=key(1, 1))) is None
             fetched.append(Fetched(part, spool))
+        assert it.network.to_readers_bytes_per_s() == inf, "they read what is here"
         result = await it.run(EXCHANGED, 0, inputs={0: tuple(fetched)})
         assert isinstance(result, ResultSpool)
         table = pa.ipc.open_stream(await result.read(0, 1 << 30)).read_all()
@@ -579,3 +590,21 @@ async def test_a_share_that_is_canceled_ends_after_the_piece_that_runs(
         await it.executor.release(key(1), keep_output=False)
         assert runs == 2, "the second one began, and was told so"
         assert not it.store.holds(key(1))
+
+
+async def test_outputs_are_written_for_the_network_that_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links = []
+
+    def writer(*args: Any, link_bytes_per_s: float, **options: Any) -> MapOutputWriter:
+        links.append(link_bytes_per_s)
+        return MapOutputWriter(*args, link_bytes_per_s=link_bytes_per_s, **options)
+
+    monkeypatch.setattr("ffq.worker.executor.MapOutputWriter", writer)
+    async with rig(tmp_path) as it:
+        await it.run(EXCHANGED, 1)
+        await it.executor.release(key(1), keep_output=False)
+        it.network.reached_at("127.0.0.1")
+        await it.run(EXCHANGED, 1)
+    assert links == [1.0, inf]

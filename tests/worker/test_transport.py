@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from math import inf
 from pathlib import Path
 
 import attrs
@@ -26,6 +27,7 @@ from ffq.shuffle.pieces import Piece
 from ffq.shuffle.places import places_of, read_places
 from ffq.worker.addresses import advertised_endpoint
 from ffq.worker.inputs import FetchSettings, fetch_inputs
+from ffq.worker.network import Network
 from ffq.worker.serving import MAX_PARTS, ShuffleServer
 from ffq.worker.transport import OPENED_BYTES, GrpcStream, GrpcTransport
 from ffq.worker.wanted import InputPart
@@ -172,7 +174,7 @@ async def test_all_parts_of_a_worker_arrive_in_one_call(tmp_path: Path) -> None:
 def written(root: Path, store: ShuffleStore) -> list[InputPart]:
     """Parts of an output in one file, large enough to be opened; no endpoint."""
     schema = pa.schema([("k", pa.int64()), ("s", pa.string())])
-    rows = OPENED_BYTES // 20
+    rows = OPENED_BYTES // 15
     with MapOutputWriter(
         root,
         key(1),
@@ -190,10 +192,13 @@ def written(root: Path, store: ShuffleStore) -> list[InputPart]:
 
 @attrs.define
 class Nearby:
-    """A peer's fetches: what a transport of `host` got, and how much was sent to it."""
+    """A peer's fetches: what a transport of `host` got, how much was sent to it, and what it has
+    seen of the network to those who read.
+    """
 
     got: list[bytes]
     sent: int
+    rate: float
 
 
 async def fetched_nearby(root: Path, host: str) -> tuple[Nearby, list[bytes]]:
@@ -205,25 +210,28 @@ async def fetched_nearby(root: Path, host: str) -> tuple[Nearby, list[bytes]]:
             )
             for part in parts
         ]
+        network = Network(1.0)
         with ChannelPool(OPTIONS) as peers:
             items = await fetch_inputs(
                 {0: parts},
-                GrpcTransport(channel, peers, host),
+                GrpcTransport(channel, peers, host, network),
                 FetchSettings(),
                 lambda part: MemorySpool(),
             )
-        return Nearby([item.spool.data for item in items[0]], it.sent[0]), whole  # type: ignore[attr-defined]
+        got = [item.spool.data for item in items[0]]  # type: ignore[attr-defined]
+        return Nearby(got, it.sent[0], network.to_readers_bytes_per_s()), whole
 
 
 async def test_large_parts_of_a_worker_of_this_host_are_read_from_its_file(tmp_path: Path) -> None:
     near, whole = await fetched_nearby(tmp_path, "127.0.0.1")
-    assert (near.got, near.sent) == (whole, 0)
+    assert (near.got, near.sent, near.rate) == (whole, 0, inf)
 
 
 @pytest.mark.parametrize("host", ["", "127.0.0.2"])
 async def test_those_of_another_host_are_sent(tmp_path: Path, host: str) -> None:
     near, whole = await fetched_nearby(tmp_path, host)
     assert (near.got, near.sent) == (whole, sum(map(len, whole)))
+    assert 1.0 < near.rate < inf
 
 
 def another(file: Path) -> None:

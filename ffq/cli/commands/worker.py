@@ -126,6 +126,16 @@ SpillMbOption = Annotated[
         metavar="N",
     ),
 ]
+LinkMbitOption = Annotated[
+    str | None,
+    setting(
+        "Speed of the network to other hosts until it was seen, Mbit/s: map outputs are compressed "
+        "where that saves more time than it takes; 0 = never.",
+        "FFQ_WORKER_LINK_MBIT",
+        "1000",
+        metavar="N",
+    ),
+]
 MaxMessageBytesOption = Annotated[
     str | None,
     setting("Largest gRPC message.", "FFQ_MAX_MESSAGE_BYTES", "67108864", metavar="N"),
@@ -149,6 +159,7 @@ def worker(
     lone_engine_threads: LoneEngineThreadsOption = None,
     engine_memory_mb: EngineMemoryMbOption = None,
     spill_mb: SpillMbOption = None,
+    link_mbit: LinkMbitOption = None,
     max_message_bytes: MaxMessageBytesOption = None,
     log_level: LogLevelOption = LogLevel.INFO,
     stop_with_stdin: StopWithStdinOption = False,
