@@ -386,16 +386,23 @@ class Translator:
     def _values(self, node: model.Values) -> Relation:
         writer = BoundWriter(0, node_name(node))
         kinds = [type_sql(kind) for kind in node.types]
-        selects = [
-            "SELECT "
-            + select_list(
+        rows = [
+            ", ".join(
                 f"CAST({writer.sql(value)} AS {kind})"
                 for value, kind in zip(row, kinds, strict=True)
             )
+            or "1"  # a row of no columns
             for row in node.rows
         ]
+        names = ", ".join(f"c{at}" for at in range(len(kinds))) or "_"
         nothing = select_list(f"CAST(NULL AS {kind})" for kind in kinds)
-        sql = " UNION ALL ".join(selects) or f"SELECT {nothing} WHERE FALSE"
+        # No UNION ALL: threads would share it out, and give out the rows in any order.
+        listed = ", ".join(f"({row})" for row in rows)
+        sql = (
+            f"SELECT * FROM (VALUES {listed}) AS rows({names})"
+            if rows
+            else f"SELECT {nothing} WHERE FALSE"
+        )
         return self._add(sql, tuple(ColumnInfo(f"c{at}", kind) for at, kind in enumerate(kinds)))
 
     def _set(self, node: model.SetOperation, left: Relation, right: Relation) -> Relation:
