@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from ffq.plan import model
-from ffq.plan.bound import Conversion, Match, Place
+from ffq.plan.bound import Conversion, Match, Phase, Place
 from ffq.plan.model import Node
 from ffq.plan.terms import Bound, Expr
 from ffq.sql.pieces import places_of
@@ -61,9 +61,8 @@ class Passed:
                 return self.columns(node.input)
             case model.Join():
                 return self._join(node, self.columns(node.left), self.columns(node.right))
-            case model.Aggregate(groups=groups, aggregates=aggregates, groupings=groupings):
-                self.using((groups, aggregates), self.columns(node.input))
-                return (None,) * (len(groups) + len(aggregates) + len(groupings))
+            case model.Aggregate():
+                return self._aggregate(node, self.columns(node.input))
             case model.OverWindows(windows=windows):
                 below = self.using(windows, self.columns(node.input))
                 return (*below, *([None] * len(windows)))
@@ -88,6 +87,13 @@ class Passed:
                 self.using((expr,), below)
             found.append(None if place is None else below[place])
         return tuple(found)
+
+    def _aggregate(self, node: model.Aggregate, below: Columns) -> Columns:
+        if node.phase is Phase.MERGED:  # its expressions are over what the states were made of
+            self.used.update(at for at in below if at is not None)
+        else:
+            self.using((node.groups, node.aggregates), below)
+        return (None,) * (len(node.groups) + len(node.aggregates) + len(node.groupings))
 
     def _sent(self, node: model.ShuffleWrite | model.Broadcast, below: Columns) -> Columns:
         self.exchanged.update(each for each in below if each is not None)

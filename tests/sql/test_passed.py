@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ffq.plan import model as m
-from ffq.plan.bound import Call, Conversion, Match, Place, SqlType
+from ffq.plan.bound import BoundAggregate, Call, Conversion, Match, Phase, Place, SqlType
 from ffq.plan.model import Node
 from ffq.plan.terms import Bound, Column
 from ffq.sql.passed import Passed, Unknown
@@ -78,6 +78,17 @@ def test_groups_and_aggregates_use_their_columns_and_pass_none_on() -> None:
     node = m.Aggregate((Place(1),), (), scan)
     assert passed.columns(node) == (None,)
     assert passed.used == {1}
+
+
+def test_what_merges_states_passes_nothing_on() -> None:
+    """Its aggregates are over the rows that the states were made of, wherever those stood."""
+    scan = _scan()
+    total = BoundAggregate("sum", (Place(2),), INTEGER)
+    states = m.Aggregate((Place(1),), (total,), scan, phase=Phase.STATES)
+    passed = Passed(scan)
+    merged = m.Aggregate((Place(0),), (total,), _exchanged(states, "c0"), phase=Phase.MERGED)
+    assert passed.columns(merged) == (None, None)
+    assert passed.used == {1, 2}
 
 
 def test_a_scan_that_stands_there_twice_is_not_followed() -> None:
