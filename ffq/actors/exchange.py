@@ -20,11 +20,11 @@ from ffq.actors.carried import CarriedOutputs
 from ffq.actors.ends import take_ends
 from ffq.actors.parties import Parties
 from ffq.actors.posting import ask_at_once
+from ffq.bounds import MAX_AHEAD
 from ffq.core.walks import WALKS
 from ffq.errors import ExecutionError, FfqError, InvalidRequest, Unavailable
 from ffq.ids import WorkerId
 from ffq.messages import (
-    MAX_AHEAD,
     Assignment,
     AttemptEnd,
     EndAnswer,

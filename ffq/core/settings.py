@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import attrs
 
+from ffq.bounds import MAX_AHEAD
 from ffq.errors import InvalidRequest, words
-from ffq.messages import MAX_AHEAD
 
 MAX_BACKOFF_EXPONENT = 10
 BEATS_PER_TIMEOUT: Final = 5

@@ -17,8 +17,6 @@ MAX_NAME_LENGTH = 256
 """Of a capability, an endpoint and an engine family, in characters."""
 MAX_REPORTS = 1024
 """Reports that one message may carry: taking them keeps scheduling from others meanwhile."""
-MAX_AHEAD = 128
-"""Attempts that may wait with one worker for a slot of it, whatever either side says."""
 MAX_CARRIED_BYTES = 32 * 1024
 """Of a map output that goes along with its report."""
 

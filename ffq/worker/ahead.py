@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import attrs
 
+from ffq.bounds import MAX_AHEAD
 from ffq.ids import AttemptKey
-from ffq.messages import MAX_AHEAD, Assignment
+from ffq.messages import Assignment
 
 _UP, _DOWN = 0.5, 0.125
 """How much of an attempt's time is believed at once: of a longer one more, since what waits behind

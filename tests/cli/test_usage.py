@@ -117,7 +117,7 @@ def test_version(call: Call) -> None:
 
 
 def test_help_comes_before_the_heavy_libraries() -> None:
-    heavy = "('grpc', 'duckdb', 'trio', 'pyarrow', 'ffq.core.coordinator')"
+    heavy = "('grpc', 'duckdb', 'trio', 'pyarrow', 'ffq.messages', 'ffq.plan')"
     code = f"import ffq.cli.main, sys; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

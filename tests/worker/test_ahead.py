@@ -5,9 +5,9 @@ from __future__ import annotations
 import trio
 from trio.testing import MockClock
 
+from ffq.bounds import MAX_AHEAD
 from ffq.errors import Unavailable
 from ffq.messages import (
-    MAX_AHEAD,
     Assignment,
     EndAnswer,
     ErrorKind,
