@@ -6,8 +6,8 @@ by all, in whatever framing its writer chose, is passed through as it is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import attrs
@@ -60,11 +60,13 @@ class ShuffleChunks:
             empty = ShuffleChunk(b"", 0, 0, 0, finalized=True)
             yield OnThreads(iter((empty,)), self.reads)
         else:
-            yield OnThreads(self._shared(exact, location.size), self.reads)
+            with closing(self._shared(exact, location.size)) as chunks:
+                yield OnThreads(chunks, self.reads)
 
     def _shared(
         self, exact: FetchShufflePartition, size: OutputPartition
-    ) -> Iterator[ShuffleChunk]:
+    ) -> Generator[ShuffleChunk, None, None]:
+        """Whoever reads less than all of it closes it: the file is open between chunks."""
         if self.shared_root is None:
             raise NotReady(
                 f"map output {exact.key} is served by no worker, and this coordinator was "
@@ -73,9 +75,13 @@ class ShuffleChunks:
         folder = attempt_folder(self.shared_root / SHARED_FOLDER, exact.key)
         path = folder / part_file(exact.reduce_partition)
         try:
-            for chunk in read_pieces(
-                [Piece.file(path)], exact.start_offset, exact.max_bytes, self.chunk_bytes
-            ):
-                yield attrs.evolve(chunk, finalized=size.finalized, stream_epoch=size.stream_epoch)
+            pieces = [Piece.file(path)]
+            with closing(
+                read_pieces(pieces, exact.start_offset, exact.max_bytes, self.chunk_bytes)
+            ) as chunks:
+                for chunk in chunks:
+                    yield attrs.evolve(
+                        chunk, finalized=size.finalized, stream_epoch=size.stream_epoch
+                    )
         except OSError as error:
             raise StorageError(f"cannot read map output {path}: {error.strerror}") from error
