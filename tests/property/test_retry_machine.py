@@ -22,7 +22,7 @@ from ffq.messages import (
     TaskState,
 )
 from ffq.plan import dump_plan
-from ffq.plan.model import SharedRead
+from ffq.plan.model import RangeJoin, SharedRead
 from ffq.plan.stages import StagePlan
 from ffq.plan.walk import walk_stage
 from tests.core.driver import accept, shares
@@ -284,15 +284,15 @@ class RetryMachine(ClusterMachine):
         ]
 
     def reads(self, worker: str, query: AcceptQuery) -> bool:
-        """Whether it knows the words of the plan: what sizes decide, and what several stages read,
-        is ours alone."""
+        """Whether it knows the words of the plan: what sizes decide, what several stages read, and
+        joins by ranges of files are ours alone."""
         graph = query.graph
-        shared = any(
-            isinstance(node, SharedRead)
+        ours = any(
+            isinstance(node, SharedRead | RangeJoin)
             for stage in graph.stages
             for node in walk_stage(stage.fragment)
         )
-        return worker != PEER or not (graph.joins or graph.gathers or shared)
+        return worker != PEER or not (graph.joins or graph.gathers or ours)
 
     def families_for_all(self, query: AcceptQuery) -> list[bool]:
         """Families (whether it is the peer's) in which every stage finds somebody to run it."""

@@ -37,7 +37,7 @@ def code() -> dict[tuple[str, str], Any]:
     return {(place, message.__name__): row for place, message, row in rows} | {
         (module_name, f"{name}.{attribute}"): held
         for module_name, module in list(sys.modules.items())
-        if module_name.startswith(("ffq.core", "ffq.actors", "ffq.worker"))
+        if module_name.startswith(("ffq.actors", "ffq.catalog", "ffq.core", "ffq.plan", "ffq.worker"))
         for name, value in vars(module).items()
         for attribute, held in (vars(value).items() if isinstance(value, type) else [("", value)])
         if callable(held) or isinstance(held, property)
