@@ -27,6 +27,9 @@ HAZARDS = {
     "old-result-wins": "results of an old attempt overwriting the new",
 }
 
+PLACES = ("ffq.actors", "ffq.catalog", "ffq.core", "ffq.plan", "ffq.worker")
+"""Where mutants replace something."""
+
 
 def code() -> dict[tuple[str, str], Any]:
     """Everything that mutants may replace."""
@@ -37,7 +40,7 @@ def code() -> dict[tuple[str, str], Any]:
     return {(place, message.__name__): row for place, message, row in rows} | {
         (module_name, f"{name}.{attribute}"): held
         for module_name, module in list(sys.modules.items())
-        if module_name.startswith(("ffq.actors", "ffq.catalog", "ffq.core", "ffq.plan", "ffq.worker"))
+        if module_name.startswith(PLACES)
         for name, value in vars(module).items()
         for attribute, held in (vars(value).items() if isinstance(value, type) else [("", value)])
         if callable(held) or isinstance(held, property)
