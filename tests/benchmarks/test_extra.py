@@ -36,6 +36,8 @@ def test_the_benchmarks_are_listed_with_their_own_extra_and_no_more() -> None:
     missing = _modules(extras["test"]) - own
     assert {"pytest", "moto"} <= missing
     code = CODE.replace("{missing}", repr(missing))
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "tpch" in done.stdout
